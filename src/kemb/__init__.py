@@ -1,0 +1,1 @@
+"""kemb: evaluate, rank, train and publish text-embedding models, Korean first."""

@@ -1,0 +1,92 @@
+"""What a task is: a TOML file that names its data, its columns and its protocol. Data, no code."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kemb.types import TaskType
+
+Layout = Literal["rows", "beir", "qa", "belebele", "mrtidy"]
+
+DEFAULT_MAIN_SCORE: dict[TaskType, str] = {
+    "retrieval": "ndcg@10",
+    "reranking": "ndcg@10",
+    "sts": "cosine_spearman",
+    "pair_classification": "max_ap",
+    "classification": "accuracy",
+    "multilabel_classification": "accuracy",
+    "clustering": "v_measure",
+    "bitext_mining": "f1",
+    "summarization": "cosine_spearman",
+}
+
+
+class Strict(BaseModel):
+    """A table of a TOML file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """Where the data lies."""
+
+    hub: str | None = None
+    """Hub dataset id; None for a local folder."""
+    revision: str = ""
+    """Commit of the hub dataset; "main" means unpinned and is flagged."""
+    config: str = "default"
+    """Hub config; `{subset}` stands for the subset's name."""
+    layout: Layout = "rows"
+
+
+class ClassificationProtocol(Strict):
+    """Few-shot logistic regression as in mteb."""
+
+    n_experiments: int = 10
+    samples_per_label: int = 8
+    train_split: str = "train"
+
+
+class ClusteringProtocol(Strict):
+    """`rows`: mteb's legacy protocol, one k-means per row of the data. `bootstrap`: mteb's fast protocol."""
+
+    kind: Literal["rows", "bootstrap"] = "bootstrap"
+    max_documents: int | None = None
+    fraction: float | None = None
+    n_experiments: int = 10
+    documents_per_experiment: int = 16384
+    max_depth: int | None = None
+
+
+class TaskSpec(Strict):
+    """One task."""
+
+    name: str
+    type: TaskType
+    description: str = ""
+    main_score: str = ""
+    languages: list[str] = ["kor-Hang"]
+    subset_languages: dict[str, list[str]] = {}
+    """Languages of a subset, where they differ from `languages` (cross-lingual subsets)."""
+    license: str = ""
+    reference: str = ""
+    instruction: str | dict[Literal["query", "document"], str] = ""
+    """mteb's prompt of the task; used only by models whose specification asks for task instructions."""
+    splits: list[str]
+    subsets: list[str] = ["default"]
+    source: Source
+    columns: dict[str, str] = {}
+    """Our column name -> column of the data, where they differ; a dot reaches into a struct (`labels.label`)."""
+    labels: dict[str, str | int] = {}
+    """Value in the data -> label we score; rows with other values are dropped (KLUE-NLI's neutral pairs)."""
+    dedupe_pairs: bool = False
+    """Drop the second of two pairs that are equal in either order, as the Korean leaderboard does."""
+    classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
+    clustering: ClusteringProtocol = Field(default_factory=ClusteringProtocol)
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that stands for the task on a board."""
+        return self.main_score or DEFAULT_MAIN_SCORE[self.type]
