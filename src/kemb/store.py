@@ -1,0 +1,346 @@
+"""Content-addressed vectors: one folder per fingerprint, immutable Arrow shards inside.
+
+A fingerprint names everything that changes a vector except the input itself; a key is the hash of the input.
+So two models cannot meet, and equal inputs are encoded once, whatever task, split or role they came from. A shard
+is named by the hash of its bytes and appears by a rename: it is there whole or not at all, and a damaged one is
+noticed when its vectors are wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import struct
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import ipc
+
+from kemb.errors import StoreError
+from kemb.types import FloatArray, IntArray
+
+Keys = NDArray[np.bytes_]
+"""Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is exact."""
+BoolArray = NDArray[np.bool_]
+
+SUFFIX = ".arrow"
+STALE_SECONDS = 3600.0
+MERGED_SHARD_BYTES = 256 << 20
+
+
+def input_keys(route: str, prompt: str, texts: Sequence[str]) -> Keys:
+    """sha256 of the length-prefixed (route, prompt, text) for each text, as S32 [n]."""
+    head = b""
+    for part in (route.encode(), prompt.encode()):
+        head += struct.pack("<Q", len(part)) + part
+    start = hashlib.sha256(head)
+    keys = np.empty(len(texts), dtype="S32")
+    for i, text in enumerate(texts):
+        data = text.encode("utf-8", "surrogatepass")
+        digest = start.copy()
+        digest.update(struct.pack("<Q", len(data)))
+        digest.update(data)
+        keys[i] = digest.digest()
+    return keys
+
+
+def default_root() -> Path:
+    """`$KEMB_STORE`, or the user's cache folder."""
+    if configured := os.environ.get("KEMB_STORE"):
+        return Path(configured)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("kemb")) / "store"
+
+
+def fingerprint_id(fingerprint: Mapping[str, str]) -> str:
+    """16 hex digits that name a fingerprint."""
+    return hashlib.sha256(json.dumps(dict(fingerprint), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Store:
+    """A folder of vector spaces."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def space(self, fingerprint: Mapping[str, str]) -> Space:
+        """The vectors of one fingerprint; created when first written to."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", fingerprint["model"]).strip(".-")[:80]
+        return Space(self.root / f"{name}-{fingerprint_id(fingerprint)}", fingerprint)
+
+    def spaces(self) -> list[Space]:
+        """Every space on disk, by folder name."""
+        found = []
+        for path in sorted(self.root.glob("*/fingerprint.json")):
+            found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+        return found
+
+    def find(self, identifier: str) -> Space | None:
+        """The space whose fingerprint has this id."""
+        for space in self.spaces():
+            if fingerprint_id(space.fingerprint) == identifier:
+                return space
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One immutable file: keys [n] and the memory-mapped vectors [n, dim]."""
+
+    path: Path
+    keys: Keys
+    vectors: NDArray[np.floating]
+
+
+class Space:
+    """The vectors of one fingerprint."""
+
+    def __init__(self, folder: Path, fingerprint: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.fingerprint = dict(fingerprint)
+        self.damaged: list[str] = []
+        """Names of shards that failed their checksum and were removed."""
+        self._shards: dict[str, Shard] = {}
+        self._verified: set[str] = set()
+        self._index: tuple[list[Shard], Keys, IntArray, IntArray] | None = None
+
+    def refresh(self) -> None:
+        """Read the shards that other processes have added, and forget those that are gone."""
+        names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
+        if names == self._shards.keys():
+            return
+        for gone in self._shards.keys() - names:
+            del self._shards[gone]
+        for name in names - self._shards.keys():
+            shard = self._open(self.folder / name)
+            if shard is not None:
+                self._shards[name] = shard
+        self._index = None
+
+    def stored(self, keys: Keys) -> BoolArray:
+        """Which keys have a vector whose shard is intact; damaged shards are removed on the way."""
+        while True:
+            self.refresh()
+            shards, _, shard_of, _ = self._built()
+            rows = self._rows(keys)
+            for number in np.unique(shard_of[rows[rows >= 0]]).tolist():
+                self._verify(shards[number])
+            if self._index is not None:
+                return np.asarray(rows >= 0)
+
+    def add(self, keys: Keys, vectors: NDArray[np.floating]) -> None:
+        """Write one shard: whole, or not at all.
+
+        :param keys: S32 [n].
+        :param vectors: float16 or float32 [n, dim].
+        :raises StoreError: when the folder cannot be written (disk full, no permission).
+        """
+        table = pa.table(
+            {
+                "key": pa.array(_to_bytes(keys), type=pa.binary(32)),
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+            }
+        )
+        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
+        try:
+            self._create()
+            with pa.OSFile(str(temporary), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table.combine_chunks())
+            name = f"{_checksum(temporary)}{SUFFIX}"
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(self.folder / name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise _write_error(self.folder, error) from error
+        self._verified.add(name)
+        self.refresh()
+
+    def vectors(self, keys: Keys) -> StoredVectors:
+        """The vectors of `keys`, row by row.
+
+        :raises StoreError: when some are missing.
+        """
+        stored = self.stored(keys)
+        if not stored.all():
+            raise StoreError(
+                f"{int((~stored).sum())} of {len(keys)} vectors are not in the store {self.folder}. "
+                "Run the same command without --rescore to encode them."
+            )
+        shards, _, shard_of, row_of = self._built()
+        rows = self._rows(keys)
+        return StoredVectors(shards, shard_of[rows], row_of[rows])
+
+    def dim(self) -> int | None:
+        """Dimension of the stored vectors; None while there are none."""
+        return next((shard.vectors.shape[1] for shard in self._shards.values()), None)
+
+    def n_vectors(self) -> int:
+        """Number of distinct stored inputs."""
+        self.refresh()
+        return len(np.unique(self._built()[1]))
+
+    def size(self) -> tuple[int, int]:
+        """Number of shards and their bytes."""
+        paths = list(self.folder.glob(f"*{SUFFIX}"))
+        return len(paths), sum(path.stat().st_size for path in paths)
+
+    def compact(self) -> int:
+        """Drop leftovers of killed runs, damaged shards and repeated rows, and merge small shards.
+
+        :return: bytes freed.
+        """
+        before = sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        for path in self.folder.glob("*.tmp"):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink(missing_ok=True)
+        self.refresh()
+        for shard in list(self._shards.values()):
+            self._verify(shard)
+        self.refresh()
+        small = sorted(
+            (s for s in self._shards.values() if s.path.stat().st_size < MERGED_SHARD_BYTES // 2),
+            key=lambda s: s.path.name,
+        )
+        for group in _groups(small, MERGED_SHARD_BYTES):
+            self._merge(group)
+        return before - sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+
+    def _merge(self, group: list[Shard]) -> None:
+        keys = np.concatenate([shard.keys for shard in group])
+        vectors = np.concatenate([shard.vectors for shard in group])
+        distinct, first = np.unique(keys, return_index=True)
+        if len(group) == 1 and len(distinct) == len(keys):
+            return
+        self.add(distinct, vectors[first])
+        for shard in group:
+            shard.path.unlink(missing_ok=True)
+        self.refresh()
+
+    def _create(self) -> None:
+        if (self.folder / "fingerprint.json").exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
+        temporary.write_text(json.dumps(self.fingerprint, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(self.folder / "fingerprint.json")
+
+    def _open(self, path: Path) -> Shard | None:
+        """Map a shard; a file that Arrow cannot read is damaged."""
+        try:
+            table = ipc.open_file(pa.memory_map(str(path))).read_all()
+            vector = table.column("vector").combine_chunks()
+            dim = vector.type.list_size
+            vectors = vector.flatten().to_numpy(zero_copy_only=True).reshape(-1, dim)
+            keys = np.frombuffer(table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vectors))
+        except FileNotFoundError:
+            return None
+        except (OSError, KeyError, ValueError, AttributeError, pa.ArrowException):
+            self._remove(path)
+            return None
+        return Shard(path, keys, vectors)
+
+    def _verify(self, shard: Shard) -> None:
+        name = shard.path.name
+        if name in self._verified or name not in self._shards:
+            return
+        if f"{_checksum(shard.path)}{SUFFIX}" == name:
+            self._verified.add(name)
+        else:
+            self._remove(shard.path)
+
+    def _remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.damaged.append(path.name)
+        self._shards.pop(path.name, None)
+        self._index = None
+
+    def _built(self) -> tuple[list[Shard], Keys, IntArray, IntArray]:
+        """Shards, all keys sorted, and for each sorted key its shard and row."""
+        if self._index is None:
+            shards = [self._shards[name] for name in sorted(self._shards)]
+            sizes = [len(shard.keys) for shard in shards]
+            keys = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, dtype="S32")
+            order = np.argsort(keys, kind="stable")
+            shard_of = np.repeat(np.arange(len(shards)), sizes)
+            row_of = np.concatenate([np.arange(size) for size in sizes]) if shards else np.empty(0, dtype=np.int64)
+            self._index = (shards, keys[order], shard_of[order], row_of[order])
+        return self._index
+
+    def _rows(self, keys: Keys) -> IntArray:
+        """Position of each key among the sorted keys, -1 where absent."""
+        known = self._built()[1]
+        if not len(known):
+            return np.full(len(keys), -1, dtype=np.int64)
+        position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[position] == keys, position, -1)
+
+
+class StoredVectors:
+    """Rows gathered from memory-mapped shards, as float32; satisfies `kemb.types.Vectors`."""
+
+    def __init__(self, shards: list[Shard], shard_of: IntArray, row_of: IntArray) -> None:
+        self._shards = shards
+        self._shard_of = shard_of
+        self._row_of = row_of
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        dim = self._shards[int(self._shard_of[0])].vectors.shape[1] if len(self._shard_of) else 0
+        return (len(self._shard_of), dim)
+
+    def block(self, start: int, stop: int) -> FloatArray:
+        """Rows start..stop as a new float32 array."""
+        shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
+        out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
+        for number in np.unique(shard_of).tolist():
+            wanted = shard_of == number
+            out[wanted] = self._shards[number].vectors[row_of[wanted]]
+        return out
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _to_bytes(keys: Keys) -> list[bytes]:
+    flat = np.ascontiguousarray(keys).tobytes()
+    return [flat[i : i + 32] for i in range(0, len(flat), 32)]
+
+
+def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
+    group: list[Shard] = []
+    size = 0
+    for shard in shards:
+        size += shard.path.stat().st_size
+        group.append(shard)
+        if size >= limit:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _write_error(folder: Path, error: OSError) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"The disk that holds the vector store {folder.parent} is full; everything encoded before this batch is "
+            "kept. Free space or name another folder with --store DIR (or KEMB_STORE), then run the same command again."
+        )
+    return StoreError(
+        f"The vector store {folder.parent} cannot be written ({error.strerror or error}). Name a folder you may write "
+        "to with --store DIR (or KEMB_STORE)."
+    )
