@@ -1,1 +1,68 @@
-"""kemb: evaluate, rank, train and publish text-embedding models, Korean first."""
+"""kemb: evaluate, rank, train and publish text-embedding models, Korean first.
+
+    >>> import kemb
+    >>> task = kemb.load_task("KorSTS")
+    >>> model = kemb.resolve("kiwi-static")
+    >>> outcomes = kemb.evaluate([task], [model], kemb.RunOptions(Path("results"), kemb.Store(Path("store"))))
+
+Names are loaded when they are first used, so that `import kemb` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kemb.board import build_board
+    from kemb.errors import KembError
+    from kemb.models.resolve import Model, ModelOptions, resolve
+    from kemb.results import read_results
+    from kemb.run import RunOptions, Task, evaluate, load_task
+    from kemb.store import Store
+    from kemb.tasks import load_spec
+    from kemb.tasks.folder import load_folder
+    from kemb.tasks.spec import TaskSpec
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "KembError": "errors",
+    "Model": "models.resolve",
+    "ModelOptions": "models.resolve",
+    "RunOptions": "run",
+    "Store": "store",
+    "Task": "run",
+    "TaskSpec": "tasks.spec",
+    "build_board": "board",
+    "evaluate": "run",
+    "load_folder": "tasks.folder",
+    "load_spec": "tasks",
+    "load_task": "run",
+    "read_results": "results",
+    "resolve": "models.resolve",
+}
+
+__all__ = [
+    "KembError",
+    "Model",
+    "ModelOptions",
+    "RunOptions",
+    "Store",
+    "Task",
+    "TaskSpec",
+    "__version__",
+    "build_board",
+    "evaluate",
+    "load_folder",
+    "load_spec",
+    "load_task",
+    "read_results",
+    "resolve",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  any public name
+    if name in _HOME:
+        return getattr(importlib.import_module(f"kemb.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'kemb' has no attribute {name!r}")

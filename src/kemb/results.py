@@ -87,7 +87,8 @@ def result_dir(root: Path, model: str, revision: str, variant: str = "") -> Path
 
     :raises ResultError: for a name that is no safe path.
     """
-    names = [model.replace("/", "__").replace(":", "-"), revision, *([EXPERIMENTS, variant] if variant else [])]
+    full = model if "/" in model else f"kemb/{model}"
+    names = [full.replace("/", "__").replace(":", "-"), revision, *([EXPERIMENTS, variant] if variant else [])]
     for name in names:
         if not re.fullmatch(r"[\w.+@-]+", name) or set(name) == {"."}:
             raise ResultError(f"{name!r} cannot be the name of a result folder; use letters, digits, . _ - + @.")

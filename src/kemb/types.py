@@ -182,6 +182,8 @@ class Run:
 
     indices: IntArray
     scores: FloatArray
+    n_zero_vectors: int = 0
+    """Queries and documents without a direction, whose cosine similarities were set to 0."""
 
 
 class ItemBlock(NamedTuple):
@@ -204,3 +206,5 @@ class PartScore:
     experiments: dict[str, list[float]]
     """Per-experiment values of metrics that are means over experiments (classification, clustering)."""
     items: list[ItemBlock]
+    notes: dict[str, int] = field(default_factory=dict)
+    """Counts worth recording, for example `n_zero_vectors`; only those that are not 0."""

@@ -8,16 +8,58 @@ from pydantic import BaseModel, ConfigDict
 
 from kemb.types import TaskType
 
-Loader = Literal["sentence-transformers", "transformers", "kiwi-static", "tfidf", "toy", "bm25", "api"]
+Loader = Literal[
+    "sentence-transformers",
+    "transformers",
+    "kiwi-static",
+    "tfidf",
+    "toy",
+    "bm25",
+    "api",
+    "cross-encoder",
+    "late-interaction",
+    "custom",
+]
 Pooling = Literal["mean", "cls", "last"]
 Similarity = Literal["cosine", "dot"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
+CANNOT_RUN: dict[Loader, str] = {
+    "api": "It is served over an API; kemb does not call APIs yet.",
+    "cross-encoder": "It is a reranker, which scores pairs and makes no vectors; kemb does not run rerankers yet.",
+    "late-interaction": "It makes one vector per token; kemb does not run late-interaction models yet.",
+    "custom": "It runs only with its author's own program; kemb lists its prompts and its published scores.",
+}
+"""Loaders that exist as data only, and the sentence that refuses to run them."""
 
-class ModelSpec(BaseModel):
-    """One known model. What a hub model's own files say needs no entry here, except prompts (precedence 2)."""
+
+class PromptRules(BaseModel):
+    """What is put before a text, by key: of a model, or of a `--prompts` file.
+
+    Keys, most specific first: `<Task>-<role>`, `<Task>`, `<task type>-<role>`, `<task type>`, `<role>`; the role is
+    query or document. The texts of symmetric tasks have no role: only a task or task type key reaches them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompts: dict[str, str] = {}
+    """Literal text put before. An empty string means: nothing, and do not look further."""
+    instruction_template: str = ""
+    """For instruction models: the prompt made from an instruction, with `{instruction}`."""
+    instructions: dict[str, str] = {}
+    """Instructions by the same keys; each becomes a prompt through the template. `prompts` win on the same key."""
+    use_task_instructions: bool = False
+    """Use the task's own instruction (TaskSpec.instruction) at the level of the task's name, never for documents."""
+    routes: dict[str, str] = {}
+    """Opaque route (adapter, API input type) by the same keys; '' by default."""
+
+
+class ModelSpec(PromptRules):
+    """One known model. What a hub model's own files say needs no entry here, except prompts (precedence 2).
+
+    A specification that sets any of the prompt fields, be it to `prompts = {}`, replaces the prompts of the model's
+    own `config_sentence_transformers.json`; one that sets none leaves them in force.
+    """
 
     name: str
     """`org/name` on the hub, or kemb's own name (`bm25:kiwi`)."""
@@ -39,24 +81,13 @@ class ModelSpec(BaseModel):
     n_parameters: int | None = None
     license: str = ""
     languages: list[str] = []
+    """As in mteb (`kor-Hang`); `mul` for models of many languages."""
     open_weights: bool = True
     needs_remote_code: bool = False
     base_model: str | None = None
     reference: str = ""
     append_eos: bool = False
     """Whether the tokenizer must add an end-of-sequence token that its own configuration leaves out."""
-
-    prompts: dict[str, str] = {}
-    """Literal text put before, by key. Keys, most specific first: `<Task>-<role>`, `<Task>`, `<task type>-<role>`,
-    `<task type>`, `<role>` (query, document). An empty string means: nothing, and do not look further."""
-    instruction_template: str = ""
-    """For instruction models: the prompt made from an instruction, with `{instruction}`."""
-    instructions: dict[str, str] = {}
-    """Instructions by the same keys; each becomes a prompt through the template. `prompts` win on the same key."""
-    use_task_instructions: bool = False
-    """Use the task's own instruction (TaskSpec.instruction) at the level of the task's name."""
-    routes: dict[str, str] = {}
-    """Opaque route (adapter, API input type) by the same keys; '' by default."""
     not_for: list[TaskType] = []
     """Task types the model makes no sense for; the cell is 'not applicable'."""
     prompt_source: str = ""

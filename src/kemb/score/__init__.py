@@ -1,0 +1,122 @@
+"""From vectors or runs to scores, with the items every score comes from: pure functions on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kemb.errors import DataError, ModelError, NotSupported
+from kemb.score.clusters import clustering
+from kemb.score.labels import classification
+from kemb.score.pairs import pair_classification, sts
+from kemb.score.ranking import ranking_metrics
+from kemb.score.search import run_from_scores, top_k
+from kemb.tasks.spec import TaskSpec
+from kemb.types import (
+    BitextData,
+    ClusterData,
+    LabelData,
+    PairData,
+    PartData,
+    PartScore,
+    RetrievalData,
+    Run,
+    TaskType,
+    Vectors,
+    columns,
+)
+
+__all__ = ["METRIC_VERSION", "run_from_scores", "score", "score_run", "top_k"]
+
+METRIC_VERSION: dict[TaskType, int] = {
+    "retrieval": 1,
+    "sts": 1,
+    "pair_classification": 1,
+    "classification": 1,
+    "clustering": 1,
+}
+"""The task types that can be scored. A version goes up when a change moves any metric of the type."""
+
+
+def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, similarity: str) -> PartScore:
+    """The score of one part of a task.
+
+    Args:
+        spec: the task.
+        data: texts and gold answers.
+        vectors: for every column of `kemb.types.columns(data)` one row per text, all of the same dimension.
+        similarity: what the model declares: "cosine" or "dot".
+
+    Raises:
+        NotSupported: a task type, or a similarity, that cannot be scored.
+        DataError: data that no score can be computed from.
+        ModelError: vectors that do not fit the data, are not finite, or are all the same.
+    """
+    check_supported(spec)
+    if similarity not in ("cosine", "dot"):
+        raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: 'cosine', 'dot'.")
+    try:
+        _check_shapes(data, vectors)
+        match data:
+            case RetrievalData():
+                run = top_k(
+                    vectors["queries"].block(0, len(data.queries)),
+                    vectors["documents"],
+                    doc_ids=data.doc_ids,
+                    query_ids=data.query_ids,
+                    similarity=similarity,
+                )
+                return ranking_metrics(run, data)
+            case PairData() if spec.type == "sts":
+                return sts(data, vectors, similarity=similarity)
+            case PairData():
+                return pair_classification(data, vectors, similarity=similarity)
+            case LabelData():
+                return classification(data, vectors)
+            case ClusterData():
+                return clustering(spec.clustering, data, vectors)
+            case BitextData():
+                raise NotSupported("Bitext data cannot be scored yet.")
+    except (DataError, ModelError) as error:
+        raise type(error)(f"Task {spec.name}: {error}") from error
+
+
+def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:
+    """The score of a run that some retriever made (`top_k`, `run_from_scores`, BM25).
+
+    Raises:
+        NotSupported: a task type without runs.
+        DataError: no query has a judgment, or the run has another number of queries.
+    """
+    if spec.type != "retrieval":
+        raise NotSupported(f"Task {spec.name} has the type {spec.type!r}; only retrieval tasks can score a run.")
+    if len(run.indices) != len(data.query_ids):
+        raise DataError(
+            f"Task {spec.name}: the run has {len(run.indices)} queries; expected {len(data.query_ids)}, in the order "
+            "of the task."
+        )
+    return ranking_metrics(run, data)
+
+
+def check_supported(spec: TaskSpec) -> None:
+    """Refuse task types that cannot be scored yet.
+
+    Raises:
+        NotSupported: in one sentence.
+    """
+    if spec.type not in METRIC_VERSION:
+        raise NotSupported(
+            f"Task {spec.name} has the type {spec.type!r}, which kemb cannot score yet; it can score "
+            f"{', '.join(METRIC_VERSION)}."
+        )
+
+
+def _check_shapes(data: PartData, vectors: Mapping[str, Vectors]) -> None:
+    dims: dict[str, int] = {}
+    for name, column in columns(data).items():
+        n_rows, dims[name] = vectors[name].shape
+        if not column.texts:
+            raise DataError(f"The column {name!r} is empty; expected at least one text.")
+        if n_rows != len(column.texts):
+            raise ModelError(f"The column {name!r} has {n_rows} vectors for {len(column.texts)} texts.")
+    if len(set(dims.values())) > 1:
+        raise ModelError(f"The columns have vectors of different dimensions: {dims}; expected one dimension for all.")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kemb.types import TaskType
 
-Layout = Literal["rows", "beir", "qa", "belebele", "mrtidy"]
+Layout = Literal["rows", "beir", "qa", "belebele"]
 
 DEFAULT_MAIN_SCORE: dict[TaskType, str] = {
     "retrieval": "ndcg@10",
@@ -39,6 +39,28 @@ class Source(Strict):
     config: str = "default"
     """Hub config; `{subset}` stands for the subset's name."""
     layout: Layout = "rows"
+    """`rows`: one table per split. `beir`: configs `corpus`, `queries`, qrels (`default` or `qrels`), with `<subset>-`
+    in front where the task has subsets. `qa`: rows of question and answer; every distinct answer is a document.
+    `belebele`: one config per language; a subset is `<corpus language>-<question language>`."""
+    group_column: str = ""
+    """Column that names the subset of a row, where one config holds all subsets (mteb's `fast_loading`)."""
+
+
+class Subsample(Strict):
+    """A stratified sample of `rows` rows, with the rows and the order of mteb's `stratified_subsampling`."""
+
+    splits: list[str]
+    rows: int = 2048
+    seed: int = 42
+
+
+class Contract(Strict):
+    """Counts of one part that are known beforehand; a count that is not given is not checked."""
+
+    rows: int | None = None
+    """Scored rows: pairs, or texts with a label."""
+    documents: int | None = None
+    queries: int | None = None
 
 
 class ClassificationProtocol(Strict):
@@ -79,10 +101,17 @@ class TaskSpec(Strict):
     source: Source
     columns: dict[str, str] = {}
     """Our column name -> column of the data, where they differ; a dot reaches into a struct (`labels.label`)."""
+    join_splits: list[str] = []
+    """The evaluated split is these splits of the data, one after the other (SIB200ClusteringS2S)."""
+    subsample: Subsample | None = None
     labels: dict[str, str | int] = {}
     """Value in the data -> label we score; rows with other values are dropped (KLUE-NLI's neutral pairs)."""
+    encode_labels: bool = False
+    """Number the labels from 0 in the order of their text, as mteb does where the data has no class ids."""
     dedupe_pairs: bool = False
     """Drop the second of two pairs that are equal in either order, as the Korean leaderboard does."""
+    contract: dict[str, Contract] = {}
+    """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
     clustering: ClusteringProtocol = Field(default_factory=ClusteringProtocol)
 

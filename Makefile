@@ -1,0 +1,48 @@
+# make demo: install the base and run the shipped benchmark offline. make test: everything, with all extras.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check format docs bench clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/.base  ## Install kemb (base and kiwi) and run the demo, offline
+	$(BIN)/kemb demo
+
+test: .venv/.test  ## Install all extras and run the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.test  ## Formatting, lint, types, generated files up to date
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/cog --check $(COGGED)
+
+format: .venv/.test  ## Format the code and regenerate what is generated
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/cog -r $(COGGED)
+
+bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
+	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/end_to_end.py
+
+clean:  ## Remove the virtual environment and what tools left
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo
+
+COGGED := docs/cli.md docs/tasks.md
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.base: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[kiwi]'
+	@touch $@
+
+# torch first and alone: the pinned version must be there before anything asks for "a" torch.
+.venv/.test: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) torch
+	$(PIP) --editable '.[test]'
+	@touch $@ .venv/.base

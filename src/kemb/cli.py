@@ -1,0 +1,278 @@
+"""The command line: one thin function per verb. Everything but click is imported when a verb needs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kemb import cli_lists
+from kemb.cli_options import FOLDER, data_option, model_options, results_option, store_option, task_names
+from kemb.errors import KembError, UsageError
+
+if TYPE_CHECKING:
+    from kemb.models.resolve import Model, ModelOptions
+    from kemb.run import Outcome, Task
+    from kemb.tasks.spec import TaskSpec
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kemb", message="kemb %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Evaluate, rank and compare text-embedding models, Korean first.
+
+    \b
+    Examples:
+      kemb demo
+      kemb run KLUE-STS Ko-StrategyQA -m BAAI/bge-m3 -m bm25:kiwi
+      kemb board
+    """
+
+
+def main() -> None:
+    """Run the command line; a KembError becomes one paragraph and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _leave(130, "Interrupted. What was finished is kept; the same command goes on from there.")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _leave(130, "Interrupted. What was finished is kept; the same command goes on from there.")
+    except KembError as error:
+        if "--debug" in sys.argv:
+            raise
+        _leave(error.exit_code, f"Error: {error}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _leave(code: int, message: str) -> None:
+    width = min(os.get_terminal_size(2).columns, 120) if sys.stderr.isatty() else 10_000
+    click.echo(textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True)
+    sys.exit(code)
+
+
+@cli.command(name="run")
+@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
+@click.option("-m", "--model", "models", multiple=True, required=True, help="Known name, hub id or folder; repeatable.")
+@data_option
+@results_option
+@store_option
+@model_options
+@click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing.")
+@click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print outcomes as JSON.")
+def run_command(
+    targets: tuple[str, ...],
+    models: tuple[str, ...],
+    data: Path | None,
+    results_dir: Path,
+    store_dir: Path | None,
+    rescore: bool,
+    overwrite: bool,
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Evaluate models on tasks; every text is encoded once, every score keeps its items.
+
+    \b
+    Examples:
+      kemb run KorSTS KLUE-NLI -m BAAI/bge-m3 -m kiwi-static
+      kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
+    """
+    from kemb.models.resolve import resolve
+    from kemb.run import RunOptions
+    from kemb.store import Store, default_root
+
+    tasks = _tasks(targets, data)
+    resolved = [resolve(name, _options(model_settings), [task.spec.name for task in tasks]) for name in models]
+    command = shlex.join(["kemb", *sys.argv[1:]])
+    options = RunOptions(results_dir, Store(store_dir or default_root()), rescore, overwrite, command)
+    _run_and_show(tasks, resolved, options, as_json)
+
+
+def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json: bool) -> None:  # noqa: ANN401  lazy
+    from kemb.board import build_board
+    from kemb.publish.terminal import TerminalReporter, print_board
+    from kemb.run import evaluate
+
+    with TerminalReporter() as reporter:
+        outcomes = evaluate(tasks, models, options, reporter)
+    found = [outcome.result for outcome in outcomes if outcome.result]
+    if as_json:
+        import json
+
+        click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
+    elif found:
+        print_board(build_board(found, [task.spec.name for task in tasks]))
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if failed:
+        click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
+        sys.exit(1)
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "model": outcome.row,
+        "task": outcome.task,
+        "status": outcome.status,
+        "main_score": outcome.result.main_score if outcome.result else None,
+        "path": str(outcome.result.path) if outcome.result else None,
+        "message": outcome.message or None,
+    }
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, metavar="[BENCHMARK|TASK...]")
+@results_option
+@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+def board(targets: tuple[str, ...], results_dir: Path, form: str) -> None:
+    """Show results side by side; with names, only those tasks.
+
+    \b
+    Examples:
+      kemb board
+      kemb board KorSTS KLUE-STS --format md
+    """
+    from kemb.board import build_board
+    from kemb.publish import tables
+    from kemb.results import read_results
+
+    results = read_results(results_dir)
+    if not results:
+        raise UsageError(f"There are no results in {results_dir}. Make some with `kemb run`, or name --results DIR.")
+    built = build_board(results, task_names(targets) if targets else None)
+    if form == "table":
+        from kemb.publish.terminal import print_board
+
+        print_board(built)
+    else:
+        write = {"md": tables.to_markdown, "csv": tables.to_csv, "json": tables.to_json}[form]
+        click.echo(write(built), nl=False)
+
+
+@cli.command()
+@click.option("-o", "--out", type=FOLDER, default=Path("kemb-demo"), show_default=True, help="Folder for the results.")
+@store_option
+def demo(out: Path, store_dir: Path | None) -> None:
+    """Run the shipped models on the shipped Korean mini benchmark; needs no network.
+
+    \b
+    Example:
+      kemb demo
+    """
+    from kemb import demo as shipped
+    from kemb.models.resolve import resolve
+    from kemb.run import RunOptions
+    from kemb.store import Store
+
+    tasks = _tasks(tuple(str(folder) for folder in shipped.task_folders()), None)
+    models = [resolve(name) for name in shipped.models()]
+    options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
+    _run_and_show(tasks, models, options, as_json=False)
+    click.echo(f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m tfidf:char")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
+def check(folder: Path, toml: bool) -> None:
+    """Say what kemb understands of a data folder, and what is wrong in it.
+
+    \b
+    Example:
+      kemb check ./mydata
+    """
+    from kemb.tasks.check import check_folder, format_report, to_toml
+
+    report = check_folder(folder)
+    if toml and report.spec is not None:
+        click.echo(to_toml(report.spec), nl=False)
+    else:
+        click.echo(format_report(report))
+    sys.exit(1 if report.has_errors else 0)
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_settings: Any) -> None:  # noqa: ANN401  as above
+    """Print the exact strings that a model sees for a task.
+
+    \b
+    Example:
+      kemb prompts intfloat/multilingual-e5-large Ko-StrategyQA KLUE-STS
+    """
+    from kemb.models.prompts import explain
+    from kemb.models.resolve import prompts_of
+
+    specs = [task.spec for task in _tasks(tasks, None, refuse=False)]
+    table = prompts_of(model, _options(model_settings), [spec.name for spec in specs])
+    rows = []
+    for spec in specs:
+        for line in explain(table, spec.name, spec.type, spec.instruction):
+            rows.append([spec.name, line.role, line.shown, line.route, line.source, line.key])
+    if as_json:
+        import json
+
+        keys = ("task", "role", "shown", "route", "source", "key")
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], ensure_ascii=False, indent=1))
+        return
+    from kemb.publish.terminal import print_table
+
+    print_table(["task", "role", "string (example text)", "route", "from", "key"], rows)
+    for warning in table.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
+
+for command in (cli_lists.tasks_group, cli_lists.models, cli_lists.benchmarks, cli_lists.store):
+    cli.add_command(command)
+
+
+def _tasks(targets: tuple[str, ...], data: Path | None, refuse: bool = True) -> list[Task]:
+    """Tasks, benchmarks and data folders, in the order given, each once."""
+    from kemb.run import load_task
+
+    found: dict[str, Task] = {}
+    for name in task_names(targets):
+        task = load_task(name, data)
+        if refuse:
+            _refuse_unscored(task.spec)
+        found.setdefault(task.spec.name, task)
+    return list(found.values())
+
+
+def _refuse_unscored(spec: TaskSpec) -> None:
+    from kemb.errors import NotSupported
+    from kemb.run import SCORED_NOW
+
+    if spec.type not in SCORED_NOW:
+        raise NotSupported(f"{spec.name} is a task of the type {spec.type}, which kemb cannot score yet; leave it out.")
+
+
+def _options(settings: dict[str, Any]) -> ModelOptions:
+    from kemb.models import catalogue
+    from kemb.models.resolve import ModelOptions
+
+    short: dict[Any, Any] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+    dtype = settings.get("dtype")
+    if dtype is not None and short.get(dtype, dtype) not in short.values():
+        raise UsageError(f"--dtype {dtype!r} is not known. Type float32, float16 (fp16) or bfloat16 (bf16).")
+    if file := settings.get("prompts_file"):
+        settings = settings | {"prompts_file": catalogue.profiles().get(file, Path(file))}
+    return ModelOptions(**(settings | {"dtype": short.get(dtype, dtype)}))
+
+
+if __name__ == "__main__":
+    main()

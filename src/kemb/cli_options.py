@@ -1,0 +1,43 @@
+"""Options that several verbs share, and what their values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+data_option = click.option(
+    "--data", type=FOLDER, envvar="KEMB_DATA", help="Folder with local copies of data sets (kemb tasks fetch)."
+)
+results_option = click.option(
+    "--results", "results_dir", type=FOLDER, default=Path("results"), show_default=True, help="Folder of result files."
+)
+store_option = click.option("--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]")
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how a model is loaded."""
+    for option in (
+        click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository."),
+        click.option("--prompts", "prompts_file", help="Prompts file, or a shipped profile."),
+        click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."),
+        click.option("--max-tokens", type=click.IntRange(1), help="Cut inputs after so many tokens."),
+        click.option("--dtype", help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]"),
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 or mps."),
+    ):
+        command = option(command)
+    return command
+
+
+def task_names(targets: tuple[str, ...]) -> list[str]:
+    """Task names, with benchmarks replaced by their tasks."""
+    from kemb import benchmarks
+
+    known = benchmarks.names()
+    lists = [benchmarks.load_spec(target).tasks if target in known else [target] for target in targets]
+    return [name for names in lists for name in names]

@@ -1,0 +1,114 @@
+"""Known models: `known/<slug>.toml`, one file per model, and `aliases.toml` for the names tables print.
+
+A name is never made into a path: its slug is looked up among the files that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from kemb.errors import UsageError
+from kemb.models.spec import ModelSpec
+
+HERE = Path(__file__).parent
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def slug(name: str) -> str:
+    """File name of a model without its ending: `BAAI/bge-m3` is `baai__bge-m3`, `bm25:kiwi` is `bm25-kiwi`."""
+    return name.lower().replace("/", "__").replace(":", "-")
+
+
+def names() -> list[str]:
+    """Full names of all known models, sorted without case."""
+    return sorted((str(read_table(path)["name"]) for path in _files().values()), key=str.lower)
+
+
+def accepted_names() -> list[str]:
+    """Every spelling `load_spec` knows: full names, short names and aliases; for near-name suggestions."""
+    full = names()
+    short = [name.split("/")[1] for name in full if "/" in name and _find(name.split("/")[1])]
+    return [*full, *short, *_aliases()]
+
+
+def load_spec(name: str) -> ModelSpec | None:
+    """The known model of a full name, short name (`bge-m3`) or alias, compared without case; None if unknown."""
+    path = _find(_aliases().get(name.lower(), name))
+    return read_spec(path) if path else None
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read a model TOML. A row variant (`hub` names another known model) takes from it what it leaves out.
+
+    :raises UsageError: when the file is missing, is no TOML or breaks the contract of ModelSpec.
+    """
+    table = read_table(path)
+    hub = table.get("hub")
+    base = _files().get(slug(hub)) if isinstance(hub, str) else None
+    if base is not None and base != path:
+        table = {**read_table(base), **table}
+    return parse(ModelSpec, table, path)
+
+
+def profiles() -> dict[str, Path]:
+    """Prompts files that come with kemb, by name: what a published table or mteb sends to these models."""
+    return {path.stem: path for path in sorted((HERE / "profiles").glob("*.toml"))}
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a TOML or JSON file.
+
+    :raises UsageError: when it cannot be read or is not a table.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table: Any = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}. Give the path of a TOML file.") from error
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}.") from error
+    if not isinstance(table, dict):
+        raise UsageError(f"{path} must hold one table of keys and values, and holds a {type(table).__name__}.")
+    return table
+
+
+def parse(kind: type[AnyModel], table: dict[str, Any], path: Path) -> AnyModel:
+    """Check a table against its contract.
+
+    :raises UsageError: one paragraph that names the file and every wrong key.
+    """
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        problems = error.errors()
+        wrong = "; ".join(
+            f"key {'.'.join(str(part) for part in problem['loc'])!r}: {problem['msg']}, given {problem['input']!r:.80}"
+            for problem in problems
+        )
+        unknown = any(problem["type"] == "extra_forbidden" for problem in problems)
+        hint = f" Known keys: {', '.join(kind.model_fields)}." if unknown else ""
+        raise UsageError(f"{path} does not fit: {wrong}.{hint}") from error
+
+
+@cache
+def _files() -> dict[str, Path]:
+    return {path.stem: path for path in (HERE / "known").glob("*.toml")}
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    return {alias.lower(): name for alias, name in read_table(HERE / "aliases.toml").items()}
+
+
+def _find(name: str) -> Path | None:
+    wanted = slug(name)
+    if wanted in _files():
+        return _files()[wanted]
+    short = [path for stem, path in _files().items() if stem.partition("__")[2] == wanted]
+    return short[0] if len(short) == 1 else None

@@ -1,0 +1,134 @@
+"""Transformer encoders on sentence-transformers: its modules, its pooling, its preprocessing; our batching."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kemb.errors import MissingExtra, ModelError
+from kemb.models.encoders import OutOfMemory
+from kemb.types import FloatArray, Input, IntArray
+
+TOKENS_PER_CALL = 2048
+ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a model folder is loaded."""
+
+    device: str
+    dtype: str = "float32"
+    max_tokens: int | None = None
+    pooling: str | None = None
+    """None for a sentence-transformers folder; else the pooling put on a plain transformers model."""
+    normalize: bool = False
+    append_eos: bool = False
+    trust_remote_code: bool = False
+
+
+def open_dense(folder: Path, loading: Loading) -> DenseEncoder:
+    """Load weights from a folder.
+
+    :raises MissingExtra: when sentence-transformers is not installed.
+    :raises ModelError: when the folder cannot be loaded or the device is not there.
+    """
+    try:
+        import torch
+        from transformers.utils import logging as transformers_logging
+    except ImportError as error:
+        raise MissingExtra("A transformer model", "st") from error
+    if loading.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    try:
+        model = _load(folder, loading, getattr(torch, loading.dtype))
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise ModelError(
+            f"The model in {folder} cannot be loaded: {reason} Check that the folder is complete and that the "
+            "installed transformers knows this architecture."
+        ) from error
+    if loading.max_tokens is not None:
+        model.max_seq_length = loading.max_tokens
+    model.eval()
+    return DenseEncoder(model, model.tokenizer.eos_token if loading.append_eos else "")
+
+
+def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
+    from sentence_transformers import SentenceTransformer
+
+    model_kwargs = {"dtype": dtype, "use_safetensors": True}
+    shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
+    if loading.pooling is None:
+        return SentenceTransformer(str(folder), device=loading.device, model_kwargs=model_kwargs, **shared)
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    transformer = Transformer(
+        str(folder), model_kwargs={**model_kwargs, **shared}, processor_kwargs=shared, config_kwargs=shared
+    )
+    modules = [transformer, Pooling(transformer.get_embedding_dimension(), ST_POOLING[loading.pooling])]
+    if loading.normalize:
+        modules.append(Normalize())
+    return SentenceTransformer(modules=modules, device=loading.device)
+
+
+class DenseEncoder:
+    """A loaded sentence-transformers model as a two-stage encoder."""
+
+    def __init__(self, model: Any, eos: str = "") -> None:  # noqa: ANN401  sentence-transformers has no types
+        self.model = model
+        self.eos = eos
+
+    @property
+    def dim(self) -> int:
+        return int(self.model.get_embedding_dimension())
+
+    def token_counts(self, inputs: Sequence[Input]) -> IntArray:
+        """Token counts after truncation; characters where the model's first module has no tokenizer."""
+        tokenizer = getattr(self.model, "tokenizer", None)
+        limit = min(self.model.max_seq_length or 1 << 20, 1 << 20)
+        if not callable(tokenizer):
+            return np.array([min(len(i.prompt) + len(i.text), limit) for i in inputs], dtype=np.int64)
+        counts: list[int] = []
+        for start in range(0, len(inputs), TOKENS_PER_CALL):
+            texts = [i.prompt + i.text + self.eos for i in inputs[start : start + TOKENS_PER_CALL]]
+            ids = tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
+            counts.extend(len(row) for row in ids)
+        return np.array(counts, dtype=np.int64)
+
+    def prepare(self, inputs: Sequence[Input]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The padded features of one batch, on the CPU, and what the forward pass must know of the route."""
+        route = {"task": inputs[0].route} if inputs[0].route else {}
+        texts = [i.text + self.eos for i in inputs]
+        return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
+
+    def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> FloatArray:
+        """One forward pass; float32, or float16 where the model computes in it. bfloat16 is widened."""
+        import torch
+        from sentence_transformers.util import batch_to_device
+
+        features, route = prepared
+        try:
+            with torch.inference_mode():
+                output = self.model(batch_to_device(features, self.model.device), **route)["sentence_embedding"]
+                if output.dtype not in (torch.float32, torch.float16):
+                    output = output.float()
+                return np.asarray(output.cpu().numpy())
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory from error
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+                raise OutOfMemory from error  # torch on the CPU
+            raise
+
+    def encode(self, inputs: Sequence[Input]) -> FloatArray:
+        return self.encode_prepared(self.prepare(inputs))

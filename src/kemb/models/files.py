@@ -1,0 +1,148 @@
+"""The files of a model: a local folder, its identity, and what its own configuration says. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kemb.errors import ModelError
+
+IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
+NOT_IDENTITY = {"trainer_state.json", "data_config.json", "train_script.py"}
+PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model's folder and what its own files declare."""
+
+    path: Path
+    has_modules: bool
+    """Whether it is a sentence-transformers folder (`modules.json`)."""
+    pooling: str | None
+    normalize: bool
+    max_tokens: int | None
+    similarity: str | None
+    prompts_config: dict[str, Any]
+    """`config_sentence_transformers.json`; empty where there is none."""
+    weight_bytes: int
+    stored_dtype: str | None
+    remote_code: list[str]
+    """Parts that only run with --trust-remote-code."""
+
+
+def read_folder(path: Path) -> ModelFolder:
+    """Read a model folder's own configuration.
+
+    :raises ModelError: when it holds no usable weights.
+    """
+    modules = _json(path / "modules.json", [])
+    config = _json(path / "config.json", {})
+    st_config = _json(path / "config_sentence_transformers.json", {})
+    if not modules and not config:
+        raise ModelError(
+            f"{path} is not a model folder: it has neither modules.json (sentence-transformers) nor config.json "
+            "(transformers). Name the folder that holds the model's files."
+        )
+    weights = sorted(path.rglob("*.safetensors"))
+    if not weights:
+        pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
+        held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
+        raise ModelError(
+            f"The model folder {path} holds {held}. kemb loads safetensors only, because a pickle can run code. "
+            "Convert it: SentenceTransformer(folder).save_pretrained(new_folder), then name the new folder."
+        )
+    for weight in weights:
+        _check_complete(weight)
+    types = [(str(m.get("type", "")), path / str(m.get("path", ""))) for m in modules]
+    return ModelFolder(
+        path=path,
+        has_modules=bool(modules),
+        pooling=_pooling(types),
+        normalize=any(name.endswith(".Normalize") for name, _ in types),
+        max_tokens=_max_tokens(path, types, config),
+        similarity=st_config.get("similarity_fn_name"),
+        prompts_config=st_config,
+        weight_bytes=sum(weight.stat().st_size for weight in weights),
+        stored_dtype=config.get("torch_dtype") or config.get("dtype"),
+        remote_code=_remote_code(types, config),
+    )
+
+
+def content_hash(path: Path) -> str:
+    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12)."""
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        if hidden or file.suffix not in IDENTITY_SUFFIXES or file.name in NOT_IDENTITY or not file.is_file():
+            continue
+        with file.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        total.update(f"{len(name)}:{name}:{digest};".encode())
+    return total.hexdigest()
+
+
+def _check_complete(weights: Path) -> None:
+    """Refuse a truncated safetensors file: its header says how long it must be."""
+    size = weights.stat().st_size
+    with weights.open("rb") as file:
+        try:
+            (n_header,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(n_header)) if n_header < size else None
+        except (struct.error, ValueError):
+            header = None
+    if header is not None:
+        end = max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"), default=0)
+        if size == 8 + n_header + end:
+            return
+    raise ModelError(
+        f"The weights {weights} are damaged or incomplete ({size} bytes). Delete the file and fetch the model again."
+    )
+
+
+def _pooling(types: list[tuple[str, Path]]) -> str | None:
+    for name, folder in types:
+        if not name.endswith(".Pooling"):
+            continue
+        config = _json(folder / "config.json", {})
+        if isinstance(config.get("pooling_mode"), str):
+            mode: str = config["pooling_mode"]
+            return "last" if mode == "lasttoken" else mode
+        flags = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
+        found = sorted(key.removeprefix("pooling_mode_") for key, on in config.items() if on is True and "mode_" in key)
+        return "+".join(flags.get(flag, flag) for flag in found) or "mean"
+    return None
+
+
+def _max_tokens(path: Path, types: list[tuple[str, Path]], config: dict[str, Any]) -> int | None:
+    """The limit sentence-transformers would use: its own file, else the smaller of positions and tokenizer."""
+    for folder in [folder for name, folder in types if name.endswith("Transformer")] or [path]:
+        own = _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")
+        if isinstance(own, int):
+            return own
+    tokenizer = _json(path / "tokenizer_config.json", {}).get("model_max_length")
+    limits = [n for n in (config.get("max_position_embeddings"), tokenizer) if isinstance(n, int) and n < 1 << 30]
+    return min(limits) if limits else None
+
+
+def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any]) -> list[str]:
+    custom = [name for name, _ in types if not name.startswith("sentence_transformers.")]
+    if "auto_map" in config:
+        custom.append(f"model type {config.get('model_type', '?')!r} (auto_map in config.json)")
+    return custom
+
+
+def _json(path: Path, default: Any) -> Any:  # noqa: ANN401  JSON is what it is
+    if not path.is_file():
+        return default
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{path} is not valid JSON ({error}). The download may be incomplete: fetch it again."
+        ) from error

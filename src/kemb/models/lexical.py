@@ -1,0 +1,201 @@
+"""BM25 over Korean text: a retriever that needs no weights and makes a run, not vectors.
+
+Three analysers: `kiwi` (morphemes that carry content), `bigram` (character bigrams inside a word) and `mteb`
+(characters, as mteb's `baseline-bm25s` cuts Korean). The formula is written out here in NumPy: the package
+bm25s runs a JAX operation on import where JAX is installed, and orders ties by chance.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from kemb.errors import MissingExtra, UnknownName
+from kemb.types import DoubleArray, FloatArray, IntArray, RetrievalData, Run
+
+if TYPE_CHECKING:
+    from kiwipiepy import Kiwi, Token
+
+ANALYSERS = ("kiwi", "bigram", "mteb")
+K1 = 1.5
+B = 0.75
+MTEB_COMMON = 0.9
+"""Share of the documents from which on mteb drops a term."""
+
+CONTENT_TAGS = frozenset("NNG NNP NNB NR NP VV VA XR SL SH SN UN W_URL W_EMAIL W_HASHTAG W_MENTION W_SERIAL".split())
+"""Nouns, numerals, pronouns, stems of verbs and adjectives, roots, foreign words, hanja, numbers, unknown words
+and web tokens. Lucene's Korean analyser (nori) keeps these too; auxiliary verbs, copulas and marks, which nori
+keeps, are dropped."""
+
+_PIECE = re.compile(r".{1,4096}(?:\s|\Z)|.{1,4096}", re.DOTALL)
+"""Kiwi needs more than linear time in one long text, so it gets pieces, cut at white space where there is any."""
+
+
+class Index(NamedTuple):
+    """Postings by term: term t stands in documents rows[starts[t]:starts[t + 1]] with those weights."""
+
+    vocabulary: dict[str, int]
+    starts: IntArray
+    rows: IntArray
+    weights: FloatArray
+    n_documents: int
+
+
+def analyser_version(analyser: str) -> str:
+    """What stands for the analyser as a model revision: our version, and Kiwi's where it does the work."""
+    _check(analyser)
+    return f"1-{kiwi_version('bm25:kiwi')}" if analyser == "kiwi" else "1"
+
+
+def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
+    """The terms of every text, in the order of `texts`.
+
+    Raises:
+        UnknownName: no such analyser.
+        MissingExtra: `kiwi` without kiwipiepy.
+    """
+    _check(analyser)
+    normal = (unicodedata.normalize("NFKC", text) for text in texts)
+    if analyser == "kiwi":
+        found = kiwi_tokens(normal, "bm25:kiwi")
+        return ([t.form.lower() for t in tokens if t.tag.partition("-")[0] in CONTENT_TAGS] for tokens in found)
+    lower = (text.lower() for text in normal)
+    if analyser == "bigram":
+        return ([word[i : i + 2] for word in text.split() for i in range(len(word) - 1)] for text in lower)
+    # mteb removes blanks only, but it puts "\n" before every document, and then drops it as a common term.
+    return (list(text.replace(" ", "").replace("\n", "")) for text in lower)
+
+
+def search(
+    analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None
+) -> Run:
+    """Rank all documents for every query, those that share no term with it (score 0) last.
+
+    Args:
+        analyser: `kiwi`, `bigram` or `mteb`.
+        data: corpus (not empty) and queries.
+        k: documents per query.
+        progress: called with the number of texts (documents and queries) finished since the last call.
+
+    Returns:
+        Run with indices and scores [n_queries, k]; equal scores are ordered by document id, descending.
+    """
+    tick = progress or (lambda _n: None)
+    # In descending order of ids a stable sort by score leaves ties as trec_eval wants them.
+    order = np.array(sorted(range(len(data.doc_ids)), key=data.doc_ids.__getitem__, reverse=True), dtype=np.int64)
+    documents = tokenize(analyser, [data.documents[row] for row in order])
+    index = build_index(_counted(documents, tick), common=MTEB_COMMON if analyser == "mteb" else None)
+    indices = np.full((len(data.queries), k), -1, dtype=np.int64)
+    scores = np.full((len(data.queries), k), -np.inf, dtype=np.float32)
+    for i, terms in enumerate(_counted(tokenize(analyser, data.queries), tick)):
+        values = score_documents(index, terms)
+        best = _top(values, k)
+        indices[i, : len(best)] = order[best]
+        scores[i, : len(best)] = values[best]
+    return Run(indices, scores)
+
+
+def build_index(documents: Iterable[Sequence[str]], common: float | None = None) -> Index:
+    """Weights of BM25 as Lucene computes them: idf * tf / (tf + k1 * (1 - b + b * length / mean length)).
+
+    idf = ln(1 + (n - df + 0.5) / (df + 0.5)), k1 = 1.5, b = 0.75 (Kamphuis et al. 2020, "Which BM25 do you
+    mean?", variant "Lucene (accurate)"). Equal to bm25s 0.3 bit for bit: float64 inside, idf and weight rounded
+    to float32.
+
+    Args:
+        documents: the terms of each document.
+        common: terms that stand in at least this share of the documents are dropped before lengths are counted.
+    """
+    vocabulary: dict[str, int] = {}
+    terms, counts, n_terms = array("q"), array("q"), array("q")
+    for tokens in documents:
+        counter = Counter(tokens)
+        terms.extend(vocabulary.setdefault(token, len(vocabulary)) for token in counter)
+        counts.extend(counter.values())
+        n_terms.append(len(counter))
+    n = len(n_terms)
+    term, tf = np.asarray(terms, dtype=np.int64), np.asarray(counts, dtype=np.int64)
+    row = np.repeat(np.arange(n), np.asarray(n_terms, dtype=np.int64))
+    df = np.bincount(term, minlength=len(vocabulary))
+    if common is not None:
+        keep = (df / n < common)[term]
+        term, tf, row = term[keep], tf[keep], row[keep]
+        df = np.bincount(term, minlength=len(vocabulary))
+    weights = _weights(term, tf, row, df, n)
+    by_term = np.argsort(term, kind="stable")
+    starts = np.concatenate(([0], np.cumsum(df)))
+    return Index(vocabulary, starts, row[by_term], weights[by_term], n)
+
+
+def score_documents(index: Index, terms: Sequence[str]) -> FloatArray:
+    """BM25 of every document [n_documents]; a term that stands twice in the query counts twice."""
+    scores = np.zeros(index.n_documents, dtype=np.float32)
+    for term in terms:
+        if (t := index.vocabulary.get(term)) is not None:
+            span = slice(index.starts[t], index.starts[t + 1])
+            scores[index.rows[span]] += index.weights[span]
+    return scores
+
+
+def kiwi_tokens(texts: Iterable[str], what: str) -> Iterator[list[Token]]:
+    """Kiwi's morphemes of every text, in order; the texts of one call are shared out to Kiwi's threads."""
+    pieces = [_PIECE.findall(text) for text in texts]
+    found = load_kiwi(what).tokenize(itertools.chain.from_iterable(pieces))
+    for parts in pieces:
+        yield [token for tokens in itertools.islice(found, len(parts)) for token in tokens]
+
+
+@cache
+def load_kiwi(what: str) -> Kiwi:
+    """One Kiwi with its default dictionary and the model this package was measured with."""
+    try:
+        from kiwipiepy import Kiwi
+    except ImportError as error:
+        raise MissingExtra(what, "kiwi") from error
+    return Kiwi(model_type="cong")
+
+
+def kiwi_version(what: str) -> str:
+    """Versions of everything that changes an analysis, for example `kiwipiepy-0.24.1+model-0.24.0`."""
+    try:
+        version = importlib.metadata.version
+        return f"kiwipiepy-{version('kiwipiepy')}+model-{version('kiwipiepy_model')}"
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingExtra(what, "kiwi") from error
+
+
+def _check(analyser: str) -> None:
+    if analyser not in ANALYSERS:
+        raise UnknownName("BM25 analyser", analyser, ANALYSERS, f"Known: {', '.join(ANALYSERS)}.")
+
+
+def _counted(texts: Iterator[list[str]], tick: Callable[[int], None]) -> Iterator[list[str]]:
+    for terms in texts:
+        yield terms
+        tick(1)
+
+
+def _weights(term: IntArray, tf: IntArray, row: IntArray, df: IntArray, n: int) -> FloatArray:
+    length: DoubleArray = np.bincount(row, weights=tf, minlength=n)
+    idf = np.log(1 + (n - df + 0.5) / (df + 0.5)).astype(np.float32)
+    saturated = tf / (K1 * (1 - B + B * length[row] / length.mean()) + tf)
+    return (idf[term] * saturated).astype(np.float32)
+
+
+def _top(scores: FloatArray, k: int) -> IntArray:
+    """Positions of the k best scores, best first; equal scores in the order of their positions."""
+    best = np.arange(len(scores))
+    if k < len(scores):
+        threshold = np.partition(scores, -k)[-k]
+        above = np.flatnonzero(scores > threshold)
+        best = np.concatenate((above, np.flatnonzero(scores == threshold)[: k - len(above)]))
+    return best[np.argsort(-scores[best], kind="stable")]

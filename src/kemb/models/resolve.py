@@ -1,0 +1,331 @@
+"""From what a user types after -m to a model with an identity: files, revision, prompts, limits, variant.
+
+Nothing here imports torch: a run whose vectors are all in the store never loads a model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kemb import tasks
+from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
+from kemb.models import catalogue, files
+from kemb.models.encoders import Encoder
+from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
+from kemb.models.spec import CANNOT_RUN, Dtype, ModelSpec, Pooling, PromptRules, Similarity
+
+LLM_PARAMETERS = 1_000_000_000
+LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
+BUILT_IN = ("toy", "tfidf", "kiwi-static")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What the command line may change about a model; None means: as declared."""
+
+    device: str = "auto"
+    dtype: Dtype | None = None
+    max_tokens: int | None = None
+    pooling: Pooling | None = None
+    prompts_file: Path | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model with an identity, not loaded yet."""
+
+    spec: ModelSpec
+    name: str
+    revision: str
+    """A commit, a content hash, or the version of an analyser; never a branch."""
+    prompts: PromptTable
+    folder: files.ModelFolder | None
+    device: str
+    dtype: Dtype
+    max_tokens: int | None
+    pooling: str | None
+    similarity: Similarity
+    variant: str
+    """'' for the declared profile, else what differs from it; names the experiments folder and the row."""
+    trust_remote_code: bool
+
+    @property
+    def row(self) -> str:
+        """The name of the model's row on a board."""
+        return f"{self.name} [{self.variant}]" if self.variant else self.name
+
+    @property
+    def is_lexical(self) -> bool:
+        """Whether the model makes runs and has no vectors."""
+        return self.spec.loader == "bm25"
+
+    def fingerprint(self) -> dict[str, str]:
+        """Everything that changes a vector except the input (DESIGN 3.2)."""
+        if self.spec.loader in BUILT_IN:
+            return {"model": self.name, "revision": self.revision}
+        own = self.folder
+        parts = {
+            "model": self.name,
+            "revision": self.revision,
+            "loader": self.spec.loader,
+            "pooling": str(self.pooling),
+            "normalize": str(bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize),
+            "max_tokens": str(self.max_tokens),
+            "dtype": self.dtype,
+            "append_eos": str(self.spec.append_eos),
+            "trust_remote_code": str(self.trust_remote_code),
+            "backend": "torch",
+            "device": self.device.split(":")[0],
+            "attention": "library default",
+        }
+        return parts | library_versions()
+
+    def open(self) -> Encoder:
+        """Load the model.
+
+        :raises ModelError: when it cannot be loaded.
+        """
+        if self.spec.loader in BUILT_IN:
+            return _open_built_in(self.spec)
+        assert self.folder is not None
+        from kemb.models.dense import Loading, open_dense
+
+        _refuse_remote_code(self)
+        loading = Loading(
+            device=self.device,
+            dtype=self.dtype,
+            max_tokens=self.max_tokens,
+            pooling=None if self.folder.has_modules else self.pooling,
+            normalize=bool(self.spec.normalize),
+            append_eos=self.spec.append_eos,
+            trust_remote_code=self.trust_remote_code,
+        )
+        return open_dense(self.folder.path, loading)
+
+
+def library_versions() -> dict[str, str]:
+    """major.minor of the libraries whose releases may change a vector."""
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = ".".join(importlib.metadata.version(library).split("+")[0].split(".")[:2])
+        except importlib.metadata.PackageNotFoundError:
+            versions[library] = "not installed"
+    return versions
+
+
+def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
+    """The model a user means: a known name, a local folder, or `org/name[@revision]` on the hub.
+
+    :param own_tasks: tasks of the user's own; their names, too, may be keys of prompts.
+    :raises UnknownName: with the nearest known names.
+    :raises ModelError: when the files are unusable; FetchError when they cannot be fetched.
+    """
+    options = options or ModelOptions()
+    task_names = {*tasks.names(), *own_tasks}
+    plain, _, revision = name.partition("@")
+    spec = catalogue.load_spec(plain)
+    if spec is None and Path(name).is_dir():
+        return _local(Path(name), options, task_names)
+    if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
+        raise UnknownName(
+            "model", name, catalogue.accepted_names(), "Type `kemb models`, a folder, or a hub id `org/name`."
+        )
+    if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+        return _built_in(spec, options, task_names)
+    if spec is not None and spec.loader not in ("sentence-transformers", "transformers"):
+        raise NotSupported(f"{spec.name} cannot be run. {CANNOT_RUN[spec.loader]}")
+    from kemb.models.hub import fetch_model
+
+    spec = spec or ModelSpec(name=plain)
+    path, commit = fetch_model(spec.hub or spec.name, revision or spec.revision, trust_code=options.trust_remote_code)
+    return _from_folder(spec, commit, files.read_folder(path), options, task_names)
+
+
+def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> PromptTable:
+    """The prompts of a model, without its files where its TOML declares them.
+
+    :raises UnknownName: as `resolve`.
+    """
+    spec = catalogue.load_spec(name.partition("@")[0])
+    if spec is None or not declares_prompts(spec):
+        return resolve(name, options, own_tasks).prompts
+    return build_prompts(spec, _rules(spec, options), None, {*tasks.names(), *own_tasks})
+
+
+def _rules(spec: ModelSpec, options: ModelOptions) -> PromptRules | None:
+    if options.prompts_file is None:
+        return None
+    return rules_for(read_prompts_file(options.prompts_file), spec.name, spec.hub)
+
+
+def _local(path: Path, options: ModelOptions, task_names: Collection[str]) -> Model:
+    folder = files.read_folder(path.resolve())
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip(".-") or "model"
+    name = f"local/{stem}"
+    revision = files.content_hash(path.resolve())[:12]
+    return _from_folder(ModelSpec(name=name), revision, folder, options, task_names)
+
+
+def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:
+    given = {"--dtype": options.dtype, "--max-tokens": options.max_tokens, "--pooling": options.pooling}
+    if wrong := [flag for flag, value in given.items() if value is not None]:
+        raise UsageError(f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting.")
+    prompts = build_prompts(spec, None, None, task_names)
+    revision = built_in_revision(spec)
+    return Model(spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False)
+
+
+def _from_folder(
+    spec: ModelSpec, revision: str, folder: files.ModelFolder, options: ModelOptions, task_names: Collection[str]
+) -> Model:
+    pooling = options.pooling or spec.pooling
+    if folder.has_modules:
+        if options.pooling and options.pooling != folder.pooling:
+            raise UsageError(
+                f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling {options.pooling} "
+                "cannot change it."
+            )
+        pooling = folder.pooling  # type: ignore[assignment]
+    elif pooling is None:
+        raise UsageError(
+            f"{spec.name} is a plain transformers model: its files do not say how token vectors become one vector. "
+            "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
+        )
+    device = find_device(options.device)
+    dtype = options.dtype or _auto_dtype(spec, folder, device)
+    declared_tokens = spec.max_tokens or folder.max_tokens
+    max_tokens = options.max_tokens or declared_tokens
+    variant = {
+        "dtype": dtype if dtype != (spec.dtype or "float32") else None,
+        "max_tokens": max_tokens if max_tokens != declared_tokens else None,
+        "pooling": pooling if not folder.has_modules and pooling != spec.pooling else None,
+        "prompts": _prompts_label(options.prompts_file) if options.prompts_file else None,
+    }
+    return Model(
+        spec=spec,
+        name=spec.name,
+        revision=revision,
+        prompts=build_prompts(spec, _rules(spec, options), folder.prompts_config, task_names),
+        folder=folder,
+        device=device,
+        dtype=dtype,
+        max_tokens=max_tokens,
+        pooling=pooling,
+        similarity=_similarity(spec, folder),
+        variant="__".join(f"{key}_{value}" for key, value in variant.items() if value is not None),
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
+    if folder.similarity in ("cosine", "dot") and "similarity" not in spec.model_fields_set:
+        return folder.similarity  # type: ignore[return-value]
+    return spec.similarity
+
+
+def _prompts_label(path: Path) -> str:
+    import hashlib
+
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")
+    return f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+
+
+def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:
+    """Half precision on an accelerator for models of LLM size; float32 otherwise."""
+    bytes_per_parameter = 2 if folder.stored_dtype in ("float16", "bfloat16") else 4
+    n_parameters = spec.n_parameters or folder.weight_bytes // bytes_per_parameter
+    if device == "cpu":
+        return "float32"
+    if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
+        return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
+    return "float32"
+
+
+def find_device(asked: str) -> str:
+    """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without importing it."""
+    if asked != "auto":
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
+            raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
+        return asked
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        return "cpu"
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return "mps"
+    build: dict[str, Any] = {}
+    exec((Path(torch.origin).parent / "version.py").read_text(encoding="utf-8"), build)  # five assignments of torch's
+    return "cuda" if build.get("cuda") and _n_cuda_devices() else "cpu"
+
+
+def _n_cuda_devices() -> int:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        return 0
+    try:
+        driver = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def _refuse_remote_code(model: Model) -> None:
+    folder = model.folder
+    if folder is None or not folder.remote_code or model.trust_remote_code:
+        return
+    custom = [part for part in folder.remote_code if not part.startswith("model type")]
+    if not custom and _transformers_knows(folder):
+        return
+    raise ModelError(
+        f"{model.name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does not run "
+        "it unless asked to. Read the code, then add --trust-remote-code; it is recorded in the results."
+    )
+
+
+def _transformers_knows(folder: files.ModelFolder) -> bool:
+    import json
+
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    config: Mapping[str, Any] = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
+    return config.get("model_type") in CONFIG_MAPPING_NAMES
+
+
+def built_in_revision(spec: ModelSpec) -> str:
+    """The version of a download-free model: of its analyser, its tables and what they depend on."""
+    if spec.loader == "bm25":
+        from kemb.models.lexical import analyser_version
+
+        return analyser_version(spec.name.partition(":")[2])
+    import hashlib
+
+    identity = sorted(_identity(spec).items())
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
+
+
+def _identity(spec: ModelSpec) -> dict[str, str]:
+    from kemb.models import builtin, kiwi_static
+
+    if spec.loader == "kiwi-static":
+        return kiwi_static.kiwi_static_identity()
+    return builtin.toy_identity() if spec.loader == "toy" else builtin.tfidf_identity()
+
+
+def _open_built_in(spec: ModelSpec) -> Encoder:
+    from kemb.models import builtin, kiwi_static
+
+    if spec.loader == "kiwi-static":
+        return kiwi_static.open_kiwi_static()
+    return builtin.open_toy() if spec.loader == "toy" else builtin.open_tfidf()

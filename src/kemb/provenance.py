@@ -1,0 +1,125 @@
+"""What is recorded beside a score: what it is a score of, and under which circumstances it was made."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kemb import score
+from kemb.encode import Progress
+from kemb.models.prompts import Resolved
+from kemb.models.resolve import Model, library_versions
+from kemb.store import Space, fingerprint_id
+from kemb.tasks.spec import TaskSpec
+from kemb.types import Role, TaskData
+
+
+def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model: Model) -> dict[str, Any]:
+    """What decides whether two scores may be compared, and the profile of the row (DESIGN 3.10)."""
+    return {
+        "task": {
+            "type": spec.type,
+            "revision": data.revision,
+            "unpinned": spec.source.hub is not None and spec.source.revision == "main",
+            "data_sha256": {f"{part.split}/{part.subset}": part.sha256 for part in data.parts},
+            "notes": {f"{part.split}/{part.subset}": dict(part.notes) for part in data.parts if part.notes},
+            "dedupe_pairs": spec.dedupe_pairs,
+            "main_metric": spec.main_metric,
+            "metric_version": score.METRIC_VERSION[spec.type],
+        },
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "variant": model.variant,
+            "dtype": model.dtype,
+            "max_tokens": model.max_tokens,
+            "similarity": model.similarity,
+            "pooling": model.pooling,
+        },
+        "prompts": {
+            role: {"prompt": found.prompt, "route": found.route, "key": found.key, "source": found.source}
+            for role, found in prompts.items()
+        },
+    }
+
+
+def circumstances(
+    model: Model, space: Space | None, progress: Progress | None, score_seconds: float, command: str
+) -> dict[str, Any]:
+    """What is shown and never gates: versions, hardware, time, command."""
+    versions = {"kemb": importlib.metadata.version("kemb"), "python": platform.python_version()}
+    for library in ("numpy", "scipy", "scikit-learn"):
+        versions[library] = importlib.metadata.version(library)
+    record: dict[str, Any] = {
+        "fingerprint_id": fingerprint_id(space.fingerprint) if space else None,
+        "fingerprint": space.fingerprint if space else None,
+        "warnings": list(model.prompts.warnings),
+        "versions": versions | library_versions(),
+        "hardware": hardware(model.device),
+        "seconds": {"score": round(score_seconds, 3)},
+        "timestamp": int(time.time()),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command,
+    }
+    if progress is not None:
+        record["seconds"]["encode"] = round(progress.seconds, 3)
+        record["encoded"] = {
+            "n_texts": progress.n_texts,
+            "n_unique": progress.n_unique,
+            "n_stored_before": progress.n_stored,
+            "n_encoded": progress.n_encoded,
+            "n_tokens": progress.n_tokens,
+            "token_limit_after_out_of_memory": progress.token_limit,
+        }
+    return record
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Processor, cores, memory, and the accelerator if the model ran on one."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+    record: dict[str, Any] = {"device": device, "cpu": cpu, "n_cores": os.cpu_count()}
+    if device.startswith("cuda"):
+        import torch
+
+        record["gpu"] = torch.cuda.get_device_name(device)
+    return record
+
+
+def mteb_meta(model: Model) -> dict[str, Any]:
+    """`model_meta.json` in mteb's format (`ModelMeta.to_dict`)."""
+    spec = model.spec
+    return {
+        "name": model.name,
+        "revision": model.revision,
+        "release_date": None,
+        "languages": spec.languages or None,
+        "loader": None,
+        "n_parameters": spec.n_parameters,
+        "memory_usage_mb": None,
+        "max_tokens": model.max_tokens,
+        "embed_dim": spec.dim,
+        "license": spec.license or None,
+        "open_weights": spec.open_weights,
+        "public_training_code": None,
+        "public_training_data": None,
+        "framework": [],
+        "reference": spec.reference or None,
+        "similarity_fn_name": model.similarity,
+        "use_instructions": bool(spec.instruction_template),
+        "training_datasets": None,
+        "adapted_from": spec.base_model,
+        "superseded_by": None,
+        "modalities": ["text"],
+        "model_type": ["dense"],
+        "experiment_kwargs": {"variant": model.variant} if model.variant else None,
+    }

@@ -1,0 +1,166 @@
+"""Metrics of ranked lists, vectorised over queries, equal to trec_eval's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kemb.errors import DataError
+from kemb.types import DoubleArray, IntArray, ItemBlock, PartScore, RetrievalData, Run
+
+CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
+N_RETRIEVED = 100
+"""Documents per query whose ids and scores are kept as items."""
+
+
+def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
+    """Means over the judged queries, and of each query every metric and the best documents.
+
+    Items of the metric `retrieved` are a query's first 100 documents in rank order: the document's id is the target,
+    its score the value.
+
+    Raises:
+        DataError: no query has a judgment.
+    """
+    values = query_metrics(run, data)
+    judged = judged_queries(data)
+    ids = [data.query_ids[row] for row in judged]
+    items = [ItemBlock(metric, ids, array) for metric, array in values.items()]
+    return PartScore(
+        metrics={metric: float(np.mean(array)) for metric, array in values.items()},
+        experiments={},
+        items=[*items, _retrieved(run, data, judged)],
+        notes={"n_zero_vectors": run.n_zero_vectors} if run.n_zero_vectors else {},
+    )
+
+
+def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
+    """Every metric at every cut-off, one value per judged query [n_judged], in the order of the queries.
+
+    As in trec_eval (and pytrec_eval, mteb), with grades g above 0 as relevant, R relevant documents in all:
+    - `ndcg@k`: DCG@k / ideal DCG@k, DCG@k = sum of g / log2(rank + 1), a linear gain (Järvelin and Kekäläinen 2002);
+      the ideal ranks all judged documents; grades below 0 count as 0.
+    - `map@k`: sum of precision@rank over relevant ranks up to k, divided by R.
+    - `mrr@k`: 1 / rank of the first relevant document, 0 beyond k.
+    - `recall@k`, `precision@k`: relevant documents up to k, divided by R, by k.
+    - `hit_rate@k`: 1 where one of the first k is relevant; sentence-transformers calls it `accuracy@k`.
+    - `f1@k`: harmonic mean of the query's precision@k and recall@k, as in AutoRAG.
+    - `accuracy`: recall@1, as in mteb.
+    A query without relevant documents, or for which nothing was retrieved, scores 0.
+
+    Raises:
+        DataError: no query has a judgment.
+    """
+    judged = judged_queries(data)
+    n = len(judged)
+    ideal = _ideal_list(data, judged)
+    n_relevant = np.maximum(np.bincount(ideal.rows, minlength=n), 1)  # no relevant documents: 0 / 1
+    found = _relevant_list(relevance_matrix(run, data)[judged])
+    first = np.flatnonzero(np.diff(found.rows, prepend=-1))
+    nth = np.arange(len(found.rows)) - np.repeat(first, np.diff(first, append=len(found.rows))) + 1
+    first_rank = np.full(n, np.inf)
+    first_rank[found.rows[first]] = found.ranks[first] + 1
+
+    out: dict[str, DoubleArray] = {}
+    for k in CUTOFFS:
+        hits = found.sum_to(k, np.ones(len(nth)), n)
+        dcg = found.sum_to(k, found.grades / np.log2(found.ranks + 2), n)
+        ideal_dcg = ideal.sum_to(k, ideal.grades / np.log2(ideal.ranks + 2), n)
+        recall, precision = hits / n_relevant, hits / k
+        hit = (hits > 0).astype(np.float64)
+        out[f"ndcg@{k}"] = np.divide(dcg, ideal_dcg, out=np.zeros(n), where=ideal_dcg > 0)
+        out[f"map@{k}"] = found.sum_to(k, nth / (found.ranks + 1), n) / n_relevant
+        out[f"mrr@{k}"] = np.where(first_rank <= k, 1 / first_rank, 0.0)
+        out[f"recall@{k}"], out[f"precision@{k}"] = recall, precision
+        out[f"hit_rate@{k}"] = out[f"accuracy@{k}"] = hit
+        out[f"f1@{k}"] = f1_of_means(precision, recall)
+    out["accuracy"] = out["recall@1"]
+    return out
+
+
+def f1_of_means(precision: DoubleArray, recall: DoubleArray) -> DoubleArray:
+    """2PR / (P + R), elementwise; 0 where both are 0.
+
+    Of per-query values it is `f1@k`; of a task's mean precision and recall it is what the KURE tables call F1.
+    """
+    total = np.asarray(precision + recall, dtype=np.float64)
+    return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+
+
+def judged_queries(data: RetrievalData) -> IntArray:
+    """Rows of the queries that have at least one judgment, of whatever grade; only they are scored.
+
+    Raises:
+        DataError: there is none.
+    """
+    rows = [row for row, query_id in enumerate(data.query_ids) if data.qrels.get(query_id)]
+    if not rows:
+        raise DataError(
+            f"None of the {len(data.query_ids)} queries has a judgment among the {len(data.qrels)} judged query ids; "
+            "expected relevant documents for the queries that are scored."
+        )
+    return np.array(rows, dtype=np.int64)
+
+
+def relevance_matrix(run: Run, data: RetrievalData) -> NDArray[np.int32]:
+    """Grades of the retrieved documents [n_queries, k]; 0 where unjudged or where nothing was retrieved."""
+    wanted = {doc_id for grades in data.qrels.values() for doc_id in grades}
+    code_of = {doc_id: code for code, doc_id in enumerate(wanted)}
+    # One more place at the end, for index -1: nothing retrieved.
+    codes = np.full(len(data.doc_ids) + 1, -1, dtype=np.int64)
+    codes[:-1] = [code_of.get(doc_id, -1) for doc_id in data.doc_ids]
+    judgments = [
+        (row * len(wanted) + code_of[doc_id], grade)
+        for row, query_id in enumerate(data.query_ids)
+        for doc_id, grade in data.qrels.get(query_id, {}).items()
+    ]
+    keys, grades = np.array(sorted(judgments), dtype=np.int64).reshape(-1, 2).T
+    found = codes[run.indices]
+    rows, ranks = np.nonzero(found >= 0)
+    wanted_keys = rows * len(wanted) + found[rows, ranks]
+    places = np.minimum(np.searchsorted(keys, wanted_keys), len(keys) - 1)
+    matrix = np.zeros(run.indices.shape, dtype=np.int32)
+    matrix[rows, ranks] = np.where(keys[places] == wanted_keys, grades[places], 0)
+    return matrix
+
+
+class _RelevantList(NamedTuple):
+    """Relevant documents of ranked lists, in the order of queries and ranks."""
+
+    rows: IntArray
+    ranks: IntArray
+    """From 0."""
+    grades: IntArray
+
+    def sum_to(self, k: int, weights: DoubleArray, n_queries: int) -> DoubleArray:
+        """Sums [n_queries] of the weights of the documents ranked among the first k."""
+        inside = self.ranks < k
+        sums: DoubleArray = np.bincount(self.rows[inside], weights[inside], minlength=n_queries).astype(np.float64)
+        return sums
+
+
+def _relevant_list(matrix: NDArray[np.int32]) -> _RelevantList:
+    rows, ranks = np.nonzero(matrix > 0)
+    return _RelevantList(rows, ranks, matrix[rows, ranks].astype(np.int64))
+
+
+def _ideal_list(data: RetrievalData, judged: IntArray) -> _RelevantList:
+    """The relevant documents of every query, best grades first."""
+    positive = [sorted((g for g in data.qrels[data.query_ids[row]].values() if g > 0), reverse=True) for row in judged]
+    counts = [len(grades) for grades in positive]
+    rows = np.repeat(np.arange(len(judged)), counts)
+    ranks = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return _RelevantList(rows, ranks, np.array([grade for grades in positive for grade in grades], dtype=np.int64))
+
+
+def _retrieved(run: Run, data: RetrievalData, judged: IntArray) -> ItemBlock:
+    indices = run.indices[judged, :N_RETRIEVED]
+    rows, ranks = np.nonzero(indices >= 0)
+    return ItemBlock(
+        "retrieved",
+        [data.query_ids[row] for row in judged[rows].tolist()],
+        run.scores[judged, :N_RETRIEVED][rows, ranks].astype(np.float64),
+        targets=[data.doc_ids[row] for row in indices[rows, ranks].tolist()],
+    )

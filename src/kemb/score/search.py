@@ -1,0 +1,254 @@
+"""Exact search: a blocked matrix product whose memory is bounded by a budget, not by the corpus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+
+import numpy as np
+
+from kemb.errors import DataError, UsageError
+from kemb.score.vectors import check_finite, lengths
+from kemb.types import FloatArray, IntArray, Run, Vectors
+
+TOP_K = 1000
+BLOCK = 4096
+"""Documents per block; more gain nothing, fewer make the matrix product slower."""
+
+_CELL_BYTES = 64
+"""Bytes per (query, document) of a block: score, mark and key, and temporaries if every cell is a hit."""
+_EMPTY = np.iinfo(np.int64).min
+_LOW = np.int64(0xFFFFFFFF)
+
+
+def top_k(
+    queries: FloatArray,
+    documents: Vectors,
+    k: int = TOP_K,
+    *,
+    doc_ids: Sequence[str],
+    query_ids: Sequence[str] | None = None,
+    similarity: str = "cosine",
+    memory_budget_bytes: int = 512 * 2**20,
+) -> Run:
+    """The k most similar documents of every query, exactly.
+
+    Scores are float32. Ties are resolved as in trec_eval, at the border of the top k too: by document id,
+    descending. A vector of zeros has cosine similarity 0 with everything and is counted in the run.
+
+    Every score becomes an integer key that also holds the rank of its document id, so that keys never tie and the
+    order of keys is the order of the run. Once a query has k keys, the k-th score is a threshold below which later
+    scores are dropped by one vectorised comparison: of n documents about k * (1 + ln(n / block)) become candidates.
+
+    Args:
+        queries: [n_queries, dim], float32.
+        documents: [n_documents, dim], read block by block, once unless the queries do not fit the budget.
+        k: documents per query.
+        doc_ids: one unique id per document.
+        query_ids: ids for messages; row numbers otherwise.
+        similarity: "cosine" or "dot".
+        memory_budget_bytes: bound on the working memory beside vectors and result.
+
+    Returns:
+        Run with arrays [n_queries, k].
+
+    Raises:
+        ModelError: a vector is not finite.
+        UsageError: an unknown similarity.
+    """
+    if similarity not in ("cosine", "dot"):
+        raise UsageError(f"Search knows the similarities 'cosine' and 'dot', not {similarity!r}.")
+    squares = check_finite(queries, "queries", query_ids or [str(i) for i in range(len(queries))], 0)
+    cosine = similarity == "cosine"
+    if cosine:
+        queries = queries / lengths(squares)[:, None]
+    n_zero = int(np.count_nonzero(squares == 0)) if cosine else 0
+    order, id_ranks = _rank_ids(doc_ids)
+    indices = np.full((len(queries), k), -1, dtype=np.int64)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    kept = min(k, len(doc_ids))
+    rows, block = _plan(len(queries), len(doc_ids), documents.shape[1], kept, memory_budget_bytes)
+    n_zero_documents = 0
+    for start in range(0, len(queries), rows):
+        part = slice(start, start + rows)
+        keys, n_zero_documents = _search(queries[part], documents, kept, block, doc_ids, id_ranks, cosine)
+        indices[part, :kept] = order[keys & _LOW]
+        scores[part, :kept] = _scores_of(keys)
+    return Run(indices, scores, n_zero + n_zero_documents)
+
+
+def run_from_scores(
+    scores: Mapping[str, Mapping[str, float]], query_ids: Sequence[str], doc_ids: Sequence[str], k: int = TOP_K
+) -> Run:
+    """A run from scores by query id and document id, as TREC run files and other systems give them.
+
+    Scores are compared as float32 and ties go by document id, both descending, as in trec_eval. Queries that are not
+    in `query_ids` are dropped; a query without scores retrieves nothing.
+
+    Raises:
+        DataError: a document that is not in the corpus, a score that is NaN, or no known query at all.
+    """
+    if not any(query_id in scores for query_id in query_ids):
+        raise DataError(
+            f"The run holds {len(scores)} queries, none of which the task has; expected ids such as "
+            f"{', '.join(map(repr, query_ids[:3]))}. "
+            "Check that run and task belong together."
+        )
+    order, id_ranks = _rank_ids(doc_ids)
+    row_of = {doc_id: row for row, doc_id in enumerate(doc_ids)}
+    indices = np.full((len(query_ids), k), -1, dtype=np.int64)
+    values = np.full((len(query_ids), k), -np.inf, dtype=np.float32)
+    for i, query_id in enumerate(query_ids):
+        found = scores.get(query_id, {})
+        rows = np.array([row_of.get(doc_id, -1) for doc_id in found], dtype=np.int64)
+        given = np.array(list(found.values()), dtype=np.float32)
+        bad = np.flatnonzero((rows < 0) | np.isnan(given))
+        if len(bad):
+            doc_id = list(found)[int(bad[0])]
+            problem = "is not in the corpus" if doc_id not in row_of else "has the score NaN"
+            raise DataError(f"In the run of query {query_id!r} the document {doc_id!r} {problem}.")
+        keys = np.sort(_keys_of(given, id_ranks[rows]))[::-1][:k]
+        indices[i, : len(keys)] = order[keys & _LOW]
+        values[i, : len(keys)] = _scores_of(keys)
+    return Run(indices, values)
+
+
+def _rank_ids(doc_ids: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Rows in ascending order of their ids, and the place of every row in that order."""
+    order = np.array(sorted(range(len(doc_ids)), key=doc_ids.__getitem__), dtype=np.int64)
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    return order, ranks
+
+
+def _keys_of(scores: FloatArray, id_ranks: IntArray) -> IntArray:
+    """Integers in the order of (score, id rank): the score's bits made monotonic above, the rank below."""
+    bits = (scores + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, which must tie with it
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
+    keys = bits.astype(np.int64)
+    keys <<= 32
+    keys |= id_ranks
+    return keys
+
+
+def _scores_of(keys: IntArray) -> FloatArray:
+    bits = (keys >> 32).astype(np.int32)
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
+    return bits.view(np.float32)
+
+
+def _plan(n_queries: int, n_documents: int, dim: int, k: int, budget: int) -> tuple[int, int]:
+    """Queries per pass and documents per block that fit the budget."""
+    kept_bytes = 2 * k * 8
+    rows = min(n_queries, budget // (kept_bytes + 1024 * _CELL_BYTES))
+    rows = max(rows, 1)
+    block = (budget - rows * kept_bytes) // (rows * _CELL_BYTES + dim * 8)
+    return rows, max(1, min(block, BLOCK, n_documents))
+
+
+def _search(
+    queries: FloatArray,
+    documents: Vectors,
+    k: int,
+    block_size: int,
+    doc_ids: Sequence[str],
+    id_ranks: IntArray,
+    cosine: bool,
+) -> tuple[IntArray, int]:
+    """Keys of the best k documents [n_queries, k], best first, and the number of zero vectors among documents.
+
+    Every thread multiplies and selects for its own queries, with the BLAS library held to one thread: NumPy runs
+    one comparison on one core, and a threaded BLAS would fight with our threads for the cores.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    n_threads = max(1, min(_n_cpus(), len(queries) // 32))
+    stripes = [_Stripe(part, k, block_size) for part in np.array_split(queries, n_threads)]
+    n_zero = 0
+    with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, user_api="blas"):
+        for start in range(0, len(doc_ids), block_size):
+            block = documents.block(start, min(start + block_size, len(doc_ids)))
+            if cosine:
+                block, n = _directions(block, start, doc_ids, pool, n_threads)
+                n_zero += n
+            else:
+                check_finite(block, "documents", doc_ids, start)
+            ranks = id_ranks[start : start + len(block)]
+            list(pool.map(_Stripe.add, stripes, repeat(block), repeat(ranks)))
+        return np.concatenate(list(pool.map(_Stripe.best, stripes))), n_zero
+
+
+def _directions(
+    block: FloatArray, start: int, doc_ids: Sequence[str], pool: ThreadPoolExecutor, n_threads: int
+) -> tuple[FloatArray, int]:
+    """The rows of a block at length 1, and how many of them are zeros, which they stay."""
+    out = np.empty_like(block)
+    step = -(-len(block) // n_threads)
+
+    def divide(first: int) -> int:
+        part = slice(first, first + step)
+        squares = check_finite(block[part], "documents", doc_ids, start + first)
+        np.divide(block[part], lengths(squares)[:, None], out=out[part])
+        return int(np.count_nonzero(squares == 0))
+
+    return out, sum(pool.map(divide, range(0, len(block), step)))
+
+
+def _n_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Stripe:
+    """The candidates of some of the queries."""
+
+    def __init__(self, queries: FloatArray, k: int, block_size: int) -> None:
+        n = len(queries)
+        self.queries, self.k = queries, k
+        self.threshold = np.full(n, -np.inf, dtype=np.float32)
+        self.n_kept = np.zeros(n, dtype=np.int64)
+        self.kept = np.full((n, 2 * k + block_size), _EMPTY, dtype=np.int64)
+        self.product = np.empty(n * block_size, dtype=np.float32)
+        self.marks = np.empty(n * block_size, dtype=np.bool_)
+
+    def add(self, block: FloatArray, id_ranks: IntArray) -> None:
+        """Keep what a block [m, dim] of documents adds to the candidates."""
+        n, m = len(self.queries), len(block)
+        scores = self.product[: n * m].reshape(n, m)
+        np.matmul(self.queries, block.T, out=scores)
+        if m > self.k and not self.n_kept.any():
+            self.threshold = np.partition(scores, m - self.k, axis=1)[:, m - self.k].copy()
+        hits = self.marks[: n * m].reshape(n, m)
+        np.greater_equal(scores, self.threshold[:, None], out=hits)  # equal scores may win by their id
+        n_hits = np.count_nonzero(hits, axis=1)
+        cells = np.flatnonzero(hits)
+        columns = cells - np.repeat(np.arange(n) * m, n_hits)
+        keys = _keys_of(scores.ravel().take(cells), id_ranks.take(columns))
+        first_free = np.arange(n) * self.kept.shape[1] + self.n_kept
+        places = np.repeat(first_free - (np.cumsum(n_hits) - n_hits), n_hits)
+        places += np.arange(len(places))
+        self.kept.ravel()[places] = keys
+        self.n_kept += n_hits
+        if self.n_kept.max(initial=0) > 2 * self.k:
+            self.compact()
+
+    def compact(self) -> None:
+        """Keep the best k candidates of every query and raise the thresholds to the k-th score."""
+        width, k = int(self.n_kept.max(initial=0)), self.k
+        if width <= k:
+            return
+        # All queries have k candidates now: until there are k documents every score passes the threshold.
+        used = self.kept[:, :width]
+        used.partition(width - k, axis=1)
+        used[:, :k] = used[:, width - k :].copy()
+        used[:, k:] = _EMPTY
+        self.n_kept[:] = k
+        self.threshold = _scores_of(used[:, 0])
+
+    def best(self) -> IntArray:
+        """Keys of the best k candidates [n, k], in descending order."""
+        self.compact()
+        return np.sort(self.kept[:, : self.k], axis=1)[:, ::-1]

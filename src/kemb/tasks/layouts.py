@@ -1,0 +1,299 @@
+"""From tables to the data of one part: which tables a layout needs, and how they become texts with gold answers.
+
+Text preparation is mteb's: a document is title and text joined by a blank and stripped, a query is its text
+followed by its instruction, every other text stays as it is (`mteb/_create_dataloaders.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from kemb.errors import DataError
+from kemb.tasks.columns import Rows, column, ids, is_list, labels, numbers, texts
+from kemb.tasks.parts import Notes, checked_retrieval
+from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
+from kemb.tasks.spec import TaskSpec
+from kemb.types import (
+    BitextData,
+    ClusterData,
+    IntArray,
+    Label,
+    LabelData,
+    PairData,
+    Qrels,
+    RetrievalData,
+)
+
+
+class Request(NamedTuple):
+    """A table that a layout needs."""
+
+    configs: tuple[str, ...]
+    """Names its config may have, best first; "" is the only config of a dataset, whatever its name."""
+    subset: str | None = None
+    """The subset whose rows are wanted, where one config holds all subsets."""
+
+
+ReadRows = Callable[[Request, str], Rows]
+"""Gives the rows of a split."""
+
+
+def requests(spec: TaskSpec, subset: str) -> list[Request]:
+    """Every table that a subset of a task needs."""
+    match spec.source.layout:
+        case "beir":
+            beir = _beir(spec, subset)
+            return [beir.corpus, beir.queries, beir.qrels, *([beir.candidates] if spec.type == "reranking" else [])]
+        case "belebele":
+            return [Request((language,)) for language in dict.fromkeys(subset.split("-"))]
+        case _:
+            return [_rows_request(spec, subset)]
+
+
+def _rows_request(spec: TaskSpec, subset: str) -> Request:
+    config = spec.source.config.replace("{subset}", subset)
+    return Request(
+        (config, "") if config == "default" else (config,), subset if spec.source.group_column else None
+    )
+
+
+class _Beir(NamedTuple):
+    corpus: Request
+    queries: Request
+    qrels: Request
+    candidates: Request
+
+
+def _beir(spec: TaskSpec, subset: str) -> _Beir:
+    """Config names of mteb's `RetrievalDatasetLoader`."""
+    if subset == "default":
+        return _Beir(
+            Request(("corpus",)), Request(("queries", "query")), Request(("default", "qrels")), Request(("top_ranked",))
+        )
+    return _Beir(*(Request((f"{subset}-{name}",)) for name in ("corpus", "queries", "qrels", "top_ranked")))
+
+
+def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[PairData, Notes]:
+    """Sentence pairs with a score, or with a label in {0, 1}."""
+    rows = read(_rows_request(spec, subset), split)
+    notes: Notes = {}
+    first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
+    keep = np.arange(len(first))
+    if spec.type == "sts":
+        gold = numbers(rows, spec.columns.get("score", "score"))
+    else:
+        name = spec.columns.get("labels", "labels")
+        values, keep = _mapped(spec, rows.origin, labels(rows, name))
+        if spec.labels:
+            notes["n_dropped_rows"] = len(first) - len(keep)
+        for row, value in zip(keep, values, strict=True):
+            if value not in (0, 1):
+                raise DataError(f"{rows.origin}: column {name!r}, row {row} is {value!r}; expected the label 0 or 1.")
+        gold = np.array(values, dtype=np.float64)
+    if not len(first) == len(second) == len(gold) + len(first) - len(keep):
+        raise DataError(
+            f"{rows.origin}: sentence1, sentence2 and the gold values have "
+            f"{len(first)}, {len(second)} and {len(gold)} entries; expected one of each per pair."
+        )
+    if spec.dedupe_pairs:
+        unique = _first_of_equal_pairs([(first[i], second[i]) for i in keep])
+        notes["n_dropped_duplicate_pairs"] = len(keep) - len(unique)
+        keep, gold = keep[unique], gold[unique]
+    data = PairData([str(i) for i in keep], [first[i] for i in keep], [second[i] for i in keep], gold)
+    return data, notes
+
+
+def _first_of_equal_pairs(sentences: Sequence[tuple[str, str]]) -> IntArray:
+    """Row numbers without the later ones of pairs that are equal in either order."""
+    seen = {tuple(sorted(pair)): row for row, pair in reversed(list(enumerate(sentences)))}
+    return np.array(sorted(seen.values()), dtype=np.int64)
+
+
+def bitext(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[BitextData, Notes]:
+    """Aligned sentences."""
+    rows = read(_rows_request(spec, subset), split)
+    first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
+    return BitextData([str(i) for i in range(len(first))], first, second), {}
+
+
+def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[ClusterData, Notes]:
+    """Texts with labels; with the protocol `rows` every row of the data is a clustering problem of its own."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = [read(_rows_request(spec, subset), name) for name in spec.join_splits or [split]]
+    rows = Rows(pa.concat_tables([part.table for part in parts], promote_options="permissive"), parts[0].origin)
+    text_name, label_name = (spec.columns.get(name, name) for name in ("sentences", "labels"))
+    sentences, values = texts(rows, text_name), labels(rows, label_name)
+    if len(sentences) != len(values):
+        raise DataError(f"{rows.origin} has {len(sentences)} texts but {len(values)} labels; expected one each.")
+    problems = np.zeros(len(sentences), dtype=np.int64)
+    raw = rows.table.column(text_name)
+    if is_list(raw):
+        problems = pc.list_parent_indices(raw.combine_chunks()).to_numpy().astype(np.int64)
+    if spec.encode_labels:
+        values = encoded(values, values)
+    ids_ = [str(i) for i in range(len(sentences))]
+    return ClusterData(ids_, sentences, [(value,) for value in values], problems), {}
+
+
+class _Labelled(NamedTuple):
+    item_ids: list[str]
+    texts: list[str]
+    labels: list[Label]
+    n_dropped: int
+
+
+def classification(
+    spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool
+) -> tuple[LabelData, Notes]:
+    """Evaluated texts with labels, and the few-shot rows of every experiment (none if `train` is false)."""
+    train_split = spec.classification.train_split
+    used = dict.fromkeys([*spec.splits, *([train_split] if train else [])])
+    request = _rows_request(spec, subset)
+    text_name, label_name = (spec.columns.get(name, name) for name in ("text", "label"))
+    rows = {name: read(request, name) for name in used}
+    raw = {name: labels(part, label_name) for name, part in rows.items()}
+    _refuse_mixed(label_name, {rows[name].origin: values for name, values in raw.items()})
+    names = [value for values in raw.values() for value in values]
+
+    def labelled(name: str) -> _Labelled:
+        chosen = np.arange(len(raw[name]))
+        if spec.subsample and name in spec.subsample.splits:
+            chosen = stratified_rows(raw[name], spec.subsample)
+        values = [raw[name][i] for i in chosen]
+        if spec.encode_labels:
+            values = encoded(values, names)
+        values, keep = _mapped(spec, rows[name].origin, values)
+        part = rows[name].take(chosen[keep])
+        return _Labelled([str(i) for i in chosen[keep]], texts(part, text_name), values, len(chosen) - len(keep))
+
+    scored = labelled(split)
+    shots = labelled(train_split) if train else _Labelled([], [], [], 0)
+    experiments = few_shot_rows(shots.labels, spec.classification) if train else []
+    needed = np.unique(np.concatenate(experiments)) if experiments else np.empty(0, dtype=np.int64)
+    data = LabelData(
+        item_ids=scored.item_ids,
+        texts=scored.texts,
+        labels=scored.labels,
+        train_texts=[shots.texts[i] for i in needed],
+        train_labels=[shots.labels[i] for i in needed],
+        experiments=[np.searchsorted(needed, rows_) for rows_ in experiments],
+        train_is_evaluated=train_split == split,
+    )
+    return data, {"n_dropped_rows": scored.n_dropped} if scored.n_dropped else {}
+
+
+def _mapped(spec: TaskSpec, origin: str, values: Sequence[Label]) -> tuple[list[Label], IntArray]:
+    """Labels after the specification's table, and the numbers of the rows that have one."""
+    if not spec.labels:
+        return list(values), np.arange(len(values))
+    keep = np.array([row for row, value in enumerate(values) if str(value) in spec.labels], dtype=np.int64)
+    if not len(keep):
+        found = ", ".join(sorted({repr(value) for value in values})[:10])
+        raise DataError(f"{origin}: no label is one of {', '.join(map(repr, spec.labels))}; found {found or 'none'}.")
+    return [spec.labels[str(values[row])] for row in keep], keep
+
+
+def _refuse_mixed(name: str, splits: Mapping[str, Sequence[Label]]) -> None:
+    kinds = {origin: type(values[0]) for origin, values in splits.items() if values}
+    if len(set(kinds.values())) > 1:
+        said = ", ".join(f"{'text' if kind is str else 'whole numbers'} in {origin}" for origin, kind in kinds.items())
+        raise DataError(f"Column {name!r} holds {said}; expected the same kind of label in every split.")
+
+
+def retrieval(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[RetrievalData, Notes]:
+    """Documents, queries and judgments of any retrieval layout."""
+    match spec.source.layout:
+        case "qa":
+            data = _qa(spec, read(_rows_request(spec, subset), split))
+        case "belebele":
+            documents, questions = (read(Request((language,)), split) for language in subset.split("-", 1))
+            data = _belebele(spec, documents, questions)
+        case _:
+            data = _from_beir(spec, subset, split, read)
+    return checked_retrieval(data, f"{spec.name}, split {split}, subset {subset}")
+
+
+def _from_beir(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> RetrievalData:
+    import pyarrow as pa
+
+    beir = _beir(spec, subset)
+    corpus, queries, judged = (read(request, split) for request in beir[:3])
+    qrels: Qrels = {}
+    # Fractions are cut off, as in mteb's loader.
+    grades = column(judged, "score").cast(pa.int32(), safe=False).to_pylist()
+    for query, document, grade in zip(ids(judged, "query-id"), ids(judged, "corpus-id"), grades, strict=True):
+        qrels.setdefault(query, {})[document] = grade
+    candidates = None
+    if spec.type == "reranking":
+        ranked = read(beir.candidates, split)
+        lists = ranked.table.column("corpus-ids").to_pylist()
+        candidates = {q: [str(d) for d in ds] for q, ds in zip(ids(ranked, "query-id"), lists, strict=True)}
+    return RetrievalData(
+        doc_ids=ids(corpus, _id_column(corpus)),
+        documents=_documents(corpus),
+        query_ids=ids(queries, _id_column(queries)),
+        queries=_queries(queries),
+        qrels=qrels,
+        candidates=candidates,
+    )
+
+
+def _id_column(rows: Rows) -> str:
+    return "_id" if "_id" in rows.table.column_names else "id"
+
+
+def _documents(corpus: Rows) -> list[str]:
+    bodies = texts(corpus, "text")
+    if "title" not in corpus.table.column_names:
+        return [body.strip() for body in bodies]
+    titles = corpus.table.column("title").to_pylist()
+    return [f"{title} {body}".strip() if title else body.strip() for title, body in zip(titles, bodies, strict=True)]
+
+
+def _queries(queries: Rows) -> list[str]:
+    bodies = texts(queries, "text")
+    if "instruction" not in queries.table.column_names:
+        return bodies
+    added = queries.table.column("instruction").to_pylist()
+    return [body if extra is None else f"{body} {extra}" for body, extra in zip(bodies, added, strict=True)]
+
+
+def _qa(spec: TaskSpec, rows: Rows) -> RetrievalData:
+    """Questions and answers; equal ones are one query or document, rows that lack one of the two are left out."""
+    pairs_ = [
+        (question, answer)
+        for question, answer in zip(
+            *(column(rows, spec.columns.get(name, name)).to_pylist() for name in ("question", "answer")), strict=True
+        )
+        if question is not None and answer is not None
+    ]
+    questions = {text: f"Q{i}" for i, text in enumerate(dict.fromkeys(question for question, _ in pairs_))}
+    answers = {text: f"D{i}" for i, text in enumerate(dict.fromkeys(answer for _, answer in pairs_))}
+    qrels: Qrels = {}
+    for question, answer in pairs_:
+        qrels.setdefault(questions[question], {})[answers[answer]] = 1
+    documents = [text.strip() for text in answers]
+    return RetrievalData(list(answers.values()), documents, list(questions.values()), list(questions), qrels)
+
+
+def _belebele(spec: TaskSpec, corpus: Rows, questions: Rows) -> RetrievalData:
+    """Passages are told apart by their link, queries by their text; the link joins the two languages."""
+    passages: dict[str, str] = {}
+    for link, passage in zip(texts(corpus, "link"), texts(corpus, "flores_passage"), strict=True):
+        passages.setdefault(link, passage.strip())
+    doc_ids = {link: f"C{i}" for i, link in enumerate(passages)}
+    query_texts, links = texts(questions, "question"), texts(questions, "link")
+    query_ids = {text: f"Q{i}" for i, text in enumerate(dict.fromkeys(query_texts))}
+    qrels: Qrels = {}
+    for text, link in zip(query_texts, links, strict=True):
+        if link not in doc_ids:
+            raise DataError(f"{spec.name}: {questions.origin} links to {link!r}, which {corpus.origin} does not have.")
+        qrels.setdefault(query_ids[text], {})[doc_ids[link]] = 1
+    return RetrievalData(
+        list(doc_ids.values()), list(passages.values()), list(query_ids.values()), list(query_ids), qrels
+    )

@@ -1,0 +1,183 @@
+"""From a task's specification to its data: out of a mirror, else out of the hub through a mirror of our own.
+
+The hub is asked only for what neither `--data` nor the user's cache folder has at the pinned revision, and what it
+gives is kept there as Parquet files. So whatever was loaded once loads again without network, at that very commit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kemb.errors import DataError, FetchError, NotSupported
+from kemb.tasks import hub, layouts, mirror
+from kemb.tasks.columns import Rows
+from kemb.tasks.parts import make_part
+from kemb.types import PartData, TaskData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kemb.tasks.layouts import Notes, Request
+    from kemb.tasks.spec import TaskSpec
+
+
+def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) -> TaskData:
+    """The data of a known task.
+
+    Args:
+        spec: what to load.
+        data_dir: a mirror (see `kemb.tasks.mirror`) that is looked at before the user's own and the hub.
+        train: whether to load the few-shot examples of classification tasks; without them the hash differs.
+
+    Raises:
+        FetchError: nothing local has the data, and the hub does not give it; the message says what to type.
+        DataError: the data break a rule (see `kemb.tasks.parts`); the message names file, column and row, or id.
+    """
+    if spec.source.hub is None:
+        raise NotSupported(f"Task {spec.name} names no hub dataset; give its folder instead: kemb run DIR")
+    reader = _Reader(spec, data_dir)
+    parts = []
+    for split in spec.splits:
+        for subset in spec.subsets:
+            data, notes = _build(spec, subset, split, reader, train)
+            parts.append(make_part(spec, split, subset, data, notes))
+    return TaskData(spec.name, spec.type, reader.revision or spec.source.revision, parts)
+
+
+def fetch(specs: Sequence[TaskSpec], out_dir: Path, progress: Callable[[str], None] | None = None) -> None:
+    """Copy everything the tasks need from the hub into a mirror; what it has at the pinned revision stays.
+
+    Args:
+        specs: the tasks.
+        out_dir: the mirror's folder, made or extended.
+        progress: given a line to show before each table.
+
+    Raises:
+        FetchError: the hub does not give the data, or the folder cannot be written.
+    """
+    wanted = [
+        (spec, request)
+        for spec in specs
+        for subset in spec.subsets
+        for request in layouts.requests(spec, subset)
+    ]
+    for number, (spec, request) in enumerate(wanted, start=1):
+        if progress:
+            progress(f"{number}/{len(wanted)} {spec.name}: {spec.source.hub}, {request.subset or request.configs[0]}")
+        if _find(spec, request, out_dir) is None:
+            _download(spec, request, out_dir)
+
+
+@dataclass
+class _Reader:
+    """The tables of one task; remembers at which commit they were."""
+
+    spec: TaskSpec
+    data_dir: Path | None
+    revision: str = ""
+    _configs: dict[Request, mirror.Config] = field(default_factory=dict)
+
+    def __call__(self, request: Request, split: str) -> Rows:
+        if request not in self._configs:
+            self._configs[request] = self._locate(request)
+        config = self._configs[request]
+        self.revision = self.revision or config.revision
+        splits = list(config.files)
+        if split not in splits:
+            if self.spec.source.layout != "beir" or len(splits) != 1:
+                raise DataError(
+                    f"{self.spec.name}: {config.folder} (config {config.name}) has no split {split!r}; "
+                    f"it has {', '.join(splits)}."
+                )
+            split = splits[0]
+        return Rows(_of_subset(self.spec, request, config.read(split), config.origin(split)), config.origin(split))
+
+    def _locate(self, request: Request) -> mirror.Config:
+        if self.data_dir is not None:
+            found = mirror.find(self.data_dir, str(self.spec.source.hub), _names(request))
+            if found is not None:
+                self._refuse_other_revision(found)
+                return found
+        own = user_mirror()
+        found = _find(self.spec, request, own)
+        return found if found is not None else _download(self.spec, request, own)
+
+    def _refuse_other_revision(self, found: mirror.Config) -> None:
+        pinned = self.spec.source.revision
+        if found.revision and pinned != "main" and found.revision != pinned:
+            raise DataError(
+                f"{found.folder} holds {self.spec.source.hub} at revision {found.revision}, but task {self.spec.name} "
+                f"is defined on {pinned}. Type: kemb tasks fetch {self.spec.name} -o {self.data_dir}"
+            )
+
+
+def user_mirror() -> Path:
+    """Where data from the hub is kept: `data` in the user's cache folder for kemb."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("kemb")) / "data"
+
+
+def _build(
+    spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool
+) -> tuple[PartData, Notes]:
+    match spec.type:
+        case "sts" | "pair_classification":
+            return layouts.pairs(spec, subset, split, read)
+        case "classification":
+            return layouts.classification(spec, subset, split, read, train)
+        case "clustering":
+            return layouts.clusters(spec, subset, split, read)
+        case "retrieval" | "reranking":
+            return layouts.retrieval(spec, subset, split, read)
+        case "bitext_mining":
+            return layouts.bitext(spec, subset, split, read)
+        case _:
+            raise NotSupported(f"Task {spec.name} is of type {spec.type}, whose data kemb cannot load yet.")
+
+
+def _names(request: Request) -> list[str]:
+    """Names a mirror may list a table under, best first."""
+    return [name for name in (request.subset, *request.configs) if name]
+
+
+def _find(spec: TaskSpec, request: Request, root: Path) -> mirror.Config | None:
+    """The table in a mirror that kemb writes itself, if it is there at the revision the task wants."""
+    if not (root / mirror.INDEX).exists():
+        return None
+    found = mirror.find(root, str(spec.source.hub), _names(request))
+    if found is None or spec.source.revision not in ("main", found.revision):
+        return None
+    return found
+
+
+def _download(spec: TaskSpec, request: Request, root: Path) -> mirror.Config:
+    got = hub.download(spec.name, str(spec.source.hub), spec.source.revision, request.configs)
+    name = request.subset or got.config
+    origin = f"{spec.source.hub} at {got.revision}"
+    tables = {split: _of_subset(spec, request, table, origin) for split, table in got.tables.items()}
+    try:
+        mirror.write(root, str(spec.source.hub), got.revision, name, tables, spec.license)
+    except OSError as error:
+        raise FetchError(
+            f"{spec.name}: the data of {spec.source.hub} could not be written to {root}: {os.strerror(error.errno or 0)}."
+        ) from error
+    written = mirror.find(root, str(spec.source.hub), [name])
+    assert written is not None
+    return written
+
+
+def _of_subset(spec: TaskSpec, request: Request, table: pa.Table, origin: str) -> pa.Table:
+    """The rows of the wanted subset, where one config holds them all."""
+    import pyarrow.compute as pc
+
+    if request.subset is None or spec.source.group_column not in table.column_names:
+        return table
+    rows = table.filter(pc.equal(table[spec.source.group_column], request.subset))
+    if table.num_rows and not rows.num_rows:
+        raise DataError(f"{origin}: no row has {spec.source.group_column} = {request.subset!r}.")
+    return rows

@@ -1,0 +1,218 @@
+"""A stand-in of the Hugging Face hub on the loopback: enough of its API for `datasets` and `huggingface_hub`.
+
+    with HubStandIn() as hub:
+        hub.add_repo("dataset", "org/name", folder, revision="0" * 40)
+        hub.fault("error503", match="org/name", times=1)
+        run_in_subprocess(env={"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)})
+
+Both libraries read HF_ENDPOINT when they are imported, so the code under test runs in a subprocess, or takes the
+endpoint as an argument.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Kind = Literal["model", "dataset"]
+Fault = Literal["error500", "error503", "hang", "truncate", "gated"]
+
+_API = re.compile(r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
+_FILE = re.compile(r"/(?:(dataset)s/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+
+
+@dataclass
+class _Fault:
+    what: Fault
+    match: str
+    times: int | None
+
+
+@dataclass
+class HubStandIn:
+    """Serves local folders as repositories; every request is kept in `requests` as "METHOD /path"."""
+
+    requests: list[str] = field(default_factory=list)
+    endpoint: str = ""
+
+    def __enter__(self) -> HubStandIn:
+        self._repos: dict[tuple[str, str], dict[str, Path]] = {}
+        self._faults: list[_Fault] = []
+        self._stopped = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add_repo(self, kind: Kind, repo_id: str, folder: Path, revision: str = "0" * 40) -> None:
+        """Serve a folder as a repository at a commit; the commit added last is also `main`."""
+        self._repos.setdefault((kind, repo_id), {}).update({revision: folder, "main": folder})
+
+    def fault(self, what: Fault, match: str = "", times: int | None = None) -> None:
+        """Let requests whose path contains `match` fail: the first `times` of them, or all.
+
+        `truncate` and `gated` concern files only, as on the hub.
+        """
+        self._faults.append(_Fault(what, match, times))
+
+    def heal(self) -> None:
+        """Forget all faults."""
+        self._faults.clear()
+
+    def take_fault(self, path: str, is_file: bool) -> Fault | None:
+        """The fault that this request meets."""
+        for fault in self._faults:
+            if fault.match not in path or fault.times == 0 or (fault.what in ("truncate", "gated") and not is_file):
+                continue
+            if fault.times is not None:
+                fault.times -= 1
+            return fault.what
+        return None
+
+    def commit(self, kind: str, repo_id: str, revision: str) -> tuple[str, Path] | None:
+        """Commit and folder of a revision, or None."""
+        revisions = self._repos.get((kind, repo_id), {})
+        if revision not in revisions:
+            return None
+        folder = revisions[revision]
+        return next(name for name, value in revisions.items() if value == folder and name != "main"), folder
+
+    def has_repo(self, kind: str, repo_id: str) -> bool:
+        """Whether the repository exists."""
+        return (kind, repo_id) in self._repos
+
+    def wait(self) -> None:
+        """Let a request hang until the stand-in stops."""
+        self._stopped.wait(60)
+
+
+def _entry(folder: Path, path: Path) -> dict[str, object]:
+    name = path.relative_to(folder).as_posix()
+    if path.is_dir():
+        return {"type": "directory", "path": name, "oid": hashlib.sha1(name.encode()).hexdigest(), "size": 0}
+    return {"type": "file", "path": name, "oid": _etag(path), "size": path.stat().st_size}
+
+
+def _etag(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class per server, closed over it
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            hub.requests.append(f"{self.command} {self.path}")
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def do_POST(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = unquote(urlsplit(self.path).path)
+            is_file = _FILE.fullmatch(path)
+            fault = hub.take_fault(path, is_file is not None)
+            if fault == "hang":
+                hub.wait()
+                self.close_connection = True
+            elif fault in ("error500", "error503"):
+                self.send_json({"error": "Internal error"}, int(fault[-3:]))
+            elif fault == "gated":
+                self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
+            elif is_file:
+                self.send_file(is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault == "truncate")
+            elif api := _API.fullmatch(path):
+                self.send_api(api[1], api[2], api[3] or "revision", api[4] or "main", api[5] or "", body)
+            else:
+                self.send_json({"error": "Not found"}, 404)
+
+        def found(self, kind: str, repo_id: str, revision: str) -> tuple[str, Path] | None:
+            if not hub.has_repo(kind, repo_id):
+                self.send_json({"error": "Repository not found"}, 401, "RepoNotFound")
+                return None
+            if (at := hub.commit(kind, repo_id, revision)) is None:
+                self.send_json({"error": "Invalid rev id"}, 404, "RevisionNotFound")
+            return at
+
+        def send_api(self, kind: str, repo_id: str, what: str, revision: str, below: str, body: bytes) -> None:
+            if (at := self.found(kind, repo_id, revision)) is None:
+                return
+            commit, folder = at
+            if what == "paths-info":
+                wanted = [folder / name for name in parse_qs(body.decode()).get("paths", [])]
+                self.send_json([_entry(folder, path) for path in wanted if path.exists()])
+            elif what == "tree":
+                if not (folder / below).is_dir():
+                    self.send_json({"error": "Entry not found"}, 404, "EntryNotFound")
+                    return
+                deep = "recursive=true" in self.path.lower() or "recursive=1" in self.path
+                paths = sorted((folder / below).rglob("*") if deep else (folder / below).iterdir())
+                self.send_json([_entry(folder, path) for path in paths])
+            else:
+                files = sorted(path for path in folder.rglob("*") if path.is_file())
+                siblings = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
+                info = {"_id": "0", "id": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []}
+                self.send_json(info | ({"modelId": repo_id} if kind == "model" else {}))
+
+        def send_file(self, kind: str, repo_id: str, revision: str, name: str, truncate: bool) -> None:
+            if (at := self.found(kind, repo_id, revision)) is None:
+                return
+            commit, folder = at
+            path = folder / name
+            if not path.is_file():
+                self.send_json({"error": "Entry not found"}, 404, "EntryNotFound", commit)
+                return
+            content = path.read_bytes()
+            start = re.fullmatch(r"bytes=(\d+)-\d*", self.headers.get("Range") or "")
+            first = int(start[1]) if start else 0
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Length", str(len(content) - first))
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("ETag", f'"{_etag(path)}"')
+            self.send_header("X-Repo-Commit", commit)
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            if truncate:
+                self.wfile.write(content[first : first + (len(content) - first) // 2])
+                self.close_connection = True
+            else:
+                self.wfile.write(content[first:])
+
+        def send_json(self, value: object, status: int = 200, code: str = "", commit: str = "") -> None:
+            content = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            for header, text in (("X-Error-Code", code), ("X-Repo-Commit", commit)):
+                if text:
+                    self.send_header(header, text)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+    return Handler

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kemb.score.search as search
+from kemb.errors import DataError, ModelError, UsageError
+from kemb.score.search import run_from_scores, top_k
+from kemb.types import ArrayVectors, FloatArray, Run
+
+
+def small_integers(rng: np.random.Generator, n: int, dim: int) -> FloatArray:
+    """Vectors whose products are exact in float32 and tie often."""
+    return rng.integers(-2, 3, (n, dim)).astype(np.float32)
+
+
+def sorted_by_python(queries: FloatArray, documents: FloatArray, doc_ids: Sequence[str], k: int) -> list[list[str]]:
+    """The order of trec_eval, by Python's own sort of (score, id)."""
+    products = queries.astype(np.float64) @ documents.astype(np.float64).T
+    return [
+        [doc_id for _, doc_id in sorted(zip(row, doc_ids, strict=True), reverse=True)[:k]] for row in products.tolist()
+    ]
+
+
+def ids_of(run: Run, doc_ids: Sequence[str]) -> list[list[str]]:
+    return [[doc_ids[row] for row in rows if row >= 0] for rows in run.indices.tolist()]
+
+
+def shuffled_ids(rng: np.random.Generator, n: int) -> list[str]:
+    """Ids whose string order is neither the row order nor the order of their numbers."""
+    return [f"문서{i}" for i in rng.permutation(n)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 90),
+    q=st.integers(1, 70),
+    k=st.integers(1, 40),
+    block=st.sampled_from([1, 7, 16, 50, 4096]),
+    budget=st.sampled_from([1, 200_000, 2**29]),
+)
+def test_order_and_ties_are_exact_for_any_block_and_budget(
+    seed: int, n: int, q: int, k: int, block: int, budget: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    queries, documents, doc_ids = small_integers(rng, q, 3), small_integers(rng, n, 3), shuffled_ids(rng, n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "BLOCK", block)
+        patch.setattr(search, "_n_cpus", lambda: 2)
+        run = top_k(queries, ArrayVectors(documents), k, doc_ids=doc_ids, similarity="dot", memory_budget_bytes=budget)
+    assert ids_of(run, doc_ids) == sorted_by_python(queries, documents, doc_ids, k)
+    expected = -np.sort(-(queries @ documents.T), axis=1)[:, :k]
+    assert np.array_equal(run.scores[:, : expected.shape[1]], expected)
+
+
+def test_fewer_documents_than_k_leave_empty_places() -> None:
+    run = top_k(np.ones((2, 2), np.float32), ArrayVectors(np.eye(2, dtype=np.float32)), 4, doc_ids=["a", "b"])
+    assert run.indices.tolist() == [[1, 0, -1, -1]] * 2
+    assert np.isneginf(run.scores[:, 2:]).all()
+
+
+def test_many_equal_documents_give_the_greatest_ids() -> None:
+    doc_ids = [f"{i:05}" for i in np.random.default_rng(0).permutation(20_000)]
+    documents = np.ones((20_000, 4), dtype=np.float32)
+    run = top_k(np.ones((3, 4), np.float32), ArrayVectors(documents), 100, doc_ids=doc_ids)
+    assert ids_of(run, doc_ids)[0] == [f"{i:05}" for i in range(19_999, 19_899, -1)]
+
+
+def test_negative_zero_ties_with_zero() -> None:
+    run = run_from_scores({"q": {"b": -0.0, "a": 0.0, "c": -1.0}}, ["q"], ["a", "b", "c"], k=3)
+    assert run.indices.tolist() == [[1, 0, 2]]
+
+
+def test_cosine_equals_float64_and_ignores_length() -> None:
+    rng = np.random.default_rng(1)
+    queries, documents = rng.standard_normal((40, 24)), rng.standard_normal((9000, 24))
+    doc_ids = [str(i) for i in range(9000)]
+    long = (documents * rng.uniform(0.01, 100, (9000, 1))).astype(np.float32)
+    run = top_k((queries * 7).astype(np.float32), ArrayVectors(long), 50, doc_ids=doc_ids)
+    cosine = (queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ (
+        documents / np.linalg.norm(documents, axis=1, keepdims=True)
+    ).T
+    assert np.abs(run.scores - -np.sort(-cosine, axis=1)[:, :50]).max() < 1e-6
+    assert np.abs(np.take_along_axis(cosine, run.indices, axis=1) - run.scores).max() < 1e-6
+
+
+def test_zero_vectors_have_similarity_zero_and_are_counted() -> None:
+    queries = np.array([[1, 0], [0, 0]], dtype=np.float32)
+    documents = np.array([[2, 0], [0, 0], [-1, 0]], dtype=np.float32)
+    run = top_k(queries, ArrayVectors(documents), 3, doc_ids=["a", "b", "c"])
+    assert run.scores.tolist() == [[1, 0, -1], [0, 0, 0]]
+    assert run.n_zero_vectors == 2
+    assert top_k(queries, ArrayVectors(documents), 3, doc_ids=["a", "b", "c"], similarity="dot").n_zero_vectors == 0
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_unusable_document_is_named(value: float, similarity: str) -> None:
+    documents = np.ones((9000, 3), dtype=np.float32)
+    documents[[8000, 8500], 1] = value
+    with pytest.raises(ModelError, match=r"'documents'.*'d8000' \(row 8000\)"):
+        top_k(
+            np.ones((70, 3), np.float32),
+            ArrayVectors(documents),
+            5,
+            doc_ids=[f"d{i}" for i in range(9000)],
+            similarity=similarity,
+        )
+
+
+def test_unusable_query_is_named() -> None:
+    queries = np.array([[1.0], [np.nan]], dtype=np.float32)
+    with pytest.raises(ModelError, match=r"'queries'.*'q2'"):
+        top_k(queries, ArrayVectors(np.ones((1, 1), np.float32)), 1, doc_ids=["d"], query_ids=["q1", "q2"])
+
+
+def test_unknown_similarity_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'euclidean'"):
+        top_k(
+            np.ones((1, 1), np.float32),
+            ArrayVectors(np.ones((1, 1), np.float32)),
+            doc_ids=["d"],
+            similarity="euclidean",
+        )
+
+
+def test_memory_is_bounded_by_the_budget() -> None:
+    rng = np.random.default_rng(2)
+    queries, documents = (rng.standard_normal((n, 8), dtype=np.float32) for n in (300, 60_000))
+    doc_ids = [str(i) for i in range(60_000)]
+    budget = 20 * 2**20
+    tracemalloc.start()
+    try:
+        run = top_k(queries, ArrayVectors(documents), 50, doc_ids=doc_ids, memory_budget_bytes=budget)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    ranks_of_ids = 60_000 * 8 * 6
+    assert peak < budget + run.indices.nbytes + run.scores.nbytes + ranks_of_ids < 300 * 60_000 * 4
+
+
+def test_run_from_scores_orders_as_trec_eval() -> None:
+    doc_ids, query_ids = ["d1", "d10", "d2", "d3"], ["q1", "q2", "q3"]
+    close = float(np.nextafter(np.float64(0.5), 1))  # equal as float32
+    scores = {
+        "q1": {"d1": 0.5, "d10": close, "d2": 0.5, "d3": 0.75},
+        "q3": {"d3": -1.0, "d1": 2.0},
+        "other": {"x": 1.0},
+    }
+    run = run_from_scores(scores, query_ids, doc_ids, k=3)
+    assert ids_of(run, doc_ids) == [["d3", "d2", "d10"], [], ["d1", "d3"]]
+    assert run.scores[0].tolist() == [0.75, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"q": {"d": 1.0, "nowhere": 1.0}}, "'q'.*'nowhere' is not in the corpus"),
+        ({"q": {"d": float("nan")}}, "'d' has the score NaN"),
+        ({"Q": {"d": 1.0}}, "none of which the task has.*'q'"),
+    ],
+)
+def test_broken_run_is_refused(scores: dict[str, dict[str, float]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        run_from_scores(scores, ["q"], ["d"])

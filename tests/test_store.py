@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kemb.errors import StoreError
+from kemb.store import Space, Store, input_keys
+
+PRINT = {"model": "org/name", "revision": "abc"}
+
+
+def vectors_of(keys: np.ndarray, dim: int = 4) -> np.ndarray:
+    """A vector that only depends on its key."""
+    return np.stack([np.frombuffer(bytes(k).ljust(32, b"\0"), dtype=np.uint8)[:dim] for k in keys]).astype(np.float32)
+
+
+def open_space(root: Path) -> Space:
+    return Store(root).space(PRINT)
+
+
+def test_key_is_the_hash_of_the_length_prefixed_input() -> None:
+    parts = [b"route", "prompt: ".encode(), "한국어".encode()]
+    expected = hashlib.sha256(b"".join(len(p).to_bytes(8, "little") + p for p in parts)).digest()
+    assert input_keys("route", "prompt: ", ["한국어"]).tobytes() == expected
+
+
+@given(st.tuples(st.text(), st.text(), st.text()), st.tuples(st.text(), st.text(), st.text()))
+def test_keys_are_equal_only_for_equal_inputs(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+    keys = [input_keys(r, p, [t]).tobytes() for r, p, t in (one, other)]
+    assert (keys[0] == keys[1]) == (one == other)
+
+
+def test_what_is_added_comes_back_from_a_new_process_view(tmp_path: Path) -> None:
+    keys = input_keys("", "", [f"text {i}" for i in range(100)])
+    first = open_space(tmp_path)
+    first.add(keys[:60], vectors_of(keys[:60]))
+    first.add(keys[60:], vectors_of(keys[60:]).astype(np.float16))
+    second = open_space(tmp_path)
+    asked = keys[::-1]
+    assert second.stored(asked).all()
+    assert np.array_equal(second.vectors(asked).block(10, 90), vectors_of(asked[10:90]))
+
+
+def test_a_key_with_trailing_zero_bytes_is_not_mistaken_for_a_shorter_one(tmp_path: Path) -> None:
+    keys = np.frombuffer(b"a" * 31 + b"\0" + b"a" * 32, dtype="S32")
+    space = open_space(tmp_path)
+    space.add(keys[:1], np.ones((1, 2), np.float32))
+    assert space.stored(keys).tolist() == [True, False]
+
+
+def test_models_with_another_fingerprint_never_meet(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["text"])
+    open_space(tmp_path).add(keys, np.ones((1, 2), np.float32))
+    assert not Store(tmp_path).space(PRINT | {"dtype": "float16"}).stored(keys).any()
+
+
+def test_missing_vectors_are_counted_in_the_message(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["one", "two", "three"])
+    space = open_space(tmp_path)
+    space.add(keys[:1], np.ones((1, 2), np.float32))
+    with pytest.raises(StoreError, match="2 of 3 vectors are not in the store"):
+        space.vectors(keys)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "garbage"])
+def test_a_damaged_shard_is_noticed_and_its_keys_are_missing_again(tmp_path: Path, damage: str) -> None:
+    keys = input_keys("", "", [f"text {i}" for i in range(50)])
+    space = open_space(tmp_path)
+    space.add(keys[:25], vectors_of(keys[:25]))
+    (intact,) = space.folder.glob("*.arrow")
+    space.add(keys[25:], vectors_of(keys[25:]))
+    (shard,) = set(space.folder.glob("*.arrow")) - {intact}
+    content = bytearray(shard.read_bytes())
+    if damage == "flip":
+        content[content.find(vectors_of(keys[25:]).tobytes()[:16]) + 5] ^= 1
+    shard.write_bytes({"flip": content, "truncate": content[:-40], "garbage": b"x" * 100}[damage])
+    fresh = open_space(tmp_path)
+    assert fresh.stored(keys).tolist() == [True] * 25 + [False] * 25
+    assert fresh.damaged == [shard.name]
+    assert not shard.exists()
+    fresh.add(keys[25:], vectors_of(keys[25:]))
+    assert fresh.stored(keys).all()
+
+
+def test_two_processes_may_write_the_same_keys(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    first, second = open_space(tmp_path), open_space(tmp_path)
+    first.add(keys, vectors_of(keys))
+    second.add(keys[:1], vectors_of(keys[:1]))
+    assert np.array_equal(first.vectors(keys).block(0, 2), second.vectors(keys).block(0, 2))
+    assert second.n_vectors() == 2
+
+
+def test_a_full_disk_is_one_paragraph_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    space = open_space(tmp_path)
+    space.add(keys[:1], vectors_of(keys[:1]))
+    before = sorted(p.name for p in space.folder.iterdir())
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"disk .* is full.*--store DIR") as caught:
+        space.add(keys[1:], vectors_of(keys[1:]))
+    assert "\n" not in str(caught.value)
+    assert sorted(p.name for p in space.folder.iterdir()) == before
+
+
+def test_a_writer_killed_at_any_moment_leaves_only_whole_shards(tmp_path: Path) -> None:
+    script = (
+        "import sys, numpy as np; from pathlib import Path; from kemb.store import Store, input_keys\n"
+        f"space = Store(Path(sys.argv[1])).space({PRINT!r})\n"
+        "for i in range(100000):\n"
+        "    keys = input_keys('', '', [f'{i} {j}' for j in range(2000)])\n"
+        "    space.add(keys, np.full((2000, 64), i, np.float32)); print(i, flush=True)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    for _ in range(3):
+        writer.stdout.readline()
+    time.sleep(0.01)
+    writer.kill()
+    finished = 3 + len(writer.stdout.read().split())
+    writer.wait()
+    writer.stdout.close()
+    space = open_space(tmp_path)
+    n_stored = sum(
+        bool(space.stored(input_keys("", "", [f"{i} {j}" for j in range(2000)])).all()) for i in range(finished + 2)
+    )
+    assert n_stored >= finished
+    assert space.damaged == []
+
+
+def test_compact_merges_shards_drops_repeats_and_old_leftovers(tmp_path: Path) -> None:
+    keys = input_keys("", "", [f"text {i}" for i in range(40)])
+    space = open_space(tmp_path)
+    for start in range(0, 40, 5):
+        space.add(keys[start : start + 5], vectors_of(keys[start : start + 5]))
+    space.add(keys[:7], vectors_of(keys[:7]))
+    old, young = space.folder / "old.tmp", space.folder / "young.tmp"
+    for leftover in (old, young):
+        leftover.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    assert space.compact() > 0
+    assert space.size()[0] == 1
+    assert not old.exists()
+    assert young.exists()
+    fresh = open_space(tmp_path)
+    assert np.array_equal(fresh.vectors(keys).block(0, 40), vectors_of(keys))
+    assert fresh.n_vectors() == 40
