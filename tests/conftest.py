@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,61 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One vector store for every test that encodes real data, so that each text is encoded once per session."""
     configured = os.environ.get("KEMB_TEST_STORE")
-    yield Path(configured) if configured else tmp_path_factory.mktemp("shared-store")
+    return Path(configured) if configured else tmp_path_factory.mktemp("shared-store")
+
+
+@pytest.fixture(scope="session")
+def tiny_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain transformers folder: a random BERT of two layers, 32 dimensions, over single Korean syllables."""
+    torch = pytest.importorskip("torch")
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [*map(chr, range(0xAC00, 0xAC00 + 11172, 28)), *map(chr, range(33, 127))]
+    vocabulary = {token: number for number, token in enumerate(special + letters)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-bert"
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=64,
+    )
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_st(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network as a sentence-transformers folder: mean pooling, normalised, with a query prompt."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    transformer = Transformer(str(tiny_transformer))
+    modules = [transformer, Pooling(32, "mean"), Normalize()]
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-st"
+    SentenceTransformer(modules=modules, device="cpu", prompts={"query": "가: ", "document": ""}).save_pretrained(
+        str(folder)
+    )
+    return folder

@@ -1,16 +1,16 @@
 """Every error kemb raises on purpose.
 
-    KembError                 one paragraph for a human; the command line prints it without a traceback
-    ├── UsageError            the command or its arguments are wrong (exit code 2)
-    │   ├── UnknownName       a task, model or benchmark nobody knows; carries the nearest names
-    │   ├── MissingExtra      an optional part is not installed; the message holds the pip command
-    │   └── NotSupported      the combination asked for does not exist (yet)
-    └── RunError              the work itself failed (exit code 1)
-        ├── DataError         task data breaks its contract; says file, row and column or id
-        ├── FetchError        the hub or the network failed; says what to do next
-        ├── ModelError        weights, configuration or vectors of a model are unusable
-        ├── StoreError        the vector store cannot be read or written
-        └── ResultError       a result file cannot be read or does not fit its task
+KembError                 one paragraph for a human; the command line prints it without a traceback
+├── UsageError            the command or its arguments are wrong (exit code 2)
+│   ├── UnknownName       a task, model or benchmark nobody knows; carries the nearest names
+│   ├── MissingExtra      an optional part is not installed; the message holds the pip command
+│   └── NotSupported      the combination asked for does not exist (yet)
+└── RunError              the work itself failed (exit code 1)
+    ├── DataError         task data breaks its contract; says file, row and column or id
+    ├── FetchError        the hub or the network failed; says what to do next
+    ├── ModelError        weights, configuration or vectors of a model are unusable
+    ├── StoreError        the vector store cannot be read or written
+    └── ResultError       a result file cannot be read or does not fit its task
 """
 
 from __future__ import annotations

@@ -75,9 +75,7 @@ def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
     return (list(text.replace(" ", "").replace("\n", "")) for text in lower)
 
 
-def search(
-    analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None
-) -> Run:
+def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None) -> Run:
     """Rank all documents for every query, those that share no term with it (score 0) last.
 
     Args:

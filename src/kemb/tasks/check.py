@@ -163,7 +163,7 @@ def format_report(report: CheckReport) -> str:
             lines += [f"  ... and {n - MAX_EXAMPLES} more"] if n > MAX_EXAMPLES else []
     n_warnings = sum(report.n_findings.values()) - report.n_errors
     verdict = "kemb run refuses this" if report.n_errors else "kemb run takes this"
-    lines += ["", f"{report.n_errors} errors, {n_warnings} warnings: {verdict}."]
+    lines += ["", f"errors: {report.n_errors}, warnings: {n_warnings}. {verdict}."]
     return "\n".join(lines)
 
 

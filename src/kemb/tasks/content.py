@@ -176,13 +176,7 @@ def _judgments(table: Mapped, known: dict[str, tuple[set[str], str]], findings: 
             if value and value not in ids:
                 message = f"{file} has no such id"
                 findings.error("unknown id", table.file, message, row=row, column=table.names[ours], value=value)
-    grades = []
-    for row, value in zip(table.rows, table.columns.get("score", [1] * len(table)), strict=True):
-        number = _number(value, table, row, "score", findings)
-        if number != int(number):
-            message = "a relevance is a whole number: 0 for not relevant, 1 or more for relevant"
-            findings.error("wrong type", table.file, message, row=row, column=table.names["score"], value=value)
-        grades.append(int(number))
+    grades = _grades(table, findings) if "score" in table.columns else [1] * len(table)
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for row, *pair, grade in zip(table.rows, *columns.values(), grades, strict=True):
         earlier, earlier_grade = first.setdefault((pair[0], pair[1]), (row, grade))
@@ -192,6 +186,17 @@ def _judgments(table: Mapped, known: dict[str, tuple[set[str], str]], findings: 
             message = f"judged in row {earlier} already, with {earlier_grade} there and {grade} here"
             note("repeated judgment", table.file, message, row=row, value=" ".join(pair))
     return columns | {"score": grades}
+
+
+def _grades(table: Mapped, findings: Findings) -> list[int]:
+    grades = []
+    for row, value in zip(table.rows, table.columns["score"], strict=True):
+        number = _number(value, table, row, "score", findings)
+        if number != int(number):
+            message = "a relevance is a whole number: 0 for not relevant, 1 or more for relevant"
+            findings.error("wrong type", table.file, message, row=row, column=table.names["score"], value=value)
+        grades.append(int(number))
+    return grades
 
 
 # ---- pairs

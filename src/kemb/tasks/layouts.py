@@ -55,9 +55,7 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
 
 def _rows_request(spec: TaskSpec, subset: str) -> Request:
     config = spec.source.config.replace("{subset}", subset)
-    return Request(
-        (config, "") if config == "default" else (config,), subset if spec.source.group_column else None
-    )
+    return Request((config, "") if config == "default" else (config,), subset if spec.source.group_column else None)
 
 
 class _Beir(NamedTuple):
@@ -147,9 +145,7 @@ class _Labelled(NamedTuple):
     n_dropped: int
 
 
-def classification(
-    spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool
-) -> tuple[LabelData, Notes]:
+def classification(spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool) -> tuple[LabelData, Notes]:
     """Evaluated texts with labels, and the few-shot rows of every experiment (none if `train` is false)."""
     train_split = spec.classification.train_split
     used = dict.fromkeys([*spec.splits, *([train_split] if train else [])])

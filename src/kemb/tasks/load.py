@@ -60,10 +60,7 @@ def fetch(specs: Sequence[TaskSpec], out_dir: Path, progress: Callable[[str], No
         FetchError: the hub does not give the data, or the folder cannot be written.
     """
     wanted = [
-        (spec, request)
-        for spec in specs
-        for subset in spec.subsets
-        for request in layouts.requests(spec, subset)
+        (spec, request) for spec in specs for subset in spec.subsets for request in layouts.requests(spec, subset)
     ]
     for number, (spec, request) in enumerate(wanted, start=1):
         if progress:
@@ -122,9 +119,7 @@ def user_mirror() -> Path:
     return Path(platformdirs.user_cache_dir("kemb")) / "data"
 
 
-def _build(
-    spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool
-) -> tuple[PartData, Notes]:
+def _build(spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool) -> tuple[PartData, Notes]:
     match spec.type:
         case "sts" | "pair_classification":
             return layouts.pairs(spec, subset, split, read)

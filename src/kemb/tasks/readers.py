@@ -140,11 +140,14 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
         offset = raw.index(0)
     except UnicodeDecodeError as error:
         offset = error.start
-    looks = f"it looks like {guess.upper()}" if guess else "its encoding is unknown"
+    if guess:
+        advice = f"it looks like {guess.upper()}. Convert it: iconv -f {guess} -t utf-8 {file} > new"
+    else:
+        advice = "its encoding is unknown, or changes inside the file. Save it as UTF-8"
     findings.error(
         "encoding",
         file,
-        f"not UTF-8 at byte offset {offset}; {looks}. Convert it: iconv -f {guess or 'cp949'} -t utf-8 {file} > new",
+        f"not UTF-8 at byte offset {offset}; {advice}",
         row=raw.count(b"\n", 0, offset) + 1,
         value=raw[offset : offset + 4],
     )

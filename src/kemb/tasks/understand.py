@@ -13,6 +13,7 @@ The rules, in order (docs/own-data.md says the same in users' words):
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tomllib
 import unicodedata
@@ -22,6 +23,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
+from kemb.tasks import names as known_tasks
 from kemb.tasks.detect import TOML, Draft, Given, detect, role_of
 from kemb.tasks.readers import DATA_SUFFIXES, Findings, decode, read_table
 from kemb.tasks.spec import TaskSpec
@@ -59,9 +61,10 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         return None
     spec = _to_spec(path, draft, given, findings)
     used = {table.file for table in draft.tables.values()}
-    for file in sorted(files.keys() - used):
-        message = "not used: its name says neither what it holds nor a split (train, validation, dev, test)"
-        findings.warn("file not used", file, message)
+    if ("error", "several files") not in findings.counts:
+        for file in sorted(files.keys() - used):
+            message = "no part of the task: its name says nothing that goes with the other files"
+            findings.warn("file not used", file, message)
     revision = _content_hash({file: paths[file] for file in sorted(used)})
     return None if spec is None else Understood(spec, draft, revision)
 
@@ -109,8 +112,12 @@ def _read_toml(path: Path, findings: Findings) -> Given:
 
 def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> TaskSpec | None:
     """The specification: what the files say, and over it what task.toml says."""
-    folder = path.resolve()
+    folder = Path(os.path.abspath(path))  # not resolve(): the name is the one that was typed, link or not
     name = given.get("name", unicodedata.normalize("NFC", folder.stem if path.is_file() else folder.name))
+    if name.lower() in map(str.lower, known_tasks()):
+        message = f'kemb has a task of this name; the results would mix. Set in {TOML}: name = "my-task"'
+        findings.error("unsafe name", folder.name, message, column="name", value=name)
+        return None
     if not SAFE_NAME.fullmatch(name):
         message = (
             "results are filed under the task's name: letters, digits, . _ + and - only, at most 80. "

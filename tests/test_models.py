@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hub import HubStandIn
+from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
+from kemb.models import files
+from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.types import Input
+
+CPU = ModelOptions(device="cpu")
+WORDS = ["가나다", "라마바사아", "자", "차카타파하 거너더"]
+COMMIT = "a" * 40
+
+
+def encode(model: Model, texts: list[str], prompt: str = "") -> np.ndarray:
+    return model.open().encode([Input("", prompt, text) for text in texts])
+
+
+@pytest.fixture
+def copy_of_st(tiny_st: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_st, tmp_path / "my model"))
+
+
+def test_vectors_are_those_of_sentence_transformers(tiny_st: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    oracle = SentenceTransformer(str(tiny_st), device="cpu")
+    ours = encode(resolve(str(tiny_st), CPU), WORDS, "가: ")
+    assert np.allclose(ours, oracle.encode(WORDS, prompt_name="query"), atol=1e-6)
+    assert not np.allclose(ours, oracle.encode(WORDS), atol=1e-3)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_a_plain_transformer_is_pooled_as_asked(tiny_transformer: Path, pooling: str) -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_transformer)
+    network = AutoModel.from_pretrained(tiny_transformer)
+    with torch.no_grad():
+        states = [network(**tokenizer(word, return_tensors="pt")).last_hidden_state[0] for word in WORDS]
+    pooled = {"mean": lambda s: s.mean(0), "cls": lambda s: s[0], "last": lambda s: s[-1]}[pooling]
+    oracle = np.stack([pooled(state).numpy() for state in states])
+    model = resolve(str(tiny_transformer), ModelOptions(device="cpu", pooling=pooling))  # type: ignore[arg-type]
+    assert np.allclose(encode(model, WORDS), oracle, atol=1e-5)
+
+
+def test_pooling_is_never_guessed(tiny_transformer: Path) -> None:
+    with pytest.raises(UsageError, match=r"plain transformers model.*--pooling mean, --pooling cls or --pooling last"):
+        resolve(str(tiny_transformer), CPU)
+
+
+def test_pooling_that_contradicts_the_files_is_refused(tiny_st: Path) -> None:
+    with pytest.raises(UsageError, match="declares pooling 'mean'"):
+        resolve(str(tiny_st), ModelOptions(device="cpu", pooling="cls"))
+
+
+def test_token_counts_are_the_tokenizers_and_cut_at_max_tokens(tiny_st: Path) -> None:
+    encoder = resolve(str(tiny_st), ModelOptions(device="cpu", max_tokens=5)).open()
+    inputs = [Input("", "", "가나"), Input("", "가", "나"), Input("", "", "가" * 50)]
+    assert encoder.token_counts(inputs).tolist() == [4, 4, 5]
+
+
+def test_max_tokens_cuts_what_the_model_sees_and_names_the_row(tiny_st: Path) -> None:
+    cut = resolve(str(tiny_st), ModelOptions(device="cpu", max_tokens=5))
+    whole = resolve(str(tiny_st), CPU)
+    assert np.allclose(encode(cut, ["가나다라마바"]), encode(whole, ["가나다"]), atol=1e-6)
+    assert (cut.variant, whole.variant) == ("max_tokens_5", "")
+    assert cut.fingerprint() != whole.fingerprint()
+
+
+def test_half_precision_is_its_own_row_and_its_own_vectors(tiny_st: Path) -> None:
+    half = resolve(str(tiny_st), ModelOptions(device="cpu", dtype="bfloat16"))
+    assert half.row.endswith("[dtype_bfloat16]")
+    difference = np.abs(encode(half, WORDS) - encode(resolve(str(tiny_st), CPU), WORDS)).max()
+    assert 1e-5 < difference < 0.05
+
+
+def test_identity_of_a_local_model_follows_its_weights_and_tokenizer_not_its_readme(copy_of_st: Path) -> None:
+    before = resolve(str(copy_of_st), CPU)
+    assert before.name == "local/my-model"
+    assert len(before.revision) == 12
+    (copy_of_st / "README.md").write_text("changed")
+    assert resolve(str(copy_of_st), CPU).revision == before.revision
+    weights = copy_of_st / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert resolve(str(copy_of_st), CPU).revision != before.revision
+
+
+def test_folders_that_are_no_models_are_refused_in_one_paragraph(copy_of_st: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ModelError, match=r"neither modules.json .* nor config.json"):
+        resolve(str(empty), CPU)
+    weights = copy_of_st / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"model\.safetensors are damaged or incomplete"):
+        resolve(str(copy_of_st), CPU)
+    weights.rename(copy_of_st / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"only pickle weights \(pytorch_model.bin\).*safetensors only"):
+        resolve(str(copy_of_st), CPU)
+    (copy_of_st / "modules.json").write_text("[{")
+    with pytest.raises(ModelError, match=r"modules\.json is not valid JSON"):
+        resolve(str(copy_of_st), CPU)
+
+
+def test_code_from_the_repository_runs_only_when_asked_for(copy_of_st: Path) -> None:
+    modules = json.loads((copy_of_st / "modules.json").read_text())
+    modules[0]["type"] = "custom_st.Transformer"
+    (copy_of_st / "modules.json").write_text(json.dumps(modules))
+    (copy_of_st / "custom_st.py").write_text("raise SystemExit('this code ran')")
+    with pytest.raises(ModelError, match=r"custom_st\.Transformer.*--trust-remote-code"):
+        resolve(str(copy_of_st), CPU).open()
+
+
+def test_native_architectures_with_an_auto_map_need_no_trust(copy_of_st: Path) -> None:
+    config = json.loads((copy_of_st / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "somewhere--model.BertModel"}
+    (copy_of_st / "config.json").write_text(json.dumps(config))
+    assert encode(resolve(str(copy_of_st), CPU), ["가"]).shape == (1, 32)
+    config["model_type"] = "no_such_type"
+    (copy_of_st / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"'no_such_type'.*--trust-remote-code"):
+        resolve(str(copy_of_st), CPU).open()
+
+
+def test_unknown_names_offer_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"Did you mean .*bm25:kiwi"):
+        resolve("bm25:kiwy")
+
+
+def test_kinds_that_cannot_run_yet_are_refused_in_one_sentence() -> None:
+    with pytest.raises(NotSupported, match="reranker"):
+        resolve("BAAI/bge-reranker-base")
+
+
+def test_settings_a_built_in_model_does_not_have_are_refused() -> None:
+    with pytest.raises(UsageError, match="--dtype cannot be used with bm25:bigram"):
+        resolve("bm25:bigram", ModelOptions(dtype="float16"))
+
+
+def test_the_limit_of_a_folder_without_its_own_is_the_smaller_of_positions_and_tokenizer(
+    tiny_transformer: Path,
+) -> None:
+    assert files.read_folder(tiny_transformer).max_tokens == 64
+
+
+def fetch(hub: HubStandIn, home: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    script = (
+        "import sys; import kemb.hub; kemb.hub.WAIT_SECONDS = (0.01, 0.01)\n"
+        "from kemb.models.resolve import resolve, ModelOptions\n"
+        "from kemb.errors import KembError\n"
+        "try: m = resolve(sys.argv[1], ModelOptions(device='cpu')); print(m.name, m.revision, m.pooling)\n"
+        "except KembError as error: sys.exit(str(error))\n"
+    )
+    wanted = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    env = os.environ | wanted | {"HF_HUB_ETAG_TIMEOUT": "2", "HF_HUB_DOWNLOAD_TIMEOUT": "2"} | environment
+    return subprocess.run([sys.executable, "-c", script, name], env=env, capture_output=True, text=True, timeout=100)
+
+
+def test_a_hub_model_is_pinned_to_its_commit_and_loads_again_offline(tiny_st: Path, tmp_path: Path) -> None:
+    with HubStandIn() as hub:
+        hub.add_repo("model", "someone/tiny", tiny_st, COMMIT)
+        online = fetch(hub, tmp_path, "someone/tiny")
+        assert online.stdout.split() == ["someone/tiny", COMMIT, "mean"], online.stderr
+        hub.requests.clear()
+        offline = fetch(hub, tmp_path, f"someone/tiny@{COMMIT}", HF_HUB_OFFLINE="1")
+        assert offline.stdout.split() == ["someone/tiny", COMMIT, "mean"], offline.stderr
+        assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "says"),
+    [
+        (None, "someone/nothing", "the hub has no such model, or it is private"),
+        (None, "someone/tiny@" + "b" * 40, "no such revision"),
+        ("gated", "someone/tiny", "which is gated.*hf auth login"),
+        ("error500", "someone/tiny", "the hub answered 500, 3 times.*hf download someone/tiny"),
+        ("hang", "someone/tiny", "did not answer in time, 3 times"),
+        ("truncate", "someone/tiny", "cut short, 3 times|could not be downloaded|cannot be reached"),
+    ],
+)
+def test_what_goes_wrong_at_the_hub_is_one_paragraph(
+    tiny_st: Path, tmp_path: Path, fault: str | None, name: str, says: str
+) -> None:
+    with HubStandIn() as hub:
+        hub.add_repo("model", "someone/tiny", tiny_st, COMMIT)
+        if fault:
+            hub.fault(fault)  # type: ignore[arg-type]
+        done = fetch(hub, tmp_path, name)
+    assert done.returncode == 1
+    assert re.search(says, done.stderr), done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_passing_failure_of_the_hub_is_tried_again(tiny_st: Path, tmp_path: Path) -> None:
+    with HubStandIn() as hub:
+        hub.add_repo("model", "someone/tiny", tiny_st, COMMIT)
+        hub.fault("error503", times=2)
+        assert fetch(hub, tmp_path, "someone/tiny").stdout.split()[1:2] == [COMMIT]
+
+
+def test_pickle_only_repositories_are_refused_before_anything_is_downloaded(tmp_path: Path) -> None:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+    with HubStandIn() as hub:
+        hub.add_repo("model", "someone/pickled", folder, COMMIT)
+        done = fetch(hub, tmp_path, "someone/pickled")
+        assert "only pickle weights (pytorch_model.bin)" in done.stderr
+        assert not [request for request in hub.requests if "/resolve/" in request]
