@@ -228,6 +228,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         {"a.jsonl": '{"text": "농구", "label": 1}\n{"text": "환율", "label": 0.5}\n'},
         *("wrong type", "a.jsonl", 2, "label", "0.5", "expected one label"),
     ),
+    "label that is missing": (
+        {"a.csv": "text,label\n농구,1\n환율,0\n장마,\n"},
+        *("missing value", "a.csv", 4, "label", "", "expected a label"),
+    ),
+    "label that no text can hold": (
+        {"a.jsonl": '{"text": "농구", "label": "가"}\n{"text": "환율", "label": "\\udc00"}\n'},
+        *("broken character", "a.jsonl", 2, "label", "", "half of a surrogate pair"),
+    ),
     "several labels": (
         {"a.jsonl": '{"text": "농구", "label": 1}\n{"text": "환율", "label": [1, 2]}\n'},
         *("wrong type", "a.jsonl", 2, "label", "[1, 2]", "expected one label"),
@@ -457,13 +465,20 @@ def test_check_goes_on_after_the_first_error_and_limits_examples(tmp_path: Path)
     assert text.endswith("errors: 9, warnings: 11. kemb run refuses this.")
 
 
-@pytest.mark.parametrize("name", ["my data", "-x", ".hidden", "a" * 81, "a.", "a:b"])
+@pytest.mark.parametrize("name", ["my data", "-x", ".hidden", "a" * 61, "a.", "a:b"])
 def test_a_folder_whose_name_cannot_be_a_file_name_must_be_named(tmp_path: Path, name: str) -> None:
     folder = make(tmp_path / name, {"test.csv": STS})
     (finding,) = found(check_folder(folder), "unsafe name")
     assert 'name = "my-task"' in finding.message
     (folder / "task.toml").write_text('name = "my-task"')
     assert load_folder(folder)[0].name == "my-task"
+
+
+def test_a_missing_label_is_the_only_finding(tmp_path: Path) -> None:
+    files: Files = {"train.csv": "text,label\n가,1\n나,\n다,0\n", "test.csv": "text,label\n라,1\n마,0\n"}
+    assert [(one.kind, one.file, one.row) for one in check_folder(make(tmp_path / "f", files)).findings] == [
+        ("missing value", "train.csv", 3)
+    ]
 
 
 def test_values_in_messages_are_short_and_in_one_line(tmp_path: Path) -> None:

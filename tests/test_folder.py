@@ -245,6 +245,21 @@ def test_task_toml_maps_other_labels(tmp_path: Path) -> None:
     assert (data.sentence1, data.gold.tolist()) == (["가", "마"], [1.0, 0.0])
 
 
+def test_the_task_toml_of_the_documentation_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "own-data.md").read_text(encoding="utf-8")
+    answers = ["same", "different", "unsure"]
+    records = [
+        {"왼쪽": a, "오른쪽": b, "평가": {"같음": answer}} for (a, b, _), answer in zip(PAIRS, answers, strict=True)
+    ]
+    for split in ("dev", "test"):
+        write_jsonl(tmp_path / "d" / f"{split}.jsonl", records)
+    (tmp_path / "d" / "task.toml").write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    spec, task = load_folder(tmp_path / "d")
+    assert (spec.name, spec.main_metric, spec.dedupe_pairs) == ("my-pairs", "cosine_ap", True)
+    assert [part.split for part in task.parts] == ["dev", "test"]
+    assert pairs(tmp_path / "d").gold.tolist() == [1.0, 0.0]
+
+
 def test_a_dot_reaches_into_records(tmp_path: Path) -> None:
     records = [{"sentence1": a, "sentence2": b, "labels": {"label": score, "real": 9}} for a, b, score in PAIRS]
     write_jsonl(tmp_path / "d" / "test.jsonl", records)

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kemb.models import kiwi_static
-from kemb.models.builtin import NGRAM_TABLE, ngram_text, ngrams
-from kemb.models.lexical import kiwi_tokens, kiwi_version, load_kiwi
+from kemb.models.builtin import NGRAM_TABLE, ngram_text, ngrams, read_counts
+from kemb.models.lexical import kiwi_tokens, kiwi_version
 from kemb.types import DoubleArray
 
 OUT = Path(__file__).resolve().parent.parent / "src/kemb/models/data"
@@ -56,7 +56,8 @@ def main() -> None:
     n_ngrams = Counter(ngram_text(int(code)) for text in texts for code in ngrams(text)[0])
     write_counts(NGRAM_TABLE, len(texts), {(ngram,): n for ngram, n in n_ngrams.items()})
     tokens = list(tokenized(texts))
-    counts = Counter(key for keys in tokens for key in set(keys))
+    # Web tokens are addresses and telephone numbers: nothing to publish.
+    counts = Counter(key for keys in tokens for key in set(keys) if not key[1].startswith("W_"))
     write_counts(kiwi_static.MORPHEME_TABLE, len(texts), counts)
     write_components(tokens)
     note = {
@@ -103,13 +104,11 @@ def tokenized(texts: Iterable[str]) -> Iterator[list[tuple[str, ...]]]:
 
 
 def write_components(tokens: list[list[tuple[str, ...]]]) -> None:
-    """Principal directions of the texts' weighted mean vectors (SIF: Arora et al. 2017), as combinations of morphemes."""
-    kiwi = load_kiwi("tools/make_tables.py")
+    """Principal directions of the texts' weighted mean vectors (SIF, Arora et al. 2017), as sums of morphemes."""
     with tempfile.TemporaryDirectory() as folder:
-        vectors = kiwi_static.load_vectors(kiwi, Path(folder))
-    keys = kiwi_static.morpheme_keys(kiwi, len(vectors))
-    weight = kiwi_static.MorphemeWeights(*kiwi_static.read_counts(kiwi_static.MORPHEME_TABLE))
-    rows = kiwi_static.weigh(vectors, keys, weight)
+        keys, vectors = kiwi_static.load_morphemes(Path(folder))
+    weight = kiwi_static.MorphemeWeights(*read_counts(kiwi_static.MORPHEME_TABLE))
+    rows = kiwi_static.weigh(keys, vectors, weight).astype(np.float64)
     row_of = {key: row for row, key in reversed(list(enumerate(keys))) if key[0]}
     moment: DoubleArray = np.zeros((kiwi_static.DIM, kiwi_static.DIM))
     for text in tokens:
@@ -117,7 +116,7 @@ def write_components(tokens: list[list[tuple[str, ...]]]) -> None:
             mean = rows[known].mean(axis=0)
             moment += np.outer(mean, mean)
     components = np.linalg.eigh(moment)[1][:, ::-1][:, :N_COMPONENTS]
-    frequent = list(kiwi_static.read_counts(kiwi_static.MORPHEME_TABLE)[1])
+    frequent = list(read_counts(kiwi_static.MORPHEME_TABLE)[1])
     basis = [key for key in frequent if key in row_of][:N_COMPONENT_MORPHEMES]
     coefficients = np.linalg.pinv(vectors[[row_of[form, tag] for form, tag in basis]].astype(np.float64).T) @ components
     coefficients *= np.sign(coefficients[np.abs(coefficients).argmax(axis=0), np.arange(N_COMPONENTS)])
@@ -127,7 +126,7 @@ def write_components(tokens: list[list[tuple[str, ...]]]) -> None:
 
 def write_counts(name: str, n_texts: int, counts: dict[tuple[str, ...], int]) -> None:
     """Most frequent first; the first line holds the number of texts."""
-    frequent = sorted((-n, key) for key, n in counts.items() if n >= MIN_COUNT and not set("\t\r\n") & set("".join(key)))
+    frequent = sorted((-n, key) for key, n in counts.items() if n >= MIN_COUNT and "".join(key).isprintable())
     width = len(frequent[0][1])
     head = "\t".join(("(all texts)", *[""] * (width - 1), str(n_texts)))
     write(name, "\n".join([head, *("\t".join((*key, str(-n))) for n, key in frequent)]))

@@ -48,6 +48,10 @@ def build_board(results: Sequence[TaskResult], tasks: Sequence[str] | None = Non
         if not of_task:
             continue
         standard = _standard(of_task)
+        if parts := next((r.kemb["task"].get("train_is_evaluated") for r in of_task if "task" in r.kemb), None):
+            notes.append(f"{task}: its few-shot examples stand among the evaluated rows ({', '.join(parts)}).")
+        if any(result.kemb.get("task", {}).get("unpinned") for result in of_task):
+            notes.append(f"{task}: its data revision is not pinned.")
         for result in of_task:
             row = (f"{result.model} [{result.variant}]" if result.variant else result.model, result.revision)
             scores = cells.setdefault(row, {})

@@ -57,7 +57,7 @@ def show_task(name: str) -> None:
 def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
     """Fetch the data of tasks into a folder; `--data DIR` then needs no network."""
     from kemb import tasks
-    from kemb.tasks.mirror import fetch
+    from kemb.tasks.load import fetch
 
     fetch([tasks.load_spec(name) for name in task_names(names)], out, lambda line: click.echo(line, err=True))
 

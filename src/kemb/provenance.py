@@ -17,7 +17,7 @@ from kemb.models.prompts import Resolved
 from kemb.models.resolve import Model, library_versions
 from kemb.store import Space, fingerprint_id
 from kemb.tasks.spec import TaskSpec
-from kemb.types import Role, TaskData
+from kemb.types import LabelData, Role, TaskData
 
 
 def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model: Model) -> dict[str, Any]:
@@ -30,6 +30,11 @@ def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model
             "data_sha256": {f"{part.split}/{part.subset}": part.sha256 for part in data.parts},
             "notes": {f"{part.split}/{part.subset}": dict(part.notes) for part in data.parts if part.notes},
             "dedupe_pairs": spec.dedupe_pairs,
+            "train_is_evaluated": [
+                f"{part.split}/{part.subset}"
+                for part in data.parts
+                if isinstance(part.data, LabelData) and part.data.train_is_evaluated
+            ],
             "main_metric": spec.main_metric,
             "metric_version": score.METRIC_VERSION[spec.type],
         },

@@ -263,7 +263,6 @@ class _OfModel:
         space = store.space(model.fingerprint())
         if self.options.rescore:
             space = self._recorded_space(todo) or space
-            space.vectors(collection.keys)  # refuses when some are missing
             return _Encoded(space, Progress(collection.n_texts, len(collection), len(collection)), texts)
         progress = encode_missing(
             collection,

@@ -95,7 +95,7 @@ def tfidf_identity() -> dict[str, str]:
 
 
 def ngrams(text: str) -> tuple[Codes, IntArray]:
-    """Distinct characters and pairs of adjacent characters inside words, after NFKC and lower case, and their counts."""
+    """Distinct characters and pairs of neighbours inside words, after NFKC and lower case, and their counts."""
     normal = " ".join(unicodedata.normalize("NFKC", text).lower().split())
     points = np.frombuffer(normal.encode("utf-32-le"), dtype="<u4").astype(np.uint64)
     inside = points != ord(" ")
@@ -120,7 +120,7 @@ def hash_features(codes: Codes, weights: DoubleArray, dim: int) -> DoubleArray:
     mixed ^= mixed >> np.uint64(31)
     signs = np.where(mixed >> np.uint64(63), -1.0, 1.0)
     buckets = (mixed % np.uint64(dim)).astype(np.int64)
-    return np.bincount(buckets, weights=signs * weights, minlength=dim)
+    return np.bincount(buckets, weights=signs * weights, minlength=dim).astype(np.float64)
 
 
 def idf(n_texts: int, n_with: int) -> float:

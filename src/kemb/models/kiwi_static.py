@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kemb.errors import ModelError
 from kemb.models.builtin import idf, read_components, read_counts, table_hash, unseen_idf
@@ -28,7 +29,7 @@ from kemb.models.lexical import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_ki
 from kemb.types import DoubleArray, FloatArray, Input, IntArray
 
 if TYPE_CHECKING:
-    from kiwipiepy import Kiwi, Token
+    from kiwipiepy import Token
 
 NAME = "kiwi-static"
 DIM = 256
@@ -59,7 +60,7 @@ class KiwiStatic:
     def __init__(self, rows: FloatArray, weight: MorphemeWeights) -> None:
         """Take weighted vectors [n_ids, 256] by Kiwi's ids, all zero where an id has no vector of its own."""
         self._rows = rows
-        self._has_row = rows.any(axis=1)
+        self._has_row: NDArray[np.bool_] = np.any(rows != 0, axis=1)
         self._weight = weight
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
@@ -93,12 +94,10 @@ def open_kiwi_static(cache_dir: Path | None = None) -> KiwiStatic:
     :param cache_dir: where the recovered vectors are kept; by default in the user's cache folder.
     :raises MissingExtra: without kiwipiepy; ModelError when the vectors cannot be kept.
     """
-    kiwi = load_kiwi(NAME)
-    vectors = load_vectors(kiwi, cache_dir or _default_cache_dir())
+    keys, vectors = load_morphemes(cache_dir or _default_cache_dir())
     weight = MorphemeWeights(*read_counts(MORPHEME_TABLE))
-    keys = morpheme_keys(kiwi, len(vectors))
     common = _common_directions(keys, vectors)
-    rows = weigh(vectors, keys, weight)
+    rows = weigh(keys, vectors, weight)
     return KiwiStatic((rows - (rows @ common) @ common.T).astype(np.float32), weight)
 
 
@@ -107,14 +106,9 @@ def kiwi_static_identity() -> dict[str, str]:
     return {"version": "1", "kiwi": kiwi_version(NAME), "tables": table_hash(MORPHEME_TABLE, COMPONENT_TABLE)}
 
 
-def morpheme_keys(kiwi: Kiwi, n: int) -> list[tuple[str, str]]:
-    """(form, tag) of the ids 0..n-1; the form is empty for ids that stand for any unknown word of a tag."""
-    return [(morpheme.form, morpheme.tag) for morpheme in map(kiwi.morpheme, range(n))]
-
-
-def weigh(vectors: FloatArray, keys: list[tuple[str, str]], weight: MorphemeWeights) -> DoubleArray:
-    """Vectors times weights, [n, 256]; zero for ids that stand for any unknown word."""
-    weights = np.array([weight(form, tag) if form else 0.0 for form, tag in keys])
+def weigh(keys: list[tuple[str, str]], vectors: FloatArray, weight: MorphemeWeights) -> FloatArray:
+    """Vectors times weights, [n, 256]; zero for the ids that stand for any unknown word of a tag (no form)."""
+    weights = np.array([weight(form, tag) if form else 0.0 for form, tag in keys], dtype=np.float32)
     return vectors * weights[:, None]
 
 
@@ -125,20 +119,22 @@ def sign_vector(word: str) -> FloatArray:
     return (bits.astype(np.float32) * 2 - 1) / np.float32(math.sqrt(DIM))
 
 
-def load_vectors(kiwi: Kiwi, cache_dir: Path) -> FloatArray:
-    """The vectors of Kiwi's morphemes by id, float32 [n, 256], from the cache where an intact file lies there.
+def load_morphemes(cache_dir: Path) -> tuple[list[tuple[str, str]], FloatArray]:
+    """(form, tag) and vector [n, 256] of Kiwi's morphemes by id, from the cache where an intact file lies there.
 
     :raises ModelError: when the file cannot be written.
     """
+    kiwi = load_kiwi(NAME)
     path = cache_dir / f"{kiwi_version(NAME)}.npz"
-    # np.load checks the CRC-32 of every member of the archive.
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(path) as stored:
-        kept: FloatArray = stored["vectors"]
-        return kept
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), path.open("rb") as file:
+        kept = np.load(file)  # reading an array checks its CRC-32
+        return list(zip(kept["forms"].tolist(), kept["tags"].tolist(), strict=True)), kept["vectors"]
     n = sum(1 for _ in itertools.takewhile(lambda i: not math.isnan(kiwi.morpheme_similarity(i, i)), itertools.count()))
     vectors = recover_vectors(kiwi.morpheme_similarity, n)
-    _write(path, vectors)
-    return vectors
+    keys = [(morpheme.form, morpheme.tag) for morpheme in map(kiwi.morpheme, range(n))]
+    forms, tags = zip(*keys, strict=True)
+    _write(path, forms, tags, vectors)
+    return keys, vectors
 
 
 def recover_vectors(similarity: Callable[[int, int], float], n: int) -> FloatArray:
@@ -158,10 +154,11 @@ def recover_vectors(similarity: Callable[[int, int], float], n: int) -> FloatArr
     values, directions = values[-DIM:], directions[:, -DIM:]
     largest = np.abs(directions).argmax(axis=0)
     directions *= np.sign(directions[largest, np.arange(DIM)])
-    return (cosines @ (directions / np.sqrt(values))).astype(np.float32)
+    vectors: DoubleArray = cosines @ (directions / np.sqrt(values))
+    return vectors.astype(np.float32)
 
 
-def _common_directions(keys: list[tuple[str, str]], vectors: FloatArray) -> DoubleArray:
+def _common_directions(keys: list[tuple[str, str]], vectors: FloatArray) -> FloatArray:
     """Orthonormal basis [256, n_components] of the shipped principal components.
 
     The table holds them as combinations of morphemes, so they do not depend on the rotation of the vectors.
@@ -170,8 +167,8 @@ def _common_directions(keys: list[tuple[str, str]], vectors: FloatArray) -> Doub
     row_of = {key: row for row, key in reversed(list(enumerate(keys)))}
     found = [(row_of[key], line) for line, key in enumerate(morphemes) if key in row_of]
     rows, lines = (list(part) for part in zip(*found, strict=True))
-    basis: DoubleArray = np.linalg.qr(vectors[rows].astype(np.float64).T @ coefficients[lines])[0]
-    return basis
+    combined = vectors[rows].astype(np.float64).T @ coefficients[lines]
+    return np.linalg.qr(combined)[0].astype(np.float32)
 
 
 def _default_cache_dir() -> Path:
@@ -180,18 +177,18 @@ def _default_cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("kemb")) / "kiwi-static"
 
 
-def _write(path: Path, vectors: FloatArray) -> None:
+def _write(path: Path, forms: Sequence[str], tags: Sequence[str], vectors: FloatArray) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             temporary = file.name
-            np.savez(file, vectors=vectors)
+            np.savez(file, forms=np.array(forms), tags=np.array(tags), vectors=vectors)
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise ModelError(
-            f"{NAME} cannot keep its recovered vectors (72 MB) in {path.parent}: {error.strerror}. Free space, or set "
+            f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}: {error.strerror}. Free space, or set "
             "XDG_CACHE_HOME to a folder that can be written."
         ) from error

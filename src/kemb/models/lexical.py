@@ -59,9 +59,7 @@ def analyser_version(analyser: str) -> str:
 def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
     """The terms of every text, in the order of `texts`.
 
-    Raises:
-        UnknownName: no such analyser.
-        MissingExtra: `kiwi` without kiwipiepy.
+    :raises UnknownName: no such analyser; MissingExtra: `kiwi` without kiwipiepy.
     """
     _check(analyser)
     normal = (unicodedata.normalize("NFKC", text) for text in texts)
@@ -78,14 +76,12 @@ def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
 def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None) -> Run:
     """Rank all documents for every query, those that share no term with it (score 0) last.
 
-    Args:
-        analyser: `kiwi`, `bigram` or `mteb`.
-        data: corpus (not empty) and queries.
-        k: documents per query.
-        progress: called with the number of texts (documents and queries) finished since the last call.
-
-    Returns:
-        Run with indices and scores [n_queries, k]; equal scores are ordered by document id, descending.
+    :param analyser: `kiwi`, `bigram` or `mteb`.
+    :param data: corpus (not empty) and queries.
+    :param k: documents per query.
+    :param progress: called with the number of texts (documents and queries) finished since the last call.
+    :returns: indices and scores [n_queries, k]; equal scores are ordered by document id, descending.
+    :raises UnknownName: no such analyser; MissingExtra: `kiwi` without kiwipiepy.
     """
     tick = progress or (lambda _n: None)
     # In descending order of ids a stable sort by score leaves ties as trec_eval wants them.
@@ -109,9 +105,8 @@ def build_index(documents: Iterable[Sequence[str]], common: float | None = None)
     mean?", variant "Lucene (accurate)"). Equal to bm25s 0.3 bit for bit: float64 inside, idf and weight rounded
     to float32.
 
-    Args:
-        documents: the terms of each document.
-        common: terms that stand in at least this share of the documents are dropped before lengths are counted.
+    :param documents: the terms of each document.
+    :param common: terms that stand in at least this share of the documents are dropped before lengths are counted.
     """
     vocabulary: dict[str, int] = {}
     terms, counts, n_terms = array("q"), array("q"), array("q")
@@ -152,13 +147,21 @@ def kiwi_tokens(texts: Iterable[str], what: str) -> Iterator[list[Token]]:
         yield [token for tokens in itertools.islice(found, len(parts)) for token in tokens]
 
 
-@cache
 def load_kiwi(what: str) -> Kiwi:
-    """One Kiwi with its default dictionary and the model this package was measured with."""
+    """The process's one Kiwi, with its default dictionary and its default model, named here lest that change.
+
+    :raises MissingExtra: without kiwipiepy; the message names `what` needs it.
+    """
     try:
-        from kiwipiepy import Kiwi
+        return _kiwi()
     except ImportError as error:
         raise MissingExtra(what, "kiwi") from error
+
+
+@cache
+def _kiwi() -> Kiwi:
+    from kiwipiepy import Kiwi
+
     return Kiwi(model_type="cong")
 
 
@@ -183,10 +186,11 @@ def _counted(texts: Iterator[list[str]], tick: Callable[[int], None]) -> Iterato
 
 
 def _weights(term: IntArray, tf: IntArray, row: IntArray, df: IntArray, n: int) -> FloatArray:
-    length: DoubleArray = np.bincount(row, weights=tf, minlength=n)
+    length = np.bincount(row, weights=tf, minlength=n)
     idf = np.log(1 + (n - df + 0.5) / (df + 0.5)).astype(np.float32)
-    saturated = tf / (K1 * (1 - B + B * length[row] / length.mean()) + tf)
-    return (idf[term] * saturated).astype(np.float32)
+    saturated: DoubleArray = tf / (K1 * (1 - B + B * length[row] / length.mean()) + tf)
+    weights: DoubleArray = idf[term] * saturated
+    return weights.astype(np.float32)
 
 
 def _top(scores: FloatArray, k: int) -> IntArray:

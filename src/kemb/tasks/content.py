@@ -20,6 +20,10 @@ Clean = dict[str, dict[str, list[Any]]]
 LONG_TEXT = 100_000
 """Characters; the longest contexts of embedding models (32 thousand tokens) hold less."""
 
+_MAX_LABEL = 2**62
+_MAX_GRADE = 1000
+"""trec_eval counts the documents of every grade, so a grade is a small number."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _JAMO = re.compile(r"[\u1100-\u11ff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -75,9 +79,7 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
     if len(text) > LONG_TEXT:
         size = f"{len(text):,} characters ({len(text.encode('utf-8', 'replace')) / 1e6:.1f} MB)"
         findings.warn("very long text", file, f"{size}: models read only the beginning", row=row, column=column)
-    if found := _SURROGATE.search(text):
-        message = f"half of a surrogate pair (\\u{ord(found[0]):04x}) is no character"
-        findings.error("broken character", file, message, row=row, column=column)
+    _note_broken(text, file, row, column, findings)
     if (position := text.find("\ufffd")) >= 0:
         message = "U+FFFD stands where a character was lost in an earlier conversion"
         findings.warn("lost character", file, message, row=row, column=column, value=around(position))
@@ -90,6 +92,13 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
     if (found := _JAMO.search(text)) and not unicodedata.is_normalized("NFC", text):
         message = "Hangul is decomposed into jamo (NFD); models expect NFC: unicodedata.normalize('NFC', text)"
         findings.warn("NFD Hangul", file, message, row=row, column=column, value=around(found.start()))
+
+
+def _note_broken(text: str, file: str, row: int, column: str, findings: Findings) -> None:
+    """JSON can spell half of a surrogate pair, which no UTF-8 file and no tokenizer can hold."""
+    if found := _SURROGATE.search(text):
+        message = f"half of a surrogate pair (\\u{ord(found[0]):04x}) is no character"
+        findings.error("broken character", file, message, row=row, column=column)
 
 
 def _ids(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> list[str]:
@@ -108,6 +117,7 @@ def _ids(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> 
             message = f"this id is in row {first[str(value)]} already"
             findings.error("repeated id", table.file, message, row=row, column=column, value=str(value))
         found.append(str(value))
+        _note_broken(found[-1], table.file, row, column, findings)
     return found
 
 
@@ -192,8 +202,8 @@ def _grades(table: Mapped, findings: Findings) -> list[int]:
     grades = []
     for row, value in zip(table.rows, table.columns["score"], strict=True):
         number = _number(value, table, row, "score", findings)
-        if number != int(number):
-            message = "a relevance is a whole number: 0 for not relevant, 1 or more for relevant"
+        if number != int(number) or abs(number) > _MAX_GRADE:
+            message = "a relevance is a small whole number: 0 for not relevant, 1 or more for relevant"
             findings.error("wrong type", table.file, message, row=row, column=table.names["score"], value=value)
         grades.append(int(number))
     return grades
@@ -238,6 +248,7 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
         if spec.labels and value is not None:
             word = str(value)
             found[-1] = word
+            _note_broken(word, table.file, row, column, findings)
             if word not in spec.labels and word.lower() not in NEUTRAL:
                 message = f"is none of {', '.join(spec.labels)}: the row is dropped"
                 findings.warn("dropped row", table.file, message, row=row, column=column, value=word)
@@ -307,15 +318,16 @@ def _labels(table: Mapped, findings: Findings) -> list[Label]:
     for row, value in zip(table.rows, table.columns["label"], strict=True):
         if value is None or value == "":
             findings.error("missing value", table.file, "expected a label", row=row, column=column)
-        elif isinstance(value, float) and value.is_integer():
-            value = int(value)
-        elif not isinstance(value, str | int):
+        elif isinstance(value, str):
+            _note_broken(value, table.file, row, column, findings)
+        elif not isinstance(value, int | float) or value != value // 1 or abs(value) > _MAX_LABEL:
             message = "expected one label, text or a whole number"
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
-        found.append(value if isinstance(value, str) else int(value) if isinstance(value, int) else "")
+            value = None
+        found.append(int(value) if isinstance(value, int | float) else value or "")
     is_untyped = table.file.lower().endswith((".csv", ".tsv"))
-    if is_untyped and all(re.fullmatch("0|-?[1-9][0-9]*", str(label)) for label in found):
-        return [int(label) for label in found]
+    if is_untyped and all(re.fullmatch("0|-?[1-9][0-9]{0,17}", str(label or 0)) for label in found):
+        return [int(label or 0) for label in found]
     return found
 
 

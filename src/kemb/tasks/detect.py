@@ -21,7 +21,7 @@ from kemb.tasks.aliases import (
     to_number,
 )
 from kemb.tasks.readers import DATA_SUFFIXES, Findings, Table
-from kemb.tasks.spec import ClassificationProtocol, Source
+from kemb.tasks.spec import ClassificationProtocol, ClusteringProtocol, Source
 from kemb.types import TaskType
 
 TOML = "task.toml"
@@ -248,13 +248,17 @@ def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
     if len(whole) < len(mapped):
         return None
     columns = _renamed(whole[splits[0]])
-    fields = {
+    fields: dict[str, Any] = {
         "type": shaped.type,
         "labels": shaped.labels,
         "splits": splits,
         "source": Source(),
         "columns": columns,
     }
+    if shaped.type == "clustering":
+        # mteb draws 16,384 whatever the size of the data; more draws than texts cost time and tell nothing.
+        n_texts = max(len(whole[split].rows) for split in splits)
+        fields["clustering"] = ClusteringProtocol(documents_per_experiment=min(n_texts, 16384))
     layout = "one file" if len(by_split) == 1 else "one file per split"
     return Draft(fields, layout, [*shaped.rules, split_rule], whole)
 

@@ -28,7 +28,7 @@ from kemb.tasks.detect import TOML, Draft, Given, detect, role_of
 from kemb.tasks.readers import DATA_SUFFIXES, Findings, decode, read_table
 from kemb.tasks.spec import TaskSpec
 
-SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,79}(?<!\.)")
+SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 TYPES = ("retrieval", "sts", "pair_classification", "classification", "clustering")
 
 
@@ -120,7 +120,7 @@ def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> Task
         return None
     if not SAFE_NAME.fullmatch(name):
         message = (
-            "results are filed under the task's name: letters, digits, . _ + and - only, at most 80. "
+            "results are filed under the task's name: letters, digits, . _ + and - only, at most 60. "
             f'Rename it, or set in {TOML}: name = "my-task"'
         )
         findings.error("unsafe name", folder.name, message, column="name", value=name)

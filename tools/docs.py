@@ -1,0 +1,50 @@
+"""What `cog` writes into docs/: the help of every verb, and the tables of tasks and models."""
+
+from __future__ import annotations
+
+import click
+
+from kemb import benchmarks, tasks
+from kemb.cli import cli
+from kemb.models import catalogue
+
+
+def cli_help() -> str:
+    """The help of every verb, in Markdown."""
+    sections = []
+
+    def add(command: click.Command, path: str) -> None:
+        context = click.Context(command, info_name=path, terminal_width=100)
+        sections.append(f"## `{path}`\n\n```\n{command.get_help(context).rstrip()}\n```\n")
+        if isinstance(command, click.Group):
+            for name in sorted(command.commands):
+                add(command.commands[name], f"{path} {name}")
+
+    add(cli, "kemb")
+    return "\n".join(sections)
+
+
+def task_table() -> str:
+    """Every task, with its data and where it stands."""
+    lists = {name: set(benchmarks.load_spec(name).tasks) for name in benchmarks.names()}
+    lines = [
+        "| task | type | subsets | splits | main score | data set @ revision | licence | in |",
+        "|---|" * 1 + "---|" * 7,
+    ]
+    for name in tasks.names():
+        spec = tasks.load_spec(name)
+        source = f"{spec.source.hub} @ {spec.source.revision[:8]}"
+        member = ", ".join(bench for bench, names in lists.items() if name in names)
+        cells = [name, spec.type, " ".join(spec.subsets), " ".join(spec.splits), spec.main_metric, source]
+        lines.append("| " + " | ".join([*cells, spec.license, member]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def model_table() -> str:
+    """Every known model."""
+    lines = ["| model | loader | dim | max tokens | licence |", "|---|---|---:|---:|---|"]
+    for name in catalogue.names():
+        spec = catalogue.load_spec(name)
+        assert spec is not None
+        lines.append(f"| {spec.name} | {spec.loader} | {spec.dim or ''} | {spec.max_tokens or ''} | {spec.license} |")
+    return "\n".join(lines) + "\n"
