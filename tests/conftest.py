@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing a test does reaches the user's store or depends on it."""
     monkeypatch.setenv("KEMB_STORE", str(tmp_path_factory.getbasetemp() / "store"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("KEMB_DATA", raising=False)
 
 

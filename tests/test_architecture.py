@@ -29,17 +29,7 @@ LAYERS = [
 ]
 MAY_IMPORT_TORCH = {"models/dense.py", "score/search.py", "provenance.py"}
 """provenance asks for the name of the GPU a model ran on."""
-HEAVY = {"torch", "transformers", "sentence_transformers", "datasets", "sklearn", "scipy", "pandas", "kiwipiepy", "rich"}
-    "torch",
-    "transformers",
-    "sentence_transformers",
-    "datasets",
-    "sklearn",
-    "scipy",
-    "rich",
-    "pandas",
-    "kiwipiepy",
-}
+HEAVY = set("torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich".split())
 MAY_IMPORT_AT_TOP = {"rich": {"publish/terminal.py"}}
 
 

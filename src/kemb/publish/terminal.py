@@ -55,7 +55,7 @@ class TerminalReporter:
     """Progress of a run on stderr; bars only where that is a terminal, failures always."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=PIPE_WIDTH)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

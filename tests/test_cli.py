@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LINE = '{"sentence1": "비가 온다", "sentence2": "눈이 온다", "score": 2}\n'
+
+
+def kemb(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kemb.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The message of a refusal: one paragraph, no traceback, the right exit code."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    words = "산 강 들 숲 돌 별 달 해 꽃 잎".split()
+    rows = [{"sentence1": f"{a} 위에", "sentence2": f"{b} 위에", "score": (i * j) % 6} for i, a in enumerate(words)
+            for j, b in enumerate(words)]  # fmt: skip
+    (folder / "test.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return folder
+
+
+def test_the_main_job_prints_a_table_and_the_board_prints_it_again(pairs: Path, tmp_path: Path) -> None:
+    where = ("--results", tmp_path / "results", "--store", tmp_path / "store")
+    done = kemb("run", pairs, "-m", "toy", "-m", "tfidf:char", "-m", "bm25:bigram", *where)
+    assert done.returncode == 0, done.stderr
+    assert "pairs" in done.stdout
+    assert done.stderr == ""
+    shown = kemb("board", "--results", tmp_path / "results", "--format", "json")
+    board = json.loads(shown.stdout)
+    assert sorted(row["model"] for row in board["rows"]) == ["tfidf:char", "toy"]
+    markdown = kemb("board", "--results", tmp_path / "results", "--format", "md").stdout.splitlines()
+    assert markdown[0] == "| Model | Mean | pairs |"
+    means = [row["mean"] for row in board["rows"]]
+    assert means == sorted(means, reverse=True)
+    assert f"| {100 * means[0]:.2f} |" in markdown[2]
+
+
+def test_json_says_what_became_of_every_cell(pairs: Path, tmp_path: Path) -> None:
+    where = ("--results", tmp_path / "results", "--store", tmp_path / "store", "--json")
+    cells = json.loads(kemb("run", pairs, "-m", "toy", "-m", "bm25:bigram", *where).stdout)
+    assert [(cell["model"], cell["status"]) for cell in cells] == [("toy", "scored"), ("bm25:bigram", "not applicable")]
+    assert Path(cells[0]["path"]).is_file()
+    command = json.loads(Path(cells[0]["path"]).read_text())["kemb"]["command"]
+    assert command.startswith("kemb run ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "KorSTSS", "-m", "toy"], "Unknown task 'KorSTSS'. Did you mean KorSTS"),
+        (["run", "KorSTS", "-m", "bge-m4"], "Unknown model 'bge-m4'. Did you mean bge-m3"),
+        (["run", "Tatoeba", "-m", "toy"], "bitext_mining, which kemb cannot score yet"),
+        (["run", "MIRACLReranking", "-m", "toy"], "reranking, which kemb cannot score yet"),
+        (["run", "KorSTS", "-m", "toy", "--dtype", "int3"], "--dtype 'int3' is not known"),
+        (["run", "KorSTS", "-m", "toy", "--max-tokens", "9"], "--max-tokens cannot be used with toy"),
+        (["benchmarks", "mteb-kor-v3"], "Did you mean mteb-kor-v2"),
+        (["models", "kiwi-statik"], "Did you mean kiwi-static"),
+        (["board", "--results", "/nowhere"], "There are no results in /nowhere"),
+        (["prompts", "e5-large", "KorSTSS"], "Did you mean KorSTS"),
+    ],
+)
+def test_wrong_usage_is_one_paragraph_and_exit_code_2(arguments: list[str], says: str) -> None:
+    assert says in refused(kemb(*arguments), 2)
+
+
+def test_a_folder_with_errors_is_refused_with_file_row_and_value(pairs: Path, tmp_path: Path) -> None:
+    (pairs / "test.jsonl").write_text(LINE + LINE.replace("2}", '"two"}') + LINE, encoding="utf-8")
+    message = refused(kemb("run", pairs, "-m", "toy", "--results", tmp_path / "results"), 1)
+    for part in ("test.jsonl", "row 2", "two", f"kemb check {pairs}"):
+        assert part in message
+    assert not (tmp_path / "results").exists()
+    report = kemb("check", pairs)
+    assert report.returncode == 1
+    assert "two" in report.stdout
+
+
+def test_offline_data_that_is_not_here_fails_its_cell_and_says_what_to_type(tmp_path: Path) -> None:
+    done = kemb("run", "KLUE-STS", "-m", "toy", "--results", tmp_path / "r", HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert "kemb tasks fetch KLUE-STS -o DIR" in done.stderr
+    assert "1 of 1 cells failed" in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_prompts_prints_exact_strings_without_the_models_files() -> None:
+    done = kemb("prompts", "intfloat/multilingual-e5-large", "Ko-StrategyQA", "--json")
+    assert [(line["role"], line["shown"]) for line in json.loads(done.stdout)] == [
+        ("query", "'query: 예시 문장'"),
+        ("document", "'passage: 예시 문장'"),
+    ]
+
+
+def test_task_model_and_benchmark_lists() -> None:
+    assert "KLUE-STS" in kemb("tasks").stdout
+    assert 'hub = "klue/klue"' in kemb("tasks", "KLUE-STS").stdout
+    assert "BAAI/bge-m3" in kemb("models").stdout
+    assert json.loads(kemb("models", "bge-m3").stdout)["name"] == "BAAI/bge-m3"
+    assert "Ko-StrategyQA" in kemb("benchmarks", "mteb-kor-v2").stdout.splitlines()
+
+
+def test_store_stats_and_gc(pairs: Path, tmp_path: Path) -> None:
+    where = ("--results", tmp_path / "results", "--store", tmp_path / "store")
+    kemb("run", pairs, "-m", "toy", *where)
+    (space,) = json.loads(kemb("store", "stats", "--store", tmp_path / "store", "--json").stdout)
+    assert space["n_vectors"] == 10
+    assert kemb("store", "gc", "--store", tmp_path / "store", "--model", "toy").returncode == 0
+    assert json.loads(kemb("store", "stats", "--store", tmp_path / "store", "--json").stdout) == []
+
+
+def test_help_is_quick_enough_to_be_used() -> None:
+    """The promise is 0.4 s; the test only notices when something heavy is imported again."""
+    started = time.perf_counter()
+    assert "kemb demo" in kemb("--help").stdout
+    assert time.perf_counter() - started < 4
+
+
+def test_demo_runs_offline_and_ranks_its_models(tmp_path: Path) -> None:
+    done = kemb("demo", "-o", tmp_path / "demo", "--store", tmp_path / "store", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    for name in ("KoMiniRetrieval", "KoMiniSTS", "KoMiniNLI", "KoMiniTopics", "tfidf:char", "bm25:bigram"):
+        assert name in done.stdout
+    assert len(list((tmp_path / "demo" / "results").rglob("*.items.parquet"))) >= 10
