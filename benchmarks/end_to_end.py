@@ -99,7 +99,9 @@ def main() -> None:
             for batch_size in chosen.batch_sizes:
                 theirs, scores = run_mteb(batch_size)
                 for task, score in scores.items():
-                    assert abs(score - ours[task]) < 1e-5, (task, score, ours[task])
+                    # 1e-3, not 1e-6: max_ap takes the best of five orderings, and among pairs of equal texts the
+                    # ordering by dot product is decided by rounding (KorNLI has four; docs/parity.md).
+                    assert abs(score - ours[task]) < 1e-3, (task, score, ours[task])
                 seconds.setdefault(f"mteb, batch size {batch_size}", []).append(theirs)
                 ratios.setdefault(f"mteb, batch size {batch_size} / kemb, cold", []).append(theirs / cold)
             print(f"pair {pair + 1}: " + ", ".join(f"{k} {v[-1]:.1f} s" for k, v in seconds.items()), file=sys.stderr)

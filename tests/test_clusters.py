@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, v_measure_score
 
-from kemb.errors import ModelError
+from kemb.errors import DataError, ModelError
 from kemb.score.clusters import clustering
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ArrayVectors, ClusterData, FloatArray, Label, PartScore, Vectors
@@ -105,3 +105,13 @@ def test_unusable_vector_is_named() -> None:
     array[9, 0] = np.nan
     with pytest.raises(ModelError, match=r"'texts'.*'t9'"):
         clustering(ROWS, data_of(labels), vectors_of(array))
+
+
+def test_too_few_documents_are_refused() -> None:
+    array, labels = topics(20, 3, 2.0)
+    for change, message in (
+        ({"fraction": 0.04}, "0.04 of 20 documents is none"),
+        ({"documents_per_experiment": 2}, "2 documents for 3 labels"),
+    ):
+        with pytest.raises(DataError, match=message):
+            clustering(BOOTSTRAP.model_copy(update=change), data_of(labels), vectors_of(array))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from kemb.errors import ModelError
+from kemb.errors import DataError, ModelError
 from kemb.score.labels import classification, label_metrics
 from kemb.types import ArrayVectors, FloatArray, Label, LabelData, Vectors
 
@@ -84,3 +86,18 @@ def test_unusable_training_vector_is_named() -> None:
     broken[7] = np.nan
     with pytest.raises(ModelError, match=r"'train_texts'.*'training row 7'"):
         classification(data, {"texts": vectors["texts"], "train_texts": ArrayVectors(broken)})
+
+
+def test_training_rows_of_one_label_are_refused() -> None:
+    data, vectors = separable(10, [0, 1])
+    with pytest.raises(DataError, match="training rows of 1 different labels"):
+        classification(replace(data, experiments=[np.arange(4), np.array([0, 2])]), vectors)
+    with pytest.raises(DataError, match="training rows of 0 different labels"):
+        classification(replace(data, experiments=[]), vectors)
+
+
+def test_labels_that_are_text_in_one_split_and_numbers_in_the_other_are_refused() -> None:
+    data, vectors = separable(10, [0, 1])
+    as_text: list[Label] = [str(label) for label in data.labels]
+    with pytest.raises(DataError, match="text, for example '0', and others numbers, for example 0;"):
+        classification(replace(data, train_labels=as_text), vectors)

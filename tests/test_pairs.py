@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import DataError, ModelError
@@ -52,6 +56,23 @@ def test_mean_correlation_is_the_eight_of_the_leaderboard() -> None:
     assert not any(name.startswith("dot") for name in LEADERBOARD_CORRELATIONS)
     eight = [metrics[f"{p}{k}"] for p in ("", "cosine_", "manhattan_", "euclidean_") for k in ("pearson", "spearman")]
     assert metrics["mean_correlation"] == pytest.approx(np.mean(eight), abs=1e-15)
+
+
+@pytest.mark.shared
+def test_mean_correlation_is_what_the_korean_leaderboard_published(shared_data: Path) -> None:
+    """From public mteb results of models that were not changed since the leaderboard measured them."""
+    published = json.loads((shared_data / "published" / "seed000_sts.json").read_text())["rows"]
+    rows = {model: dict(zip(("KLUE-STS", "KorSTS", "STS17"), values, strict=False)) for model, *values in published}
+    table = pq.read_table(
+        shared_data / "mteb_results_ko.parquet",
+        columns=["model", "task", "subset", "metric", "value"],
+        filters=[("subset", "in", ["default", "ko-ko"])],
+    ).to_pylist()
+    for model in ("nlpai-lab/KURE-v1", "dragonkue/snowflake-arctic-embed-l-v2.0-ko"):
+        for task, expected in rows[model].items():
+            found = {row["metric"]: row["value"] for row in table if (row["model"], row["task"]) == (model, task)}
+            mean = np.mean([found[name] for name in LEADERBOARD_CORRELATIONS])
+            assert 100 * mean == pytest.approx(expected, abs=0.035), (model, task)
 
 
 def test_constant_encoder_is_refused() -> None:

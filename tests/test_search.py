@@ -72,6 +72,21 @@ def test_many_equal_documents_give_the_greatest_ids() -> None:
     assert ids_of(run, doc_ids)[0] == [f"{i:05}" for i in range(19_999, 19_899, -1)]
 
 
+def test_documents_with_equal_vectors_tie_wherever_they_stand() -> None:
+    """A matrix product alone gives equal rows products that differ in the last bit."""
+    rng = np.random.default_rng(5)
+    documents = rng.standard_normal((5000, 384), dtype=np.float32)
+    group = rng.choice(5000, 400, replace=False)
+    documents[group[:200]], documents[group[200:]] = documents[group[0]], documents[group[200]]
+    doc_ids = shuffled_ids(rng, 5000)
+    queries = documents[group[[0, 200]]] + rng.standard_normal((100, 2, 384), dtype=np.float32)
+    for side in (0, 1):
+        expected = sorted((doc_ids[row] for row in group[side * 200 :][:200]), reverse=True)[:150]
+        run = top_k(queries[:, side], ArrayVectors(documents), 150, doc_ids=doc_ids)
+        assert ids_of(run, doc_ids) == [expected] * 100
+        assert np.ptp(run.scores, axis=1).max() == 0
+
+
 def test_negative_zero_ties_with_zero() -> None:
     run = run_from_scores({"q": {"b": -0.0, "a": 0.0, "c": -1.0}}, ["q"], ["a", "b", "c"], k=3)
     assert run.indices.tolist() == [[1, 0, 2]]

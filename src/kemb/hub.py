@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import time
@@ -16,9 +17,23 @@ WAIT_SECONDS = (2.0, 8.0)
 _T = TypeVar("_T")
 
 
+def is_offline() -> bool:
+    """Whether the user told the hub's client not to use the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def quiet_client() -> None:
+    """Let the hub's client print no warnings: they are said again, in one paragraph, when kemb gives up."""
+    from huggingface_hub.utils import logging as client_logging
+
+    client_logging.set_verbosity(logging.ERROR)
+
+
 def retry(call: Callable[[], _T]) -> _T:
     """The result of `call`, tried again after a pause when the failure looks like a passing one."""
-    for wait in WAIT_SECONDS:
+    for wait in () if is_offline() else WAIT_SECONDS:
         try:
             return call()
         except Exception as error:
@@ -47,8 +62,8 @@ def explain(error: BaseException, need: str, kind: str, page: str, elsewhere: st
         return FetchError(f"{need}, but the hub has no such {kind}, or it is private. If it is private type {login}.")
     if status is not None and (status >= 500 or status == 429):
         reason = f"the hub answered {status}, {n_tries} times. Try again later: what arrived is kept."
-    elif "OfflineModeIsEnabled" in names:
-        reason = "it is not on this machine and HF_HUB_OFFLINE is set."
+    elif is_offline() and names & {"ConnectionError", "LocalEntryNotFoundError"}:
+        reason = "it is not on this machine and HF_HUB_OFFLINE is set. Unset it if there is network here."
     elif _is_unresolved(error):
         reason = "it is not on this machine and the hub's host name cannot be resolved: there is no network."
     elif _is_cut(error):
@@ -96,10 +111,11 @@ def _is_passing(error: BaseException) -> bool:
     status = _status(error)
     if status is not None:
         return status >= 500 or status == 429
-    if "OfflineModeIsEnabled" in _names(error) or _is_unresolved(error):
+    if _is_unresolved(error):
         return False
     return _is_cut(error) or bool(_names(error) & {"TimeoutException", "TransportError", "ConnectionError"})
 
 
 def _is_cut(error: BaseException) -> bool:
-    return any("Consistency check failed" in str(link) for link in _chain(error))
+    """Whether an answer ended before its time."""
+    return "RemoteProtocolError" in _names(error) or any("Consistency check" in str(link) for link in _chain(error))

@@ -35,7 +35,8 @@ def test_same_documents_and_scores_as_mteb(seed: int, similarity: str) -> None:
     n_queries, n, k = 25, 600, 40
     table = np.concatenate([tied(rng, n_queries, 16), tied(rng, n, 16)]) if similarity == "dot" else None
     if table is None:
-        table = rng.standard_normal((n_queries + n, 16), dtype=np.float32)
+        table = rng.standard_normal((n_queries + n, 384), dtype=np.float32)
+        table[rng.choice(np.arange(n_queries, n_queries + n), 60)] = table[-1]
     doc_ids = [f"문서{i}" for i in rng.permutation(n)]
     ours = top_k(table[:n_queries], ArrayVectors(table[n_queries:]), k, doc_ids=doc_ids, similarity=similarity)
     theirs = mteb_search(table, n_queries, doc_ids, k, similarity)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from kemb.errors import FetchError, ModelError
-from kemb.hub import explain, retry
+from kemb.hub import explain, quiet_client, retry
 
 WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
@@ -20,11 +19,8 @@ def fetch_model(repo: str, revision: str | None, trust_code: bool) -> tuple[Path
     :raises ModelError: when the repository holds no safetensors weights.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import disable_progress_bars, logging
 
-    logging.set_verbosity_error()  # its warnings are said again, in one paragraph, when it gives up
-    if not sys.stderr.isatty():
-        disable_progress_bars()
+    quiet_client()
     patterns = [*WANTED, *(["*.py"] if trust_code else [])]
     need = f"{repo} is to be loaded{f' at revision {revision}' if revision else ''}"
     elsewhere = (

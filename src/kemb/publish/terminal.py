@@ -18,9 +18,9 @@ from kemb.run import Outcome
 PIPE_WIDTH = 10_000
 
 
-def print_board(board: Board, title: str = "") -> None:
+def print_board(board: Board, console: Console | None = None) -> None:
     """Print a board; rows without all tasks stand below a line, without a rank."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     table.add_column("#", justify="right")
     for name in header(board):
         table.add_column(name, justify="left" if name == "Model" else "right", overflow="fold")
@@ -28,7 +28,7 @@ def print_board(board: Board, title: str = "") -> None:
     for place, (row, line) in enumerate(zip(board.rows, body(board), strict=True)):
         rank = str(place + 1) if row.mean is not None else ""
         table.add_row(rank, *map(Text, line), end_section=place + 1 == len(ranked) < len(board.rows))
-    console = _out()
+    console = console or _out()
     console.print(table)
     if len(ranked) < len(board.rows):
         console.print("Below the line: rows without all tasks have no mean and no rank.", style="dim")

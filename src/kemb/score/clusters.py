@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kemb.errors import DataError
 from kemb.score.vectors import read_all
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ClusterData, IntArray, ItemBlock, Label, PartScore, Vectors
@@ -30,6 +31,7 @@ def clustering(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
 
     Raises:
         ModelError: vectors that are not finite.
+        DataError: `bootstrap` draws no documents, or fewer than there are labels.
     """
     return (_rows if protocol.kind == "rows" else _bootstrap)(protocol, data, vectors)
 
@@ -65,6 +67,11 @@ def _bootstrap(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
 
     rng = random.Random(SEED)
     sample = _sample(protocol, len(data.item_ids), rng)
+    if not len(sample):
+        raise DataError(
+            f"A fraction of {protocol.fraction} of {len(data.item_ids)} documents is none at all; expected at least "
+            "one. Raise fraction in the task's TOML, or leave it out."
+        )
     array = read_all(vectors["texts"], "texts", data.item_ids)
     labels = [data.labels[row] for row in sample]
     n_levels = max(map(len, labels))
@@ -78,9 +85,13 @@ def _bootstrap(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
         valid = np.array([label != -1 for label in gold])
         rows, gold = sample[valid], gold[valid]
         items.append(_gold(data, rows, gold.tolist(), suffix))
-        model = MiniBatchKMeans(
-            n_clusters=len(np.unique(gold)), batch_size=BOOTSTRAP_BATCH, n_init=1, random_state=SEED
-        )
+        n_clusters = len(np.unique(gold))
+        if protocol.documents_per_experiment < n_clusters:
+            raise DataError(
+                f"An experiment draws {protocol.documents_per_experiment} documents for {n_clusters} labels; expected "
+                "at least one for each label. Raise documents_per_experiment in the task's TOML."
+            )
+        model = MiniBatchKMeans(n_clusters=n_clusters, batch_size=BOOTSTRAP_BATCH, n_init=1, random_state=SEED)
         for experiment in range(protocol.n_experiments):
             drawn = np.array(rng.choices(range(len(rows)), k=protocol.documents_per_experiment))
             assignment = model.fit_predict(array[rows[drawn]])

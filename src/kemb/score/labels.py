@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kemb.errors import DataError
 from kemb.score.vectors import read_all
 from kemb.types import FloatArray, ItemBlock, Label, LabelData, PartScore, Vectors
 
@@ -25,7 +26,9 @@ def classification(data: LabelData, vectors: Mapping[str, Vectors]) -> PartScore
 
     Raises:
         ModelError: vectors that are not finite.
+        DataError: training rows with fewer than two labels, or labels of which some are text and some numbers.
     """
+    _check_labels(data)
     texts = read_all(vectors["texts"], "texts", data.item_ids)
     rows = [f"training row {row}" for row in range(len(data.train_texts))]
     train = read_all(vectors["train_texts"], "train_texts", rows)
@@ -47,6 +50,22 @@ def classification(data: LabelData, vectors: Mapping[str, Vectors]) -> PartScore
         items=items,
         notes={"n_not_converged": n_not_converged} if n_not_converged else {},
     )
+
+
+def _check_labels(data: LabelData) -> None:
+    labels = [*data.labels, *data.train_labels]
+    if len({isinstance(label, str) for label in labels}) > 1:
+        text, number = (next(x for x in labels if isinstance(x, str) is is_text) for is_text in (True, False))
+        raise DataError(
+            f"Some labels are text, for example {text!r}, and others numbers, for example {number!r}; expected one "
+            "type in all rows and splits."
+        )
+    n_labels = min((len({data.train_labels[row] for row in rows}) for rows in data.experiments), default=0)
+    if n_labels < 2:
+        raise DataError(
+            f"An experiment has training rows of {n_labels} different labels; a classifier needs at least 2. Check the "
+            "labels of the training split."
+        )
 
 
 def fit_predict(train: FloatArray, labels: Sequence[Label], texts: FloatArray) -> tuple[list[Label], bool]:

@@ -80,7 +80,7 @@ def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
     return out
 
 
-def f1_of_means(precision: DoubleArray, recall: DoubleArray) -> DoubleArray:
+def f1_of_means(precision: DoubleArray | float, recall: DoubleArray | float) -> DoubleArray:
     """2PR / (P + R), elementwise; 0 where both are 0.
 
     Of per-query values it is `f1@k`; of a task's mean precision and recall it is what the KURE tables call F1.

@@ -10,6 +10,7 @@ from itertools import repeat
 import numpy as np
 
 from kemb.errors import DataError, UsageError
+from kemb.score.duplicates import Duplicates, find_duplicates
 from kemb.score.vectors import check_finite, lengths
 from kemb.types import FloatArray, IntArray, Run, Vectors
 
@@ -36,7 +37,8 @@ def top_k(
     """The k most similar documents of every query, exactly.
 
     Scores are float32. Ties are resolved as in trec_eval, at the border of the top k too: by document id,
-    descending. A vector of zeros has cosine similarity 0 with everything and is counted in the run.
+    descending. Documents with equal vectors always tie. A vector of zeros has cosine similarity 0 with everything and
+    is counted in the run.
 
     Every score becomes an integer key that also holds the rank of its document id, so that keys never tie and the
     order of keys is the order of the run. Once a query has k keys, the k-th score is a threshold below which later
@@ -44,7 +46,8 @@ def top_k(
 
     Args:
         queries: [n_queries, dim], float32.
-        documents: [n_documents, dim], read block by block, once unless the queries do not fit the budget.
+        documents: [n_documents, dim], read block by block: once to find equal rows, and once to search, or more often
+            where the queries do not fit the budget.
         k: documents per query.
         doc_ids: one unique id per document.
         query_ids: ids for messages; row numbers otherwise.
@@ -69,11 +72,12 @@ def top_k(
     indices = np.full((len(queries), k), -1, dtype=np.int64)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     kept = min(k, len(doc_ids))
+    duplicates = find_duplicates(documents, id_ranks)
     rows, block = _plan(len(queries), len(doc_ids), documents.shape[1], kept, memory_budget_bytes)
     n_zero_documents = 0
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
-        keys, n_zero_documents = _search(queries[part], documents, kept, block, doc_ids, id_ranks, cosine)
+        keys, n_zero_documents = _search(queries[part], documents, kept, block, doc_ids, id_ranks, duplicates, cosine)
         indices[part, :kept] = order[keys & _LOW]
         scores[part, :kept] = _scores_of(keys)
     return Run(indices, scores, n_zero + n_zero_documents)
@@ -155,6 +159,7 @@ def _search(
     block_size: int,
     doc_ids: Sequence[str],
     id_ranks: IntArray,
+    duplicates: Duplicates,
     cosine: bool,
 ) -> tuple[IntArray, int]:
     """Keys of the best k documents [n_queries, k], best first, and the number of zero vectors among documents.
@@ -165,7 +170,8 @@ def _search(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     n_threads = max(1, min(_n_cpus(), len(queries) // 32))
-    stripes = [_Stripe(part, k, block_size) for part in np.array_split(queries, n_threads)]
+    n_leaders = len(doc_ids) - len(duplicates.followers)
+    stripes = [_Stripe(part, min(k, n_leaders), block_size) for part in np.array_split(queries, n_threads)]
     n_zero = 0
     with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, user_api="blas"):
         for start in range(0, len(doc_ids), block_size):
@@ -176,8 +182,32 @@ def _search(
             else:
                 check_finite(block, "documents", doc_ids, start)
             ranks = id_ranks[start : start + len(block)]
+            followers = duplicates.is_follower[start : start + len(block)]
+            if followers.any():
+                block, ranks = block[~followers], ranks[~followers]
             list(pool.map(_Stripe.add, stripes, repeat(block), repeat(ranks)))
-        return np.concatenate(list(pool.map(_Stripe.best, stripes))), n_zero
+        return _with_followers(np.concatenate(list(pool.map(_Stripe.best, stripes))), duplicates, k), n_zero
+
+
+def _with_followers(keys: IntArray, duplicates: Duplicates, k: int) -> IntArray:
+    """Keys [n_queries, k] of all documents from keys [n_queries, <= k] of those that have no equal or lead a group.
+
+    The best k of the former are enough: as a leader has the greatest id of its group, every leader that is above
+    another one stands for a document above all of the other one's group.
+    """
+    if not len(duplicates.followers):
+        return keys
+    out = np.empty((len(keys), k), dtype=np.int64)
+    for i, leaders in enumerate(keys):
+        n = np.minimum(duplicates.n_followers[leaders & _LOW], k)
+        last = int(np.searchsorted(np.cumsum(n + 1), k))  # with those up to it there are k documents
+        leaders = leaders[leaders >> 32 >= leaders[last] >> 32]
+        n = n[: len(leaders)]
+        first = duplicates.first[leaders & _LOW]
+        places = np.repeat(first - (np.cumsum(n) - n), n) + np.arange(n.sum())
+        followers = np.repeat(leaders & ~_LOW, n) | duplicates.followers[places]
+        out[i] = np.sort(np.concatenate([leaders, followers]))[::-1][:k]
+    return out
 
 
 def _directions(

@@ -67,6 +67,8 @@ def ids(rows: Rows, name: str) -> list[str]:
     import pyarrow as pa
 
     array = column(rows, name)
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_integer(array.type)):
+        raise DataError(f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole numbers.")
     _refuse_nulls(rows, name, array, "an id")
     return list(array.cast(pa.string()).to_pylist())
 

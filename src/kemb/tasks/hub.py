@@ -1,24 +1,32 @@
-"""Datasets from the Hugging Face hub at a pinned commit, and what to tell a user when that fails."""
+"""Datasets from the Hugging Face hub at a pinned commit, and what to tell a user when that fails.
+
+Files are fetched one by one with the hub's own client, whose failures are exact, and only then read by `datasets`,
+from a local folder: its own way to the hub waits for minutes when the hub hangs, and falls back silently to another
+revision that it happens to have.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-import socket
+import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kemb.errors import DataError, FetchError
+from kemb.hub import explain, is_offline, one_line, quiet_client, retry
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WAIT_SECONDS = (2.0, 8.0)
-"""Pauses before the second and the third try of a request that failed for a passing reason."""
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_T = TypeVar("_T")
+_NO_DATA = ["*.py", "*.md", ".git*", "*/.git*"]
+"""Files of a repository that hold no rows."""
 
 
 class Download(NamedTuple):
@@ -29,146 +37,162 @@ class Download(NamedTuple):
     tables: dict[str, pa.Table]
 
 
-def download(task: str, hub: str, revision: str, configs: Sequence[str]) -> Download:
-    """Download a config of a dataset through `datasets`, whose cache is used where it has this very commit.
+@contextmanager
+def download(task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path) -> Iterator[Download]:
+    """Fetch a config of a dataset; its tables can be read until the context ends.
+
+    Offline, the cache of `datasets` is used if it has the config at this very commit.
 
     Args:
         task: name of the task, for messages.
         hub: dataset id.
         revision: commit, or a branch such as "main", which is resolved to its commit first.
         configs: names the config may have, best first; "" stands for the only config of a dataset.
+        work_dir: where files lie meanwhile; what a failed download left there is used by the next one.
 
     Raises:
         FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
         DataError: the dataset has none of the configs, or its files cannot be read.
     """
+    quiet_client()
     try:
-        commit = _retry(lambda: _resolve(hub, revision))
-        for config in configs:
-            try:
-                return Download(commit, config or configs[0], _retry(lambda name=config: _load(hub, name, commit)))
-            except ValueError as error:
-                if "BuilderConfig" not in str(error):
-                    raise
-                missing = error
-    except (FetchError, DataError):
+        folder, got = (
+            _cached(hub, revision, configs) if is_offline() else _fetched(task, hub, revision, configs, work_dir)
+        )
+    except (DataError, FetchError):
         raise
     except Exception as error:
         raise _explain(error, task, hub, revision) from error
-    wanted = " or ".join(repr(name) for name in configs if name)
-    raise DataError(f"{task}: dataset {hub} at revision {commit} has no config {wanted}: {_one_line(missing)}")
+    yield got
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _resolve(hub: str, revision: str) -> str:
-    """The commit of a revision. Also asks for the dataset's card, as gated datasets refuse only their files."""
-    from huggingface_hub import HfApi, constants, hf_hub_download
+def _fetched(task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path) -> tuple[Path, Download]:
+    """The folder the files were downloaded to, and what is in them."""
+    commit, names = retry(partial(_resolve, hub, revision))
+    folder = work_dir / f"{hub.replace('/', '__')}-{commit}"
+    config, patterns = _prepare(task, hub, commit, configs, folder)
+    for name in _matching(names, patterns):
+        _file(hub, commit, name, folder)
+    try:
+        return folder, Download(commit, config or configs[0], _read(folder, config))
+    except Exception as error:
+        raise DataError(f"{task}: the files of {hub} at revision {commit} cannot be read: {one_line(error)}") from error
+
+
+def _resolve(hub: str, revision: str) -> tuple[str, list[str]]:
+    """The commit of a revision, and the names of its files."""
+    from huggingface_hub import HfApi, constants
+
+    info = HfApi().dataset_info(hub, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    return str(info.sha), [file.rfilename for file in info.siblings or []]
+
+
+def _file(hub: str, commit: str, name: str, folder: Path) -> Path:
+    """Fetch a file; the hub's client resumes it by itself, but would wait for minutes for a hub that hangs."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    url = hf_hub_url(hub, name, repo_type="dataset", revision=commit)
+    retry(partial(get_hf_file_metadata, url, timeout=constants.HF_HUB_ETAG_TIMEOUT))
+    return Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit, local_dir=folder))
+
+
+def _prepare(task: str, hub: str, commit: str, configs: Sequence[str], folder: Path) -> tuple[str, list[str] | None]:
+    """The name of the wanted config and the patterns of its files; None for all files of the dataset.
+
+    The folder gets a README that names this config only, as the files of the others will not be there.
+    """
+    import yaml
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    if constants.HF_HUB_OFFLINE and _COMMIT.fullmatch(revision):
-        return revision
-    info = HfApi().dataset_info(hub, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    readme = folder / "README.md"
     try:
-        hf_hub_download(hub, "README.md", repo_type="dataset", revision=info.sha)
-    except LocalEntryNotFoundError:
-        raise
-    except EntryNotFoundError:
-        pass
-    return str(info.sha)
+        text = _file(hub, commit, readme.name, folder).read_text(encoding="utf-8")
+    except EntryNotFoundError as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise
+        text = ""
+    header: dict[str, Any] = (yaml.safe_load(text.split("---\n", 2)[1]) or {}) if text.startswith("---\n") else {}
+    entries = {entry["config_name"]: entry for entry in header.get("configs") or []}
+    if not entries:
+        entries = {"default": {}}
+    for config in configs:
+        if config == "":
+            only = [name for name, entry in entries.items() if len(entries) == 1 or entry.get("default")]
+            config = only[0] if only else ""
+        if config in entries:
+            if entry := entries[config]:
+                header["configs"] = [entry]
+                readme.unlink()
+                readme.write_text(f"---\n{yaml.safe_dump(header, allow_unicode=True)}---\n", encoding="utf-8")
+            return config, _patterns(entry)
+    wanted = " or ".join(repr(name) for name in configs if name)
+    raise DataError(f"{task}: {hub} at revision {commit} has no config {wanted}; it has {', '.join(sorted(entries))}.")
 
 
-def _load(hub: str, config: str, commit: str) -> dict[str, pa.Table]:
+def _patterns(entry: dict[str, Any]) -> list[str] | None:
+    """File patterns of a config in any of the forms a README may give them."""
+    files = entry.get("data_files")
+    if files is None:
+        return None
+    found: list[str] = []
+    for item in [files] if isinstance(files, str) else files:
+        value = item["path"] if isinstance(item, dict) else item
+        found += [value] if isinstance(value, str) else value
+    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in found]
+
+
+def _matching(names: Sequence[str], patterns: list[str] | None) -> list[str]:
+    wanted = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
+    return [
+        name
+        for name in names
+        if ".." not in PurePosixPath(name).parts
+        and not name.startswith("/")
+        and any(fnmatchcase(name, pattern) for pattern in wanted)
+        and not any(fnmatchcase(name, pattern) for pattern in _NO_DATA)
+    ]
+
+
+def _read(folder: Path, config: str) -> dict[str, pa.Table]:
+    """The rows by split, as `datasets` reads them: it knows formats, delimiters and features."""
     import datasets
 
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
-    loaded = datasets.load_dataset(hub, config or None, revision=commit)
-    for split in loaded.values():
-        # Where the hub fails, `datasets` falls back to whatever revision its cache saw last.
-        if not all(commit in str(file["filename"]) for file in split.cache_files):
-            raise ConnectionError(f"the local cache of `datasets` has another revision of {hub}")
+    _quiet_datasets()
+    loaded = datasets.load_dataset(str(folder), config, cache_dir=str(folder / ".arrow"))
     return {str(name): split.data.table for name, split in loaded.items()}
 
 
-def _retry(call: Callable[[], _T]) -> _T:
-    for wait in WAIT_SECONDS:
-        try:
-            return call()
-        except Exception as error:
-            if not _is_passing(error):
-                raise
-            time.sleep(wait)
-    return call()
+def _cached(hub: str, revision: str, configs: Sequence[str]) -> tuple[None, Download]:
+    """What the cache of `datasets` has at this very commit."""
+    import datasets
+
+    _quiet_datasets()
+    if _COMMIT.fullmatch(revision):
+        for config in configs:
+            try:
+                loaded = datasets.load_dataset(hub, config or None, revision=revision)
+            except (ValueError, OSError):
+                continue
+            # Offline, `datasets` takes whatever revision it saw last.
+            if all(revision in str(file["filename"]) for split in loaded.values() for file in split.cache_files):
+                tables = {str(name): split.data.table for name, split in loaded.items()}
+                return None, Download(revision, config or configs[0], tables)
+    raise ConnectionError(f"the cache of `datasets` does not have {hub} at revision {revision}")
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _quiet_datasets() -> None:
+    import datasets
+
+    logging.getLogger("datasets").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
 
 
-def _status(error: BaseException) -> int | None:
-    """HTTP status of the first answer in a chain of errors."""
-    for link in _chain(error):
-        status = getattr(getattr(link, "response", None), "status_code", None)
-        if isinstance(status, int):
-            return status
-    return None
-
-
-def _names(error: BaseException) -> set[str]:
-    """Class names in a chain of errors, base classes included: the HTTP library below the hub's client varies."""
-    return {base.__name__ for link in _chain(error) for base in type(link).__mro__}
-
-
-def _is_unresolved(error: BaseException) -> bool:
-    """Whether the host name could not be resolved: this machine has no network."""
-    return any(isinstance(link, socket.gaierror) or "Errno -" in str(link) for link in _chain(error))
-
-
-def _is_passing(error: BaseException) -> bool:
-    status = _status(error)
-    if status is not None:
-        return status >= 500 or status == 429
-    if "OfflineModeIsEnabled" in _names(error) or _is_unresolved(error):
-        return False
-    return _is_cut(error) or bool(_names(error) & {"TimeoutException", "TransportError", "ConnectionError"})
-
-
-def _is_cut(error: BaseException) -> bool:
-    return any("Consistency check failed" in str(link) for link in _chain(error))
-
-
-def _explain(error: BaseException, task: str, hub: str, revision: str) -> FetchError:
-    names, status = _names(error), _status(error)
+def _explain(error: Exception, task: str, hub: str, revision: str) -> FetchError:
     need = f"{task} needs the dataset {hub} at revision {revision}"
-    page = f"https://huggingface.co/datasets/{hub}"
-    login = "`hf auth login` (or set HF_TOKEN)"
     elsewhere = (
         f"On a machine with network type `kemb tasks fetch {task} -o DIR`, and give that folder here with `--data DIR`."
     )
-    if "GatedRepoError" in names:
-        return FetchError(f"{need}, which is gated. Ask for access at {page} and type {login}.")
-    if "RevisionNotFoundError" in names:
-        return FetchError(f"{need}, but the hub has no such revision of it; {page}/commits/main lists the commits.")
-    if "RepositoryNotFoundError" in names or status in (401, 403):
-        return FetchError(f"{need}, but the hub has no such dataset, or it is private. If it is private type {login}.")
-    if status is not None and (status >= 500 or status == 429):
-        reason = f"the hub answered {status}, {len(WAIT_SECONDS) + 1} times. Try again later: what arrived is kept."
-    elif "OfflineModeIsEnabled" in names:
-        reason = "it is not on this machine and HF_HUB_OFFLINE is set."
-    elif _is_unresolved(error):
-        reason = "it is not on this machine and the hub's host name cannot be resolved: there is no network."
-    elif _is_cut(error):
-        reason = f"the download was cut short, {len(WAIT_SECONDS) + 1} times. Try again: what arrived is kept."
-    elif "TimeoutException" in names:
-        reason = f"the hub did not answer in time, {len(WAIT_SECONDS) + 1} times. Try again later."
-    elif names & {"TransportError", "ConnectionError", "LocalEntryNotFoundError"}:
-        reason = f"it is not on this machine and the hub cannot be reached ({_one_line(error)})."
-    else:
-        return FetchError(f"{need}, which could not be downloaded: {type(error).__name__}: {_one_line(error)}")
-    return FetchError(f"{need}, but {reason} {elsewhere}")
-
-
-def _one_line(error: BaseException) -> str:
-    """The message of an error in one line, without anything that looks like a token."""
-    return re.sub(r"hf_\w+", "hf_...", " ".join(str(error).split()))[:400]
+    return explain(error, need, "dataset", f"https://huggingface.co/datasets/{hub}", elsewhere)

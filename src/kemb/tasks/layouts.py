@@ -7,6 +7,7 @@ followed by its instruction, every other text stays as it is (`mteb/_create_data
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -119,23 +120,28 @@ def bitext(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Bit
 
 def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[ClusterData, Notes]:
     """Texts with labels; with the protocol `rows` every row of the data is a clustering problem of its own."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    parts = [read(_rows_request(spec, subset), name) for name in spec.join_splits or [split]]
-    rows = Rows(pa.concat_tables([part.table for part in parts], promote_options="permissive"), parts[0].origin)
     text_name, label_name = (spec.columns.get(name, name) for name in ("sentences", "labels"))
-    sentences, values = texts(rows, text_name), labels(rows, label_name)
-    if len(sentences) != len(values):
-        raise DataError(f"{rows.origin} has {len(sentences)} texts but {len(values)} labels; expected one each.")
-    problems = np.zeros(len(sentences), dtype=np.int64)
-    raw = rows.table.column(text_name)
-    if is_list(raw):
-        problems = pc.list_parent_indices(raw.combine_chunks()).to_numpy().astype(np.int64)
+    parts = [read(_rows_request(spec, subset), name) for name in spec.join_splits or [split]]
+    sentences = [texts(part, text_name) for part in parts]
+    values = [labels(part, label_name) for part in parts]
+    _refuse_mixed(label_name, {part.origin: found for part, found in zip(parts, values, strict=True)})
+    problems: list[IntArray] = []
+    for part, found, gold in zip(parts, sentences, values, strict=True):
+        if len(found) != len(gold):
+            raise DataError(f"{part.origin} has {len(found)} texts but {len(gold)} labels; expected one each.")
+        raw = part.table.column(text_name)
+        rows = np.zeros(len(found), dtype=np.int64)
+        if is_list(raw):
+            rows += pc.list_parent_indices(raw.combine_chunks()).to_numpy() + sum(len(set(p)) for p in problems)
+        problems.append(rows)
+    named = [value for found in values for value in found]
     if spec.encode_labels:
-        values = encoded(values, values)
-    ids_ = [str(i) for i in range(len(sentences))]
-    return ClusterData(ids_, sentences, [(value,) for value in values], problems), {}
+        named = encoded(named, named)
+    ids_ = [str(i) for i in range(len(named))]
+    joined = [text for found in sentences for text in found]
+    return ClusterData(ids_, joined, [(value,) for value in named], np.concatenate(problems)), {}
 
 
 class _Labelled(NamedTuple):
@@ -215,13 +221,11 @@ def retrieval(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[
 
 
 def _from_beir(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> RetrievalData:
-    import pyarrow as pa
-
     beir = _beir(spec, subset)
     corpus, queries, judged = (read(request, split) for request in beir[:3])
     qrels: Qrels = {}
     # Fractions are cut off, as in mteb's loader.
-    grades = column(judged, "score").cast(pa.int32(), safe=False).to_pylist()
+    grades = numbers(judged, "score").astype(np.int64).tolist()
     for query, document, grade in zip(ids(judged, "query-id"), ids(judged, "corpus-id"), grades, strict=True):
         qrels.setdefault(query, {})[document] = grade
     candidates = None
@@ -244,11 +248,12 @@ def _id_column(rows: Rows) -> str:
 
 
 def _documents(corpus: Rows) -> list[str]:
-    bodies = texts(corpus, "text")
-    if "title" not in corpus.table.column_names:
-        return [body.strip() for body in bodies]
-    titles = corpus.table.column("title").to_pylist()
-    return [f"{title} {body}".strip() if title else body.strip() for title, body in zip(titles, bodies, strict=True)]
+    documents = texts(corpus, "text")
+    has_titles = "title" in corpus.table.column_names
+    titles = corpus.table.column("title").to_pylist() if has_titles else repeat("", len(documents))
+    for row, title in enumerate(titles):  # in place: a corpus of millions must not lie in memory twice
+        documents[row] = f"{title} {documents[row]}".strip() if title else documents[row].strip()
+    return documents
 
 
 def _queries(queries: Rows) -> list[str]:

@@ -6,7 +6,6 @@ gives is kept there as Parquet files. So whatever was loaded once loads again wi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ from kemb.types import PartData, TaskData
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from kemb.tasks.layouts import Notes, Request
+    from kemb.tasks.layouts import Request
+    from kemb.tasks.parts import Notes
     from kemb.tasks.spec import TaskSpec
 
 
@@ -144,24 +144,31 @@ def _find(spec: TaskSpec, request: Request, root: Path) -> mirror.Config | None:
     """The table in a mirror that kemb writes itself, if it is there at the revision the task wants."""
     if not (root / mirror.INDEX).exists():
         return None
-    found = mirror.find(root, str(spec.source.hub), _names(request))
+    try:
+        found = mirror.find(root, str(spec.source.hub), _names(request))
+    except DataError:  # a file was removed or damaged: it is downloaded again
+        return None
     if found is None or spec.source.revision not in ("main", found.revision):
         return None
     return found
 
 
 def _download(spec: TaskSpec, request: Request, root: Path) -> mirror.Config:
-    got = hub.download(spec.name, str(spec.source.hub), spec.source.revision, request.configs)
-    name = request.subset or got.config
-    origin = f"{spec.source.hub} at {got.revision}"
-    tables = {split: _of_subset(spec, request, table, origin) for split, table in got.tables.items()}
+    dataset = str(spec.source.hub)
     try:
-        mirror.write(root, str(spec.source.hub), got.revision, name, tables, spec.license)
+        with mirror.locked(root, ".fetch.lock"):
+            if found := _find(spec, request, root):  # another process was faster
+                return found
+            with hub.download(spec.name, dataset, spec.source.revision, request.configs, root / ".partial") as got:
+                name = request.subset or got.config
+                origin = f"{dataset} at {got.revision}"
+                tables = {split: _of_subset(spec, request, table, origin) for split, table in got.tables.items()}
+                mirror.write(root, dataset, got.revision, name, tables, spec.license)
+                del tables
     except OSError as error:
-        raise FetchError(
-            f"{spec.name}: the data of {spec.source.hub} could not be written to {root}: {os.strerror(error.errno or 0)}."
-        ) from error
-    written = mirror.find(root, str(spec.source.hub), [name])
+        reason = error.strerror or error
+        raise FetchError(f"{spec.name}: the data of {dataset} could not be written to {root}: {reason}.") from error
+    written = mirror.find(root, dataset, [name])
     assert written is not None
     return written
 

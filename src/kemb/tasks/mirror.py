@@ -89,7 +89,7 @@ def write(root: Path, hub: str, revision: str, config: str, tables: Mapping[str,
     folder = root / f"{_file_name(hub.replace('/', '__'))}-{revision[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [_write_table(folder, config, split, table) for split, table in tables.items()]
-    with _locked(root):
+    with locked(root):
         manifest = _read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else {"files": []}
         others = [entry for entry in manifest["files"] if entry["config"] != config]
         manifest = {
@@ -207,9 +207,10 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Two processes that fetch at once must not lose each other's entries."""
+def locked(root: Path, name: str = ".lock") -> Iterator[None]:
+    """Let one process at a time in: two that fetch at once must not lose each other's entries."""
     from filelock import FileLock
 
-    with FileLock(root / ".lock"):
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / name):
         yield

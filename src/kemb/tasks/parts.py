@@ -40,20 +40,10 @@ def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, N
     """Retrieval data without the queries nobody judged, as in mteb; judgments in the order of the queries.
 
     Raises:
-        DataError: an id occurs twice, or a judgment or candidate names a query or document that does not exist.
+        DataError: there are no documents or queries, an id occurs twice, or a judgment or candidate names a query or
+            document that does not exist.
     """
-    for kind, ids in (("document", data.doc_ids), ("query", data.query_ids)):
-        if len(set(ids)) < len(ids):
-            raise DataError(f"{where}: the {kind} id {_first_repeated(ids)!r} occurs more than once.")
-    documents, queries = set(data.doc_ids), set(data.query_ids)
-    for query, judged in data.qrels.items():
-        if query not in queries:
-            raise DataError(f"{where}: the qrels name query {query!r}, which the queries do not have.")
-        for document in judged:
-            if document not in documents:
-                raise DataError(
-                    f"{where}: the qrels of query {query!r} name document {document!r}, which the corpus does not have."
-                )
+    _refuse_wrong_ids(data, where)
     kept = [i for i, query in enumerate(data.query_ids) if data.qrels.get(query)]
     query_ids = [data.query_ids[i] for i in kept]
     notes = {
@@ -64,12 +54,6 @@ def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, N
     if data.candidates is not None:
         candidates = {query: data.candidates.get(query, []) for query in query_ids}
         notes["n_queries_without_candidates"] = sum(not ranked for ranked in candidates.values())
-        for query, ranked in candidates.items():
-            if absent := next((document for document in ranked if document not in documents), None):
-                raise DataError(
-                    f"{where}: the candidates of query {query!r} name document {absent!r}, "
-                    "which the corpus does not have."
-                )
     checked = replace(
         data,
         query_ids=query_ids,
@@ -78,6 +62,26 @@ def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, N
         candidates=candidates,
     )
     return checked, {name: count for name, count in notes.items() if count}
+
+
+def _refuse_wrong_ids(data: RetrievalData, where: str) -> None:
+    for kind, ids in (("document", data.doc_ids), ("query", data.query_ids)):
+        if not ids:
+            raise DataError(f"{where} has no {kind} at all; there is nothing to evaluate.")
+        if len(set(ids)) < len(ids):
+            raise DataError(f"{where}: the {kind} id {_first_repeated(ids)!r} occurs more than once.")
+    documents, queries = set(data.doc_ids), set(data.query_ids)
+    # Lists of queries that are not asked do no harm; mteb's MIRACLReranking seems to have one.
+    candidates = {query: ranked for query, ranked in (data.candidates or {}).items() if query in queries}
+    for source, lists in (("qrels", data.qrels), ("candidates", candidates)):
+        for query, named in lists.items():
+            if query not in queries:
+                raise DataError(f"{where}: the {source} name query {query!r}, which the queries do not have.")
+            if absent := next((document for document in named if document not in documents), None):
+                raise DataError(
+                    f"{where}: the {source} of query {query!r} name document {absent!r}, "
+                    "which the corpus does not have."
+                )
 
 
 def content_sha256(data: PartData) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from kemb.types import TaskType
 
@@ -94,8 +94,9 @@ class TaskSpec(Strict):
     """Languages of a subset, where they differ from `languages` (cross-lingual subsets)."""
     license: str = ""
     reference: str = ""
-    instruction: str | dict[Literal["query", "document"], str] = ""
-    """mteb's prompt of the task; used only by models whose specification asks for task instructions."""
+    instruction: str | dict[str, str] = ""
+    """mteb's prompt of the task, one or one each for `query` and `document`; used only by models whose specification
+    asks for task instructions."""
     splits: list[str]
     subsets: list[str] = ["default"]
     source: Source
@@ -114,6 +115,13 @@ class TaskSpec(Strict):
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
     clustering: ClusteringProtocol = Field(default_factory=ClusteringProtocol)
+
+    @field_validator("instruction")
+    @classmethod
+    def _is_for_queries_and_documents(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        if unknown := [] if isinstance(value, str) else sorted(value.keys() - {"query", "document"}):
+            raise ValueError(f"an instruction is for query or document, not {', '.join(unknown)}")
+        return value
 
     @property
     def main_metric(self) -> str:
