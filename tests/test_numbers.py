@@ -58,7 +58,9 @@ def test_minilm_scores(scores: dict[str, Any], task: str, metric: str, published
 
 
 def test_minilm_sib200_classification_to_the_last_digit(scores: dict[str, Any]) -> None:
-    found = {split: round(entries[0]["accuracy"], 8) for split, entries in scores["SIB200Classification"].scores.items()}
+    found = {
+        split: round(entries[0]["accuracy"], 8) for split, entries in scores["SIB200Classification"].scores.items()
+    }
     assert found == {"train": 0.25677603, "validation": 0.18989899, "test": 0.18480392}
 
 

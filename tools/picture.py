@@ -1,6 +1,6 @@
 """Write docs/demo.svg, the picture in the README, from the results that `kemb demo -o FOLDER` left.
 
-    python tools/picture.py kemb-demo
+python tools/picture.py kemb-demo
 """
 
 from __future__ import annotations
