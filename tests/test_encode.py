@@ -133,7 +133,7 @@ def test_nan_names_model_and_item_and_is_not_stored(tmp_path: Path) -> None:
 
 def test_another_dimension_than_before_is_refused(tmp_path: Path) -> None:
     encode_missing(Collection([texts(5)]), space_in(tmp_path), Recorder, SMALL)
-    with pytest.raises(ModelError, match="gave vectors of 2 dimensions, but the store .* holds 3"):
+    with pytest.raises(ModelError, match=r"gave vectors of 2 dimensions, but the store .* holds 3"):
         encode_missing(Collection([texts(9)]), space_in(tmp_path), lambda: Recorder(dim=2), SMALL)
 
 

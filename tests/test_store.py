@@ -29,7 +29,7 @@ def open_space(root: Path) -> Space:
 
 
 def test_key_is_the_hash_of_the_length_prefixed_input() -> None:
-    parts = [b"route", "prompt: ".encode(), "한국어".encode()]
+    parts = [b"route", b"prompt: ", "한국어".encode()]
     expected = hashlib.sha256(b"".join(len(p).to_bytes(8, "little") + p for p in parts)).digest()
     assert input_keys("route", "prompt: ", ["한국어"]).tobytes() == expected
 
