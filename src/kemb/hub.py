@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from kemb.errors import FetchError
@@ -25,10 +27,21 @@ def is_offline() -> bool:
 
 
 def quiet_client() -> None:
-    """Let the hub's client print no warnings: they are said again, in one paragraph, when kemb gives up."""
+    """Let the hub's client print no warnings, which kemb says again when it gives up, and bars only to a terminal."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
     from huggingface_hub.utils import logging as client_logging
 
     client_logging.set_verbosity(logging.ERROR)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+
+
+def ask_first(repo: str, name: str, kind: str, commit: str) -> None:
+    """Ask the hub for the size of a file before it is fetched: the client itself waits minutes for a hub that hangs."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(repo, name, repo_type=kind, revision=commit)
+    retry(partial(get_hf_file_metadata, url, timeout=constants.HF_HUB_ETAG_TIMEOUT))
 
 
 def retry(call: Callable[[], _T]) -> _T:

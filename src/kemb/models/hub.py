@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from kemb.errors import FetchError, ModelError
-from kemb.hub import explain, quiet_client, retry
+from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
 
 WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
@@ -27,32 +28,32 @@ def fetch_model(repo: str, revision: str | None, trust_code: bool) -> tuple[Path
         f"On a machine with network type `hf download {repo} --local-dir DIR`, and give that folder here with -m DIR."
     )
     try:
-        commit = _commit(repo, revision)
-        folder = retry(
-            lambda: snapshot_download(repo, revision=commit, allow_patterns=patterns, ignore_patterns=UNWANTED)
-        )
+        commit = revision if is_offline() else _look(repo, revision, patterns)
+        fetch = partial(snapshot_download, repo, allow_patterns=patterns, ignore_patterns=UNWANTED)
+        path = Path(retry(partial(fetch, revision=commit)))
     except (FetchError, ModelError):
         raise
     except Exception as error:
         raise explain(error, need, "model", f"https://huggingface.co/{repo}", elsewhere) from error
-    path = Path(folder)
     return path, path.name
 
 
-def _commit(repo: str, revision: str | None) -> str | None:
-    """The commit of a revision, after a look at the files; what the hub cannot say offline is left to the cache."""
-    from huggingface_hub import HfApi, constants
+def _look(repo: str, revision: str | None, patterns: list[str]) -> str:
+    """The commit of a revision, once it is known that its files are fit to be loaded and that the hub gives them."""
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # not listed, but documented
 
-    if constants.HF_HUB_OFFLINE:
-        return revision
     info = retry(lambda: HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT))
-    names = [file.rfilename for file in info.siblings or []]
+    commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
     if not any(name.endswith(".safetensors") for name in names):
         pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
-            f"The model {repo} at {info.sha} holds {held}. kemb loads safetensors only, because a pickle can run code. "
+            f"The model {repo} at {commit} holds {held}. kemb loads safetensors only, because a pickle can run code. "
             "Ask its author for safetensors, or convert a copy: SentenceTransformer(name).save_pretrained(folder), "
             "then -m folder."
         )
-    return str(info.sha)
+    for name in filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=UNWANTED):
+        if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
+            ask_first(repo, name, "model", commit)
+    return commit

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kemb.errors import DataError, FetchError
-from kemb.hub import explain, is_offline, one_line, quiet_client, retry
+from kemb.hub import ask_first, explain, is_offline, one_line, quiet_client, retry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,11 +90,10 @@ def _resolve(hub: str, revision: str) -> tuple[str, list[str]]:
 
 
 def _file(hub: str, commit: str, name: str, folder: Path) -> Path:
-    """Fetch a file; the hub's client resumes it by itself, but would wait for minutes for a hub that hangs."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    """Fetch a file; the hub's client resumes it by itself."""
+    from huggingface_hub import hf_hub_download
 
-    url = hf_hub_url(hub, name, repo_type="dataset", revision=commit)
-    retry(partial(get_hf_file_metadata, url, timeout=constants.HF_HUB_ETAG_TIMEOUT))
+    ask_first(hub, name, "dataset", commit)
     return Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit, local_dir=folder))
 
 
