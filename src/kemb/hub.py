@@ -28,8 +28,8 @@ def is_offline() -> bool:
 
 def quiet_client() -> None:
     """Let the hub's client print no warnings, which kemb says again when it gives up, and bars only to a terminal."""
-    from huggingface_hub.utils.tqdm import disable_progress_bars
     from huggingface_hub.utils import logging as client_logging
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     client_logging.set_verbosity(logging.ERROR)
     if not sys.stderr.isatty():
