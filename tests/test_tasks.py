@@ -148,7 +148,7 @@ def test_benchmarks_have_the_tasks_splits_and_subsets_of_mteb(ours: str, theirs:
             task.metadata.name: (sorted(task.hf_subsets), sorted(task.eval_splits))
             for task in mteb.get_benchmark(theirs).tasks
         }
-    tasks = kemb.benchmarks.load_spec(ours).tasks
+    tasks = kemb.benchmarks.load_benchmark(ours).tasks
     assert len(set(tasks)) == len(tasks)
     specs = [load_spec(name) for name in tasks]
     assert {spec.name: (sorted(spec.subsets), sorted(spec.splits)) for spec in specs} == expected

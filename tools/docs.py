@@ -26,7 +26,7 @@ def cli_help() -> str:
 
 def task_table() -> str:
     """Every task, with its data and where it stands."""
-    lists = {name: set(benchmarks.load_spec(name).tasks) for name in benchmarks.names()}
+    lists = {name: set(benchmarks.load_benchmark(name).tasks) for name in benchmarks.names()}
     lines = [
         "| task | type | subsets | splits | main score | data set @ revision | licence | in |",
         "|---|" * 1 + "---|" * 7,

@@ -103,11 +103,11 @@ def benchmarks(name: str | None) -> None:
     from kemb import benchmarks
 
     if name is not None:
-        click.echo("\n".join(benchmarks.load_spec(name).tasks))
+        click.echo("\n".join(benchmarks.load_benchmark(name).tasks))
         return
     from kemb.publish.terminal import print_table
 
-    specs = [benchmarks.load_spec(each) for each in benchmarks.names()]
+    specs = [benchmarks.load_benchmark(each) for each in benchmarks.names()]
     print_table(["benchmark", "title", "tasks"], [[s.name, s.title, str(len(s.tasks))] for s in specs])
 
 

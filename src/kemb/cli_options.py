@@ -39,5 +39,5 @@ def task_names(targets: tuple[str, ...]) -> list[str]:
     from kemb import benchmarks
 
     known = benchmarks.names()
-    lists = [benchmarks.load_spec(target).tasks if target in known else [target] for target in targets]
+    lists = [benchmarks.load_benchmark(target).tasks if target in known else [target] for target in targets]
     return [name for names in lists for name in names]

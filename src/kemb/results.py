@@ -57,6 +57,17 @@ class ScoredPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Where a number comes from that kemb did not measure."""
+
+    source: str
+    """A short name for readers: "embeddings-benchmark/results", "KURE README"."""
+    url: str = ""
+    commit: str = ""
+    mteb_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """One cell of a board: a task's scores for one model row, as read from disk."""
 
@@ -70,6 +81,8 @@ class TaskResult:
     """split -> one entry per subset; metric names are ours (`ndcg@10`)."""
     kemb: dict[str, Any]
     """Provenance; empty for results that kemb did not make."""
+    claim: Claim | None = None
+    """The source, for imported results; None for those that were measured here."""
 
     @property
     def main_score(self) -> float:

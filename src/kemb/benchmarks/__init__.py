@@ -1,4 +1,4 @@
-"""Named sets of tasks, one TOML each."""
+"""Named sets of cells with formulas, one TOML each."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError
 
-from kemb.errors import UnknownName
+from kemb.benchmarks.spec import Benchmark
+from kemb.errors import UnknownName, UsageError
 
 FOLDER = Path(__file__).parent
 
 
-class BenchmarkSpec(BaseModel):
-    """A benchmark: a title for readers and the tasks it consists of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    title: str
-    description: str = ""
-    tasks: list[str]
-
-
 @cache
 def names() -> list[str]:
-    """The names of all benchmarks."""
+    """The names of all shipped benchmarks."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load_spec(name: str) -> BenchmarkSpec:
-    """A benchmark by name.
+def load_benchmark(name: str | Path) -> Benchmark:
+    """A shipped benchmark by name, or one's own by the path of its TOML.
 
     :raises UnknownName: with the nearest known names.
+    :raises UsageError: when the TOML is not a benchmark; says where.
     """
-    if name not in names():
-        raise UnknownName("benchmark", name, names(), "Type `kemb benchmarks` for all.")
-    return BenchmarkSpec.model_validate(tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8")))
+    path = Path(name)
+    if path.suffix != ".toml":
+        if str(name) not in names():
+            raise UnknownName("benchmark", str(name), names(), "Type `kemb benchmarks` for all.")
+        path = FOLDER / f"{name}.toml"
+    try:
+        return Benchmark.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a benchmark: {error}.") from error
+    except ValidationError as error:
+        where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UsageError(f"{path} is not a benchmark: {where}.") from error
