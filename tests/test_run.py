@@ -285,3 +285,12 @@ def test_two_processes_share_a_store(tmp_path: Path, tiny_st: Path) -> None:
         assert process.returncode == 0, errors
     scores = [result.main_score for out in both for result in read_results(out / "results")]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_vectors_without_direction_are_counted_in_the_record(folders: dict[str, Path], tmp_path: Path) -> None:
+    lines = (folders["sts"] / "test.jsonl").read_text(encoding="utf-8").splitlines()
+    first = json.loads(lines[0]) | {"sentence1": ""}
+    (folders["sts"] / "test.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n", encoding="utf-8")
+    (outcome,) = go(folders, [resolve("tfidf:char")], options(tmp_path), "sts")
+    assert outcome.result is not None
+    assert outcome.result.kemb["score_notes"] == {"test/default": {"n_zero_vectors": 1}}
