@@ -14,9 +14,10 @@ import pytest
 
 from kemb.errors import ResultError
 from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.results import read_items, read_results
+from kemb.results import ScoredPart, read_items, read_result, read_results, write_result
 from kemb.run import Outcome, RunOptions, evaluate, load_task
 from kemb.store import Store
+from kemb.types import PartScore
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
 VERBS = "온다 그친다 불어온다 흩어진다 내린다 걷힌다 떨어진다 맺힌다".split()
@@ -285,3 +286,10 @@ def test_two_processes_share_a_store(tmp_path: Path, tiny_st: Path) -> None:
         assert process.returncode == 0, errors
     scores = [result.main_score for out in both for result in read_results(out / "results")]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_counts_that_should_make_one_look_twice_stand_in_the_record(tmp_path: Path) -> None:
+    score = PartScore({"accuracy": 0.5}, {}, [], notes={"n_zero_vectors": 3})
+    parts = [ScoredPart("test", "default", ["kor-Hang"], score, "accuracy")]
+    path = write_result(tmp_path / "o__m" / "1", "T", "r", parts, {})
+    assert read_result(path).kemb["score_notes"] == {"test/default": {"n_zero_vectors": 3}}

@@ -131,7 +131,12 @@ def write_result(
                 "evaluation_time": provenance.get("seconds", {}).get("score"),
                 "kg_co2_emissions": None,
                 "date": provenance.get("timestamp"),
-                "kemb": {**provenance, "schema": SCHEMA_VERSION, "items_sha256": _sha256(new_items)},
+                "kemb": {
+                    **provenance,
+                    "score_notes": {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes},
+                    "schema": SCHEMA_VERSION,
+                    "items_sha256": _sha256(new_items),
+                },
             }
             new_json.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return json_path
