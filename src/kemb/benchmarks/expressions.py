@@ -12,14 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import numpy as np
-
 from kemb.errors import UsageError
 from kemb.types import DoubleArray
 
 _NAME = re.compile(r"[A-Za-z][\w.]*(?:@\d+)?")
 _F1 = re.compile(r"f1_of_means@(\d+)")
+_MAX_LENGTH = 1000
 _Value = TypeVar("_Value", float, DoubleArray)
+
+
+def canonical(expression: str) -> str:
+    """The expression as results record it: one blank after each comma and nowhere else."""
+    return re.sub(r"\s+", "", expression).replace(",", ", ")
 
 
 def names_in(expression: str) -> list[str]:
@@ -48,11 +52,13 @@ def evaluate(expression: str, scores: Mapping[str, _Value]) -> _Value:
 
 def _evaluate(expression: str, value: Callable[[str], _Value]) -> _Value:
     text = expression.strip()
+    if len(text) > _MAX_LENGTH:
+        raise UsageError(f"A metric expression of {len(text)} characters; expected at most {_MAX_LENGTH}.")
     if match := _F1.fullmatch(text):
         precision, recall = value(f"precision@{match[1]}"), value(f"recall@{match[1]}")
-        total = np.asarray(precision + recall)
-        safe = np.where(total > 0, total, 1.0)
-        return 2 * precision * recall / (safe if safe.ndim else float(safe))
+        total = precision + recall
+        divisor: _Value = total + (total == 0)  # 0 / 1 where both are 0
+        return 2 * precision * recall / divisor
     if text.startswith("mean(") and text.endswith(")"):
         parts = [_evaluate(part, value) for part in _split(text[5:-1], expression)]
         total_value = parts[0]
@@ -61,7 +67,8 @@ def _evaluate(expression: str, value: Callable[[str], _Value]) -> _Value:
         return total_value / len(parts)
     if not _NAME.fullmatch(text):
         raise UsageError(
-            f"{expression!r} is not a metric expression; expected a metric such as ndcg@10, mean(a, b, ...) or f1_of_means@k."
+            f"{expression!r} is not a metric expression; expected a metric such as ndcg@10, mean(a, b, ...) or "
+            "f1_of_means@k."
         )
     return value(text)
 

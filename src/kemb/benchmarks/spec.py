@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from kemb.benchmarks.expressions import names_in
-from kemb.errors import UsageError
+from kemb import tasks
+from kemb.benchmarks.expressions import canonical, names_in
+from kemb.benchmarks.metrics import known_metrics
+from kemb.errors import UnknownName, UsageError, nearest
+from kemb.tasks.spec import TaskSpec
+
+_FRACTION = re.compile(r"\d{1,9}/0*[1-9]\d{0,8}|\d{1,9}(\.\d{1,9})?")
 
 
 class _Strict(BaseModel):
@@ -37,12 +45,17 @@ class CellSpec(_Strict):
     @field_validator("metric")
     @classmethod
     def _parses(cls, value: str) -> str:
-        names_in(value)
-        return value
+        return _parsed(value)
 
     @property
     def title(self) -> str:
         return self.name or self.task
+
+    @property
+    def group_name(self) -> str:
+        """The group given, else the task's type; empty for a task that nobody knows."""
+        spec = spec_of(self.task)
+        return self.group or (spec.type if spec else "")
 
 
 class Formula(_Strict):
@@ -61,15 +74,34 @@ class Formula(_Strict):
     rows: Literal["", "dense", "sparse"] = ""
     """Only models of this kind."""
 
+    @field_validator("metric")
+    @classmethod
+    def _parses(cls, value: str) -> str:
+        return _parsed(value) if value else value
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _are_fractions(cls, value: object) -> object:
+        if value in ("cells", "groups"):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f'{value!r} is not "cells", "groups" or a table of a fraction for each group')
+        return {str(group): _as_fraction(weight) for group, weight in value.items()}
+
+    @field_validator("weights_sum", mode="before")
+    @classmethod
+    def _is_a_fraction(cls, value: object) -> str:
+        return _as_fraction(value)
+
     @model_validator(mode="after")
     def _sums(self) -> Formula:
         if isinstance(self.weights, dict):
-            total = sum((Fraction(weight) for weight in self.weights.values()), Fraction(0))
+            total = sum(map(Fraction, self.weights.values()), Fraction(0))
             if total != Fraction(self.weights_sum):
                 given = " + ".join(f"{name} {weight}" for name, weight in self.weights.items())
-                raise UsageError(
-                    f"The weights of a formula sum to {total} ({given}); expected {self.weights_sum}. "
-                    "Correct them, or say weights_sum if a published formula is to be kept as it was."
+                raise ValueError(
+                    f"the weights sum to {total} ({given}); expected {self.weights_sum}. Correct them, write fractions "
+                    'such as "1/3", or say weights_sum if a published formula is to be kept as it was'
                 )
         return self
 
@@ -91,7 +123,7 @@ class Benchmark(_Strict):
     description: str = ""
     reference: str = ""
     cells: list[CellSpec] = Field(min_length=1)
-    formulas: dict[str, Formula] = {"mean": Formula()}
+    formulas: dict[str, Formula] = Field(default={"mean": Formula()}, min_length=1)
     missing: Literal["refuse"] = "refuse"
     """A row without all cells has no overall score and no rank (DESIGN 3.9)."""
     comparable: Comparable = Comparable()
@@ -99,20 +131,37 @@ class Benchmark(_Strict):
     @model_validator(mode="after")
     def _fits(self) -> Benchmark:
         titles = [cell.title for cell in self.cells]
-        if twice := {title for title in titles if titles.count(title) > 1}:
-            raise UsageError(f"The benchmark {self.name} has two cells named {', '.join(sorted(twice))}; name them apart.")
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"two cells are named {', '.join(twice)}; give each a name of its own")
+        for key, formula in self.formulas.items():
+            try:
+                self.cell_weights(formula)
+            except UsageError as error:
+                raise ValueError(f"formula {key}: {error}") from error
+            for cell in self.cells:
+                _check_metrics(cell, formula)
         return self
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the tasks, each once, in the order of the cells."""
+        """Names of the tasks to run, each once, in the order of the cells."""
         return list(dict.fromkeys(task for cell in self.cells for task in (cell.members or [cell.task])))
+
+    def formula(self, name: str = "") -> Formula:
+        """A formula by name; the first one where no name is given.
+
+        :raises UnknownName: with the nearest names.
+        """
+        if name and name not in self.formulas:
+            hint = f"{self.name} has {', '.join(self.formulas)}."
+            raise UnknownName("formula", name, self.formulas, hint)
+        return self.formulas[name or next(iter(self.formulas))]
 
     def groups(self) -> dict[str, list[int]]:
         """Row numbers of the cells by group, in order of appearance."""
         found: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
-            found.setdefault(cell.group, []).append(number)
+            found.setdefault(cell.group_name, []).append(number)
         return found
 
     def cell_weights(self, formula: Formula) -> list[float]:
@@ -131,12 +180,46 @@ class Benchmark(_Strict):
         )
         if set(shares) != set(groups):
             raise UsageError(
-                f"A formula of {self.name} weights the groups {', '.join(sorted(shares))}; "
-                f"its cells have {', '.join(sorted(groups))}."
+                f"the groups {', '.join(sorted(shares))} have weights, but the cells of {self.name} are in the groups "
+                f"{', '.join(sorted(groups))}; give each of these a weight"
             )
-        return [float(shares[cell.group] / len(groups[cell.group])) for cell in self.cells]
+        return [float(shares[cell.group_name] / len(groups[cell.group_name])) for cell in self.cells]
 
 
-def of_tasks(tasks: list[str]) -> Benchmark:
+def of_tasks(names: list[str]) -> Benchmark:
     """A benchmark made up on the spot: the main scores of some tasks, averaged."""
-    return Benchmark(name="", title="", cells=[CellSpec(task=task, group=task) for task in tasks])
+    return Benchmark(name="", title="", cells=[CellSpec(task=task, group=task) for task in names])
+
+
+@cache
+def spec_of(task: str) -> TaskSpec | None:
+    """The specification of a known task; None for any other."""
+    return tasks.load_spec(task) if task in tasks.names() else None
+
+
+def _parsed(expression: str) -> str:
+    """The canonical expression; pydantic wants a ValueError where it is none."""
+    try:
+        names_in(expression)
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+    return canonical(expression)
+
+
+def _as_fraction(value: object) -> str:
+    text = str(value).strip()
+    if isinstance(value, bool) or not _FRACTION.fullmatch(text):
+        raise ValueError(f'{value!r} is not a weight; expected a fraction such as "1/3" or a number such as 0.5')
+    return text
+
+
+def _check_metrics(cell: CellSpec, formula: Formula) -> None:
+    """Refuse a metric that a task of the cell's type does not have."""
+    spec = spec_of(cell.task)
+    known = known_metrics(spec.type if spec else None)
+    for metric in names_in(formula.metric or cell.metric):
+        if metric not in known:
+            near = nearest(metric, known)
+            offer = f"; did you mean {' or '.join(near)}?" if near else ""
+            kind = f"of type {spec.type}" if spec else "of any type"
+            raise ValueError(f"cell {cell.title}: no task {kind} has the metric {metric!r}{offer}")
