@@ -100,7 +100,9 @@ class Benchmark(_Strict):
     def _fits(self) -> Benchmark:
         titles = [cell.title for cell in self.cells]
         if twice := {title for title in titles if titles.count(title) > 1}:
-            raise UsageError(f"The benchmark {self.name} has two cells named {', '.join(sorted(twice))}; name them apart.")
+            raise UsageError(
+                f"The benchmark {self.name} has two cells named {', '.join(sorted(twice))}; name them apart."
+            )
         return self
 
     @property
