@@ -66,8 +66,6 @@ def test_json_says_what_became_of_every_cell(pairs: Path, tmp_path: Path) -> Non
     [
         (["run", "KorSTSS", "-m", "toy"], "Unknown task 'KorSTSS'. Did you mean KorSTS"),
         (["run", "KorSTS", "-m", "bge-m4"], "Unknown model 'bge-m4'. Did you mean bge-m3"),
-        (["run", "Tatoeba", "-m", "toy"], "bitext_mining, which kemb cannot score yet"),
-        (["run", "MIRACLReranking", "-m", "toy"], "reranking, which kemb cannot score yet"),
         (["run", "KorSTS", "-m", "toy", "--dtype", "int3"], "--dtype 'int3' is not known"),
         (["run", "KorSTS", "-m", "toy", "--max-tokens", "9"], "--max-tokens cannot be used with toy"),
         (["benchmarks", "mteb-kor-v3"], "Did you mean mteb-kor-v2"),

@@ -21,6 +21,7 @@ DENSE = [
     "KorSarcasmClassification",
     "AutoRAGRetrieval",
     "SIB200ClusteringS2S",
+    "Tatoeba",
 ]
 
 
@@ -50,6 +51,7 @@ def result_of(outcome: Outcome) -> Any:  # noqa: ANN401  a TaskResult, or a fail
         ("STS17", "cosine_spearman", 0.4339453, 1e-6),
         ("KLUE-NLI", "cosine_ap", 0.5230511, 1e-6),
         ("AutoRAGRetrieval", "ndcg@10", 0.06215, 1e-5),
+        ("Tatoeba", "f1", 0.0045048, 1e-7),
     ],
 )
 def test_minilm_scores(scores: dict[str, Any], task: str, metric: str, published: float, tolerance: float) -> None:

@@ -18,7 +18,6 @@ from kemb.errors import KembError, UsageError
 if TYPE_CHECKING:
     from kemb.models.resolve import Model, ModelOptions
     from kemb.run import Outcome, Task
-    from kemb.tasks.spec import TaskSpec
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -243,22 +242,15 @@ for command in (cli_lists.tasks_group, cli_lists.models, cli_lists.benchmarks, c
 def _tasks(targets: tuple[str, ...], data: Path | None, refuse: bool = True) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once."""
     from kemb.run import load_task
+    from kemb.score import check_supported
 
     found: dict[str, Task] = {}
     for name in task_names(targets):
         task = load_task(name, data)
         if refuse:
-            _refuse_unscored(task.spec)
+            check_supported(task.spec)
         found.setdefault(task.spec.name, task)
     return list(found.values())
-
-
-def _refuse_unscored(spec: TaskSpec) -> None:
-    from kemb.errors import NotSupported
-    from kemb.run import SCORED_NOW
-
-    if spec.type not in SCORED_NOW:
-        raise NotSupported(f"{spec.name} is a task of the type {spec.type}, which kemb cannot score yet; leave it out.")
 
 
 def _options(settings: dict[str, Any]) -> ModelOptions:

@@ -37,7 +37,7 @@ from kemb.types import (
     columns,
 )
 
-SCORED_NOW: tuple[TaskType, ...] = ("retrieval", "sts", "pair_classification", "classification", "clustering")
+RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
 
@@ -216,7 +216,7 @@ class _OfModel:
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
         model, spec = self.model, task.spec
-        if spec.type in model.spec.not_for or (model.is_lexical and spec.type != "retrieval"):
+        if spec.type in model.spec.not_for or (model.is_lexical and spec.type not in RANKINGS):
             self.done(Outcome(model.row, spec.name, "not applicable"))
             return True
         path = self.folder / f"{spec.name}.json"
@@ -244,7 +244,7 @@ class _OfModel:
 
     def _prompts(self, task: _Loaded) -> dict[Role, Resolved]:
         spec = task.spec
-        roles: list[Role] = ["query", "document"] if spec.type in ("retrieval", "reranking") else ["text"]
+        roles: list[Role] = ["query", "document"] if spec.type in RANKINGS else ["text"]
         return {role: resolve(self.model.prompts, spec.name, spec.type, spec.instruction, role) for role in roles}
 
     def _encode(self, todo: Sequence[_Loaded]) -> _Encoded:

@@ -74,7 +74,7 @@ def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None) -> Run:
-    """Rank all documents for every query, those that share no term with it (score 0) last.
+    """Rank all documents for every query, or its candidates, those that share no term with it (score 0) last.
 
     :param analyser: `kiwi`, `bigram` or `mteb`.
     :param data: corpus (not empty) and queries.
@@ -86,13 +86,20 @@ def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int],
     tick = progress or (lambda _n: None)
     # In descending order of ids a stable sort by score leaves ties as trec_eval wants them.
     order = np.array(sorted(range(len(data.doc_ids)), key=data.doc_ids.__getitem__, reverse=True), dtype=np.int64)
+    place_of = {data.doc_ids[row]: place for place, row in enumerate(order.tolist())}
     documents = tokenize(analyser, [data.documents[row] for row in order])
     index = build_index(_counted(documents, tick), common=MTEB_COMMON if analyser == "mteb" else None)
     indices = np.full((len(data.queries), k), -1, dtype=np.int64)
     scores = np.full((len(data.queries), k), -np.inf, dtype=np.float32)
     for i, terms in enumerate(_counted(tokenize(analyser, data.queries), tick)):
         values = score_documents(index, terms)
-        best = _top(values, k)
+        if data.candidates is None:
+            best = _top(values, k)
+        else:
+            own = np.array(
+                sorted({place_of[doc] for doc in data.candidates.get(data.query_ids[i], [])}), dtype=np.int64
+            )
+            best = own[_top(values[own], k)]
         indices[i, : len(best)] = order[best]
         scores[i, : len(best)] = values[best]
     return Run(indices, scores)

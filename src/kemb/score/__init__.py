@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kemb.errors import DataError, ModelError, NotSupported
+from kemb.score.bitext import bitext_mining
 from kemb.score.clusters import clustering
 from kemb.score.labels import classification
 from kemb.score.pairs import pair_classification, sts
 from kemb.score.ranking import ranking_metrics
+from kemb.score.rerank import rerank
 from kemb.score.search import run_from_scores, top_k
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
@@ -29,10 +31,12 @@ __all__ = ["METRIC_VERSION", "run_from_scores", "score", "score_run", "top_k"]
 
 METRIC_VERSION: dict[TaskType, int] = {
     "retrieval": 1,
+    "reranking": 1,
     "sts": 1,
     "pair_classification": 1,
     "classification": 1,
     "clustering": 1,
+    "bitext_mining": 1,
 }
 """The task types that can be scored. A version goes up when a change moves any metric of the type."""
 
@@ -57,6 +61,9 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
     try:
         _check_shapes(data, vectors)
         match data:
+            case RetrievalData() if spec.type == "reranking":
+                queries = vectors["queries"].block(0, len(data.queries))
+                return ranking_metrics(rerank(queries, vectors["documents"], data, similarity=similarity), data)
             case RetrievalData():
                 run = top_k(
                     vectors["queries"].block(0, len(data.queries)),
@@ -75,7 +82,7 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
             case ClusterData():
                 return clustering(spec.clustering, data, vectors)
             case BitextData():
-                raise NotSupported("Bitext data cannot be scored yet.")
+                return bitext_mining(data, vectors, similarity=similarity)
     except (DataError, ModelError) as error:
         raise type(error)(f"Task {spec.name}: {error}") from error
 
@@ -87,8 +94,8 @@ def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:
         NotSupported: a task type without runs.
         DataError: no query has a judgment, or the run has another number of queries.
     """
-    if spec.type != "retrieval":
-        raise NotSupported(f"Task {spec.name} has the type {spec.type!r}; only retrieval tasks can score a run.")
+    if spec.type not in ("retrieval", "reranking"):
+        raise NotSupported(f"Task {spec.name} has the type {spec.type!r}; only rankings can be scored as a run.")
     if len(run.indices) != len(data.query_ids):
         raise DataError(
             f"Task {spec.name}: the run has {len(run.indices)} queries; expected {len(data.query_ids)}, in the order "

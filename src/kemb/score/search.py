@@ -68,9 +68,8 @@ def top_k(
     if cosine:
         queries = queries / lengths(squares)[:, None]
     n_zero = int(np.count_nonzero(squares == 0)) if cosine else 0
-    order, id_ranks = _rank_ids(doc_ids)
-    indices = np.full((len(queries), k), -1, dtype=np.int64)
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    order, id_ranks = rank_ids(doc_ids)
+    indices, scores = empty_run(len(queries), k)
     kept = min(k, len(doc_ids))
     duplicates = find_duplicates(documents, id_ranks)
     rows, block = _plan(len(queries), len(doc_ids), documents.shape[1], kept, memory_budget_bytes)
@@ -100,10 +99,9 @@ def run_from_scores(
             f"{', '.join(map(repr, query_ids[:3]))}. "
             "Check that run and task belong together."
         )
-    order, id_ranks = _rank_ids(doc_ids)
+    order, id_ranks = rank_ids(doc_ids)
     row_of = {doc_id: row for row, doc_id in enumerate(doc_ids)}
-    indices = np.full((len(query_ids), k), -1, dtype=np.int64)
-    values = np.full((len(query_ids), k), -np.inf, dtype=np.float32)
+    indices, values = empty_run(len(query_ids), k)
     for i, query_id in enumerate(query_ids):
         found = scores.get(query_id, {})
         rows = np.array([row_of.get(doc_id, -1) for doc_id in found], dtype=np.int64)
@@ -113,13 +111,27 @@ def run_from_scores(
             doc_id = list(found)[int(bad[0])]
             problem = "is not in the corpus" if doc_id not in row_of else "has the score NaN"
             raise DataError(f"In the run of query {query_id!r} the document {doc_id!r} {problem}.")
-        keys = np.sort(_keys_of(given, id_ranks[rows]))[::-1][:k]
-        indices[i, : len(keys)] = order[keys & _LOW]
-        values[i, : len(keys)] = _scores_of(keys)
+        fill_run(indices[i], values[i], given, id_ranks[rows], order)
     return Run(indices, values)
 
 
-def _rank_ids(doc_ids: Sequence[str]) -> tuple[IntArray, IntArray]:
+def empty_run(n_queries: int, k: int) -> tuple[IntArray, FloatArray]:
+    """Indices and scores [n_queries, k] of a run that retrieved nothing yet."""
+    return np.full((n_queries, k), -1, dtype=np.int64), np.full((n_queries, k), -np.inf, dtype=np.float32)
+
+
+def fill_run(indices: IntArray, scores: FloatArray, given: FloatArray, id_ranks: IntArray, order: IntArray) -> None:
+    """Write the best documents of one query into its row of a run.
+
+    :param given: scores of the documents, float32.
+    :param id_ranks: their places in `order`, the rows of the corpus in ascending order of ids.
+    """
+    keys = np.sort(_keys_of(given, id_ranks))[::-1][: len(indices)]
+    indices[: len(keys)] = order[keys & _LOW]
+    scores[: len(keys)] = _scores_of(keys)
+
+
+def rank_ids(doc_ids: Sequence[str]) -> tuple[IntArray, IntArray]:
     """Rows in ascending order of their ids, and the place of every row in that order."""
     order = np.array(sorted(range(len(doc_ids)), key=doc_ids.__getitem__), dtype=np.int64)
     ranks = np.empty_like(order)

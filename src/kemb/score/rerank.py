@@ -1,0 +1,68 @@
+"""Candidates of a first stage in the order of a model's similarities."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from kemb.score.search import BLOCK, TOP_K, empty_run, fill_run, rank_ids
+from kemb.score.vectors import check_finite, lengths
+from kemb.types import DoubleArray, FloatArray, IntArray, RetrievalData, Run, Vectors
+
+_PAIRS = 1 << 14
+"""Products that are computed at once; they need 16 bytes per pair and dimension."""
+
+
+def rerank(queries: FloatArray, documents: Vectors, data: RetrievalData, *, similarity: str = "cosine") -> Run:
+    """The candidates of every query, best first; other documents are not looked at.
+
+    Products are float64 and rounded to float32, so that equal vectors tie wherever they stand. Ties go by document
+    id, descending. A query without candidates retrieves nothing. At most 1,000 candidates are kept, as in mteb.
+
+    Args:
+        queries: [n_queries, dim], float32.
+        documents: [n_documents, dim], read once, block by block.
+        data: names the candidates.
+        similarity: "cosine" or "dot".
+
+    Raises:
+        ModelError: a vector is not finite.
+    """
+    cosine = similarity == "cosine"
+    squares = check_finite(queries, "queries", data.query_ids, 0)
+    n_zero = int(np.count_nonzero(squares == 0)) if cosine else 0
+    exact = queries.astype(np.float64)
+    if cosine:
+        exact /= lengths(squares)[:, None]
+    of_query, of_document = candidate_pairs(data)
+    scores = np.empty(len(of_query), dtype=np.float32)
+    by_document = np.argsort(of_document, kind="stable")
+    for start in range(0, len(data.doc_ids), BLOCK):
+        stop = min(start + BLOCK, len(data.doc_ids))
+        block = documents.block(start, stop)
+        squares = check_finite(block, "documents", data.doc_ids, start)
+        n_zero += int(np.count_nonzero(squares == 0)) if cosine else 0
+        first, last = np.searchsorted(of_document[by_document], [start, stop])
+        for at in range(first, last, _PAIRS):
+            pairs = by_document[at : min(at + _PAIRS, last)]
+            own = of_document[pairs] - start
+            products: DoubleArray = np.einsum("ij,ij->i", exact[of_query[pairs]], block[own].astype(np.float64))
+            scores[pairs] = products / lengths(squares)[own] if cosine else products
+    order, id_ranks = rank_ids(data.doc_ids)
+    widest = int(np.bincount(of_query, minlength=1).max())
+    indices, values = empty_run(len(queries), min(widest, TOP_K))
+    ends = np.searchsorted(of_query, np.arange(len(queries) + 1))
+    for i, (a, b) in enumerate(pairwise(ends.tolist())):
+        fill_run(indices[i], values[i], scores[a:b], id_ranks[of_document[a:b]], order)
+    return Run(indices, values, n_zero)
+
+
+def candidate_pairs(data: RetrievalData) -> tuple[IntArray, IntArray]:
+    """Query rows and document rows of all candidates, in the order of the queries; a repeated candidate counts once."""
+    row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
+    candidates = data.candidates or {}
+    rows = [[row_of[doc_id] for doc_id in dict.fromkeys(candidates.get(query, []))] for query in data.query_ids]
+    counts = [len(found) for found in rows]
+    of_query = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
+    return of_query, np.array([row for found in rows for row in found], dtype=np.int64)
