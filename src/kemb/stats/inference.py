@@ -1,0 +1,181 @@
+"""Resampling, intervals, tests and rank sets; everything random is derived from a key, so that it never changes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kemb.types import DoubleArray, IntArray
+
+N_REPLICATES = 2000
+LEVEL = 0.95
+ZONE = 0.005
+"""Practical equality: half a point."""
+N_FLIPS = 9999
+EXACT_UP_TO = 18
+"""Differences of which all 2^n sign patterns are tried."""
+
+Verdict = Literal["better", "worse", "practically equal", "undecided"]
+Key = Sequence[str | int]
+
+
+def generator(key: Key) -> np.random.Generator:
+    """Random numbers that depend on nothing but the key (seed, task, split, subset, ...)."""
+    digest = hashlib.sha256(json.dumps([str(part) for part in key]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
+
+
+def draw_counts(n_items: int, n_replicates: int, key: Key, clusters: IntArray | None = None) -> NDArray[np.int32]:
+    """How often each item is drawn in each resample with replacement [n_replicates, n_items].
+
+    The same for every model: differences between models are paired.
+
+    Args:
+        n_items: items of the part.
+        n_replicates: resamples.
+        key: names the part.
+        clusters: cluster of every item [n_items], where items are not independent (questions on one document). Whole
+            clusters are drawn, as many as there are, so that the number of items varies.
+    """
+    if clusters is not None:
+        numbers = np.unique(clusters, return_inverse=True)[1]
+        return draw_counts(int(numbers.max()) + 1, n_replicates, key)[:, numbers]
+    rng = generator(key)
+    counts = np.empty((n_replicates, n_items), dtype=np.int32)
+    for row in range(n_replicates):
+        counts[row] = np.bincount(rng.integers(0, n_items, n_items), minlength=n_items)
+    return counts
+
+
+def interval(replicates: DoubleArray, level: float = LEVEL) -> tuple[DoubleArray, DoubleArray]:
+    """Percentile interval over the first axis of [B, ...] (Efron 1979)."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def resample_tasks(
+    scores: DoubleArray,
+    groups: Sequence[str],
+    weights: Sequence[float] | DoubleArray,
+    n_replicates: int,
+    key: Key,
+    replicates: DoubleArray | None = None,
+) -> DoubleArray:
+    """Overall scores [B, n_models] if other tasks of the same groups had been chosen.
+
+    Tasks are drawn with replacement inside their group, and a group keeps its weight. A group of one task does not
+    vary.
+
+    Args:
+        scores: [n_models, n_tasks].
+        groups: the group of every task.
+        weights: of every task in the overall score.
+        n_replicates: resamples.
+        key: names what is resampled.
+        replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks as well.
+    """
+    rng = generator(key)
+    weight = np.asarray(weights, dtype=np.float64)
+    drawn = np.zeros((n_replicates, len(weight)))
+    for group in dict.fromkeys(groups):
+        tasks = np.flatnonzero([name == group for name in groups])
+        chosen = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
+        counts = np.stack([(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1)
+        own = counts * weight[tasks]
+        total = own.sum(axis=1, keepdims=True)
+        drawn[:, tasks] = np.divide(own * weight[tasks].sum(), total, out=np.zeros_like(own), where=total > 0)
+    if replicates is None:
+        return drawn @ scores.T
+    combined: DoubleArray = np.einsum("bt,bmt->bm", drawn, replicates)
+    return combined
+
+
+def sign_flip(
+    differences: DoubleArray, n_flips: int = N_FLIPS, key: Key = (), clusters: IntArray | None = None
+) -> float:
+    """Two-sided p value of paired differences [n] under the hypothesis that their signs are chance.
+
+    All sign patterns are tried where at most 18 differences (or clusters of them) are not 0, else `n_flips` random ones
+    and p = (1 + those at least as extreme) / (1 + n_flips) (Fisher 1935; Phipson and Smyth 2010).
+
+    :param clusters: of every difference [n]; the signs of a cluster flip together.
+    """
+    sums = differences if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], differences)
+    sums = sums[sums != 0]
+    if not len(sums):
+        return 1.0
+    observed = abs(sums.sum()) - 1e-12 * np.abs(sums).sum()
+    if len(sums) <= EXACT_UP_TO:
+        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(sums) - 1))).reshape(-1, len(sums) - 1)
+        return float(np.mean(np.abs(sums[0] + signs @ sums[1:]) >= observed))
+    rng, n_extreme = generator(key), 0
+    for start in range(0, n_flips, 512):
+        n = min(512, n_flips - start)
+        bits = np.unpackbits(np.frombuffer(rng.bytes(n * -(-len(sums) // 8)), dtype=np.uint8).reshape(n, -1), axis=1)
+        flipped = 2 * (bits[:, : len(sums)].astype(np.float64) @ sums) - sums.sum()
+        n_extreme += int(np.count_nonzero(np.abs(flipped) >= observed))
+    return (1 + n_extreme) / (1 + n_flips)
+
+
+def holm(p_values: DoubleArray) -> DoubleArray:
+    """Adjusted p values of a family (Holm 1979): rejecting those up to 5 % errs at all in at most 5 % of families."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * steps), 1)
+    return adjusted
+
+
+def max_t(replicates: DoubleArray, point: DoubleArray) -> DoubleArray:
+    """Adjusted p values [K] of K differences by step-down max-|t| (Westfall and Young 1993; Romano and Wolf 2005).
+
+    The differences may depend on each other in any way, as their replicates do.
+
+    :param replicates: of the differences [B, K]; they are centred here.
+    :param point: the observed differences [K].
+    """
+    error = replicates.std(axis=0, ddof=1)
+    observed = _studentised(np.abs(point), error)
+    order = np.argsort(-observed, kind="stable")
+    highest = np.full(len(replicates), -np.inf)
+    adjusted = np.empty(len(point))
+    for place in order[::-1]:  # from the smallest |t|: the maximum over all that are not larger
+        highest = np.maximum(highest, _studentised(np.abs(replicates[:, place] - point[place]), error[place]))
+        adjusted[place] = (1 + np.count_nonzero(highest >= observed[place])) / (1 + len(replicates))
+    adjusted[order] = np.maximum.accumulate(adjusted[order])
+    return adjusted
+
+
+def minimum_detectable(deviation: float, n: int, level: float = LEVEL, power: float = 0.8) -> float:
+    """The smallest true mean difference that a two-sided test finds with the given power: (z + z') sd / sqrt(n).
+
+    :param deviation: standard deviation of the paired differences of n items.
+    """
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * deviation / float(np.sqrt(n))
+
+
+def verdict(low: float, high: float, zone: float = ZONE) -> Verdict:
+    """What an interval of a difference allows to say.
+
+    "practically equal": it lies within +-zone. "better" or "worse": it lies on one side of 0, and not within the zone.
+    "undecided": everything else.
+    """
+    if -zone <= low and high <= zone:
+        return "practically equal"
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+
+
+def _studentised(differences: DoubleArray, error: DoubleArray) -> DoubleArray:
+    """Differences / error; 0 where nothing differs and infinite where a constant difference has no error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: DoubleArray = np.where(differences <= 1e-12, 0.0, differences / error)
+    return ratio
