@@ -178,6 +178,7 @@ def test_sign_flips_of_many_items_agree_with_scipy_and_never_give_zero() -> None
     assert stats.sign_flip(differences, key=["a"]) == pytest.approx(oracle.pvalue, abs=0.012)
     assert stats.sign_flip(np.ones(50)) == 1 / 10_000
     assert stats.sign_flip(np.zeros(5)) == 1
+    assert stats.sign_flip(np.array([0.0, 0.5, 0.0])) == 1, "one difference: both patterns are as extreme"
 
 
 def test_sign_flips_of_clusters_flip_them_whole() -> None:

@@ -114,7 +114,9 @@ def sign_flip(
         return 1.0
     observed = abs(sums.sum()) - 1e-12 * np.abs(sums).sum()
     if len(sums) <= EXACT_UP_TO:
-        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(sums) - 1))).reshape(-1, len(sums) - 1)
+        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(sums) - 1))).reshape(
+            2 ** (len(sums) - 1), len(sums) - 1
+        )
         return float(np.mean(np.abs(sums[0] + signs @ sums[1:]) >= observed))
     rng, n_extreme = generator(key), 0
     for start in range(0, n_flips, 512):
