@@ -46,10 +46,11 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(pairs: Path, 
     board = json.loads(shown.stdout)
     assert sorted(row["model"] for row in board["rows"]) == ["tfidf:char", "toy"]
     markdown = kemb("board", "--results", tmp_path / "results", "--format", "md").stdout.splitlines()
-    assert markdown[0] == "| Model | Mean | pairs |"
-    means = [row["mean"] for row in board["rows"]]
-    assert means == sorted(means, reverse=True)
-    assert f"| {100 * means[0]:.2f} |" in markdown[2]
+    assert markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | pairs |"
+    scores = [row["score"] for row in board["rows"]]
+    assert scores == sorted(scores, reverse=True)
+    assert board["intervals"]["mode"] == "items"
+    assert f"| {100 * scores[0]:.2f} ±" in markdown[2]
 
 
 def test_json_says_what_became_of_every_cell(pairs: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import textwrap
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,15 @@ import click
 
 from kemb import cli_lists
 from kemb.cli_options import FOLDER, data_option, model_options, results_option, store_option, task_names
-from kemb.errors import KembError, UsageError
+from kemb.errors import KembError, UnknownName, UsageError
 
 if TYPE_CHECKING:
+    from kemb.benchmarks.spec import Benchmark
     from kemb.models.resolve import Model, ModelOptions
     from kemb.run import Outcome, Task
+
+QUICK = 200_000
+"""Values of (row, item) that are resampled at the end of a run: a few seconds."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -100,7 +105,8 @@ def run_command(
 
 
 def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json: bool) -> None:  # noqa: ANN401  lazy
-    from kemb.board import build_board
+    from kemb.benchmarks.spec import of_tasks
+    from kemb.board import BoardOptions, build_board
     from kemb.publish.terminal import TerminalReporter, print_board
     from kemb.run import evaluate
 
@@ -112,7 +118,8 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
 
         click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
     elif found:
-        print_board(build_board(found, [task.spec.name for task in tasks]))
+        quick = BoardOptions(max_item_values=QUICK)
+        print_board(build_board(found, of_tasks([task.spec.name for task in tasks]), options=quick))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
@@ -131,32 +138,66 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 @cli.command()
-@click.argument("targets", nargs=-1, metavar="[BENCHMARK|TASK...]")
+@click.argument("targets", nargs=-1, metavar="[BENCHMARK|FILE.toml|TASK...]")
 @results_option
+@click.option("--formula", default="", help="One of the benchmark's formulas.  [its first]")
+@click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
+@click.option("--claimed", is_flag=True, help="Without a benchmark: published scores as well.")
+@click.option("--intervals", type=click.Choice(["auto", "items", "tasks", "none"]), default="auto", show_default=True,
+              help="What is resampled.")  # fmt: skip
+@click.option("--mixed", is_flag=True, help="Rank different data revisions together, as mteb does.")
+@click.option("--wide", is_flag=True, help="Every column, however wide.")
+@click.option("--all", "every", is_flag=True, help="Every row below the line.")
 @click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
-def board(targets: tuple[str, ...], results_dir: Path, form: str) -> None:
-    """Show results side by side; with names, only those tasks.
+def board(
+    targets: tuple[str, ...],
+    results_dir: Path,
+    formula: str,
+    only: str | None,
+    claimed: bool,
+    form: str,
+    **settings: Any,  # noqa: ANN401  click gives each its type
+) -> None:
+    """Rank results, with intervals for scores and ranks.
+
+    With a benchmark the published scores that come with kemb stand beside your own. With tasks, or without any name,
+    only what was measured in the results folder.
 
     \b
     Examples:
       kemb board
+      kemb board mteb-kor-v2
       kemb board KorSTS KLUE-STS --format md
     """
-    from kemb.board import build_board
+    from kemb.board import BoardOptions, build_board
+    from kemb.claims import read_all, shipped
     from kemb.publish import tables
-    from kemb.results import read_results
 
-    results = read_results(results_dir)
-    if not results:
-        raise UsageError(f"There are no results in {results_dir}. Make some with `kemb run`, or name --results DIR.")
-    built = build_board(results, task_names(targets) if targets else None)
+    benchmark, is_public = _benchmark_of(targets)
+    found = read_all(results_dir)
+    if (is_public or claimed or only == "claimed") and only != "measured":
+        found += shipped()
+    else:
+        only = "measured"
+    found = [result for result in found if only in (None, "claimed" if result.claim else "measured")]
+    options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
+    with _busy("Ranking"):
+        built = build_board(found, benchmark, formula, options) if found else None
+    if built is None or not built.rows:
+        _refuse_unknown(targets, [result.task for result in found])
+        public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
+        name = f" of {', '.join(targets)}" if targets else ""
+        raise UsageError(
+            f"There are no results{name} in {results_dir}. Make some with `kemb run`, or name --results DIR{public}."
+        )
     if form == "table":
         from kemb.publish.terminal import print_board
 
-        print_board(built)
+        print_board(built, wide=settings["wide"], every=settings["every"])
+    elif form == "md":
+        click.echo(tables.to_markdown(built, settings["wide"], settings["every"]), nl=False)
     else:
-        write = {"md": tables.to_markdown, "csv": tables.to_csv, "json": tables.to_json}[form]
-        click.echo(write(built), nl=False)
+        click.echo({"csv": tables.to_csv, "json": tables.to_json}[form](built), nl=False)
 
 
 @cli.command()
@@ -251,6 +292,34 @@ def _tasks(targets: tuple[str, ...], data: Path | None, refuse: bool = True) -> 
             check_supported(task.spec)
         found.setdefault(task.spec.name, task)
     return list(found.values())
+
+
+def _benchmark_of(targets: tuple[str, ...]) -> tuple[Benchmark | None, bool]:
+    """The cells that targets mean, and whether they are those of one benchmark; None for every task there is."""
+    from kemb import benchmarks
+    from kemb.benchmarks.spec import of_tasks
+
+    if len(targets) == 1 and (targets[0] in benchmarks.names() or targets[0].endswith(".toml")):
+        return benchmarks.load_benchmark(targets[0]), True
+    return (of_tasks(list(dict.fromkeys(task_names(targets)))) if targets else None), False
+
+
+def _refuse_unknown(targets: tuple[str, ...], own_tasks: list[str]) -> None:
+    from kemb import benchmarks, tasks
+
+    known = [*benchmarks.names(), *tasks.names(), *own_tasks]
+    for target in targets:
+        if target not in known and not target.endswith(".toml"):
+            raise UnknownName("benchmark or task", target, known, "Type `kemb benchmarks` or `kemb tasks` for all.")
+
+
+def _busy(what: str) -> AbstractContextManager[object]:
+    """A sign of life on a terminal: resampling many items takes a while."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
 
 
 def _options(settings: dict[str, Any]) -> ModelOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -12,28 +13,76 @@ from rich.text import Text
 
 from kemb.board import Board
 from kemb.encode import Progress as EncodeProgress
-from kemb.publish.tables import body, header
+from kemb.publish import tables, words
+from kemb.publish.tables import Column
 from kemb.run import Outcome
 
 PIPE_WIDTH = 10_000
 
 
-def print_board(board: Board, console: Console | None = None) -> None:
-    """Print a board; rows without all tasks stand below a line, without a rank."""
-    table = Table(header_style="bold")
-    table.add_column("#", justify="right")
-    for name in header(board):
-        table.add_column(name, justify="left" if name == "Model" else "right", overflow="fold")
-    ranked = [row for row in board.rows if row.mean is not None]
-    for place, (row, line) in enumerate(zip(board.rows, body(board), strict=True)):
-        rank = str(place + 1) if row.mean is not None else ""
-        table.add_row(rank, *map(Text, line), end_section=place + 1 == len(ranked) < len(board.rows))
+def print_board(board: Board, console: Console | None = None, wide: bool = False, every: bool = False) -> None:
+    """Print a board; rows without all tasks stand below a line, without a rank.
+
+    What does not fit the console is left out: first single cells, then certainties, then means of groups.
+
+    :param wide: print all columns, however wide.
+    :param every: print all rows below the line.
+    """
     console = console or _out()
+    rows, n_hidden = tables.visible(board, every)
+    every_column = tables.columns(board, rows)
+    shown = every_column if wide else _fitting(every_column, console.width)
+    if title := words.heading(board):
+        console.print(Text(title, style="bold"))
+    table = Table(header_style="bold")
+    for column in shown:
+        is_model = column.kind == "model"
+        table.add_column(
+            Text(_short(column)),
+            justify="left" if is_model else "right",
+            overflow="fold",
+            min_width=None if is_model else _width(column),
+        )
+    for number, row in enumerate(rows):
+        style = "dim" if row.claim and row.standing is None else ""
+        last = number + 1 == len(board.complete) < len(rows)
+        table.add_row(*(Text(column.values[number]) for column in shown), style=style, end_section=last)
     console.print(table)
-    if len(ranked) < len(board.rows):
-        console.print("Below the line: rows without all tasks have no mean and no rank.", style="dim")
-    for note in board.notes:
-        console.print(Text(note), style="yellow")
+    if hidden := len(every_column) - len(shown):
+        console.print(
+            Text(f"{hidden} columns do not fit; --wide shows them, or --format md, csv or json."), style="dim"
+        )
+    for note in words.below_line(board, n_hidden):
+        console.print(Text(note), style="dim")
+    if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
+        console.print(Text("--mixed ranks different data revisions together, as mteb does."), style="dim")
+    for note in words.footer(board, tables.source_marks(rows)):
+        console.print(Text(note), style="dim")
+
+
+def _fitting(columns: list[Column], width: int) -> list[Column]:
+    """The columns that fit, in their order: the first three always, others by kind, all of a kind or none."""
+    chosen = {"rank", "model", "score"}
+    for kind in ("group", "certainty", "cell"):
+        wanted = [column for column in columns if column.kind in chosen | {kind}]
+        needed = sum(min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted)
+        if needed + 3 * len(wanted) + 1 <= width:
+            chosen.add(kind)
+    return [column for column in columns if column.kind in chosen]
+
+
+_MODEL_WIDTH = 28
+_TITLE_WIDTH = 12
+_SHORT = {"classification": "class.", "pair_classification": "pairs", "multilabel_classification": "multil."}
+
+
+def _short(column: Column) -> str:
+    return _SHORT.get(column.title, column.title) if column.kind == "group" else column.title
+
+
+def _width(column: Column) -> int:
+    """Cells of the terminal that a column needs; long titles are folded."""
+    return max([min(cell_len(_short(column)), _TITLE_WIDTH), *map(cell_len, column.values)])
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

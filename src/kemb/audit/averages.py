@@ -1,0 +1,254 @@
+"""Do the averages and ranks of a table follow from its scores, and by which weights?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from kemb.audit.findings import Finding, Kind
+from kemb.audit.shape import Shape, plain_name, ranks_of
+from kemb.benchmarks import load_benchmark, names
+from kemb.types import DoubleArray
+
+_EPSILON = 1e-9
+_FEWEST = 3
+_STATED = re.compile(r"(\[[^\]]+\]|[\w가-힣.-]+)\s*[:=]\s*(\d+(?:\.\d+)?)\s*%")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """A way the average may have been made."""
+
+    name: str
+    weights: DoubleArray
+
+
+def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
+    """Findings about the average column of a table.
+
+    Weightings are tried in turn: plain mean, the counts in the headers, weights stated in the text, the numbers of tasks
+    that a shipped benchmark has in groups of these names. A row fits when rounding explains the difference. Silence
+    where nothing fits any row: the average may be of more than the columns show.
+    """
+    if shape.average is None or len(shape.table.rows) < _FEWEST:
+        return
+    values, printed = shape.values(shape.scores), shape.printed_average
+    complete = np.isfinite(values).all(axis=1) & np.isfinite(printed)
+    weightings = list(_weightings(shape, text))
+    fits = [_fits(shape, weighting.weights) & complete for weighting in weightings]
+    best = int(np.argmax([fit.sum() for fit in fits]))
+    n_complete = int(complete.sum())
+    if n_complete >= _FEWEST and fits[best].sum() >= max(2, 0.8 * n_complete):
+        yield from _slips(shape, file, weightings[best], complete & ~fits[best])
+        yield from _holes(shape, file, weightings[best])
+    elif (solved := _solved(shape, complete)) is not None:
+        stated = next((w for w in weightings if w.name.startswith("the stated")), None)
+        yield from _other_weights(shape, file, solved, stated)
+    elif fits[best].sum() >= 2:
+        yield _mixed(shape, file, text, weightings[best], fits[best], complete)
+    yield from _ranks(shape, file)
+
+
+def _weightings(shape: Shape, text: str) -> Iterator[Weighting]:
+    n = len(shape.scores)
+    yield Weighting("the plain mean", np.full(n, 1 / n))
+    if (counts := shape.counts()) is not None:
+        yield Weighting("the mean weighted by the numbers in the headers", counts / counts.sum())
+    if (stated := _stated(shape, text)) is not None:
+        yield Weighting("the stated weights", stated)
+    columns = [plain_name(shape.title(column)) for column in shape.scores]
+    for name in names():
+        groups = {plain_name(group): len(cells) for group, cells in load_benchmark(name).groups().items()}
+        if len(groups) == n and set(columns) == set(groups):
+            sizes = np.array([groups[column] for column in columns], dtype=np.float64)
+            listed = ", ".join(f"{shape.title(c)} {int(s)}" for c, s in zip(shape.scores, sizes, strict=True))
+            yield Weighting(f"the mean over the {int(sizes.sum())} tasks of {name} ({listed})", sizes / sizes.sum())
+
+
+def _stated(shape: Shape, text: str) -> DoubleArray | None:
+    """Weights in percent that a line with the average column's name states; a [list] shares its weight."""
+    assert shape.average is not None
+    wanted = plain_name(shape.title(shape.average))
+    columns = [plain_name(shape.title(column)) for column in shape.scores]
+    for line in text.splitlines():
+        if wanted not in plain_name(line) or "%" not in line or len(line) > 500:
+            continue
+        weights = np.zeros(len(columns))
+        for match in _STATED.finditer(line):
+            members = [plain_name(part) for part in match[1].strip("[]").split(",")]
+            places = [
+                [i for i, column in enumerate(columns) if member and column.startswith(member)] for member in members
+            ]
+            if any(len(place) != 1 for place in places):
+                return None
+            for place in places:
+                weights[place[0]] += float(match[2]) / 100 / len(members)
+        if (weights > 0).all() and abs(weights.sum() - 1) < 0.02:
+            # 33.3 % stands for a third.
+            exact = np.array([float(Fraction(w).limit_denominator(12)) for w in weights])
+            return exact if abs(exact.sum() - 1) < 1e-9 else weights / weights.sum()
+    return None
+
+
+def _fits(shape: Shape, weights: DoubleArray, units: float = 1.0) -> np.ndarray:
+    """Rows whose average the weights give, up to rounding of it and of the scores."""
+    assert shape.average is not None
+    slack = shape.half_units([shape.average])[:, 0] + shape.half_units(shape.scores) @ np.abs(weights)
+    error = np.abs(shape.values(shape.scores) @ weights - shape.printed_average)
+    found: np.ndarray = error <= units * slack + _EPSILON
+    return found
+
+
+def _solved(shape: Shape, complete: np.ndarray) -> Weighting | None:
+    """The one weighting that reproduces every complete row, if there are rows enough to tell; weights not below 0."""
+    values, printed = shape.values(shape.scores)[complete], shape.printed_average[complete]
+    if len(values) < len(shape.scores) + 3 or np.linalg.matrix_rank(values) < len(shape.scores):
+        return None
+    weights = np.linalg.lstsq(values, printed, rcond=None)[0]
+    if (weights < -0.01).any() or not _fits(shape, weights, 1.2)[complete].all():
+        return None
+    simple = np.array([float(Fraction(w).limit_denominator(12)) for w in weights])
+    return Weighting("", simple if _fits(shape, simple)[complete].all() else weights)
+
+
+def _other_weights(shape: Shape, file: str, solved: Weighting, stated: Weighting | None) -> Iterator[Finding]:
+    """Weights that sum to something else than 1, or that are not the stated ones."""
+    total = float(solved.weights.sum())
+    if abs(total - 1) < 0.01 and stated is None:
+        return  # an undocumented weighting is no error
+    assert shape.average is not None
+    used = ", ".join(f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, solved.weights, strict=True))
+    error = float(np.nanmax(np.abs(shape.values(shape.scores) @ solved.weights - shape.printed_average)))
+    intended = stated.weights if stated else solved.weights / total
+    new = shape.values(shape.scores) @ intended
+    old_ranks, new_ranks = ranks_of(shape.printed_average), ranks_of(new)
+    moved = [
+        f"{name} {old} -> {now}" for name, old, now in zip(shape.names, old_ranks, new_ranks, strict=True) if old != now
+    ]
+    wanted = ", ".join(f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, intended, strict=True))
+    instead = "the text states" if stated else "scaled to 1 they are"
+    yield _finding(
+        "formula",
+        shape,
+        file,
+        shape.title(shape.average),
+        f"The weights of {shape.title(shape.average)} sum to {_fraction(total)}, not to 1."
+        if abs(total - 1) >= 0.01
+        else f"{shape.title(shape.average)} does not follow the stated weights.",
+        f"All {len(new)} rows are reproduced within {error:.4f} by {used}; {instead} {wanted}.",
+        f"By these weights {len(moved)} of {len(new)} ranks change: {'; '.join(moved)}."
+        if moved
+        else "No rank changes.",
+    )
+
+
+def _slips(shape: Shape, file: str, weighting: Weighting, wrong: np.ndarray) -> Iterator[Finding]:
+    """Single rows that do not fit a weighting that the others fit."""
+    assert shape.average is not None
+    values, printed = shape.values(shape.scores), shape.printed_average
+    n_fit = int(_fits(shape, weighting.weights).sum())
+    for row in np.flatnonzero(wrong):
+        computed = float(values[row] @ weighting.weights)
+        where, hint = shape.title(shape.average), ""
+        for place, column in enumerate(shape.scores):
+            if values[row, place] == printed[row]:  # the average stands where a score should
+                weight = weighting.weights[place]
+                implied = values[row, place] + (printed[row] - computed) / weight
+                where = shape.title(column)
+                hint = f" {where} repeats the average; {implied:.2f} is implied."
+        yield _finding(
+            "transcription",
+            shape,
+            file,
+            f"{shape.names[row]}, {where}",
+            f"The average of {shape.names[row]} does not follow from its scores.",
+            f"{weighting.name.capitalize()} gives {computed:.4g}, printed is {printed[row]:g}; {n_fit} other rows fit.{hint}",
+            line=shape.table.lines[row],
+        )
+
+
+def _mixed(shape: Shape, file: str, text: str, weighting: Weighting, fit: np.ndarray, complete: np.ndarray) -> Finding:
+    """Some rows fit one weighting, the others none: averages of different sets of tasks in one column."""
+    assert shape.average is not None
+    difference = (shape.values(shape.scores) @ weighting.weights - shape.printed_average)[complete & ~fit]
+    fitting = ", ".join(name for name, fits in zip(shape.names, fit, strict=True) if fits)
+    count = re.search(r"(\d{2,3})\s+(?:datasets|tasks)", text)
+    said = f" The text speaks of {count[1]} datasets." if count else ""
+    return _finding(
+        "formula",
+        shape,
+        file,
+        shape.title(shape.average),
+        f"{shape.title(shape.average)} is not made in one way: {int(fit.sum())} rows are {weighting.name}, "
+        f"{int((complete & ~fit).sum())} are not.",
+        f"It fits {fitting}; for the others it is off by {difference.min():+.2f} to {difference.max():+.2f}.{said}",
+        "The column cannot be used to rank these models.",
+    )
+
+
+def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
+    """Averages over what is there, in rows that lack scores."""
+    assert shape.average is not None
+    values, printed = shape.values(shape.scores), shape.printed_average
+    slack = shape.half_units([shape.average])[:, 0]
+    for row in np.flatnonzero(np.isnan(values).any(axis=1) & np.isfinite(printed)):
+        there = np.isfinite(values[row])
+        if there.sum() < 1:
+            continue
+        weights = weighting.weights[there] / weighting.weights[there].sum()
+        mean = float(values[row, there] @ weights)
+        if abs(mean - printed[row]) > slack[row] + float(shape.half_units(shape.scores)[row].max()) + _EPSILON:
+            continue
+        missing = [shape.title(column) for column, has in zip(shape.scores, there, strict=True) if not has]
+        common = values[:, there] @ weights
+        rows = np.flatnonzero(np.isfinite(common))
+        rank = ranks_of(common[rows])[int(np.flatnonzero(rows == row)[0])]
+        old = ranks_of(np.where(np.isfinite(printed), printed, -np.inf))[row]
+        yield _finding(
+            "missing data",
+            shape,
+            file,
+            shape.names[row],
+            f"{shape.names[row]} has no score for {', '.join(missing)}; its average skips them and is ranked with full ones.",
+            f"The mean of its {int(there.sum())} of {len(there)} scores is {mean:.2f}, printed is {printed[row]:g}.",
+            f"Printed rank {old}; on the tasks it has, it is rank {rank} of {len(rows)}.",
+            line=shape.table.lines[row],
+        )
+
+
+def _ranks(shape: Shape, file: str) -> Iterator[Finding]:
+    """A rank column that is not the order of the averages."""
+    if shape.rank is None or shape.average is None:
+        return
+    printed = shape.values([shape.rank])[:, 0]
+    averages = shape.printed_average
+    both = np.isfinite(printed) & np.isfinite(averages)
+    expected = np.array(ranks_of(np.where(both, averages, -np.inf)))
+    ties = np.array([np.sum(averages == value) for value in averages])
+    wrong = both & ((printed < expected) | (printed > expected + ties - 1))
+    if not wrong.any() or (np.diff(printed[both]) == 1).all() is np.False_ and wrong.mean() > 0.5:
+        return  # ranked by something else
+    listed = "; ".join(f"{shape.names[row]} {int(printed[row])}, not {expected[row]}" for row in np.flatnonzero(wrong))
+    yield _finding(
+        "transcription",
+        shape,
+        file,
+        shape.title(shape.rank),
+        f"{int(wrong.sum())} ranks are not the order of {shape.title(shape.average)}.",
+        f"By the printed averages: {listed}.",
+    )
+
+
+def _fraction(value: float) -> str:
+    simple = Fraction(value).limit_denominator(12)
+    return str(simple) if abs(float(simple) - value) < 1e-6 else f"{value:.3f}"
+
+
+def _finding(
+    kind: Kind, shape: Shape, file: str, where: str, what: str, evidence: str, consequence: str = "", line: int = 0
+) -> Finding:
+    return Finding(kind, file, line or shape.table.line, shape.table.title, where, what, evidence, consequence)
