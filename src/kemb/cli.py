@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb import cli_lists
+from kemb import cli_audit, cli_compare, cli_import, cli_lists
 from kemb.cli_options import FOLDER, data_option, model_options, results_option, store_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -276,7 +276,17 @@ def prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_settings:
         click.echo(f"Warning: {warning}", err=True)
 
 
-for command in (cli_lists.tasks_group, cli_lists.models, cli_lists.benchmarks, cli_lists.store):
+for command in (
+    cli_compare.compare,
+    cli_compare.verify,
+    cli_audit.audit,
+    cli_import.import_group,
+    cli_import.export_group,
+    cli_lists.tasks_group,
+    cli_lists.models,
+    cli_lists.benchmarks,
+    cli_lists.store,
+):
     cli.add_command(command)
 
 

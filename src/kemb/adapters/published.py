@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from kemb import tasks
 from kemb.adapters.mteb import RENAMED_TASKS, UNKNOWN_DATA, entry_numbers, finite, metric_name
-from kemb.benchmarks.cells import declared_parts
+from kemb.benchmarks.cells import declared_parts, joined_names
 from kemb.benchmarks.metrics import known_metrics
 from kemb.benchmarks.spec import Benchmark, CellSpec
 from kemb.claims import UNSTATED, ClaimRow
@@ -102,9 +102,7 @@ def card_rows(model: str, entries: Sequence[Entry], scale: Scale = "auto") -> Im
 
 def joined_part(cell: CellSpec) -> tuple[str, str]:
     """Where a published number for a cell belongs: its (split, subset), names of several joined with `+`."""
-    parts = declared_parts(cell) or [("test", "default")]
-    splits, subsets = (list(dict.fromkeys(names)) for names in zip(*parts, strict=True))
-    return "+".join(splits), "+".join(subsets)
+    return joined_names(declared_parts(cell) or [("test", "default")])
 
 
 def model_name(printed: str) -> str:

@@ -92,7 +92,7 @@ def _canonical(name: str) -> str:
 
 
 def _single_cutoff(table: RankTable) -> int | None:
-    """The k for which precision is recall / k in most rows, if there is one: then one document is relevant per query."""
+    """The k for which precision is recall / k in most rows, if there is one: one document is relevant per query."""
     if not {"recall", "precision"} <= set(table.columns):
         return None
     recall, precision = table.values["recall"], table.values["precision"]
@@ -120,8 +120,8 @@ def _label(table: RankTable, tables: Sequence[RankTable], file: str) -> Iterator
     if other is not None and (row := other.row_of(table.shape.names[0])) is not None:
         metric = "recall" if "recall" in table.columns else next(iter(table.columns))
         differs = (
-            f" {table.shape.names[0]} has {metric} {table.values[metric][0]:.5g} here and {other.values[metric][row]:.5g} in "
-            f"the table of {other.shape.table.title!r}."
+            f" {table.shape.names[0]} has {metric} {table.values[metric][0]:.5g} here and "
+            f"{other.values[metric][row]:.5g} in the table of {other.shape.table.title!r}."
         )
     yield _finding(
         "label",
@@ -219,8 +219,8 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
         later[0].shape.table.title,
         ", ".join(m for m in ("mrr", "map", "ndcg") if m in last.columns) + f" at {', '.join(str(t.k) for t in later)}",
         "The ranking metrics were computed on the reversed list: MRR falls as k grows, which is impossible.",
-        f"With {n} queries, one histogram of whole numbers per model reproduces recall, MRR and nDCG of the reversed list at "
-        f"every k for {len(solved)} of {len(histograms)} models. {example}: {shown}; printed at {last.k}: "
+        f"With {n} queries, one histogram of whole numbers per model reproduces recall, MRR and nDCG of the reversed "
+        f"list at every k for {len(solved)} of {len(histograms)} models. {example}: {shown}; printed at {last.k}: "
         + ", ".join(f"{metric} {value:.4f}" for metric, value in printed.items())
         + ".",
         f"True scores at {last.k}: {recovered}.",
@@ -289,9 +289,10 @@ def _truncated(tables: Sequence[RankTable], n: int | None, file: str) -> Iterato
             if hits is None or not np.isfinite(recall):
                 continue
             exact = round(hits / n / table.unit, 6)
-            if abs(recall / table.unit - int(exact)) < 1e-4 and exact - int(exact) > 0.5:
+            # Just above one half is left out: numbers that were rounded twice look cut there.
+            if abs(recall / table.unit - int(exact)) < 1e-4 and exact - int(exact) > 0.55:
                 cut.setdefault(name, []).append(f"recall@{table.k} {recall:g} is {hits}/{n} = {hits / n:.6f}")
-            elif exact - int(exact) > 0.5:
+            elif exact - int(exact) > 0.55:
                 n_rounded += 1
     if sum(map(len, cut.values())) < 2 or n_rounded < 2:
         return
@@ -301,7 +302,7 @@ def _truncated(tables: Sequence[RankTable], n: int | None, file: str) -> Iterato
         tables[0].shape.table.line,
         tables[0].shape.table.title,
         ", ".join(cut),
-        f"{'The row' if len(cut) == 1 else 'Rows'} of {', '.join(cut)}: digits were cut, not rounded as in the other rows.",
+        f"{'The row' if len(cut) == 1 else 'Rows'} of {', '.join(cut)}: digits were cut, not rounded as in the others.",
         "; ".join(text for texts in cut.values() for text in texts) + f"; {n_rounded} other cells are rounded up.",
         "Up to one unit in the last digit; these rows were added by another hand.",
     )
@@ -322,7 +323,8 @@ def _falling(family: Sequence[RankTable], file: str) -> Iterator[Finding]:
                     file,
                     name,
                     f"The recall of {name} falls from k = {smaller.k} to k = {larger.k}, which is impossible.",
-                    f"{smaller.values['recall'][place]:g} at {smaller.k}, {larger.values['recall'][row]:g} at {larger.k}.",
+                    f"{smaller.values['recall'][place]:g} at {smaller.k}, "
+                    f"{larger.values['recall'][row]:g} at {larger.k}.",
                     line=larger.shape.table.lines[row],
                 )
 

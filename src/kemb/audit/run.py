@@ -11,7 +11,7 @@ from kemb.audit.findings import Finding
 from kemb.audit.labels import check_labels, check_links
 from kemb.audit.rankings import check_rankings
 from kemb.audit.shape import shape_of
-from kemb.audit.sources import check_card, check_sources, check_tables_agree, facts
+from kemb.audit.sources import Facts, check_card, check_sources, check_tables_agree, facts
 from kemb.documents import Document, read_document
 
 
@@ -33,8 +33,8 @@ class Audit:
 def audit(paths: Sequence[Path], against: Sequence[Path] = ()) -> Audit:
     """Check documents, each by itself and against numbers of other sources.
 
-    :param against: files with results of other sources (`kure_results.json`, result folders); the public scores that kemb
-        ships are always asked.
+    :param against: files with results of other sources (`kure_results.json`, result folders); the public scores that
+        kemb ships are always asked.
     :raises DataError: a file that is no text, or no results.
     """
     documents = [read_document(path) for path in paths]
@@ -45,7 +45,7 @@ def audit(paths: Sequence[Path], against: Sequence[Path] = ()) -> Audit:
     return Audit(findings, problems, n_tables, sum(len(document.entries) for document in documents))
 
 
-def _check(document: Document, known: object) -> list[Finding]:
+def _check(document: Document, known: Facts) -> list[Finding]:
     file = document.path.name
     shapes = [shape for table in document.tables if (shape := shape_of(table)) is not None]
     found: list[Finding] = []

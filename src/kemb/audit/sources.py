@@ -72,8 +72,8 @@ def _read_long(path: Path) -> list[TaskResult]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} holds no results to compare with ({type(error).__name__}: {error}); expected a folder of results, or a "
-            "JSON with columns (model, task, split, hf_subset, metrics) and rows."
+            f"{path} holds no results to compare with ({type(error).__name__}: {error}); expected a folder of "
+            "results, or a JSON with columns (model, task, split, hf_subset, metrics) and rows."
         ) from error
 
 
@@ -95,8 +95,8 @@ def check_sources(document: Document, shapes: Sequence[Shape], known: Facts) -> 
             "",
             "averages",
             f"{agree} of {len(averages)} averages are reproduced from the results of each task.",
-            "By the rules of the benchmark kure: first subset, mean of dev and test, F1 of each task's mean precision and "
-            "recall, then the plain mean." + (f" Not reproduced: {wrong}." if wrong else ""),
+            "By the rules of the benchmark kure: first subset, mean of dev and test, F1 of each task's mean precision "
+            "and recall, then the plain mean." + (f" Not reproduced: {wrong}." if wrong else ""),
         )
 
 
@@ -161,8 +161,8 @@ def _conflict(document: Document, shape: Shape, pair: _Pair, apart: float, resid
         shape.table.title,
         f"{name}, {title}",
         f"{title} of {name} is {abs(apart):.1f} points {'below' if apart < 0 else 'above'} what another source has.",
-        f"Printed {pair.printed:g}, elsewhere {pair.known:.2f} by the same metric; against the rest of the table the cell is an "
-        f"outlier (robust z {residual:+.1f}). A prompt that was left out, or another one, is the usual cause.",
+        f"Printed {pair.printed:g}, elsewhere {pair.known:.2f} by the same metric; against the rest of the table the "
+        f"cell is an outlier (robust z {residual:+.1f}). A prompt that was left out, or another one, is the usual cause.",
         consequence,
     )
 
@@ -236,8 +236,8 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
                 shape.table.line,
                 shape.table.title,
                 shape.title(column),
-                f"{shape.title(column)} in {shape.table.title!r} is not the mean of its tasks in {other.table.title!r} for "
-                f"{len(apart)} models.",
+                f"{shape.title(column)} in {shape.table.title!r} is not the mean of its tasks in "
+                f"{other.table.title!r} for {len(apart)} models.",
                 f"{listed}; {len(shared) - len(apart)} models agree. Tasks: {', '.join(other.title(c) for c in used)}.",
                 "One of the two tables has another run of these models.",
             )
@@ -337,8 +337,8 @@ def _metric_tables(document: Document) -> Iterator[Finding]:
                     table.title,
                     name,
                     f"{name} differs from the same metric by dot product, although the model normalises its vectors.",
-                    f"{cosine.text} by cosine, {dot.text} by dot product; the {len(pairs) - len(apart)} other pairs are equal, as "
-                    "they must be for vectors of length 1.",
+                    f"{cosine.text} by cosine, {dot.text} by dot product; the {len(pairs) - len(apart)} other pairs are "
+                    "equal, as they must be for vectors of length 1.",
                     "One of the two comes from another evaluation.",
                 )
         for name, (cell, line) in numbers.items():

@@ -42,6 +42,12 @@ def cell_value(cell: CellSpec, formula: Formula, results: Mapping[str, TaskResul
     return overall([_task_value(results.get(task), cell, formula) for task in cell.members], _equal(cell.members))
 
 
+def joined_names(parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The (split, subset) under which one number for several parts is recorded: their names, each once, with `+`."""
+    splits, subsets = (list(dict.fromkeys(names)) for names in zip(*parts, strict=True))
+    return "+".join(splits), "+".join(subsets)
+
+
 def part_value(result: TaskResult, split: str, subset: str, expression: str) -> float | None:
     """The expression on one (split, subset) of a result; None where the part, or a metric of it, is missing.
 
@@ -81,6 +87,11 @@ def _task_value(result: TaskResult | None, cell: CellSpec, formula: Formula) -> 
     recorded = [(split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries]
     parts = declared_parts(cell) or recorded
     expression = expression_of(cell, formula)
+    if result.claim is not None and len(parts) > 1:
+        # A published table gives one number for all parts of a cell; it is recorded under their joined names.
+        joined = part_value(result, *joined_names(parts), expression)
+        if joined is not None:
+            return joined
     values = [part_value(result, split, subset, expression) for split, subset in parts]
     present = [value for value in values if value is not None]
     return fmean(present) if present and len(present) == len(values) else None

@@ -89,6 +89,7 @@ def build(title: str, columns: list[str], rows: list[tuple[int, list[str]]], lin
         else:
             shown = " | ".join(cells)[:60]
             problems.append(
-                f"line {number}: a row of {len(cells)} cells under a header of {len(columns)} ({shown!r}); it was left out"
+                f"line {number}: a row of {len(cells)} cells under a header of {len(columns)} ({shown!r}); "
+                "it was left out"
             )
     return Table(title, [make_cell(column).text for column in columns], kept, lines, line, problems)

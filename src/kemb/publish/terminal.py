@@ -28,7 +28,7 @@ def print_board(board: Board, console: Console | None = None, wide: bool = False
     :param wide: print all columns, however wide.
     :param every: print all rows below the line.
     """
-    console = console or _out()
+    console = console or stdout()
     rows, n_hidden = tables.visible(board, every)
     every_column = tables.columns(board, rows)
     shown = every_column if wide else _fitting(every_column, console.width)
@@ -92,10 +92,10 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    _out().print(table)
+    stdout().print(table)
 
 
-def _out() -> Console:
+def stdout() -> Console:
     """Stdout; never cut to 80 columns when it is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
 
