@@ -121,6 +121,7 @@ def test_public_names_are_those_promised() -> None:
         "__version__",
         "build_board",
         "evaluate",
+        "load_benchmark",
         "load_folder",
         "load_spec",
         "load_task",

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kemb.benchmarks import load_benchmark
     from kemb.board import build_board
     from kemb.errors import KembError
     from kemb.models.resolve import Model, ModelOptions, resolve
@@ -36,6 +37,7 @@ _HOME = {
     "TaskSpec": "tasks.spec",
     "build_board": "board",
     "evaluate": "run",
+    "load_benchmark": "benchmarks",
     "load_folder": "tasks.folder",
     "load_spec": "tasks",
     "load_task": "run",
@@ -54,6 +56,7 @@ __all__ = [
     "__version__",
     "build_board",
     "evaluate",
+    "load_benchmark",
     "load_folder",
     "load_spec",
     "load_task",

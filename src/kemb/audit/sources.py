@@ -162,7 +162,7 @@ def _conflict(document: Document, shape: Shape, pair: _Pair, apart: float, resid
         f"{name}, {title}",
         f"{title} of {name} is {abs(apart):.1f} points {'below' if apart < 0 else 'above'} what another source has.",
         f"Printed {pair.printed:g}, elsewhere {pair.known:.2f} by the same metric; against the rest of the table the "
-        f"cell is an outlier (robust z {residual:+.1f}). A prompt that was left out, or another one, is the usual cause.",
+        f"cell is an outlier (robust z {residual:+.1f}). Another prompt, or none, is the usual cause.",
         consequence,
     )
 
@@ -337,8 +337,8 @@ def _metric_tables(document: Document) -> Iterator[Finding]:
                     table.title,
                     name,
                     f"{name} differs from the same metric by dot product, although the model normalises its vectors.",
-                    f"{cosine.text} by cosine, {dot.text} by dot product; the {len(pairs) - len(apart)} other pairs are "
-                    "equal, as they must be for vectors of length 1.",
+                    f"{cosine.text} by cosine, {dot.text} by dot product; the {len(pairs) - len(apart)} other pairs "
+                    "are equal, as they must be for vectors of length 1.",
                     "One of the two comes from another evaluation.",
                 )
         for name, (cell, line) in numbers.items():

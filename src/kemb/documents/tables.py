@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)[^)]*\)")
-_MARKUP = re.compile(r"</?[A-Za-z][^>]*>|\*\*|__|`|(?<!\w)[*](?=\S)|(?<=\S)[*](?!\w)")
+_MARKUP = re.compile(r"</?[A-Za-z][^>]*>|\*\*|__|`|(?<![\w\\])[*](?=\S)|(?<=[^\s\\])[*](?!\w)")
 _NUMBER = re.compile(
     r"([-+−–]?)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+))?|\.(\d+))\s*(%?)(?:\s*(?:±|\+/-)\s*[\d.]+\s*%?)?"
 )
