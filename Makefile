@@ -28,6 +28,7 @@ format: .venv/.test  ## Format the code and regenerate what is generated
 bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/stats.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 clean:  ## Remove the virtual environment and what tools left

@@ -18,7 +18,7 @@ from kemb.results import read_results
 
 def main(folder: Path, out: Path) -> None:
     """Draw the board of a demo run as the terminal shows it."""
-    console = Console(record=True, width=88, file=io.StringIO())
+    console = Console(record=True, width=96, file=io.StringIO())
     console.print("$ make demo", style="bold")
     terminal.print_board(build_board(read_results(folder / "results")), console=console)
     out.write_text(console.export_svg(title="kemb demo"), encoding="utf-8")
