@@ -32,17 +32,20 @@ class Board:
     """Why some results were not used."""
 
 
-def build_board(results: Sequence[TaskResult], tasks: Sequence[str] | None = None) -> Board:
+def build_board(
+    results: Sequence[TaskResult], tasks: Sequence[str] | None = None, rows: Sequence[tuple[str, str]] = ()
+) -> Board:
     """Put results side by side.
 
     Of each task only results with the same data and metric stand together (DESIGN 3.10): those of the largest such
     group, the newest among equals; the others are named in the notes.
 
     :param tasks: the columns; by default every task that has a result.
+    :param rows: name and revision of rows that are shown even if they have no result at all.
     """
     names = list(tasks) if tasks is not None else sorted({result.task for result in results})
     notes: list[str] = []
-    cells: dict[tuple[str, str], dict[str, float]] = {}
+    cells: dict[tuple[str, str], dict[str, float]] = {row: {} for row in rows}
     for task in names:
         of_task = [result for result in results if result.task == task]
         if not of_task:
@@ -59,9 +62,9 @@ def build_board(results: Sequence[TaskResult], tasks: Sequence[str] | None = Non
                 scores[task] = result.main_score
             else:
                 notes.append(f"{row[0]}: {task} has other data or another metric version; not ranked with the others.")
-    rows = [Row(*row, scores, _mean(scores, names)) for row, scores in cells.items()]
-    rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name, row.revision))
-    return Board(names, rows, notes)
+    built = [Row(*row, scores, _mean(scores, names)) for row, scores in cells.items()]
+    built.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name, row.revision))
+    return Board(names, built, notes)
 
 
 def _mean(scores: dict[str, float], tasks: Sequence[str]) -> float | None:
@@ -83,5 +86,5 @@ def _timestamp(result: TaskResult) -> int:
 
 def _comparable_key(result: TaskResult) -> str:
     task: dict[str, Any] = result.kemb.get("task", {})
-    keys = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs")
+    keys = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
     return json.dumps([result.dataset_revision, *(task.get(key) for key in keys)], sort_keys=True)

@@ -112,8 +112,12 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
         import json
 
         click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
-    elif found:
-        print_board(build_board(found, [task.spec.name for task in tasks]))
+    else:
+        # A model that applies to none of the tasks is a row of dashes; where all its cells failed there is no row.
+        shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
+        rows = [(model.row, model.revision) for model in models if model.row in shown]
+        if rows:
+            print_board(build_board(found, [task.spec.name for task in tasks], rows))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
