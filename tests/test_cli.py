@@ -155,3 +155,19 @@ def test_a_prompts_file_that_is_not_there_is_one_sentence(pairs: Path, tiny_st: 
 
 def test_a_path_that_leads_nowhere_is_said_to_be_one(tmp_path: Path) -> None:
     assert "no file or folder" in refused(kemb("run", "./nowhere", "-m", "toy", "--results", tmp_path), 2)
+
+
+@pytest.mark.parametrize("verb", ["tasks", "models", "benchmarks"])
+def test_lists_are_there_as_json(verb: str) -> None:
+    listed = json.loads(kemb(verb, "--json").stdout)
+    assert {entry["name"] for entry in listed} > {"tasks": {"KLUE-STS"}, "models": {"BAAI/bge-m3"}}.get(verb, set())
+
+
+def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
+    done = kemb("check", pairs, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["spec"]["type"] == "sts"
+    (pairs / "test.jsonl").write_text(LINE.replace("2}", '"x"}'))
+    done = kemb("check", pairs, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["n_errors"] > 0

@@ -189,7 +189,8 @@ def demo(out: Path, store_dir: Path | None) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
-def check(folder: Path, toml: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def check(folder: Path, toml: bool, as_json: bool) -> None:
     """Say what kemb understands of a data folder, and what is wrong in it.
 
     \b
@@ -199,7 +200,18 @@ def check(folder: Path, toml: bool) -> None:
     from kemb.tasks.check import check_folder, format_report, to_toml
 
     report = check_folder(folder)
-    if toml and report.spec is not None:
+    if as_json:
+        import dataclasses
+        import json
+
+        record = {
+            field.name: getattr(report, field.name) for field in dataclasses.fields(report) if field.name != "spec"
+        }
+        for name in ("findings", "files", "texts"):
+            record[name] = [dataclasses.asdict(entry) for entry in record[name]]
+        record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
+        click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+    elif toml and report.spec is not None:
         click.echo(to_toml(report.spec), nl=False)
     else:
         click.echo(format_report(report))
