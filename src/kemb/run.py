@@ -6,6 +6,7 @@ score is written as soon as it is there. A task or a model that fails does not t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -280,7 +281,9 @@ class _OfModel:
         """The space that an earlier result was scored from; its libraries may not be the ones installed now."""
         for task in todo:
             path = self.folder / f"{task.spec.name}.json"
-            if path.is_file():
+            if not path.is_file():
+                continue
+            with contextlib.suppress(ResultError):  # a damaged record names no space; it is made again
                 identifier = results.read_result(path).kemb.get("fingerprint_id", "")
                 if space := self.options.store.find(identifier):
                     return space
