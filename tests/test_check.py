@@ -622,3 +622,18 @@ def test_no_content_makes_check_fail_and_load_agrees_with_it(files: dict[str, by
             assert report.has_errors
         else:
             assert not report.has_errors
+
+
+def test_empty_rows_and_columns_that_spreadsheets_leave_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_bytes(
+        "\ufeff문장1,문장2,점수,,\r\n가나,다라,1,,\r\n마바,사아,3,,\r\n차,카,2.0,,\r\n,,,,\r\n".encode()
+    )
+    report = check_folder(tmp_path)
+    assert report.n_errors == 0
+    assert [file.n_rows for file in report.files] == [3]
+
+
+def test_columns_with_values_but_without_a_name_are_refused_and_said_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("문장1,문장2,점수,,\n가나,다라,1,x,y\n마바,사아,3,x,y\n")
+    (finding,) = check_folder(tmp_path).findings
+    assert "have no name" in finding.message

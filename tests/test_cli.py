@@ -136,3 +136,37 @@ def test_demo_runs_offline_and_ranks_its_models(tmp_path: Path) -> None:
     for name in ("KoMiniRetrieval", "KoMiniSTS", "KoMiniNLI", "KoMiniTopics", "tfidf:char", "bm25:bigram"):
         assert name in done.stdout
     assert len(list((tmp_path / "demo" / "results").rglob("*.items.parquet"))) >= 10
+
+
+def test_a_model_that_applies_to_no_task_is_a_row_of_dashes(pairs: Path, tmp_path: Path) -> None:
+    where = ("--results", tmp_path / "results", "--store", tmp_path / "store")
+    for models in (["-m", "bm25:bigram"], ["-m", "bm25:bigram", "-m", "toy"]):
+        done = kemb("run", pairs, *models, *where)
+        assert done.returncode == 0, done.stderr
+        row = next(line for line in done.stdout.splitlines() if "bm25:bigram" in line)
+        assert row.count(" - ") == 2
+
+
+def test_a_prompts_file_that_is_not_there_is_one_sentence(pairs: Path, tiny_st: Path, tmp_path: Path) -> None:
+    done = kemb("run", pairs, "-m", tiny_st, "--prompts", tmp_path / "none.toml", "--results", tmp_path / "results")
+    assert "none.toml cannot be read" in refused(done, 2)
+
+
+def test_a_path_that_leads_nowhere_is_said_to_be_one(tmp_path: Path) -> None:
+    assert "no file or folder" in refused(kemb("run", "./nowhere", "-m", "toy", "--results", tmp_path), 2)
+
+
+@pytest.mark.parametrize("verb", ["tasks", "models", "benchmarks"])
+def test_lists_are_there_as_json(verb: str) -> None:
+    listed = json.loads(kemb(verb, "--json").stdout)
+    assert {entry["name"] for entry in listed} > {"tasks": {"KLUE-STS"}, "models": {"BAAI/bge-m3"}}.get(verb, set())
+
+
+def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
+    done = kemb("check", pairs, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["spec"]["type"] == "sts"
+    (pairs / "test.jsonl").write_text(LINE.replace("2}", '"x"}'))
+    done = kemb("check", pairs, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["n_errors"] > 0

@@ -391,3 +391,21 @@ def test_a_path_that_is_no_data_is_a_usage_error(tmp_path: Path, name: str) -> N
         (tmp_path / name).write_text("x")
     with pytest.raises(UsageError, match=name):
         load_folder(tmp_path / name)
+
+
+def test_the_clustering_protocol_of_task_toml_counts_and_its_change_makes_a_new_result(tmp_path: Path) -> None:
+    from kemb.models.resolve import resolve
+    from kemb.run import RunOptions, evaluate, load_task
+    from kemb.store import Store
+
+    folder = tmp_path / "topics"
+    folder.mkdir()
+    (folder / "data.csv").write_text("text,label\n" + "".join(f"글 {i},{'abc'[i % 3]}\n" for i in range(30)))
+    options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    found = []
+    for n in (10, 3, 3):
+        (folder / "task.toml").write_text(f"[clustering]\nn_experiments = {n}\ndocuments_per_experiment = 30\n")
+        (outcome,) = evaluate([load_task(folder)], [resolve("toy")], options)
+        assert outcome.result is not None
+        found.append((outcome.status, len(outcome.result.scores["test"][0]["scores_per_experiment"])))
+    assert found == [("scored", 10), ("scored", 3), ("kept", 3)]

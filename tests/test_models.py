@@ -225,3 +225,9 @@ def test_pickle_only_repositories_are_refused_before_anything_is_downloaded(tmp_
         done = fetch(hub, tmp_path, "someone/pickled")
         assert "only pickle weights (pytorch_model.bin)" in done.stderr
         assert not [request for request in hub.requests if "/resolve/" in request]
+
+
+def test_a_forward_pass_that_fails_is_one_paragraph_that_names_the_limit(tiny_st: Path) -> None:
+    encoder = resolve(str(tiny_st), ModelOptions(max_tokens=100_000)).open()
+    with pytest.raises(ModelError, match=r"tokens long.*--max-tokens"):
+        encoder.encode([Input("", "", "가나다라" * 2000)])

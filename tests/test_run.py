@@ -293,3 +293,11 @@ def test_counts_that_should_make_one_look_twice_stand_in_the_record(tmp_path: Pa
     parts = [ScoredPart("test", "default", ["kor-Hang"], score, "accuracy")]
     path = write_result(tmp_path / "o__m" / "1", "T", "r", parts, {})
     assert read_result(path).kemb["score_notes"] == {"test/default": {"n_zero_vectors": 3}}
+
+
+def test_rescore_makes_a_damaged_record_again(folders: dict[str, Path], tmp_path: Path) -> None:
+    toy = resolve("toy")
+    (outcome,) = go(folders, [toy], options(tmp_path), "sts")
+    assert outcome.result is not None
+    outcome.result.path.write_text("x")
+    assert go(folders, [toy], options(tmp_path, rescore=True), "sts")[0].status == "scored"

@@ -161,3 +161,46 @@ def test_compact_merges_shards_drops_repeats_and_old_leftovers(tmp_path: Path) -
     fresh = open_space(tmp_path)
     assert np.array_equal(fresh.vectors(keys).block(0, 40), vectors_of(keys))
     assert fresh.n_vectors() == 40
+
+
+def test_compact_keeps_everything_when_one_shard_holds_all_the_others(tmp_path: Path) -> None:
+    """As a `gc` leaves it that was killed after it wrote the merged shard and before it removed the parts."""
+    keys = np.sort(input_keys("", "", [f"글 {i}" for i in range(20)]))
+    vectors = np.arange(80, dtype=np.float32).reshape(20, 4)
+    space = Store(tmp_path).space({"model": "m"})
+    for rows in (slice(0, 10), slice(10, 20), slice(0, 20)):
+        space.add(keys[rows], vectors[rows])
+    space.compact()
+    left = Store(tmp_path).space({"model": "m"})
+    assert left.size()[0] == 1
+    assert np.array_equal(left.vectors(keys).block(0, 20), vectors)
+
+
+def test_a_shard_that_another_process_merged_away_is_looked_for_again(tmp_path: Path) -> None:
+    keys, vectors = input_keys("", "", ["하나", "둘"]), np.eye(2, dtype=np.float32)
+    writer = Store(tmp_path).space({"model": "m"})
+    for row in (0, 1):
+        writer.add(keys[row : row + 1], vectors[row : row + 1])
+    reader = Store(tmp_path).space({"model": "m"})
+    look, calls = reader.refresh, []
+
+    def refresh_then_merge() -> None:
+        look()
+        calls.append(1)
+        if len(calls) == 1:
+            Store(tmp_path).space({"model": "m"}).compact()
+
+    reader.refresh = refresh_then_merge  # type: ignore[method-assign]
+    assert reader.stored(keys).all()
+    assert len(calls) > 1
+    assert reader.damaged == []
+
+
+def test_a_damaged_fingerprint_file_is_passed_over_and_written_again(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["하나", "둘"])
+    space = Store(tmp_path).space({"model": "m"})
+    space.add(keys[:1], np.ones((1, 2), dtype=np.float32))
+    (space.folder / "fingerprint.json").write_text("")
+    assert Store(tmp_path).spaces() == []
+    Store(tmp_path).space({"model": "m"}).add(keys[1:], np.ones((1, 2), dtype=np.float32))
+    assert [found.fingerprint for found in Store(tmp_path).spaces()] == [{"model": "m"}]

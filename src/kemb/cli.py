@@ -108,6 +108,7 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     from kemb.benchmarks.spec import of_tasks
     from kemb.board import BoardOptions, build_board
     from kemb.publish.terminal import TerminalReporter, print_board
+    from kemb.rows import ResultRow
     from kemb.run import evaluate
 
     with TerminalReporter() as reporter:
@@ -117,9 +118,13 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
         import json
 
         click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
-    elif found:
-        quick = BoardOptions(max_item_values=QUICK)
-        print_board(build_board(found, of_tasks([task.spec.name for task in tasks]), options=quick))
+    else:
+        # A model that applies to none of the tasks is a row of dashes; where all its cells failed there is no row.
+        shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
+        rows = tuple(ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown)
+        quick = BoardOptions(max_item_values=QUICK, rows=rows)
+        if rows:
+            print_board(build_board(found, of_tasks([task.spec.name for task in tasks]), options=quick))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
@@ -225,7 +230,8 @@ def demo(out: Path, store_dir: Path | None) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
-def check(folder: Path, toml: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def check(folder: Path, toml: bool, as_json: bool) -> None:
     """Say what kemb understands of a data folder, and what is wrong in it.
 
     \b
@@ -235,7 +241,18 @@ def check(folder: Path, toml: bool) -> None:
     from kemb.tasks.check import check_folder, format_report, to_toml
 
     report = check_folder(folder)
-    if toml and report.spec is not None:
+    if as_json:
+        import dataclasses
+        import json
+
+        record = {
+            field.name: getattr(report, field.name) for field in dataclasses.fields(report) if field.name != "spec"
+        }
+        for name in ("findings", "files", "texts"):
+            record[name] = [dataclasses.asdict(entry) for entry in record[name]]
+        record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
+        click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+    elif toml and report.spec is not None:
         click.echo(to_toml(report.spec), nl=False)
     else:
         click.echo(format_report(report))

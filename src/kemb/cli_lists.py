@@ -21,8 +21,9 @@ class NameOrVerb(click.Group):
 
 
 @click.group(name="tasks", cls=NameOrVerb, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
-def tasks_group(ctx: click.Context) -> None:
+def tasks_group(ctx: click.Context, as_json: bool) -> None:
     """List the tasks, show one, or fetch their data for work without network.
 
     \b
@@ -38,6 +39,9 @@ def tasks_group(ctx: click.Context) -> None:
 
     specs = [tasks.load_spec(name) for name in tasks.names()]
     rows = [[s.name, s.type, " ".join(s.subsets), " ".join(s.splits), s.main_metric, s.license] for s in specs]
+    if as_json:
+        _echo_json([spec.model_dump(exclude_defaults=True) for spec in specs])
+        return
     print_table(["task", "type", "subsets", "splits", "main score", "license"], rows)
 
 
@@ -64,7 +68,8 @@ def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
 
 @click.command()
 @click.argument("name", required=False)
-def models(name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def models(name: str | None, as_json: bool) -> None:
     """List the known models, or show one. Any hub id or local folder works too.
 
     \b
@@ -82,10 +87,12 @@ def models(name: str | None) -> None:
             raise UnknownName("model", name, catalogue.names(), "Type `kemb models` for all.")
         click.echo(spec.model_dump_json(indent=1, exclude_defaults=True))
         return
+    specs = [spec for known in catalogue.names() if (spec := catalogue.load_spec(known))]
+    if as_json:
+        _echo_json([spec.model_dump(exclude_defaults=True) for spec in specs])
+        return
     rows = []
-    for known in catalogue.names():
-        spec = catalogue.load_spec(known)
-        assert spec is not None
+    for spec in specs:
         limits = ["" if value is None else str(value) for value in (spec.n_parameters, spec.dim, spec.max_tokens)]
         rows.append([spec.name, spec.loader, *limits, spec.license])
     print_table(["model", "loader", "parameters", "dim", "max tokens", "license"], rows)
@@ -93,7 +100,8 @@ def models(name: str | None) -> None:
 
 @click.command()
 @click.argument("name", required=False)
-def benchmarks(name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def benchmarks(name: str | None, as_json: bool) -> None:
     """List the benchmarks, or the tasks of one.
 
     \b
@@ -102,13 +110,17 @@ def benchmarks(name: str | None) -> None:
     """
     from kemb import benchmarks
 
+    if as_json:
+        _echo_json([benchmarks.load_benchmark(each).model_dump() for each in ([name] if name else benchmarks.names())])
+        return
     if name is not None:
         click.echo("\n".join(benchmarks.load_benchmark(name).tasks))
         return
     from kemb.publish.terminal import print_table
 
     specs = [benchmarks.load_benchmark(each) for each in benchmarks.names()]
-    print_table(["benchmark", "title", "tasks"], [[s.name, s.title, str(len(s.tasks))] for s in specs])
+    rows = [[spec.name, spec.title, str(len(spec.cells)), ", ".join(spec.formulas)] for spec in specs]
+    print_table(["benchmark", "title", "cells", "formulas"], rows)
 
 
 @click.group()
@@ -153,6 +165,12 @@ def gc(store_dir: Path | None, model: str | None) -> None:
         elif model is None:
             freed += space.compact()
     click.echo(f"{_mb(freed)} MB freed.")
+
+
+def _echo_json(value: object) -> None:
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def _mb(n_bytes: int) -> str:

@@ -36,6 +36,8 @@ def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model
                 if isinstance(part.data, LabelData) and part.data.train_is_evaluated
             ],
             "main_metric": spec.main_metric,
+            # Of classification the drawn rows are in the data's hash; of clustering nothing is drawn before scoring.
+            "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
             "metric_version": score.METRIC_VERSION[spec.type],
         },
         "model": {

@@ -6,6 +6,8 @@ score is written as soon as it is there. A task or a model that fails does not t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Literal, Protocol
 
 from kemb import provenance, results, score
 from kemb.encode import Budget, Collection, Progress, Texts, encode_missing
-from kemb.errors import KembError, ResultError, RunError, StoreError
+from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.models.prompts import Resolved, resolve
 from kemb.models.resolve import Model
 from kemb.results import ScoredPart, TaskResult
@@ -56,7 +58,7 @@ def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
     """A task by name, or a folder or file of one's own data.
 
     :param data_dir: local copies of hub data sets, asked before the hub.
-    :raises UnknownName: with the nearest known names.
+    :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
     :raises DataError: when the folder cannot be understood (checked at once; named tasks load when they run).
     """
     from kemb import tasks
@@ -68,6 +70,8 @@ def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
         return Task(spec, lambda: data)
     from kemb.tasks.load import load
 
+    if os.sep in str(target) or str(target).startswith("."):
+        raise UsageError(f"There is no file or folder {target}. Type the path of your data, or a name of `kemb tasks`.")
     spec = tasks.load_spec(str(target))
     return Task(spec, lambda: load(spec, data_dir))
 
@@ -277,7 +281,9 @@ class _OfModel:
         """The space that an earlier result was scored from; its libraries may not be the ones installed now."""
         for task in todo:
             path = self.folder / f"{task.spec.name}.json"
-            if path.is_file():
+            if not path.is_file():
+                continue
+            with contextlib.suppress(ResultError):  # a damaged record names no space; it is made again
                 identifier = results.read_result(path).kemb.get("fingerprint_id", "")
                 if space := self.options.store.find(identifier):
                     return space

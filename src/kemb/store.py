@@ -17,7 +17,7 @@ import re
 import struct
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class Store:
         """Every space on disk, by folder name."""
         found = []
         for path in sorted(self.root.glob("*/fingerprint.json")):
-            found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+            with contextlib.suppress(OSError, ValueError):  # damaged: written again when the model is used next
+                found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
         return found
 
     def find(self, identifier: str) -> Space | None:
@@ -139,11 +140,12 @@ class Space:
             if self._index is not None:
                 return np.asarray(rows >= 0)
 
-    def add(self, keys: Keys, vectors: NDArray[np.floating]) -> None:
+    def add(self, keys: Keys, vectors: NDArray[np.floating]) -> str:
         """Write one shard: whole, or not at all.
 
         :param keys: S32 [n].
         :param vectors: float16 or float32 [n, dim].
+        :return: the shard's file name.
         :raises StoreError: when the folder cannot be written (disk full, no permission).
         """
         table = pa.table(
@@ -167,6 +169,7 @@ class Space:
             raise _write_error(self.folder, error) from error
         self._verified.add(name)
         self.refresh()
+        return name
 
     def vectors(self, keys: Keys) -> StoredVectors:
         """The vectors of `keys`, row by row.
@@ -194,18 +197,19 @@ class Space:
 
     def size(self) -> tuple[int, int]:
         """Number of shards and their bytes."""
-        paths = list(self.folder.glob(f"*{SUFFIX}"))
-        return len(paths), sum(path.stat().st_size for path in paths)
+        sizes = _sizes(self.folder.glob(f"*{SUFFIX}"))
+        return len(sizes), sum(sizes)
 
     def compact(self) -> int:
         """Drop leftovers of killed runs, damaged shards and repeated rows, and merge small shards.
 
         :return: bytes freed.
         """
-        before = sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        before = sum(_sizes(self.folder.iterdir()))
         for path in self.folder.glob("*.tmp"):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # a run that is going on has finished it meanwhile
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
         self.refresh()
         for shard in list(self._shards.values()):
             self._verify(shard)
@@ -216,7 +220,7 @@ class Space:
         )
         for group in _groups(small, MERGED_SHARD_BYTES):
             self._merge(group)
-        return before - sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        return before - sum(_sizes(self.folder.iterdir()))
 
     def _merge(self, group: list[Shard]) -> None:
         keys = np.concatenate([shard.keys for shard in group])
@@ -224,18 +228,20 @@ class Space:
         distinct, first = np.unique(keys, return_index=True)
         if len(group) == 1 and len(distinct) == len(keys):
             return
-        self.add(distinct, vectors[first])
+        merged = self.add(distinct, vectors[first])
         for shard in group:
-            shard.path.unlink(missing_ok=True)
+            if shard.path.name != merged:  # one shard held all the others already, as after a merge that was killed
+                shard.path.unlink(missing_ok=True)
         self.refresh()
 
     def _create(self) -> None:
-        if (self.folder / "fingerprint.json").exists():
+        path, text = self.folder / "fingerprint.json", json.dumps(self.fingerprint, indent=1, sort_keys=True) + "\n"
+        if path.is_file() and path.read_bytes() == text.encode():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
-        temporary.write_text(json.dumps(self.fingerprint, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(self.folder / "fingerprint.json")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
 
     def _open(self, path: Path) -> Shard | None:
         """Map a shard; a file that Arrow cannot read is damaged."""
@@ -256,7 +262,13 @@ class Space:
         name = shard.path.name
         if name in self._verified or name not in self._shards:
             return
-        if f"{_checksum(shard.path)}{SUFFIX}" == name:
+        try:
+            intact = f"{_checksum(shard.path)}{SUFFIX}" == name
+        except FileNotFoundError:  # another process merged it into a new shard meanwhile: look again
+            self._shards.pop(name, None)
+            self._index = None
+            return
+        if intact:
             self._verified.add(name)
         else:
             self._remove(shard.path)
@@ -309,6 +321,15 @@ class StoredVectors:
             wanted = shard_of == number
             out[wanted] = self._shards[number].vectors[row_of[wanted]]
         return out
+
+
+def _sizes(paths: Iterable[Path]) -> list[int]:
+    """Bytes of the files among `paths`; those that vanish meanwhile (renamed, merged) are not counted."""
+    sizes = []
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 def _checksum(path: Path) -> str:

@@ -46,6 +46,8 @@ def build_board(
         rule = Comparable(dataset_revision=False, data=rule.data)
     wanted = set(tasks)
     given = _rows([_with_source(result) for result in results if result.task in wanted], chosen, options)
+    there = {(row.model, row.revision, row.variant) for row in given if not row.source}
+    given += [row for row in options.rows if (row.model, row.revision, row.variant) not in there]
     favoured = {n for n, row in enumerate(given) if None not in _values(cells, chosen, row.results)}
     refused = refuse(given, tasks, rule, favoured)
     gone = {(found.row, found.task) for found in refused}

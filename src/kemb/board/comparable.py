@@ -79,7 +79,7 @@ def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
     return f"data revision {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
 
 
-_DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs")
+_DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
 
 
 def _data_key(result: TaskResult) -> str:
@@ -95,6 +95,7 @@ def _data_reason(result: TaskResult, standard: TaskResult) -> str:
         "main_metric": f"main metric {own.get('main_metric')}; ranked is {other.get('main_metric')}",
         "metric_version": f"metric version {own.get('metric_version')}; ranked is {other.get('metric_version')}",
         "dedupe_pairs": f"repeated pairs {'dropped' if own.get('dedupe_pairs') else 'kept'}, not so by the others",
+        "clustering": "another clustering protocol",
     }
     return ", ".join(says[key] for key in differing)
 

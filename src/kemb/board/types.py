@@ -8,6 +8,7 @@ from typing import Literal
 
 from kemb.benchmarks.spec import Benchmark, CellSpec, Formula
 from kemb.results import Claim
+from kemb.rows import ResultRow
 
 Mode = Literal["items", "tasks", "none"]
 Interval = tuple[float, float]
@@ -28,6 +29,8 @@ class BoardOptions:
     level: float = 0.95
     max_item_values: int | None = None
     """With more (row, item) values than this, `auto` resamples no items; None: no limit."""
+    rows: tuple[ResultRow, ...] = ()
+    """Rows that are shown even without any result (a model that applies to none of the tasks)."""
 
 
 @dataclass(frozen=True, slots=True)

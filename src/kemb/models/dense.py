@@ -125,10 +125,19 @@ class DenseEncoder:
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory from error
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             if "can't allocate memory" in str(error) or "not enough memory" in str(error):
                 raise OutOfMemory from error  # torch on the CPU
-            raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise ModelError(
+                f"The model failed on a batch of texts up to {self._longest(features)} tokens long: {reason} If it has "
+                f"fewer positions than that (its limit is set to {self.model.max_seq_length}), type a smaller "
+                "--max-tokens."
+            ) from error
+
+    @staticmethod
+    def _longest(features: dict[str, Any]) -> object:
+        return features["input_ids"].shape[-1] if "input_ids" in features else "an unknown number of"
 
     def encode(self, inputs: Sequence[Input]) -> FloatArray:
         return self.encode_prepared(self.prepare(inputs))

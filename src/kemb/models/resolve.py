@@ -202,6 +202,7 @@ def _from_folder(
             f"{spec.name} is a plain transformers model: its files do not say how token vectors become one vector. "
             "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
         )
+    rules = _rules(spec, options)  # first of all: it says what is wrong with a prompts file
     device = find_device(options.device)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
@@ -216,7 +217,7 @@ def _from_folder(
         spec=spec,
         name=spec.name,
         revision=revision,
-        prompts=build_prompts(spec, _rules(spec, options), folder.prompts_config, task_names),
+        prompts=build_prompts(spec, rules, folder.prompts_config, task_names),
         folder=folder,
         device=device,
         dtype=dtype,

@@ -255,7 +255,7 @@ def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
         "source": Source(),
         "columns": columns,
     }
-    if shaped.type == "clustering":
+    if shaped.type == "clustering" and "clustering" not in given:
         # mteb draws 16,384 whatever the size of the data; more draws than texts cost time and tell nothing.
         n_texts = max(len(whole[split].rows) for split in splits)
         fields["clustering"] = ClusteringProtocol(documents_per_experiment=min(n_texts, 16384))

@@ -196,10 +196,14 @@ def _read_csv(text: str, delimiter: str, file: str, findings: Findings, is_qrels
         records.insert(0, (0, ["query-id", "corpus-id", "score"]))
     if delimiter == "\t":
         _warn_quotes(records, file, findings)
+    records = _without_empty_columns(records)
     names = [name.strip() for name in records[0][1]]
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
-        findings.error("repeated column", file, "the header names this column twice", row=1, column=repeated[0])
+        message = (
+            "the header names this column twice" if repeated[0] else "several columns that hold values have no name"
+        )
+        findings.error("repeated column", file, message, row=1, column=repeated[0])
         return None
     whole: list[tuple[int, list[str]]] = []
     for row, values in records[1:]:
@@ -229,10 +233,19 @@ def _csv_records(text: str, delimiter: str, file: str, findings: Findings) -> li
                 message = f"the record that starts here cannot be read ({error}); quotes inside a field are doubled"
                 findings.error("broken CSV", file, message, row=row)
                 continue
-            if values:
+            if any(value.strip() for value in values):  # spreadsheets write empty rows as rows of commas
                 records.append((row, values))
     finally:
         csv.field_size_limit(limit)
+
+
+def _without_empty_columns(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """The records without trailing columns that have neither a name nor a value, as spreadsheets write them."""
+    n_named = len(records[0][1])
+    width = n_named
+    while width > 1 and not any(len(values) >= width and values[width - 1].strip() for _, values in records):
+        width -= 1
+    return [(row, values[:width] if len(values) == n_named else values) for row, values in records]
 
 
 def _warn_quotes(records: list[tuple[int, list[str]]], file: str, findings: Findings) -> None:
