@@ -53,7 +53,7 @@ class Budget:
     def for_device(cls, device: str) -> Budget:
         """Small batches on a CPU, where padding costs more than calls; large ones on an accelerator."""
         if device == "cpu":
-            return cls(group_chars=1 << 15, batch_tokens=1 << 11, max_batch=64)
+            return cls(group_chars=1 << 15, batch_tokens=1 << 10, max_batch=64)
         return cls(group_chars=1 << 20, batch_tokens=1 << 15, max_batch=1024)
 
 
