@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,6 +152,28 @@ def test_intervals_hold_the_truth_as_often_as_they_say(kind: str) -> None:
     assert 0.93 <= coverage(kind) <= 0.97
 
 
+def test_intervals_of_v_measure_hold_the_expected_score_once_centred() -> None:
+    """Boards centre replicates on the score; raw ones are too high, as a document drawn twice agrees with itself."""
+    rng = RNG(12)
+
+    def measure() -> stats.VMeasure:
+        labels, noise = rng.integers(0, 4, 200), rng.integers(0, 4, (1, 2, 200))
+        assignments = np.where(rng.random(noise.shape) < 0.6, labels, noise)
+        return stats.VMeasure(labels, assignments, rng.poisson(1, (1, 2, 200)))
+
+    truth = np.mean([measure().point()[0] for _ in range(1500)])
+    inside, raw_inside = 0, 0
+    for simulation in range(500):
+        one = measure()
+        replicates = one.replicates(stats.draw_counts(200, 300, ["v", simulation]))[:, 0]
+        low, high = stats.interval(replicates)
+        raw_inside += int(low <= truth <= high)
+        shift = one.point()[0] - replicates.mean()
+        inside += int(low + shift <= truth <= high + shift)
+    assert 0.92 <= inside / 500 <= 0.97
+    assert raw_inside / 500 < 0.9
+
+
 def test_ignoring_clusters_would_make_intervals_too_narrow() -> None:
     """Why whole clusters are drawn: with them the standard error is that of 60 documents, not of 300 questions."""
     rng = RNG(0)
@@ -205,6 +229,21 @@ def test_tests_err_as_often_as_they_say() -> None:
         assert 0.025 <= np.mean(errors) <= 0.08
 
 
+def test_rank_sets_hold_the_true_order_of_models_that_differ() -> None:
+    """Here the step-down matters: what is decided first must not make the rest too easy."""
+    rng, skill = RNG(4), np.repeat([0.0, 0.8, 1.6], 2)
+    best, worst = 1 + (skill > skill[:, None]).sum(axis=1), (skill >= skill[:, None]).sum(axis=1)
+    missed, decided = 0, 0
+    for simulation in range(500):
+        scores = skill[:, None] + rng.normal(0, 1, (6, 80))
+        replicates = stats.MeanMeasure(scores).replicates(stats.draw_counts(80, 400, ["order", simulation]))
+        low, high = stats.rank_intervals(scores.mean(axis=1), replicates)
+        missed += int(((low > best) | (high < worst)).any())
+        decided += int((high - low).max() == 1)
+    assert missed / 500 <= 0.05
+    assert decided / 500 > 0.8
+
+
 def test_holm_by_hand() -> None:
     assert stats.holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert stats.holm(np.array([0.6, 0.7])) == pytest.approx([1, 1])
@@ -226,29 +265,25 @@ def test_max_t_is_the_step_down_of_westfall_and_young() -> None:
 
 
 def brute_rank_set(point: DoubleArray, replicates: DoubleArray) -> list[tuple[int, int]]:
-    """Mogstad et al. with the step-down of csranks, pair by pair."""
+    """Mogstad et al. with the step-down of csranks: one hypothesis "j is not better than k" for each ordered pair."""
     m = len(point)
-    pairs = list(itertools.combinations(range(m), 2))
     t_star, t = {}, {}
-    for j, k in pairs:
+    for j, k in itertools.permutations(range(m), 2):
         d = replicates[:, j] - replicates[:, k]
-        t_star[j, k] = np.abs(d - (point[j] - point[k])) / d.std(ddof=1)
+        t_star[j, k] = (d - (point[j] - point[k])) / d.std(ddof=1)
         t[j, k] = (point[j] - point[k]) / d.std(ddof=1)
-    decided: set[tuple[int, int]] = set()
-    while True:
-        left = [pair for pair in pairs if pair not in decided]
-        if not left:
-            break
+    left = set(t)
+    while left:
         critical = np.quantile(np.max([t_star[pair] for pair in left], axis=0), 0.95, method="higher")
-        new = {pair for pair in left if abs(t[pair]) > critical}
-        if not new:
+        rejected = {pair for pair in left if t[pair] > critical}
+        if not rejected:
             break
-        decided |= new
-    wins = {(j, k) if t[j, k] > 0 else (k, j) for j, k in decided}
+        left -= rejected
+    wins = set(t) - left
     return [(1 + sum(k == i for _, k in wins), m - sum(j == i for j, _ in wins)) for i in range(m)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10_000), m=st.integers(2, 6))
 def test_rank_intervals_equal_brute_force(seed: int, m: int) -> None:
     rng = RNG(seed)
@@ -316,3 +351,22 @@ def test_the_standardised_mean_takes_scale_away() -> None:
     expected = ((scores - scores.mean(0)) / scores.std(0)) @ weights
     assert stats.standardised_mean(scores, weights) == pytest.approx(expected)
     assert stats.standardised_mean(scores * [1, 100, 0.01] + 7, weights) == pytest.approx(expected)
+
+
+def test_the_worked_example_gives_the_numbers_of_the_document() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    found: dict[str, Any] = {}
+    exec(code, found)
+    for row, name in enumerate("ABCD"):
+        low, high = (100 * found[bound][row] for bound in ("low", "high"))
+        best, worst = found["best"][row], found["worst"][row]
+        ranks = f"{best}" if best == worst else f"{best}-{worst}"
+        assert f"| {name} | {100 * found['scores'][row].mean():.1f} | {low:.1f} to {high:.1f} | {ranks} |" in text
+    low, high = (100 * bound for bound in found["of_difference"])
+    assert f"A - B is {100 * found['difference'].mean():.2f} points, from {low:.2f} to {high:.2f}" in text
+    low, high = (100 * bound for bound in stats.interval(found["replicates"][:, 1] - found["replicates"][:, 2]))
+    points = 100 * (found["scores"][1] - found["scores"][2]).mean()
+    assert f"B - C alone is\n{points:.2f} points, from {low:.2f} to {high:.2f}, and would" in text
+    assert f"p = {found['p']:.2f}: {found['says']}." in text
+    assert f"find differences from {100 * found['detectable']:.1f} points on" in text

@@ -25,9 +25,9 @@ def rank_intervals(point: DoubleArray, replicates: DoubleArray, level: float = L
 def certainly_better(point: DoubleArray, replicates: DoubleArray, level: float = LEVEL) -> NDArray[np.bool_]:
     """Which model (row) is certainly better than which (column) [n_models, n_models].
 
-    That is, the interval of their difference is above 0, all intervals being simultaneous: the critical value is the
-    quantile of the largest |t| over all pairs, found again without the pairs already decided until no more are (Romano
-    and Wolf 2005).
+    Every pair is two hypotheses, one for each order. The critical value is the quantile of the largest t of all
+    hypotheses; it is found again without the rejected ones until no more are (Romano and Wolf 2005). The opposite of a
+    rejected hypothesis stays, or wrong orders would not be controlled; csranks, by the authors, does the same.
 
     Args:
         point: overall scores [n_models], higher is better.
@@ -48,10 +48,11 @@ def certainly_better(point: DoubleArray, replicates: DoubleArray, level: float =
     while not decided.all():
         highest = np.zeros(len(replicates))
         for block in blocks:
-            pairs = np.flatnonzero(~decided[block] & (error[block] > 0)) + block.start
-            if len(pairs):
-                centred = replicates[:, firsts[pairs]] - replicates[:, seconds[pairs]] - differences[pairs]
-                highest = np.maximum(highest, np.abs(centred / error[pairs]).max(axis=1))
+            pairs = np.flatnonzero(error[block] > 0) + block.start
+            centred = replicates[:, firsts[pairs]] - replicates[:, seconds[pairs]] - differences[pairs]
+            t = centred / error[pairs]
+            t = np.where(decided[pairs], -np.sign(differences[pairs]) * t, np.abs(t))
+            highest = np.maximum(highest, t.max(axis=1, initial=0))
         now = observed > np.quantile(highest, level, method="higher")
         if not (now & ~decided).any():
             break
