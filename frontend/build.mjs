@@ -1,0 +1,21 @@
+// Bundles the site's one script into the Python package; `--test` bundles and runs the tests instead.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const shared = { bundle: true, target: "es2021", legalComments: "none", logLevel: "warning" };
+
+if (process.argv.includes("--test")) {
+  const folder = mkdtempSync(join(import.meta.dirname, ".test-"));
+  try {
+    const entryPoints = readdirSync("test").filter((name) => name.endsWith(".test.ts")).map((name) => join("test", name));
+    await build({ ...shared, entryPoints, outdir: folder, platform: "node", format: "esm", outExtension: { ".js": ".mjs" } });
+    process.exitCode = spawnSync(process.execPath, ["--test", folder], { stdio: "inherit" }).status ?? 1;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+} else {
+  const outfile = "../src/kemb/publish/static/kemb.js";
+  await build({ ...shared, entryPoints: ["src/main.ts"], outfile, format: "iife", minify: true, charset: "utf8" });
+}

@@ -1,0 +1,58 @@
+// Order and choice of rows: pure functions, tested without a browser.
+import type { State } from "./state";
+
+/** A row of a board as its table holds it. */
+export interface Row {
+  id: string;
+  /** Complete rows have a rank; the others stay below the line whatever the order. */
+  ranked: boolean;
+  /** Lower-case text that the search looks at. */
+  text: string;
+  /** Values by column key: numbers where they are numbers, null where missing. */
+  values: Record<string, number | string | null>;
+}
+
+export type Operation = "in" | "min" | "max";
+
+/** Whether a row passes the search and every filter; a row that lacks the value of a filter does not pass it. */
+export function passes(row: Row, state: State, operations: Record<string, Operation>): boolean {
+  const words = state.query.toLowerCase().normalize("NFC").split(/\s+/).filter(Boolean);
+  if (!words.every((word) => row.text.includes(word))) return false;
+  return Object.entries(state.filters).every(([name, chosen]) => {
+    if (chosen.length === 0) return true;
+    const value = row.values[name] ?? null;
+    if (value === null) return false;
+    const limit = Number(chosen[0]);
+    switch (operations[name]) {
+      case "min":
+        return Number(value) >= limit;
+      case "max":
+        return Number(value) <= limit;
+      case "in":
+        return chosen.includes(String(value));
+      default:
+        return true; // a filter of another version of the site
+    }
+  });
+}
+
+/** Rows in order: ranked before unranked, within each by the column, missing values last, equal ones as they were. */
+export function ordered(rows: readonly Row[], state: State): Row[] {
+  const sign = state.descending ? -1 : 1;
+  const place = new Map(rows.map((row, index) => [row, index]));
+  const pin = (row: Row): number => {
+    const index = state.pins.indexOf(row.id);
+    return index < 0 ? state.pins.length : index;
+  };
+  return [...rows].sort((a, b) => {
+    if (pin(a) !== pin(b)) return pin(a) - pin(b);
+    if (a.ranked !== b.ranked) return a.ranked ? -1 : 1;
+    return compare(a.values[state.sort] ?? null, b.values[state.sort] ?? null, sign) || place.get(a)! - place.get(b)!;
+  });
+}
+
+function compare(a: number | string | null, b: number | string | null, sign: number): number {
+  if (a === null || b === null) return Number(a === null) - Number(b === null);
+  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+  return sign * String(a).localeCompare(String(b), "ko");
+}
