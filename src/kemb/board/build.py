@@ -11,7 +11,7 @@ from kemb.benchmarks.cells import cell_value, declared_parts, group_values, over
 from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula, of_tasks
 from kemb.board import ranking
 from kemb.board.comparable import data_notes, refusal_notes, refuse
-from kemb.board.types import Board, BoardOptions, Intervals, Row
+from kemb.board.types import Board, BoardOptions, Intervals, Replicates, Row
 from kemb.claims import join_revisions
 from kemb.models import catalogue
 from kemb.results import Claim, TaskResult
@@ -63,10 +63,10 @@ def build_board(
         of_row[found.row][found.task] = found.reason
     rows = [_row(row, cells, chosen, weights, groups, why) for row, why in zip(kept, of_row, strict=True)]
     shown = [(row, own.results) for row, own in zip(rows, kept, strict=True) if _is_shown(row, own)]
-    ranked, intervals, effective = _ranked(shown, cells, weights, groups, chosen, options)
+    ranked, intervals, drawn, effective = _ranked(shown, cells, weights, groups, chosen, options)
     notes = [*refusal_notes(given, refused), *data_notes(kept, tasks)]
     name = formula or next(iter(benchmark.formulas))
-    return Board(benchmark, name, chosen, cells, weights, ranked, intervals, effective, notes)
+    return Board(benchmark, name, chosen, cells, weights, ranked, intervals, effective, notes, drawn)
 
 
 def _with_source(result: TaskResult) -> TaskResult:
@@ -122,7 +122,8 @@ def _row(
     }
     claim = next((result.claim for result in row.results.values()), None) if row.source else None
     score = overall(values, weights)
-    return Row(row.model, row.revision, row.variant, claim, values, group_values(values, groups), score, missing)
+    of_groups = group_values(values, groups)
+    return Row(row.model, row.revision, row.variant, claim, values, of_groups, score, missing, results=row.results)
 
 
 def _why_missing(cell: CellSpec, row: ResultRow, refused: Mapping[str, str]) -> str:
@@ -155,21 +156,25 @@ def _ranked(
     groups: Mapping[str, Sequence[int]],
     formula: Formula,
     options: BoardOptions,
-) -> tuple[list[Row], Intervals, dict[str, float]]:
+) -> tuple[list[Row], Intervals, Replicates, dict[str, float]]:
     """Rows in the order of the board."""
     complete = [(row, results) for row, results in shown if row.score is not None]
     values = np.array([[value for value in row.cells if value is not None] for row, _ in complete], dtype=np.float64)
     values = values.reshape(len(complete), len(cells))
     field = ranking.Field(values, np.array(weights), groups, cells, formula, [results for _, results in complete])
     if complete:
-        standings, intervals = ranking.standings(field, options)
+        standings, intervals, drawn = ranking.standings(field, options)
     else:
+        drawn = Replicates()
         standings, intervals = [], Intervals("none", "No row has every cell.", options.level, 0, options.seed)
     above = [replace(row, standing=standing) for (row, _), standing in zip(complete, standings, strict=True)]
     below = [replace(row, common=ranking.common(row.cells, values)) for row, _ in shown if row.score is None]
-    above.sort(key=lambda row: row.standing.rank if row.standing else 0)
+    order = sorted(range(len(above)), key=lambda number: standings[number].rank)
+    above = [above[number] for number in order]
+    if drawn.cells is not None:
+        drawn = replace(drawn, cells=drawn.cells[:, :, order])
     below.sort(key=_below_the_line)
-    return above + below, intervals, ranking.effective_weights(values, field.weights, groups)
+    return above + below, intervals, drawn, ranking.effective_weights(values, field.weights, groups)
 
 
 def _below_the_line(row: Row) -> tuple[bool, float, int]:

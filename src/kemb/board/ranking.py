@@ -9,7 +9,7 @@ import numpy as np
 
 from kemb import stats
 from kemb.benchmarks.spec import CellSpec, Formula
-from kemb.board.types import BoardOptions, Common, Interval, Intervals, Standing
+from kemb.board.types import BoardOptions, Common, Interval, Intervals, Mode, Replicates, Standing
 from kemb.errors import NotSupported, ResultError, UsageError
 from kemb.items import cell_measures, cell_replicates
 from kemb.results import TaskResult
@@ -42,21 +42,14 @@ class Field:
         return out
 
 
-def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Intervals]:
-    """The standing of every row, and how the intervals were made.
+def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Intervals, Replicates]:
+    """The standing of every row, how the intervals were made, and the resamples behind them, rows as in the field.
 
     :raises UsageError: when the intervals asked for cannot be made.
     """
     scores = field.scores
-    cells, reason = _item_replicates(field, options)
-    replicates: DoubleArray | None = None
-    if cells is not None:
-        mode = "items"
-        replicates = np.einsum("btm,t->bm", cells, field.weights)
-    else:
-        replicates, why = _task_replicates(field, options)
-        mode = "none" if replicates is None else "tasks"
-        reason = " ".join(filter(None, [reason, why]))
+    drawn, reason = _replicates(field, options)
+    cells, mode, replicates = drawn.cells, _mode(drawn), overall_replicates(field, drawn)
     if options.intervals not in ("auto", mode):
         raise UsageError(f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type none.")
     ranks = ranks_of(scores)
@@ -88,7 +81,16 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
         )
         for row in range(len(scores))
     ]
-    return found, Intervals(mode, reason, options.level, options.n_replicates, options.seed)  # type: ignore[arg-type]
+    return found, Intervals(mode, reason, options.level, options.n_replicates, options.seed), drawn
+
+
+def overall_replicates(field: Field, drawn: Replicates) -> DoubleArray | None:
+    """Overall scores [B, M] on the resamples; None where there are none."""
+    if drawn.cells is not None:
+        return np.asarray(np.einsum("btm,t->bm", drawn.cells, field.weights))
+    if drawn.draws is not None:
+        return np.asarray(stats.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T)
+    return None
 
 
 def ranks_of(scores: DoubleArray) -> IntArray:
@@ -155,6 +157,19 @@ def common(values: Sequence[float | None], complete: DoubleArray) -> Common:
     return Common(len(columns), float(np.mean((own > others) + 0.5 * (own == others))))
 
 
+def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+    """Of items where possible, else of tasks, else none; and why no better ones."""
+    cells, reason = _item_replicates(field, options)
+    if cells is not None:
+        return Replicates(cells=cells), ""
+    drawn, why = _task_draws(field, options)
+    return drawn, " ".join(filter(None, [reason, why]))
+
+
+def _mode(drawn: Replicates) -> Mode:
+    return "items" if drawn.cells is not None else "tasks" if drawn.draws is not None else "none"
+
+
 def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:
     """Cells [B, T, M] on resampled items, or why there are none."""
     if options.intervals in ("tasks", "none"):
@@ -186,16 +201,16 @@ def _claimed(row: Mapping[str, TaskResult]) -> str:
     return next((result.model for result in row.values() if result.claim is not None or not result.kemb), "")
 
 
-def _task_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:
-    """Scores [B, M] on resampled tasks, or why there are none."""
+def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+    """Resampled tasks, or why there are none."""
     if options.intervals in ("items", "none"):
-        return None, ""
+        return Replicates(), ""
     if len(field.cells) < MIN_TASKS:
-        return None, f"Fewer than {MIN_TASKS} tasks cannot be resampled either."
+        return Replicates(), f"Fewer than {MIN_TASKS} tasks cannot be resampled either."
     alone = {name for name, columns in field.groups.items() if len(columns) == 1}
-    strata = ["" if cell.group_name in alone else cell.group_name for cell in field.cells]
+    strata = tuple("" if cell.group_name in alone else cell.group_name for cell in field.cells)
     key: list[str | int] = [options.seed, "tasks", *(cell.title for cell in field.cells)]
-    return stats.resample_tasks(field.values, strata, field.weights, options.n_replicates, key), ""
+    return Replicates(draws=stats.draw_tasks(strata, options.n_replicates, key), strata=strata), ""
 
 
 def _cell_intervals(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kemb.benchmarks.spec import Benchmark, CellSpec, Formula
-from kemb.results import Claim
+from kemb.results import Claim, TaskResult
 from kemb.rows import ResultRow
+from kemb.types import DoubleArray, IntArray
 
 Mode = Literal["items", "tasks", "none"]
 Interval = tuple[float, float]
@@ -93,10 +94,24 @@ class Row:
     """Only of complete rows."""
     common: Common | None = None
     """Only of incomplete rows."""
+    results: Mapping[str, TaskResult] = field(default_factory=dict)
+    """By task: what the cells were computed from."""
 
     @property
     def name(self) -> str:
         return f"{self.model} [{self.variant}]" if self.variant else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Replicates:
+    """The resamples behind the intervals: of items or of tasks; the other is None."""
+
+    cells: DoubleArray | None = None
+    """Scores [n_replicates, n_cells, n_complete] on resampled items, rows in the order of the board."""
+    draws: IntArray | None = None
+    """How often each task was drawn inside its stratum [n_replicates, n_cells], see `stats.weigh_draws`."""
+    strata: tuple[str, ...] = ()
+    """Of every cell; only where tasks were drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,7 @@ class Board:
     fewer than two rows are complete."""
     notes: list[str]
     """What a reader must know: refused and unpinned data, flaws of tasks, sources."""
+    replicates: Replicates = Replicates()
 
     @property
     def groups(self) -> dict[str, list[int]]:

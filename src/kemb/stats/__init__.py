@@ -6,6 +6,7 @@ from kemb.stats.inference import (
     ZONE,
     Verdict,
     draw_counts,
+    draw_tasks,
     generator,
     holm,
     interval,
@@ -14,6 +15,7 @@ from kemb.stats.inference import (
     resample_tasks,
     sign_flip,
     verdict,
+    weigh_draws,
 )
 from kemb.stats.measures import CorrelationMeasure, MeanMeasure, Measure, PrecisionMeasure, VMeasure
 from kemb.stats.ranks import borda, certainly_better, mean_ranks, rank_intervals, rank_probability, standardised_mean
@@ -31,6 +33,7 @@ __all__ = [
     "borda",
     "certainly_better",
     "draw_counts",
+    "draw_tasks",
     "generator",
     "holm",
     "interval",
@@ -43,4 +46,5 @@ __all__ = [
     "sign_flip",
     "standardised_mean",
     "verdict",
+    "weigh_draws",
 ]

@@ -82,20 +82,36 @@ def resample_tasks(
         key: names what is resampled.
         replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks as well.
     """
-    rng = generator(key)
-    weight = np.asarray(weights, dtype=np.float64)
-    drawn = np.zeros((n_replicates, len(weight)))
-    for group in dict.fromkeys(groups):
-        tasks = np.flatnonzero([name == group for name in groups])
-        chosen = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
-        counts = np.stack([(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1)
-        own = counts * weight[tasks]
-        total = own.sum(axis=1, keepdims=True)
-        drawn[:, tasks] = np.divide(own * weight[tasks].sum(), total, out=np.zeros_like(own), where=total > 0)
+    drawn = weigh_draws(draw_tasks(groups, n_replicates, key), groups, np.asarray(weights, dtype=np.float64))
     if replicates is None:
         return drawn @ scores.T
     combined: DoubleArray = np.einsum("bt,bmt->bm", drawn, replicates)
     return combined
+
+
+def draw_tasks(groups: Sequence[str], n_replicates: int, key: Key) -> IntArray:
+    """How often each task is drawn [n_replicates, n_tasks], with replacement inside its group."""
+    rng = generator(key)
+    counts = np.zeros((n_replicates, len(groups)), dtype=np.int64)
+    for group in dict.fromkeys(groups):
+        tasks = np.flatnonzero([name == group for name in groups])
+        chosen = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
+        counts[:, tasks] = np.stack([(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1)
+    return counts
+
+
+def weigh_draws(counts: IntArray, groups: Sequence[str], weights: DoubleArray) -> DoubleArray:
+    """The weight of every task in every replicate [n_replicates, n_tasks]: a group keeps the sum of its weights.
+
+    Where the tasks drawn have no weight at all, the group has none in that replicate.
+    """
+    drawn = np.zeros(counts.shape)
+    for group in dict.fromkeys(groups):
+        tasks = np.flatnonzero([name == group for name in groups])
+        own = counts[:, tasks] * weights[tasks]
+        total = own.sum(axis=1, keepdims=True)
+        drawn[:, tasks] = np.divide(own * weights[tasks].sum(), total, out=np.zeros_like(own), where=total > 0)
+    return drawn
 
 
 def sign_flip(
