@@ -222,7 +222,7 @@ def _result(path: Path, source: Source, rows: Sequence[ClaimRow]) -> TaskResult:
     for (split, subset), numbers in groupby(rows, lambda row: (row.split, row.subset)):
         entry: dict[str, Any] = {row.metric: row.value for row in numbers}
         scores.setdefault(split, []).append(entry | {"hf_subset": subset, "languages": _languages(first.task, subset)})
-    claim = Claim(source.name, source.url, source.commit, first.mteb_version)
+    claim = Claim(source.name, source.url, source.commit, first.mteb_version, source.retrieved)
     model, revision, variant, task, dataset_revision = first[:5]
     return TaskResult(path, model, revision, variant, task, dataset_revision, scores, {}, claim)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb import cli_audit, cli_compare, cli_import, cli_lists
+from kemb import cli_audit, cli_compare, cli_import, cli_lists, cli_site
 from kemb.cli_options import FOLDER, data_option, model_options, results_option, store_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -297,6 +297,7 @@ for command in (
     cli_compare.compare,
     cli_compare.verify,
     cli_audit.audit,
+    cli_site.site,
     cli_import.import_group,
     cli_import.export_group,
     cli_lists.tasks_group,

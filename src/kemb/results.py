@@ -65,6 +65,8 @@ class Claim:
     url: str = ""
     commit: str = ""
     mteb_version: str = ""
+    retrieved: str = ""
+    """The date of the state that was read, as YYYY-MM-DD."""
 
 
 @dataclass(frozen=True, slots=True)

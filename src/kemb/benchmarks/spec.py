@@ -120,6 +120,7 @@ class Benchmark(_Strict):
     name: str
     title: str
     """In Korean: it is what readers of the board see."""
+    title_en: str = ""
     description: str = ""
     reference: str = ""
     cells: list[CellSpec] = Field(min_length=1)

@@ -1,0 +1,210 @@
+"""Results -> the files of a site: a pure function, then a folder that appears whole or not at all.
+
+index.html, board/, model/, task/, compare.html, ...    Korean; the same below en/
+assets/   kemb.css, kemb.js        data/   scripts that hold data        download/   CSV, JSON, Parquet, Markdown
+manifest.json   sha256 and size of every file, and of what they were made from
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from kemb import stats
+from kemb.board import Board
+from kemb.errors import ResultError, UsageError
+from kemb.models.facts import facts_of
+from kemb.publish import downloads
+from kemb.publish.site.cards import card_data, hardware, item_data, replicate_data
+from kemb.publish.site.pages import Extras, render
+from kemb.publish.site.schema import ItemData, Named
+from kemb.publish.site.views import SiteView, Speed, site_view
+from kemb.results import META, TaskResult
+
+STATIC = Path(__file__).parent.parent / "static"
+MARKER = "manifest.json"
+MIN_TEXTS = 200
+"""A rate of fewer encoded texts says little."""
+TITLE = Named(ko="한국어 임베딩 순위표", en="Korean embedding leaderboard")
+
+
+def build_site(
+    boards: Mapping[str, Board], title: Named = TITLE, has_private: bool = False, extras: Extras | None = None
+) -> dict[str, bytes]:
+    """Every file of a site by its path; equal boards give equal bytes.
+
+    Args:
+        boards: by slug; the first is the start page.
+        title: of the site.
+        has_private: marks every page as not to be published.
+        extras: history and snippets.
+
+    Raises:
+        ResultError: items that a result was written with are gone.
+    """
+    results = [result for board in boards.values() for row in board.rows for result in row.results.values()]
+    names = {row.model for board in boards.values() for row in board.rows}
+    metas = _metas(results)
+    facts = {name: facts_of(name, metas.get(name)) for name in names}
+    site = site_view(boards, facts, _speeds(results), title=title, date=newest(results), has_private=has_private)
+    given = extras or Extras()
+    cards = {view.data.slug: card_data(view) for view in site.boards}
+    items = _items(site)
+    files: dict[str, bytes] = {"data/site.js": _script("site", site.data)}
+    for view in site.boards:
+        slug = view.data.slug
+        files[f"data/board-{slug}.js"] = _script(f"board-{slug}", view.data)
+        files[f"data/cards-{slug}.js"] = _script(f"cards-{slug}", cards[slug])
+        if (drawn := replicate_data(view)) is not None:
+            files[f"data/draws-{slug}.js"] = _script(f"draws-{slug}", drawn)
+        for kind, content in downloads.of_board(view.board).items():
+            files[f"download/{slug}.{kind}"] = content
+    for slug, found in items.items():
+        files[f"data/items-{slug}.js"] = _script(f"items-{slug}", found)
+    n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
+    more = Extras(
+        cards={slug: found.cards for slug, found in cards.items()},
+        snippets=given.snippets,
+        changes=given.changes,
+        problems=given.problems,
+        model_history=given.model_history,
+        detectable=_detectable(boards),
+        n_items=n_items,
+        examples=given.examples,
+        has_feed=given.has_feed,
+    )
+    files |= {path: text.encode() for path, text in render(site, more)}
+    files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
+    return files
+
+
+def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:
+    """What the site consists of and was made from: hashes of all files and of all result files."""
+    inputs: dict[str, str] = {}
+    for board in boards.values():
+        for row in board.rows:
+            for result in row.results.values():
+                if result.path.is_file():
+                    name = "/".join(result.path.parts[-4:]) if row.claim is None else f"claims/{result.path.name}"
+                    inputs.setdefault(name, _digest(result.path.read_bytes()))
+    record = {
+        "kemb": importlib.metadata.version("kemb"),
+        "boards": {slug: len(board.rows) for slug, board in boards.items()},
+        "inputs": dict(sorted(inputs.items())),
+        "files": {path: {"sha256": _digest(files[path]), "bytes": len(files[path])} for path in sorted(files)},
+    }
+    return (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def write_site(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write a site beside its place, then move it there; what an earlier build left there goes.
+
+    :raises UsageError: when the folder holds something that is no site.
+    """
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
+        raise UsageError(
+            f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. Name an empty or a "
+            "new folder with -o DIR."
+        )
+    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        for path, content in files.items():
+            target = fresh / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        if folder.exists():
+            old = folder.with_name(f"{fresh.name}-old")
+            folder.rename(old)
+            fresh.rename(folder)
+            shutil.rmtree(old)
+        else:
+            fresh.rename(folder)
+    except OSError as error:
+        raise ResultError(
+            f"The site cannot be written to {folder} ({error.strerror or error}); what was there is unchanged. Free "
+            "space or name another folder with -o DIR."
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def newest(results: Sequence[TaskResult]) -> str:
+    """The date of the newest record, YYYY-MM-DD; of claimed ones the date on which their source was read."""
+    dates = [str(result.kemb.get("date", ""))[:10] for result in results if result.claim is None]
+    dates += [result.claim.retrieved for result in results if result.claim]
+    return max(dates, default="")
+
+
+def _script(name: str, data: BaseModel) -> bytes:
+    """A data script; `<` and the two line ends that old engines stumble over are written as escapes."""
+    text = json.dumps(data.model_dump(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"kembData({json.dumps(name)},{text});\n".encode()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
+    """By model, the `model_meta.json` beside its measured results."""
+    found: dict[str, dict[str, object]] = {}
+    for result in results:
+        if result.claim is not None or result.model in found:
+            continue
+        folder = result.path.parent.parent.parent if result.variant else result.path.parent
+        path = folder / META
+        if path.is_file():
+            try:
+                meta = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ResultError(f"{path} is not valid JSON ({error}). Delete it and run the model again.") from error
+            if isinstance(meta, dict):
+                found[result.model] = meta
+    return found
+
+
+def _speeds(results: Sequence[TaskResult]) -> dict[str, Speed]:
+    """By model, the best recorded rate of encoding."""
+    found: dict[str, Speed] = {}
+    for result in results:
+        n, seconds = result.kemb.get("encoded", {}).get("n_encoded", 0), result.kemb.get("seconds", {}).get("encode", 0)
+        if n >= MIN_TEXTS and seconds:
+            rate = n / seconds
+            if result.model not in found or rate > found[result.model].texts_per_second:
+                found[result.model] = Speed(round(rate, 1), hardware(result))
+    return found
+
+
+def _items(site: SiteView) -> dict[str, ItemData]:
+    """By slug of the task, its items in the first board that has them."""
+    found: dict[str, ItemData] = {}
+    for view in site.boards:
+        for column, cell in enumerate(view.data.cells):
+            if cell.slug not in found and (data := item_data(view, column)) is not None:
+                found[cell.slug] = data
+    return found
+
+
+def _detectable(boards: Mapping[str, Board]) -> dict[str, float]:
+    """Task -> the difference found in 80 % of cases: the median over pairs of measured rows of one board."""
+    found: dict[str, float] = {}
+    for board in boards.values():
+        drawn = board.replicates.cells
+        for column, cell in enumerate(board.cells if drawn is not None else ()):
+            assert drawn is not None
+            n = drawn.shape[2]
+            errors = [(drawn[:, column, a] - drawn[:, column, b]).std() for a in range(n) for b in range(a)]
+            known = sorted(error for error in errors if error > 0)
+            if known:
+                middle = float(known[len(known) // 2])
+                found.setdefault(cell.task, stats.minimum_detectable(middle, 1, board.intervals.level))
+    return found
