@@ -23,7 +23,23 @@ PUBLIC = ("mteb-kor-v2", "ko-retrieval", "kure", "ko-leaderboard-v1", "ko-leader
 @results_option
 @click.option("--title", default="", help="Title of the site, in Korean.  [한국어 임베딩 순위표]")
 @click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
-def site(targets: tuple[str, ...], out: Path, results_dir: Path, title: str, only: str | None) -> None:
+@click.option(
+    "--private",
+    "private_dirs",
+    type=FOLDER,
+    multiple=True,
+    help="Results on data of your own, shown beside the others; repeatable.",
+)
+@click.option("--public", is_flag=True, help="Refuse to include results on data of one's own.")
+def site(
+    targets: tuple[str, ...],
+    out: Path,
+    results_dir: Path,
+    title: str,
+    only: str | None,
+    private_dirs: tuple[Path, ...],
+    public: bool,
+) -> None:
     """Build a static leaderboard site; open its index.html, no server needed.
 
     Without a name: what was measured in the results folder, then the Korean benchmarks that come with kemb.
@@ -32,25 +48,47 @@ def site(targets: tuple[str, ...], out: Path, results_dir: Path, title: str, onl
     Examples:
       kemb site -o site
       kemb site mteb-kor-v2 kure:recall@10 -o site
+      kemb site --private ./my-results -o preview
     """
+    from kemb.publish.private import own_data
     from kemb.publish.site.build import MARKER, TITLE, build_site, manifest, write_site
     from kemb.publish.site.schema import Named
 
-    boards = _boards(targets, results_dir, only)
-    files = build_site(boards, Named(ko=title, en=title) if title else TITLE)
+    found = _results([results_dir, *private_dirs], only)
+    private = own_data(found)
+    if public:
+        _refuse_private(private, private_dirs)
+    boards = _boards(targets, found, results_dir)
+    files = build_site(boards, Named(ko=title, en=title) if title else TITLE, has_private=bool(private))
     files[MARKER] = manifest(files, boards)
     write_site(files, out)
     size = sum(map(len, files.values())) / 1e6
     click.echo(f"{len(boards)} boards, {len(files)} files, {size:.1f} MB. Open {(out / 'index.html').resolve()}")
 
 
-def _boards(targets: tuple[str, ...], results_dir: Path, only: str | None) -> dict[str, Board]:
-    from kemb import benchmarks
-    from kemb.board import build_board
+def _results(folders: list[Path], only: str | None) -> list[TaskResult]:
     from kemb.claims import read_all, shipped
 
-    found = [*read_all(results_dir), *(shipped() if only != "measured" else [])]
-    found = [result for result in found if only in (None, "claimed" if result.claim else "measured")]
+    found = [result for folder in folders for result in read_all(folder)]
+    found += shipped() if only != "measured" else []
+    return [result for result in found if only in (None, "claimed" if result.claim else "measured")]
+
+
+def _refuse_private(private: list[TaskResult], folders: tuple[Path, ...]) -> None:
+    if folders:
+        raise UsageError("--private and --public cannot go together: a public site holds no private results.")
+    if private:
+        names = ", ".join(sorted({result.task for result in private}))
+        raise UsageError(
+            f"A public site would show results on data of your own ({names}; {private[0].path}). Move their folders to "
+            "another results folder and preview them with --private DIR, or build without --public."
+        )
+
+
+def _boards(targets: tuple[str, ...], found: list[TaskResult], results_dir: Path) -> dict[str, Board]:
+    from kemb import benchmarks
+    from kemb.board import build_board
+
     boards: dict[str, Board] = {}
     if not targets:
         own = [result for result in found if result.claim is None and result.kemb]

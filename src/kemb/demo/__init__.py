@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from pathlib import Path
 
 
 def task_folders() -> list[Path]:
     """The folders of the mini benchmark, each one a data folder like a user's own."""
     return sorted(path.parent for path in Path(__file__).parent.glob("*/task.toml"))
+
+
+def task_names() -> list[str]:
+    """The names of the tasks of the mini benchmark."""
+    return [str(tomllib.loads((folder / "task.toml").read_text(encoding="utf-8"))["name"]) for folder in task_folders()]
 
 
 def models() -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.metadata
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from kemb.board import Board
@@ -25,8 +26,22 @@ def footer(board: Board, marks: Mapping[str, str]) -> list[str]:
         *([intervals_text(board)] if board.complete else []),
         *_influence(board),
         *_sources(board, marks),
+        *_made(board),
         *board.notes,
     ]
+
+
+def data_date(boards: Iterable[Board]) -> str:
+    """The date of the newest record, YYYY-MM-DD: of claimed ones that on which their source was read; '' for none."""
+    results = [result for board in boards for row in board.rows for result in row.results.values()]
+    dates = [str(result.kemb.get("date", ""))[:10] for result in results if result.claim is None]
+    dates += [result.claim.retrieved for result in results if result.claim]
+    return max(dates, default="")
+
+
+def _made(board: Board) -> list[str]:
+    date = data_date([board])
+    return [f"Made with kemb {importlib.metadata.version('kemb')} from records up to {date}."] if date else []
 
 
 def below_line(board: Board, n_hidden: int) -> list[str]:

@@ -26,6 +26,7 @@ from kemb.publish.site.cards import card_data, hardware, item_data, replicate_da
 from kemb.publish.site.pages import Extras, render
 from kemb.publish.site.schema import ItemData, Named
 from kemb.publish.site.views import SiteView, Speed, site_view
+from kemb.publish.words import data_date
 from kemb.results import META, TaskResult
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -53,7 +54,9 @@ def build_site(
     names = {row.model for board in boards.values() for row in board.rows}
     metas = _metas(results)
     facts = {name: facts_of(name, metas.get(name)) for name in names}
-    site = site_view(boards, facts, _speeds(results), title=title, date=newest(results), has_private=has_private)
+    site = site_view(
+        boards, facts, _speeds(results), title=title, date=data_date(boards.values()), has_private=has_private
+    )
     given = extras or Extras()
     cards = {view.data.slug: card_data(view) for view in site.boards}
     items = _items(site)
@@ -133,13 +136,6 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def newest(results: Sequence[TaskResult]) -> str:
-    """The date of the newest record, YYYY-MM-DD; of claimed ones the date on which their source was read."""
-    dates = [str(result.kemb.get("date", ""))[:10] for result in results if result.claim is None]
-    dates += [result.claim.retrieved for result in results if result.claim]
-    return max(dates, default="")
 
 
 def _script(name: str, data: BaseModel) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from kemb.publish.site.text import Lang, group_title
 from kemb.publish.site.views import BoardView
 from kemb.stats import mean_ranks
 
-N_LABELLED = 12
+LABEL = 28
+"""Letters of a label that are shown."""
 N_PROFILED = 5
 N_STRIPS = 15
 MIN_CORRELATED = 5
@@ -32,6 +33,8 @@ class Point:
     """y of the interval's ends."""
     on_front: bool
     label: str
+    label_at: tuple[float, float] = (0.0, 0.0)
+    """Where the label of a point on the front begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def scatter(view: BoardView, parameters: Sequence[int | None]) -> Scatter | None
         for place, ((n, row, _), log) in enumerate(zip(placed, logs, strict=True))
     ]
     line = sorted((points[place] for place in front), key=lambda point: point.x)
+    points = _labelled(points)
     x_ticks = [
         Tick(across(math.log10(size)), text)
         for size, text in (
@@ -105,6 +109,35 @@ def scatter(view: BoardView, parameters: Sequence[int | None]) -> Scatter | None
     y_ticks = [Tick(down(value), f"{value * 100:g}") for value in _round_values(bottom, top)]
     without = [row.label for _, row, size in known if not size]
     return Scatter(points, x_ticks, y_ticks, " ".join(f"{p.x},{p.y}" for p in line), without)
+
+
+_WIDE, _HIGH = 0.82, 4.5
+"""Size of a letter in percent of the figure."""
+
+
+def _labelled(points: Sequence[Point]) -> list[Point]:
+    """Places for the labels of the points on the front: near the point, not over another label or point."""
+    taken = [(point.x - 0.6, point.y - 1.2, point.x + 0.6, point.y + 1.2) for point in points]
+    out = list(points)
+    for place in sorted((n for n, point in enumerate(points) if point.on_front), key=lambda n: points[n].x):
+        point = points[place]
+        width = _WIDE * min(len(point.label), LABEL)
+        sides = (point.x + 1, point.x - width - 1)
+        tries = [(x, point.y + down) for step in range(1, 16) for down in (-step * 3.5, step * 3.5) for x in sides]
+        boxes = [(x, y - _HIGH, x + width, y) for x, y in tries]
+        fits = (n for n, box in enumerate(boxes) if _inside(box) and not any(_overlap(box, other) for other in taken))
+        chosen = next(fits, 0)
+        taken.append(boxes[chosen])
+        out[place] = replace(point, label_at=(round(tries[chosen][0], 2), round(tries[chosen][1], 2)))
+    return out
+
+
+def _inside(box: tuple[float, float, float, float]) -> bool:
+    return box[0] >= 0 and box[1] >= -2 and box[2] <= 102 and box[3] <= 100
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _front(pairs: Sequence[tuple[float, float]]) -> set[int]:
@@ -211,12 +244,16 @@ def correlations(board: Board) -> list[list[float]]:
 
 
 def heat(values: Sequence[float | None]) -> list[int | None]:
-    """A step from 0 to 6 between the lowest and the highest value; None where there is none."""
+    """A step from 0 to 6 for every value, None where there is none.
+
+    The scale begins at the lowest tenth of the values, or one bad model would take the colour from all others.
+    """
     known = [value for value in values if value is not None]
     if len(known) < 2 or max(known) == min(known):
         return [None] * len(values)
-    low, span = min(known), max(known) - min(known)
-    return [None if value is None else min(6, int(7 * (value - low) / span)) for value in values]
+    low = float(np.quantile(known, 0.1))
+    span = (max(known) - low) or 1.0
+    return [None if value is None else max(0, min(6, int(7 * (value - low) / span))) for value in values]
 
 
 def group_name(key: str, lang: Lang) -> str:
