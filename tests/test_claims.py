@@ -58,7 +58,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ],
     }
     assert korsts.main_score == 0.7123456789012345
-    assert korsts.claim == Claim("A board", "https://example.org/board", "abc123", "1.2.3")
+    assert korsts.claim == Claim("A board", "https://example.org/board", "abc123", "1.2.3", "2026-01-02")
     assert korsts.kemb == {}
     assert other.main_score == -0.01
 
@@ -137,7 +137,7 @@ def test_measured_and_claimed_results_are_told_apart(tmp_path: Path) -> None:
     found = {result.model: result.claim for result in read_all(tmp_path)}
     assert found["org/measured"] is None
     assert found["org/foreign"] == Claim(f"files in {tmp_path}")
-    assert found["org/b"] == Claim("A board", "https://example.org/board", "abc123", "1.2.3")
+    assert found["org/b"] == Claim("A board", "https://example.org/board", "abc123", "1.2.3", "2026-01-02")
     assert read_all(tmp_path / "nowhere") == []
 
 

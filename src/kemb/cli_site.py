@@ -12,6 +12,7 @@ from kemb.errors import UsageError
 
 if TYPE_CHECKING:
     from kemb.board import Board
+    from kemb.results import TaskResult
 
 PUBLIC = ("mteb-kor-v2", "ko-retrieval", "kure", "ko-leaderboard-v1", "ko-leaderboard-v2", "autorag-ko", "mteb-kor-v1")
 """The boards of a site where none is named."""

@@ -95,7 +95,8 @@ def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:
         for row in board.rows:
             for result in row.results.values():
                 if result.path.is_file():
-                    name = "/".join(result.path.parts[-4:]) if row.claim is None else f"claims/{result.path.name}"
+                    parts = result.path.parts[-5 if row.variant else -3 :]
+                    name = f"claims/{result.path.name}" if row.claim else "/".join(parts)
                     inputs.setdefault(name, _digest(result.path.read_bytes()))
     record = {
         "kemb": importlib.metadata.version("kemb"),
