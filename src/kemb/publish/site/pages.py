@@ -324,7 +324,7 @@ def _detectable(context: _Context, difference: float | None) -> str:
 
 
 def _task_sections(context: _Context, task: str, views: Sequence[BoardView]) -> Iterator[dict[str, Any]]:
-    """One table for each board and metric of the task; anchors stand in the first that has the row."""
+    """One table for each board and metric of the task; the first that has a row is where links to it lead."""
     anchored: set[str] = set()
     for view in views:
         for column, cell in enumerate(view.data.cells):
@@ -332,16 +332,12 @@ def _task_sections(context: _Context, task: str, views: Sequence[BoardView]) -> 
                 continue
             cards = [card for card in context.extras.cards.get(view.data.slug, ()) if card.cell == column]
             cards.sort(key=lambda card: -card.value)
-            lines = [
-                {"row": view.data.rows[card.row], "card": card, "details": card_details(card, context.lang)}
-                for card in cards
-            ]
-            fresh = [line for line in lines if line["row"].id not in anchored]  # type: ignore[attr-defined]
+            lines = []
+            for card in cards:
+                row = view.data.rows[card.row]
+                details = card_details(card, context.lang)
+                lines.append({"row": row, "card": card, "details": details, "is_anchor": row.id not in anchored})
+                anchored.add(row.id)
             if lines:
-                yield {
-                    "title": f"{context.named(view.data.title)}: {cell.title}",
-                    "metric": cell.metric,
-                    "lines": lines,
-                    "anchors": len(fresh) == len(lines),
-                }
-                anchored |= {line["row"].id for line in fresh}  # type: ignore[attr-defined]
+                title = f"{context.named(view.data.title)}: {cell.title}"
+                yield {"title": title, "metric": cell.metric, "lines": lines}
