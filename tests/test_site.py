@@ -405,8 +405,8 @@ def test_results_on_own_data_are_marked_and_never_public(tmp_path: Path) -> None
     own = tmp_path / "own"
     own.mkdir()
     (own / "data.csv").write_text(
-        "sentence1,sentence2,score\n고양이가 잔다,고양이가 자고 있다,5\n비가 온다,해가 뜬다,1\n밥을 먹는다,식사를 한다,4\n"
-        "차가 간다,책을 읽는다,0\n",
+        "sentence1,sentence2,score\n고양이가 잔다,고양이가 자고 있다,5\n비가 온다,해가 뜬다,1\n"
+        "밥을 먹는다,식사를 한다,4\n차가 간다,책을 읽는다,0\n",
         encoding="utf-8",
     )
     results = tmp_path / "private"
