@@ -3,7 +3,7 @@ import type { ModelData, RowData } from "./schema";
 
 export type Hardware = "any" | "cpu" | "gpu8" | "gpu24" | "gpu80";
 export type Precision = "fp32" | "int8" | "binary";
-export type Axis = "params" | "index" | "time";
+export type Axis = "params" | "index" | "latency";
 
 export interface Constraints {
   hardware: Hardware;

@@ -40,8 +40,8 @@ test("index bytes of a million chunks", () => {
   assert.equal(fit({}, { index: 4 }), false);
   assert.equal(fit({}, { index: 4, precision: "int8" }), true);
   assert.equal(fit({ dim: null }, { index: 4 }), null);
-  assert.equal(cost(model({ texts_per_second: 50 }), "time", "fp32"), 0.02);
-  assert.equal(cost(model(), "time", "fp32"), null);
+  assert.equal(cost(model({ texts_per_second: 50 }), "latency", "fp32"), 0.02);
+  assert.equal(cost(model(), "latency", "fp32"), null);
 });
 
 const candidate = (score: number, at: number | null, low: number, high: number): Candidate =>
