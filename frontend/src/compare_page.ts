@@ -117,7 +117,7 @@ function table(board: BoardData, found: Comparison): HTMLElement {
 
 function difference(own: Difference): HTMLElement {
   const range = own.low === null || own.high === null ? [] : [" ", el("span", { class: "pm" }, `[${signed(own.low)}, ${signed(own.high)}]`)];
-  const said = own.verdict === null ? [] : [" ", el("span", { class: `verdict ${own.verdict.replace(" ", "-")}` }, t(own.verdict))];
+  const said = own.verdict === null ? [] : [" ", el("span", { class: `verdict-${own.verdict.split(" ").pop()}` }, t(own.verdict))];
   return el("td", { class: "difference" }, el("span", { class: "num" }, signed(own.value)), ...range, ...said);
 }
 

@@ -17,6 +17,7 @@ const PAGES: Record<string, (site: SiteData) => Promise<void>> = {
 
 async function start(): Promise<void> {
   speak(document.documentElement.lang);
+  document.documentElement.dataset["js"] = "";
   startTheme();
   startLanguage();
   startPlain();

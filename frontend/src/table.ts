@@ -1,11 +1,12 @@
 // The board's page: order, search, filters, columns, pins, weights, cards, all of it in the URL.
+import { arrange } from "./arrange";
+import { startColumns } from "./columns";
 import { openCard } from "./dialog";
 import { all, copy, el, notice, one, page, query, setQuery, unhide } from "./dom";
 import { t } from "./i18n";
 import { load } from "./load";
 import { fallsFirst, FILTERS, ordered, passes, rowOf, type Row } from "./rows";
 import type { BoardData, SiteData } from "./schema";
-import { startColumns } from "./columns";
 import { startWeights } from "./sliders";
 import { showStandings } from "./standing";
 import { format, initial, parse, type Defaults, type State } from "./state";
@@ -104,7 +105,7 @@ function shower(view: View, form: HTMLFormElement): () => void {
   const pinned = el("tbody", { id: "pinned" });
   const ranked = one<HTMLTableSectionElement>("#ranked", table)!;
   const unranked = one<HTMLTableSectionElement>("#unranked", table);
-  const heading = unranked && one("tr.line", unranked);
+  const heading = unranked && one<HTMLElement>("tr.line", unranked);
   const more = one<HTMLButtonElement>("#more");
   let shown = SHOWN_UNRANKED;
   ranked.before(pinned);
@@ -114,15 +115,13 @@ function shower(view: View, form: HTMLFormElement): () => void {
   });
   return () => {
     const inOrder = ordered(rows.filter((row) => state.pins.includes(row.id) || passes(row, state, FILTERS)), state);
-    const [above, below]: [Node[], Node[]] = [[], []];
-    const top: Node[] = [];
+    const [top, above, below]: [HTMLElement[], HTMLElement[], HTMLElement[]] = [[], [], []];
     for (const row of inOrder) {
       (state.pins.includes(row.id) ? top : row.ranked ? above : below).push(lines.get(row)!);
     }
-    pinned.replaceChildren(...top);
     pinned.hidden = top.length === 0;
-    ranked.replaceChildren(...above);
-    unranked?.replaceChildren(...(heading ? [heading] : []), ...below.slice(0, shown));
+    const last: [HTMLElement, HTMLElement[]][] = unranked ? [[unranked, [...(heading ? [heading] : []), ...below.slice(0, shown)]]] : [];
+    arrange([[pinned, top], [ranked, above], ...last]);
     if (more) {
       more.hidden = below.length <= shown;
       more.textContent = t("more", below.length - SHOWN_UNRANKED);
