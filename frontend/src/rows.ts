@@ -1,4 +1,5 @@
 // Order and choice of rows: pure functions, tested without a browser.
+import type { ModelData, RowData } from "./schema";
 import type { State } from "./state";
 
 /** A row of a board as its table holds it. */
@@ -13,6 +14,50 @@ export interface Row {
 }
 
 export type Operation = "in" | "min" | "max";
+
+/** Filters of the board's form: name -> what it asks of the value of the same name. */
+export const FILTERS: Record<string, Operation> = {
+  license: "in",
+  kind: "in",
+  open: "in",
+  source: "in",
+  params_min: "min",
+  params_max: "max",
+  dim_max: "max",
+  tokens_min: "min",
+};
+
+/** Values of a row by column and by filter. */
+export function rowOf(data: RowData, model: ModelData): Row {
+  const millions = model.n_parameters === null ? null : model.n_parameters / 1e6;
+  const values: Row["values"] = {
+    rank: data.rank,
+    model: data.label,
+    score: data.rank === null ? data.win_rate : data.score,
+    params: model.n_parameters,
+    dim: model.dim,
+    tokens: model.max_tokens,
+    license: model.license_class || null,
+    prompt: model.needs_prompt === null ? null : Number(model.needs_prompt),
+    source: data.source ? "claimed" : "measured",
+    kind: model.kind || null,
+    open: model.open_weights === null ? null : model.open_weights ? "open" : "closed",
+    params_min: millions,
+    params_max: millions,
+    dim_max: model.dim,
+    // Words are counted, not read: any length will do.
+    tokens_min: model.kind === "lexical" ? Infinity : model.max_tokens,
+  };
+  data.groups.forEach((value, group) => (values[`g${group}`] = value));
+  data.cells.forEach((value, cell) => (values[`c${cell}`] = value));
+  const text = [data.label, model.name, model.license, data.source].join(" ").normalize("NFC").toLowerCase();
+  return { id: data.id, ranked: data.rank !== null, text, values };
+}
+
+/** Whether a column is best shown from high to low at first: numbers, but not ranks. */
+export function fallsFirst(column: string): boolean {
+  return /^(score|params|dim|tokens|prompt|[gc]\d+)$/.test(column);
+}
 
 /** Whether a row passes the search and every filter; a row that lacks the value of a filter does not pass it. */
 export function passes(row: Row, state: State, operations: Record<string, Operation>): boolean {

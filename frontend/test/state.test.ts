@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { nMoved } from "../src/arrange";
 import { ordered, passes, type Row } from "../src/rows";
 import { format, initial, parse } from "../src/state";
 
@@ -44,4 +45,11 @@ test("every word and every filter must fit; a row without the value does not pas
   assert.equal(passing(m3, { query: "m3 e5" }), false);
   assert.equal(passing(m3, { filters: { tokens: ["8192"], family: ["lexical", "dense"] } }), true);
   assert.equal(passing(m3, { filters: { params: ["100000"] } }), false);
+});
+
+test("rows that stay in order are not moved", () => {
+  assert.equal(nMoved([..."abcd"], [..."abcd"]), 0);
+  assert.equal(nMoved([..."abcd"], [..."bd"]), 0);
+  assert.equal(nMoved([..."abcd"], [..."cabd"]), 1);
+  assert.equal(nMoved([..."abcd"], [..."dcba"]), 3);
 });
