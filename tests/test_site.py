@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -435,3 +436,48 @@ def test_wrong_input_is_refused_with_one_sentence(measured: Path, tmp_path: Path
     corrupt = kemb("site", "--results", tmp_path / "broken", "-o", tmp_path / "x")
     assert str(broken / "KorSTS.json") in str(corrupt.exception)
     assert not (tmp_path / "x").exists()
+
+
+def test_history_shows_what_changed_and_why_and_older_states_can_be_read(tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "site"
+    tasks = [str(folder) for folder in demo.task_folders() if "sts" in str(folder) or "nli" in str(folder)]
+    run = ["run", *tasks, "--results", results, "-m", "toy"]
+    assert kemb(*run).exit_code == 0
+    site = ["site", "--results", results, "--only", "measured", "--snapshot", "-o", out]
+    assert kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0
+    (kept,) = (results / "snapshots").glob("*.json")
+    before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0  # nothing new: nothing is kept
+    assert [*(results / "snapshots").glob("*.json")] == [kept]
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert kemb(*run, "-m", "tfidf:char").exit_code == 0
+    assert kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0
+    assert len([*(results / "snapshots").glob("*.json")]) == 2
+    text = (out / "changelog.html").read_text(encoding="utf-8")
+    assert "새 모델: tfidf:char" in text
+    assert "new model: tfidf:char" in (out / "en" / "changelog.html").read_text(encoding="utf-8")
+    old = (out / "at" / kept.stem / "measured.html").read_text(encoding="utf-8")
+    assert "toy" in old
+    assert "tfidf:char" not in old
+    assert f"at/{kept.stem}/measured.html" in text
+    model = next((out / "model").glob("tfidf-char*.html")).read_text(encoding="utf-8")
+    assert "새 모델: tfidf:char" in model
+    feed = (out / "feed.xml").read_text(encoding="utf-8")
+    assert feed.count("<entry>") == 2
+    assert "https://example.org/board/changelog.html#" in feed
+    assert [ref["id"] for ref in data({"data/site.js": (out / "data/site.js").read_bytes()}, "site")["snapshots"]] == [
+        kept.stem
+    ]
+
+
+def test_an_old_or_damaged_snapshot_is_named_and_the_site_is_built(measured: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(measured, folder)
+    (folder / "snapshots").mkdir()
+    (folder / "snapshots" / "2020-01-01-00000000.json").write_text('{"schema_version": 0}')
+    (folder / "snapshots" / "2020-01-02-00000000.json").write_text("{")
+    done = kemb("site", "--results", folder, "--only", "measured", "-o", tmp_path / "site")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "site" / "changelog.html").read_text(encoding="utf-8")
+    assert "2020-01-01-00000000.json has the schema version 0" in text
+    assert "2020-01-02-00000000.json cannot be read" in text

@@ -32,6 +32,8 @@ PUBLIC = ("mteb-kor-v2", "ko-retrieval", "kure", "ko-leaderboard-v1", "ko-leader
     help="Results on data of your own, shown beside the others; repeatable.",
 )
 @click.option("--public", is_flag=True, help="Refuse to include results on data of one's own.")
+@click.option("--snapshot", is_flag=True, help="Keep this state of the boards below the results, for the history.")
+@click.option("--base-url", default="", help="Where the site will lie; the feed links there.")
 def site(
     targets: tuple[str, ...],
     out: Path,
@@ -40,6 +42,8 @@ def site(
     only: str | None,
     private_dirs: tuple[Path, ...],
     public: bool,
+    snapshot: bool,
+    base_url: str,
 ) -> None:
     """Build a static leaderboard site; open its index.html, no server needed.
 
@@ -51,8 +55,11 @@ def site(
       kemb site mteb-kor-v2 kure:recall@10 -o site
       kemb site --private ./my-results -o preview
     """
+    from kemb.publish.history.snapshots import FOLDER as FOLDER_OF_SNAPSHOTS
+    from kemb.publish.history.snapshots import append, read_snapshots
     from kemb.publish.private import own_data
     from kemb.publish.site.build import MARKER, TITLE, build_site, manifest, write_site
+    from kemb.publish.site.past import past_of
     from kemb.publish.site.schema import Named
 
     found = _results([results_dir, *private_dirs], only)
@@ -60,9 +67,13 @@ def site(
     if public:
         _refuse_private(private, private_dirs)
     boards = _boards(targets, found, results_dir)
-    files = build_site(boards, Named(ko=title, en=title) if title else TITLE, has_private=bool(private))
+    past = past_of(boards, *read_snapshots(results_dir / FOLDER_OF_SNAPSHOTS), base_url)
+    own_title = Named(ko=title, en=title) if title else TITLE
+    files = build_site(boards, title=own_title, has_private=bool(private), past=past)
     files[MARKER] = manifest(files, boards)
     write_site(files, out)
+    if snapshot:
+        append(results_dir / FOLDER_OF_SNAPSHOTS, past.snapshots[-1])
     size = sum(map(len, files.values())) / 1e6
     click.echo(f"{len(boards)} boards, {len(files)} files, {size:.1f} MB. Open {(out / 'index.html').resolve()}")
 

@@ -13,6 +13,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -24,7 +25,8 @@ from kemb.models.facts import facts_of
 from kemb.publish import downloads
 from kemb.publish.site.cards import card_data, hardware, item_data, replicate_data
 from kemb.publish.site.pages import Extras, render
-from kemb.publish.site.schema import ItemData, Named
+from kemb.publish.site.past import Past, change_entries, feed, model_history, past_of, snapshot_refs
+from kemb.publish.site.schema import CardData, ItemData, Named
 from kemb.publish.site.views import SiteView, Speed, site_view
 from kemb.publish.words import data_date
 from kemb.results import META, TaskResult
@@ -37,55 +39,60 @@ TITLE = Named(ko="한국어 임베딩 순위표", en="Korean embedding leaderboa
 
 
 def build_site(
-    boards: Mapping[str, Board], title: Named = TITLE, has_private: bool = False, extras: Extras | None = None
+    boards: Mapping[str, Board],
+    *,
+    title: Named = TITLE,
+    has_private: bool = False,
+    past: Past | None = None,
 ) -> dict[str, bytes]:
-    """Every file of a site by its path; equal boards give equal bytes.
+    """Every file of a site by its path; equal boards and snapshots give equal bytes.
 
     Args:
         boards: by slug; the first is the start page.
         title: of the site.
         has_private: marks every page as not to be published.
-        extras: history and snippets.
+        past: earlier states of the boards.
 
     Raises:
         ResultError: items that a result was written with are gone.
     """
+    past = past or past_of(boards, (), ())
     results = [result for board in boards.values() for row in board.rows for result in row.results.values()]
     names = {row.model for board in boards.values() for row in board.rows}
     metas = _metas(results)
     facts = {name: facts_of(name, metas.get(name)) for name in names}
-    site = site_view(
-        boards, facts, _speeds(results), title=title, date=data_date(boards.values()), has_private=has_private
-    )
-    given = extras or Extras()
+    site = site_view(boards, facts, _speeds(results), title=title, date=data_date(boards.values()))
+    site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
     cards = {view.data.slug: card_data(view) for view in site.boards}
     items = _items(site)
-    files: dict[str, bytes] = {"data/site.js": _script("site", site.data)}
+    files = _data_files(site, cards, items)
     for view in site.boards:
-        slug = view.data.slug
-        files[f"data/board-{slug}.js"] = _script(f"board-{slug}", view.data)
-        files[f"data/cards-{slug}.js"] = _script(f"cards-{slug}", cards[slug])
-        if (drawn := replicate_data(view)) is not None:
-            files[f"data/draws-{slug}.js"] = _script(f"draws-{slug}", drawn)
         for kind, content in downloads.of_board(view.board).items():
-            files[f"download/{slug}.{kind}"] = content
-    for slug, found in items.items():
-        files[f"data/items-{slug}.js"] = _script(f"items-{slug}", found)
-    n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
-    more = Extras(
+            files[f"download/{view.data.slug}.{kind}"] = content
+    extras = Extras(
         cards={slug: found.cards for slug, found in cards.items()},
-        snippets=given.snippets,
-        changes=given.changes,
-        problems=given.problems,
-        model_history=given.model_history,
+        changes=change_entries(past),
+        problems=[problem.message for problem in past.problems],
+        model_history=model_history(past),
         detectable=_detectable(boards),
-        n_items=n_items,
-        examples=given.examples,
-        has_feed=given.has_feed,
+        n_items={found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()},
     )
-    files |= {path: text.encode() for path, text in render(site, more)}
+    files |= {path: text.encode() for path, text in render(site, extras, past.older)}
+    files["feed.xml"] = feed(past, title.ko)
     files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
     return files
+
+
+def _data_files(site: SiteView, cards: Mapping[str, CardData], items: Mapping[str, ItemData]) -> dict[str, bytes]:
+    """The scripts that hold data."""
+    found: dict[str, BaseModel] = {"site": site.data}
+    for view in site.boards:
+        slug = view.data.slug
+        found |= {f"board-{slug}": view.data, f"cards-{slug}": cards[slug]}
+        if (drawn := replicate_data(view)) is not None:
+            found[f"draws-{slug}"] = drawn
+    found |= {f"items-{slug}": data for slug, data in items.items()}
+    return {f"data/{name}.js": _script(name, data) for name, data in found.items()}
 
 
 def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:

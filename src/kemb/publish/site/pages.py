@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from kemb.publish.history.snapshots import BoardState, Snapshot
 from kemb.publish.site import figures, notes
 from kemb.publish.site.describe import card_details, model_facts, model_prompts, task_facts
 from kemb.publish.site.schema import Card, Named, RowData, Snippet
@@ -55,11 +56,10 @@ class Extras:
     n_items: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     """Task -> texts of some items, where the licence allows."""
-    has_feed: bool = False
 
 
-def render(site: SiteView, extras: Extras) -> Iterator[tuple[str, str]]:
-    """Every page of the site in both languages as (path, HTML)."""
+def render(site: SiteView, extras: Extras, older: Sequence[Snapshot] = ()) -> Iterator[tuple[str, str]]:
+    """Every page of the site in both languages as (path, HTML), with the boards of older states."""
     for lang in LANGS:
         context = _Context(site, extras, lang)
         for view in site.boards:
@@ -78,6 +78,9 @@ def render(site: SiteView, extras: Extras) -> Iterator[tuple[str, str]]:
             yield context.page(f"model/{site.models[number].slug}.html", "model", **page)
         for task, slug in site.tasks.items():
             yield context.page(f"task/{slug}.html", "task", **_task_page(context, task))
+        for snapshot in older:
+            for slug, board in snapshot.boards.items():
+                yield context.page(f"at/{snapshot.id}/{slug}.html", "at", **_old_page(context, snapshot, slug, board))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,6 @@ class _Context:
             "page": page,
             "t": self.t,
             "version": importlib.metadata.version("kemb"),
-            "has_feed": self.extras.has_feed,
             "license_text": lambda key: self.named(LICENSES[key]),
             "at": None,
             "description": "",
@@ -239,6 +241,20 @@ def _model_page(context: _Context, number: int) -> dict[str, Any]:
         "prompts": model_prompts(model.name, site, lang),
         "snippets": context.extras.snippets.get(model.slug, ()),
         "history": history,
+    }
+
+
+def _old_page(context: _Context, snapshot: Snapshot, slug: str, board: BoardState) -> dict[str, Any]:
+    """A board as it was; its link to the present leads to the start page where the board is gone."""
+    now = {view.data.slug: view for view in context.site.boards}
+    title = context.named(now[slug].data.title) if slug in now else board.title
+    return {
+        "title": title,
+        "snapshot": snapshot,
+        "board": board,
+        "ranked": [row for row in board.rows if row.rank is not None],
+        "unranked": [row for row in board.rows if row.rank is None],
+        "at": {"date": snapshot.date, "now": now[slug].href if slug in now else "index.html"},
     }
 
 

@@ -59,7 +59,8 @@ class SiteView:
     """By name."""
     tasks: Mapping[str, str]
     """Task -> slug of its page."""
-    has_private: bool
+    has_private: bool = False
+    """Whether a row rests on data that are not public."""
     snapshots: list[SnapshotRef] = field(default_factory=list)
 
     @property
@@ -91,7 +92,6 @@ def site_view(
     *,
     title: Named,
     date: str,
-    has_private: bool = False,
 ) -> SiteView:
     """The view of some boards.
 
@@ -101,7 +101,6 @@ def site_view(
         speeds: measured ones, by name of the model.
         title: of the whole site.
         date: of the newest record.
-        has_private: whether a row rests on data that are not public.
     """
     names = sorted({row.model for board in boards.values() for row in board.rows}, key=lambda name: name.lower())
     of_model = slugs(names)
@@ -115,7 +114,7 @@ def site_view(
         text = " ".join(board.benchmark.description.split("\n\n")[0].split())
         href = "index.html" if number == 0 else f"board/{slug}.html"
         views.append(BoardView(board, data, href, Named(ko=text, en=text)))
-    return SiteView(title, date, views, models, dict(facts), task_slugs, has_private)
+    return SiteView(title, date, views, models, dict(facts), task_slugs)
 
 
 def identity(row: Row) -> tuple[str, str, str, str]:
