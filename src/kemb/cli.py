@@ -217,6 +217,7 @@ def demo(out: Path, store_dir: Path | None) -> None:
     """
     from kemb import demo as shipped
     from kemb.models.resolve import resolve
+    from kemb.publish.site.project import SiteOptions, publish_site
     from kemb.run import RunOptions
     from kemb.store import Store
 
@@ -224,7 +225,9 @@ def demo(out: Path, store_dir: Path | None) -> None:
     models = [resolve(name) for name in shipped.models()]
     options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
     _run_and_show(tasks, models, options, as_json=False)
+    page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
     click.echo(f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m tfidf:char")
+    click.echo(f"Leaderboard: open {page} in a browser.")
 
 
 @cli.command()
