@@ -1,7 +1,7 @@
 // The page that compares two to four rows of a board.
 import { compare, flips, groupMeans, type Comparison, type Difference, type Flip } from "./compare";
 import { all, el, notice, one, page, query, setQuery, unhide } from "./dom";
-import { forest, radar, centre } from "./figures";
+import { forest, radar, reach } from "./figures";
 import { points, signed } from "./format";
 import { named, t } from "./i18n";
 import { load } from "./load";
@@ -127,7 +127,7 @@ function figures(board: BoardData, found: Comparison): HTMLElement[] {
   const out = [forest(t("differences"), t("differences_note"), bars, labels.slice(1), board.zone)];
   const series = labels.map((label, row) => ({ label, values: groupMeans(board, found.lines, row) }));
   if (board.groups.length >= 3) {
-    const note = t("profile_note", Math.round(centre(series) * 100));
+    const note = t("profile_note", Math.round(reach(series)[0] * 100));
     out.push(radar(t("profile"), note, board.groups.map((group) => named(group.title)), series));
   }
   return out;

@@ -17,10 +17,11 @@ export interface Series {
   values: (number | null)[];
 }
 
-/** The lowest tenth below all values: the centre of a radar, in fractions. */
-export function centre(series: readonly Series[]): number {
+/** Centre and rim of a radar in fractions: tenths around all values. */
+export function reach(series: readonly Series[]): [centre: number, rim: number] {
   const known = series.flatMap((own) => own.values).filter((value) => value !== null);
-  return known.length > 0 ? Math.max(0, Math.floor(Math.min(...known) * 10 - 0.5) / 10) : 0;
+  if (known.length === 0) return [0, 1];
+  return [Math.max(0, Math.floor(Math.min(...known) * 10 - 0.5) / 10), Math.min(1, Math.ceil(Math.max(...known) * 10) / 10)];
 }
 
 /** Lines between neighbouring axes that both have a value, as pairs of axes; a missing value is a gap, never 0. */
@@ -30,19 +31,19 @@ export function segments(values: readonly (number | null)[]): [number, number][]
 
 /** A radar of groups; at least three axes. */
 export function radar(title: string, note: string, axes: readonly string[], series: readonly Series[]): HTMLElement {
-  const from = centre(series);
+  const [from, to] = reach(series);
   const at = (axis: number, value: number): [number, number] => {
     const angle = (2 * Math.PI * axis) / axes.length - Math.PI / 2;
-    const radius = (150 * (value - from)) / (1 - from);
+    const radius = (150 * (value - from)) / (to - from);
     return [Math.cos(angle) * radius, Math.sin(angle) * radius];
   };
   const drawing = svg("svg", { class: "radar", viewBox: "-290 -190 580 380" });
-  for (let ring = from + 0.1; ring < 1.0001; ring += 0.1) {
+  for (let ring = from + 0.1; ring < to + 1e-6; ring += 0.1) {
     drawing.append(svg("polygon", { class: "grid", points: axes.map((_, axis) => at(axis, ring).map((x) => x.toFixed(1)).join(",")).join(" ") }));
     drawing.append(svg("text", { class: "tick", x: 3, y: (at(0, ring)[1] + 4).toFixed(1) }, String(Math.round(ring * 100))));
   }
   axes.forEach((text, axis) => {
-    const [x, y] = at(axis, 1);
+    const [x, y] = at(axis, to);
     const anchor = Math.abs(x) < 5 ? "middle" : x > 0 ? "start" : "end";
     drawing.append(svg("line", { class: "grid", x1: 0, y1: 0, x2: x.toFixed(1), y2: y.toFixed(1) }));
     drawing.append(svg("text", { class: "label", x: (x * 1.06).toFixed(1), y: (y * 1.1 + 4).toFixed(1), "text-anchor": anchor }, text));
@@ -79,16 +80,15 @@ export interface Bar {
 /** Differences with intervals, one line per task and row; the band is +-zone. */
 export function forest(title: string, note: string, bars: readonly Bar[], labels: readonly string[], zone: number): HTMLElement {
   const ends = bars.flatMap((bar) => bar.values.flatMap((own) => [own.value, own.low ?? 0, own.high ?? 0]));
-  const reach = Math.max(zone * 2, ...ends.map(Math.abs)) * 1.05;
-  const x = (value: number): string => (250 + (value / reach) * 240).toFixed(1);
+  const widest = Math.max(zone * 2, ...ends.map(Math.abs)) * 1.05;
+  const x = (value: number): string => (250 + (value / widest) * 240).toFixed(1);
   const step = 16 * labels.length + 10;
   const height = step * bars.length;
   const drawing = svg("svg", { class: "forest-plot", viewBox: `-240 -6 740 ${height + 30}` });
-  drawing.append(svg("rect", { class: "zone", x: x(-zone), width: ((zone / reach) * 480).toFixed(1), y: 0, height }));
-  for (const tick of [-1, -0.5, 0, 0.5, 1]) {
-    const value = (tick * reach) / 1.05;
-    drawing.append(svg("line", { class: tick === 0 ? "zero" : "grid", x1: x(value), x2: x(value), y1: 0, y2: height }));
-    drawing.append(svg("text", { class: "tick", x: x(value), y: height + 18, "text-anchor": "middle" }, signed(value, 1)));
+  drawing.append(svg("rect", { class: "zone", x: x(-zone), width: ((zone / widest) * 480).toFixed(1), y: 0, height }));
+  for (const tick of linearTicks(-widest, widest)) {
+    drawing.append(svg("line", { class: tick === 0 ? "zero" : "grid", x1: x(tick), x2: x(tick), y1: 0, y2: height }));
+    drawing.append(svg("text", { class: "tick", x: x(tick), y: height + 18, "text-anchor": "middle" }, signed(tick, 1)));
   }
   bars.forEach((bar, row) => {
     drawing.append(svg("text", { class: "label", x: -8, y: row * step + step / 2 + 4, "text-anchor": "end" }, clip(bar.label, 34)));
@@ -130,7 +130,12 @@ export function scatter(title: string, note: string, points_: readonly Point[], 
   }
   drawing.append(svg("text", { class: "tick", x: 410, y: 424, "text-anchor": "middle" }, axis));
   const order = { beaten: 0, tied: 1, front: 2 };
-  for (const point of [...points_].sort((a, b) => order[a.place] - order[b.place])) drawing.append(dot(point, x(point.x), y));
+  const sorted = [...points_].sort((a, b) => order[a.place] - order[b.place]);
+  for (const point of sorted) drawing.append(dot(point, x(point.x), y));
+  const names = sorted.filter((point) => point.place === "front").sort((a, b) => b.score - a.score);
+  const spots = names.map((point): Spot => ({ text: clip(point.label, 30), x: x(point.x), y: y(point.score) }));
+  const taken = sorted.map((point): Box => [x(point.x) - 6, y(point.score) - 6, x(point.x) + 6, y(point.score) + 6]);
+  for (const { text, box } of placed(spots, taken)) drawing.append(svg("text", { class: "label", x: box[0].toFixed(1), y: (box[3] - 4).toFixed(1) }, text));
   return figure(title, note, drawing);
 }
 
@@ -139,11 +144,37 @@ function dot(point: Point, at: number, y: (score: number) => number): SVGElement
   const group = svg("g", { class: `point ${point.place}` }, svg("title", {}, `${point.label}: ${points(point.score)}`));
   if (point.low !== null && point.high !== null) group.append(svg("line", { class: "whisker", x1: x, x2: x, y1: y(point.low).toFixed(1), y2: y(point.high).toFixed(1) }));
   group.append(svg("circle", { cx: x, cy: y(point.score).toFixed(1), r: point.place === "beaten" ? 3 : 5 }));
-  if (point.place === "front") {
-    const left = at < 600;
-    group.append(svg("text", { class: "label", x: (at + (left ? 8 : -8)).toFixed(1), y: (y(point.score) - 8).toFixed(1), "text-anchor": left ? "start" : "end" }, clip(point.label, 30)));
-  }
   return group;
+}
+
+/** Left, top, right, bottom. */
+type Box = [number, number, number, number];
+
+interface Spot {
+  text: string;
+  x: number;
+  y: number;
+}
+
+/** Places for names beside their points, where they hide nothing; names without such a place are left out. */
+export function placed(spots: readonly Spot[], taken: readonly Box[], right = 830): { text: string; box: Box }[] {
+  const used = [...taken];
+  const found: { text: string; box: Box }[] = [];
+  for (const { text, x, y } of spots) {
+    // Wide letters (Hangul) take twice the room.
+    const width = [...text].reduce((sum, letter) => sum + (letter > "\u1100" ? 13 : 7.2), 0);
+    const box = (left: number, top: number): Box => [left, top, left + width, top + 16];
+    const tries = [box(x + 9, y - 18), box(x - 9 - width, y - 18), box(x + 9, y + 3), box(x - 9 - width, y + 3), box(x + 9, y - 34), box(x + 9, y + 19)];
+    const free = tries.find((own) => own[0] > -55 && own[2] < right && !used.some((other) => overlaps(own, other)));
+    if (!free) continue;
+    used.push(free);
+    found.push({ text, box: free });
+  }
+  return found;
+}
+
+function overlaps(a: Box, b: Box): boolean {
+  return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 }
 
 function padded(low: number, high: number, least: number): [number, number] {
