@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check format docs bench clean
+.PHONY: help demo test check format frontend bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -11,19 +11,26 @@ help:  ## List the targets
 demo: .venv/.base  ## Install kemb (base and kiwi) and run the demo, offline
 	$(BIN)/kemb demo
 
-test: .venv/.test  ## Install all extras and run the whole test suite
+test: .venv/.test frontend/node_modules/.done  ## Install all extras and run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: .venv/.test  ## Formatting, lint, types, generated files up to date
+check: .venv/.test frontend/node_modules/.done  ## Formatting, lint, types, generated files up to date
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/cog --check $(COGGED)
+	$(NPM) run --silent check
+	$(NPM) run --silent test
+	$(NPM) run --silent build -- --check
 
 format: .venv/.test  ## Format the code and regenerate what is generated
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 	$(BIN)/cog -r $(COGGED)
+
+frontend: .venv/.test frontend/node_modules/.done  ## Build the site's script from its TypeScript source (needs Node.js 20)
+	$(BIN)/python tools/site_types.py
+	$(NPM) run --silent build
 
 bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 	$(BIN)/python benchmarks/search.py
@@ -34,6 +41,7 @@ bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo
 
+NPM := npm --prefix frontend
 COGGED := docs/cli.md docs/tasks.md
 
 .venv/bin/python:
@@ -41,6 +49,12 @@ COGGED := docs/cli.md docs/tasks.md
 
 .venv/.base: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[kiwi]'
+	@touch $@
+
+# Only to check and build the site's script; users get it built.
+frontend/node_modules/.done: frontend/package-lock.json
+	@command -v npm >/dev/null || { echo "make check and make test need Node.js 20 and npm for the site's script"; exit 1; }
+	$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
 # torch first and alone: the pinned version must be there before anything asks for "a" torch.

@@ -1,6 +1,7 @@
-// Bundles the site's one script into the Python package; `--test` bundles and runs the tests instead.
+// Bundles the site's one script into the Python package. `--check` compares it with the one that is there, `--test` runs
+// the tests instead.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -17,5 +18,14 @@ if (process.argv.includes("--test")) {
   }
 } else {
   const outfile = "../src/kemb/publish/static/kemb.js";
-  await build({ ...shared, entryPoints: ["src/main.ts"], outfile, format: "iife", minify: true, charset: "utf8" });
+  const options = { ...shared, entryPoints: ["src/main.ts"], outfile, format: "iife", minify: true, charset: "utf8" };
+  if (process.argv.includes("--check")) {
+    const [built] = (await build({ ...options, write: false })).outputFiles;
+    if (built.text !== readFileSync(outfile, "utf8")) {
+      console.error("src/kemb/publish/static/kemb.js is not what frontend/ builds; type make frontend");
+      process.exitCode = 1;
+    }
+  } else {
+    await build(options);
+  }
 }
