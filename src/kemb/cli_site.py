@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from kemb.cli_options import FOLDER, results_option
+from kemb.cli_options import FOLDER, data_option, results_option
 
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[BENCHMARK[:FORMULA]|FILE.toml]...")
 @click.option("-o", "--out", type=FOLDER, required=True, help="Folder of the site; a new one, or an earlier site.")
 @results_option
+@data_option
 @click.option("--title", default="", help="Title of the site, in Korean.  [한국어 임베딩 순위표]")
 @click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
 @click.option(

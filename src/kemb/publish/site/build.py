@@ -44,6 +44,7 @@ def build_site(
     title: Named = TITLE,
     has_private: bool = False,
     past: Past | None = None,
+    examples: Mapping[str, Sequence[Sequence[str]]] | None = None,
 ) -> dict[str, bytes]:
     """Every file of a site by its path; equal boards and snapshots give equal bytes.
 
@@ -52,6 +53,7 @@ def build_site(
         title: of the site.
         has_private: marks every page as not to be published.
         past: earlier states of the boards.
+        examples: texts of some items by task, where they may be shown.
 
     Raises:
         ResultError: items that a result was written with are gone.
@@ -63,8 +65,9 @@ def build_site(
     facts = {name: facts_of(name, metas.get(name)) for name in names}
     site = site_view(boards, facts, _speeds(results), title=title, date=data_date(boards.values()))
     site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
-    cards = {view.data.slug: card_data(view) for view in site.boards}
     items = _items(site)
+    n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
+    cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
     files = _data_files(site, cards, items)
     for view in site.boards:
         for kind, content in downloads.of_board(view.board).items():
@@ -75,7 +78,8 @@ def build_site(
         problems=[problem.message for problem in past.problems],
         model_history=model_history(past),
         detectable=_detectable(boards),
-        n_items={found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()},
+        examples=examples or {},
+        n_items=n_items,
     )
     files |= {path: text.encode() for path, text in render(site, extras, past.older)}
     files["feed.xml"] = feed(past, title.ko)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -74,15 +74,18 @@ def _text(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
     return base64.b64encode(values.tobytes()).decode()
 
 
-def card_data(view: BoardView) -> CardData:
-    """A card for every number of a board."""
+def card_data(view: BoardView, n_items: Mapping[str, int]) -> CardData:
+    """A card for every number of a board.
+
+    :param n_items: of tasks whose items are known.
+    """
     board = view.board
     cards = []
     for number, row in enumerate(board.rows):
         for column, (cell, value) in enumerate(zip(board.cells, row.cells, strict=True)):
             result = _result_of(row, cell)
             if value is not None and result is not None:
-                cards.append(_card(view, number, column, value, result))
+                cards.append(_card(view, number, column, value, result, n_items.get(cell.task)))
     return CardData(slug=view.data.slug, cards=cards)
 
 
@@ -91,7 +94,7 @@ def _result_of(row: Row, cell: CellSpec) -> TaskResult | None:
     return next((row.results[task] for task in [cell.task, *cell.members] if task in row.results), None)
 
 
-def _card(view: BoardView, number: int, column: int, value: float, result: TaskResult) -> Card:
+def _card(view: BoardView, number: int, column: int, value: float, result: TaskResult, n_items: int | None) -> Card:
     board, record = view.board, result.kemb
     row = board.rows[number]
     intervals = row.standing.cell_intervals if row.standing else []
@@ -108,7 +111,7 @@ def _card(view: BoardView, number: int, column: int, value: float, result: TaskR
         model_revision=row.revision,
         dataset_revision=result.dataset_revision or "",
         data_sha256=[f"{part} {digest}" for part, digest in sorted(task.get("data_sha256", {}).items())],
-        n_items=None,
+        n_items=None if row.claim else n_items,
         prompts=_prompts(result),
         max_tokens=model.get("max_tokens"),
         dtype=str(model.get("dtype") or ""),

@@ -14,6 +14,7 @@ from kemb.publish.history.snapshots import FOLDER as SNAPSHOTS
 from kemb.publish.history.snapshots import append, read_snapshots
 from kemb.publish.private import own_data
 from kemb.publish.site.build import MARKER, TITLE, build_site, manifest, write_site
+from kemb.publish.site.examples import examples
 from kemb.publish.site.past import past_of
 from kemb.publish.site.schema import Named
 from kemb.results import TaskResult
@@ -41,6 +42,9 @@ class SiteOptions:
     snapshot: bool = False
     """Keep this state of the boards in `<results_dir>/snapshots`."""
     base_url: str = ""
+    """Where the site will lie; the feed links there."""
+    data: Path | None = None
+    """A mirror of data sets, for example items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
     snapshots = options.results_dir / SNAPSHOTS
     past = past_of(boards, *read_snapshots(snapshots), options.base_url)
     title = Named(ko=options.title, en=options.title) if options.title else TITLE
-    files = build_site(boards, title=title, has_private=bool(private), past=past)
+    shown = examples(dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data)
+    files = build_site(boards, title=title, has_private=bool(private), past=past, examples=shown)
     files[MARKER] = manifest(files, boards)
     write_site(files, out)
     if options.snapshot:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kemb import stats
 from kemb.benchmarks.cells import expression_of
-from kemb.benchmarks.spec import CellSpec, Formula, spec_of
+from kemb.benchmarks.spec import CellSpec, spec_of
 from kemb.board import Board, Row
 from kemb.models.facts import ModelFacts
 from kemb.publish import tables
@@ -171,7 +171,7 @@ def _board(
             slug=task_slugs[cell.task],
             group=keys.index(cell.group_name),
             weight=weight,
-            metric=_metric(cell, board.formula),
+            metric=_metric(cell, board),
             has_items=any(_has_items(row, cell.task) for row in board.rows),
         )
         for cell, weight in zip(board.cells, board.weights, strict=True)
@@ -195,10 +195,13 @@ def _board(
     )
 
 
-def _metric(cell: CellSpec, formula: Formula) -> str:
-    """The expression of a cell, with the name of the metric in place of `main_score` where the task is known."""
-    expression, spec = expression_of(cell, formula), spec_of(cell.task)
-    return spec.main_metric if expression == "main_score" and spec else expression
+def _metric(cell: CellSpec, board: Board) -> str:
+    """The expression of a cell, with the name of the metric in place of `main_score` where it is known."""
+    expression, spec = expression_of(cell, board.formula), spec_of(cell.task)
+    if expression != "main_score":
+        return expression
+    recorded = (row.results[cell.task].kemb.get("task", {}) for row in board.rows if cell.task in row.results)
+    return spec.main_metric if spec else next((task["main_metric"] for task in recorded if task), expression)
 
 
 def board_title(board: Board) -> Named:

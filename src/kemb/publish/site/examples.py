@@ -1,0 +1,80 @@
+"""A few items of each task for its page, where the licence of the data allows to show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from kemb import demo
+from kemb.benchmarks.spec import spec_of
+from kemb.errors import DataError, FetchError
+from kemb.tasks.folder import load_folder
+from kemb.tasks.load import load
+from kemb.types import BitextData, ClusterData, LabelData, PairData, PartData, RetrievalData, TaskData
+
+MAY_BE_SHOWN = ("apache-2.0", "mit", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0")
+N_EXAMPLES = 3
+LENGTH = 200
+
+
+def examples(tasks: Iterable[str], data_dir: Path | None) -> dict[str, list[list[str]]]:
+    """Task -> the texts of its first items; a task is left out where its data are not at hand or may not be shown.
+
+    :param data_dir: a mirror; nothing is asked of the network. Without one there are examples of the demo only.
+    """
+    own = dict(zip(demo.task_names(), demo.task_folders(), strict=True))
+    there = _mirrored(data_dir)
+    found = {}
+    for task in tasks:
+        if task in own:
+            found[task] = _of_data(load_folder(own[task])[1])
+            continue
+        spec = spec_of(task)
+        if spec is None or spec.source.hub not in there or spec.license not in MAY_BE_SHOWN:
+            continue
+        try:
+            found[task] = _of_data(load(spec, data_dir, train=False))
+        except (DataError, FetchError):  # a mirror without the part, or with other data: the page does without
+            continue
+    return found
+
+
+def _mirrored(data_dir: Path | None) -> set[str]:
+    """Hub ids of which the mirror holds anything."""
+    path = data_dir / "index.json" if data_dir else None
+    if path is None or not path.is_file():
+        return set()
+    return set(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _of_data(data: TaskData) -> list[list[str]]:
+    return [[_short(text) for text in texts] for texts in _texts(data.parts[0].data)[:N_EXAMPLES]]
+
+
+def _texts(data: PartData) -> list[list[str]]:
+    """The first items: a question with a relevant document, a pair with its judgment, a text with its label."""
+    match data:
+        case RetrievalData():
+            documents = dict(zip(data.doc_ids, data.documents, strict=True))
+            rows = zip(data.query_ids[:N_EXAMPLES], data.queries[:N_EXAMPLES], strict=True)
+            return [[query, *_relevant(data, query_id, documents)] for query_id, query in rows]
+        case PairData():
+            triples = zip(data.sentence1, data.sentence2, data.gold, strict=True)
+            return [[first, second, f"{gold:g}"] for first, second, gold in triples][:N_EXAMPLES]
+        case LabelData():
+            return [[text, str(label)] for text, label in zip(data.texts, data.labels, strict=True)][:N_EXAMPLES]
+        case ClusterData():
+            return [[text, str(labels[0])] for text, labels in zip(data.texts, data.labels, strict=True)][:N_EXAMPLES]
+        case BitextData():
+            return [list(pair) for pair in zip(data.sentence1, data.sentence2, strict=True)][:N_EXAMPLES]
+
+
+def _relevant(data: RetrievalData, query_id: str, documents: dict[str, str]) -> list[str]:
+    grades = data.qrels.get(query_id, {})
+    return [documents[doc] for doc, grade in grades.items() if grade > 0 and doc in documents][:1]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LENGTH else f"{line[: LENGTH - 1]}…"
