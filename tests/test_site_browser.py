@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -261,7 +263,7 @@ def test_a_number_opens_its_card_and_gives_the_focus_back(reader: Reader) -> Non
     assert page.evaluate("document.activeElement.textContent") == value
     page.click("#ranked tr:nth-child(2) td[data-col=c0] a")
     page.click("dialog .close")
-    assert page.locator("dialog").count() == 0
+    page.wait_for_selector("dialog", state="detached")
     with reader.context.expect_page() as opened:
         page.click("#ranked td[data-col=c0] a >> nth=0", modifiers=["Control"])
     assert "/task/law.html" in opened.value.url
@@ -377,8 +379,6 @@ def test_without_script_every_page_is_complete(browser: Browser, site: Path) -> 
 
 
 def test_a_missing_data_script_is_said_and_the_table_stays(browser: Browser, site: Path, tmp_path: Path) -> None:
-    import shutil
-
     broken = Path(shutil.copytree(site, tmp_path / "site"))
     (broken / "data" / "board-measured.js").unlink()
     reader = Reader(browser, broken)
@@ -396,6 +396,44 @@ def test_a_missing_data_script_is_said_and_the_table_stays(browser: Browser, sit
     page.click("#ranked a.cell >> nth=0")
     page.wait_for_url("**/task/law.html*")
     reader.context.close()
+
+
+def test_an_older_state_is_opened(browser: Browser, site: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(site, tmp_path / "site"))
+    data = copied / "data" / "site.js"
+    text = data.read_text(encoding="utf-8")
+    assert '"snapshots":[]' in text
+    old = '"snapshots":[{"id":"2026-01-02","date":"2026-01-02","boards":["measured"]}]'
+    data.write_text(text.replace('"snapshots":[]', old), encoding="utf-8")
+    (copied / "at" / "2026-01-02").mkdir(parents=True)
+    (copied / "at" / "2026-01-02" / "measured.html").write_text("<title>old</title>", encoding="utf-8")
+    reader = Reader(browser, copied)
+    page = reader.open("index.html?at=2026-01-02&q=model")
+    page.wait_for_url("**/at/2026-01-02/measured.html?q=model")
+    assert page.title() == "old"
+    assert "2026-01-03" in reader.board("?at=2026-01-03").inner_text("#notice")
+    reader.context.close()
+
+
+def test_sorting_and_filtering_600_rows(browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = claimed("large", [f"o/m{n}" for n in range(600)], 25, n_incomplete=300)
+    write_site(build_site({"large": board}) | {"manifest.json": b"{}"}, tmp_path / "site")
+    page = Reader(browser, tmp_path / "site").board()
+    timed = "act => { const start = performance.now(); act(); document.body.offsetHeight; return performance.now() - start }"
+    sort, search = (
+        "document.querySelector('th[data-col=c3] button').click()",
+        (
+            "(field => { field.value = 'm1'; field.dispatchEvent(new Event('input', {bubbles: true})) })"
+            "(document.querySelector('[name=q]'))"
+        ),
+    )
+    spent = {}
+    for name, act in {"first sort": sort, "sort": sort, "search": search}.items():
+        spent[name] = page.evaluate(f"({timed})(() => {act})")
+        page.wait_for_timeout(500)
+    assert page.locator("#ranked tr").count() == sum("m1" in f"m{n}" for n in range(300))
+    with capsys.disabled():
+        sys.stdout.write(f" 600 rows, 25 tasks: {', '.join(f'{name} {ms:.0f} ms' for name, ms in spent.items())} ")
 
 
 def test_print_shows_tables_without_controls(reader: Reader) -> None:
