@@ -419,7 +419,7 @@ def test_sorting_and_filtering_600_rows(browser: Browser, tmp_path: Path, capsys
     board = claimed("large", [f"o/m{n}" for n in range(600)], 25, n_incomplete=300)
     write_site(build_site({"large": board}) | {"manifest.json": b"{}"}, tmp_path / "site")
     page = Reader(browser, tmp_path / "site").board()
-    timed = "act => { const start = performance.now(); act(); document.body.offsetHeight; return performance.now() - start }"
+    timed = "act => { const t = performance.now(); act(); document.body.offsetHeight; return performance.now() - t }"
     sort, search = (
         "document.querySelector('th[data-col=c3] button').click()",
         (
