@@ -45,6 +45,13 @@ def test_golden_numbers_of_the_script_are_those_of_stats() -> None:
     same(json.loads(golden.OUT.read_text(encoding="utf-8")), golden.cases())
 
 
+def test_the_script_is_small_and_plain() -> None:
+    text = (ROOT / "src" / "kemb" / "publish" / "static" / "kemb.js").read_text(encoding="utf-8")
+    assert len(text.encode()) <= 60_000
+    for word in ("fetch(", "XMLHttpRequest", "innerHTML", "eval(", "import(", "new Function", "http://", "https://"):
+        assert word not in text.replace("http://www.w3.org/2000/svg", ""), word
+
+
 def same(stored: Any, computed: Any) -> None:  # noqa: ANN401  JSON
     if isinstance(computed, dict):
         assert stored.keys() == computed.keys()

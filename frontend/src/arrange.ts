@@ -2,7 +2,7 @@
 // come in parts, those on the screen first.
 
 /** Rows that are laid out at once. */
-const PART = 80;
+const PART = 48;
 let latest = 0;
 
 /** Gives every body its rows in order; of many moved rows the last ones follow in the next frames. */

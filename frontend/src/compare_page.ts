@@ -143,7 +143,7 @@ function flipped(board: BoardData, found: Comparison): HTMLElement[] {
     details.addEventListener("toggle", () => void fillFlips(details, cell.slug, found, measured), { once: true });
     return details;
   });
-  return [el("section", { class: "flips" }, el("h3", {}, t("flips")), ...parts)];
+  return [el("section", { class: "flips" }, el("h2", {}, t("flips")), ...parts)];
 }
 
 async function fillFlips(details: HTMLElement, slug: string, found: Comparison, measured: boolean[]): Promise<void> {

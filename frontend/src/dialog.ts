@@ -3,7 +3,7 @@ import { codeBlock, el } from "./dom";
 import { NONE, points, short, signed } from "./format";
 import { t } from "./i18n";
 import { load } from "./load";
-import type { BoardData, Card } from "./schema";
+import type { BoardData, Card, OtherValue } from "./schema";
 
 /** Opens the card of a cell; where there is none, follows its link. */
 export async function openCard(board: BoardData, row: number, cell: number, link: HTMLAnchorElement): Promise<void> {
@@ -25,7 +25,7 @@ export async function openCard(board: BoardData, row: number, cell: number, link
     valueLine(card, board),
     facts(card),
     ...(card.command ? [codeBlock(card.command, t("command"))] : []),
-    ...others(card),
+    ...others(card, () => dialog.close()),
     el("p", {}, el("a", { href: link.href }, t("card_task"))),
   );
   close.addEventListener("click", () => dialog.close());
@@ -78,17 +78,25 @@ function prompts(card: Card): string | Node {
   return el("ul", {}, ...lines);
 }
 
-function others(card: Card): HTMLElement[] {
+function others(card: Card, close: () => void): HTMLElement[] {
   if (card.others.length === 0) return [];
   const rows = card.others.map((other) =>
     el(
       "tr",
       {},
-      el("th", { scope: "row" }, /^https?:\/\//.test(other.href) ? el("a", { href: other.href, rel: "noopener" }, other.source) : other.source),
+      el("th", { scope: "row" }, otherLink(other, close)),
       el("td", { class: "num" }, points(other.value)),
       el("td", { class: "num" }, signed(other.value - card.value)),
     ),
   );
   const head = el("tr", {}, ...[t("source"), t("value"), t("difference")].map((text) => el("th", { scope: "col" }, text)));
   return [el("table", { class: "plain" }, el("caption", {}, t("others")), el("thead", {}, head), el("tbody", {}, ...rows))];
+}
+
+/** To another row of this page, or away; plain text where neither is meant. */
+function otherLink(other: OtherValue, close: () => void): string | HTMLElement {
+  if (!/^(#|https?:\/\/)/.test(other.href)) return other.source;
+  const link = el("a", { href: other.href, rel: "noopener" }, other.source);
+  link.addEventListener("click", close);
+  return link;
 }

@@ -6,7 +6,7 @@ import { points, short, signed } from "./format";
 function figure(title: string, note: string, drawing: SVGElement, ...more: Node[]): HTMLElement {
   drawing.setAttribute("role", "img");
   drawing.setAttribute("aria-label", title);
-  return el("figure", { class: "figure" }, el("figcaption", {}, el("h3", {}, title), ...(note ? [el("p", {}, note)] : [])), drawing, ...more);
+  return el("figure", { class: "figure" }, el("figcaption", {}, el("h2", {}, title), ...(note ? [el("p", {}, note)] : [])), drawing, ...more);
 }
 
 /** Shapes tell rows apart where colours do not. */

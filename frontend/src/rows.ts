@@ -64,20 +64,14 @@ export function passes(row: Row, state: State, operations: Record<string, Operat
   const words = state.query.toLowerCase().normalize("NFC").split(/\s+/).filter(Boolean);
   if (!words.every((word) => row.text.includes(word))) return false;
   return Object.entries(state.filters).every(([name, chosen]) => {
-    if (chosen.length === 0) return true;
+    const operation = operations[name];
+    const limit = Number(chosen[0]);
+    // No choice, a filter of another version of the site, or no number.
+    if (operation === undefined || chosen.length === 0 || (operation !== "in" && Number.isNaN(limit))) return true;
     const value = row.values[name] ?? null;
     if (value === null) return false;
-    const limit = Number(chosen[0]);
-    switch (operations[name]) {
-      case "min":
-        return Number(value) >= limit;
-      case "max":
-        return Number(value) <= limit;
-      case "in":
-        return chosen.includes(String(value));
-      default:
-        return true; // a filter of another version of the site
-    }
+    if (operation === "in") return chosen.includes(String(value));
+    return operation === "min" ? Number(value) >= limit : Number(value) <= limit;
   });
 }
 

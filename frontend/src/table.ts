@@ -161,6 +161,8 @@ function startForm(view: View, form: HTMLFormElement): void {
     view.update();
   };
   fill();
+  // What no field can show is no filter.
+  for (const name of Object.keys(state.filters)) if (!fields.some((field) => field.name === `f.${name}` && field.value !== "")) delete state.filters[name];
   for (const field of fields) if (field.name !== "q" && field.value !== "") field.closest("details")?.setAttribute("open", "");
   for (const field of fields) field.addEventListener("input", read);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -45,6 +45,7 @@ test("every word and every filter must fit; a row without the value does not pas
   assert.equal(passing(m3, { query: "m3 e5" }), false);
   assert.equal(passing(m3, { filters: { tokens: ["8192"], family: ["lexical", "dense"] } }), true);
   assert.equal(passing(m3, { filters: { params: ["100000"] } }), false);
+  assert.equal(passing(m3, { filters: { what: ["1"], tokens: ["many"], family: [] } }), true);
 });
 
 test("rows that stay in order are not moved", () => {
