@@ -68,7 +68,7 @@ def compare(
 
 
 @click.command()
-@click.argument("record", metavar="RESULT.json|MODEL")
+@click.argument("record", metavar="RESULT.json|FILE.zip|MODEL")
 @click.argument("targets", nargs=-1, metavar="[TASK|DIR...]")
 @results_option
 @data_option
@@ -91,7 +91,8 @@ def verify(
     """Run a recorded result again, with nothing reused, and compare it with the record.
 
     Every cell is OK (equal to 1e-6), OK within tolerance, or DIFFERS; then the exit code is 1. DIR is the folder of a
-    task of one's own.
+    task of one's own. Of a submission (`kemb submit`) the files and hashes are checked, and the scores are computed
+    again from the items; nothing is run.
 
     \b
     Examples:
@@ -99,12 +100,18 @@ def verify(
       kemb verify bge-m3 Ko-StrategyQA --sample 0.1
       kemb verify local/mine ./mydata --model ./mine
       kemb verify bge-m3 --items-only
+      kemb verify bge-m3.zip
     """
     from kemb.publish import comparison as show
     from kemb.run import load_task
     from kemb.verify import VerifyOptions, verify_items
 
     options = VerifyOptions(**settings)
+    if record.endswith(".zip"):
+        from kemb.cli_submit import verify_submission
+
+        verify_submission(Path(record), options.tolerance, as_json)
+        return
     folders = {task.spec.name: task for task in (load_task(target) for target in targets if Path(target).exists())}
     names = [target for target in targets if not Path(target).exists()]
     results = _recorded(record, [*names, *folders], results_dir)
