@@ -126,13 +126,13 @@ def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
     """GitHub tables; what comes from outside is escaped."""
     rows, n_hidden = visible(board, every)
     found = [c for c in columns(board, rows) if wide or c.kind != "cell" or len(board.cells) <= FEW_CELLS]
-    lines = [[_escape(column.title) for column in found]]
-    lines += [[_escape(column.values[number]) for column in found] for number in range(len(rows))]
+    lines = [[escape(column.title) for column in found]]
+    lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     text.insert(1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|")
-    title = [f"**{_escape(heading(board))}**\n"] if heading(board) else []
+    title = [f"**{escape(heading(board))}**\n"] if heading(board) else []
     notes = [*below_line(board, n_hidden), *footer(board, source_marks(rows))]
-    return "\n".join([*title, *text, *(f"\n{_escape(_clean(note))}" for note in notes)]) + "\n"
+    return "\n".join([*title, *text, *(f"\n{escape(_clean(note))}" for note in notes)]) + "\n"
 
 
 def to_csv(board: Board) -> str:
@@ -153,7 +153,7 @@ def to_csv(board: Board) -> str:
         writer.writerow(
             [
                 *numbers,
-                *map(_no_formula, identity),
+                *map(no_formula, identity),
                 *map(_exact_points, scores),
                 *map(_blank, sure),
                 *(standing.elsewhere if standing else ("", "")),
@@ -241,10 +241,11 @@ def _clean(text: str) -> str:
 _MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|"} | {"\n": " "})
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text in a cell of a Markdown table, with nothing that Markdown or HTML would read."""
     return text.translate(_MARKDOWN)
 
 
-def _no_formula(text: str) -> str:
+def no_formula(text: str) -> str:
     """Spreadsheets run cells that start like a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -72,6 +72,8 @@ def build_site(
     for view in site.boards:
         for kind, content in downloads.of_board(view.board).items():
             files[f"download/{view.data.slug}.{kind}"] = content
+    for task, slug in site.tasks.items():
+        files |= {f"download/task-{slug}.{kind}": content for kind, content in downloads.of_task(task, boards).items()}
     extras = Extras(
         cards={slug: found.cards for slug, found in cards.items()},
         changes=change_entries(past),

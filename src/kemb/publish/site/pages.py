@@ -320,6 +320,7 @@ def _task_page(context: _Context, task: str) -> dict[str, Any]:
     return {
         "title": task,
         "task": task,
+        "slug": context.site.tasks[task],
         "about": about,
         "link": link,
         "facts": facts,
