@@ -228,7 +228,7 @@ def only_main(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (only_main, "main score of test/default is not its cosine_spearman"),
+        (only_main, "Its main score is 0.99; the manifest says"),
         (lambda record: record["kemb"].pop("prompts"), "prompts: Field required"),
         (lambda record: record["scores"]["test"].clear(), "at least 1 item"),
         (lambda record: record["scores"]["test"][0].update(main_score=float("nan")), "NaN"),
@@ -254,10 +254,13 @@ def test_a_record_that_cannot_be_believed_is_a_problem(
     assert not (tmp_path / "board").exists()
 
 
-def test_forged_scores_differ_and_the_exit_code_says_so(measured: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [forged, only_main])
+def test_forged_scores_differ_and_the_exit_code_says_so(
+    measured: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
     path = packed(measured, tmp_path / "a.zip")
     assert kemb("verify", path).exit_code == 0
-    bad = edited(path, forged)
+    bad = edited(path, change)
     assert "its main score" in check(bad).problems[0].lower()  # the manifest still says the old one
     files = files_of(bad)
     manifest = json.loads(files[MANIFEST])
@@ -268,7 +271,8 @@ def test_forged_scores_differ_and_the_exit_code_says_so(measured: Path, tmp_path
     (verification,) = json.loads(done.stdout)
     assert verification["differs"]
     assert verification["path"].startswith("results/")
-    assert isinstance(kemb("verify", tmp_path / "none.zip").exception, UsageError)
+    for arguments in ([tmp_path / "none.zip"], [path, PUBLIC], [path, "--sample", 0.5]):
+        assert isinstance(kemb("verify", *arguments).exception, UsageError)
 
 
 def test_items_of_another_shape_are_a_problem(measured: Path, tmp_path: Path) -> None:

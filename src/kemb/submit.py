@@ -105,7 +105,7 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
 
 
 def take_out(path: Path, results_dir: Path, overwrite: bool = False, include_own_data: bool = False) -> list[Path]:
-    """Put the results of a submission into a results folder, if it passes its check; all of them or none.
+    """Put the results of a submission into a results folder; none where one is refused.
 
     Args:
         path: the zip file.
