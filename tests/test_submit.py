@@ -9,6 +9,7 @@ import stat
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from kemb.cli import cli
 from kemb.errors import ResultError, UsageError
 from kemb.models.resolve import resolve
 from kemb.publish import repository
-from kemb.results import TaskResult, read_result, read_results
+from kemb.publish.private import is_own, own_data
+from kemb.results import Claim, TaskResult, read_result, read_results
 from kemb.rows import rows_of
 from kemb.run import RunOptions, evaluate, load_task
 from kemb.store import Store
 from kemb.submission import MANIFEST, check
-from kemb.submit import own_data, pack, take_out
+from kemb.submit import pack, take_out
 
 PUBLIC = "KorSTS"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -181,6 +183,13 @@ def test_what_looks_like_a_key_is_refused(measured: Path, tmp_path: Path) -> Non
 def test_own_data_stay_at_home_unless_asked_for(measured: Path, tmp_path: Path) -> None:
     results = read_results(measured)
     assert [result.task for result in own_data([*results, *shipped()])] == ["my-sts"]
+    assert [is_own(*of) for of in [("KorSTS", REVISION), ("KorSTS", "sha256:12"), ("KoMiniSTS", "sha256:12")]] == [
+        False,
+        True,
+        False,
+    ]
+    foreign = [replace(result, kemb={}, claim=Claim("files in results")) for result in results]
+    assert [result.task for result in own_data(foreign)] == ["my-sts"]
     out = tmp_path / "a.zip"
     refused = kemb("submit", "toy", "--results", measured, "-o", out)
     assert isinstance(refused.exception, UsageError)
@@ -237,6 +246,8 @@ def only_main(record: dict[str, Any]) -> None:
         (lambda record: record["kemb"]["task"].update(type="retrieval"), "KorSTS is a sts task"),
         (lambda record: record["kemb"]["task"].update(main_metric="dot_pearson"), "KorSTS is a sts task"),
         (lambda record: record["kemb"].update(timestamp=int(time.time()) + 10**6), "in the future"),
+        (lambda record: record["kemb"].update(date="9999-01-01T00:00:00"), "Its date is 9999-01-01"),
+        (lambda record: record["kemb"].update(date="soon"), "kemb.date"),
         (lambda record: record["kemb"]["prompts"].update(text={"prompt": "\ud800", "route": ""}), "surrogates"),
         (lambda record: record["kemb"].update(items_sha256="0" * 64), "missing or were changed"),
     ],
@@ -351,7 +362,7 @@ def test_another_record_is_kept_unless_told(measured: Path, tmp_path: Path) -> N
     board = tmp_path / "board"
     path = packed(measured, tmp_path / "a.zip")
     (written,) = take_out(path, board)
-    mine = written.read_text().replace('"timestamp": ', '"timestamp": 1')
+    mine = written.read_text().replace('"command": "', '"command": "nice ')
     written.write_text(mine)
     with pytest.raises(UsageError, match="Nothing was imported"):
         take_out(path, board)
