@@ -129,6 +129,26 @@ def test_a_submission_comes_back_as_it_was_measured(measured: Path, tmp_path: Pa
     assert take_out(path, tmp_path / "board") == []
 
 
+def test_a_variant_stays_a_variant(measured: Path, tmp_path: Path) -> None:
+    results = copied(measured, tmp_path)
+    (path,) = results.rglob(f"{PUBLIC}.json")
+    folder = path.parent / "experiments" / "max_tokens_8"
+    folder.mkdir(parents=True)
+    for file in [path, path.with_name("model_meta.json"), path.with_name(f"{PUBLIC}.items.parquet")]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    moved = folder / path.name
+    record = json.loads(moved.read_text())
+    record["kemb"]["model"]["variant"] = "max_tokens_8"
+    moved.write_text(json.dumps(record))
+    done = kemb("submit", folder, path.parent, "--results", results, "--tasks", PUBLIC, "-o", tmp_path / "a.zip")
+    assert done.exit_code == 0, done.exception
+    written = take_out(tmp_path / "a.zip", tmp_path / "board")
+    assert {path.relative_to(tmp_path / "board") for path in written} == {
+        found.relative_to(results) for found in (path, moved)
+    }
+    assert {found.variant for found in read_results(tmp_path / "board")} == {"", "max_tokens_8"}
+
+
 def test_equal_results_make_equal_bytes_with_a_manifest(measured: Path, tmp_path: Path) -> None:
     one, two = packed(measured, tmp_path / "a.zip"), packed(measured, tmp_path / "b.zip")
     assert one.read_bytes() == two.read_bytes()
@@ -402,12 +422,12 @@ def test_init_writes_a_repository_and_overwrites_nothing(tmp_path: Path) -> None
     assert (tmp_path / "README.md").read_text() == "mine"
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {
-        ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml", ".github/workflows/site.yml",
+        ".gitignore", ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml", ".github/workflows/site.yml",
         "README.md", "results/README.md", "submissions/README.md",
     }  # fmt: skip
     assert read_results(tmp_path / "results") == []
     written, kept = repository.write(tmp_path)
-    assert (written, len(kept)) == ([], 6)
+    assert (written, len(kept)) == ([], 7)
 
 
 WORKFLOWS = [name for name in repository.files() if "/workflows/" in name]
