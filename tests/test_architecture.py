@@ -27,8 +27,9 @@ LAYERS = [
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],
+    ["publish"],
     ["submission"],
-    ["publish", "submit"],
+    ["submit"],
     ["cli_options", "cli_lists", "cli_compare", "cli_audit", "cli_import", "cli_site", "cli_submit", "cli"],
 ]
 MAY_IMPORT_TORCH = {"models/dense.py", "score/search.py", "provenance.py"}

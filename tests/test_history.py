@@ -7,16 +7,30 @@ from pathlib import Path
 from typing import Any, get_args
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from kemb.benchmarks import load_benchmark
 from kemb.benchmarks.spec import Benchmark, CellSpec, Formula
 from kemb.board import BoardOptions, build_board
-from kemb.claims import ClaimRow, Source, read_claims, write_claims
+from kemb.claims import shipped
 from kemb.errors import ResultError, UsageError
-from kemb.publish.history.changes import CAUSES_KO, Cause, CellChange, Change, RanksMoved, RowRevised, changes, sentence
+from kemb.publish.history.changes import (
+    CAUSES_KO,
+    Cause,
+    CellChange,
+    Change,
+    Language,
+    RanksMoved,
+    RowRevised,
+    changes,
+    sentence,
+)
 from kemb.publish.history.feed import ATOM, XHTML, Entry, atom, entries
-from kemb.publish.history.snapshots import Snapshot, append, date_of, read_snapshots, snapshot_of
-from kemb.results import Claim, TaskResult
+from kemb.publish.history.snapshots import Snapshot, append, read_snapshots, snapshot_of
+from kemb.publish.site.project import SiteOptions, publish_site
+from kemb.results import Claim, ScoredPart, TaskResult, result_dir, write_result
+from kemb.types import PartScore
 
 TASKS = ("ta", "tb")
 BENCHMARK = Benchmark(name="small", title="작은 시험", cells=[CellSpec(task=task, group=task) for task in TASKS])
@@ -84,13 +98,38 @@ def test_the_order_of_results_does_not_matter_and_the_id_says_what_is_inside() -
     assert state(results).id != state([*row("a/one", 0.5, 0.7000000000000001), *OTHER]).id
 
 
-def test_the_date_is_that_of_the_newest_record(tmp_path: Path) -> None:
-    path = tmp_path / "source.parquet"
-    numbers = [ClaimRow("a/b", "r", "", "KorSTS", "d", "test", "default", "main_score", 0.5)]
-    write_claims(path, numbers, Source("paper", retrieved="2020-05-06"))
-    assert date_of(read_claims(path)) == "2020-05-06"
-    assert date_of([*read_claims(path), result("a", "ta", 1, timestamp=1_700_000_000)]) == "2023-11-14"
-    assert date_of([result("a", "ta", 1, claim=PAPER)]) is None
+def test_numbers_without_a_date_are_kept_before_all_others(tmp_path: Path) -> None:
+    undated = state(OTHER, date="")
+    assert undated.id.startswith("0001-01-01-")
+    append(tmp_path, undated)
+    append(tmp_path, state(row("b/other", 0.4, 0.6)))
+    assert [snapshot.date for snapshot in read_snapshots(tmp_path)[0]] == ["0001-01-01", "2026-01-02"]
+
+
+def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
+    """A kept state is shown by every later site."""
+    folder = result_dir(tmp_path / "results", "a/one", "0" * 40)
+    for task in ("my-task", "KorSTS"):
+        parts = [
+            ScoredPart("test", "default", ["kor-Hang"], PartScore({"cosine_spearman": 0.5}, {}, []), "cosine_spearman")
+        ]
+        record = result("a/one", task, 0.5).kemb | {"date": "2026-01-02T00:00:00+00:00"}
+        write_result(folder, task, "0" * 40, parts, record)
+    own = folder / "my-task.json"
+    out, snapshots = tmp_path / "site", tmp_path / "results" / "snapshots"
+    with pytest.raises(UsageError, match=r"A snapshot would keep results on data of your own.*my-task"):
+        publish_site(out, SiteOptions(tmp_path / "results", snapshot=True))
+    assert not snapshots.exists()
+    append(snapshots, state([result("a/one", "ta", 0.5)]))
+    own.unlink()
+    with pytest.raises(UsageError, match=r"snapshot 2026-01-02-\w+ shows a task of your own \(ta\)"):
+        publish_site(out, SiteOptions(tmp_path / "results", public=True))
+    assert not out.exists()
+    for path in snapshots.iterdir():
+        path.unlink()
+    append(snapshots, state([result("a/one", "ta", 0.5, claim=PAPER)]))  # published, of a task that kemb does not know
+    publish_site(out, SiteOptions(tmp_path / "results", ("mteb-kor-v2",), public=True, snapshot=True))
+    assert len(list(snapshots.iterdir())) == 2
 
 
 def test_the_folder_only_grows(tmp_path: Path) -> None:
@@ -193,6 +232,40 @@ def test_claimed_numbers_are_corrected(commit: str) -> None:
     assert change.detail == ("" if commit == "c1" else "c1 → c2")
 
 
+def test_one_corrected_number_of_the_published_korean_table() -> None:
+    """gemma2 has 65.60 on PublicHealthQA in the README, and 86.31 in KURE's results for the same metric."""
+    every = [found for found in shipped() if found.claim and found.claim.source.startswith("ko-embedding-leaderboard")]
+    cells = [cell for cell in load_benchmark("ko-leaderboard-v1").cells if cell.group_name == "Retrieval"]
+    retrieval = Benchmark(name="retrieval", title="검색", cells=cells)
+    (wrong,) = [r for r in every if "gemma2" in r.model and r.task == "PublicHealthQA"]
+    ((split, (entry,)),) = wrong.scores.items()
+    corrected = {split: [entry | {"mean(ndcg@5, ndcg@10)": 0.8631}]}
+    right = [replace(r, scores=corrected) if r is wrong else r for r in every]
+    cell, ranks = changes(state(every, retrieval), state(right, retrieval))
+    assert isinstance(cell, CellChange)
+    assert (cell.column, cell.old, cell.new, cell.cause) == (
+        "PublicHealthQA",
+        pytest.approx(0.656),
+        0.8631,
+        "correction",
+    )
+    assert isinstance(ranks, RanksMoved)
+    before = {
+        row.model: float(np.mean(row.cells))
+        for row in state(every, retrieval).boards["retrieval"].rows
+        if None not in row.cells
+    }  # type: ignore[arg-type]
+    after = before | {wrong.model: before[wrong.model] + (0.8631 - 0.656) / len(cells)}
+    expected = {
+        name: tuple(1 + sum(other > scores[name] for other in scores.values()) for scores in (before, after))
+        for name in before
+    }
+    assert {row.row.split(" (")[0]: (row.old, row.new) for row in ranks.moved} == {
+        name: ((old, old), (new, new)) for name, (old, new) in expected.items() if old != new
+    }
+    assert expected[wrong.model] == (11, 7)  # 12 in the README, which ranks a row without two cells above it
+
+
 def test_another_metric_of_a_column_is_a_change_of_the_formula() -> None:
     cells = [CellSpec(task="ta", group="ta", metric="ndcg@10"), BENCHMARK.cells[1]]
     scored = result("a/one", "ta", 0.5)
@@ -238,7 +311,7 @@ def test_numbers_that_come_and_go_and_moved_ranks() -> None:
     old = [*row("a/one", 0.5, 0.7), *OTHER, *row("c/third", 0.1)]
     new = [*row("a/one", 0.5), *OTHER, *row("c/third", 0.1, 0.2)]
     added, removed, moved = sorted(changes(state(old), state(new)), key=lambda change: sentence(change, "en")[8:])[::1]
-    texts = {lang: {sentence(change, lang) for change in (added, removed, moved)} for lang in ("ko", "en")}  # type: ignore[arg-type]
+    texts = {lang: {sentence(change, lang) for change in (added, removed, moved)} for lang in get_args(Language)}
     assert texts["en"] == {
         "작은 시험: new score: c/third, tb 20.00",
         "작은 시험: score removed: a/one, tb 70.00",

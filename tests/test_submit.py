@@ -9,6 +9,7 @@ import stat
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from kemb.cli import cli
 from kemb.errors import ResultError, UsageError
 from kemb.models.resolve import resolve
 from kemb.publish import repository
-from kemb.results import TaskResult, read_result, read_results
+from kemb.publish.private import is_own, own_data
+from kemb.results import Claim, TaskResult, read_result, read_results
 from kemb.rows import rows_of
 from kemb.run import RunOptions, evaluate, load_task
 from kemb.store import Store
 from kemb.submission import MANIFEST, check
-from kemb.submit import own_data, pack, take_out
+from kemb.submit import pack, take_out
 
 PUBLIC = "KorSTS"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -127,6 +129,26 @@ def test_a_submission_comes_back_as_it_was_measured(measured: Path, tmp_path: Pa
     assert take_out(path, tmp_path / "board") == []
 
 
+def test_a_variant_stays_a_variant(measured: Path, tmp_path: Path) -> None:
+    results = copied(measured, tmp_path)
+    (path,) = results.rglob(f"{PUBLIC}.json")
+    folder = path.parent / "experiments" / "max_tokens_8"
+    folder.mkdir(parents=True)
+    for file in [path, path.with_name("model_meta.json"), path.with_name(f"{PUBLIC}.items.parquet")]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    moved = folder / path.name
+    record = json.loads(moved.read_text())
+    record["kemb"]["model"]["variant"] = "max_tokens_8"
+    moved.write_text(json.dumps(record))
+    done = kemb("submit", folder, path.parent, "--results", results, "--tasks", PUBLIC, "-o", tmp_path / "a.zip")
+    assert done.exit_code == 0, done.exception
+    written = take_out(tmp_path / "a.zip", tmp_path / "board")
+    assert {path.relative_to(tmp_path / "board") for path in written} == {
+        found.relative_to(results) for found in (path, moved)
+    }
+    assert {found.variant for found in read_results(tmp_path / "board")} == {"", "max_tokens_8"}
+
+
 def test_equal_results_make_equal_bytes_with_a_manifest(measured: Path, tmp_path: Path) -> None:
     one, two = packed(measured, tmp_path / "a.zip"), packed(measured, tmp_path / "b.zip")
     assert one.read_bytes() == two.read_bytes()
@@ -181,6 +203,13 @@ def test_what_looks_like_a_key_is_refused(measured: Path, tmp_path: Path) -> Non
 def test_own_data_stay_at_home_unless_asked_for(measured: Path, tmp_path: Path) -> None:
     results = read_results(measured)
     assert [result.task for result in own_data([*results, *shipped()])] == ["my-sts"]
+    assert [is_own(*of) for of in [("KorSTS", REVISION), ("KorSTS", "sha256:12"), ("KoMiniSTS", "sha256:12")]] == [
+        False,
+        True,
+        False,
+    ]
+    foreign = [replace(result, kemb={}, claim=Claim("files in results")) for result in results]
+    assert [result.task for result in own_data(foreign)] == ["my-sts"]
     out = tmp_path / "a.zip"
     refused = kemb("submit", "toy", "--results", measured, "-o", out)
     assert isinstance(refused.exception, UsageError)
@@ -228,7 +257,7 @@ def only_main(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (only_main, "main score of test/default is not its cosine_spearman"),
+        (only_main, "Its main score is 0.99; the manifest says"),
         (lambda record: record["kemb"].pop("prompts"), "prompts: Field required"),
         (lambda record: record["scores"]["test"].clear(), "at least 1 item"),
         (lambda record: record["scores"]["test"][0].update(main_score=float("nan")), "NaN"),
@@ -237,6 +266,8 @@ def only_main(record: dict[str, Any]) -> None:
         (lambda record: record["kemb"]["task"].update(type="retrieval"), "KorSTS is a sts task"),
         (lambda record: record["kemb"]["task"].update(main_metric="dot_pearson"), "KorSTS is a sts task"),
         (lambda record: record["kemb"].update(timestamp=int(time.time()) + 10**6), "in the future"),
+        (lambda record: record["kemb"].update(date="9999-01-01T00:00:00"), "Its date is 9999-01-01"),
+        (lambda record: record["kemb"].update(date="soon"), "kemb.date"),
         (lambda record: record["kemb"]["prompts"].update(text={"prompt": "\ud800", "route": ""}), "surrogates"),
         (lambda record: record["kemb"].update(items_sha256="0" * 64), "missing or were changed"),
     ],
@@ -254,10 +285,13 @@ def test_a_record_that_cannot_be_believed_is_a_problem(
     assert not (tmp_path / "board").exists()
 
 
-def test_forged_scores_differ_and_the_exit_code_says_so(measured: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [forged, only_main])
+def test_forged_scores_differ_and_the_exit_code_says_so(
+    measured: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
     path = packed(measured, tmp_path / "a.zip")
     assert kemb("verify", path).exit_code == 0
-    bad = edited(path, forged)
+    bad = edited(path, change)
     assert "its main score" in check(bad).problems[0].lower()  # the manifest still says the old one
     files = files_of(bad)
     manifest = json.loads(files[MANIFEST])
@@ -268,7 +302,8 @@ def test_forged_scores_differ_and_the_exit_code_says_so(measured: Path, tmp_path
     (verification,) = json.loads(done.stdout)
     assert verification["differs"]
     assert verification["path"].startswith("results/")
-    assert isinstance(kemb("verify", tmp_path / "none.zip").exception, UsageError)
+    for arguments in ([tmp_path / "none.zip"], [path, PUBLIC], [path, "--sample", 0.5]):
+        assert isinstance(kemb("verify", *arguments).exception, UsageError)
 
 
 def test_items_of_another_shape_are_a_problem(measured: Path, tmp_path: Path) -> None:
@@ -347,7 +382,7 @@ def test_another_record_is_kept_unless_told(measured: Path, tmp_path: Path) -> N
     board = tmp_path / "board"
     path = packed(measured, tmp_path / "a.zip")
     (written,) = take_out(path, board)
-    mine = written.read_text().replace('"timestamp": ', '"timestamp": 1')
+    mine = written.read_text().replace('"command": "', '"command": "nice ')
     written.write_text(mine)
     with pytest.raises(UsageError, match="Nothing was imported"):
         take_out(path, board)
@@ -387,12 +422,12 @@ def test_init_writes_a_repository_and_overwrites_nothing(tmp_path: Path) -> None
     assert (tmp_path / "README.md").read_text() == "mine"
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {
-        ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml", ".github/workflows/site.yml",
+        ".gitignore", ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml", ".github/workflows/site.yml",
         "README.md", "results/README.md", "submissions/README.md",
     }  # fmt: skip
     assert read_results(tmp_path / "results") == []
     written, kept = repository.write(tmp_path)
-    assert (written, len(kept)) == ([], 6)
+    assert (written, len(kept)) == ([], 7)
 
 
 WORKFLOWS = [name for name in repository.files() if "/workflows/" in name]

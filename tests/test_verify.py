@@ -126,6 +126,16 @@ def test_a_forged_score_is_found_with_both_values(
         assert [check.recorded, check.now] == pytest.approx([before + shift, before])
 
 
+def test_a_main_score_that_is_not_its_metric_is_found(
+    folders: dict[str, Path], measured: dict[str, TaskResult]
+) -> None:
+    result = forge(measured["sts"], "main_score", 0.1)
+    for found in (verify_items(result), verify_result(result, load_task(folders["sts"]), VerifyOptions())):
+        (check,) = found.checks
+        assert (check.status, check.metric, check.n_moved) == ("DIFFERS", "main_score", 1)
+        assert check.recorded - check.now == pytest.approx(0.1)
+
+
 def test_a_wider_tolerance_is_obeyed(folders: dict[str, Path], measured: dict[str, TaskResult]) -> None:
     result = forge(measured["sts"], "cosine_spearman", 0.01)
     task = load_task(folders["sts"])

@@ -110,6 +110,8 @@ def verify(
     if record.endswith(".zip"):
         from kemb.cli_submit import verify_submission
 
+        if targets or options.fraction < 1:
+            raise UsageError("Of a submission everything is checked, and nothing is run: name only the file.")
         verify_submission(Path(record), options.tolerance, as_json)
         return
     folders = {task.spec.name: task for task in (load_task(target) for target in targets if Path(target).exists())}

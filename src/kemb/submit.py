@@ -15,9 +15,10 @@ from typing import Any
 
 from kemb import submission
 from kemb.errors import ResultError, UsageError
+from kemb.publish.private import is_own, own_data
 from kemb.results import META, TaskResult, has_items, items_path, result_dir
 from kemb.rows import ResultRow
-from kemb.submission import MANIFEST, ROOT, FileEntry, Manifest, ResultEntry, is_own
+from kemb.submission import MANIFEST, ROOT, FileEntry, Manifest, ResultEntry
 from kemb.verify import refuse_unmeasured
 
 _HOME = re.compile(
@@ -40,18 +41,6 @@ class Packed:
     """The recorded commands, as they are inside."""
     n_masked: int
     """Home folders that are written as `~` inside."""
-
-
-def own_data(results: Iterable[TaskResult]) -> list[TaskResult]:
-    """Results on somebody's own data, which a public site must not show: kemb has no specification of their task.
-
-    Published numbers, imported or shipped, are public whatever their task.
-    """
-    return [
-        result
-        for result in results
-        if result.path.suffix != ".parquet" and is_own(result.task, result.dataset_revision)
-    ]
 
 
 def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -> Packed:
@@ -105,7 +94,7 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
 
 
 def take_out(path: Path, results_dir: Path, overwrite: bool = False, include_own_data: bool = False) -> list[Path]:
-    """Put the results of a submission into a results folder, if it passes its check; all of them or none.
+    """Put the results of a submission into a results folder; none where one is refused.
 
     Args:
         path: the zip file.

@@ -108,7 +108,7 @@ def verify_items(result: TaskResult, tolerance: float = TOLERANCE) -> Verificati
         now |= {aliases[name]: value for name, value in now.items() if name in aliases}
         if main not in now and main != "mean_correlation":
             raise ResultError(f"{result.path}: the items of {split}/{subset} do not determine the main score {main}.")
-        checks.append(_check(result, (split, subset), main, _scores(entry, now), tolerance))
+        checks.append(_check(result, (split, subset), main, _scores(entry, now, main), tolerance))
     return Verification(result, checks, ["Computed from the items; nothing was run."])
 
 
@@ -142,7 +142,7 @@ def verify_result(
     checks = []
     for split, entry in _entries(result):
         where = (split, entry["hf_subset"])
-        values = _items(items, where, _item_metric(result)) if items else _scores(entry, now[where])
+        values = _items(items, where, _item_metric(result)) if items else _scores(entry, now[where], main)
         checks.append(_check(result, where, main, values, options.tolerance))
     return Verification(result, checks, _notes(result, again, model, task, options, data))
 
@@ -250,13 +250,16 @@ def _entries(result: TaskResult) -> list[tuple[str, dict[str, Any]]]:
     return [(split, entry) for split, entries in result.scores.items() for entry in entries]
 
 
-def _scores(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> _Values:
-    """The metrics that both have."""
-    return {
+def _scores(recorded: Mapping[str, Any], now: Mapping[str, Any], main: str) -> _Values:
+    """The metrics that both have; `main_score`, which boards read, where it does not repeat the main metric."""
+    values = {
         name: (np.array([value]), np.array([now[name]]))
         for name, value in recorded.items()
         if name != "main_score" and isinstance(value, int | float) and name in now
     }
+    if recorded["main_score"] != recorded.get(main):
+        values["main_score"] = (np.array([recorded["main_score"]]), np.array([now.get(main, recorded.get(main))]))
+    return values
 
 
 def _item_metric(result: TaskResult) -> str:

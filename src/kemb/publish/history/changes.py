@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -147,20 +148,20 @@ def same_rows(old: Sequence[RowState], new: Sequence[RowState]) -> list[tuple[Ro
     A row that went and a row that came are one row at another revision where model, variant and source are the same
     and there is no choice.
     """
-    by_id = {row.id: row for row in old}
-    gone = [row for row in old if row.id not in {row.id for row in new}]
-    came = [row for row in new if row.id not in by_id]
-    revised: dict[str, RowState] = {}
-    for row in came:
-        twins = [[other for other in rows if _name(other) == _name(row)] for rows in (gone, came)]
-        if [len(rows) for rows in twins] == [1, 1]:
-            revised[row.id] = twins[0][0]
-    paired: list[tuple[RowState | None, RowState | None]] = [
-        (by_id.get(row.id) or revised.get(row.id), row) for row in new
+    by_key, new_keys = {_key(row): row for row in old}, {_key(row) for row in new}
+    gone = [row for row in old if _key(row) not in new_keys]
+    came = [row for row in new if _key(row) not in by_key]
+    counts = [Counter(map(_name, rows)) for rows in (gone, came)]
+    twins = {_name(row): row for row in gone if all(count[_name(row)] == 1 for count in counts)}
+    pairs: list[tuple[RowState | None, RowState | None]] = [
+        (by_key[_key(row)] if _key(row) in by_key else twins.get(_name(row)), row) for row in new
     ]
-    matched = {row.id for row in revised.values()}
-    paired.sort(key=lambda pair: pair[0] is None)
-    return paired + [(row, None) for row in gone if row.id not in matched]
+    pairs.sort(key=lambda pair: pair[0] is None)
+    return pairs + [(row, None) for row in gone if _name(row) not in twins]
+
+
+def _key(row: RowState) -> tuple[str, str, str, str]:
+    return row.model, row.revision, row.variant, row.source
 
 
 def _name(row: RowState) -> tuple[str, str, str]:
@@ -180,9 +181,8 @@ def _of_board(
     moved = []
     for was, now in same_rows(before.rows, after.rows):
         if was is None or now is None:
-            row, kind = (now, "added") if now is not None else (was, "removed")
-            assert row is not None
-            yield RowChange(name, title, row.label, row.id, "added" if kind == "added" else "removed")
+            if row := now or was:
+                yield RowChange(name, title, row.label, row.id, "added" if now else "removed")
             continue
         if was.revision != now.revision:
             yield RowRevised(name, title, now.label, now.id, was.revision, now.revision)
@@ -213,15 +213,13 @@ def _of_cell(board: str, column: str, old: _Cells, new: _Cells, places: tuple[in
     if was == now:
         return
     row = new[1]
-    cause: Cause | None = None
+    where = (board, new[0].title, row.label, row.id, column)
     if was is None:
-        kind, detail = "added", ""
+        yield CellChange(*where, "added", was, now, None)
     elif now is None:
-        kind, detail = "removed", row.missing.get(column, "")
+        yield CellChange(*where, "removed", was, now, None, row.missing.get(column, ""))
     else:
-        kind = "changed"
-        cause, detail = _cause(old, new, places)
-    yield CellChange(board, new[0].title, row.label, row.id, column, kind, was, now, cause, detail)  # type: ignore[arg-type]
+        yield CellChange(*where, "changed", was, now, *_cause(old, new, places))
 
 
 def _cause(old: _Cells, new: _Cells, places: tuple[int, int]) -> tuple[Cause, str]:

@@ -8,7 +8,6 @@ why it is another number in the next snapshot (`changes.py`).
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import importlib.metadata
 import json
@@ -16,7 +15,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kemb.benchmarks.cells import expression_of
 from kemb.benchmarks.spec import CellSpec
 from kemb.board import Board, Row
-from kemb.claims import read_source
 from kemb.errors import ResultError
 from kemb.publish.words import formula_text
 from kemb.results import TaskResult
@@ -36,7 +34,11 @@ FOLDER = "snapshots"
 """Below the results folder."""
 _MOST_BYTES = 200_000_000
 
-Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+UNDATED = "0001-01-01"
+"""The date of numbers none of which has one."""
+
+_DATE = r"^\d{4}-\d{2}-\d{2}$"
+Date = Annotated[str, Field(pattern=_DATE)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -178,36 +180,19 @@ class _Records:
         return self._places[key]
 
 
-def date_of(results: Iterable[TaskResult]) -> str | None:
-    """The date (UTC) of the newest record; None where no result has one.
-
-    Measured results know when they were made. Of claimed ones the state of the source counts, where its file says it.
-    """
-    found: set[str] = set()
-    sources: set[Path] = set()
-    for result in results:
-        if timestamp := result.kemb.get("timestamp"):
-            found.add(datetime.datetime.fromtimestamp(int(timestamp), datetime.UTC).date().isoformat())
-        elif result.claim is not None and result.path.suffix == ".parquet":
-            sources.add(result.path)
-    found |= {read_source(path).retrieved for path in sources}
-    dates = [text for text in found if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)]
-    return max(dates, default=None)
-
-
 def snapshot_of(boards: Mapping[str, Board], date: str) -> Snapshot:
     """The state of some boards.
 
     Args:
         boards: by the name under which the site shows them; it must stay the same.
-        date: YYYY-MM-DD, of the newest record (`date_of`).
+        date: YYYY-MM-DD, of the newest record (`words.data_date`); anything else counts as `UNDATED`.
     """
     records = _Records()
     states = {name: _board_state(name, board, records) for name, board in sorted(boards.items())}
     return Snapshot(
         schema_version=SCHEMA_VERSION,
         number=1,
-        date=date,
+        date=date if re.match(_DATE, date) else UNDATED,
         kemb_version=importlib.metadata.version("kemb"),
         boards=states,
         records=records.all,
@@ -223,6 +208,14 @@ def read_snapshots(folder: Path) -> tuple[list[Snapshot], list[Problem]]:
         except ValueError as error:
             problems.append(Problem(path, str(error)))
     return sorted(snapshots, key=lambda found: (found.date, found.number)), problems
+
+
+def measured_tasks(board: BoardState) -> list[str]:
+    """The tasks of a board that a measured row has a value of."""
+    rows = [row for row in board.rows if not row.source]
+    return [
+        column.task for place, column in enumerate(board.columns) if any(row.cells[place] is not None for row in rows)
+    ]
 
 
 def append(folder: Path, snapshot: Snapshot) -> Path | None:

@@ -1,4 +1,4 @@
-"""The repository of a leaderboard: files to begin with, in `files/` (`github/` becomes `.github/`)."""
+"""The repository of a leaderboard: files to begin with, in `files/` (`git...` becomes `.git...`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def files() -> dict[str, str]:
     found = {}
     for path in sorted(path for path in FILES.rglob("*") if path.is_file()):
         name = path.relative_to(FILES).as_posix()
-        found[f".{name}" if name.startswith("github/") else name] = path.read_text(encoding="utf-8")
+        found[f".{name}" if name.startswith("git") else name] = path.read_text(encoding="utf-8")
     return found
 
 

@@ -11,8 +11,8 @@ from kemb.board import Board, build_board
 from kemb.claims import read_all, shipped
 from kemb.errors import UsageError
 from kemb.publish.history.snapshots import FOLDER as SNAPSHOTS
-from kemb.publish.history.snapshots import append, read_snapshots
-from kemb.publish.private import own_data
+from kemb.publish.history.snapshots import Snapshot, append, measured_tasks, read_snapshots
+from kemb.publish.private import is_own, own_data
 from kemb.publish.site.build import MARKER, TITLE, build_site, manifest, write_site
 from kemb.publish.site.examples import examples
 from kemb.publish.site.past import past_of
@@ -77,7 +77,10 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
             f"There are no results in {options.results_dir}. Make some with `kemb run`, or name --results DIR."
         )
     snapshots = options.results_dir / SNAPSHOTS
-    past = past_of(boards, *read_snapshots(snapshots), options.base_url)
+    stored, problems = read_snapshots(snapshots)
+    if options.snapshot or options.public:
+        _refuse_private_past(private, stored)
+    past = past_of(boards, stored, problems, options.base_url)
     title = Named(ko=options.title, en=options.title) if options.title else TITLE
     shown = examples(dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data)
     files = build_site(boards, title=title, has_private=bool(private), past=past, examples=shown)
@@ -97,6 +100,21 @@ def _refuse_private(private: Sequence[TaskResult], folders: Sequence[Path]) -> N
             f"A public site would show results on data of your own ({names}; {private[0].path}). Move their folders to "
             "another results folder and preview them with --private DIR, or build without --public."
         )
+
+
+def _refuse_private_past(private: Sequence[TaskResult], stored: Sequence[Snapshot]) -> None:
+    """What is kept once is shown for good: by `at/` pages, the changes and the feed."""
+    if private:
+        raise UsageError(
+            f"A snapshot would keep results on data of your own ({private[0].path}), and later sites would show it. "
+            "Build without --snapshot, or without these results."
+        )
+    for snapshot in stored:
+        if own := [task for board in snapshot.boards.values() for task in measured_tasks(board) if is_own(task)]:
+            raise UsageError(
+                f"The snapshot {snapshot.id} shows a task of your own ({own[0]}). Move its file out of the folder of "
+                "snapshots, or build without --public and --snapshot."
+            )
 
 
 def _boards(targets: Sequence[str], found: Sequence[TaskResult]) -> dict[str, Board]:
