@@ -2,7 +2,7 @@
 // come in parts, those on the screen first.
 
 /** Rows that are laid out at once. */
-const PART = 48;
+const PART = 40;
 let latest = 0;
 
 /** Gives every body its rows in order; of many moved rows the last ones follow in the next frames. */
@@ -13,18 +13,23 @@ export function arrange(bodies: readonly [HTMLElement, readonly HTMLElement[]][]
     for (const [body, wanted] of bodies) place(body, wanted);
     return;
   }
-  let shown = PART;
+  let left = PART;
+  const rest: [HTMLElement, HTMLElement][] = [];
+  for (const [body, wanted] of bodies) {
+    body.replaceChildren(...wanted.slice(0, left)); // at once: one by one takes several times as long
+    for (const node of wanted.slice(left)) rest.push([body, node]);
+    left = Math.max(0, left - wanted.length);
+  }
   const next = (): void => {
-    let left = shown;
-    for (const [body, wanted] of bodies) {
-      place(body, wanted.slice(0, left));
-      left = Math.max(0, left - wanted.length);
-    }
-    if (bodies.every(([body, wanted]) => body.children.length === wanted.length)) return;
-    shown += PART;
-    requestAnimationFrame(() => setTimeout(() => own === latest && next()));
+    if (own !== latest) return;
+    for (const [body, node] of rest.splice(0, PART)) body.append(node);
+    if (rest.length > 0) later(next);
   };
-  next();
+  if (rest.length > 0) later(next);
+}
+
+function later(next: () => void): void {
+  requestAnimationFrame(() => setTimeout(next));
 }
 
 /** How many rows a walk along both lists has to move; those that go are not counted. */
@@ -41,10 +46,11 @@ export function nMoved<T>(now: readonly T[], wanted: readonly T[]): number {
   return moved.size;
 }
 
+/** Moves only the rows that are not in their places. */
 function place(body: HTMLElement, wanted: readonly HTMLElement[]): void {
   const kept = new Set<Element>(wanted);
   const gone = [...body.children].filter((node) => !kept.has(node));
-  if (gone.length === body.children.length) return body.replaceChildren(...wanted);
+  if (gone.length > PART) return body.replaceChildren(...wanted);
   for (const node of gone) node.remove();
   let cursor = body.firstElementChild;
   for (const node of wanted) {

@@ -156,8 +156,10 @@ async function fillFlips(details: HTMLElement, slug: string, found: Comparison, 
       const { worse, better } = flips(items, found.rows[0]!.id, row.id);
       const name = LETTERS[place]!;
       if (worse.length + better.length === 0) details.append(el("p", {}, `${name}: ${t("flips_none")}`));
-      if (worse.length > 0) details.append(flipTable(t("flips_worse", name), name, worse));
-      if (better.length > 0) details.append(flipTable(t("flips_better", name), name, better));
+      const pair = el("div", { class: "pair" });
+      if (worse.length > 0) pair.append(flipTable(t("flips_worse", name), name, worse));
+      if (better.length > 0) pair.append(flipTable(t("flips_better", name), name, better));
+      details.append(pair);
     });
     if (items.n_left_out > 0) details.append(el("p", {}, t("flips_out", items.n_left_out)));
   } catch (error) {

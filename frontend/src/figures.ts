@@ -6,7 +6,9 @@ import { points, short, signed } from "./format";
 function figure(title: string, note: string, drawing: SVGElement, ...more: Node[]): HTMLElement {
   drawing.setAttribute("role", "img");
   drawing.setAttribute("aria-label", title);
-  return el("figure", { class: "figure" }, el("figcaption", {}, el("h2", {}, title), ...(note ? [el("p", {}, note)] : [])), drawing, ...more);
+  // On a phone the drawing keeps a readable size and scrolls by itself.
+  const wide = el("div", { class: "wide-drawing", tabindex: 0, role: "region", "aria-label": title }, drawing);
+  return el("figure", { class: "figure" }, el("figcaption", {}, el("h2", {}, title), ...(note ? [el("p", {}, note)] : [])), wide, ...more);
 }
 
 /** Shapes tell rows apart where colours do not. */
@@ -186,7 +188,7 @@ function padded(low: number, high: number, least: number): [number, number] {
 export function linearTicks(low: number, high: number): number[] {
   const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((digit) => digit * power).find((own) => own >= rough)!;
+  const step = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((own) => own >= rough)!;
   const first = Math.ceil(low / step);
   return Array.from({ length: Math.max(0, Math.floor(high / step) - first + 1) }, (_, place) => (first + place) * step);
 }

@@ -3,7 +3,6 @@
 const TEXTS = {
   count: ["{} / {}개 모델", "{} / {} models"],
   more: ["순위 없는 모델 {}개 더 보기", "Show {} more models without a rank"],
-  pin: ["고정", "Pin"],
   pins_full: ["모델은 {}개까지 고정할 수 있습니다.", "Up to {} models can be pinned."],
   pins_few: ["비교하려면 먼저 모델을 두 개 이상 고정하십시오.", "Pin at least two models to compare them."],
   copied: ["복사했습니다", "Copied"],
@@ -32,7 +31,6 @@ const TEXTS = {
   close: ["닫기", "Close"],
   card_task: ["과제 페이지", "Task page"],
   interval: ["{}% 구간", "{} % interval"],
-  metric: ["지표", "Metric"],
   source: ["출처", "Source"],
   measured: ["직접 측정", "measured"],
   claimed: ["발표된 값: {}", "claimed by {}"],
