@@ -422,8 +422,8 @@ def test_init_writes_a_repository_and_overwrites_nothing(tmp_path: Path) -> None
     assert (tmp_path / "README.md").read_text() == "mine"
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert found == {
-        ".gitignore", ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml", ".github/workflows/site.yml",
-        "README.md", "results/README.md", "submissions/README.md",
+        ".gitignore", ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml",
+        ".github/workflows/site.yml", "README.md", "results/README.md", "submissions/README.md",
     }  # fmt: skip
     assert read_results(tmp_path / "results") == []
     written, kept = repository.write(tmp_path)
