@@ -52,6 +52,8 @@ def intervals_text(board: Board, lang: Lang) -> str:
     if lang == "en":
         return words.intervals_text(board)
     found = board.intervals
+    if not board.complete:
+        return "구간 없음: 모든 과제의 점수가 있는 모델이 없습니다."
     if found.mode == "none":
         return "구간 없음: 문항별 점수가 없고, 다시 뽑을 만큼 과제가 많지도 않습니다."
     what = {
