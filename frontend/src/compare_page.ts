@@ -61,7 +61,7 @@ function field(text: string, input: HTMLElement): HTMLElement {
 }
 
 function rowOptions(board: BoardData): HTMLElement[] {
-  const options = board.rows.map((row) => el("option", { value: row.id }, row.label));
+  const options = board.rows.map((row) => el("option", { value: row.id }, row.source ? `${row.label} (${row.source})` : row.label));
   const part = (label: string, own: HTMLElement[]): HTMLElement[] => (own.length > 0 ? [el("optgroup", { label }, ...own)] : []);
   return [el("option", { value: "" }, t("none")), ...part(t("ranked"), options.slice(0, board.n_ranked)), ...part(t("unranked"), options.slice(board.n_ranked))];
 }

@@ -148,6 +148,7 @@ export interface RowData {
   id: string;
   model: number;
   label: string;
+  mark: string;
   source: string;
   rank: number | null;
   rank_low: number | null;

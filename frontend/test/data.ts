@@ -8,7 +8,7 @@ export const model = (change: Partial<ModelData> = {}): ModelData => ({
 });
 
 export const row = (change: Partial<RowData> = {}): RowData => ({
-  id: "r", model: 0, label: "r", source: "", rank: 1, rank_low: 1, rank_high: 1, score: 0.5, low: null, high: null,
+  id: "r", model: 0, label: "r", mark: "", source: "", rank: 1, rank_low: 1, rank_high: 1, score: 0.5, low: null, high: null,
   win_rate: null, cells: [], groups: [], ...change,
 });
 

@@ -70,15 +70,22 @@ def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
 
 
 def labels(board: Board, rows: Sequence[Row]) -> list[str]:
-    """Names of rows; with the revision where the name alone would not tell them apart, and a mark where claimed."""
+    """Names of rows, with a mark where claimed."""
     marks = source_marks(rows)
-    names = Counter((row.name, _source(row)) for row in board.rows)
+    return [
+        f"{name} {marks[row.claim.source]}" if row.claim else name
+        for name, row in zip(names(board, rows), rows, strict=True)
+    ]
+
+
+def names(board: Board, rows: Sequence[Row]) -> list[str]:
+    """Names of rows; with the revision where the name alone would not tell them apart."""
+    counts = Counter((row.name, _source(row)) for row in board.rows)
     out = []
     for row in rows:
-        revision = f"@{row.revision[:12]}" if names[row.name, _source(row)] > 1 else ""
+        revision = f"@{row.revision[:12]}" if counts[row.name, _source(row)] > 1 else ""
         variant = f" [{row.variant}]" if row.variant else ""
-        mark = f" {marks[row.claim.source]}" if row.claim else ""
-        out.append(_clean(f"{row.model}{revision}{variant}{mark}"))
+        out.append(_clean(f"{row.model}{revision}{variant}"))
     return out
 
 

@@ -113,7 +113,9 @@ class RowData(_Data):
     model: int
     """Place in `SiteData.models`."""
     label: str
-    """Name with variant, revision where needed, and the mark of a claimed row."""
+    """Name with variant, and revision where needed."""
+    mark: str
+    """Of a claimed row, explained below its board."""
     source: str
     """Who claims the numbers; '' for measured ones."""
     rank: int | None

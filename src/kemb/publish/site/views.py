@@ -176,10 +176,10 @@ def _board(
         )
         for cell, weight in zip(board.cells, board.weights, strict=True)
     ]
-    labels = tables.labels(board, board.rows)
+    names, marks = tables.names(board, board.rows), tables.source_marks(board.rows)
     rows = [
-        _row(row, label, places[row.model], ids[identity(row)], keys)
-        for row, label in zip(board.rows, labels, strict=True)
+        _row(row, name, marks[row.claim.source] if row.claim else "", places[row.model], ids[identity(row)], keys)
+        for row, name in zip(board.rows, names, strict=True)
     ]
     return BoardData(
         schema_version=SCHEMA_VERSION,
@@ -205,10 +205,8 @@ def _metric(cell: CellSpec, board: Board) -> str:
 
 
 def board_title(board: Board) -> Named:
-    """Title of a benchmark, and of the formula where it is not the first; own results have a title of their own."""
+    """Title of a benchmark, and of the formula where it is not the first."""
     bench = board.benchmark
-    if not bench.name:
-        return Named(ko="내 측정 결과", en="Measured here")
     first = board.formula_name == next(iter(bench.formulas))
     formula = "" if first else f", {board.formula.title or board.formula_name}"
     return Named(ko=f"{bench.title}{formula}", en=f"{bench.title_en or bench.title}{formula}")
@@ -219,12 +217,13 @@ def _has_items(row: Row, task: str) -> bool:
     return result is not None and "items_sha256" in result.kemb
 
 
-def _row(row: Row, label: str, model: int, row_id: str, groups: Sequence[str]) -> RowData:
+def _row(row: Row, label: str, mark: str, model: int, row_id: str, groups: Sequence[str]) -> RowData:
     standing = row.standing
     return RowData(
         id=row_id,
         model=model,
         label=label,
+        mark=mark,
         source=row.claim.source if row.claim else "",
         rank=standing.rank if standing else None,
         rank_low=standing.rank_low if standing else None,
