@@ -26,8 +26,9 @@ from kemb.publish import downloads
 from kemb.publish.site.cards import card_data, hardware, item_data, replicate_data
 from kemb.publish.site.pages import Extras, render
 from kemb.publish.site.past import Past, change_entries, feed, model_history, past_of, snapshot_refs
-from kemb.publish.site.schema import CardData, ItemData, Named
+from kemb.publish.site.schema import CardData, ItemData, Named, SnippetData
 from kemb.publish.site.views import SiteView, Speed, site_view
+from kemb.publish.snippets import snippets
 from kemb.publish.words import data_date
 from kemb.results import META, TaskResult
 
@@ -68,7 +69,13 @@ def build_site(
     items = _items(site)
     n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
     cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
+    measured: dict[str, list[TaskResult]] = {}
+    for result in results:
+        if result.claim is None:
+            measured.setdefault(result.model, []).append(result)
+    code = {model.slug: snippets(model.name, measured.get(model.name, ())) for model in site.models}
     files = _data_files(site, cards, items)
+    files["data/snippets.js"] = _script("snippets", SnippetData(models=code))
     for view in site.boards:
         for kind, content in downloads.of_board(view.board).items():
             files[f"download/{view.data.slug}.{kind}"] = content
@@ -76,6 +83,7 @@ def build_site(
         files |= {f"download/task-{slug}.{kind}": content for kind, content in downloads.of_task(task, boards).items()}
     extras = Extras(
         cards={slug: found.cards for slug, found in cards.items()},
+        snippets=code,
         changes=change_entries(past),
         problems=[problem.message for problem in past.problems],
         model_history=model_history(past),
