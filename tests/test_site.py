@@ -481,3 +481,17 @@ def test_an_old_or_damaged_snapshot_is_named_and_the_site_is_built(measured: Pat
     text = (tmp_path / "site" / "changelog.html").read_text(encoding="utf-8")
     assert "2020-01-01-00000000.json has the schema version 0" in text
     assert "2020-01-02-00000000.json cannot be read" in text
+
+
+@pytest.mark.shared
+def test_texts_of_items_are_shown_where_licence_and_data_allow(shared_data: Path) -> None:
+    from kemb.publish.site.examples import shown
+
+    found = shown(["KorSTS", "KLUE-STS", "KoMiniRetrieval", "nobody's"], shared_data / "packs")
+    assert set(found) == {"KorSTS", "KoMiniRetrieval"}  # KLUE-STS may be shown, but the mirror lacks it
+    first = pq.read_table(shared_data / "packs" / "KorSTS" / "test.parquet").slice(0, 1).to_pylist()[0]
+    assert found["KorSTS"].examples[0] == [first["sentence1"], first["sentence2"], f"{first['score']:g}"]
+    both = f"{first['sentence1']} / {first['sentence2']}"
+    assert next(iter(found["KorSTS"].texts["test", "default"].values())) == both
+    assert shown(["KorSTS"], None) == {}
+    assert shown(["MIRACLRetrieval"], shared_data / "packs") == {}

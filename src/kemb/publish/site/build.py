@@ -24,6 +24,7 @@ from kemb.errors import ResultError, UsageError
 from kemb.models.facts import facts_of
 from kemb.publish import downloads
 from kemb.publish.site.cards import card_data, hardware, item_data, replicate_data
+from kemb.publish.site.examples import Shown
 from kemb.publish.site.pages import Extras, render
 from kemb.publish.site.past import Past, change_entries, feed, model_history, past_of, snapshot_refs
 from kemb.publish.site.schema import CardData, ItemData, Named, SnippetData
@@ -45,7 +46,7 @@ def build_site(
     title: Named = TITLE,
     has_private: bool = False,
     past: Past | None = None,
-    examples: Mapping[str, Sequence[Sequence[str]]] | None = None,
+    texts: Mapping[str, Shown] | None = None,
 ) -> dict[str, bytes]:
     """Every file of a site by its path; equal boards and snapshots give equal bytes.
 
@@ -54,7 +55,7 @@ def build_site(
         title: of the site.
         has_private: marks every page as not to be published.
         past: earlier states of the boards.
-        examples: texts of some items by task, where they may be shown.
+        texts: of items by task, where they may be shown.
 
     Raises:
         ResultError: items that a result was written with are gone.
@@ -66,7 +67,7 @@ def build_site(
     facts = {name: facts_of(name, metas.get(name)) for name in names}
     site = site_view(boards, facts, _speeds(results), title=title, date=data_date(boards.values()))
     site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
-    items = _items(site)
+    items = _items(site, texts or {})
     n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
     cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
     measured: dict[str, list[TaskResult]] = {}
@@ -88,7 +89,7 @@ def build_site(
         problems=[problem.message for problem in past.problems],
         model_history=model_history(past),
         detectable=_detectable(boards),
-        examples=examples or {},
+        examples={task: found.examples for task, found in (texts or {}).items()},
         n_items=n_items,
     )
     files |= {path: text.encode() for path, text in render(site, extras, past.older)}
@@ -202,12 +203,12 @@ def _speeds(results: Sequence[TaskResult]) -> dict[str, Speed]:
     return found
 
 
-def _items(site: SiteView) -> dict[str, ItemData]:
+def _items(site: SiteView, texts: Mapping[str, Shown]) -> dict[str, ItemData]:
     """By slug of the task, its items in the first board that has them."""
     found: dict[str, ItemData] = {}
     for view in site.boards:
         for column, cell in enumerate(view.data.cells):
-            if cell.slug not in found and (data := item_data(view, column)) is not None:
+            if cell.slug not in found and (data := item_data(view, column, texts.get(cell.task))) is not None:
                 found[cell.slug] = data
     return found
 

@@ -13,6 +13,7 @@ from kemb.benchmarks.spec import CellSpec
 from kemb.board import Row
 from kemb.errors import ResultError
 from kemb.flips import PartItems, goodness
+from kemb.publish.site.examples import Shown
 from kemb.publish.site.schema import (
     Card,
     CardData,
@@ -162,7 +163,7 @@ def _others(view: BoardView, number: int, column: int) -> Iterator[OtherValue]:
             yield OtherValue(source=data.source or data.label, value=value, href=f"#{data.id}")
 
 
-def item_data(view: BoardView, column: int) -> ItemData | None:
+def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemData | None:
     """How well each measured row does on every item of a cell; None where fewer than two rows have items."""
     cell = view.board.cells[column]
     rows = {
@@ -180,7 +181,7 @@ def item_data(view: BoardView, column: int) -> ItemData | None:
     metric = str(first.kemb["task"]["main_metric"]) if metric == "main_score" else metric
     parts, left_out = [], 0
     for split, subset in declared_parts(cell) or recorded:
-        found = _item_part(split, subset, kind, metric, rows, loaded)
+        found = _item_part((split, subset), kind, metric, rows, loaded, texts)
         if found is not None:
             parts.append(found[0])
             left_out += found[1]
@@ -191,9 +192,15 @@ def item_data(view: BoardView, column: int) -> ItemData | None:
 
 
 def _item_part(
-    split: str, subset: str, kind: str, metric: str, rows: dict[str, TaskResult], loaded: dict[str, pa.Table]
+    where: tuple[str, str],
+    kind: str,
+    metric: str,
+    rows: dict[str, TaskResult],
+    loaded: dict[str, pa.Table],
+    texts: Shown | None,
 ) -> tuple[ItemPart, int] | None:
     """One (split, subset): the items of the first row, and how many are left out; None where rows do not fit."""
+    split, subset = where
     ids: Sequence[str] = []
     values: dict[str, list[float]] = {}
     for row_id, result in rows.items():
@@ -211,5 +218,7 @@ def _item_part(
         values[row_id] = [round(value, 2) for value in judged[1][0][:N_ITEMS].tolist()]
     if len(values) < 2:
         return None
-    part = ItemPart(split=split, subset=subset, ids=list(ids[:N_ITEMS]), texts=[], values=values)
+    own = texts.texts.get(where, {}) if texts else {}
+    shown = [own.get(item_id, "") for item_id in ids[:N_ITEMS]] if own else []
+    part = ItemPart(split=split, subset=subset, ids=list(ids[:N_ITEMS]), texts=shown, values=values)
     return part, max(0, len(ids) - N_ITEMS)

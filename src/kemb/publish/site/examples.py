@@ -1,9 +1,10 @@
-"""A few items of each task for its page, where the licence of the data allows to show them."""
+"""Texts of items: some for the page of each task, all for flipped items; where the licence allows to show them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kemb import demo
@@ -16,10 +17,22 @@ from kemb.types import BitextData, ClusterData, LabelData, PairData, PartData, R
 MAY_BE_SHOWN = ("apache-2.0", "mit", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0")
 N_EXAMPLES = 3
 LENGTH = 200
+ITEM_LENGTH = 90
+"""Letters of an example, and of an item among many."""
 
 
-def examples(tasks: Iterable[str], data_dir: Path | None) -> dict[str, list[list[str]]]:
-    """Task -> the texts of its first items; a task is left out where its data are not at hand or may not be shown.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What may be shown of a task's data."""
+
+    examples: list[list[str]]
+    """The texts of the first items: a question with a relevant document, a pair with its judgment, and so on."""
+    texts: dict[tuple[str, str], dict[str, str]]
+    """(split, subset) -> item id -> the beginning of its text."""
+
+
+def shown(tasks: Iterable[str], data_dir: Path | None) -> dict[str, Shown]:
+    """By task; a task is left out where its data are not at hand or may not be shown.
 
     :param data_dir: a mirror; nothing is asked of the network. Without one there are examples of the demo only.
     """
@@ -48,11 +61,26 @@ def _mirrored(data_dir: Path | None) -> set[str]:
     return set(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _of_data(data: TaskData) -> list[list[str]]:
-    return [[_short(text) for text in texts] for texts in _texts(data.parts[0].data)[:N_EXAMPLES]]
+def _of_data(data: TaskData) -> Shown:
+    first = [[_short(text, LENGTH) for text in texts] for texts in _first(data.parts[0].data)]
+    return Shown(first, {(part.split, part.subset): _item_texts(part.data) for part in data.parts})
 
 
-def _texts(data: PartData) -> list[list[str]]:
+def _item_texts(data: PartData) -> dict[str, str]:
+    match data:
+        case RetrievalData():
+            pairs = zip(data.query_ids, data.queries, strict=True)
+        case PairData():
+            both = (f"{first} / {second}" for first, second in zip(data.sentence1, data.sentence2, strict=True))
+            pairs = zip(data.item_ids, both, strict=True)
+        case BitextData():
+            pairs = zip(data.item_ids, data.sentence1, strict=True)
+        case LabelData() | ClusterData():
+            pairs = zip(data.item_ids, data.texts, strict=True)
+    return {item_id: _short(text, ITEM_LENGTH) for item_id, text in pairs}
+
+
+def _first(data: PartData) -> list[list[str]]:
     """The first items: a question with a relevant document, a pair with its judgment, a text with its label."""
     match data:
         case RetrievalData():
@@ -75,6 +103,6 @@ def _relevant(data: RetrievalData, query_id: str, documents: dict[str, str]) -> 
     return [documents[doc] for doc, grade in grades.items() if grade > 0 and doc in documents][:1]
 
 
-def _short(text: str) -> str:
+def _short(text: str, length: int) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LENGTH else f"{line[: LENGTH - 1]}…"
+    return line if len(line) <= length else f"{line[: length - 1]}…"

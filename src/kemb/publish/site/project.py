@@ -15,7 +15,7 @@ from kemb.publish.history.snapshots import FOLDER as SNAPSHOTS
 from kemb.publish.history.snapshots import Snapshot, append, measured_tasks, read_snapshots
 from kemb.publish.private import is_own, own_data
 from kemb.publish.site.build import MARKER, TITLE, build_site, manifest, write_site
-from kemb.publish.site.examples import examples
+from kemb.publish.site.examples import shown
 from kemb.publish.site.past import past_of
 from kemb.publish.site.schema import Named
 from kemb.results import TaskResult
@@ -83,8 +83,8 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
         _refuse_private_past(private, stored)
     past = past_of(boards, stored, problems, options.base_url)
     title = Named(ko=options.title, en=options.title) if options.title else TITLE
-    shown = examples(dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data)
-    files = build_site(boards, title=title, has_private=bool(private), past=past, examples=shown)
+    texts = shown(dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data)
+    files = build_site(boards, title=title, has_private=bool(private), past=past, texts=texts)
     files[MARKER] = manifest(files, boards)
     write_site(files, out)
     if options.snapshot:
