@@ -2,7 +2,7 @@
 
 const TEXTS = {
   count: ["{} / {}개 모델", "{} / {} models"],
-  more: ["순위 없는 모델 {}개 더 보기", "Show {} more models without a rank"],
+  more: ["모델 {}개 더 보기", "Show {} more models"],
   pins_full: ["모델은 {}개까지 고정할 수 있습니다.", "Up to {} models can be pinned."],
   pins_few: ["비교하려면 먼저 모델을 두 개 이상 고정하십시오.", "Pin at least two models to compare them."],
   copied: ["복사했습니다", "Copied"],

@@ -14,8 +14,8 @@ import { published, type Standing } from "./weights";
 
 const DEFAULTS: Defaults = { sort: "rank", descending: false };
 const MAX_PINS = 10;
-/** Rows without a rank that are shown at once. */
-const SHOWN_UNRANKED = 50;
+/** Rows that are shown at first: taking more out and in again takes longer than a reader should wait. */
+const SHOWN = { ranked: 150, unranked: 50 };
 
 export interface View {
   board: BoardData;
@@ -37,7 +37,7 @@ export async function startBoard(site: SiteData): Promise<void> {
   const form = one<HTMLFormElement>("#controls");
   if (!table || !form) return; // a board without rows
   const view = viewOf(site, board, table);
-  const show = shower(view, form);
+  const { show, reveal } = shower(view, form);
   let timer = 0;
   view.update = () => {
     show();
@@ -55,6 +55,7 @@ export async function startBoard(site: SiteData): Promise<void> {
   startCells(view);
   startColumns(view);
   show();
+  reveal();
   await startWeights(view);
   unhide(form, ...all("button.pin", table));
 }
@@ -99,32 +100,45 @@ function restanded(view: View, standings: Standing[]): void {
   }
 }
 
-/** Writes rows, count and marks of the order as the state says. */
-function shower(view: View, form: HTMLFormElement): () => void {
+/** `show` writes rows, count and marks of the order as the state says; `reveal` unfolds the row that the URL names. */
+function shower(view: View, form: HTMLFormElement): { show: () => void; reveal: () => void } {
   const { table, rows, lines, state } = view;
   const pinned = el("tbody", { id: "pinned" });
   const ranked = one<HTMLTableSectionElement>("#ranked", table)!;
   const unranked = one<HTMLTableSectionElement>("#unranked", table);
   const heading = unranked && one<HTMLElement>("tr.line", unranked);
   const more = one<HTMLButtonElement>("#more");
-  let shown = SHOWN_UNRANKED;
+  let folded = more !== null;
   ranked.before(pinned);
   more?.addEventListener("click", () => {
-    shown = Infinity;
+    folded = false;
     view.update();
   });
-  return () => {
+  const reveal = (): void => {
+    const anchor = location.hash.slice(1);
+    const target = [...lines.values()].find((line) => anchor !== "" && [line.id, encodeURIComponent(line.id)].includes(anchor));
+    if (!target || target.isConnected) return;
+    folded = false;
+    show(true);
+    target.scrollIntoView({ block: "center" });
+  };
+  window.addEventListener("hashchange", reveal);
+  const show = (atOnce = false): void => {
     const inOrder = ordered(rows.filter((row) => state.pins.includes(row.id) || passes(row, state, FILTERS)), state);
     const [top, above, below]: [HTMLElement[], HTMLElement[], HTMLElement[]] = [[], [], []];
     for (const row of inOrder) {
       (state.pins.includes(row.id) ? top : row.ranked ? above : below).push(lines.get(row)!);
     }
     pinned.hidden = top.length === 0;
-    const last: [HTMLElement, HTMLElement[]][] = unranked ? [[unranked, [...(heading ? [heading] : []), ...below.slice(0, shown)]]] : [];
-    arrange([[pinned, top], [ranked, above], ...last]);
+    const few = (of: HTMLElement[], limit: number): HTMLElement[] => (folded ? of.slice(0, limit) : of);
+    const [first, last] = [few(above, SHOWN.ranked), few(below, SHOWN.unranked)];
+    const bodies: [HTMLElement, HTMLElement[]][] = [[pinned, top], [ranked, first]];
+    if (unranked) bodies.push([unranked, [...(heading ? [heading] : []), ...last]]);
+    arrange(bodies, atOnce);
     if (more) {
-      more.hidden = below.length <= shown;
-      more.textContent = t("more", below.length - SHOWN_UNRANKED);
+      const nFolded = above.length + below.length - first.length - last.length;
+      more.hidden = nFolded === 0;
+      more.textContent = t("more", nFolded);
     }
     one<HTMLOutputElement>("#count", form)!.textContent = t("count", inOrder.length, rows.length);
     for (const header of all<HTMLElement>("thead th[data-col]", table)) {
@@ -132,6 +146,7 @@ function shower(view: View, form: HTMLFormElement): () => void {
       else header.removeAttribute("aria-sort");
     }
   };
+  return { show, reveal };
 }
 
 function startHeaders(view: View): void {
