@@ -1,6 +1,6 @@
 // The page that asks what a reader can run, and shows what is left.
 import { best, cost, fits, pareto, requirements, type Axis, type Candidate, type Constraints, type Hardware, type Place, type Precision, type Reason } from "./choose";
-import { boardOptions } from "./compare_page";
+import { boardOptions, sourceOf } from "./compare_page";
 import { all, codeBlock, el, notice, one, page, query, setQuery, unhide } from "./dom";
 import { scatter, type Point } from "./figures";
 import { count, plusMinus, points, short, span } from "./format";
@@ -113,7 +113,7 @@ function listed(title: string, choices: readonly Choice[], axis: Axis, withCode:
     el(
       "tr",
       own.place ? { class: own.place } : {},
-      el("th", { scope: "row", dir: "auto" }, el("a", { href: page(`model/${encodeURIComponent(own.model.slug)}.html`) }, own.row.label)),
+      el("th", { scope: "row", dir: "auto" }, el("a", { href: page(`model/${encodeURIComponent(own.model.slug)}.html`) }, own.row.label), ...sourceOf(own.row)),
       el("td", { class: "num" }, points(own.row.score), ...(own.row.low !== null && own.row.high !== null ? [" ", el("span", { class: "pm" }, plusMinus(own.row.low, own.row.high))] : [])),
       el("td", { class: "num" }, span(own.row.rank_low ?? own.row.rank, own.row.rank_high ?? own.row.rank)),
       el("td", { class: "num" }, costText(own, axis)),

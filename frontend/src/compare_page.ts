@@ -5,7 +5,7 @@ import { forest, radar, reach } from "./figures";
 import { points, signed } from "./format";
 import { named, t } from "./i18n";
 import { load } from "./load";
-import type { BoardData, BoardRef, ReplicateData, SiteData } from "./schema";
+import type { BoardData, BoardRef, ReplicateData, RowData, SiteData } from "./schema";
 
 const LETTERS = ["A", "B", "C", "D"];
 
@@ -100,7 +100,7 @@ function table(board: BoardData, found: Comparison): HTMLElement {
     "tr",
     {},
     el("th", { scope: "col" }, t("task")),
-    ...found.rows.map((row, place) => el("th", { scope: "col", class: `num series-${place}` }, `${LETTERS[place]} `, el("span", { dir: "auto" }, row.label))),
+    ...found.rows.map((row, place) => el("th", { scope: "col", class: `num series-${place}` }, `${LETTERS[place]} `, el("span", { dir: "auto" }, row.label), ...sourceOf(row))),
     ...others.map((_, place) => el("th", { scope: "col" }, `${LETTERS[place + 1]} − A`)),
   );
   const line = (title: Node | string, scores: number[], differences: Difference[], type = ""): HTMLElement =>
@@ -113,6 +113,11 @@ function table(board: BoardData, found: Comparison): HTMLElement {
   const record = el("tr", {}, el("th", { scope: "row", colspan: 1 + found.rows.length }, t("record")), ...found.counts.map((own) => el("td", { class: "difference" }, own.join(" / "))));
   const whole = el("table", { class: "comparison" }, el("caption", { class: "visually-hidden" }, t("comparison")), el("thead", {}, head), el("tbody", {}, overall, record, ...body));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("comparison") }, whole);
+}
+
+/** Whose numbers they are, where they were not measured here. */
+export function sourceOf(row: RowData): HTMLElement[] {
+  return row.source ? [el("small", { class: "claimed", dir: "auto" }, ` (${row.source})`)] : [];
 }
 
 function difference(own: Difference): HTMLElement {
