@@ -116,7 +116,9 @@ function shower(view: View, form: HTMLFormElement): { show: () => void; reveal: 
   });
   const reveal = (): void => {
     const anchor = location.hash.slice(1);
-    const target = [...lines.values()].find((line) => anchor !== "" && [line.id, encodeURIComponent(line.id)].includes(anchor));
+    const target = [...lines.values()].find(
+      (line) => anchor !== "" && [line.id, encodeURIComponent(line.id)].includes(anchor),
+    );
     if (!target || target.isConnected) return;
     folded = false;
     show(true);
@@ -124,7 +126,10 @@ function shower(view: View, form: HTMLFormElement): { show: () => void; reveal: 
   };
   window.addEventListener("hashchange", reveal);
   const show = (atOnce = false): void => {
-    const inOrder = ordered(rows.filter((row) => state.pins.includes(row.id) || passes(row, state, FILTERS)), state);
+    const inOrder = ordered(
+      rows.filter((row) => state.pins.includes(row.id) || passes(row, state, FILTERS)),
+      state,
+    );
     const [top, above, below]: [HTMLElement[], HTMLElement[], HTMLElement[]] = [[], [], []];
     for (const row of inOrder) {
       (state.pins.includes(row.id) ? top : row.ranked ? above : below).push(lines.get(row)!);
@@ -132,7 +137,10 @@ function shower(view: View, form: HTMLFormElement): { show: () => void; reveal: 
     pinned.hidden = top.length === 0;
     const few = (of: HTMLElement[], limit: number): HTMLElement[] => (folded ? of.slice(0, limit) : of);
     const [first, last] = [few(above, SHOWN.ranked), few(below, SHOWN.unranked)];
-    const bodies: [HTMLElement, HTMLElement[]][] = [[pinned, top], [ranked, first]];
+    const bodies: [HTMLElement, HTMLElement[]][] = [
+      [pinned, top],
+      [ranked, first],
+    ];
     if (unranked) bodies.push([unranked, [...(heading ? [heading] : []), ...last]]);
     arrange(bodies, atOnce);
     if (more) {
@@ -142,7 +150,8 @@ function shower(view: View, form: HTMLFormElement): { show: () => void; reveal: 
     }
     one<HTMLOutputElement>("#count", form)!.textContent = t("count", inOrder.length, rows.length);
     for (const header of all<HTMLElement>("thead th[data-col]", table)) {
-      if (header.dataset["col"] === state.sort) header.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
+      if (header.dataset["col"] === state.sort)
+        header.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
       else header.removeAttribute("aria-sort");
     }
   };
@@ -163,9 +172,12 @@ function startHeaders(view: View): void {
 
 function startForm(view: View, form: HTMLFormElement): void {
   const { state } = view;
-  const fields = all<HTMLInputElement | HTMLSelectElement>("[name]", form).filter((field) => field.name === "q" || field.name.startsWith("f."));
+  const fields = all<HTMLInputElement | HTMLSelectElement>("[name]", form).filter(
+    (field) => field.name === "q" || field.name.startsWith("f."),
+  );
   const fill = (): void => {
-    for (const field of fields) field.value = field.name === "q" ? state.query : (state.filters[field.name.slice(2)]?.[0] ?? "");
+    for (const field of fields)
+      field.value = field.name === "q" ? state.query : (state.filters[field.name.slice(2)]?.[0] ?? "");
   };
   const read = (): void => {
     for (const field of fields) {
@@ -177,8 +189,10 @@ function startForm(view: View, form: HTMLFormElement): void {
   };
   fill();
   // What no field can show is no filter.
-  for (const name of Object.keys(state.filters)) if (!fields.some((field) => field.name === `f.${name}` && field.value !== "")) delete state.filters[name];
-  for (const field of fields) if (field.name !== "q" && field.value !== "") field.closest("details")?.setAttribute("open", "");
+  for (const name of Object.keys(state.filters))
+    if (!fields.some((field) => field.name === `f.${name}` && field.value !== "")) delete state.filters[name];
+  for (const field of fields)
+    if (field.name !== "q" && field.value !== "") field.closest("details")?.setAttribute("open", "");
   for (const field of fields) field.addEventListener("input", read);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", (event) => {
@@ -219,7 +233,10 @@ function startPins(view: View, form: HTMLFormElement): void {
   form.addEventListener("kemb-reset", mark);
   one("#compare-pins", form)?.addEventListener("click", () => {
     if (state.pins.length < 2) return notice(t("pins_few"));
-    const parameters = new URLSearchParams([["board", view.board.slug], ...state.pins.slice(0, 4).map((id) => ["m", id])]);
+    const parameters = new URLSearchParams([
+      ["board", view.board.slug],
+      ...state.pins.slice(0, 4).map((id) => ["m", id]),
+    ]);
     location.href = page(`compare.html?${parameters}`);
   });
   mark();
