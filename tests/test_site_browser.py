@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -335,9 +336,10 @@ def test_the_language_keeps_what_was_chosen_and_the_theme_stays(reader: Reader) 
     assert "models" in page.inner_text("#count")
 
 
-def test_rows_without_a_rank_are_folded_and_shown_on_demand(reader: Reader) -> None:
+def test_rows_are_folded_and_shown_on_demand(reader: Reader) -> None:
     page = reader.board(path="board/hostile.html")
     assert len(shown(page, "#unranked")) == 50
+    assert "20" in page.inner_text("#more")
     page.click("#more")
     page.wait_for_function("document.querySelectorAll('#unranked tr[data-row]').length === 70")
     assert not page.is_visible("#more")
@@ -345,6 +347,21 @@ def test_rows_without_a_rank_are_folded_and_shown_on_demand(reader: Reader) -> N
         page.click("#ranked .pin >> nth=0")
     assert page.locator("#pinned tr").count() == 10
     assert page.is_visible("#notice")
+
+
+def test_a_link_to_a_folded_row_unfolds(reader: Reader) -> None:
+    text = (reader.site / "data" / "board-hostile.js").read_text(encoding="utf-8")
+    last = json.loads(text.removeprefix('kembData("board-hostile",').removesuffix(");\n"))["rows"][-1]["id"]
+    page = reader.board(path="board/hostile.html")
+    row = page.locator("#unranked tr[data-row]").nth(69)
+    assert row.count() == 0
+    page.evaluate("id => { location.hash = id }", last)
+    row.wait_for()
+    assert row.get_attribute("id") == last
+    assert page.evaluate("scrollY") > 500
+    page = reader.board(f"#{last}", "en/board/hostile.html")
+    page.locator(f"[id='{last}']").wait_for()
+    assert page.evaluate("scrollY") > 500
 
 
 @pytest.mark.parametrize(

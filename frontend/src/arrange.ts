@@ -5,11 +5,11 @@
 const PART = 40;
 let latest = 0;
 
-/** Gives every body its rows in order; of many moved rows the last ones follow in the next frames. */
-export function arrange(bodies: readonly [HTMLElement, readonly HTMLElement[]][]): void {
+/** Gives every body its rows in order; of many moved rows the last ones follow in the next frames, if not `atOnce`. */
+export function arrange(bodies: readonly [HTMLElement, readonly HTMLElement[]][], atOnce = false): void {
   const own = ++latest;
   const moved = bodies.reduce((sum, [body, wanted]) => sum + nMoved([...body.children], wanted), 0);
-  if (moved <= PART) {
+  if (atOnce || moved <= PART) {
     for (const [body, wanted] of bodies) place(body, wanted);
     return;
   }

@@ -74,7 +74,11 @@ function hardware(model: ModelData, where: Hardware): Reason {
     return { ok: n === null ? null : n <= CPU_PARAMETERS, text: "params_cpu", values: n === null ? [] : [n] };
   }
   const needed = memoryGigabytes(model);
-  return { ok: needed === null ? null : needed <= MEMORY[where]!, text: "memory", values: needed === null ? [] : [needed] };
+  return {
+    ok: needed === null ? null : needed <= MEMORY[where]!,
+    text: "memory",
+    values: needed === null ? [] : [needed],
+  };
 }
 
 /** Whether all requirements hold; null where one is unknown and none is broken. */

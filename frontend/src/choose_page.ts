@@ -1,6 +1,19 @@
 // The page that asks what a reader can run, and shows what is left.
-import { best, cost, fits, pareto, requirements, type Axis, type Candidate, type Constraints, type Hardware, type Place, type Precision, type Reason } from "./choose";
-import { boardOptions } from "./compare_page";
+import {
+  best,
+  cost,
+  fits,
+  pareto,
+  requirements,
+  type Axis,
+  type Candidate,
+  type Constraints,
+  type Hardware,
+  type Place,
+  type Precision,
+  type Reason,
+} from "./choose";
+import { boardOptions, sourceOf } from "./compare_page";
 import { all, codeBlock, el, notice, one, page, query, setQuery, unhide } from "./dom";
 import { scatter, type Point } from "./figures";
 import { count, plusMinus, points, short, span } from "./format";
@@ -24,7 +37,9 @@ export async function startChoose(site: SiteData): Promise<void> {
   const first = fields.map(valueOf);
   restore(fields);
   const show = async (): Promise<void> => {
-    const parts = fields.map((field, place) => [field.name, valueOf(field), first[place]!]).filter(([, value, initial]) => value !== initial);
+    const parts = fields
+      .map((field, place) => [field.name, valueOf(field), first[place]!])
+      .filter(([, value, initial]) => value !== initial);
     const text = new URLSearchParams(parts.map(([name, value]) => [name!, value!])).toString();
     setQuery(text && `?${text}`);
     const get = (name: string): string => valueOf(fields.find((field) => field.name === name)!);
@@ -53,7 +68,8 @@ function restore(fields: readonly (HTMLInputElement | HTMLSelectElement)[]): voi
     const value = asked.get(field.name);
     if (value === null) continue;
     if (field instanceof HTMLInputElement && field.type === "checkbox") field.checked = value === "1";
-    else if (field instanceof HTMLInputElement || [...field.options].some((option) => option.value === value)) field.value = value;
+    else if (field instanceof HTMLInputElement || [...field.options].some((option) => option.value === value))
+      field.value = value;
   }
 }
 
@@ -83,12 +99,33 @@ function render(result: HTMLElement, site: SiteData, board: BoardData, wanted: C
   const unscored = board.rows.length - scored.length;
   const top = best(fit).map((own) => own.row.label);
   result.replaceChildren(
-    el("p", {}, `${t("choose_count", fit.length, unknown.length, out.length)}${unscored > 0 ? ` ${t("choose_unscored", unscored)}` : ""}`),
-    ...(fit.length === 0 ? [el("p", { class: "empty" }, t("choose_nothing"))] : [el("p", {}, t("choose_best", top.length, top.slice(0, 8).join(", ") + (top.length > 8 ? ", …" : "")))]),
+    el(
+      "p",
+      {},
+      `${t("choose_count", fit.length, unknown.length, out.length)}${unscored > 0 ? ` ${t("choose_unscored", unscored)}` : ""}`,
+    ),
+    ...(fit.length === 0
+      ? [el("p", { class: "empty" }, t("choose_nothing"))]
+      : [el("p", {}, t("choose_best", top.length, top.slice(0, 8).join(", ") + (top.length > 8 ? ", …" : "")))]),
     ...drawing(fit, axis),
-    ...(kept.length > 0 ? [el("h2", {}, t("choose_front")), el("p", {}, t("choose_front_note")), listed(t("choose_front"), kept, axis, true)] : []),
-    ...folded("choose_costless", fit.filter((own) => own.place === null), axis, kept.length === 0),
-    ...folded("choose_beaten", fit.filter((own) => own.place === "beaten"), axis),
+    ...(kept.length > 0
+      ? [
+          el("h2", {}, t("choose_front")),
+          el("p", {}, t("choose_front_note")),
+          listed(t("choose_front"), kept, axis, true),
+        ]
+      : []),
+    ...folded(
+      "choose_costless",
+      fit.filter((own) => own.place === null),
+      axis,
+      kept.length === 0,
+    ),
+    ...folded(
+      "choose_beaten",
+      fit.filter((own) => own.place === "beaten"),
+      axis,
+    ),
     ...folded("choose_unknown", unknown, axis),
     ...folded("choose_out", out, axis),
   );
@@ -96,25 +133,63 @@ function render(result: HTMLElement, site: SiteData, board: BoardData, wanted: C
 
 function drawing(fit: readonly Choice[], axis: Axis): HTMLElement[] {
   const points = fit.flatMap((own): Point[] =>
-    own.place === null || !own.cost ? [] : [{ label: own.row.label, x: axis === "latency" ? own.cost * 1000 : own.cost, score: own.row.score!, low: own.row.low, high: own.row.high, place: own.place }],
+    own.place === null || !own.cost
+      ? []
+      : [
+          {
+            label: own.row.label,
+            x: axis === "latency" ? own.cost * 1000 : own.cost,
+            score: own.row.score!,
+            low: own.row.low,
+            high: own.row.high,
+            place: own.place,
+          },
+        ],
   );
   return points.length > 1 ? [scatter(t("scatter"), t("scatter_note"), points, t(`axis_${axis}`))] : [];
 }
 
 function folded(title: Text, choices: readonly Choice[], axis: Axis, open = false): HTMLElement[] {
   if (choices.length === 0) return [];
-  return [el("details", open ? { open: true } : {}, el("summary", {}, `${t(title)} (${choices.length})`), listed(t(title), choices, axis, open))];
+  return [
+    el(
+      "details",
+      open ? { open: true } : {},
+      el("summary", {}, `${t(title)} (${choices.length})`),
+      listed(t(title), choices, axis, open),
+    ),
+  ];
 }
 
 /** A table of models with what speaks for and against each; with code where asked. */
 function listed(title: string, choices: readonly Choice[], axis: Axis, withCode: boolean): HTMLElement {
-  const heads = [t("model"), t("score"), t("rank"), t(`axis_${axis}`), t("place"), t("reasons"), ...(withCode ? [t("code")] : [])];
+  const heads = [
+    t("model"),
+    t("score"),
+    t("rank"),
+    t(`axis_${axis}`),
+    t("place"),
+    t("reasons"),
+    ...(withCode ? [t("code")] : []),
+  ];
   const rows = choices.map((own) =>
     el(
       "tr",
       own.place ? { class: own.place } : {},
-      el("th", { scope: "row", dir: "auto" }, el("a", { href: page(`model/${encodeURIComponent(own.model.slug)}.html`) }, own.row.label)),
-      el("td", { class: "num" }, points(own.row.score), ...(own.row.low !== null && own.row.high !== null ? [" ", el("span", { class: "pm" }, plusMinus(own.row.low, own.row.high))] : [])),
+      el(
+        "th",
+        { scope: "row", dir: "auto" },
+        el("a", { href: page(`model/${encodeURIComponent(own.model.slug)}.html`) }, own.row.label),
+        ...sourceOf(own.row),
+      ),
+      el(
+        "td",
+        { class: "num" },
+        points(own.row.score),
+        ...(own.row.low !== null && own.row.high !== null
+          ? [" ", el("span", { class: "pm" }, plusMinus(own.row.low, own.row.high))]
+          : []),
+      ),
       el("td", { class: "num" }, span(own.row.rank_low ?? own.row.rank, own.row.rank_high ?? own.row.rank)),
       el("td", { class: "num" }, costText(own, axis)),
       el("td", {}, own.place === null ? "" : t(own.place)),
@@ -123,7 +198,13 @@ function listed(title: string, choices: readonly Choice[], axis: Axis, withCode:
     ),
   );
   const head = el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)));
-  const table = el("table", { class: "plain chosen" }, el("caption", { class: "visually-hidden" }, title), el("thead", {}, head), el("tbody", {}, ...rows));
+  const table = el(
+    "table",
+    { class: "plain chosen" },
+    el("caption", { class: "visually-hidden" }, title),
+    el("thead", {}, head),
+    el("tbody", {}, ...rows),
+  );
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, table);
 }
 
@@ -132,10 +213,20 @@ function costText(own: Choice, axis: Axis): string {
   return axis === "params" ? count(own.cost) : short(axis === "latency" ? own.cost * 1000 : own.cost);
 }
 
-const SIGNS = new Map<boolean | null, string>([[true, "✓"], [false, "✕"], [null, "?"]]);
+const SIGNS = new Map<boolean | null, string>([
+  [true, "✓"],
+  [false, "✕"],
+  [null, "?"],
+]);
 
 function reasons(own: Choice): HTMLElement {
-  const lines = own.reasons.map((reason) => el("li", { class: reason.ok === null ? "unknown" : reason.ok ? "ok" : "broken" }, `${SIGNS.get(reason.ok)} ${reasonText(reason)}`));
+  const lines = own.reasons.map((reason) =>
+    el(
+      "li",
+      { class: reason.ok === null ? "unknown" : reason.ok ? "ok" : "broken" },
+      `${SIGNS.get(reason.ok)} ${reasonText(reason)}`,
+    ),
+  );
   if (own.model.truncate_dims.length > 0) lines.push(el("li", {}, t("shorter", own.model.truncate_dims.join(", "))));
   return el("ul", { class: "reasons" }, ...lines);
 }
@@ -144,7 +235,14 @@ function reasonText(reason: Reason): string {
   const value = reason.values[0];
   if (reason.text === "tokens" && reason.ok === true && value === undefined) return t("why_unlimited");
   if (reason.text === "api" && reason.ok === null) return `${t("why_open")}: ${t("unknown")}`;
-  const said = value === undefined || value === "" ? t("unknown") : typeof value === "string" ? value : reason.text === "params_cpu" ? count(value) : short(value);
+  const said =
+    value === undefined || value === ""
+      ? t("unknown")
+      : typeof value === "string"
+        ? value
+        : reason.text === "params_cpu"
+          ? count(value)
+          : short(value);
   return t(`why_${reason.text}`, said);
 }
 
@@ -154,7 +252,11 @@ function codeOf(model: ModelData): HTMLElement {
   const fill = async (): Promise<void> => {
     try {
       const found = (await load("snippets")).models[model.slug] ?? [];
-      details.append(...(found.length > 0 ? found.map((snippet) => codeBlock(snippet.code, snippet.name)) : [el("p", {}, t("no_code"))]));
+      details.append(
+        ...(found.length > 0
+          ? found.map((snippet) => codeBlock(snippet.code, snippet.name))
+          : [el("p", {}, t("no_code"))]),
+      );
     } catch (error) {
       details.append(el("p", {}, (error as Error).message));
     }

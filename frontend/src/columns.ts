@@ -31,7 +31,15 @@ export function startColumns(view: View): void {
       boxes.set(column, box);
       list.append(el("label", {}, box, el("span", {}, text)));
     }
-    if (columns.length > 1) list.querySelector("legend")!.append(allOf(list, columns.map(([column]) => column), set, () => (hide(), view.update())));
+    if (columns.length > 1)
+      list.querySelector("legend")!.append(
+        allOf(
+          list,
+          columns.map(([column]) => column),
+          set,
+          () => (hide(), view.update()),
+        ),
+      );
     panel.append(list);
   }
   place.append(panel);
@@ -40,7 +48,12 @@ export function startColumns(view: View): void {
 }
 
 /** One box for a whole section. */
-function allOf(list: HTMLElement, columns: string[], set: (column: string, hidden: boolean) => void, done: () => void): HTMLElement {
+function allOf(
+  list: HTMLElement,
+  columns: string[],
+  set: (column: string, hidden: boolean) => void,
+  done: () => void,
+): HTMLElement {
   const button = el("button", { type: "button", class: "all" }, t("columns_toggle"));
   button.addEventListener("click", () => {
     const shown = all<HTMLInputElement>("input", list).some((box) => box.checked);
@@ -58,7 +71,11 @@ function sections(view: View): { title: string; columns: [string, string][] }[] 
     const column = header.dataset["col"]!;
     if (ALWAYS.includes(column)) continue;
     const place = Number(column.slice(1));
-    const title = /^g\d+$/.test(column) ? t("columns_groups") : /^c\d+$/.test(column) ? named(board.groups[board.cells[place]!.group]!.title) : t("columns_facts");
+    const title = /^g\d+$/.test(column)
+      ? t("columns_groups")
+      : /^c\d+$/.test(column)
+        ? named(board.groups[board.cells[place]!.group]!.title)
+        : t("columns_facts");
     found.set(title, [...(found.get(title) ?? []), [column, header.textContent?.trim() ?? column]]);
   }
   return [...found].map(([title, columns]) => ({ title, columns }));

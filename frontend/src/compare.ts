@@ -53,21 +53,48 @@ export function compare(board: BoardData, places: readonly number[], data: Repli
   return { rows, lines, overall: overall(board, places, lines, values !== null ? data : null), counts };
 }
 
-function overall(board: BoardData, places: readonly number[], lines: readonly CellLine[], data: ReplicateData | null): Comparison["overall"] {
+function overall(
+  board: BoardData,
+  places: readonly number[],
+  lines: readonly CellLine[],
+  data: ReplicateData | null,
+): Comparison["overall"] {
   const rows = places.map((place) => board.rows[place]!);
   const isScore = rows.every((row) => row.score !== null);
-  const scores = rows.map((row, place) => (isScore ? row.score! : lines.reduce((sum, line) => sum + line.scores[place]!, 0) / Math.max(1, lines.length)));
+  const scores = rows.map((row, place) =>
+    isScore ? row.score! : lines.reduce((sum, line) => sum + line.scores[place]!, 0) / Math.max(1, lines.length),
+  );
   if (!isScore || data === null) return { scores, differences: differences(scores, [], board), isScore };
-  const all = replicates(data, decode(data), completeCells(board), board.cells.map((cell) => cell.weight));
-  return { scores, differences: differences(scores, places.map((place) => all[place]!), board), isScore };
+  const all = replicates(
+    data,
+    decode(data),
+    completeCells(board),
+    board.cells.map((cell) => cell.weight),
+  );
+  return {
+    scores,
+    differences: differences(
+      scores,
+      places.map((place) => all[place]!),
+      board,
+    ),
+    isScore,
+  };
 }
 
-function differences(scores: readonly number[], draws: readonly (Float64Array | null)[], board: BoardData): Difference[] {
+function differences(
+  scores: readonly number[],
+  draws: readonly (Float64Array | null)[],
+  board: BoardData,
+): Difference[] {
   return scores.slice(1).map((score, other) => {
     const value = score - scores[0]!;
     const [first, own] = [draws[0], draws[other + 1]];
     if (!first || !own) return { value, low: null, high: null, verdict: null };
-    const [low, high] = interval(own.map((at, b) => at - first[b]!), board.level);
+    const [low, high] = interval(
+      own.map((at, b) => at - first[b]!),
+      board.level,
+    );
     return { value, low, high, verdict: verdict(low, high, board.zone) };
   });
 }
@@ -88,7 +115,15 @@ export function flips(items: ItemData, first: string, other: string, limit = 20)
     const [a, b] = [part.values[first], part.values[other]];
     if (!a || !b) continue;
     part.ids.forEach((id, item) => {
-      if (a[item] !== b[item]) found.push({ split: part.split, subset: part.subset, id, text: part.texts[item] ?? "", first: a[item]!, other: b[item]! });
+      if (a[item] !== b[item])
+        found.push({
+          split: part.split,
+          subset: part.subset,
+          id,
+          text: part.texts[item] ?? "",
+          first: a[item]!,
+          other: b[item]!,
+        });
     });
   }
   const change = (flip: Flip): number => flip.other - flip.first;

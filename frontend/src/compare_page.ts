@@ -5,7 +5,7 @@ import { forest, radar, reach } from "./figures";
 import { points, signed } from "./format";
 import { named, t } from "./i18n";
 import { load } from "./load";
-import type { BoardData, BoardRef, ReplicateData, SiteData } from "./schema";
+import type { BoardData, BoardRef, ReplicateData, RowData, SiteData } from "./schema";
 
 const LETTERS = ["A", "B", "C", "D"];
 
@@ -16,7 +16,10 @@ export async function startCompare(site: SiteData): Promise<void> {
   const asked = new URLSearchParams(query());
   const boards = el("select", { name: "board" }, ...boardOptions(site.boards));
   const pickers = LETTERS.map((letter) => el("select", { name: "m", "aria-label": t("model_n", letter) }));
-  form.append(field(t("board"), boards), ...pickers.map((picker, place) => field(t("model_n", LETTERS[place]!), picker)));
+  form.append(
+    field(t("board"), boards),
+    ...pickers.map((picker, place) => field(t("model_n", LETTERS[place]!), picker)),
+  );
   const wanted = site.boards.find((ref) => ref.slug === asked.get("board")) ?? site.boards[0]!;
   boards.value = wanted.slug;
   let board = await load(`board-${wanted.slug}`);
@@ -61,9 +64,16 @@ function field(text: string, input: HTMLElement): HTMLElement {
 }
 
 function rowOptions(board: BoardData): HTMLElement[] {
-  const options = board.rows.map((row) => el("option", { value: row.id }, row.source ? `${row.label} (${row.source})` : row.label));
-  const part = (label: string, own: HTMLElement[]): HTMLElement[] => (own.length > 0 ? [el("optgroup", { label }, ...own)] : []);
-  return [el("option", { value: "" }, t("none")), ...part(t("ranked"), options.slice(0, board.n_ranked)), ...part(t("unranked"), options.slice(board.n_ranked))];
+  const options = board.rows.map((row) =>
+    el("option", { value: row.id }, row.source ? `${row.label} (${row.source})` : row.label),
+  );
+  const part = (label: string, own: HTMLElement[]): HTMLElement[] =>
+    own.length > 0 ? [el("optgroup", { label }, ...own)] : [];
+  return [
+    el("option", { value: "" }, t("none")),
+    ...part(t("ranked"), options.slice(0, board.n_ranked)),
+    ...part(t("unranked"), options.slice(board.n_ranked)),
+  ];
 }
 
 /** Counts renders: an answer that comes late is dropped. */
@@ -84,7 +94,10 @@ async function render(result: HTMLElement, board: BoardData, ids: string[]): Pro
   if (own !== latest) return;
   const found = compare(board, places, draws);
   if (found.lines.length === 0) return result.replaceChildren(el("p", { class: "empty" }, t("common_none")));
-  const mode = draws === null ? t("modes_none") : t(board.mode === "items" ? "modes_items" : "modes_tasks", Math.round(board.level * 100));
+  const mode =
+    draws === null
+      ? t("modes_none")
+      : t(board.mode === "items" ? "modes_items" : "modes_tasks", Math.round(board.level * 100));
   const zone = draws === null ? "" : ` ${t("zone", board.zone * 100)}`;
   result.replaceChildren(
     el("p", {}, `${t("common", found.lines.length, board.cells.length)} ${mode}${zone}`),
@@ -100,24 +113,67 @@ function table(board: BoardData, found: Comparison): HTMLElement {
     "tr",
     {},
     el("th", { scope: "col" }, t("task")),
-    ...found.rows.map((row, place) => el("th", { scope: "col", class: `num series-${place}` }, `${LETTERS[place]} `, el("span", { dir: "auto" }, row.label))),
+    ...found.rows.map((row, place) =>
+      el(
+        "th",
+        { scope: "col", class: `num series-${place}` },
+        `${LETTERS[place]} `,
+        el("span", { dir: "auto" }, row.label),
+        ...sourceOf(row),
+      ),
+    ),
     ...others.map((_, place) => el("th", { scope: "col" }, `${LETTERS[place + 1]} − A`)),
   );
   const line = (title: Node | string, scores: number[], differences: Difference[], type = ""): HTMLElement =>
-    el("tr", type ? { class: type } : {}, el("th", { scope: "row" }, title), ...scores.map((score) => el("td", { class: "num" }, points(score))), ...differences.map(difference));
+    el(
+      "tr",
+      type ? { class: type } : {},
+      el("th", { scope: "row" }, title),
+      ...scores.map((score) => el("td", { class: "num" }, points(score))),
+      ...differences.map(difference),
+    );
   const body = found.lines.map((own) => {
     const cell = board.cells[own.cell]!;
-    return line(el("a", { href: page(`task/${encodeURIComponent(cell.slug)}.html`) }, cell.title), own.scores, own.differences);
+    return line(
+      el("a", { href: page(`task/${encodeURIComponent(cell.slug)}.html`) }, cell.title),
+      own.scores,
+      own.differences,
+    );
   });
-  const overall = line(t(found.overall.isScore ? "overall" : "common_mean"), found.overall.scores, found.overall.differences, "overall");
-  const record = el("tr", {}, el("th", { scope: "row", colspan: 1 + found.rows.length }, t("record")), ...found.counts.map((own) => el("td", { class: "difference" }, own.join(" / "))));
-  const whole = el("table", { class: "comparison" }, el("caption", { class: "visually-hidden" }, t("comparison")), el("thead", {}, head), el("tbody", {}, overall, record, ...body));
+  const overall = line(
+    t(found.overall.isScore ? "overall" : "common_mean"),
+    found.overall.scores,
+    found.overall.differences,
+    "overall",
+  );
+  const record = el(
+    "tr",
+    {},
+    el("th", { scope: "row", colspan: 1 + found.rows.length }, t("record")),
+    ...found.counts.map((own) => el("td", { class: "difference" }, own.join(" / "))),
+  );
+  const whole = el(
+    "table",
+    { class: "comparison" },
+    el("caption", { class: "visually-hidden" }, t("comparison")),
+    el("thead", {}, head),
+    el("tbody", {}, overall, record, ...body),
+  );
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("comparison") }, whole);
 }
 
+/** Whose numbers they are, where they were not measured here. */
+export function sourceOf(row: RowData): HTMLElement[] {
+  return row.source ? [el("small", { class: "claimed", dir: "auto" }, ` (${row.source})`)] : [];
+}
+
 function difference(own: Difference): HTMLElement {
-  const range = own.low === null || own.high === null ? [] : [" ", el("span", { class: "pm" }, `[${signed(own.low)}, ${signed(own.high)}]`)];
-  const said = own.verdict === null ? [] : [" ", el("span", { class: `verdict-${own.verdict.split(" ").pop()}` }, t(own.verdict))];
+  const range =
+    own.low === null || own.high === null
+      ? []
+      : [" ", el("span", { class: "pm" }, `[${signed(own.low)}, ${signed(own.high)}]`)];
+  const said =
+    own.verdict === null ? [] : [" ", el("span", { class: `verdict-${own.verdict.split(" ").pop()}` }, t(own.verdict))];
   return el("td", { class: "difference" }, el("span", { class: "num" }, signed(own.value)), ...range, ...said);
 }
 
@@ -128,7 +184,14 @@ function figures(board: BoardData, found: Comparison): HTMLElement[] {
   const series = labels.map((label, row) => ({ label, values: groupMeans(board, found.lines, row) }));
   if (board.groups.length >= 3) {
     const note = t("profile_note", Math.round(reach(series)[0] * 100));
-    out.push(radar(t("profile"), note, board.groups.map((group) => named(group.title)), series));
+    out.push(
+      radar(
+        t("profile"),
+        note,
+        board.groups.map((group) => named(group.title)),
+        series,
+      ),
+    );
   }
   return out;
 }
@@ -169,7 +232,9 @@ async function fillFlips(details: HTMLElement, slug: string, found: Comparison, 
 
 function flipTable(title: string, name: string, found: Flip[]): HTMLElement {
   const withTexts = found.some((flip) => flip.text !== "");
-  const head = [t("item"), ...(withTexts ? [t("text")] : []), "A", name].map((text) => el("th", { scope: "col" }, text));
+  const head = [t("item"), ...(withTexts ? [t("text")] : []), "A", name].map((text) =>
+    el("th", { scope: "col" }, text),
+  );
   const rows = found.map((flip) =>
     el(
       "tr",
@@ -180,5 +245,15 @@ function flipTable(title: string, name: string, found: Flip[]): HTMLElement {
       el("td", { class: "num" }, flip.other.toFixed(2)),
     ),
   );
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, el("table", { class: "plain" }, el("caption", {}, title), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows)));
+  return el(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
+    el(
+      "table",
+      { class: "plain" },
+      el("caption", {}, title),
+      el("thead", {}, el("tr", {}, ...head)),
+      el("tbody", {}, ...rows),
+    ),
+  );
 }

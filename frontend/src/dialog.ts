@@ -21,7 +21,12 @@ export async function openCard(board: BoardData, row: number, cell: number, link
   const dialog = el(
     "dialog",
     { class: "card", "aria-labelledby": "card-title" },
-    el("header", {}, el("h2", { id: "card-title", dir: "auto" }, `${board.rows[row]!.label} · ${board.cells[cell]!.title}`), close),
+    el(
+      "header",
+      {},
+      el("h2", { id: "card-title", dir: "auto" }, `${board.rows[row]!.label} · ${board.cells[cell]!.title}`),
+      close,
+    ),
     valueLine(card, board),
     facts(card),
     ...(card.command ? [codeBlock(card.command, t("command"))] : []),
@@ -41,7 +46,13 @@ export async function openCard(board: BoardData, row: number, cell: number, link
 function valueLine(card: Card, board: BoardData): HTMLElement {
   const known = card.low !== null && card.high !== null;
   const range = known ? `${t("interval", Math.round(board.level * 100))} ${points(card.low)}–${points(card.high)}` : "";
-  return el("p", { class: "value" }, el("strong", {}, points(card.value)), ` ${card.metric} `, el("span", { class: "pm" }, range));
+  return el(
+    "p",
+    { class: "value" },
+    el("strong", {}, points(card.value)),
+    ` ${card.metric} `,
+    el("span", { class: "pm" }, range),
+  );
 }
 
 function facts(card: Card): HTMLElement {
@@ -60,10 +71,18 @@ function facts(card: Card): HTMLElement {
   add(t("max_tokens"), card.max_tokens === null ? t("not_recorded") : String(card.max_tokens));
   add(t("dtype"), card.dtype);
   add(t("similarity"), card.similarity);
-  add(t("versions"), Object.entries(card.versions).map((pair) => pair.join(" ")).join(", "));
+  add(
+    t("versions"),
+    Object.entries(card.versions)
+      .map((pair) => pair.join(" "))
+      .join(", "),
+  );
   add(t("hardware"), card.hardware);
   if (card.encode_seconds !== null || card.score_seconds !== null) {
-    add(t("seconds"), t("seconds_value", ...[card.encode_seconds, card.score_seconds].map((own) => (own === null ? NONE : short(own)))));
+    add(
+      t("seconds"),
+      t("seconds_value", ...[card.encode_seconds, card.score_seconds].map((own) => (own === null ? NONE : short(own)))),
+    );
   }
   add(t("date"), card.date);
   return list;
@@ -73,7 +92,13 @@ function prompts(card: Card): string | Node {
   if (card.prompts === null) return t("prompts_unknown");
   if (card.prompts.length === 0) return t("prompts_none");
   const lines = card.prompts.map((own) =>
-    el("li", {}, `${own.role}${own.route ? ` (${own.route})` : ""}: `, own.prompt ? el("code", { class: "prompt" }, own.prompt) : t("prompt_empty"), own.source ? ` · ${own.source}` : ""),
+    el(
+      "li",
+      {},
+      `${own.role}${own.route ? ` (${own.route})` : ""}: `,
+      own.prompt ? el("code", { class: "prompt" }, own.prompt) : t("prompt_empty"),
+      own.source ? ` · ${own.source}` : "",
+    ),
   );
   return el("ul", {}, ...lines);
 }
@@ -89,8 +114,14 @@ function others(card: Card, close: () => void): HTMLElement[] {
       el("td", { class: "num" }, signed(other.value - card.value)),
     ),
   );
-  const head = el("tr", {}, ...[t("source"), t("value"), t("difference")].map((text) => el("th", { scope: "col" }, text)));
-  return [el("table", { class: "plain" }, el("caption", {}, t("others")), el("thead", {}, head), el("tbody", {}, ...rows))];
+  const head = el(
+    "tr",
+    {},
+    ...[t("source"), t("value"), t("difference")].map((text) => el("th", { scope: "col" }, text)),
+  );
+  return [
+    el("table", { class: "plain" }, el("caption", {}, t("others")), el("thead", {}, head), el("tbody", {}, ...rows)),
+  ];
 }
 
 /** To another row of this page, or away; plain text where neither is meant. */

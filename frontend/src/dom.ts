@@ -5,14 +5,22 @@ type Child = Node | string;
 type Properties = Record<string, string | number | boolean>;
 
 /** An element with attributes (true: present, false: absent) and children. */
-export function el<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Properties = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Properties = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   fill(element, attributes, children);
   return element;
 }
 
 /** The same for figures. */
-export function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: Properties = {}, ...children: Child[]): SVGElementTagNameMap[K] {
+export function svg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: Properties = {},
+  ...children: Child[]
+): SVGElementTagNameMap[K] {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   fill(element, attributes, children);
   return element;
@@ -82,7 +90,13 @@ async function toClipboard(text: string): Promise<void> {
 export function codeBlock(code: string, title = ""): HTMLElement {
   const button = el("button", { type: "button", class: "copy" }, t("copy"));
   button.addEventListener("click", () => void copy(code, button));
-  return el("div", { class: "code" }, ...(title ? [el("h3", {}, title)] : []), button, el("pre", { tabindex: 0 }, el("code", {}, code)));
+  return el(
+    "div",
+    { class: "code" },
+    ...(title ? [el("h3", {}, title)] : []),
+    button,
+    el("pre", { tabindex: 0 }, el("code", {}, code)),
+  );
 }
 
 /** Address of a page of this language, and of a file of the site. */

@@ -2,7 +2,7 @@
 
 const TEXTS = {
   count: ["{} / {}개 모델", "{} / {} models"],
-  more: ["순위 없는 모델 {}개 더 보기", "Show {} more models without a rank"],
+  more: ["모델 {}개 더 보기", "Show {} more models"],
   pins_full: ["모델은 {}개까지 고정할 수 있습니다.", "Up to {} models can be pinned."],
   pins_few: ["비교하려면 먼저 모델을 두 개 이상 고정하십시오.", "Pin at least two models to compare them."],
   copied: ["복사했습니다", "Copied"],
@@ -12,20 +12,44 @@ const TEXTS = {
   auto: ["자동", "auto"],
   light: ["밝게", "light"],
   dark: ["어둡게", "dark"],
-  no_data: ["{} 파일을 읽을 수 없습니다. 사이트를 다시 만들거나 폴더를 통째로 복사하십시오. 표는 그대로 읽을 수 있습니다.", "{} cannot be read. Build the site again, or copy its whole folder. The tables can be read without it."],
-  other_version: ["자료의 판({})이 이 스크립트의 판({})과 다릅니다. 사이트를 다시 만드십시오.", "The data have version {}, the script expects {}. Build the site again."],
-  failed: ["이 기능을 시작하지 못했습니다: {}. 표는 그대로 읽을 수 있습니다.", "This did not start: {}. The tables can be read without it."],
-  no_snapshot: ["{} 시점의 순위표가 없습니다. 지금의 순위표를 보여 드립니다.", "There is no state {} of this board. This is the current one."],
+  no_data: [
+    "{} 파일을 읽을 수 없습니다. 사이트를 다시 만들거나 폴더를 통째로 복사하십시오. 표는 그대로 읽을 수 있습니다.",
+    "{} cannot be read. Build the site again, or copy its whole folder. The tables can be read without it.",
+  ],
+  other_version: [
+    "자료의 판({})이 이 스크립트의 판({})과 다릅니다. 사이트를 다시 만드십시오.",
+    "The data have version {}, the script expects {}. Build the site again.",
+  ],
+  failed: [
+    "이 기능을 시작하지 못했습니다: {}. 표는 그대로 읽을 수 있습니다.",
+    "This did not start: {}. The tables can be read without it.",
+  ],
+  no_snapshot: [
+    "{} 시점의 순위표가 없습니다. 지금의 순위표를 보여 드립니다.",
+    "There is no state {} of this board. This is the current one.",
+  ],
   unknown_row: ["링크에 있던 모델이 이 순위표에 없습니다: {}", "Not on this board, though the link names it: {}"],
   columns_toggle: ["모두", "all"],
   columns_facts: ["모델 정보", "Facts"],
   columns_groups: ["분야", "Groups"],
-  weights_note: ["분야의 비중을 바꾸면 점수, 구간, 순위 구간을 브라우저에서 다시 계산합니다.", "Change the shares of the groups: scores, intervals and rank intervals are computed again in the browser."],
+  weights_note: [
+    "분야의 비중을 바꾸면 점수, 구간, 순위 구간을 브라우저에서 다시 계산합니다.",
+    "Change the shares of the groups: scores, intervals and rank intervals are computed again in the browser.",
+  ],
   weights_reset: ["원래 비중으로", "Back to the formula"],
-  weights_now: ["비중을 바꾼 순위입니다. 발표된 순위가 아닙니다.", "This order has other weights than the board's formula."],
+  weights_now: [
+    "비중을 바꾼 순위입니다. 발표된 순위가 아닙니다.",
+    "This order has other weights than the board's formula.",
+  ],
   weights_used: ["재표본 {}개로 계산했습니다.", "Computed from {} resamples."],
-  weights_fewer: ["짝이 많아 재표본 {1}개 가운데 {2}개로 순위 구간을 계산했습니다.", "There are many pairs: rank intervals are from {2} of {1} resamples."],
-  weights_none: ["재표본이 없어 점수와 순위만 다시 계산합니다.", "There are no resamples: only scores and ranks are computed again."],
+  weights_fewer: [
+    "짝이 많아 재표본 {1}개 가운데 {2}개로 순위 구간을 계산했습니다.",
+    "There are many pairs: rank intervals are from {2} of {1} resamples.",
+  ],
+  weights_none: [
+    "재표본이 없어 점수와 순위만 다시 계산합니다.",
+    "There are no resamples: only scores and ranks are computed again.",
+  ],
   weights_zero: ["비중이 모두 0이면 점수가 없습니다.", "With no weight at all there is no score."],
   weights_loading: ["재표본을 읽는 중…", "Reading resamples…"],
   close: ["닫기", "Close"],
@@ -62,12 +86,27 @@ const TEXTS = {
   ranked: ["순위 있음", "Ranked"],
   unranked: ["순위 없음", "Without a rank"],
   pick_two: ["서로 다른 모델을 두 개 이상 고르십시오.", "Pick at least two different models."],
-  common: ["고른 모델 모두에게 점수가 있는 과제 {}개(전체 {}개)에서 비교합니다. 차이는 A를 뺀 값이며 점수는 100점 만점입니다.", "Compared on the {} of {} tasks that all of these models have. Differences are against A; scores are out of 100."],
-  common_none: ["고른 모델 모두에게 점수가 있는 과제가 없어 비교할 수 없습니다.", "No task has scores of all of these models, so they cannot be compared."],
-  modes_items: ["구간은 같은 항목을 함께 다시 뽑아 얻은 {}% 구간입니다.", "Intervals are {} %, from resamples of the same items for both."],
-  modes_tasks: ["전체 차이의 구간은 과제를 다시 뽑아 얻은 {}% 구간입니다. 과제마다의 구간은 항목 점수가 없어 낼 수 없습니다.", "The interval of the overall difference is {} %, from resampled tasks. Single tasks have none: there are no item scores."],
+  common: [
+    "고른 모델 모두에게 점수가 있는 과제 {}개(전체 {}개)에서 비교합니다. 차이는 A를 뺀 값이며 점수는 100점 만점입니다.",
+    "Compared on the {} of {} tasks that all of these models have. Differences are against A; scores are out of 100.",
+  ],
+  common_none: [
+    "고른 모델 모두에게 점수가 있는 과제가 없어 비교할 수 없습니다.",
+    "No task has scores of all of these models, so they cannot be compared.",
+  ],
+  modes_items: [
+    "구간은 같은 항목을 함께 다시 뽑아 얻은 {}% 구간입니다.",
+    "Intervals are {} %, from resamples of the same items for both.",
+  ],
+  modes_tasks: [
+    "전체 차이의 구간은 과제를 다시 뽑아 얻은 {}% 구간입니다. 과제마다의 구간은 항목 점수가 없어 낼 수 없습니다.",
+    "The interval of the overall difference is {} %, from resampled tasks. Single tasks have none: there are no item scores.",
+  ],
   modes_none: ["이 모델들 사이의 구간은 낼 수 없습니다.", "There are no intervals between these models."],
-  zone: ["차이의 구간이 ±{}점 안이면 실질적으로 같다고 봅니다.", "Practically equal: the whole interval lies within ±{} points."],
+  zone: [
+    "차이의 구간이 ±{}점 안이면 실질적으로 같다고 봅니다.",
+    "Practically equal: the whole interval lies within ±{} points.",
+  ],
   comparison: ["모델 비교", "Comparison of models"],
   task: ["과제", "Task"],
   overall: ["전체 점수", "Score of the board"],
@@ -78,9 +117,15 @@ const TEXTS = {
   "practically equal": ["≈ 실질적으로 같음", "≈ practically equal"],
   undecided: ["? 가릴 수 없음", "? undecided"],
   profile: ["분야별 평균", "Means by group"],
-  profile_note: ["공통 과제가 없는 분야는 비워 둡니다. 가운데는 {}점입니다.", "Groups without common tasks are gaps. The centre is {}."],
+  profile_note: [
+    "공통 과제가 없는 분야는 비워 둡니다. 가운데는 {}점입니다.",
+    "Groups without common tasks are gaps. The centre is {}.",
+  ],
   differences: ["과제마다의 차이", "Differences by task"],
-  differences_note: ["띠는 실질적으로 같은 범위, 선은 구간입니다.", "The band is what counts as practically equal; lines are intervals."],
+  differences_note: [
+    "띠는 실질적으로 같은 범위, 선은 구간입니다.",
+    "The band is what counts as practically equal; lines are intervals.",
+  ],
   flips: ["다르게 답한 항목", "Items answered differently"],
   flips_none: ["두 모델이 다르게 답한 항목이 없습니다.", "There are no items that the two answer differently."],
   flips_worse: ["{}이(가) 못한 항목", "{} is worse"],
@@ -89,12 +134,27 @@ const TEXTS = {
   item: ["항목", "Item"],
   text: ["글", "Text"],
   loading: ["읽는 중…", "Reading…"],
-  choose_count: ["조건에 맞는 모델 {}개, 알 수 없는 것이 있는 모델 {}개, 맞지 않는 모델 {}개.", "{} models fit, {} have unknown facts, {} do not fit."],
-  choose_unscored: ["과제가 빠져 점수가 없는 모델 {}개는 고르지 않았습니다.", "{} models without a score (tasks are missing) are not considered."],
-  choose_nothing: ["조건에 맞는 모델이 없습니다. 조건을 하나씩 풀어 보십시오.", "No model fits. Loosen one constraint at a time."],
-  choose_best: ["점수만 보면 통계로 가릴 수 없는 첫째 묶음은 {}개입니다: {}", "By score alone {} cannot be told from the best: {}"],
+  choose_count: [
+    "조건에 맞는 모델 {}개, 알 수 없는 것이 있는 모델 {}개, 맞지 않는 모델 {}개.",
+    "{} models fit, {} have unknown facts, {} do not fit.",
+  ],
+  choose_unscored: [
+    "과제가 빠져 점수가 없는 모델 {}개는 고르지 않았습니다.",
+    "{} models without a score (tasks are missing) are not considered.",
+  ],
+  choose_nothing: [
+    "조건에 맞는 모델이 없습니다. 조건을 하나씩 풀어 보십시오.",
+    "No model fits. Loosen one constraint at a time.",
+  ],
+  choose_best: [
+    "점수만 보면 통계로 가릴 수 없는 첫째 묶음은 {}개입니다: {}",
+    "By score alone {} cannot be told from the best: {}",
+  ],
   choose_front: ["고를 만한 모델", "Worth a look"],
-  choose_front_note: ["경계: 비용이 같거나 적으면서 더 좋은 모델이 없습니다. 동률: 더 좋아 보이는 모델이 있으나 순위 구간이 겹쳐 가릴 수 없습니다.", "Front: nothing as cheap is better. Tie: something as cheap scores higher, but the rank intervals overlap."],
+  choose_front_note: [
+    "경계: 비용이 같거나 적으면서 더 좋은 모델이 없습니다. 동률: 더 좋아 보이는 모델이 있으나 순위 구간이 겹쳐 가릴 수 없습니다.",
+    "Front: nothing as cheap is better. Tie: something as cheap scores higher, but the rank intervals overlap.",
+  ],
   choose_beaten: ["조건에는 맞지만 같은 비용에 더 좋은 모델이 있음", "Fits, but something as cheap is better"],
   choose_costless: ["조건에는 맞지만 비용을 알 수 없음", "Fits, but its cost is unknown"],
   choose_unknown: ["확인이 필요함: 알 수 없는 것이 있음", "To be checked: something is unknown"],
@@ -125,7 +185,10 @@ const TEXTS = {
   why_api: ["API로만 쓸 수 있음", "only behind an API"],
   why_open: ["가중치 공개 여부", "whether the weights are open"],
   why_index: ["색인 {} GB", "index of {} GB"],
-  why_index_other: ["한 조각이 벡터 하나가 아니어서 색인 크기를 알 수 없음", "index size: a chunk is not one dense vector"],
+  why_index_other: [
+    "한 조각이 벡터 하나가 아니어서 색인 크기를 알 수 없음",
+    "index size: a chunk is not one dense vector",
+  ],
   shorter: ["줄일 수 있는 차원: {}", "shorter vectors: {}"],
 } satisfies Record<string, [ko: string, en: string]>;
 
@@ -141,7 +204,9 @@ export function speak(lang: string): void {
 /** A text with its values: `{}` take them in order, `{2}` the second. */
 export function t(key: Text, ...values: (string | number)[]): string {
   let next = 0;
-  return TEXTS[key][language === "ko" ? 0 : 1].replace(/\{(\d?)\}/g, (_, place: string) => String(values[place ? Number(place) - 1 : next++] ?? ""));
+  return TEXTS[key][language === "ko" ? 0 : 1].replace(/\{(\d?)\}/g, (_, place: string) =>
+    String(values[place ? Number(place) - 1 : next++] ?? ""),
+  );
 }
 
 /** The reader's text of a pair. */

@@ -1,7 +1,15 @@
 // Data scripts: each calls `kembData("<name>", {...})`. Those that a page does not have are added when asked for.
 import { el, file } from "./dom";
 import { t } from "./i18n";
-import { SCHEMA_VERSION, type BoardData, type CardData, type ItemData, type ReplicateData, type SiteData, type SnippetData } from "./schema";
+import {
+  SCHEMA_VERSION,
+  type BoardData,
+  type CardData,
+  type ItemData,
+  type ReplicateData,
+  type SiteData,
+  type SnippetData,
+} from "./schema";
 
 interface Scripts {
   site: SiteData;

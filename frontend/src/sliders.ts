@@ -23,7 +23,9 @@ export async function startWeights(view: View): Promise<void> {
   if (!place) return;
   const said = el("p", { class: "hint", "aria-live": "polite" }, t("weights_note"));
   const reset = el("button", { type: "button" }, t("weights_reset"));
-  const pairs = shares(board).map((share, group) => pairOf(board.groups[group]!.key, named(board.groups[group]!.title), share));
+  const pairs = shares(board).map((share, group) =>
+    pairOf(board.groups[group]!.key, named(board.groups[group]!.title), share),
+  );
   place.append(el("div", { class: "panel" }, ...pairs.map((pair) => pair.line), said, reset));
   let draws: ReplicateData | null = null;
   const apply = (): void => said.replaceChildren(reweigh(view, draws));

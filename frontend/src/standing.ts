@@ -33,7 +33,11 @@ function cellOf(line: HTMLTableRowElement, column: string): HTMLTableCellElement
 function keep(cell: HTMLTableCellElement): void {
   const nodes = written.get(cell);
   const pin = one("button.pin", cell);
-  if (!nodes) written.set(cell, [...cell.childNodes].filter((node) => node !== pin).map((node) => node.cloneNode(true)));
+  if (!nodes)
+    written.set(
+      cell,
+      [...cell.childNodes].filter((node) => node !== pin).map((node) => node.cloneNode(true)),
+    );
   else cell.replaceChildren(...nodes.map((node) => node.cloneNode(true)), ...(pin ? [pin] : []));
 }
 
@@ -53,9 +57,12 @@ function showScore(cell: HTMLTableCellElement, standing: Standing, [from, to]: [
   const known = standing.low !== null && standing.high !== null;
   if (width) width.textContent = known ? plusMinus(standing.low!, standing.high!) : "";
   const at = (value: number): number => ((value - from) / (to - from || 1)) * 100;
-  const figure = known && standing.score !== null ? [
-    svg("line", { x1: at(standing.low!).toFixed(1), x2: at(standing.high!).toFixed(1), y1: 5, y2: 5 }),
-    svg("rect", { x: (at(standing.score) - 1).toFixed(1), y: 1, width: 2, height: 8 }),
-  ] : [];
+  const figure =
+    known && standing.score !== null
+      ? [
+          svg("line", { x1: at(standing.low!).toFixed(1), x2: at(standing.high!).toFixed(1), y1: 5, y2: 5 }),
+          svg("rect", { x: (at(standing.score) - 1).toFixed(1), y: 1, width: 2, height: 8 }),
+        ]
+      : [];
   one("svg.forest", cell)?.replaceChildren(...figure);
 }

@@ -53,7 +53,8 @@ export function format(state: State, defaults: Defaults, previous = ""): string 
   }
   for (const pin of state.pins) parts.push(["pin", pin]);
   for (const column of state.hidden) parts.push(["hide", column]);
-  for (const [name, values] of Object.entries(state.filters)) for (const value of values) parts.push([`f.${name}`, value]);
+  for (const [name, values] of Object.entries(state.filters))
+    for (const value of values) parts.push([`f.${name}`, value]);
   for (const [group, weight] of Object.entries(state.weights)) parts.push([`w.${group}`, String(weight)]);
   const text = new URLSearchParams(parts).toString();
   return text ? `?${text}` : "";

@@ -146,7 +146,7 @@ function certainPairs(
   const nReplicates = replicatesOf[0]?.length ?? 0;
   const firsts: number[] = [];
   const seconds: number[] = [];
-  for (let a = 0; a < n; a++) for (let b = a + 1; b < n; b++) firsts.push(a), seconds.push(b);
+  for (let a = 0; a < n; a++) for (let b = a + 1; b < n; b++) (firsts.push(a), seconds.push(b));
   const differences = firsts.map((first, pair) => point[first]! - point[seconds[pair]!]!);
   const errors = firsts.map((first, pair) => deviation(replicatesOf[first]!, replicatesOf[seconds[pair]!]!));
   const observed = differences.map((d, pair) => (Math.abs(d) <= 1e-12 ? 0 : Math.abs(d) / errors[pair]!));

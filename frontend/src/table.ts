@@ -14,8 +14,8 @@ import { published, type Standing } from "./weights";
 
 const DEFAULTS: Defaults = { sort: "rank", descending: false };
 const MAX_PINS = 10;
-/** Rows without a rank that are shown at once. */
-const SHOWN_UNRANKED = 50;
+/** Rows that are shown at first: taking more out and in again takes longer than a reader should wait. */
+const SHOWN = { ranked: 150, unranked: 50 };
 
 export interface View {
   board: BoardData;
@@ -37,7 +37,7 @@ export async function startBoard(site: SiteData): Promise<void> {
   const form = one<HTMLFormElement>("#controls");
   if (!table || !form) return; // a board without rows
   const view = viewOf(site, board, table);
-  const show = shower(view, form);
+  const { show, reveal } = shower(view, form);
   let timer = 0;
   view.update = () => {
     show();
@@ -55,6 +55,7 @@ export async function startBoard(site: SiteData): Promise<void> {
   startCells(view);
   startColumns(view);
   show();
+  reveal();
   await startWeights(view);
   unhide(form, ...all("button.pin", table));
 }
@@ -99,39 +100,62 @@ function restanded(view: View, standings: Standing[]): void {
   }
 }
 
-/** Writes rows, count and marks of the order as the state says. */
-function shower(view: View, form: HTMLFormElement): () => void {
+/** `show` writes rows, count and marks of the order as the state says; `reveal` unfolds the row that the URL names. */
+function shower(view: View, form: HTMLFormElement): { show: () => void; reveal: () => void } {
   const { table, rows, lines, state } = view;
   const pinned = el("tbody", { id: "pinned" });
   const ranked = one<HTMLTableSectionElement>("#ranked", table)!;
   const unranked = one<HTMLTableSectionElement>("#unranked", table);
   const heading = unranked && one<HTMLElement>("tr.line", unranked);
   const more = one<HTMLButtonElement>("#more");
-  let shown = SHOWN_UNRANKED;
+  let folded = more !== null;
   ranked.before(pinned);
   more?.addEventListener("click", () => {
-    shown = Infinity;
+    folded = false;
     view.update();
   });
-  return () => {
-    const inOrder = ordered(rows.filter((row) => state.pins.includes(row.id) || passes(row, state, FILTERS)), state);
+  const reveal = (): void => {
+    const anchor = location.hash.slice(1);
+    const target = [...lines.values()].find(
+      (line) => anchor !== "" && [line.id, encodeURIComponent(line.id)].includes(anchor),
+    );
+    if (!target || target.isConnected) return;
+    folded = false;
+    show(true);
+    target.scrollIntoView({ block: "center" });
+  };
+  window.addEventListener("hashchange", reveal);
+  const show = (atOnce = false): void => {
+    const inOrder = ordered(
+      rows.filter((row) => state.pins.includes(row.id) || passes(row, state, FILTERS)),
+      state,
+    );
     const [top, above, below]: [HTMLElement[], HTMLElement[], HTMLElement[]] = [[], [], []];
     for (const row of inOrder) {
       (state.pins.includes(row.id) ? top : row.ranked ? above : below).push(lines.get(row)!);
     }
     pinned.hidden = top.length === 0;
-    const last: [HTMLElement, HTMLElement[]][] = unranked ? [[unranked, [...(heading ? [heading] : []), ...below.slice(0, shown)]]] : [];
-    arrange([[pinned, top], [ranked, above], ...last]);
+    const few = (of: HTMLElement[], limit: number): HTMLElement[] => (folded ? of.slice(0, limit) : of);
+    const [first, last] = [few(above, SHOWN.ranked), few(below, SHOWN.unranked)];
+    const bodies: [HTMLElement, HTMLElement[]][] = [
+      [pinned, top],
+      [ranked, first],
+    ];
+    if (unranked) bodies.push([unranked, [...(heading ? [heading] : []), ...last]]);
+    arrange(bodies, atOnce);
     if (more) {
-      more.hidden = below.length <= shown;
-      more.textContent = t("more", below.length - SHOWN_UNRANKED);
+      const nFolded = above.length + below.length - first.length - last.length;
+      more.hidden = nFolded === 0;
+      more.textContent = t("more", nFolded);
     }
     one<HTMLOutputElement>("#count", form)!.textContent = t("count", inOrder.length, rows.length);
     for (const header of all<HTMLElement>("thead th[data-col]", table)) {
-      if (header.dataset["col"] === state.sort) header.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
+      if (header.dataset["col"] === state.sort)
+        header.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
       else header.removeAttribute("aria-sort");
     }
   };
+  return { show, reveal };
 }
 
 function startHeaders(view: View): void {
@@ -148,9 +172,12 @@ function startHeaders(view: View): void {
 
 function startForm(view: View, form: HTMLFormElement): void {
   const { state } = view;
-  const fields = all<HTMLInputElement | HTMLSelectElement>("[name]", form).filter((field) => field.name === "q" || field.name.startsWith("f."));
+  const fields = all<HTMLInputElement | HTMLSelectElement>("[name]", form).filter(
+    (field) => field.name === "q" || field.name.startsWith("f."),
+  );
   const fill = (): void => {
-    for (const field of fields) field.value = field.name === "q" ? state.query : (state.filters[field.name.slice(2)]?.[0] ?? "");
+    for (const field of fields)
+      field.value = field.name === "q" ? state.query : (state.filters[field.name.slice(2)]?.[0] ?? "");
   };
   const read = (): void => {
     for (const field of fields) {
@@ -162,8 +189,10 @@ function startForm(view: View, form: HTMLFormElement): void {
   };
   fill();
   // What no field can show is no filter.
-  for (const name of Object.keys(state.filters)) if (!fields.some((field) => field.name === `f.${name}` && field.value !== "")) delete state.filters[name];
-  for (const field of fields) if (field.name !== "q" && field.value !== "") field.closest("details")?.setAttribute("open", "");
+  for (const name of Object.keys(state.filters))
+    if (!fields.some((field) => field.name === `f.${name}` && field.value !== "")) delete state.filters[name];
+  for (const field of fields)
+    if (field.name !== "q" && field.value !== "") field.closest("details")?.setAttribute("open", "");
   for (const field of fields) field.addEventListener("input", read);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", (event) => {
@@ -204,7 +233,10 @@ function startPins(view: View, form: HTMLFormElement): void {
   form.addEventListener("kemb-reset", mark);
   one("#compare-pins", form)?.addEventListener("click", () => {
     if (state.pins.length < 2) return notice(t("pins_few"));
-    const parameters = new URLSearchParams([["board", view.board.slug], ...state.pins.slice(0, 4).map((id) => ["m", id])]);
+    const parameters = new URLSearchParams([
+      ["board", view.board.slug],
+      ...state.pins.slice(0, 4).map((id) => ["m", id]),
+    ]);
     location.href = page(`compare.html?${parameters}`);
   });
   mark();

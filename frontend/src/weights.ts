@@ -27,7 +27,9 @@ export function cellWeights(board: BoardData, changed: Readonly<Record<string, n
   if (!(sum > 0) || !(total > 0)) return null;
   const inside = board.groups.map(() => 0);
   for (const cell of board.cells) inside[cell.group]! += cell.weight;
-  return board.cells.map((cell) => (inside[cell.group]! > 0 ? (cell.weight / inside[cell.group]!) * (chosen[cell.group]! / sum) * total : 0));
+  return board.cells.map((cell) =>
+    inside[cell.group]! > 0 ? (cell.weight / inside[cell.group]!) * (chosen[cell.group]! / sum) * total : 0,
+  );
 }
 
 /** Standings as the board has them. */
@@ -43,7 +45,11 @@ export function published(board: BoardData): Standing[] {
 }
 
 /** Standings of the complete rows under weights of the cells, and the resamples that the ranks were made from. */
-export function recomputed(board: BoardData, weights: readonly number[], data: ReplicateData | null): { standings: Standing[]; nUsed: number } {
+export function recomputed(
+  board: BoardData,
+  weights: readonly number[],
+  data: ReplicateData | null,
+): { standings: Standing[]; nUsed: number } {
   const cells = completeCells(board);
   const scores = scoresOf(cells, weights);
   const ranks = ranksOf(scores);
@@ -51,7 +57,14 @@ export function recomputed(board: BoardData, weights: readonly number[], data: R
   const sets = draws === null ? null : rankIntervals(scores, draws, board.level);
   const standings = scores.map((score, row) => {
     const [low, high] = draws === null ? [null, null] : interval(draws[row]!, board.level);
-    return { score, low, high, rank: ranks[row]!, rankLow: sets?.low[row] ?? ranks[row]!, rankHigh: sets?.high[row] ?? ranks[row]! };
+    return {
+      score,
+      low,
+      high,
+      rank: ranks[row]!,
+      rankLow: sets?.low[row] ?? ranks[row]!,
+      rankHigh: sets?.high[row] ?? ranks[row]!,
+    };
   });
   return { standings, nUsed: sets?.nUsed ?? 0 };
 }

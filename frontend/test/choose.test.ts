@@ -1,13 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { best, cost, fits, indexGigabytes, pareto, requirements, type Candidate, type Constraints } from "../src/choose";
+import {
+  best,
+  cost,
+  fits,
+  indexGigabytes,
+  pareto,
+  requirements,
+  type Candidate,
+  type Constraints,
+} from "../src/choose";
 import { model, row } from "./data";
 
 const free: Constraints = { hardware: "any", commercial: false, tokens: 0, api: true, index: 0, precision: "fp32" };
 const fit = (facts: object, wanted: object): boolean | null => fits(requirements(model(facts), { ...free, ...wanted }));
 
 test("without constraints everything fits, whatever is unknown", () => {
-  assert.equal(fit({ n_parameters: null, dim: null, max_tokens: null, license_class: "", open_weights: null }, {}), true);
+  assert.equal(
+    fit({ n_parameters: null, dim: null, max_tokens: null, license_class: "", open_weights: null }, {}),
+    true,
+  );
 });
 
 test("hardware: weights of 2 bytes and a fifth; a CPU takes a billion parameters or what is no network", () => {
@@ -44,8 +56,10 @@ test("index bytes of a million chunks", () => {
   assert.equal(cost(model(), "latency", "fp32"), null);
 });
 
-const candidate = (score: number, at: number | null, low: number, high: number): Candidate =>
-  ({ row: row({ score, rank_low: low, rank_high: high }), cost: at });
+const candidate = (score: number, at: number | null, low: number, high: number): Candidate => ({
+  row: row({ score, rank_low: low, rank_high: high }),
+  cost: at,
+});
 
 test("the front, ties as ties, and what is beaten for certain", () => {
   const all = [

@@ -2,18 +2,50 @@
 import type { BoardData, ModelData, ReplicateData, RowData } from "../src/schema";
 
 export const model = (change: Partial<ModelData> = {}): ModelData => ({
-  slug: "m", name: "m", kind: "dense", n_parameters: 5e8, dim: 1024, truncate_dims: [], max_tokens: 512, license: "mit",
-  license_class: "commercial", open_weights: true, needs_prompt: false, released: "", texts_per_second: null, hardware: "",
+  slug: "m",
+  name: "m",
+  kind: "dense",
+  n_parameters: 5e8,
+  dim: 1024,
+  truncate_dims: [],
+  max_tokens: 512,
+  license: "mit",
+  license_class: "commercial",
+  open_weights: true,
+  needs_prompt: false,
+  released: "",
+  texts_per_second: null,
+  hardware: "",
   ...change,
 });
 
 export const row = (change: Partial<RowData> = {}): RowData => ({
-  id: "r", model: 0, label: "r", mark: "", source: "", rank: 1, rank_low: 1, rank_high: 1, score: 0.5, low: null, high: null,
-  win_rate: null, cells: [], groups: [], ...change,
+  id: "r",
+  model: 0,
+  label: "r",
+  mark: "",
+  source: "",
+  rank: 1,
+  rank_low: 1,
+  rank_high: 1,
+  score: 0.5,
+  low: null,
+  high: null,
+  win_rate: null,
+  cells: [],
+  groups: [],
+  ...change,
 });
 
-const cell = (title: string, group: number, weight: number) =>
-  ({ title, task: title, slug: title, group, weight, metric: "ndcg@10", has_items: true });
+const cell = (title: string, group: number, weight: number) => ({
+  title,
+  task: title,
+  slug: title,
+  group,
+  weight,
+  metric: "ndcg@10",
+  has_items: true,
+});
 const name = (text: string) => ({ ko: text, en: text });
 
 export const board: BoardData = {
@@ -49,7 +81,14 @@ export function itemDraws(): ReplicateData {
       }),
     );
   }
-  return { slug: "b", mode: "items", n_replicates: 101, scale: 10000, strata: [], values: base64(new Uint8Array(values.buffer)) };
+  return {
+    slug: "b",
+    mode: "items",
+    n_replicates: 101,
+    scale: 10000,
+    strata: [],
+    values: base64(new Uint8Array(values.buffer)),
+  };
 }
 
 export const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

@@ -31,7 +31,10 @@ test("nonsense in the URL is dropped", () => {
 
 test("missing values come last in both directions, unranked rows after ranked ones, pinned rows first", () => {
   const rows = [row("a", { x: 1 }), row("b", { x: null }), row("c", { x: 2 }), row("d", { x: 9 }, false)];
-  const names = (change: object) => ordered(rows, { ...initial(defaults), sort: "x", ...change }).map((r) => r.id).join("");
+  const names = (change: object) =>
+    ordered(rows, { ...initial(defaults), sort: "x", ...change })
+      .map((r) => r.id)
+      .join("");
   assert.equal(names({}), "acbd");
   assert.equal(names({ descending: true }), "cabd");
   assert.equal(names({ pins: ["d", "b"] }), "dbac");

@@ -16,10 +16,21 @@ for (const { data, cells, cases } of golden.boards) {
       const scores = scoresOf(cells, expected.weights);
       near(scores, expected.scores);
       const found = replicates(draws, decode(draws), cells, expected.weights);
-      expected.replicates.forEach((row, b) => near(found.map((own) => own[b]!), row));
+      expected.replicates.forEach((row, b) =>
+        near(
+          found.map((own) => own[b]!),
+          row,
+        ),
+      );
       const intervals = found.map((own) => interval(own, 0.95));
-      near(intervals.map(([low]) => low), expected.low);
-      near(intervals.map(([, high]) => high), expected.high);
+      near(
+        intervals.map(([low]) => low),
+        expected.low,
+      );
+      near(
+        intervals.map(([, high]) => high),
+        expected.high,
+      );
       const ranks = rankIntervals(scores, found, 0.95);
       assert.deepEqual(ranks.low, expected.rank_low);
       assert.deepEqual(ranks.high, expected.rank_high);
@@ -29,7 +40,8 @@ for (const { data, cells, cases } of golden.boards) {
 }
 
 test("percentile intervals are numpy's", () => {
-  for (const [level, low, high] of golden.interval.levels) near(interval(golden.interval.values, level!), [low!, high!]);
+  for (const [level, low, high] of golden.interval.levels)
+    near(interval(golden.interval.values, level!), [low!, high!]);
 });
 
 test("verdicts are those of Python", () => {
@@ -41,8 +53,14 @@ test("equal scores share the best rank", () => {
 });
 
 test("many pairs are compared on fewer resamples, and it is said", () => {
-  const rows = Array.from({ length: 300 }, (_, row) => Float64Array.from({ length: 1000 }, (_, b) => row + ((b * 7919) % 1000) / 1e5));
-  const found = rankIntervals(rows.map((_, row) => row), rows, 0.95);
+  const rows = Array.from({ length: 300 }, (_, row) =>
+    Float64Array.from({ length: 1000 }, (_, b) => row + ((b * 7919) % 1000) / 1e5),
+  );
+  const found = rankIntervals(
+    rows.map((_, row) => row),
+    rows,
+    0.95,
+  );
   assert.equal(found.nUsed, Math.floor(4e7 / 44850));
   assert.deepEqual(rankIntervals([1], [new Float64Array(10)], 0.95), { low: [1], high: [1], nUsed: 10 });
 });

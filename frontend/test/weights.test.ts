@@ -10,7 +10,10 @@ test("unchanged shares give the formula's weights, which need not sum to 1", () 
   near(shares(board), [75, 25]);
   near(cellWeights(board, {})!, [0.4, 0.2, 0.2]);
   const { standings } = recomputed(board, cellWeights(board, {})!, null);
-  near(standings.map((s) => s.score!), published(board).map((s) => s.score!));
+  near(
+    standings.map((s) => s.score!),
+    published(board).map((s) => s.score!),
+  );
 });
 
 test("a changed share moves weight between groups, keeps it inside a group, and keeps the sum", () => {
@@ -23,7 +26,14 @@ test("a changed share moves weight between groups, keeps it inside a group, and 
 test("order, intervals and rank sets follow the weights", () => {
   const { standings, nUsed } = recomputed(board, cellWeights(board, { retrieval: 0 })!, itemDraws());
   assert.equal(nUsed, 101);
-  assert.deepEqual(standings.map((s) => [s.rank, s.rankLow, s.rankHigh]), [[2, 2, 2], [1, 1, 1], [3, 3, 3]]);
+  assert.deepEqual(
+    standings.map((s) => [s.rank, s.rankLow, s.rankHigh]),
+    [
+      [2, 2, 2],
+      [1, 1, 1],
+      [3, 3, 3],
+    ],
+  );
   assert.ok(standings[1]!.low! < standings[1]!.score! && standings[1]!.score! < standings[1]!.high!);
   const without = recomputed(board, cellWeights(board, { retrieval: 0 })!, null).standings[1]!;
   assert.deepEqual([without.low, without.rankLow, without.rank], [null, 1, 1]);
