@@ -18,11 +18,12 @@ MODULES = sorted(SRC.rglob("*.py"))
 # A module may import from its own layer and from those before it.
 LAYERS = [
     ["errors", "types"],
-    ["hub", "tasks", "models", "documents", "results", "demo"],
+    ["hub", "trec", "tasks", "models", "documents", "results", "demo"],
     ["benchmarks", "claims", "rows"],
     ["store"],
     ["encode"],
     ["score"],
+    ["gather", "retrieve"],
     ["stats", "recompute", "provenance"],
     ["items", "flips", "adapters"],
     ["run", "paired"],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kemb import cli_audit, cli_compare, cli_import, cli_lists, cli_site, cli_submit
-from kemb.cli_options import FOLDER, data_option, model_options, results_option, store_option, task_names
+from kemb.cli_options import FILE, FOLDER, data_option, model_options, results_option, store_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def _leave(code: int, message: str) -> None:
 
 @cli.command(name="run")
 @click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
-@click.option("-m", "--model", "models", multiple=True, required=True, help="Known name, hub id or folder; repeatable.")
+@click.option("-m", "--model", "models", multiple=True, help="Known name, hub id, folder, or several put together.")
+@click.option("--run", "runs", type=FILE, multiple=True, help="A TREC run file as one more model; repeatable.")
+@click.option("--run-name", "run_names", multiple=True, help="Its name on the board.  [the file's name]")
 @data_option
 @results_option
 @store_option
@@ -78,6 +80,8 @@ def _leave(code: int, message: str) -> None:
 def run_command(
     targets: tuple[str, ...],
     models: tuple[str, ...],
+    runs: tuple[Path, ...],
+    run_names: tuple[str, ...],
     data: Path | None,
     results_dir: Path,
     store_dir: Path | None,
@@ -92,13 +96,22 @@ def run_command(
     Examples:
       kemb run KorSTS KLUE-NLI -m BAAI/bge-m3 -m kiwi-static
       kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
+      kemb run ./mydata -m "rrf(bm25:kiwi, BAAI/bge-m3)" -m "fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3)"
+      kemb run ./mydata --run elastic.trec --run-name elastic
     """
+    from kemb.models.compose import run_of_file
     from kemb.models.resolve import resolve
     from kemb.run import RunOptions
     from kemb.store import Store, default_root
 
+    if not models and not runs:
+        raise UsageError("There is no model to run. Name one with -m MODEL, or a run file with --run FILE.")
+    if len(run_names) > len(runs):
+        raise UsageError(f"{len(run_names)} --run-name for {len(runs)} --run; give each name with its file.")
+
     tasks = _tasks(targets, data)
     resolved = [resolve(name, _options(model_settings), [task.spec.name for task in tasks]) for name in models]
+    resolved += [run_of_file(path, name) for path, name in zip(runs, [*run_names, *[""] * len(runs)], strict=False)]
     command = shlex.join(["kemb", *sys.argv[1:]])
     options = RunOptions(results_dir, Store(store_dir or default_root()), rescore, overwrite, command)
     _run_and_show(tasks, resolved, options, as_json)

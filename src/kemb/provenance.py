@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from kemb import score
-from kemb.encode import Progress
-from kemb.models.prompts import Resolved
+from kemb.gather import Encoded, prompts_of
 from kemb.models.resolve import Model, library_versions
-from kemb.store import Space, fingerprint_id
+from kemb.store import fingerprint_id
 from kemb.tasks.spec import TaskSpec
-from kemb.types import LabelData, Role, TaskData
+from kemb.types import LabelData, TaskData
+
+_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"}
+"""Families of models as mteb's `model_type` names them."""
 
 
-def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model: Model) -> dict[str, Any]:
+def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
     """What decides whether two scores may be compared, and the profile of the row (DESIGN 3.10)."""
     return {
         "task": {
@@ -40,6 +42,12 @@ def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model
             "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
             "metric_version": score.METRIC_VERSION[spec.type],
         },
+        **_profile(spec, model),
+    }
+
+
+def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "model": {
             "name": model.name,
             "revision": model.revision,
@@ -51,39 +59,45 @@ def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model
         },
         "prompts": {
             role: {"prompt": found.prompt, "route": found.route, "key": found.key, "source": found.source}
-            for role, found in prompts.items()
+            for role, found in prompts_of(model, spec).items()
         },
     }
+    if model.parts:
+        record["parts"] = [_profile(spec, part) for part in model.parts]
+    return record
 
 
-def circumstances(
-    model: Model, space: Space | None, progress: Progress | None, score_seconds: float, command: str
-) -> dict[str, Any]:
+def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: float, command: str) -> dict[str, Any]:
     """What is shown and never gates: versions, hardware, time, command."""
     versions = {"kemb": importlib.metadata.version("kemb"), "python": platform.python_version()}
     for library in ("numpy", "scipy", "scikit-learn"):
         versions[library] = importlib.metadata.version(library)
+    one = encoded.get(model.identity)
     record: dict[str, Any] = {
-        "fingerprint_id": fingerprint_id(space.fingerprint) if space else None,
-        "fingerprint": space.fingerprint if space else None,
+        "fingerprint_id": fingerprint_id(one.space.fingerprint) if one else None,
+        "fingerprint": one.space.fingerprint if one else None,
         "warnings": list(model.prompts.warnings),
         "versions": versions | library_versions(),
-        "hardware": hardware(model.device),
+        "hardware": hardware(next((part.device for part in model.encoders), model.device)),
         "seconds": {"score": round(score_seconds, 3)},
         "timestamp": int(time.time()),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
     }
-    if progress is not None:
-        record["seconds"]["encode"] = round(progress.seconds, 3)
+    if encoded:
+        found = [of_part.progress for of_part in encoded.values()]
+        limits = [progress.token_limit for progress in found if progress.token_limit is not None]
+        record["seconds"]["encode"] = round(sum(progress.seconds for progress in found), 3)
         record["encoded"] = {
-            "n_texts": progress.n_texts,
-            "n_unique": progress.n_unique,
-            "n_stored_before": progress.n_stored,
-            "n_encoded": progress.n_encoded,
-            "n_tokens": progress.n_tokens,
-            "token_limit_after_out_of_memory": progress.token_limit,
+            "n_texts": sum(progress.n_texts for progress in found),
+            "n_unique": sum(progress.n_unique for progress in found),
+            "n_stored_before": sum(progress.n_stored for progress in found),
+            "n_encoded": sum(progress.n_encoded for progress in found),
+            "n_tokens": sum(progress.n_tokens for progress in found),
+            "token_limit_after_out_of_memory": min(limits, default=None),
         }
+    if model.parts:
+        record["part_fingerprints"] = {name: of_part.space.fingerprint for name, of_part in encoded.items()}
     return record
 
 
@@ -127,6 +141,6 @@ def mteb_meta(model: Model) -> dict[str, Any]:
         "adapted_from": spec.base_model,
         "superseded_by": None,
         "modalities": ["text"],
-        "model_type": ["dense"],
+        "model_type": [_MTEB_KINDS.get(model.family, "dense")],
         "experiment_kwargs": {"variant": model.variant} if model.variant else None,
     }

@@ -64,6 +64,11 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
     folder = Path(written)
     if (folder / META).is_file() or (folder.is_dir() and folder.parent.name == EXPERIMENTS):
         return _row_in(folder)
+    if exact := [row for row in rows if written.strip() == row.label]:  # names of fusions hold parentheses and @
+        return exact[0]
+    whole = [row for row in rows if written.strip() in (row.model, f"{row.model} [{row.variant}]")]
+    if len(whole) == 1:
+        return whole[0]
     match = _WRITTEN.fullmatch(written.strip())
     if match is None:
         raise UsageError(f"{written!r} does not name a row; type MODEL, MODEL@REVISION or 'MODEL [VARIANT]'.")

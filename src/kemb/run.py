@@ -9,39 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 from kemb import provenance, results, score
-from kemb.encode import Budget, Collection, Progress, Texts, encode_missing
+from kemb.encode import Progress
 from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
-from kemb.models.prompts import Resolved, resolve
+from kemb.gather import Encoded, columns_of, encode, stored
 from kemb.models.resolve import Model
 from kemb.results import ScoredPart, TaskResult
+from kemb.retrieve import RANKINGS, check, make_run, unfit
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
-from kemb.types import (
-    ArrayVectors,
-    BitextData,
-    ClusterData,
-    LabelData,
-    PairData,
-    Part,
-    PartData,
-    PartScore,
-    RetrievalData,
-    Role,
-    TaskData,
-    TaskType,
-    Vectors,
-    columns,
-)
-
-RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
-RUN_DEPTH = 1000
-"""Documents per query in a run, as in mteb."""
+from kemb.types import Part, RetrievalData, TaskData
 
 Status = Literal["scored", "kept", "not applicable", "failed"]
 
@@ -164,24 +147,6 @@ def evaluate(
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
-    """The vectors of all texts that a model needs, and where each column lies."""
-
-    space: Space
-    progress: Progress
-    columns: dict[tuple[str, str, str, str], Texts]
-    """By task, split, subset and column."""
-
-    def vectors(self, spec: TaskSpec, part: Part) -> dict[str, Vectors]:
-        """Vectors of a part by column; documents stay on disk and are read in blocks, the rest is read now."""
-        found: dict[str, Vectors] = {}
-        for name, column in columns(part.data).items():
-            stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
-            found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
 class _OfModel:
     """The work of one model."""
 
@@ -196,7 +161,8 @@ class _OfModel:
 
     @property
     def folder(self) -> Path:
-        return results.result_dir(self.options.results_dir, self.model.name, self.model.revision, self.model.variant)
+        model = self.model
+        return results.result_dir(self.options.results_dir, model.path_name, model.revision, model.variant)
 
     def run(self, tasks: Sequence[_Loaded]) -> None:
         """Do what is not done."""
@@ -204,24 +170,28 @@ class _OfModel:
         if not todo:
             return
         results.write_meta(self.folder, provenance.mteb_meta(self.model))
-        encoded = None
-        if not self.model.is_lexical:
-            try:
-                encoded = self._encode(todo)
-            except StoreError:
-                raise
-            except KembError as error:
-                for task in todo:
-                    self.done(Outcome(self.model.row, task.spec.name, "failed", message=str(error)))
-                return
+        try:
+            encoded = self._encode(todo)
+        except StoreError:
+            raise
+        except KembError as error:
+            for task in todo:
+                self.done(Outcome(self.model.row, task.spec.name, "failed", message=str(error)))
+            return
         for task in todo:
             self._attempt(task, encoded)
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
         model, spec = self.model, task.spec
-        if spec.type in model.spec.not_for or (model.is_lexical and spec.type not in RANKINGS):
-            self.done(Outcome(model.row, spec.name, "not applicable"))
+        if (reason := unfit(model, spec.type)) is not None:
+            self.done(Outcome(model.row, spec.name, "not applicable", message=reason))
+            return True
+        try:
+            for part in task.data.parts:
+                check(model, spec, part)
+        except KembError as error:
+            self.done(Outcome(model.row, spec.name, "failed", message=f"{spec.name}: {error}"))
             return True
         path = self.folder / f"{spec.name}.json"
         if not path.is_file() or self.options.overwrite or self.options.rescore:
@@ -241,41 +211,23 @@ class _OfModel:
 
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
         """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its items."""
-        wanted = provenance.cell(task.spec, task.data, self._prompts(task), self.model)
+        wanted = provenance.cell(task.spec, task.data, self.model)
         parts = [(part.split, part.subset) for part in task.data.parts]
         same = all(result.kemb.get(key) == value for key, value in wanted.items())
         return same and result.has_parts(parts) and results.has_items(result)
 
-    def _prompts(self, task: _Loaded) -> dict[Role, Resolved]:
-        spec = task.spec
-        roles: list[Role] = ["query", "document"] if spec.type in RANKINGS else ["text"]
-        return {role: resolve(self.model.prompts, spec.name, spec.type, spec.instruction, role) for role in roles}
-
-    def _encode(self, todo: Sequence[_Loaded]) -> _Encoded:
-        """Bring all texts of the tasks into the store."""
-        model, store = self.model, self.options.store
-        texts: dict[tuple[str, str, str, str], Texts] = {}
-        for task in todo:
-            prompts = self._prompts(task)
-            for part in task.data.parts:
-                for name, column in columns(part.data).items():
-                    found = prompts[column.role]
-                    where = _Where(task.spec.name, part, name)
-                    key = (task.spec.name, part.split, part.subset, name)
-                    texts[key] = Texts.of(found.route, found.prompt, column.texts, where)
-        collection = Collection(list(texts.values()))
-        space = store.space(model.fingerprint())
-        if self.options.rescore:
-            space = self._recorded_space(todo) or space
-            return _Encoded(space, Progress(collection.n_texts, len(collection), len(collection)), texts)
-        progress = encode_missing(
-            collection,
-            space,
-            model.open,
-            Budget.for_device(model.device),
-            lambda progress: self.reporter.encoding(model.row, progress),
-        )
-        return _Encoded(space, progress, texts)
+    def _encode(self, todo: Sequence[_Loaded]) -> dict[str, Encoded]:
+        """Bring all texts of the tasks into the store, for every part of the model that makes vectors."""
+        found: dict[str, Encoded] = {}
+        for encoder in self.model.encoders:
+            columns = columns_of([(task.spec, task.data) for task in todo], encoder)
+            space = self.options.store.space(encoder.fingerprint())
+            if self.options.rescore:
+                found[encoder.identity] = stored(columns, self._recorded_space(todo) or space)
+            else:
+                report = partial(self.reporter.encoding, encoder.row)
+                found[encoder.identity] = encode(columns, space, encoder, report)
+        return found
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones installed now."""
@@ -284,21 +236,20 @@ class _OfModel:
             if not path.is_file():
                 continue
             with contextlib.suppress(ResultError):  # a damaged record names no space; it is made again
-                identifier = results.read_result(path).kemb.get("fingerprint_id", "")
+                identifier = results.read_result(path).kemb.get("fingerprint_id") or ""
                 if space := self.options.store.find(identifier):
                     return space
         return None
 
-    def _attempt(self, task: _Loaded, encoded: _Encoded | None) -> None:
+    def _attempt(self, task: _Loaded, encoded: Mapping[str, Encoded]) -> None:
         """Score and write one task; what goes wrong becomes its outcome."""
         self.reporter.scoring(self.model.row, task.spec.name)
         started = time.perf_counter()
         try:
             parts = [self._scored(task.spec, part, encoded) for part in task.data.parts]
-            space, progress = (encoded.space, encoded.progress) if encoded else (None, None)
             seconds = time.perf_counter() - started
-            record = provenance.cell(task.spec, task.data, self._prompts(task), self.model)
-            record |= provenance.circumstances(self.model, space, progress, seconds, self.options.command)
+            record = provenance.cell(task.spec, task.data, self.model)
+            record |= provenance.circumstances(self.model, encoded, seconds, self.options.command)
             path = results.write_result(self.folder, task.spec.name, task.data.revision, parts, record)
             self.done(Outcome(self.model.row, task.spec.name, "scored", results.read_result(path)))
         except (RunError, ValueError) as error:
@@ -306,38 +257,14 @@ class _OfModel:
                 raise
             self.done(Outcome(self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"))
 
-    def _scored(self, spec: TaskSpec, part: Part, encoded: _Encoded | None) -> ScoredPart:
-        if encoded is None:
-            from kemb.models.lexical import search
-
+    def _scored(self, spec: TaskSpec, part: Part, encoded: Mapping[str, Encoded]) -> ScoredPart:
+        model = self.model
+        if spec.type in RANKINGS:
             assert isinstance(part.data, RetrievalData)
-            analyser = self.model.name.partition(":")[2]
-            value: PartScore = score.score_run(spec, part.data, search(analyser, part.data, RUN_DEPTH))
+            run = make_run(model, spec, part, lambda encoder, *where: encoded[encoder.identity].vectors(*where))
+            value = score.score_run(spec, part.data, run)
         else:
-            value = score.score(spec, part.data, encoded.vectors(spec, part), similarity=self.model.similarity)
+            vectors = encoded[model.identity].vectors(spec, part)
+            value = score.score(spec, part.data, vectors, similarity=model.similarity)
         languages = spec.subset_languages.get(part.subset, spec.languages)
         return ScoredPart(part.split, part.subset, languages, value, spec.main_metric)
-
-
-@dataclass(frozen=True, slots=True)
-class _Where:
-    """Names the origin of a text, for messages."""
-
-    task: str
-    part: Part
-    column: str
-
-    def __call__(self, row: int) -> str:
-        ids = _ids(self.part.data, self.column)
-        item = ids[row] if ids is not None else f"row {row}"
-        return f"{self.task} ({self.part.subset}, {self.part.split}), {self.column}, id {item}"
-
-
-def _ids(data: PartData, column: str) -> list[str] | None:
-    match data:
-        case RetrievalData():
-            return data.doc_ids if column == "documents" else data.query_ids
-        case LabelData():
-            return data.item_ids if column == "texts" else None
-        case PairData() | ClusterData() | BitextData():
-            return data.item_ids

@@ -14,18 +14,21 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kemb import tasks
 from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
 from kemb.models import catalogue, files
 from kemb.models.encoders import Encoder
+from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
-from kemb.models.spec import CANNOT_RUN, Dtype, ModelSpec, Pooling, PromptRules, Similarity
+from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, PromptRules, Similarity
 
 LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 BUILT_IN = ("toy", "tfidf", "kiwi-static")
+Family = Literal["dense", "lexical", "run", "fusion", "pipeline", "cross-encoder"]
+_FAMILIES: dict[Loader, Family] = {"bm25": "lexical", "run": "run", "fusion": "fusion", "pipeline": "pipeline"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,10 @@ class Model:
     variant: str
     """'' for the declared profile, else what differs from it; names the experiments folder and the row."""
     trust_remote_code: bool
+    parts: tuple[Model, ...] = ()
+    """The models that a fusion or a reranked first stage is made of."""
+    how: Fused | Reranked | None = None
+    run_file: Path | None = None
 
     @property
     def row(self) -> str:
@@ -65,9 +72,27 @@ class Model:
         return f"{self.name} [{self.variant}]" if self.variant else self.name
 
     @property
-    def is_lexical(self) -> bool:
-        """Whether the model makes runs and has no vectors."""
-        return self.spec.loader == "bm25"
+    def identity(self) -> str:
+        """What tells the models of one command apart."""
+        return f"{self.name}@{self.revision}[{self.variant}]"
+
+    @property
+    def path_name(self) -> str:
+        """The name of the model's result folder, before `/` and `:` are replaced."""
+        safe = re.sub(r"[^\w.+@-]+", "-", self.name).strip("-")
+        return f"kemb/{safe}" if self.parts else self.name
+
+    @property
+    def family(self) -> Family:
+        """How the model ranks documents."""
+        return _FAMILIES.get(self.spec.loader, "dense")
+
+    @property
+    def encoders(self) -> tuple[Model, ...]:
+        """The models, of this one and its parts, whose vectors of single texts must be in the store."""
+        if self.parts:
+            return tuple(model for part in self.parts for model in part.encoders)
+        return (self,) if self.family == "dense" else ()
 
     def fingerprint(self) -> dict[str, str]:
         """Everything that changes a vector except the input (DESIGN 3.2)."""
@@ -132,6 +157,12 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     :raises ModelError: when the files are unusable; FetchError when they cannot be fetched.
     """
     options = options or ModelOptions()
+    if not Path(name).is_dir() and (name.startswith("run:") or not isinstance(expression := parse(name), Leaf)):
+        from kemb.models import compose
+
+        if name.startswith("run:"):
+            return compose.run_of_file(Path(name.removeprefix("run:")))
+        return compose.compose(expression, options, own_tasks)
     task_names = {*tasks.names(), *own_tasks}
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)

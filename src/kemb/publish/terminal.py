@@ -148,6 +148,8 @@ class TerminalReporter:
     def done(self, outcome: Outcome) -> None:
         if outcome.status == "failed":
             self.console.print(Text(f"{outcome.row}, {outcome.task}: failed. {outcome.message}", style="red"))
+        elif outcome.status == "not applicable" and outcome.message:
+            self.console.print(Text(f"{outcome.row}, {outcome.task}: not applicable. {outcome.message}", style="dim"))
 
     def _show(self, description: str) -> None:
         self._progress.update(self._bar, description=description, total=None, completed=0, rate="")

@@ -27,7 +27,7 @@ from kemb.types import (
     columns,
 )
 
-__all__ = ["METRIC_VERSION", "run_from_scores", "score", "score_run", "top_k"]
+__all__ = ["METRIC_VERSION", "rank", "run_from_scores", "score", "score_run", "top_k"]
 
 METRIC_VERSION: dict[TaskType, int] = {
     "retrieval": 1,
@@ -61,18 +61,8 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
     try:
         _check_shapes(data, vectors)
         match data:
-            case RetrievalData() if spec.type == "reranking":
-                queries = vectors["queries"].block(0, len(data.queries))
-                return ranking_metrics(rerank(queries, vectors["documents"], data, similarity=similarity), data)
             case RetrievalData():
-                run = top_k(
-                    vectors["queries"].block(0, len(data.queries)),
-                    vectors["documents"],
-                    doc_ids=data.doc_ids,
-                    query_ids=data.query_ids,
-                    similarity=similarity,
-                )
-                return ranking_metrics(run, data)
+                return ranking_metrics(_ranked(spec, data, vectors, similarity), data)
             case PairData() if spec.type == "sts":
                 return sts(data, vectors, similarity=similarity)
             case PairData():
@@ -85,6 +75,23 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
                 return bitext_mining(data, vectors, similarity=similarity)
     except (DataError, ModelError) as error:
         raise type(error)(f"Task {spec.name}: {error}") from error
+
+
+def rank(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], *, similarity: str) -> Run:
+    """The run that vectors make, for use beside others; arguments and errors are those of `score`."""
+    try:
+        _check_shapes(data, vectors)
+        return _ranked(spec, data, vectors, similarity)
+    except (DataError, ModelError) as error:
+        raise type(error)(f"Task {spec.name}: {error}") from error
+
+
+def _ranked(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], similarity: str) -> Run:
+    queries = vectors["queries"].block(0, len(data.queries))
+    if spec.type == "reranking":
+        return rerank(queries, vectors["documents"], data, similarity=similarity)
+    documents, query_ids = vectors["documents"], data.query_ids
+    return top_k(queries, documents, doc_ids=data.doc_ids, query_ids=query_ids, similarity=similarity)
 
 
 def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:

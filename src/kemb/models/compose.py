@@ -1,0 +1,80 @@
+"""Models made of others, and runs that another program made, as models with an identity."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from kemb.errors import UsageError
+from kemb.models.expression import Expression, Fused, Leaf, Reranked
+from kemb.models.prompts import PromptTable
+from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
+from kemb.models.spec import Loader, ModelSpec
+
+
+def run_of_file(path: Path, name: str = "") -> Model:
+    """A TREC run file as a model: its revision is the hash of its bytes.
+
+    :param name: of the row; the file's name without its ending otherwise.
+    :raises UsageError: there is no such file, or the name cannot be one.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no run file {path}. Give a TREC run file: `query Q0 document rank score tag`.")
+    name = name or re.sub(r"[^\w.-]+", "-", path.stem).strip(".-") or "run"
+    if not re.fullmatch(r"[\w.-]+", name) or set(name) == {"."}:
+        raise UsageError(f"--run-name {name!r} cannot be the name of a row; use letters, digits, . _ and -.")
+    with path.open("rb") as file:
+        revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return replace(_ranker("run", f"run/{name}", revision), run_file=path)
+
+
+def compose(expression: Expression, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model:
+    """The model of an expression; a setting reaches every part that has it.
+
+    :raises UsageError: a part that cannot stand where it stands; and as `resolve` for each part.
+    """
+    match expression:
+        case Leaf(name):
+            return resolve(name, _settings_of(name, options), own_tasks)
+        case Fused(parts, weights, constant):
+            models = tuple(compose(part, options, own_tasks) for part in parts)
+            name = _fused_name(expression, models)
+            return _combined("fusion", name, f"{weights} {constant}", models, expression)
+        case Reranked():
+            raise UsageError("Rerankers cannot be run yet.")
+
+
+def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
+    if fused.weights:
+        return f"fuse({'+'.join(f'{w:g}*{m.name}' for w, m in zip(fused.weights, models, strict=True))})"
+    constant = f",k={fused.constant}" if fused.constant != 60 else ""
+    return f"rrf({','.join(model.name for model in models)}{constant})"
+
+
+def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
+    """Models without files have no dtype, token limit or pooling."""
+    from kemb.models import catalogue
+
+    spec = catalogue.load_spec(name.partition("@")[0])
+    if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+        return replace(options, dtype=None, max_tokens=None, pooling=None)
+    return options
+
+
+def _combined(loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked) -> Model:
+    if other := [part.name for part in parts if part.family == "cross-encoder"]:
+        raise UsageError(f"{other[0]} is a reranker and needs a first stage: type bm25:kiwi+reranker:{other[0]}.")
+    identity = [settings, *(f"{part.name}@{part.revision}[{part.variant}]" for part in parts)]
+    revision = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
+    variant = "__".join(dict.fromkeys(part.variant for part in parts if part.variant))
+    warnings = tuple(warning for part in parts for warning in part.prompts.warnings)
+    model = _ranker(loader, name, revision)
+    return replace(model, parts=parts, how=how, variant=variant, prompts=PromptTable((), warnings))
+
+
+def _ranker(loader: Loader, name: str, revision: str) -> Model:
+    spec = ModelSpec(name=name, loader=loader)
+    return Model(spec, name, revision, PromptTable(), None, "cpu", "float32", None, None, "cosine", "", False)
