@@ -73,7 +73,7 @@ def facts_of(name: str, meta: Mapping[str, Any] | None = None) -> ModelFacts:
     :param meta: the content of the `model_meta.json` beside its results.
     """
     spec = catalogue.load_spec(name)
-    found = _with(ModelFacts(name), _from_meta(meta or {}))
+    found = _with(ModelFacts(name, "hybrid" if name.startswith(("rrf(", "fuse(")) else ""), _from_meta(meta or {}))
     entry = _registry().get(name.lower())
     if entry is None and spec is not None:
         entry = _registry().get((spec.hub or spec.name).lower())
