@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from kemb.board import Board, Row
+from kemb.publish.markdown import clean, escape
 from kemb.publish.words import below_line, footer, heading
 
 NO_SCORE = "-"
@@ -78,7 +79,7 @@ def labels(board: Board, rows: Sequence[Row]) -> list[str]:
         revision = f"@{row.revision[:12]}" if names[row.name, _source(row)] > 1 else ""
         variant = f" [{row.variant}]" if row.variant else ""
         mark = f" {marks[row.claim.source]}" if row.claim else ""
-        out.append(_clean(f"{row.model}{revision}{variant}{mark}"))
+        out.append(clean(f"{row.model}{revision}{variant}{mark}"))
     return out
 
 
@@ -126,13 +127,13 @@ def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
     """GitHub tables; what comes from outside is escaped."""
     rows, n_hidden = visible(board, every)
     found = [c for c in columns(board, rows) if wide or c.kind != "cell" or len(board.cells) <= FEW_CELLS]
-    lines = [[_escape(column.title) for column in found]]
-    lines += [[_escape(column.values[number]) for column in found] for number in range(len(rows))]
+    lines = [[escape(column.title) for column in found]]
+    lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     text.insert(1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|")
-    title = [f"**{_escape(heading(board))}**\n"] if heading(board) else []
+    title = [f"**{escape(heading(board))}**\n"] if heading(board) else []
     notes = [*below_line(board, n_hidden), *footer(board, source_marks(rows))]
-    return "\n".join([*title, *text, *(f"\n{_escape(_clean(note))}" for note in notes)]) + "\n"
+    return "\n".join([*title, *text, *(f"\n{escape(clean(note))}" for note in notes)]) + "\n"
 
 
 def to_csv(board: Board) -> str:
@@ -231,18 +232,6 @@ def _exact_points(score: float | None) -> str:
 
 def _blank(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _clean(text: str) -> str:
-    """Without control characters, which could do things to a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
-
-
-_MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|"} | {"\n": " "})
-
-
-def _escape(text: str) -> str:
-    return text.translate(_MARKDOWN)
 
 
 def _no_formula(text: str) -> str:
