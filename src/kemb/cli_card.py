@@ -59,7 +59,9 @@ def card(
     made = make_card(model, options, existing)
     if target:
         write_card(made.files, target)
-        click.echo(f"{target} and {len(made.files) - 1} files in {target.parent / '.eval_results'}.", err=True)
+        n_more = len(made.files) - 1
+        more = f" and {n_more} files in {target.parent / '.eval_results'}" if n_more else ""
+        click.echo(f"Written: {target}{more}.", err=True)
     elif not repo:
         click.echo(made.files[README], nl=False)
     if made.left_out:

@@ -18,12 +18,12 @@ from kemb import benchmarks
 from kemb.benchmarks.cells import cell_value
 from kemb.board import Board, Row, build_board
 from kemb.claims import read_all, shipped
-from kemb.errors import DataError, ResultError, UsageError
+from kemb.errors import DataError, ResultError, UnknownName, UsageError
 from kemb.hub import quiet_client
-from kemb.models import files
+from kemb.models import catalogue, files
 from kemb.models.facts import facts_of
 from kemb.publish.card_body import CardData, body
-from kemb.publish.card_metadata import eval_results_yaml, merged
+from kemb.publish.card_metadata import dataset_of, eval_results_yaml, merged
 from kemb.publish.markdown import clean, escape
 from kemb.publish.private import own_data
 from kemb.publish.snippets import code_for
@@ -75,12 +75,7 @@ def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
         DataError: the README's front matter or marks are broken.
     """
     found = read_all(options.results_dir)
-    row = find_row(_row_of_folder(written), rows_of(found))
-    if row.source:
-        raise UsageError(
-            f"{written} has only published numbers ({row.source}). A card states what was measured: type "
-            f"`kemb run TASK -m {row.model}` first."
-        )
+    row = _measured(written, found)
     private = [] if options.private else own_data(row.results.values())
     tasks = {name: result for name, result in sorted(row.results.items()) if result not in private}
     if not tasks:
@@ -101,7 +96,9 @@ def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
         old = {key: value for key, value in old.items() if key not in ("license", "license_link")}
     front = merged(old, facts, usage, name, list(tasks.values()))
     content = _joined(front, _placed(text, body(card), name))
-    extra = {f"{EVAL_RESULTS}/{task}.yaml": eval_results_yaml(result) for task, result in tasks.items()}
+    # The hub shows these on the pages of data sets, so they are of tasks whose data lies there.
+    on_hub = [result for result in tasks.values() if dataset_of(result) != result.task]
+    extra = {f"{EVAL_RESULTS}/{result.task}.yaml": eval_results_yaml(result) for result in on_hub}
     return Made({README: content, **extra}, [result.task for result in private])
 
 
@@ -136,6 +133,24 @@ def read_existing(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}); nothing was written.") from error
+
+
+def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
+    """The row of measured results that is meant."""
+    try:
+        row = find_row(_row_of_folder(written), rows_of(r for r in found if r.kemb and r.claim is None))
+    except UnknownName:
+        spec = catalogue.load_spec(written)
+        name = (spec.name if spec else written).lower()
+        if name not in {result.model.lower() for result in [*found, *shipped()]}:
+            raise
+        row = None
+    if row is None or not all(result.kemb for result in row.results.values()):
+        raise UsageError(
+            f"{written} has only published numbers here. A card states what was measured: type `kemb run TASK -m "
+            f"{written}` first."
+        )
+    return row
 
 
 def _row_of_folder(written: str) -> str:
@@ -197,7 +212,7 @@ def _split(existing: str) -> tuple[dict[str, Any], str]:
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"The front matter of the README (between its first two lines ---) is no YAML of keys and values: {reason}. "
+            f"The front matter of the README (between its first two lines ---) is no YAML of keys: {reason}. "
             "Repair it, or name another file with -o. Nothing was written."
         ) from error
     data: Any = card.data
@@ -221,10 +236,11 @@ def _placed(text: str, own: str, name: str) -> str:
             "its own, or none; nothing was written."
         )
     block = f"{BEGIN}\n{own}\n{END}"
+    end = "\n"
     if "\r\n" in text:
-        block = block.replace("\n", "\r\n")
+        end, block = "\r\n", block.replace("\n", "\r\n")
     if found:
-        return text.replace(found[0], block)
+        return text.replace(found[0].rstrip("\r"), block)
     if not text.strip():
         return f"\n# {escape(clean(name))}\n\n{block}\n"
-    return f"{text.rstrip()}\n\n{block}\n"
+    return f"{text.rstrip()}{end}{end}{block}{end}"

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from kemb import stats
+from kemb.benchmarks.spec import spec_of
 from kemb.board import Board, Row
 from kemb.errors import NotSupported, ResultError
 from kemb.items import part_measures
@@ -173,14 +174,15 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
     """Where the model stands on boards, and what the numbers are made of."""
     sections = []
     for board, row in boards:
-        title = heading(board) or f"All {len(board.cells)} tasks"
+        tasks = f"All {len(board.cells)} tasks" if len(board.cells) > 1 else board.cells[0].title
+        title = heading(board) or f"{tasks}, among the models measured with the same results"
         if row.standing is None:
             sections.append(f"### {escape(clean(title))}\n\n{escape(clean(_below(board, row)))}")
             continue
-        groups = [[escape(clean(name)), points(value)] for name, value in row.groups.items()] if board.groups else []
+        groups = [[escape(clean(name)), points(value)] for name, value in row.groups.items()]
         first = [rank_text(row), str(len(board.complete)), score_text(row)]
-        tables = [table(["Rank", "Of", "Mean score"], [first], (0, 1, 2))]
-        if len(groups) > 1:
+        tables = [table(["Rank", "Of", "Score"], [first], (0, 1, 2))]
+        if 1 < len(groups) < len(board.cells):
             tables.append(table(["Group", "Mean of its tasks"], groups, (1,)))
         notes = [formula_text(board), _weights(board), intervals_text(board), MISSING]
         sections.append("\n\n".join([f"### {escape(clean(title))}", *tables, *(escape(clean(note)) for note in notes)]))
@@ -244,12 +246,16 @@ def _hardware(result: TaskResult) -> str:
 
 
 def _command(card: CardData, results: Sequence[TaskResult]) -> str:
-    """The command without paths of the machine that ran it; they are nobody's business and useless elsewhere."""
+    """The command without paths of the machine that ran it, which are nobody's business and useless elsewhere.
+
+    A task of one's own stands as the folder of its data.
+    """
     row = card.row
     local = row.model.startswith("local/")
     name = card.name if local else row.model
     model = f"{name}@{row.revision}" if "/" in name and not local else name
-    return shlex.join(["kemb", "run", *(result.task for result in results), "-m", model, *_flags(row.variant)])
+    tasks = [result.task if spec_of(result.task) else f"./{result.task}" for result in results]
+    return shlex.join(["kemb", "run", *tasks, "-m", model, *_flags(row.variant)])
 
 
 def _flags(variant: str) -> list[str]:

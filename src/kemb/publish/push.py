@@ -47,8 +47,7 @@ def push(repo: str, files: Mapping[str, str], parent: str, create_pr: bool, endp
     from huggingface_hub import CommitOperationAdd
 
     operations = [CommitOperationAdd(name, content.encode("utf-8")) for name, content in files.items()]
-    n_tasks = len(files) - 1
-    message = f"Evaluation by kemb: model card and results of {n_tasks} task{'s' if n_tasks > 1 else ''}"
+    message = "Model card with evaluation results by kemb"
     try:
         done = _api(endpoint).create_commit(
             repo, operations, commit_message=message, parent_commit=parent, create_pr=create_pr
