@@ -54,7 +54,7 @@ def minilm_results(
     from kemb.run import RunOptions, evaluate, load_task
 
     folder = tmp_path_factory.mktemp("card-minilm") / "results"
-    tasks = [load_task(name, shared_data / "packs") for name in ("KLUE-STS", "KLUE-NLI")]
+    tasks = [load_task(name, shared_data / "packs") for name in ("KorSTS", "KLUE-NLI")]
     outcomes = evaluate(tasks, [resolve(str(minilm))], RunOptions(folder, Store(shared_store), command="kemb run"))
     assert [outcome.message for outcome in outcomes if outcome.status == "failed"] == []
     return folder
@@ -168,15 +168,21 @@ def test_a_real_model_on_real_tasks(minilm_results: Path, minilm: Path, tmp_path
     assert (front["license"], front["pipeline_tag"]) == ("apache-2.0", "sentence-similarity")
     assert front["library_name"] == "sentence-transformers"
     assert front["model-index"][0]["name"] == "org/mini"
-    assert {e["dataset"]["type"] for e in front["model-index"][0]["results"]} == {"klue/klue"}
-    assert {e["dataset"]["revision"] for e in front["model-index"][0]["results"]} == {one.dataset_revision}
+    assert {e["dataset"]["type"] for e in front["model-index"][0]["results"]} == {"klue/klue", "dkoterwa/kor-sts"}
+    assert {e["dataset"]["revision"] for e in front["model-index"][0]["results"]} == {
+        one.dataset_revision,
+        two.dataset_revision,
+    }
     text = path.read_text(encoding="utf-8")
     assert 'SentenceTransformer("org/mini")' in text
     assert str(minilm) not in text, "no path of this machine in a public card"
     for result in (one, two):
         entries = yaml.safe_load((tmp_path / ".eval_results" / f"{result.task}.yaml").read_text(encoding="utf-8"))
         HFEvalResults.model_validate(entries)
-        assert [e["dataset"]["task_id"] for e in entries] == [f"{result.task}_default_validation", result.task]
+        assert [e["dataset"]["task_id"] for e in entries] == [
+            f"{result.task}_default_{next(iter(result.scores))}",
+            result.task,
+        ]
         assert all(e["value"] / 100 == pytest.approx(result.main_score, abs=1e-12) for e in entries)
         back = card_rows("org/mini", read_document(tmp_path / ".eval_results" / f"{result.task}.yaml").entries)
         assert back.rows[0].value == pytest.approx(result.main_score, abs=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,14 @@ _CHANGED = (409, 412)
 def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
     """The README of a model repository, '' where it has none, and the commit at which it was read.
 
-    :raises UsageError: without a token, or with HF_HUB_OFFLINE.
+    :raises UsageError: for a name that is none, without a token, or with HF_HUB_OFFLINE.
     :raises FetchError: when there is no such repository or the hub does not answer.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError
 
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise UsageError(f"--push {repo!r} is no model repository; type --push ORG/NAME.")
     api = _api(endpoint)
     try:
         info = retry(partial(api.model_info, repo, timeout=constants.HF_HUB_ETAG_TIMEOUT))
@@ -90,6 +93,11 @@ def _explained(error: Exception, repo: str) -> FetchError:
         return FetchError(
             f"{repo} was changed by somebody while the card was made ({status}). Type the same command again. Nothing "
             "was uploaded."
+        )
+    if isinstance(status, int) and status >= 500:
+        return FetchError(
+            f"{repo} was not written: the hub answered {status}. Look at {page}/commits/main, then type the same command "
+            "again."
         )
     if isinstance(error, ValueError) and "metadata" in str(error):
         return FetchError(f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded.")
