@@ -11,9 +11,11 @@ endpoint as an argument.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
+import shutil
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,9 +25,11 @@ from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 Kind = Literal["model", "dataset"]
-Fault = Literal["error500", "error503", "hang", "truncate", "gated"]
+Fault = Literal["error401", "error403", "error500", "error503", "hang", "truncate", "gated"]
 
-_API = re.compile(r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
+_API = re.compile(
+    r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+)(?:/(.*))?)?"
+)
 _FILE = re.compile(r"/(?:(dataset)s/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
@@ -42,6 +46,8 @@ class HubStandIn:
 
     requests: list[str] = field(default_factory=list)
     endpoint: str = ""
+    commits: list[tuple[str, Path, bool]] = field(default_factory=list)
+    """What was written: the Authorization header, the folder with its files, whether it was a pull request."""
 
     def __enter__(self) -> HubStandIn:
         self._repos: dict[tuple[str, str], dict[str, Path]] = {}
@@ -63,6 +69,10 @@ class HubStandIn:
     def add_repo(self, kind: Kind, repo_id: str, folder: Path, revision: str = "0" * 40) -> None:
         """Serve a folder as a repository at a commit; the commit added last is also `main`."""
         self._repos.setdefault((kind, repo_id), {}).update({revision: folder, "main": folder})
+
+    def head(self, kind: Kind, repo_id: str) -> Path:
+        """The folder at `main`."""
+        return self._repos[kind, repo_id]["main"]
 
     def fault(self, what: Fault, match: str = "", times: int | None = None) -> None:
         """Let requests whose path contains `match` fail: the first `times` of them, or all.
@@ -137,13 +147,17 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             if fault == "hang":
                 hub.wait()
                 self.close_connection = True
-            elif fault in ("error500", "error503"):
-                self.send_json({"error": "Internal error"}, int(fault[-3:]))
+            elif fault is not None and fault.startswith("error"):
+                self.send_json({"error": "Refused or broken"}, int(fault[-3:]))
             elif fault == "gated":
                 self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
             elif is_file:
                 self.send_file(is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault == "truncate")
-            elif api := _API.fullmatch(path):
+            elif path == "/api/validate-yaml":
+                self.send_json({"errors": [], "warnings": []})
+            elif (api := _API.fullmatch(path)) and api[3] in ("preupload", "commit"):
+                self.write(api[1], api[2], api[3], body)
+            elif api:
                 self.send_api(api[1], api[2], api[3] or "revision", api[4] or "main", api[5] or "", body)
             else:
                 self.send_json({"error": "Not found"}, 404)
@@ -175,6 +189,41 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 siblings = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
                 info = {"_id": "0", "id": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []}
                 self.send_json(info | ({"modelId": repo_id} if kind == "model" else {}))
+
+        def write(self, kind: str, repo_id: str, what: str, body: bytes) -> None:
+            """A commit on main: all of its files, or none where the parent is another one than was read."""
+            if (at := self.found(kind, repo_id, "main")) is None:
+                return
+            head, folder = at
+            if what == "preupload":
+                names = [file["path"] for file in json.loads(body)["files"]]
+                self.send_json(
+                    {"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]}
+                )
+                return
+            lines = [json.loads(line) for line in body.splitlines()]
+            if lines[0]["value"].get("parentCommit", head) != head:
+                self.send_json({"error": "The parent commit is another one"}, 412)
+                return
+            commit = hashlib.sha1(body).hexdigest()
+            made = folder.with_name(f"{folder.name}-{commit[:8]}")
+            shutil.copytree(folder, made)
+            for line in lines[1:]:
+                target = made / line["value"]["path"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(base64.b64decode(line["value"]["content"]))
+            is_proposal = "create_pr=1" in self.path
+            hub.commits.append((self.headers.get("Authorization", ""), made, is_proposal))
+            if not is_proposal:
+                hub.add_repo("model" if kind == "model" else "dataset", repo_id, made, commit)
+            page = f"{hub.endpoint}/{repo_id}"
+            self.send_json(
+                {
+                    "commitUrl": f"{page}/commit/{commit}",
+                    "commitOid": commit,
+                    "pullRequestUrl": f"{page}/discussions/1",
+                }
+            )
 
         def send_file(self, kind: str, repo_id: str, revision: str, name: str, truncate: bool) -> None:
             if (at := self.found(kind, repo_id, revision)) is None:

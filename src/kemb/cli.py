@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb import cli_audit, cli_compare, cli_import, cli_lists, cli_site, cli_submit
+from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_site, cli_submit
 from kemb.cli_options import FILE, FOLDER, data_option, model_options, results_option, store_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -314,6 +314,7 @@ for command in (
     cli_compare.verify,
     cli_audit.audit,
     cli_site.site,
+    cli_card.card,
     cli_import.import_group,
     cli_import.export_group,
     cli_submit.submit,

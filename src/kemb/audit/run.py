@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kemb.audit.averages import check_averages
+from kemb.audit.cards import check_task_tables
 from kemb.audit.findings import Finding
 from kemb.audit.labels import check_labels, check_links
 from kemb.audit.rankings import check_rankings
@@ -56,5 +57,6 @@ def _check(document: Document, known: Facts) -> list[Finding]:
     found += check_links(document, shapes)
     found += check_tables_agree(shapes, file)
     found += check_card(document)
+    found += check_task_tables(document)
     found += check_sources(document, shapes, known)
     return found

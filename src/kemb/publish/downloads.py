@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from kemb.benchmarks.cells import expression_of
 from kemb.board import Board
 from kemb.publish import tables
+from kemb.publish.markdown import escape
 
 KINDS = ("csv", "json", "parquet", "md")
 
@@ -95,7 +96,7 @@ def _parquet(lines: list[dict[str, Any]], schema: pa.Schema) -> bytes:
 def _markdown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
-    return "" if value is None else tables.escape(str(value))
+    return "" if value is None else escape(str(value))
 
 
 _VALUES = [("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from kemb.board import Board, Row
+from kemb.publish.markdown import clean, escape
 from kemb.publish.words import below_line, footer, heading
 
 NO_SCORE = "-"
@@ -85,7 +86,7 @@ def names(board: Board, rows: Sequence[Row]) -> list[str]:
     for row in rows:
         revision = f"@{row.revision[:12]}" if counts[row.name, _source(row)] > 1 else ""
         variant = f" [{row.variant}]" if row.variant else ""
-        out.append(_clean(f"{row.model}{revision}{variant}"))
+        out.append(clean(f"{row.model}{revision}{variant}"))
     return out
 
 
@@ -139,7 +140,7 @@ def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
     text.insert(1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|")
     title = [f"**{escape(heading(board))}**\n"] if heading(board) else []
     notes = [*below_line(board, n_hidden), *footer(board, source_marks(rows))]
-    return "\n".join([*title, *text, *(f"\n{escape(_clean(note))}" for note in notes)]) + "\n"
+    return "\n".join([*title, *text, *(f"\n{escape(clean(note))}" for note in notes)]) + "\n"
 
 
 def to_csv(board: Board) -> str:
@@ -238,19 +239,6 @@ def _exact_points(score: float | None) -> str:
 
 def _blank(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _clean(text: str) -> str:
-    """Without control characters, which could do things to a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
-
-
-_MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|"} | {"\n": " "})
-
-
-def escape(text: str) -> str:
-    """Text in a cell of a Markdown table, with nothing that Markdown or HTML would read."""
-    return text.translate(_MARKDOWN)
 
 
 def no_formula(text: str) -> str:

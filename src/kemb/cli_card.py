@@ -1,0 +1,72 @@
+"""The verb `card`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kemb.cli_options import results_option
+
+
+@click.command()
+@click.argument("model")
+@results_option
+@click.option("--benchmark", "benchmark_names", multiple=True, metavar="NAME|TOML",
+              help="Tell the rank on it; repeatable.  [those whose tasks are all there]")  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="README.md",
+              help="File to write or to bring up to date.  [printed; the README of a local model]")  # fmt: skip
+@click.option("--name", default="", metavar="ORG/NAME", help="Name under which the model is published.")
+@click.option("--license", "license_name", default="", help="Licence, in place of what is known.")
+@click.option("--private", is_flag=True, help="State results on your own data, too.")
+@click.option("--push", "repo", default="", metavar="ORG/NAME", help="Upload to this model repository (HF_TOKEN).")
+@click.option("--pr", "create_pr", is_flag=True, help="With --push: as a pull request.")
+def card(
+    model: str,
+    results_dir: Path,
+    benchmark_names: tuple[str, ...],
+    out: Path | None,
+    name: str,
+    license_name: str,
+    private: bool,
+    repo: str,
+    create_pr: bool,
+) -> None:
+    """Write a model card from measured results: scores with intervals, code with prompts, provenance.
+
+    MODEL is a row of results (MODEL, MODEL@REVISION, 'MODEL [VARIANT]') or the folder of a local model. Text of yours
+    in an existing README is kept: only what stands between the marks of kemb is replaced.
+
+    \b
+    Examples:
+      kemb card bge-m3 -o README.md
+      kemb card ./my-model --push my-org/my-model --license apache-2.0
+    """
+    from kemb.errors import UsageError
+    from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
+
+    if create_pr and not repo:
+        raise UsageError("--pr says how to upload; add --push ORG/NAME.")
+    target = out or (Path(model) / README if (Path(model) / "config.json").is_file() else None)
+    existing = read_existing(target) if target else ""
+    parent = ""
+    if repo:
+        from kemb.publish.push import remote_readme
+
+        remote, parent = remote_readme(repo)
+        existing = existing or remote
+    options = CardOptions(results_dir, benchmark_names, name or repo, license_name, private)
+    made = make_card(model, options, existing)
+    if target:
+        write_card(made.files, target)
+        n_more = len(made.files) - 1
+        more = f" and {n_more} files in {target.parent / '.eval_results'}" if n_more else ""
+        click.echo(f"Written: {target}{more}.", err=True)
+    elif not repo:
+        click.echo(made.files[README], nl=False)
+    if made.left_out:
+        click.echo(f"Left out, on your own data (--private adds them): {', '.join(made.left_out)}.", err=True)
+    if repo:
+        from kemb.publish.push import push
+
+        click.echo(f"Uploaded: {push(repo, made.files, parent, create_pr)}", err=True)
