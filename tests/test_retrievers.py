@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kemb.models.compose import run_of_file
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.resolve import resolve
 from kemb.results import read_items, read_results
-from kemb.run import Outcome, RunOptions, evaluate, load_task
+from kemb.run import Outcome, RunOptions, Task, evaluate, load_task
 from kemb.score import fusion
 from kemb.store import Store
 from kemb.trec import read_run
@@ -50,9 +51,10 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def go(folder: Path, name: str, tmp_path: Path) -> Outcome:
+def go(task: Path | Task, name: str, tmp_path: Path) -> Outcome:
     options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
-    (outcome,) = evaluate([load_task(folder)], [resolve(name)], options)
+    task = task if isinstance(task, Task) else load_task(task)
+    (outcome,) = evaluate([task], [resolve(name)], options)
     return outcome
 
 
@@ -60,6 +62,32 @@ def ranking(outcome: Outcome, query: str, metric: str = "retrieved") -> list[tup
     assert outcome.result is not None, outcome.message
     rows = read_items(outcome.result).to_pylist()
     return [(row["target"], row["value"]) for row in rows if row["metric"] == metric and row["item_id"] == query]
+
+
+@pytest.fixture(scope="module")
+def reranker(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random cross-encoder of two layers."""
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-reranker"
+    model = CrossEncoder(str(tiny_transformer), num_labels=1, device="cpu")
+    torch.nn.init.normal_(model.model.classifier.weight)
+    model.save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture
+def candidates(search: Path) -> Task:
+    """The same data as a reranking task with eight candidates for each query."""
+    task = load_task(search)
+    data = task.load()
+    (part,) = data.parts
+    own = {f"q{i}": [f"d{i * 8 + j}" for j in range(8)] for i in range(10)}
+    part = replace(part, data=replace(part.data, candidates=own))  # type: ignore[arg-type]
+    spec = task.spec.model_copy(update={"name": "my-reranking", "type": "reranking"})
+    return Task(spec, lambda: replace(data, type="reranking", parts=[part]))
 
 
 def run_of(rows: list[list[tuple[int, float]]], k: int) -> Run:
@@ -271,3 +299,98 @@ def test_a_command_without_models_says_what_to_type(search: Path) -> None:
     result = CliRunner().invoke(cli, ["run", str(search)])
     assert isinstance(result.exception, UsageError)
     assert "--run FILE" in str(result.exception)
+
+
+# --- rerankers
+
+
+def predict(folder: Path, pairs: list[tuple[str, str]]) -> list[float]:
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(folder), device="cpu")
+    return [float(value) for value in model.predict(pairs, batch_size=7, show_progress_bar=False)]
+
+
+def test_a_reranked_first_stage_has_the_scores_of_sentence_transformers(
+    search: Path, reranker: Path, tmp_path: Path
+) -> None:
+    first = go(search, "tfidf:char", tmp_path)
+    outcome = go(search, f"tfidf:char+reranker:{reranker}@20", tmp_path)
+    assert outcome.result is not None, outcome.message
+    assert outcome.result.model == "tfidf:char+reranker:local/tiny-reranker@20"
+    for i in (0, 4):
+        found = ranking(outcome, f"q{i}")
+        given = ranking(outcome, f"q{i}", "candidates")
+        assert given == ranking(first, f"q{i}")[:20]
+        expected = predict(reranker, [(WORDS[i], SENTENCES[int(document[1:])]) for document, _ in given])
+        best = dict(zip([document for document, _ in given], expected, strict=True))
+        assert dict(found) == pytest.approx(best, abs=1e-6)
+        assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
+
+
+def test_the_recall_of_the_candidates_is_recorded(search: Path, reranker: Path, tmp_path: Path) -> None:
+    outcome = go(search, f"tfidf:char+reranker:{reranker}@2", tmp_path)
+    assert outcome.result is not None
+    (entry,) = outcome.result.scores["test"]
+    recalls = []
+    for i in range(10):
+        relevant = {f"d{i * 8 + j}" for j in range(3)}
+        recalls.append(len(relevant & {document for document, _ in ranking(outcome, f"q{i}", "candidates")}) / 3)
+    assert entry["candidate_recall"] == pytest.approx(np.mean(recalls))
+    assert entry["recall@100"] == entry["candidate_recall"] > 0
+
+
+def test_pair_scores_are_kept_and_an_interrupted_run_computes_only_what_is_missing(
+    search: Path, reranker: Path, tmp_path: Path
+) -> None:
+    shallow = go(search, f"tfidf:char+reranker:{reranker}@5", tmp_path)
+    deep = go(search, f"tfidf:char+reranker:{reranker}@8", tmp_path)
+    assert shallow.result is not None
+    assert deep.result is not None
+    identity = f"local/tiny-reranker@{resolve(str(reranker)).revision}[]"
+    assert set(deep.result.kemb["part_fingerprints"]) == {identity, f"tfidf:char@{resolve('tfidf:char').revision}[]"}
+    assert shallow.result.kemb["encoded"]["n_encoded"] - 90 == 50  # 90 texts of the first stage
+    assert deep.result.kemb["encoded"]["n_encoded"] == 30
+
+
+def test_a_reranker_scores_the_candidates_of_a_reranking_task(candidates: Task, reranker: Path, tmp_path: Path) -> None:
+    found = ranking(go(candidates, str(reranker), tmp_path), "q2")
+    assert {document for document, _ in found} == {f"d{16 + j}" for j in range(8)}
+    expected = predict(reranker, [(WORDS[2], SENTENCES[int(document[1:])]) for document, _ in found])
+    assert [value for _, value in found] == pytest.approx(expected, abs=1e-6)
+    both = go(candidates, f"toy+reranker:{reranker}@4", tmp_path)
+    assert ranking(both, "q2", "candidates") == ranking(go(candidates, "toy", tmp_path), "q2")[:4]
+
+
+def test_rerankers_that_cannot_work_say_what_is_missing(
+    search: Path, reranker: Path, tiny_st: Path, tmp_path: Path
+) -> None:
+    outcome = go(search, str(reranker), tmp_path)
+    assert outcome.status == "not applicable"
+    assert "needs candidates; give it a first stage: -m bm25:kiwi+reranker:local/tiny-reranker" in outcome.message
+    with pytest.raises(UsageError, match="is no reranker"):
+        resolve(f"toy+reranker:{tiny_st}")
+    for name in (f"rrf(toy, {reranker})", f"{reranker}+reranker:{reranker}"):
+        with pytest.raises(UsageError, match="needs a first stage"):
+            resolve(name)
+
+
+def test_a_classifier_is_no_reranker_and_nan_scores_are_refused(
+    search: Path, reranker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    three = tmp_path / "three"
+    CrossEncoder(str(reranker), num_labels=3, device="cpu", model_kwargs={"ignore_mismatched_sizes": True}).save(
+        str(three)
+    )
+    outcome = go(search, f"tfidf:char+reranker:{three}", tmp_path)
+    assert "gives 3 scores for a pair" in outcome.message
+    model = CrossEncoder(str(reranker), device="cpu")
+    torch.nn.init.constant_(model.model.classifier.bias, float("nan"))
+    model.save_pretrained(str(tmp_path / "nan"))
+    outcome = go(search, f"tfidf:char+reranker:{tmp_path / 'nan'}@3", tmp_path)
+    assert outcome.status == "failed"
+    assert "not a number" in outcome.message
+    assert "query q" in outcome.message

@@ -97,6 +97,7 @@ def run_command(
       kemb run KorSTS KLUE-NLI -m BAAI/bge-m3 -m kiwi-static
       kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
       kemb run ./mydata -m "rrf(bm25:kiwi, BAAI/bge-m3)" -m "fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3)"
+      kemb run ./mydata -m bm25:kiwi+reranker:BAAI/bge-reranker-v2-m3@100
       kemb run ./mydata --run elastic.trec --run-name elastic
     """
     from kemb.models.compose import run_of_file

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kemb.encode import Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.models.encoders import Encoder
 from kemb.models.prompts import Resolved, resolve, roles
 from kemb.models.resolve import Model
-from kemb.store import Space
+from kemb.retrieve import Pairs
+from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
     ArrayVectors,
     BitextData,
     ClusterData,
+    FloatArray,
     LabelData,
     PairData,
     Part,
@@ -45,10 +49,69 @@ class Encoded:
             found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
         return found
 
+    def joined(self, other: Encoded) -> Encoded:
+        """With the columns and counts of another, later one of the same model."""
+        mine, its = self.progress, other.progress
+        counts = ("n_texts", "n_unique", "n_stored", "n_encoded", "n_tokens", "n_batches", "n_shards", "seconds")
+        limits = [progress.token_limit for progress in (mine, its) if progress.token_limit is not None]
+        progress = Progress(**{name: getattr(mine, name) + getattr(its, name) for name in counts})
+        progress.token_limit = min(limits, default=None)
+        return Encoded(other.space, progress, self.columns | other.columns)
+
+
+class Sources:
+    """The vectors and pair scores that one model needs for one task."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoded: Mapping[str, Encoded],
+        rescore: bool,
+        report: OnProgress,
+        opened: dict[str, Encoder],
+    ) -> None:
+        self.encoded = dict(encoded)
+        """By identity of the model."""
+        self.seconds = 0.0
+        """Spent on scores of pairs."""
+        self._store, self._rescore, self._report, self._opened = store, rescore, report, opened
+
+    def vectors(self, model: Model, spec: TaskSpec, part: Part) -> dict[str, Vectors]:
+        """As `kemb.retrieve.Sources`."""
+        return self.encoded[model.identity].vectors(spec, part)
+
+    def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
+        """As `kemb.retrieve.Sources`; scores are kept in the store and only those it lacks are computed."""
+        prompt = prompts_of(model, spec)["text"]
+        texts = Texts.of("", prompt.prompt, pairs, partial(_name_pair, spec.name, pairs))
+        columns = {(spec.name, pairs.part.split, pairs.part.subset, "pairs"): texts}
+        space = self._store.space(model.fingerprint())
+        if self._rescore:
+            done = stored(columns, space)
+        else:
+            done = encode(columns, space, model, self._report, partial(self._open, model))
+        self.seconds += done.progress.seconds
+        before = self.encoded.get(model.identity)
+        self.encoded[model.identity] = done if before is None else before.joined(done)
+        return space.vectors(texts.keys).block(0, len(pairs))[:, 0]
+
+    def _open(self, model: Model) -> Encoder:
+        if model.identity not in self._opened:
+            self._opened[model.identity] = model.open()
+        return self._opened[model.identity]
+
+
+def _name_pair(task: str, pairs: Pairs, number: int) -> str:
+    data, part = pairs.part.data, pairs.part
+    assert isinstance(data, RetrievalData)
+    query, document = data.query_ids[pairs.of_query[number]], data.doc_ids[pairs.of_document[number]]
+    return f"{task} ({part.subset}, {part.split}), query {query} with document {document}"
+
 
 def prompts_of(model: Model, spec: TaskSpec) -> dict[Role, Resolved]:
-    """What goes before the texts of each role of a task."""
-    return {role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role) for role in roles(spec.type)}
+    """What goes before the texts of each role of a task; a reranker has one text, the pair."""
+    own: tuple[Role, ...] = ("text",) if model.family == "cross-encoder" else roles(spec.type)
+    return {role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role) for role in own}
 
 
 def columns_of(tasks: Sequence[tuple[TaskSpec, TaskData]], model: Model) -> Columns:
@@ -65,14 +128,22 @@ def columns_of(tasks: Sequence[tuple[TaskSpec, TaskData]], model: Model) -> Colu
     return found
 
 
-def encode(columns: Columns, space: Space, model: Model, on_progress: OnProgress) -> Encoded:
+def encode(
+    columns: Columns,
+    space: Space,
+    model: Model,
+    on_progress: OnProgress,
+    open_encoder: Callable[[], Encoder] | None = None,
+) -> Encoded:
     """Encode what the space lacks.
 
     :raises ModelError: as `encode_missing`.
     :raises StoreError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
-    progress = encode_missing(Collection(list(columns.values())), space, model.open, budget, on_progress)
+    progress = encode_missing(
+        Collection(list(columns.values())), space, open_encoder or model.open, budget, on_progress
+    )
     return Encoded(space, progress, columns)
 
 

@@ -170,7 +170,11 @@ class _Items:
     def measure(self, name: str) -> stats.Measure:
         prefix, _, metric = name.rpartition("_")
         match self.task_type:
-            case "retrieval" | "reranking" | "bitext_mining" if name in self.names - {"retrieved", "nearest"}:
+            case "retrieval" | "reranking" | "bitext_mining" if name in self.names - {
+                "retrieved",
+                "candidates",
+                "nearest",
+            }:
                 return stats.MeanMeasure(self.column([name] * len(self.results)))
             case "classification" if name == "accuracy":
                 return stats.MeanMeasure(self._share_right())

@@ -13,7 +13,7 @@ from kemb.score.labels import label_metrics
 from kemb.score.pairs import SIMILARITIES, separation
 from kemb.types import TaskType
 
-_NO_METRIC = ("retrieved", "nearest")
+_NO_METRIC = ("retrieved", "candidates", "nearest")
 
 
 def of_part(items: pa.Table, split: str, subset: str) -> pa.Table:

@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, overload
+
+import numpy as np
 
 from kemb import score
 from kemb.errors import DataError
-from kemb.models.expression import Fused
+from kemb.models.expression import Fused, Reranked
+from kemb.models.kinds import pair_text
 from kemb.models.resolve import Model
 from kemb.score import fusion
+from kemb.score.rerank import candidate_pairs, run_of_pairs
 from kemb.tasks.spec import TaskSpec
 from kemb.trec import read_run
-from kemb.types import Part, RetrievalData, Run, TaskType, Vectors
+from kemb.types import FloatArray, IntArray, Part, RetrievalData, Run, TaskType, Vectors
 
 RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
 
-VectorsOf = Callable[[Model, TaskSpec, Part], Mapping[str, Vectors]]
+
+class Sources(Protocol):
+    """Where vectors and scores of pairs come from."""
+
+    def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
+        """The stored vectors of a part by column, for each of `model.encoders`."""
+        ...
+
+    def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
+        """A reranker's scores [n] of queries with documents."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs(Sequence[str]):
+    """Queries with documents as the texts that a store keeps scores of, made when they are asked for."""
+
+    part: Part
+    of_query: IntArray
+    """Rows in ascending order."""
+    of_document: IntArray
+
+    def __len__(self) -> int:
+        return len(self.of_query)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        data = _ranking_data(self.part)
+        return pair_text(data.queries[self.of_query[number]], data.documents[self.of_document[number]])
 
 
 def unfit(model: Model, task_type: TaskType) -> str | None:
     """Why a model does not apply to a type of tasks: a sentence, '' where it goes without saying; None if it does."""
     if task_type in model.spec.not_for:
         return ""
+    if model.family == "cross-encoder" and task_type == "retrieval":
+        return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{model.name}"
     if model.family == "dense" or task_type in RANKINGS:
         return None
     return (
@@ -44,12 +85,12 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
         check(member, spec, part)
 
 
-def make_run(model: Model, spec: TaskSpec, part: Part, vectors_of: VectorsOf) -> Run:
+def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     """The ranked documents of every query.
 
     Args:
         model: any that applies to the task.
-        vectors_of: the stored vectors of a part by column, for each of `model.encoders`.
+        sources: of vectors and pair scores.
 
     Raises:
         RunError: data, vectors or files that no run can be made from.
@@ -64,19 +105,35 @@ def make_run(model: Model, spec: TaskSpec, part: Part, vectors_of: VectorsOf) ->
             assert model.run_file is not None
             return _of_file(model.run_file, data)
         case "fusion":
-            runs = [_stage(member, spec, part, vectors_of) for member in model.parts]
+            runs = [_stage(member, spec, part, sources) for member in model.parts]
             how = model.how
             assert isinstance(how, Fused)
             if how.weights:
                 return fusion.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
             return fusion.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
+        case "cross-encoder":
+            return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
+        case "pipeline":
+            first, reranker = model.parts
+            assert isinstance(model.how, Reranked)
+            candidates = fusion.first(_stage(first, spec, part, sources), model.how.depth)
+            of_query, ranks = np.nonzero(candidates.indices >= 0)
+            pairs = Pairs(part, of_query, candidates.indices[of_query, ranks])
+            return replace(_reranked(reranker, spec, pairs, sources), candidates=candidates)
         case _:
-            return score.rank(spec, data, vectors_of(model, spec, part), similarity=model.similarity)
+            return score.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
 
 
-def _stage(model: Model, spec: TaskSpec, part: Part, vectors_of: VectorsOf) -> Run:
+def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> Run:
+    if not len(pairs):
+        raise DataError(f"No query has a candidate that {model.name} could rerank.")
+    scores = sources.pair_scores(model, spec, pairs)
+    return run_of_pairs(pairs.of_query, pairs.of_document, scores, _ranking_data(pairs.part))
+
+
+def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     """A run to be worked on: of a lexical model only documents that share a term with the query."""
-    run = make_run(model, spec, part, vectors_of)
+    run = make_run(model, spec, part, sources)
     return fusion.without_zeros(run) if model.family == "lexical" else run
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -18,7 +18,8 @@ from typing import Literal, Protocol
 from kemb import provenance, results, score
 from kemb.encode import Progress
 from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
-from kemb.gather import Encoded, columns_of, encode, stored
+from kemb.gather import Encoded, Sources, columns_of, encode, stored
+from kemb.models.encoders import Encoder
 from kemb.models.resolve import Model
 from kemb.results import ScoredPart, TaskResult
 from kemb.retrieve import RANKINGS, check, make_run, unfit
@@ -154,6 +155,8 @@ class _OfModel:
     options: RunOptions
     reporter: Reporter
     outcomes: list[Outcome]
+    opened: dict[str, Encoder] = field(default_factory=dict)
+    """Rerankers that are loaded, by identity; they are needed by one task after the other."""
 
     def done(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -246,25 +249,28 @@ class _OfModel:
         self.reporter.scoring(self.model.row, task.spec.name)
         started = time.perf_counter()
         try:
-            parts = [self._scored(task.spec, part, encoded) for part in task.data.parts]
-            seconds = time.perf_counter() - started
+            report = partial(self.reporter.encoding, self.model.row)
+            sources = Sources(self.options.store, encoded, self.options.rescore, report, self.opened)
+            parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
+            seconds = time.perf_counter() - started - sources.seconds
             record = provenance.cell(task.spec, task.data, self.model)
-            record |= provenance.circumstances(self.model, encoded, seconds, self.options.command)
+            record |= provenance.circumstances(self.model, sources.encoded, seconds, self.options.command)
             path = results.write_result(self.folder, task.spec.name, task.data.revision, parts, record)
             self.done(Outcome(self.model.row, task.spec.name, "scored", results.read_result(path)))
         except (RunError, ValueError) as error:
-            if isinstance(error, ResultError) and "cannot be written" in str(error):
+            if isinstance(error, ResultError | StoreError) and (
+                "cannot be written" in str(error) or "is full" in str(error)
+            ):
                 raise
             self.done(Outcome(self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"))
 
-    def _scored(self, spec: TaskSpec, part: Part, encoded: Mapping[str, Encoded]) -> ScoredPart:
+    def _scored(self, spec: TaskSpec, part: Part, sources: Sources) -> ScoredPart:
         model = self.model
         if spec.type in RANKINGS:
             assert isinstance(part.data, RetrievalData)
-            run = make_run(model, spec, part, lambda encoder, *where: encoded[encoder.identity].vectors(*where))
-            value = score.score_run(spec, part.data, run)
+            value = score.score_run(spec, part.data, make_run(model, spec, part, sources))
         else:
-            vectors = encoded[model.identity].vectors(spec, part)
+            vectors = sources.vectors(model, spec, part)
             value = score.score(spec, part.data, vectors, similarity=model.similarity)
         languages = spec.subset_languages.get(part.subset, spec.languages)
         return ScoredPart(part.split, part.subset, languages, value, spec.main_metric)

@@ -184,6 +184,8 @@ class Run:
     scores: FloatArray
     n_zero_vectors: int = 0
     """Queries and documents without a direction, whose cosine similarities were set to 0."""
+    candidates: Run | None = None
+    """The first stage's documents, where a reranker put them in order."""
 
 
 class ItemBlock(NamedTuple):

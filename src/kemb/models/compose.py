@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kemb.errors import UsageError
+from kemb.models import files
 from kemb.models.expression import Expression, Fused, Leaf, Reranked
 from kemb.models.prompts import PromptTable
 from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
@@ -41,10 +42,22 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
             return resolve(name, _settings_of(name, options), own_tasks)
         case Fused(parts, weights, constant):
             models = tuple(compose(part, options, own_tasks) for part in parts)
+            for model in models:
+                _refuse_reranker(model)
             name = _fused_name(expression, models)
             return _combined("fusion", name, f"{weights} {constant}", models, expression)
-        case Reranked():
-            raise UsageError("Rerankers cannot be run yet.")
+        case Reranked(first, reranker, depth):
+            stage = compose(first, options, own_tasks)
+            scorer = resolve(reranker, options, own_tasks)
+            if scorer.family != "cross-encoder":
+                raise UsageError(
+                    f"{scorer.name} is no reranker: its files name no cross-encoder (model_type CrossEncoder, or a "
+                    f"{files.CLASSIFIER} architecture). To combine it with {stage.name}, type "
+                    f'"rrf({stage.name}, {scorer.name})".'
+                )
+            name = f"{stage.name}+reranker:{scorer.name}@{depth}"
+            _refuse_reranker(stage)
+            return _combined("pipeline", name, str(depth), (stage, scorer), expression)
 
 
 def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
@@ -64,9 +77,12 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
     return options
 
 
+def _refuse_reranker(model: Model) -> None:
+    if model.family == "cross-encoder":
+        raise UsageError(f"{model.name} is a reranker and needs a first stage: type bm25:kiwi+reranker:{model.name}.")
+
+
 def _combined(loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked) -> Model:
-    if other := [part.name for part in parts if part.family == "cross-encoder"]:
-        raise UsageError(f"{other[0]} is a reranker and needs a first stage: type bm25:kiwi+reranker:{other[0]}.")
     identity = [settings, *(f"{part.name}@{part.revision}[{part.variant}]" for part in parts)]
     revision = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
     variant = "__".join(dict.fromkeys(part.variant for part in parts if part.variant))

@@ -1,4 +1,4 @@
-"""Transformer encoders on sentence-transformers: its modules, its pooling, its preprocessing; our batching."""
+"""Models on sentence-transformers: its modules, its pooling, its preprocessing; our batching."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from kemb.errors import MissingExtra, ModelError
 from kemb.models.encoders import OutOfMemory
+from kemb.models.kinds import DENSE, Kind
 from kemb.types import FloatArray, Input, IntArray
 
 TOKENS_PER_CALL = 2048
@@ -30,9 +31,10 @@ class Loading:
     normalize: bool = False
     append_eos: bool = False
     trust_remote_code: bool = False
+    kind: Kind = DENSE
 
 
-def open_dense(folder: Path, loading: Loading) -> DenseEncoder:
+def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
     """Load weights from a folder.
 
     :raises MissingExtra: when sentence-transformers is not installed.
@@ -59,16 +61,18 @@ def open_dense(folder: Path, loading: Loading) -> DenseEncoder:
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
     model.eval()
-    return DenseEncoder(model, model.tokenizer.eos_token if loading.append_eos else "")
+    loading.kind.check(model, folder)
+    return TorchEncoder(model, loading.kind, model.tokenizer.eos_token if loading.append_eos else "")
 
 
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
-    from sentence_transformers import SentenceTransformer
+    import sentence_transformers
 
     model_kwargs = {"dtype": dtype, "use_safetensors": True}
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
     if loading.pooling is None:
-        return SentenceTransformer(str(folder), device=loading.device, model_kwargs=model_kwargs, **shared)
+        load = getattr(sentence_transformers, loading.kind.class_name)
+        return load(str(folder), device=loading.device, model_kwargs=model_kwargs, **shared)
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(
@@ -77,19 +81,20 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), ST_POOLING[loading.pooling])]
     if loading.normalize:
         modules.append(Normalize())
-    return SentenceTransformer(modules=modules, device=loading.device)
+    return sentence_transformers.SentenceTransformer(modules=modules, device=loading.device)
 
 
-class DenseEncoder:
+class TorchEncoder:
     """A loaded sentence-transformers model as a two-stage encoder."""
 
-    def __init__(self, model: Any, eos: str = "") -> None:  # noqa: ANN401  sentence-transformers has no types
+    def __init__(self, model: Any, kind: Kind, eos: str = "") -> None:  # noqa: ANN401  sentence-transformers has no types
         self.model = model
+        self.kind = kind
         self.eos = eos
 
     @property
     def dim(self) -> int:
-        return int(self.model.get_embedding_dimension())
+        return self.kind.dim(self.model)
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Token counts after truncation; characters where the model's first module has no tokenizer."""
@@ -99,7 +104,7 @@ class DenseEncoder:
             return np.array([min(len(i.prompt) + len(i.text), limit) for i in inputs], dtype=np.int64)
         counts: list[int] = []
         for start in range(0, len(inputs), TOKENS_PER_CALL):
-            texts = [i.prompt + i.text + self.eos for i in inputs[start : start + TOKENS_PER_CALL]]
+            texts = [self.kind.given(i.text + self.eos, i.prompt) for i in inputs[start : start + TOKENS_PER_CALL]]
             ids = tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
             counts.extend(len(row) for row in ids)
         return np.array(counts, dtype=np.int64)
@@ -107,21 +112,19 @@ class DenseEncoder:
     def prepare(self, inputs: Sequence[Input]) -> tuple[dict[str, Any], dict[str, str]]:
         """The padded features of one batch, on the CPU, and what the forward pass must know of the route."""
         route = {"task": inputs[0].route} if inputs[0].route else {}
-        texts = [i.text + self.eos for i in inputs]
+        texts = [self.kind.given(i.text + self.eos, "") for i in inputs]
         return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
 
     def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> FloatArray:
-        """One forward pass; float32, or float16 where the model computes in it. bfloat16 is widened."""
+        """One forward pass."""
         import torch
         from sentence_transformers.util import batch_to_device
 
         features, route = prepared
         try:
             with torch.inference_mode():
-                output = self.model(batch_to_device(features, self.model.device), **route)["sentence_embedding"]
-                if output.dtype not in (torch.float32, torch.float16):
-                    output = output.float()
-                return np.asarray(output.cpu().numpy())
+                output = self.model(batch_to_device(features, self.model.device), **route)
+                return self.kind.read(self.model, output)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory from error

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from kemb.errors import ModelError
+from kemb.models.spec import Loader
 
 IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
 NOT_IDENTITY = {"trainer_state.json", "data_config.json", "train_script.py"}
+_ST_TYPES: dict[str, Loader] = {"CrossEncoder": "cross-encoder"}
+CLASSIFIER = "ForSequenceClassification"
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
@@ -21,6 +24,8 @@ class ModelFolder:
     """A model's folder and what its own files declare."""
 
     path: Path
+    loader: Loader
+    """What the files say the model is."""
     has_modules: bool
     """Whether it is a sentence-transformers folder (`modules.json`)."""
     pooling: str | None
@@ -59,8 +64,10 @@ def read_folder(path: Path) -> ModelFolder:
     for weight in weights:
         _check_complete(weight)
     types = [(str(m.get("type", "")), path / str(m.get("path", ""))) for m in modules]
+    loader = _loader(config, st_config)
     return ModelFolder(
         path=path,
+        loader=loader,
         has_modules=bool(modules),
         pooling=_pooling(types),
         normalize=any(name.endswith(".Normalize") for name, _ in types),
@@ -71,6 +78,14 @@ def read_folder(path: Path) -> ModelFolder:
         stored_dtype=config.get("torch_dtype") or config.get("dtype"),
         remote_code=_remote_code(types, config),
     )
+
+
+def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
+    """By sentence-transformers' `model_type`; older rerankers are told by their classification head."""
+    kind = _ST_TYPES.get(str(st_config.get("model_type")))
+    if kind is None and not st_config and str((config.get("architectures") or [""])[0]).endswith(CLASSIFIER):
+        return "cross-encoder"
+    return kind or "sentence-transformers"
 
 
 def content_hash(path: Path) -> str:

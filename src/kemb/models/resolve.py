@@ -28,7 +28,13 @@ LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 BUILT_IN = ("toy", "tfidf", "kiwi-static")
 Family = Literal["dense", "lexical", "run", "fusion", "pipeline", "cross-encoder"]
-_FAMILIES: dict[Loader, Family] = {"bm25": "lexical", "run": "run", "fusion": "fusion", "pipeline": "pipeline"}
+_FAMILIES: dict[Loader, Family] = {
+    "bm25": "lexical",
+    "run": "run",
+    "fusion": "fusion",
+    "pipeline": "pipeline",
+    "cross-encoder": "cross-encoder",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +129,21 @@ class Model:
         if self.spec.loader in BUILT_IN:
             return _open_built_in(self.spec)
         assert self.folder is not None
-        from kemb.models.dense import Loading, open_dense
+        from kemb.models.dense import Loading, open_torch
+        from kemb.models.kinds import KINDS
 
         _refuse_remote_code(self)
         loading = Loading(
             device=self.device,
             dtype=self.dtype,
             max_tokens=self.max_tokens,
-            pooling=None if self.folder.has_modules else self.pooling,
+            pooling=None if self.folder.has_modules or self.family != "dense" else self.pooling,
             normalize=bool(self.spec.normalize),
             append_eos=self.spec.append_eos,
             trust_remote_code=self.trust_remote_code,
+            kind=KINDS[self.family],
         )
-        return open_dense(self.folder.path, loading)
+        return open_torch(self.folder.path, loading)
 
 
 def library_versions() -> dict[str, str]:
@@ -174,7 +182,7 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
         )
     if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
         return _built_in(spec, options, task_names)
-    if spec is not None and spec.loader not in ("sentence-transformers", "transformers"):
+    if spec is not None and spec.loader in CANNOT_RUN:
         raise NotSupported(f"{spec.name} cannot be run. {CANNOT_RUN[spec.loader]}")
     from kemb.models.hub import fetch_model
 
@@ -221,7 +229,12 @@ def _from_folder(
     spec: ModelSpec, revision: str, folder: files.ModelFolder, options: ModelOptions, task_names: Collection[str]
 ) -> Model:
     pooling = options.pooling or spec.pooling
-    if folder.has_modules:
+    if spec.loader == "sentence-transformers":
+        spec = spec.model_copy(update={"loader": folder.loader})
+    if spec.loader in _FAMILIES:
+        if options.pooling:
+            raise UsageError(f"--pooling cannot be used with {spec.name}, which is a {spec.loader} model.")
+    elif folder.has_modules:
         if options.pooling and options.pooling != folder.pooling:
             raise UsageError(
                 f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling {options.pooling} "

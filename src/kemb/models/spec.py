@@ -29,7 +29,6 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 
 CANNOT_RUN: dict[Loader, str] = {
     "api": "It is served over an API; kemb does not call APIs yet.",
-    "cross-encoder": "It is a reranker, which scores pairs and makes no vectors; kemb does not run rerankers yet.",
     "late-interaction": "It makes one vector per token; kemb does not run late-interaction models yet.",
     "custom": "It runs only with its author's own program; kemb lists its prompts and its published scores.",
 }

@@ -21,17 +21,24 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
     Items of the metric `retrieved` are a query's first 100 documents in rank order: the document's id is the target,
     its score the value.
 
+    Where a reranker put the documents of a first stage in order, `candidate_recall` is the share of the relevant
+    documents among them, which no order can exceed, and items of `candidates` are they with the first stage's scores.
+
     Raises:
         DataError: no query has a judgment.
     """
     values = query_metrics(run, data)
     judged = judged_queries(data)
     ids = [data.query_ids[row] for row in judged]
+    lists = [_listed("retrieved", run, data, judged, N_RETRIEVED)]
+    if run.candidates is not None:
+        values["candidate_recall"] = _recall(run.candidates, data, judged)
+        lists.append(_listed("candidates", run.candidates, data, judged, run.candidates.indices.shape[1]))
     items = [ItemBlock(metric, ids, array) for metric, array in values.items()]
     return PartScore(
         metrics={metric: float(np.mean(array)) for metric, array in values.items()},
         experiments={},
-        items=[*items, _retrieved(run, data, judged)],
+        items=[*items, *lists],
         notes={"n_zero_vectors": run.n_zero_vectors} if run.n_zero_vectors else {},
     )
 
@@ -155,12 +162,19 @@ def _ideal_list(data: RetrievalData, judged: IntArray) -> _RelevantList:
     return _RelevantList(rows, ranks, np.array([grade for grades in positive for grade in grades], dtype=np.int64))
 
 
-def _retrieved(run: Run, data: RetrievalData, judged: IntArray) -> ItemBlock:
-    indices = run.indices[judged, :N_RETRIEVED]
+def _recall(run: Run, data: RetrievalData, judged: IntArray) -> DoubleArray:
+    """Share of the relevant documents [n_judged] that a run holds at any rank; 0 where there are none."""
+    n_found = np.count_nonzero(relevance_matrix(run, data)[judged] > 0, axis=1)
+    n_relevant = [sum(grade > 0 for grade in data.qrels[data.query_ids[row]].values()) for row in judged]
+    return np.asarray(n_found / np.maximum(n_relevant, 1), dtype=np.float64)
+
+
+def _listed(metric: str, run: Run, data: RetrievalData, judged: IntArray, depth: int) -> ItemBlock:
+    indices = run.indices[judged, :depth]
     rows, ranks = np.nonzero(indices >= 0)
     return ItemBlock(
-        "retrieved",
+        metric,
         [data.query_ids[row] for row in judged[rows].tolist()],
-        run.scores[judged, :N_RETRIEVED][rows, ranks].astype(np.float64),
+        run.scores[judged, :depth][rows, ranks].astype(np.float64),
         targets=[data.doc_ids[row] for row in indices[rows, ranks].tolist()],
     )

@@ -49,10 +49,25 @@ def rerank(queries: FloatArray, documents: Vectors, data: RetrievalData, *, simi
             own = of_document[pairs] - start
             products: DoubleArray = np.einsum("ij,ij->i", exact[of_query[pairs]], block[own].astype(np.float64))
             scores[pairs] = products / lengths(squares)[own] if cosine else products
+    return run_of_pairs(of_query, of_document, scores, data, n_zero)
+
+
+def run_of_pairs(
+    of_query: IntArray, of_document: IntArray, scores: FloatArray, data: RetrievalData, n_zero: int = 0
+) -> Run:
+    """The scored pairs of every query, best first, at most 1,000.
+
+    Args:
+        of_query: query rows in ascending order.
+        of_document: document rows.
+        scores: float32.
+        data: names queries and documents.
+        n_zero: to be recorded with the run.
+    """
     order, id_ranks = rank_ids(data.doc_ids)
     widest = int(np.bincount(of_query, minlength=1).max())
-    indices, values = empty_run(len(queries), min(widest, TOP_K))
-    ends = np.searchsorted(of_query, np.arange(len(queries) + 1))
+    indices, values = empty_run(len(data.query_ids), min(widest, TOP_K))
+    ends = np.searchsorted(of_query, np.arange(len(data.query_ids) + 1))
     for i, (a, b) in enumerate(pairwise(ends.tolist())):
         fill_run(indices[i], values[i], scores[a:b], id_ranks[of_document[a:b]], order)
     return Run(indices, values, n_zero)
