@@ -244,15 +244,10 @@ def test_the_authors_text_and_fields_stay(results: Path) -> None:
     ours = [value for name, kind, value in found if "KoMiniSTS" in name and kind == "cosine_spearman"]
     assert ours == [numbers(results, "toy")["KoMiniSTS"]]
     # Text around the block of an earlier card stays where it is; --license wins over the author's.
-    around = text.replace(END, f"{END}\n\n## After").replace("| toy |", "| changed |")
+    around = text.replace(END, f"{END}\n\n## After")
     again = make_card("toy", CardOptions(results, license="cc-by-4.0"), around).files["README.md"]
-    assert (
-        again
-        == text.replace(END, f"{END}\n\n## After")
-        .replace("license: mit\n", "")
-        .replace("thumbnail: a.png\n", "thumbnail: a.png\n")
-        or "license: cc-by-4.0" in again
-    )
+    assert "license: cc-by-4.0" in again
+    assert "license: mit" not in again
     assert again.rstrip().endswith("## After")
     assert again.count(BEGIN) == 1
 

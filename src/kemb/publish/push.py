@@ -96,8 +96,8 @@ def _explained(error: Exception, repo: str) -> FetchError:
         )
     if isinstance(status, int) and status >= 500:
         return FetchError(
-            f"{repo} was not written: the hub answered {status}. Look at {page}/commits/main, then type the same command "
-            "again."
+            f"{repo} was not written: the hub answered {status}. Look at {page}/commits/main, then type the same "
+            "command again."
         )
     if isinstance(error, ValueError) and "metadata" in str(error):
         return FetchError(f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded.")
