@@ -150,10 +150,17 @@ def test_a_name_that_is_no_hub_id_gets_one_comment(name: str) -> None:
     assert "`" not in only.code
 
 
+def with_variant(variant: str) -> dict[str, Any]:
+    record = result({"query": "Q: ", "document": "D: "}).kemb
+    return record | {"model": record["model"] | {"variant": variant}}
+
+
 def test_who_says_the_prompts() -> None:
     # The TOML of a known model, whatever a task's own instruction was.
     usage = usage_of("intfloat/multilingual-e5-large", [result({"query": "Q: ", "document": "D: "})])
     assert (usage.query, usage.document, usage.text) == ("query: ", "passage: ", "query: ")
+    other = replace(result({"query": "Q: ", "document": "D: "}), kemb=with_variant("prompts_mine-0a1b2c3d"))
+    assert usage_of("intfloat/multilingual-e5-large", [other]).query == "Q: "
     # Records that agree; a role on which they do not is unknown, and the code says so.
     agree = [result({"query": "Q: ", "document": ""}), result({"query": "Q: ", "document": ""}, task="other")]
     assert usage_of("org/mine", agree).query == "Q: "

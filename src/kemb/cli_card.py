@@ -15,7 +15,7 @@ from kemb.cli_options import results_option
 @click.option("--benchmark", "benchmark_names", multiple=True, metavar="NAME|TOML",
               help="Tell the rank on it; repeatable.  [those whose tasks are all there]")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="README.md",
-              help="File to write or to bring up to date.  [printed; the README of a local model]")  # fmt: skip
+              help="File to write or to bring up to date.  [printed, nothing is written]")  # fmt: skip
 @click.option("--name", default="", metavar="ORG/NAME", help="Name under which the model is published.")
 @click.option("--license", "license_name", default="", help="Licence, in place of what is known.")
 @click.option("--private", is_flag=True, help="State results on your own data, too.")
@@ -47,8 +47,10 @@ def card(
 
     if create_pr and not repo:
         raise UsageError("--pr says how to upload; add --push ORG/NAME.")
-    target = out or (Path(model) / README if (Path(model) / "config.json").is_file() else None)
-    existing = read_existing(target) if target else ""
+    # A model's folder may belong to somebody else (a package, the hub's cache): it is read, and written only by -o.
+    own = Path(model) / README if (Path(model) / "config.json").is_file() else None
+    base = out or own
+    existing = read_existing(base) if base else ""
     parent = ""
     if repo:
         from kemb.publish.push import remote_readme
@@ -57,11 +59,11 @@ def card(
         existing = existing or remote
     options = CardOptions(results_dir, benchmark_names, name or repo, license_name, private)
     made = make_card(model, options, existing)
-    if target:
-        write_card(made.files, target)
+    if out:
+        write_card(made.files, out)
         n_more = len(made.files) - 1
-        more = f" and {n_more} files in {target.parent / '.eval_results'}" if n_more else ""
-        click.echo(f"Written: {target}{more}.", err=True)
+        more = f" and {n_more} files in {out.parent / '.eval_results'}" if n_more else ""
+        click.echo(f"Written: {out}{more}.", err=True)
     elif not repo:
         click.echo(made.files[README], nl=False)
     if made.left_out:

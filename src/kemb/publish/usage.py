@@ -60,7 +60,8 @@ class Usage:
 def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") -> Usage:
     """How a model is used.
 
-    :param results: measured results of the model at one revision; asked where no TOML tells its prompts.
+    :param results: measured results of one row. They say revision, dtype and limit, and the prompts where no TOML does
+        or where others were asked for.
     :param source: the hub id or the folder under which the model can be loaded; its name by default.
     """
     records = [result.kemb for result in results if result.claim is None and result.kemb]
@@ -73,10 +74,12 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     if not source and (not _HUB_ID.fullmatch(own) or own.startswith("local/")):
         return Usage(name, own, "none", note=f"{_short(name)} is no model of the hub; its files lie with its author.")
     model = records[0].get("model", {}) if records else {}
-    commit = spec.revision if spec and spec.revision else str(model.get("revision") or "")
+    commit = str(model.get("revision") or (spec.revision if spec else None) or "")
     if spec is not None and spec.loader == "cross-encoder":
         return Usage(spec.name, own, "cross-encoder", revision=commit if not source else "")
-    prompts = _declared(spec) if spec is not None and declares_prompts(spec) else _recorded(records)
+    variant = str(model.get("variant", ""))
+    is_declared = spec is not None and declares_prompts(spec) and "prompts_" not in variant
+    prompts = _declared(spec) if is_declared and spec is not None else _recorded(records)
     return Usage(
         name=spec.name if spec else name,
         source=own,
@@ -89,13 +92,13 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
         document_route=prompts.get("document", (None, ""))[1],
         pooling=(spec.pooling if spec else None) or model.get("pooling"),
         normalize=spec.normalize if spec else None,
-        is_plain=(spec is not None and spec.loader == "transformers") or "pooling_" in str(model.get("variant", "")),
+        is_plain=(spec is not None and spec.loader == "transformers") or "pooling_" in variant,
         is_simple=spec is not None
         and spec.pooling is not None
         and spec.name not in MORE_MODULES
         and not spec.needs_remote_code,
-        max_tokens=(spec.max_tokens if spec else None) or model.get("max_tokens"),
-        dtype=spec.dtype if spec else None,
+        max_tokens=model.get("max_tokens") or (spec.max_tokens if spec else None),
+        dtype=model.get("dtype") or (spec.dtype if spec else None),
         append_eos=spec is not None and spec.append_eos,
         remote_code=spec is not None and spec.needs_remote_code,
     )
