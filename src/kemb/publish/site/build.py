@@ -70,11 +70,7 @@ def build_site(
     items = _items(site, texts or {})
     n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
     cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
-    measured: dict[str, list[TaskResult]] = {}
-    for result in results:
-        if result.claim is None:
-            measured.setdefault(result.model, []).append(result)
-    code = {model.slug: snippets(model.name, measured.get(model.name, ())) for model in site.models}
+    code = {model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models}
     files = _data_files(site, cards, items)
     files["data/snippets.js"] = _script("snippets", SnippetData(models=code))
     for view in site.boards:
@@ -96,6 +92,13 @@ def build_site(
     files["feed.xml"] = feed(past, title.ko)
     files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
     return files
+
+
+def _own_results(model: str, boards: Mapping[str, Board]) -> list[TaskResult]:
+    """The results of one measured row of a model, the declared profile before any variant."""
+    rows = [row for board in boards.values() for row in board.rows if row.model == model and row.claim is None]
+    first = min(rows, key=lambda row: row.variant != "", default=None)
+    return list(first.results.values()) if first else []
 
 
 def _data_files(site: SiteView, cards: Mapping[str, CardData], items: Mapping[str, ItemData]) -> dict[str, bytes]:
