@@ -128,7 +128,7 @@ def colbert(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) ->
     modules = [
         Transformer(str(tiny_transformer)),
         Dense(32, 16, bias=False, activation_function=torch.nn.Identity(), **token),
-        MultiVectorMask(skiplist_words=["온"]),
+        MultiVectorMask(skiplist_words=["다"]),
         Normalize(**token),
     ]
     folder = tmp_path_factory.mktemp("tiny") / "tiny-colbert"
@@ -264,6 +264,24 @@ def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path,
     assert len(rows) == 2
     assert find_row("fuse(0.4*bm25:bigram+0.6*toy)", rows).results["my-search"].main_score == other.result.main_score  # type: ignore[union-attr]
     assert {find_row(row.label, rows).label for row in rows} == {row.label for row in rows}
+
+
+def test_every_family_is_verified(search: Path, reranker: Path, splade: Path, colbert: Path, tmp_path: Path) -> None:
+    from kemb.verify import VerifyOptions, verify_items, verify_result
+
+    task = load_task(search)
+    for name in ("rrf(bm25:bigram, toy, k=5)", f"toy+reranker:{reranker}@9", str(splade), str(colbert)):
+        result = go(search, name, tmp_path).result
+        assert result is not None
+        found = verify_result(result, task, VerifyOptions(device="cpu", model=name))
+        assert [check.status for check in found.checks] == ["OK"]
+        assert not [note for note in found.notes if "prompt" in note]
+        assert [check.status for check in verify_items(result).checks] == ["OK"]
+    pinned = go(search, "fuse(1*bm25:bigram + 2*toy)", tmp_path).result
+    assert pinned is not None
+    assert not verify_result(pinned, task, VerifyOptions()).differs
+    with pytest.raises(UsageError, match="made of local files; say what it is now"):
+        verify_result(go(search, f"toy+reranker:{reranker}@9", tmp_path).result, task, VerifyOptions())  # type: ignore[arg-type]
 
 
 # --- run files
