@@ -20,7 +20,7 @@ LAYERS = [
     ["errors", "types"],
     ["hub", "trec", "tasks", "models", "documents", "results", "demo"],
     ["benchmarks", "claims", "rows"],
-    ["store"],
+    ["shards", "store"],
     ["encode"],
     ["score"],
     ["gather", "retrieve"],

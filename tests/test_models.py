@@ -143,8 +143,8 @@ def test_unknown_names_offer_the_nearest() -> None:
 
 
 def test_kinds_that_cannot_run_yet_are_refused_in_one_sentence() -> None:
-    with pytest.raises(NotSupported, match="late-interaction"):
-        resolve("nlpai-lab/KURE-v2")
+    with pytest.raises(NotSupported, match="its author's own program"):
+        resolve("hkunlp/instructor-xl")
 
 
 def test_settings_a_built_in_model_does_not_have_are_refused() -> None:

@@ -78,6 +78,65 @@ def reranker(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
+@pytest.fixture(scope="module")
+def splade(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random SPLADE of two layers; its weights are spread, so that many of the 498 entries are 0."""
+    import shutil
+
+    import torch
+    from sentence_transformers import SparseEncoder
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(2)
+    base, folder = tmp_path_factory.mktemp("mlm"), tmp_path_factory.mktemp("tiny") / "tiny-splade"
+    mlm = BertForMaskedLM(BertConfig.from_pretrained(tiny_transformer))
+    torch.nn.init.normal_(mlm.cls.predictions.bias, mean=-1.0, std=0.5)
+    mlm.save_pretrained(base)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny_transformer / name, base)
+    SparseEncoder(str(base), device="cpu").save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inference_free(splade: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for documents, and for queries a weight per token, looked up."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+
+    model = SparseEncoder(str(splade), device="cpu")
+    weight = torch.rand(498, generator=torch.Generator().manual_seed(3))
+    static = SparseStaticEmbedding(tokenizer=model.tokenizer, weight=weight, frozen=True)
+    router = Router.for_query_document(query_modules=[static], document_modules=[model[0], model[1]])
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-inference-free"
+    SparseEncoder(modules=[router], device="cpu").save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def colbert(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random late-interaction model with 16 dimensions per token, that skips a syllable in documents."""
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    torch.manual_seed(4)
+    token = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+    modules = [
+        Transformer(str(tiny_transformer)),
+        Dense(32, 16, bias=False, activation_function=torch.nn.Identity(), **token),
+        MultiVectorMask(skiplist_words=["다"]),
+        Normalize(**token),
+    ]
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-colbert"
+    prompts = {"query": "가: ", "document": "나: "}
+    MultiVectorEncoder(modules=modules, device="cpu", prompts=prompts).save_pretrained(str(folder))
+    return folder
+
+
 @pytest.fixture
 def candidates(search: Path) -> Task:
     """The same data as a reranking task with eight candidates for each query."""
@@ -199,12 +258,30 @@ def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path,
     name = "fuse(0.3*bm25:bigram + 0.7*toy)"
     assert [go(search, name, tmp_path).status for _ in range(2)] == ["scored", "kept"]
     outcome = go(pairs, name, tmp_path)
-    assert (outcome.status, "sts needs a vector per text" in outcome.message) == ("not applicable", True)
+    assert (outcome.status, "sts needs one dense vector" in outcome.message) == ("not applicable", True)
     other = go(search, "fuse(0.4*bm25:bigram + 0.6*toy)", tmp_path)
     rows = rows_of(read_results(tmp_path / "results"))
     assert len(rows) == 2
     assert find_row("fuse(0.4*bm25:bigram+0.6*toy)", rows).results["my-search"].main_score == other.result.main_score  # type: ignore[union-attr]
     assert {find_row(row.label, rows).label for row in rows} == {row.label for row in rows}
+
+
+def test_every_family_is_verified(search: Path, reranker: Path, splade: Path, colbert: Path, tmp_path: Path) -> None:
+    from kemb.verify import VerifyOptions, verify_items, verify_result
+
+    task = load_task(search)
+    for name in ("rrf(bm25:bigram, toy, k=5)", f"toy+reranker:{reranker}@9", str(splade), str(colbert)):
+        result = go(search, name, tmp_path).result
+        assert result is not None
+        found = verify_result(result, task, VerifyOptions(device="cpu", model=name))
+        assert [check.status for check in found.checks] == ["OK"]
+        assert not [note for note in found.notes if "prompt" in note]
+        assert [check.status for check in verify_items(result).checks] == ["OK"]
+    pinned = go(search, "fuse(1*bm25:bigram + 2*toy)", tmp_path).result
+    assert pinned is not None
+    assert not verify_result(pinned, task, VerifyOptions()).differs
+    with pytest.raises(UsageError, match="made of local files; say what it is now"):
+        verify_result(go(search, f"toy+reranker:{reranker}@9", tmp_path).result, task, VerifyOptions())  # type: ignore[arg-type]
 
 
 # --- run files
@@ -394,3 +471,211 @@ def test_a_classifier_is_no_reranker_and_nan_scores_are_refused(
     assert outcome.status == "failed"
     assert "not a number" in outcome.message
     assert "query q" in outcome.message
+
+
+# --- sparse vectors
+
+
+@pytest.mark.parametrize("kind", ["splade", "inference_free"])
+def test_sparse_scores_are_those_of_sentence_transformers(
+    kind: str, search: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from sentence_transformers import SparseEncoder
+
+    folder = request.getfixturevalue(kind)
+    outcome = go(search, str(folder), tmp_path)
+    model = SparseEncoder(str(folder), device="cpu")
+    queries, documents = model.encode_query(WORDS), model.encode_document(SENTENCES)
+    expected = model.similarity(queries, documents).to_dense().numpy()
+    assert 0 < documents.coalesce().values().shape[0] < 0.9 * 80 * 498
+    for i in (0, 5):
+        found = {int(document[1:]): value for document, value in ranking(outcome, f"q{i}")}
+        assert found == pytest.approx(dict(enumerate(expected[i].tolist())), rel=1e-5)
+    assert outcome.result is not None
+    assert outcome.result.kemb["model"]["similarity"] == "dot"
+    routes = {role: found["route"] for role, found in outcome.result.kemb["prompts"].items()}
+    assert routes == (
+        {"query": "query", "document": "document"} if kind == "inference_free" else {"query": "", "document": ""}
+    )
+
+
+def test_sparse_and_late_models_rerank_candidates_and_stand_in_fusions(
+    candidates: Task, search: Path, splade: Path, colbert: Path, tmp_path: Path
+) -> None:
+    for folder in (splade, colbert):
+        every, own = go(search, str(folder), tmp_path), go(candidates, str(folder), tmp_path)
+        of_all = dict(ranking(every, "q3"))
+        found = ranking(own, "q3")
+        assert {document for document, _ in found} == {f"d{24 + j}" for j in range(8)}
+        assert dict(found) == pytest.approx({document: of_all[document] for document, _ in found}, rel=1e-5)
+        assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
+    both = go(search, f"rrf({splade}, {colbert})", tmp_path)
+    assert both.status == "scored"
+
+
+def test_models_without_one_dense_vector_refuse_other_tasks_in_one_sentence(
+    pairs: Path, splade: Path, colbert: Path, tmp_path: Path
+) -> None:
+    for folder, what in ((splade, "makes sparse vectors"), (colbert, "makes a vector per token")):
+        outcome = go(pairs, str(folder), tmp_path)
+        assert outcome.status == "not applicable"
+        assert outcome.message.endswith(f"{what}; sts needs one dense vector per text.")
+
+
+# --- a vector per token
+
+
+def test_maxsim_is_that_of_sentence_transformers(search: Path, colbert: Path, tmp_path: Path) -> None:
+    from sentence_transformers import MultiVectorEncoder
+
+    outcome = go(search, str(colbert), tmp_path)
+    model = MultiVectorEncoder(str(colbert), device="cpu")
+    queries, documents = model.encode_query(WORDS), model.encode_document(SENTENCES)
+    assert len({len(vectors) for vectors in documents}) > 3
+    full = model.similarity(queries, documents).numpy()
+    halved = model.similarity([v.half().float() for v in queries], [v.half().float() for v in documents]).numpy()
+    for i in range(10):
+        found = {int(document[1:]): value for document, value in ranking(outcome, f"q{i}")}
+        assert found == pytest.approx(dict(enumerate(halved[i].tolist())), abs=1e-5)
+        assert found == pytest.approx(dict(enumerate(full[i].tolist())), abs=5e-3)
+
+
+def test_token_vectors_take_half_the_space_and_come_back_as_they_were(tmp_path: Path) -> None:
+    from kemb.store import input_keys
+    from kemb.types import Ragged
+
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 180, 200)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    values = rng.normal(size=(offsets[-1], 64)).astype(np.float16)
+    rows, keys = Ragged(offsets, values, 64), input_keys("document", "", [f"t{i}" for i in range(200)])
+    space = Store(tmp_path).space({"model": "org/late"})
+    space.add(keys[:90], rows.take(np.arange(90)))
+    space.add(keys[90:], rows.take(np.arange(90, 200)))
+    assert space.size()[1] <= 0.55 * values.size * 4
+    order = rng.permutation(200)
+    for _ in range(2):
+        stored = Store(tmp_path).space({"model": "org/late"}).ragged(keys[order])
+        assert stored.shape == (200, 64)
+        assert stored.lengths().tolist() == counts[order].tolist()
+        some = stored.take(np.array([3, 150, 3, 0]))
+        expected = rows.take(order[[3, 150, 3, 0]])
+        np.testing.assert_array_equal(some.values, expected.values)
+        np.testing.assert_array_equal(some.offsets, expected.offsets)
+        space.compact()  # merged into one file, the same rows come back
+        assert space.size()[0] == 1
+
+
+def ragged_of(rng: np.random.Generator, counts: list[int], dim: int, sparse: bool) -> object:
+    from kemb.types import Ragged
+
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    if not sparse:
+        return Ragged(offsets, rng.normal(size=(offsets[-1], dim)).astype(np.float32), dim)
+    index = np.concatenate([np.sort(rng.permutation(dim)[:count]) for count in counts]).astype(np.int32)
+    return Ragged(offsets, rng.random((offsets[-1], 1)).astype(np.float32), dim, index)
+
+
+class InMemory:
+    """Ragged rows as search reads them."""
+
+    def __init__(self, rows: object) -> None:
+        self.rows = rows
+        self.shape, self.take = rows.shape, rows.take  # type: ignore[attr-defined]
+
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.rows.offsets)  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine", "maxsim", "meanmaxsim"])
+@pytest.mark.parametrize("n_values", [1, 7, 1 << 14])
+def test_search_in_small_pieces_is_the_plain_computation(
+    similarity: str, n_values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle is a loop over all pairs in float64; documents 5 and 6 have the same text and tie."""
+    from kemb.score import ragged
+    from kemb.types import RetrievalData
+
+    monkeypatch.setattr(ragged, "DOCUMENT_VALUES", n_values)
+    monkeypatch.setattr(ragged, "QUERY_VALUES", n_values)
+    monkeypatch.setattr(ragged, "BLOCK", 3 if n_values < 100 else 1024)
+    rng, sparse = np.random.default_rng(5), "sim" not in similarity
+    counts = [4, 1, 9, 0, 3, 5, 5, 2, 8, 1, 6, 2]
+    documents, queries = ragged_of(rng, counts, 20, sparse), ragged_of(rng, [3, 5, 1, 2], 20, sparse)
+    documents = documents.take(np.array([0, 1, 2, 3, 4, 5, 5, 7, 8, 9, 10, 11]))  # type: ignore[attr-defined]
+    texts = [f"text {i}" for i in range(12)]
+    texts[6] = texts[5]
+    data = RetrievalData([f"d{i:02}" for i in range(12)], texts, list("abcd"), list("abcd"), {})
+    run = ragged.rank_ragged(queries, InMemory(documents), data, similarity=similarity, k=8)  # type: ignore[arg-type]
+    for i in range(4):
+        expected = {f"d{j:02}": plain(queries, i, documents, j, similarity) for j in range(12)}
+        best = sorted(expected, key=lambda name: (expected[name], name), reverse=True)[:8]
+        assert [data.doc_ids[row] for row in run.indices[i]] == best
+        assert run.scores[i].tolist() == pytest.approx([expected[name] for name in best], rel=1e-5)
+
+
+def plain(queries: object, i: int, documents: object, j: int, similarity: str) -> float:
+    one, other = (
+        rows.take(np.array([number]))  # type: ignore[attr-defined]
+        for rows, number in ((queries, i), (documents, j))
+    )
+    if similarity in ("dot", "cosine"):
+        x, y = np.zeros(20), np.zeros(20)
+        x[one.index], y[other.index] = one.values[:, 0], other.values[:, 0]
+        length = np.linalg.norm(x) * np.linalg.norm(y) if similarity == "cosine" else 1.0
+        return float(x @ y / (length or 1.0))
+    if not len(other.values):
+        return -1e9 / (len(one.values) if similarity == "meanmaxsim" else 1)
+    best = [max(float(q @ d) for d in other.values.astype(np.float64)) for q in one.values.astype(np.float64)]
+    return sum(best) / (len(best) if similarity == "meanmaxsim" else 1)
+
+
+def test_broken_token_vectors_are_refused_with_the_place_they_stand_in(
+    search: Path, colbert: Path, tmp_path: Path
+) -> None:
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+
+    model = MultiVectorEncoder(str(colbert), device="cpu")
+    torch.nn.init.constant_(model[0].auto_model.embeddings.word_embeddings.weight[5], float("nan"))
+    model.save_pretrained(str(tmp_path / "nan"))
+    outcome = go(search, str(tmp_path / "nan"), tmp_path)
+    assert outcome.status == "failed"
+    assert "not a number" in outcome.message
+    assert "my-search" in outcome.message
+    assert not list((tmp_path / "results").rglob("my-search.json"))
+
+
+def test_what_cannot_be_compared_is_refused(colbert: Path) -> None:
+    from kemb.errors import ModelError
+    from kemb.models.resolve import ModelOptions
+    from kemb.score.ragged import rank_ragged
+    from kemb.types import RetrievalData
+
+    rng = np.random.default_rng(0)
+    data = RetrievalData(["d"], ["d"], ["q"], ["q"], {})
+    with pytest.raises(ModelError, match="Queries have 3 dimensions and documents 4"):
+        rank_ragged(ragged_of(rng, [2], 3, False), InMemory(ragged_of(rng, [2], 4, False)), data, similarity="maxsim")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--pooling cannot be used"):
+        resolve(str(colbert), ModelOptions(pooling="mean"))
+
+
+def test_pylates_models_keep_their_prefixes_and_expanded_queries(search: Path, colbert: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = tmp_path / "pylate"
+    shutil.copytree(colbert, folder)
+    tokenizer, config = folder / "tokenizer_config.json", folder / "config_sentence_transformers.json"
+    tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text()) | {"mask_token": "[MASK]"}))
+    prefixes = {"query_prefix": "[Q] ", "document_prefix": "[D] ", "prompts": {"query": "", "document": None}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | prefixes | {"query_length": 20}))
+    model = MultiVectorEncoder(str(folder), device="cpu")
+    ours = resolve(str(folder)).prompts.layers[0].prompts
+    assert ours == model.prompts == {"query": "[Q] ", "document": "[D] "}
+    queries, documents = model.encode_query(WORDS), model.encode_document(SENTENCES)
+    assert {len(vectors) for vectors in queries} == {20}
+    expected = model.similarity(queries, documents).numpy()
+    found = {int(document[1:]): value for document, value in ranking(go(search, str(folder), tmp_path), "q6")}
+    assert found == pytest.approx(dict(enumerate(expected[6].tolist())), abs=5e-3)

@@ -52,7 +52,7 @@ def test_order_and_ties_are_exact_for_any_block_and_budget(
     queries, documents, doc_ids = small_integers(rng, q, 3), small_integers(rng, n, 3), shuffled_ids(rng, n)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "BLOCK", block)
-        patch.setattr(search, "_n_cpus", lambda: 2)
+        patch.setattr(search, "n_cpus", lambda: 2)
         run = top_k(queries, ArrayVectors(documents), k, doc_ids=doc_ids, similarity="dot", memory_budget_bytes=budget)
     assert ids_of(run, doc_ids) == sorted_by_python(queries, documents, doc_ids, k)
     expected = -np.sort(-(queries @ documents.T), axis=1)[:, :k]

@@ -19,8 +19,9 @@ import numpy as np
 
 from kemb.errors import ModelError
 from kemb.models.encoders import Encoder, OutOfMemory, TwoStageEncoder
-from kemb.store import Keys, Space, input_keys
-from kemb.types import FloatArray, Input, IntArray
+from kemb.shards import Keys
+from kemb.store import Space, input_keys
+from kemb.types import Input, IntArray, Ragged, Rows, stack
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ def encode_missing(
             progress.n_stored += len(numbers)  # another process was faster
             on_progress(progress)
             continue
-        vectors = np.concatenate([work.run(batch, progress, started, on_progress) for batch in batches])
+        vectors = stack([work.run(batch, progress, started, on_progress) for batch in batches])
         work.check(numbers, vectors, space)
         space.add(collection.keys[numbers], vectors)
         progress.n_shards += 1
@@ -201,7 +202,7 @@ class _Work:
     def _batch(self, numbers: IntArray, tokens: IntArray, inputs: list[Input]) -> _Batch:
         return _Batch(numbers, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None)
 
-    def run(self, batch: _Batch, progress: Progress, started: float, on_progress: OnProgress) -> FloatArray:
+    def run(self, batch: _Batch, progress: Progress, started: float, on_progress: OnProgress) -> Rows:
         """Vectors of a batch; halved and tried again when it does not fit in memory."""
         cost = len(batch.numbers) * int(batch.tokens.max())
         if self.limit is None or cost <= self.limit or len(batch.numbers) == 1:
@@ -226,9 +227,10 @@ class _Work:
             self._batch(batch.numbers[part], batch.tokens[part], batch.inputs[part])
             for part in (slice(0, half), slice(half, None))
         ]
-        return np.concatenate([self.run(part, progress, started, on_progress) for part in halves])
+        return stack([self.run(part, progress, started, on_progress) for part in halves])
 
-    def _forward(self, batch: _Batch) -> FloatArray:
+    def _forward(self, batch: _Batch) -> Rows:
+        vectors: Rows
         if self.two_stage is not None:
             vectors = self.two_stage.encode_prepared(batch.prepared)
         else:
@@ -239,9 +241,9 @@ class _Work:
             )
         return vectors
 
-    def check(self, numbers: IntArray, vectors: FloatArray, space: Space) -> None:
+    def check(self, numbers: IntArray, vectors: Rows, space: Space) -> None:
         """Refuse vectors that are not numbers or have another dimension than those stored before."""
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        bad = _not_finite(vectors)
         if len(bad):
             number = int(numbers[bad[0]])
             raise ModelError(
@@ -259,6 +261,14 @@ class _Work:
 
     def _where(self, batch: _Batch) -> str:
         return self.collection.where(int(batch.numbers[0]))
+
+
+def _not_finite(vectors: Rows) -> IntArray:
+    """Rows that hold NaN or infinite values."""
+    if not isinstance(vectors, Ragged):
+        return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    places = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
+    return np.unique(np.searchsorted(vectors.offsets, places, side="right") - 1)
 
 
 def _ahead(steps: Iterator[Callable[[], T]]) -> Iterator[T]:

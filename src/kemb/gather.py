@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from kemb.encode import Budget, Collection, OnProgress, Progress, Texts, encode_missing
 from kemb.models.encoders import Encoder
 from kemb.models.prompts import Resolved, resolve, roles
@@ -22,6 +24,8 @@ from kemb.types import (
     PairData,
     Part,
     PartData,
+    Ragged,
+    RaggedRows,
     RetrievalData,
     Role,
     TaskData,
@@ -48,6 +52,14 @@ class Encoded:
             stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
             found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
         return found
+
+    def ragged(self, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
+        """The rows of queries, read now, and of documents, read when they are wanted."""
+        queries, documents = (
+            self.space.ragged(self.columns[spec.name, part.split, part.subset, name].keys)
+            for name in ("queries", "documents")
+        )
+        return queries.take(np.arange(queries.shape[0])), documents
 
     def joined(self, other: Encoded) -> Encoded:
         """With the columns and counts of another, later one of the same model."""
@@ -79,6 +91,10 @@ class Sources:
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> dict[str, Vectors]:
         """As `kemb.retrieve.Sources`."""
         return self.encoded[model.identity].vectors(spec, part)
+
+    def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
+        """As `kemb.retrieve.Sources`."""
+        return self.encoded[model.identity].ragged(spec, part)
 
     def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
         """As `kemb.retrieve.Sources`; scores are kept in the store and only those it lacks are computed."""

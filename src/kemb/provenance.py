@@ -18,7 +18,9 @@ from kemb.store import fingerprint_id
 from kemb.tasks.spec import TaskSpec
 from kemb.types import LabelData, TaskData
 
-_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"}
+_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
+    kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
+}
 """Families of models as mteb's `model_type` names them."""
 
 
@@ -135,7 +137,7 @@ def mteb_meta(model: Model) -> dict[str, Any]:
         "public_training_data": None,
         "framework": [],
         "reference": spec.reference or None,
-        "similarity_fn_name": model.similarity,
+        "similarity_fn_name": "MaxSim" if model.similarity.endswith("maxsim") else model.similarity,
         "use_instructions": bool(spec.instruction_template),
         "training_datasets": None,
         "adapted_from": spec.base_model,

@@ -15,14 +15,22 @@ from kemb.models.expression import Fused, Reranked
 from kemb.models.kinds import pair_text
 from kemb.models.resolve import Model
 from kemb.score import fusion
+from kemb.score.ragged import rank_ragged
 from kemb.score.rerank import candidate_pairs, run_of_pairs
 from kemb.tasks.spec import TaskSpec
 from kemb.trec import read_run
-from kemb.types import FloatArray, IntArray, Part, RetrievalData, Run, TaskType, Vectors
+from kemb.types import FloatArray, IntArray, Part, Ragged, RaggedRows, RetrievalData, Run, TaskType, Vectors
 
 RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
+_MAKES = {
+    "sparse": "makes sparse vectors",
+    "late-interaction": "makes a vector per token",
+    "fusion": "only ranks documents",
+    "pipeline": "only ranks documents",
+    "run": "only ranks documents",
+}
 
 
 class Sources(Protocol):
@@ -30,6 +38,10 @@ class Sources(Protocol):
 
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
         """The stored vectors of a part by column, for each of `model.encoders`."""
+        ...
+
+    def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
+        """The stored rows of queries and documents, of a sparse or late-interaction model."""
         ...
 
     def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
@@ -68,9 +80,8 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
         return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{model.name}"
     if model.family == "dense" or task_type in RANKINGS:
         return None
-    return (
-        "" if model.family == "lexical" else f"{model.name} only ranks documents; {task_type} needs a vector per text."
-    )
+    what = _MAKES.get(model.family)
+    return f"{model.name} {what}; {task_type} needs one dense vector per text." if what else ""
 
 
 def check(model: Model, spec: TaskSpec, part: Part) -> None:
@@ -120,6 +131,9 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             of_query, ranks = np.nonzero(candidates.indices >= 0)
             pairs = Pairs(part, of_query, candidates.indices[of_query, ranks])
             return replace(_reranked(reranker, spec, pairs, sources), candidates=candidates)
+        case "sparse" | "late-interaction":
+            queries, documents = sources.ragged(model, spec, part)
+            return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
         case _:
             return score.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
 
@@ -132,9 +146,9 @@ def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> R
 
 
 def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
-    """A run to be worked on: of a lexical model only documents that share a term with the query."""
+    """A run to be worked on: of a lexical or sparse model only documents that share a term with the query."""
     run = make_run(model, spec, part, sources)
-    return fusion.without_zeros(run) if model.family == "lexical" else run
+    return fusion.without_zeros(run) if model.family in ("lexical", "sparse") else run
 
 
 def _of_file(path: Path, data: RetrievalData) -> Run:

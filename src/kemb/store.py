@@ -18,7 +18,6 @@ import struct
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,9 @@ from numpy.typing import NDArray
 from pyarrow import ipc
 
 from kemb.errors import StoreError
-from kemb.types import FloatArray, IntArray
+from kemb.shards import Keys, Shard, StoredRagged, StoredVectors, checksum, read_shard, to_table
+from kemb.types import IntArray, Ragged, Rows, stack
 
-Keys = NDArray[np.bytes_]
-"""Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is exact."""
 BoolArray = NDArray[np.bool_]
 
 SUFFIX = ".arrow"
@@ -95,15 +93,6 @@ class Store:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One immutable file: keys [n] and the memory-mapped vectors [n, dim]."""
-
-    path: Path
-    keys: Keys
-    vectors: NDArray[np.floating]
-
-
 class Space:
     """The vectors of one fingerprint."""
 
@@ -140,26 +129,21 @@ class Space:
             if self._index is not None:
                 return np.asarray(rows >= 0)
 
-    def add(self, keys: Keys, vectors: NDArray[np.floating]) -> str:
+    def add(self, keys: Keys, vectors: Rows) -> str:
         """Write one shard: whole, or not at all.
 
         :param keys: S32 [n].
-        :param vectors: float16 or float32 [n, dim].
+        :param vectors: float16 or float32 [n, dim], or ragged rows.
         :return: the shard's file name.
         :raises StoreError: when the folder cannot be written (disk full, no permission).
         """
-        table = pa.table(
-            {
-                "key": pa.array(_to_bytes(keys), type=pa.binary(32)),
-                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
-            }
-        )
+        table = to_table(keys, vectors)
         temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
         try:
             self._create()
             with pa.OSFile(str(temporary), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table.combine_chunks())
-            name = f"{_checksum(temporary)}{SUFFIX}"
+            name = f"{checksum(temporary)}{SUFFIX}"
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(self.folder / name)
@@ -176,6 +160,17 @@ class Space:
 
         :raises StoreError: when some are missing.
         """
+        return StoredVectors(*self._located(keys))
+
+    def ragged(self, keys: Keys) -> StoredRagged:
+        """The ragged rows of `keys`.
+
+        :raises StoreError: when some are missing.
+        """
+        return StoredRagged(*self._located(keys))
+
+    def _located(self, keys: Keys) -> tuple[list[Shard], IntArray, IntArray]:
+        """Shards, and of each key the shard and the row in it."""
         stored = self.stored(keys)
         if not stored.all():
             raise StoreError(
@@ -184,7 +179,7 @@ class Space:
             )
         shards, _, shard_of, row_of = self._built()
         rows = self._rows(keys)
-        return StoredVectors(shards, shard_of[rows], row_of[rows])
+        return shards, shard_of[rows], row_of[rows]
 
     def dim(self) -> int | None:
         """Dimension of the stored vectors; None while there are none."""
@@ -224,11 +219,11 @@ class Space:
 
     def _merge(self, group: list[Shard]) -> None:
         keys = np.concatenate([shard.keys for shard in group])
-        vectors = np.concatenate([shard.vectors for shard in group])
         distinct, first = np.unique(keys, return_index=True)
         if len(group) == 1 and len(distinct) == len(keys):
             return
-        merged = self.add(distinct, vectors[first])
+        vectors = stack([shard.vectors for shard in group])
+        merged = self.add(distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first])
         for shard in group:
             if shard.path.name != merged:  # one shard held all the others already, as after a merge that was killed
                 shard.path.unlink(missing_ok=True)
@@ -246,24 +241,19 @@ class Space:
     def _open(self, path: Path) -> Shard | None:
         """Map a shard; a file that Arrow cannot read is damaged."""
         try:
-            table = ipc.open_file(pa.memory_map(str(path))).read_all()
-            vector = table.column("vector").combine_chunks()
-            dim = vector.type.list_size
-            vectors = vector.flatten().to_numpy(zero_copy_only=True).reshape(-1, dim)
-            keys = np.frombuffer(table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vectors))
+            return read_shard(path)
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, ValueError, AttributeError, pa.ArrowException):
+        except (OSError, KeyError, ValueError, AttributeError, TypeError, pa.ArrowException):
             self._remove(path)
             return None
-        return Shard(path, keys, vectors)
 
     def _verify(self, shard: Shard) -> None:
         name = shard.path.name
         if name in self._verified or name not in self._shards:
             return
         try:
-            intact = f"{_checksum(shard.path)}{SUFFIX}" == name
+            intact = f"{checksum(shard.path)}{SUFFIX}" == name
         except FileNotFoundError:  # another process merged it into a new shard meanwhile: look again
             self._shards.pop(name, None)
             self._index = None
@@ -300,29 +290,6 @@ class Space:
         return np.where(known[position] == keys, position, -1)
 
 
-class StoredVectors:
-    """Rows gathered from memory-mapped shards, as float32; satisfies `kemb.types.Vectors`."""
-
-    def __init__(self, shards: list[Shard], shard_of: IntArray, row_of: IntArray) -> None:
-        self._shards = shards
-        self._shard_of = shard_of
-        self._row_of = row_of
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        dim = self._shards[int(self._shard_of[0])].vectors.shape[1] if len(self._shard_of) else 0
-        return (len(self._shard_of), dim)
-
-    def block(self, start: int, stop: int) -> FloatArray:
-        """Rows start..stop as a new float32 array."""
-        shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
-        out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
-        for number in np.unique(shard_of).tolist():
-            wanted = shard_of == number
-            out[wanted] = self._shards[number].vectors[row_of[wanted]]
-        return out
-
-
 def _sizes(paths: Iterable[Path]) -> list[int]:
     """Bytes of the files among `paths`; those that vanish meanwhile (renamed, merged) are not counted."""
     sizes = []
@@ -330,16 +297,6 @@ def _sizes(paths: Iterable[Path]) -> list[int]:
         with contextlib.suppress(FileNotFoundError):
             sizes.append(path.stat().st_size)
     return sizes
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _to_bytes(keys: Keys) -> list[bytes]:
-    flat = np.ascontiguousarray(keys).tobytes()
-    return [flat[i : i + 32] for i in range(0, len(flat), 32)]
 
 
 def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:

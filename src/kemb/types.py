@@ -173,6 +173,64 @@ class ArrayVectors:
 
 
 @dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of unequal length: the vectors of a text's tokens, or the entries of a sparse vector that are not 0."""
+
+    offsets: IntArray
+    """[n + 1]: row i is values[offsets[i]:offsets[i + 1]]."""
+    values: NDArray[np.floating]
+    """[total, dim] of tokens, [total, 1] of sparse vectors; float16 or float32."""
+    dim: int
+    index: NDArray[np.int32] | None = None
+    """[total], of sparse vectors: the dimension of each entry, ascending in a row."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (len(self), self.dim)
+
+    def take(self, rows: IntArray) -> Ragged:
+        """The rows of these numbers, in their order."""
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        places = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Ragged(offsets, self.values[places], self.dim, None if self.index is None else self.index[places])
+
+
+Rows = NDArray[np.floating] | Ragged
+"""What encoders make and the store keeps: vectors [n, dim] or ragged rows."""
+
+
+def stack(parts: Sequence[Rows]) -> Rows:
+    """The rows of all parts, one after the other; all parts are of one kind."""
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if not ragged:
+        return np.concatenate([part for part in parts if not isinstance(part, Ragged)])
+    counts = np.concatenate([np.diff(part.offsets) for part in ragged])
+    index = [part.index for part in ragged if part.index is not None]
+    values = np.concatenate([part.values for part in ragged])
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return Ragged(offsets, values, ragged[0].dim, np.concatenate(index) if index else None)
+
+
+class RaggedRows(Protocol):
+    """Ragged rows that may not fit in memory."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def lengths(self) -> IntArray:
+        """Tokens, or entries, of each row [n]."""
+        ...
+
+    def take(self, rows: IntArray) -> Ragged:
+        """The rows of these numbers, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Ranked documents per query, best first; ties are by document id, descending, as in trec_eval.
 

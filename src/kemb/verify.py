@@ -12,9 +12,9 @@ import numpy as np
 
 from kemb import results
 from kemb.errors import DataError, ModelError, ResultError, UsageError
+from kemb.gather import prompts_of
 from kemb.models import catalogue
-from kemb.models.prompts import Layer, PromptTable, roles
-from kemb.models.prompts import resolve as resolve_prompt
+from kemb.models.prompts import Layer, PromptTable
 from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
 from kemb.recompute import metrics_from_items, of_metric, of_part
 from kemb.results import TaskResult
@@ -170,7 +170,12 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
     record = result.kemb["model"]
     name, revision = record["name"], record["revision"]
     spec = catalogue.load_spec(name)
-    if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+    if "parts" in result.kemb or name.startswith("run/"):
+        if not options.model and ("run/" in name or "local/" in name):
+            raise UsageError(f"{name} was made of local files; say what it is now, as after -m: --model EXPRESSION.")
+        settings = ModelOptions(device=options.device, trust_remote_code=options.trust_remote_code)
+        model = resolve(options.model or name, settings, [result.task])
+    elif spec is not None and spec.loader in (*BUILT_IN, "bm25"):
         model = resolve(options.model or name)
     else:
         if name.startswith("local/") and not options.model:
@@ -315,8 +320,7 @@ def _notes(
     if then["task"]["metric_version"] != now["task"]["metric_version"]:
         notes.append(f"metric version: {then['task']['metric_version']} then, {now['task']['metric_version']} now.")
     if "prompts" not in then["model"]["variant"]:
-        for role in roles(task.spec.type):
-            found = resolve_prompt(model.prompts, result.task, task.spec.type, task.spec.instruction, role)
+        for role, found in prompts_of(model, task.spec).items():
             if (recorded := then["prompts"].get(role, {}).get("prompt")) != found.prompt:
                 notes.append(f"prompt of {role}: {recorded!r} then (used here), {found.prompt!r} declared now.")
     return notes

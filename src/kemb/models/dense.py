@@ -13,7 +13,7 @@ import numpy as np
 from kemb.errors import MissingExtra, ModelError
 from kemb.models.encoders import OutOfMemory
 from kemb.models.kinds import DENSE, Kind
-from kemb.types import FloatArray, Input, IntArray
+from kemb.types import Input, IntArray, Rows
 
 TOKENS_PER_CALL = 2048
 ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
@@ -115,7 +115,7 @@ class TorchEncoder:
         texts = [self.kind.given(i.text + self.eos, "") for i in inputs]
         return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
 
-    def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> FloatArray:
+    def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows:
         """One forward pass."""
         import torch
         from sentence_transformers.util import batch_to_device
@@ -123,7 +123,8 @@ class TorchEncoder:
         features, route = prepared
         try:
             with torch.inference_mode():
-                output = self.model(batch_to_device(features, self.model.device), **route)
+                given = batch_to_device(features, self.model.device)
+                output = self.model(given, **route, **self.kind.options(self.model))
                 return self.kind.read(self.model, output)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
@@ -142,5 +143,5 @@ class TorchEncoder:
     def _longest(features: dict[str, Any]) -> object:
         return features["input_ids"].shape[-1] if "input_ids" in features else "an unknown number of"
 
-    def encode(self, inputs: Sequence[Input]) -> FloatArray:
+    def encode(self, inputs: Sequence[Input]) -> Rows:
         return self.encode_prepared(self.prepare(inputs))

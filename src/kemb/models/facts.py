@@ -29,6 +29,9 @@ _KINDS: dict[Loader, Kind] = {
     "tfidf": "lexical",
     "cross-encoder": "cross-encoder",
     "late-interaction": "late-interaction",
+    "sparse": "sparse",
+    "fusion": "hybrid",
+    "pipeline": "hybrid",
 }
 
 

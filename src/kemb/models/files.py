@@ -14,7 +14,12 @@ from kemb.models.spec import Loader
 
 IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
 NOT_IDENTITY = {"trainer_state.json", "data_config.json", "train_script.py"}
-_ST_TYPES: dict[str, Loader] = {"CrossEncoder": "cross-encoder"}
+_ST_TYPES: dict[str, Loader] = {
+    "CrossEncoder": "cross-encoder",
+    "SparseEncoder": "sparse",
+    "MultiVectorEncoder": "late-interaction",
+    "ColBERT": "late-interaction",  # PyLate's
+}
 CLASSIFIER = "ForSequenceClassification"
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
@@ -34,6 +39,8 @@ class ModelFolder:
     similarity: str | None
     prompts_config: dict[str, Any]
     """`config_sentence_transformers.json`; empty where there is none."""
+    has_router: bool
+    """Whether queries and documents take different ways through the model."""
     weight_bytes: int
     stored_dtype: str | None
     remote_code: list[str]
@@ -73,10 +80,11 @@ def read_folder(path: Path) -> ModelFolder:
         normalize=any(name.endswith(".Normalize") for name, _ in types),
         max_tokens=_max_tokens(path, types, config),
         similarity=st_config.get("similarity_fn_name"),
-        prompts_config=st_config,
+        prompts_config=_with_prefixes(st_config) if loader == "late-interaction" else st_config,
+        has_router=any(name.endswith(".Router") for name, _ in types),
         weight_bytes=sum(weight.stat().st_size for weight in weights),
         stored_dtype=config.get("torch_dtype") or config.get("dtype"),
-        remote_code=_remote_code(types, config),
+        remote_code=_remote_code(types, config, loader),
     )
 
 
@@ -145,8 +153,22 @@ def _max_tokens(path: Path, types: list[tuple[str, Path]], config: dict[str, Any
     return min(limits) if limits else None
 
 
-def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any]) -> list[str]:
-    custom = [name for name, _ in types if not name.startswith("sentence_transformers.")]
+def _with_prefixes(st_config: dict[str, Any]) -> dict[str, Any]:
+    """PyLate keeps `[Q] ` and `[D] ` apart from the prompts; sentence-transformers puts them before, and so do we."""
+    prompts = dict(st_config.get("prompts") or {})
+    for role in ("query", "document"):
+        prefix = st_config.get(f"{role}_prefix") or ""
+        if prefix:
+            prompts[role] = prefix + str(prompts.get(role) or "").removeprefix(prefix)
+    return st_config | {"prompts": prompts}
+
+
+def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: Loader) -> list[str]:
+    # sentence-transformers has its own class for PyLate's.
+    known = (
+        ("sentence_transformers.", "pylate.models.Dense.") if loader == "late-interaction" else "sentence_transformers."
+    )
+    custom = [name for name, _ in types if not name.startswith(known)]
     if "auto_map" in config:
         custom.append(f"model type {config.get('model_type', '?')!r} (auto_map in config.json)")
     return custom

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kemb.errors import ModelError
-from kemb.types import FloatArray
+from kemb.types import FloatArray, Ragged, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,13 @@ class Kind:
 
     class_name: str
     """In sentence_transformers."""
-    read: Callable[[Any, Any], FloatArray]
+    read: Callable[[Any, Any], Rows]
     """From the model and the output of its forward pass to vectors."""
     dim: Callable[[Any], int]
     given: Callable[[str, str], Any] = lambda text, prompt: prompt + text
     """What the model is given for a text of the store and a prompt."""
+    options: Callable[[Any], dict[str, Any]] = lambda model: {}
+    """Of the forward pass."""
     check: Callable[[Any, Path], None] = lambda model, folder: None
     """Refuses a loaded model that cannot be used."""
 
@@ -64,6 +66,33 @@ def _one_score(model: Any, folder: Path) -> None:  # noqa: ANN401  sentence-tran
         )
 
 
+def _entries(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-transformers has no types
+    """As `SparseEncoder.encode`: what is not 0, of that the model's greatest `max_active_dims`."""
+    from sentence_transformers.util import select_max_active_dims
+
+    dense = output["sentence_embedding"]
+    if model.max_active_dims is not None:
+        dense = select_max_active_dims(dense, max_active_dims=model.max_active_dims)
+    found = dense.float().to_sparse().coalesce().cpu()
+    rows, index = found.indices().numpy()
+    counts = np.bincount(rows, minlength=dense.shape[0])
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return Ragged(offsets, found.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32))
+
+
+def _token_vectors(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-transformers has no types
+    """As `MultiVectorEncoder.encode`: the vectors that count, in float16, half the size at an error below 0.001."""
+    mask = output["attention_mask"].bool()
+    vectors = output["token_embeddings"][mask].float().cpu().numpy()
+    offsets = np.concatenate(([0], np.cumsum(mask.sum(dim=1).cpu().numpy())))
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused
+        return Ragged(offsets, vectors.astype(np.float16), vectors.shape[1])
+
+
+def _active_dims(model: Any) -> dict[str, Any]:  # noqa: ANN401  sentence-transformers has no types
+    return {} if model.max_active_dims is None else {"max_active_dims": model.max_active_dims}
+
+
 def _dim(model: Any) -> int:  # noqa: ANN401  sentence-transformers has no types
     return int(model.get_embedding_dimension())
 
@@ -71,6 +100,8 @@ def _dim(model: Any) -> int:  # noqa: ANN401  sentence-transformers has no types
 DENSE = Kind("SentenceTransformer", lambda model, output: _array(output["sentence_embedding"]), _dim)
 KINDS: dict[str, Kind] = {
     "dense": DENSE,
-    "cross-encoder": Kind("CrossEncoder", _scores, lambda model: 1, _pair, _one_score),
+    "cross-encoder": Kind("CrossEncoder", _scores, lambda model: 1, _pair, check=_one_score),
+    "sparse": Kind("SparseEncoder", _entries, _dim, options=_active_dims),
+    "late-interaction": Kind("MultiVectorEncoder", _token_vectors, _dim),
 }
 """By family of the model."""

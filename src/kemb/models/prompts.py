@@ -66,6 +66,8 @@ class PromptTable:
 
     layers: tuple[Layer, ...] = ()
     warnings: tuple[str, ...] = ()
+    by_role: bool = False
+    """Whether the role is the route where no layer names one: of models that treat queries and documents apart."""
 
 
 class Resolved(NamedTuple):
@@ -136,7 +138,9 @@ def resolve(
     else:
         order = [f"{task}-{role}", task, f"{task_type}-{role}", task_type, role]
     own = "" if role == "document" else instruction if isinstance(instruction, str) else instruction.get(role, "")
-    route = next((layer.routes[key] for layer in table.layers for key in order if key in layer.routes), "")
+    route = next((layer.routes[key] for layer in table.layers for key in order if key in layer.routes), None)
+    if route is None:
+        route = role if table.by_role and role != "text" else ""
     for layer in table.layers:
         for key in order:
             if key in layer.prompts:

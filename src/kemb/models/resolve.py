@@ -12,7 +12,7 @@ import os
 import platform
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,14 +27,24 @@ from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Prom
 LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 BUILT_IN = ("toy", "tfidf", "kiwi-static")
-Family = Literal["dense", "lexical", "run", "fusion", "pipeline", "cross-encoder"]
+Family = Literal["dense", "sparse", "late-interaction", "lexical", "run", "fusion", "pipeline", "cross-encoder"]
 _FAMILIES: dict[Loader, Family] = {
     "bm25": "lexical",
     "run": "run",
     "fusion": "fusion",
     "pipeline": "pipeline",
     "cross-encoder": "cross-encoder",
+    "sparse": "sparse",
+    "late-interaction": "late-interaction",
 }
+_SIMILARITIES: dict[Loader, tuple[tuple[Similarity, ...], Similarity]] = {
+    "sentence-transformers": (("cosine", "dot"), "cosine"),
+    "sparse": (("cosine", "dot"), "dot"),
+    "late-interaction": (("maxsim", "meanmaxsim"), "maxsim"),
+}
+"""What can be computed, and what is meant where nobody says; as in sentence-transformers."""
+RAGGED: tuple[Family, ...] = ("sparse", "late-interaction")
+"""Families whose vectors are rows of unequal length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ class Model:
         """The models, of this one and its parts, whose vectors of single texts must be in the store."""
         if self.parts:
             return tuple(model for part in self.parts for model in part.encoders)
-        return (self,) if self.family == "dense" else ()
+        return (self,) if self.family in ("dense", *RAGGED) else ()
 
     def fingerprint(self) -> dict[str, str]:
         """Everything that changes a vector except the input (DESIGN 3.2)."""
@@ -261,7 +271,10 @@ def _from_folder(
         spec=spec,
         name=spec.name,
         revision=revision,
-        prompts=build_prompts(spec, rules, folder.prompts_config, task_names),
+        prompts=replace(
+            build_prompts(spec, rules, folder.prompts_config, task_names),
+            by_role=folder.has_router or spec.loader == "late-interaction",
+        ),
         folder=folder,
         device=device,
         dtype=dtype,
@@ -274,9 +287,11 @@ def _from_folder(
 
 
 def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
-    if folder.similarity in ("cosine", "dot") and "similarity" not in spec.model_fields_set:
-        return folder.similarity  # type: ignore[return-value]
-    return spec.similarity
+    """As the model's TOML says, else as its files say, else the default of its kind."""
+    known, default = _SIMILARITIES.get(spec.loader, _SIMILARITIES["sentence-transformers"])
+    if "similarity" in spec.model_fields_set and spec.similarity in known:
+        return spec.similarity
+    return next((similarity for similarity in known if similarity == folder.similarity), default)
 
 
 def _prompts_label(path: Path) -> str:

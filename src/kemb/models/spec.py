@@ -20,16 +20,16 @@ Loader = Literal[
     "pipeline",
     "api",
     "cross-encoder",
+    "sparse",
     "late-interaction",
     "custom",
 ]
 Pooling = Literal["mean", "cls", "last"]
-Similarity = Literal["cosine", "dot"]
+Similarity = Literal["cosine", "dot", "maxsim", "meanmaxsim"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 CANNOT_RUN: dict[Loader, str] = {
     "api": "It is served over an API; kemb does not call APIs yet.",
-    "late-interaction": "It makes one vector per token; kemb does not run late-interaction models yet.",
     "custom": "It runs only with its author's own program; kemb lists its prompts and its published scores.",
 }
 """Loaders that exist as data only, and the sentence that refuses to run them."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kemb.score.search import TOP_K, empty_run, fill_run, rank_ids
+from kemb.score.candidates import empty_run, fill_run, rank_ids
+from kemb.score.search import TOP_K
 from kemb.types import DoubleArray, IntArray, Run
 
 RRF_K = 60

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from kemb.score.search import BLOCK, TOP_K, empty_run, fill_run, rank_ids
+from kemb.score.candidates import empty_run, fill_run, rank_ids
+from kemb.score.search import BLOCK, TOP_K
 from kemb.score.vectors import check_finite, lengths
 from kemb.types import DoubleArray, FloatArray, IntArray, RetrievalData, Run, Vectors
 

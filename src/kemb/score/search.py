@@ -10,6 +10,7 @@ from itertools import repeat
 import numpy as np
 
 from kemb.errors import DataError, UsageError
+from kemb.score.candidates import LOW, Candidates, empty_run, fill_run, rank_ids, scores_of
 from kemb.score.duplicates import Duplicates, find_duplicates
 from kemb.score.vectors import check_finite, lengths
 from kemb.types import FloatArray, IntArray, Run, Vectors
@@ -20,8 +21,6 @@ BLOCK = 4096
 
 _CELL_BYTES = 64
 """Bytes per (query, document) of a block: score, mark and key, and temporaries if every cell is a hit."""
-_EMPTY = np.iinfo(np.int64).min
-_LOW = np.int64(0xFFFFFFFF)
 
 
 def top_k(
@@ -77,8 +76,8 @@ def top_k(
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
         keys, n_zero_documents = _search(queries[part], documents, kept, block, doc_ids, id_ranks, duplicates, cosine)
-        indices[part, :kept] = order[keys & _LOW]
-        scores[part, :kept] = _scores_of(keys)
+        indices[part, :kept] = order[keys & LOW]
+        scores[part, :kept] = scores_of(keys)
     return Run(indices, scores, n_zero + n_zero_documents)
 
 
@@ -115,46 +114,6 @@ def run_from_scores(
     return Run(indices, values)
 
 
-def empty_run(n_queries: int, k: int) -> tuple[IntArray, FloatArray]:
-    """Indices and scores [n_queries, k] of a run that retrieved nothing yet."""
-    return np.full((n_queries, k), -1, dtype=np.int64), np.full((n_queries, k), -np.inf, dtype=np.float32)
-
-
-def fill_run(indices: IntArray, scores: FloatArray, given: FloatArray, id_ranks: IntArray, order: IntArray) -> None:
-    """Write the best documents of one query into its row of a run.
-
-    :param given: scores of the documents, float32.
-    :param id_ranks: their places in `order`, the rows of the corpus in ascending order of ids.
-    """
-    keys = np.sort(_keys_of(given, id_ranks))[::-1][: len(indices)]
-    indices[: len(keys)] = order[keys & _LOW]
-    scores[: len(keys)] = _scores_of(keys)
-
-
-def rank_ids(doc_ids: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Rows in ascending order of their ids, and the place of every row in that order."""
-    order = np.array(sorted(range(len(doc_ids)), key=doc_ids.__getitem__), dtype=np.int64)
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(len(order))
-    return order, ranks
-
-
-def _keys_of(scores: FloatArray, id_ranks: IntArray) -> IntArray:
-    """Integers in the order of (score, id rank): the score's bits made monotonic above, the rank below."""
-    bits = (scores + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, which must tie with it
-    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    keys = bits.astype(np.int64)
-    keys <<= 32
-    keys |= id_ranks
-    return keys
-
-
-def _scores_of(keys: IntArray) -> FloatArray:
-    bits = (keys >> 32).astype(np.int32)
-    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    return bits.view(np.float32)
-
-
 def _plan(n_queries: int, n_documents: int, dim: int, k: int, budget: int) -> tuple[int, int]:
     """Queries per pass and documents per block that fit the budget."""
     kept_bytes = 2 * k * 8
@@ -181,7 +140,7 @@ def _search(
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    n_threads = max(1, min(_n_cpus(), len(queries) // 32))
+    n_threads = max(1, min(n_cpus(), len(queries) // 32))
     n_leaders = len(doc_ids) - len(duplicates.followers)
     stripes = [_Stripe(part, min(k, n_leaders), block_size) for part in np.array_split(queries, n_threads)]
     n_zero = 0
@@ -211,13 +170,13 @@ def _with_followers(keys: IntArray, duplicates: Duplicates, k: int) -> IntArray:
         return keys
     out = np.empty((len(keys), k), dtype=np.int64)
     for i, leaders in enumerate(keys):
-        n = np.minimum(duplicates.n_followers[leaders & _LOW], k)
+        n = np.minimum(duplicates.n_followers[leaders & LOW], k)
         last = int(np.searchsorted(np.cumsum(n + 1), k))  # with those up to it there are k documents
         leaders = leaders[leaders >> 32 >= leaders[last] >> 32]
         n = n[: len(leaders)]
-        first = duplicates.first[leaders & _LOW]
+        first = duplicates.first[leaders & LOW]
         places = np.repeat(first - (np.cumsum(n) - n), n) + np.arange(n.sum())
-        followers = np.repeat(leaders & ~_LOW, n) | duplicates.followers[places]
+        followers = np.repeat(leaders & ~LOW, n) | duplicates.followers[places]
         out[i] = np.sort(np.concatenate([leaders, followers]))[::-1][:k]
     return out
 
@@ -238,7 +197,8 @@ def _directions(
     return out, sum(pool.map(divide, range(0, len(block), step)))
 
 
-def _n_cpus() -> int:
+def n_cpus() -> int:
+    """Cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -248,49 +208,16 @@ class _Stripe:
     """The candidates of some of the queries."""
 
     def __init__(self, queries: FloatArray, k: int, block_size: int) -> None:
-        n = len(queries)
-        self.queries, self.k = queries, k
-        self.threshold = np.full(n, -np.inf, dtype=np.float32)
-        self.n_kept = np.zeros(n, dtype=np.int64)
-        self.kept = np.full((n, 2 * k + block_size), _EMPTY, dtype=np.int64)
-        self.product = np.empty(n * block_size, dtype=np.float32)
-        self.marks = np.empty(n * block_size, dtype=np.bool_)
+        self.queries = queries
+        self.candidates = Candidates(len(queries), k, block_size)
+        self.product = np.empty(len(queries) * block_size, dtype=np.float32)
 
     def add(self, block: FloatArray, id_ranks: IntArray) -> None:
         """Keep what a block [m, dim] of documents adds to the candidates."""
-        n, m = len(self.queries), len(block)
-        scores = self.product[: n * m].reshape(n, m)
+        scores = self.product[: len(self.queries) * len(block)].reshape(len(self.queries), len(block))
         np.matmul(self.queries, block.T, out=scores)
-        if m > self.k and not self.n_kept.any():
-            self.threshold = np.partition(scores, m - self.k, axis=1)[:, m - self.k].copy()
-        hits = self.marks[: n * m].reshape(n, m)
-        np.greater_equal(scores, self.threshold[:, None], out=hits)  # equal scores may win by their id
-        n_hits = np.count_nonzero(hits, axis=1)
-        cells = np.flatnonzero(hits)
-        columns = cells - np.repeat(np.arange(n) * m, n_hits)
-        keys = _keys_of(scores.ravel().take(cells), id_ranks.take(columns))
-        first_free = np.arange(n) * self.kept.shape[1] + self.n_kept
-        places = np.repeat(first_free - (np.cumsum(n_hits) - n_hits), n_hits)
-        places += np.arange(len(places))
-        self.kept.ravel()[places] = keys
-        self.n_kept += n_hits
-        if self.n_kept.max(initial=0) > 2 * self.k:
-            self.compact()
-
-    def compact(self) -> None:
-        """Keep the best k candidates of every query and raise the thresholds to the k-th score."""
-        width, k = int(self.n_kept.max(initial=0)), self.k
-        if width <= k:
-            return
-        # All queries have k candidates now: until there are k documents every score passes the threshold.
-        used = self.kept[:, :width]
-        used.partition(width - k, axis=1)
-        used[:, :k] = used[:, width - k :].copy()
-        used[:, k:] = _EMPTY
-        self.n_kept[:] = k
-        self.threshold = _scores_of(used[:, 0])
+        self.candidates.add(scores, id_ranks)
 
     def best(self) -> IntArray:
         """Keys of the best k candidates [n, k], in descending order."""
-        self.compact()
-        return np.sort(self.kept[:, : self.k], axis=1)[:, ::-1]
+        return self.candidates.best()

@@ -1,0 +1,148 @@
+"""One file of the store: keys and vectors as Arrow, dense or ragged, and rows gathered from several files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import ipc
+
+from kemb.types import FloatArray, IntArray, Ragged, Rows, stack
+
+Keys = NDArray[np.bytes_]
+"""Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is exact."""
+_DIM = b"dim"
+"""Key of the table's metadata: the dimension of sparse vectors, which their entries do not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One immutable file: keys [n] and the memory-mapped vectors [n, dim]."""
+
+    path: Path
+    keys: Keys
+    vectors: Rows
+
+
+def to_table(keys: Keys, vectors: Rows) -> pa.Table:
+    """The table of a shard.
+
+    The column `vector` is a list of fixed size for dense vectors, a list of such lists for tokens, and a list of
+    (index, value) for sparse vectors.
+    """
+    key = pa.array(_to_bytes(keys), type=pa.binary(32))
+    if not isinstance(vectors, Ragged):
+        return pa.table({"key": key, "vector": _fixed(vectors)})
+    inner: pa.Array = _fixed(vectors.values)
+    if vectors.index is not None:
+        inner = pa.StructArray.from_arrays(
+            [pa.array(vectors.index), pa.array(vectors.values[:, 0])], ["index", "value"]
+        )
+    vector = pa.LargeListArray.from_arrays(pa.array(vectors.offsets), inner)
+    return pa.table({"key": key, "vector": vector}).replace_schema_metadata({_DIM: str(vectors.dim)})
+
+
+def read_shard(path: Path) -> Shard:
+    """Map a shard.
+
+    :raises OSError, ValueError, AttributeError, TypeError, KeyError, pa.ArrowException: for a file that is none.
+    """
+    table = ipc.open_file(pa.memory_map(str(path))).read_all()
+    vector = table.column("vector").combine_chunks()
+    keys = np.frombuffer(table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vector))
+    if not pa.types.is_large_list(vector.type):
+        return Shard(path, keys, _matrix(vector))
+    dim = int(table.schema.metadata[_DIM])
+    offsets = vector.offsets.to_numpy()
+    if pa.types.is_struct(vector.values.type):
+        index, value = (vector.values.field(name).to_numpy(zero_copy_only=True) for name in ("index", "value"))
+        return Shard(path, keys, Ragged(offsets, value[:, None], dim, index))
+    return Shard(path, keys, Ragged(offsets, _matrix(vector.values), dim))
+
+
+def checksum(path: Path) -> str:
+    """32 hex digits of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+class StoredVectors:
+    """Rows gathered from memory-mapped shards, as float32; satisfies `kemb.types.Vectors`."""
+
+    def __init__(self, shards: list[Shard], shard_of: IntArray, row_of: IntArray) -> None:
+        self._shards = shards
+        self._shard_of = shard_of
+        self._row_of = row_of
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        dim = self._shards[int(self._shard_of[0])].vectors.shape[1] if len(self._shard_of) else 0
+        return (len(self._shard_of), dim)
+
+    def block(self, start: int, stop: int) -> FloatArray:
+        """Rows start..stop as a new float32 array."""
+        shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
+        out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
+        for number in np.unique(shard_of).tolist():
+            wanted = shard_of == number
+            vectors = self._shards[number].vectors
+            assert not isinstance(vectors, Ragged)
+            out[wanted] = vectors[row_of[wanted]]
+        return out
+
+
+class StoredRagged:
+    """Ragged rows gathered from memory-mapped shards; satisfies `kemb.types.RaggedRows`."""
+
+    def __init__(self, shards: Sequence[Shard], shard_of: IntArray, row_of: IntArray) -> None:
+        self._vectors = [shard.vectors for shard in shards]
+        self._shard_of = shard_of
+        self._row_of = row_of
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        dim = self._vectors[int(self._shard_of[0])].shape[1] if len(self._shard_of) else 0
+        return (len(self._shard_of), dim)
+
+    def lengths(self) -> IntArray:
+        """Tokens, or entries, of each row [n]."""
+        out = np.zeros(len(self._shard_of), dtype=np.int64)
+        for number in np.unique(self._shard_of).tolist():
+            own = self._shard_of == number
+            out[own] = np.diff(self._ragged(number).offsets)[self._row_of[own]]
+        return out
+
+    def take(self, rows: IntArray) -> Ragged:
+        """The rows of these numbers, in their order."""
+        shard_of, row_of = self._shard_of[rows], self._row_of[rows]
+        order = np.argsort(shard_of, kind="stable")
+        parts = [
+            self._ragged(number).take(row_of[order][shard_of[order] == number])
+            for number in np.unique(shard_of).tolist()
+        ]
+        joined = stack(parts)
+        assert isinstance(joined, Ragged)
+        return joined.take(np.argsort(order, kind="stable"))
+
+    def _ragged(self, number: int) -> Ragged:
+        vectors = self._vectors[number]
+        assert isinstance(vectors, Ragged)
+        return vectors
+
+
+def _fixed(vectors: NDArray[np.floating]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+
+
+def _matrix(array: pa.FixedSizeListArray) -> NDArray[np.floating]:
+    return np.asarray(array.flatten().to_numpy(zero_copy_only=True).reshape(-1, array.type.list_size))
+
+
+def _to_bytes(keys: Keys) -> list[bytes]:
+    flat = np.ascontiguousarray(keys).tobytes()
+    return [flat[i : i + 32] for i in range(0, len(flat), 32)]
