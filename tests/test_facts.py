@@ -64,5 +64,5 @@ def test_prompts_are_needed_where_the_declared_ones_send_something() -> None:
     assert facts_of("intfloat/multilingual-e5-large").needs_prompt is True
     assert facts_of("nlpai-lab/KURE-v1").needs_prompt is False
     assert facts_of("nobody/own").needs_prompt is None
-    assert facts_of("rrf(bm25:kiwi,toy)").kind == "hybrid"
+    assert facts_of("rrf(bm25:kiwi,toy)", {"model_type": ["hybrid"]}).kind == "hybrid"
     assert facts_of("bm25:kiwi").kind == "lexical"

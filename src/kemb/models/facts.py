@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kemb.models import catalogue
 from kemb.models.spec import Loader, ModelSpec
@@ -76,7 +76,7 @@ def facts_of(name: str, meta: Mapping[str, Any] | None = None) -> ModelFacts:
     :param meta: the content of the `model_meta.json` beside its results.
     """
     spec = catalogue.load_spec(name)
-    found = _with(ModelFacts(name, "hybrid" if name.startswith(("rrf(", "fuse(")) else ""), _from_meta(meta or {}))
+    found = _with(ModelFacts(name), _from_meta(meta or {}))
     entry = _registry().get(name.lower())
     if entry is None and spec is not None:
         entry = _registry().get((spec.hub or spec.name).lower())
@@ -96,6 +96,9 @@ def _from_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     }
     texts = {"license": "license", "reference": "reference", "adapted_from": "base_model"}
     known |= {own: meta[key] for key, own in texts.items() if isinstance(meta.get(key), str)}
+    kinds = meta.get("model_type")
+    if isinstance(kinds, list) and kinds and kinds[0] in get_args(Kind):
+        known["kind"] = kinds[0]
     if isinstance(meta.get("open_weights"), bool):
         known["open_weights"] = meta["open_weights"]
     return known
