@@ -17,7 +17,7 @@ from kemb.models.prompts import Resolved
 from kemb.models.resolve import Model, library_versions
 from kemb.store import Space, fingerprint_id
 from kemb.tasks.spec import TaskSpec
-from kemb.types import LabelData, Role, TaskData
+from kemb.types import LabelData, MultilabelData, Role, TaskData
 
 
 def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model: Model) -> dict[str, Any]:
@@ -33,12 +33,13 @@ def cell(spec: TaskSpec, data: TaskData, prompts: Mapping[Role, Resolved], model
             "train_is_evaluated": [
                 f"{part.split}/{part.subset}"
                 for part in data.parts
-                if isinstance(part.data, LabelData) and part.data.train_is_evaluated
+                if isinstance(part.data, LabelData | MultilabelData) and part.data.train_is_evaluated
             ],
             "main_metric": spec.main_metric,
             # Of classification the drawn rows are in the data's hash; of clustering nothing is drawn before scoring.
             "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
             "metric_version": score.METRIC_VERSION[spec.type],
+            **({"summarization": spec.summarization.model_dump()} if spec.type == "summarization" else {}),
         },
         "model": {
             "name": model.name,

@@ -20,6 +20,7 @@ from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.models.prompts import Resolved, resolve
 from kemb.models.resolve import Model
 from kemb.results import ScoredPart, TaskResult
+from kemb.score.summarization import summary_ids
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
@@ -27,12 +28,14 @@ from kemb.types import (
     BitextData,
     ClusterData,
     LabelData,
+    MultilabelData,
     PairData,
     Part,
     PartData,
     PartScore,
     RetrievalData,
     Role,
+    SummaryData,
     TaskData,
     TaskType,
     Vectors,
@@ -337,7 +340,9 @@ def _ids(data: PartData, column: str) -> list[str] | None:
     match data:
         case RetrievalData():
             return data.doc_ids if column == "documents" else data.query_ids
-        case LabelData():
+        case LabelData() | MultilabelData():
             return data.item_ids if column == "texts" else None
+        case SummaryData():
+            return summary_ids(data, column)
         case PairData() | ClusterData() | BitextData():
             return data.item_ids

@@ -51,10 +51,11 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
         case "belebele":
             return [Request((language,)) for language in dict.fromkeys(subset.split("-"))]
         case _:
-            return [_rows_request(spec, subset)]
+            return [rows_request(spec, subset)]
 
 
-def _rows_request(spec: TaskSpec, subset: str) -> Request:
+def rows_request(spec: TaskSpec, subset: str) -> Request:
+    """The table of a subset, where a task has one table for each, or one for all."""
     config = spec.source.config.replace("{subset}", subset)
     return Request((config, "") if config == "default" else (config,), subset if spec.source.group_column else None)
 
@@ -77,7 +78,7 @@ def _beir(spec: TaskSpec, subset: str) -> _Beir:
 
 def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[PairData, Notes]:
     """Sentence pairs with a score, or with a label in {0, 1}."""
-    rows = read(_rows_request(spec, subset), split)
+    rows = read(rows_request(spec, subset), split)
     notes: Notes = {}
     first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
     keep = np.arange(len(first))
@@ -113,7 +114,7 @@ def _first_of_equal_pairs(sentences: Sequence[tuple[str, str]]) -> IntArray:
 
 def bitext(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[BitextData, Notes]:
     """Aligned sentences."""
-    rows = read(_rows_request(spec, subset), split)
+    rows = read(rows_request(spec, subset), split)
     first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
     return BitextData([str(i) for i in range(len(first))], first, second), {}
 
@@ -123,7 +124,7 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
     import pyarrow.compute as pc
 
     text_name, label_name = (spec.columns.get(name, name) for name in ("sentences", "labels"))
-    parts = [read(_rows_request(spec, subset), name) for name in spec.join_splits or [split]]
+    parts = [read(rows_request(spec, subset), name) for name in spec.join_splits or [split]]
     sentences = [texts(part, text_name) for part in parts]
     values = [labels(part, label_name) for part in parts]
     _refuse_mixed(label_name, {part.origin: found for part, found in zip(parts, values, strict=True)})
@@ -155,7 +156,7 @@ def classification(spec: TaskSpec, subset: str, split: str, read: ReadRows, trai
     """Evaluated texts with labels, and the few-shot rows of every experiment (none if `train` is false)."""
     train_split = spec.classification.train_split
     used = dict.fromkeys([*spec.splits, *([train_split] if train else [])])
-    request = _rows_request(spec, subset)
+    request = rows_request(spec, subset)
     text_name, label_name = (spec.columns.get(name, name) for name in ("text", "label"))
     rows = {name: read(request, name) for name in used}
     raw = {name: labels(part, label_name) for name, part in rows.items()}
@@ -211,7 +212,7 @@ def retrieval(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[
     """Documents, queries and judgments of any retrieval layout."""
     match spec.source.layout:
         case "qa":
-            data = _qa(spec, read(_rows_request(spec, subset), split))
+            data = _qa(spec, read(rows_request(spec, subset), split))
         case "belebele":
             documents, questions = (read(Request((language,)), split) for language in subset.split("-", 1))
             data = _belebele(spec, documents, questions)

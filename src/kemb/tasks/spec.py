@@ -64,11 +64,13 @@ class Contract(Strict):
 
 
 class ClassificationProtocol(Strict):
-    """Few-shot logistic regression as in mteb."""
+    """Few-shot logistic regression, or, for many labels per text, nearest neighbours, as in mteb."""
 
     n_experiments: int = 10
     samples_per_label: int = 8
     train_split: str = "train"
+    max_rows: int | None = 3000
+    """Of texts with many labels at most so many rows are scored, a sample stratified as in mteb; None: all."""
 
 
 class ClusteringProtocol(Strict):
@@ -80,6 +82,14 @@ class ClusteringProtocol(Strict):
     n_experiments: int = 10
     documents_per_experiment: int = 16384
     max_depth: int | None = None
+
+
+class SummarizationProtocol(Strict):
+    """Correlations per document, averaged."""
+
+    average_p_values: bool = False
+    """Average each correlation with its p-value, as mteb's first SummEval does by a mistake that is kept there for the
+    sake of published scores (its issue 1156)."""
 
 
 class TaskSpec(Strict):
@@ -115,6 +125,7 @@ class TaskSpec(Strict):
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
     clustering: ClusteringProtocol = Field(default_factory=ClusteringProtocol)
+    summarization: SummarizationProtocol = Field(default_factory=SummarizationProtocol)
 
     @field_validator("instruction")
     @classmethod
