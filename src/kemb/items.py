@@ -132,8 +132,9 @@ class _Items:
     def anchor(self) -> pa.Table:
         """The items of the first row, each once: they set the order for all rows."""
         wanted = ["gold", "gold_level_0", "ndcg@10", "f1"]
-        if self.task_type == "summarization":
-            wanted.insert(0, "cosine_spearman")  # of documents; gold scores are those of summaries
+        if self.task_type in ("summarization", "reranking", "retrieval"):
+            # Of documents where gold scores are those of summaries, of merged queries where those are scored.
+            wanted.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
         first = next((name for name in wanted if name in self.names), "")
         return _of_metric(self.tables[0], first)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kemb.errors import DataError, ModelError, NotSupported
 from kemb.score.bitext import bitext_mining
@@ -12,6 +13,7 @@ from kemb.score.multilabel import multilabel_classification
 from kemb.score.pairs import pair_classification, sts
 from kemb.score.ranking import ranking_metrics
 from kemb.score.rerank import rerank
+from kemb.score.runs import SUBQUERIES, merged_subqueries, without_own_ids
 from kemb.score.search import run_from_scores, top_k
 from kemb.score.summarization import summarization
 from kemb.tasks.spec import TaskSpec
@@ -68,7 +70,7 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
         match data:
             case RetrievalData() if spec.type == "reranking":
                 queries = vectors["queries"].block(0, len(data.queries))
-                return ranking_metrics(rerank(queries, vectors["documents"], data, similarity=similarity), data)
+                return _ranked(spec, rerank(queries, vectors["documents"], data, similarity=similarity), data)
             case RetrievalData():
                 run = top_k(
                     vectors["queries"].block(0, len(data.queries)),
@@ -77,7 +79,7 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
                     query_ids=data.query_ids,
                     similarity=similarity,
                 )
-                return ranking_metrics(run, data)
+                return _ranked(spec, run, data)
             case LabelData():
                 return classification(data, vectors)
             case MultilabelData():
@@ -119,7 +121,20 @@ def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:
             f"Task {spec.name}: the run has {len(run.indices)} queries; expected {len(data.query_ids)}, in the order "
             "of the task."
         )
-    return ranking_metrics(run, data)
+    return _ranked(spec, run, data)
+
+
+def _ranked(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
+    if spec.ignore_identical_ids:
+        run = without_own_ids(run, data)
+    found = ranking_metrics(run, data)
+    if not spec.main_metric.startswith(SUBQUERIES):
+        return found
+    # With values of the merged queries beside those of every single one, and the former as the main score.
+    merged = ranking_metrics(*merged_subqueries(run, data))
+    metrics = {f"{SUBQUERIES}{name}": value for name, value in merged.metrics.items()}
+    items = [block._replace(metric=f"{SUBQUERIES}{block.metric}") for block in merged.items]
+    return replace(found, metrics=found.metrics | metrics, items=[*found.items, *items[:-1]])
 
 
 def _check_shapes(data: PartData, vectors: Mapping[str, Vectors]) -> None:

@@ -24,7 +24,7 @@ def multilabel(spec: TaskSpec, subset: str, split: str, read: ReadRows, train: b
     labels = _label_sets(spec, scored, label_name)
     chosen = np.arange(len(labels))
     limit = spec.classification.max_rows
-    if limit is not None and len(labels) > limit:
+    if len(labels) > limit:
         chosen = stratified_multilabel_rows(labels, limit)
     shots = read(request, spec.classification.train_split) if train else None
     known = _label_sets(spec, shots, label_name) if shots else []
