@@ -12,15 +12,28 @@ from kemb.benchmarks.cells import cell_value
 from kemb.benchmarks.spec import CellSpec, Formula
 from kemb.errors import NotSupported, ResultError
 from kemb.items import cell_measures, cell_replicates, part_measures
+from kemb.recompute import metrics_from_items, of_part
 from kemb.results import ScoredPart, TaskResult, items_table, read_items, read_result, write_result
 from kemb.score.bitext import bitext_mining
 from kemb.score.clusters import clustering
 from kemb.score.labels import classification
+from kemb.score.multilabel import multilabel_classification
 from kemb.score.pairs import pair_classification, sts
 from kemb.score.ranking import ranking_metrics
 from kemb.score.search import top_k
-from kemb.tasks.spec import ClusteringProtocol
-from kemb.types import ArrayVectors, BitextData, ClusterData, LabelData, PairData, PartScore, RetrievalData
+from kemb.score.summarization import summarization
+from kemb.tasks.spec import ClusteringProtocol, SummarizationProtocol
+from kemb.types import (
+    ArrayVectors,
+    BitextData,
+    ClusterData,
+    LabelData,
+    MultilabelData,
+    PairData,
+    PartScore,
+    RetrievalData,
+    SummaryData,
+)
 
 N = 60
 IDS = [f"i{number}" for number in range(N)]
@@ -40,6 +53,9 @@ QUERIES = RetrievalData(
     {f"q{n}": {f"i{n}": 2, f"i{n + 30}": 1} for n in range(20)},
 )
 BITEXT = BitextData(IDS, TEXTS, TEXTS)
+MANY = MultilabelData(IDS, TEXTS, [tuple({n % 2, n % 3}) for n in range(N)], TEXTS[:12],
+                      [(n % 3,) for n in range(12)], [np.arange(9), np.arange(3, 12)], False)  # fmt: skip
+SUMMARIES = SummaryData(IDS[:20], TEXTS, np.arange(N) // 3, TEXTS[:40], np.arange(40) // 2, np.arange(N) % 5 / 4)
 
 CASES = {
     "sts": ("sts", "cosine_spearman", ["pearson", "mean_correlation", "mean(euclidean_spearman, dot_pearson)"]),
@@ -48,6 +64,8 @@ CASES = {
     "levels": ("clustering", "v_measure", []),
     "problems": ("clustering", "v_measure", []),
     "retrieval": ("retrieval", "ndcg@10", ["mean(ndcg@5, mrr@10)", "f1_of_means@5", "hit_rate@1"]),
+    "multilabel": ("multilabel_classification", "accuracy", []),
+    "summaries": ("summarization", "cosine_spearman", ["spearman", "mean(pearson, dot_pearson)"]),
     "bitext": ("bitext_mining", "f1", ["recall"]),
 }
 
@@ -72,6 +90,11 @@ def scored(case: str, seed: int) -> PartScore:
         case "retrieval":
             run = top_k(a.array[:20], b, doc_ids=IDS, query_ids=QUERIES.query_ids, similarity=similarity)
             return ranking_metrics(run, QUERIES)
+        case "multilabel":
+            return multilabel_classification(MANY, {"texts": a, "train_texts": ArrayVectors(b.array[:12])})
+        case "summaries":
+            vectors = {"machine": a, "human": ArrayVectors(b.array[:40])}
+            return summarization(SummarizationProtocol(), SUMMARIES, vectors, similarity=similarity)
         case _:
             return bitext_mining(BITEXT, {"sentence1": a, "sentence2": b}, similarity=similarity)
 
@@ -102,6 +125,16 @@ def test_the_point_is_the_recorded_score_of_every_row(case: str, expression: str
     expected = [cell_value(cell, Formula(), {case: result}) for result in results]
     assert point == pytest.approx(expected, abs=1e-6)  # average precision is float32 inside
     assert len(set(np.round(point, 5))) > 1
+
+
+@pytest.mark.parametrize("case", ["multilabel", "summaries", "classification", "bitext", "retrieval"])
+def test_the_items_of_a_part_give_its_metrics_again(case: str, tmp_path: Path) -> None:
+    result = write(tmp_path, case, 1)
+    task_type = CASES[case][0]
+    again = metrics_from_items(of_part(read_items(result), "test", "default"), task_type)  # type: ignore[arg-type]
+    (recorded,) = result.scores["test"]
+    assert again == pytest.approx({name: recorded[name] for name in again}, abs=1e-12)
+    assert CASES[case][1] in again
 
 
 @pytest.mark.parametrize("case", list(CASES))

@@ -354,9 +354,7 @@ def test_a_task_whose_queries_nobody_judged_has_nothing_to_evaluate(tmp_path: Pa
         parts_of(tmp_path, BEIR | {"default": {"test": nobody}}, "retrieval", **BEIR_SPEC)
 
 
-def test_types_whose_data_cannot_be_loaded_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotSupported, match="of type summarization"):
-        parts_of(tmp_path, STS_ROWS, "summarization")
+def test_a_task_without_a_hub_dataset_is_refused() -> None:
     with pytest.raises(NotSupported, match="names no hub dataset"):
         load(TaskSpec.model_validate({"name": "a", "type": "sts", "splits": ["test"], "source": {}}))
 

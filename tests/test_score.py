@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kemb.errors import DataError, ModelError, NotSupported
-from kemb.score import METRIC_VERSION, run_from_scores, score, score_run
+from kemb.score import run_from_scores, score, score_run
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import ArrayVectors, PairData, RetrievalData, TaskType, Vectors
 
@@ -18,13 +18,6 @@ def spec(task_type: TaskType) -> TaskSpec:
 
 def random(n: int, dim: int = 4, seed: int = 0) -> ArrayVectors:
     return ArrayVectors(np.random.default_rng(seed).random((n, dim), dtype=np.float32))
-
-
-@pytest.mark.parametrize("task_type", ["multilabel_classification", "summarization"])
-def test_types_that_cannot_be_scored_are_refused_in_one_sentence(task_type: TaskType) -> None:
-    assert task_type not in METRIC_VERSION
-    with pytest.raises(NotSupported, match=rf"^Task MyTask has the type '{task_type}', which kemb cannot score yet"):
-        score(spec(task_type), PAIRS, {}, similarity="cosine")
 
 
 @pytest.mark.parametrize(("task_type", "metric"), [("sts", "cosine_spearman"), ("pair_classification", "max_ap")])

@@ -66,6 +66,48 @@ def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
     fetch([tasks.load_spec(name) for name in task_names(names)], out, lambda line: click.echo(line, err=True))
 
 
+@tasks_group.group(name="import")
+def import_tasks_group() -> None:
+    """Bring in tasks of other programs."""
+
+
+@import_tasks_group.command(name="mteb")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option(
+    "--benchmark", "benchmarks_", multiple=True, metavar="NAME", help="All tasks of mteb's benchmark; repeatable."
+)
+@click.option("--subset", "subsets", multiple=True, help="Only this subset of tasks that have several; repeatable.")
+@click.option("-o", "--out", type=FOLDER, default=Path(), help="Folder for the TOML files.  [.]")
+def import_tasks_of_mteb(
+    names: tuple[str, ...], benchmarks_: tuple[str, ...], subsets: tuple[str, ...], out: Path
+) -> None:
+    """Write mteb's tasks as TOML files, with their protocol; the data stay where they are.
+
+    Tasks that kemb cannot express exactly are named, with the reason, and left out.
+
+    \b
+    Examples:
+      kemb tasks import mteb NFCorpus STS22 --subset en -o tasks
+      kemb tasks import mteb --benchmark "MTEB(eng, v1)" -o tasks
+      kemb run tasks/NFCorpus.toml -m BAAI/bge-m3
+    """
+    from kemb.adapters.mteb_specs import import_tasks
+    from kemb.errors import UsageError
+    from kemb.tasks.check import to_toml
+
+    if not names and not benchmarks_:
+        raise UsageError("Name a task of mteb, or give --benchmark NAME. For all of them type: mteb available-tasks")
+    found = import_tasks(names, benchmarks_, subsets)
+    out.mkdir(parents=True, exist_ok=True)
+    for spec in found.specs:
+        (out / f"{spec.name}.toml").write_text(to_toml(spec), encoding="utf-8")
+    click.echo(f"{len(found.specs)} tasks written to {out}.")
+    for name, reason in found.refused.items():
+        click.echo(f"{name} was left out: {reason}", err=True)
+    if found.refused:
+        raise SystemExit(1)
+
+
 @click.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from kemb.benchmarks.expressions import evaluate, names_in
 from kemb.errors import ResultError
 from kemb.recompute import of_metric
-from kemb.types import BitextData, DoubleArray, LabelData, PairData, Part, RetrievalData
+from kemb.types import BitextData, DoubleArray, LabelData, MultilabelData, PairData, Part, RetrievalData, SummaryData
 
 N_ANSWERS = 5
 """Documents per query that are shown."""
@@ -65,8 +65,8 @@ class PartItems:
 def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
     """How well each row does on every item: ids [n], values [2, n], higher is better; None for clustering.
 
-    - retrieval, reranking, bitext_mining: the value of the metric for the query or sentence;
-    - classification: the share of experiments that predict the label;
+    - retrieval, reranking, bitext_mining, summarization: the value of the metric for the query, sentence or document;
+    - classification: the share of experiments that predict the label, or, of many labels, exactly those;
     - pair_classification: the share of pairs of the other label that stand on the right side of this one, equal
       similarities counting half. Their mean over positive pairs is the area under the ROC curve;
     - sts: 1 - |rank by similarity - rank by gold score| / n, with mean ranks for ties.
@@ -75,11 +75,11 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
         ResultError: the rows hold other items.
     """
     match items.task_type:
-        case "retrieval" | "reranking" | "bitext_mining":
+        case "retrieval" | "reranking" | "bitext_mining" | "summarization":
             names = names_in(items.metric)
             columns = {name: column(items, name) for name in names}
             return columns[names[0]][0], evaluate(items.metric, {name: values for name, (_, values) in columns.items()})
-        case "classification":
+        case "classification" | "multilabel_classification":
             return _share_right(items)
         case "sts" | "pair_classification":
             ids, similarities = column(items, items.similarity)
@@ -131,7 +131,12 @@ def _texts(part: Part | None) -> _Texts:
         case BitextData() as data:
             first = {item_id: [text] for item_id, text in zip(data.item_ids, data.sentence1, strict=True)}
             return _Texts(first, None, dict(zip(data.item_ids, data.sentence2, strict=True)))
-        case LabelData() as data:
+        case SummaryData() as data:
+            of_item: dict[str, list[str]] = {}
+            for text, number in zip(data.machine, data.machine_of.tolist(), strict=True):
+                of_item.setdefault(data.document_ids[number], []).append(text)
+            return _Texts(of_item, None, {})
+        case LabelData() | MultilabelData() as data:
             return _Texts({item_id: [text] for item_id, text in zip(data.item_ids, data.texts, strict=True)}, None, {})
         case _:
             return _Texts({}, None, {})
@@ -147,9 +152,14 @@ def _flip(items: PartItems, texts: _Texts, item_id: str, pair: tuple[float, floa
             relevant = None if texts.relevant is None else texts.relevant.get(item_id, [])
             expected = relevant or []
             a, b = (_best_documents(table, relevant, texts.documents) for table in found)
-        case "classification":
+        case "classification" | "multilabel_classification":
             expected = of_metric(found[0], "gold")["target"].to_pylist()
             a, b = (_predictions(table, expected[0]) for table in found)
+        case "summarization":
+            expected = []
+            a, b = (
+                [answer for name in names_in(items.metric) for answer in _similarity(table, name)] for table in found
+            )
         case _:
             expected = [f"{of_metric(found[0], 'gold')['value'][0].as_py():g}"]
             a, b = (_similarity(table, items.similarity) for table in found)

@@ -13,6 +13,7 @@ from kemb.models.encoders import Encoder
 from kemb.models.prompts import Resolved, resolve, roles
 from kemb.models.resolve import Model
 from kemb.retrieve import Pairs
+from kemb.score.summarization import summary_ids
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
@@ -21,6 +22,7 @@ from kemb.types import (
     ClusterData,
     FloatArray,
     LabelData,
+    MultilabelData,
     PairData,
     Part,
     PartData,
@@ -28,6 +30,7 @@ from kemb.types import (
     RaggedRows,
     RetrievalData,
     Role,
+    SummaryData,
     TaskData,
     Vectors,
     columns,
@@ -187,7 +190,9 @@ def _ids(data: PartData, column: str) -> list[str] | None:
     match data:
         case RetrievalData():
             return data.doc_ids if column == "documents" else data.query_ids
-        case LabelData():
+        case LabelData() | MultilabelData():
             return data.item_ids if column == "texts" else None
+        case SummaryData():
+            return summary_ids(data, column)
         case PairData() | ClusterData() | BitextData():
             return data.item_ids

@@ -131,7 +131,11 @@ class _Items:
     @cached_property
     def anchor(self) -> pa.Table:
         """The items of the first row, each once: they set the order for all rows."""
-        first = next((name for name in ("gold", "gold_level_0", "ndcg@10", "f1") if name in self.names), "")
+        wanted = ["gold", "gold_level_0", "ndcg@10", "f1"]
+        if self.task_type in ("summarization", "reranking", "retrieval"):
+            # Of documents where gold scores are those of summaries, of merged queries where those are scored.
+            wanted.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
+        first = next((name for name in wanted if name in self.names), "")
         return _of_metric(self.tables[0], first)
 
     @cached_property
@@ -176,7 +180,9 @@ class _Items:
                 "nearest",
             }:
                 return stats.MeanMeasure(self.column([name] * len(self.results)))
-            case "classification" if name == "accuracy":
+            case "summarization" if f"{prefix or 'cosine'}_{metric}" in self.names:
+                return stats.MeanMeasure(self.column(self._declared(prefix, f"_{metric}")))
+            case "classification" | "multilabel_classification" if name == "accuracy":
                 return stats.MeanMeasure(self._share_right())
             case "sts" if metric in ("pearson", "spearman"):
                 kind = "pearson" if metric == "pearson" else "spearman"
@@ -224,8 +230,12 @@ class _Items:
 
     def _similarities(self, prefix: str) -> DoubleArray:
         """[M, n]; without a prefix, or with `similarity`, the one that each row's model declares."""
+        return self.column(self._declared(prefix))
+
+    def _declared(self, prefix: str, suffix: str = "") -> list[str]:
+        """For each row the name of a similarity; without a prefix, or with `similarity`, the one its model declares."""
         declared = [str(result.kemb["model"]["similarity"]) for result in self.results]
-        return self.column(declared if prefix in ("", "similarity") else [prefix] * len(self.results))
+        return [f"{own if prefix in ('', 'similarity') else prefix}{suffix}" for own in declared]
 
     def _share_right(self) -> DoubleArray:
         """[M, n]: of the experiments, the share that predicts the label."""

@@ -16,7 +16,7 @@ from kemb.gather import Encoded, prompts_of
 from kemb.models.resolve import Model, library_versions
 from kemb.store import fingerprint_id
 from kemb.tasks.spec import TaskSpec
-from kemb.types import LabelData, TaskData
+from kemb.types import LabelData, MultilabelData, TaskData
 
 _MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
     kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
@@ -37,12 +37,13 @@ def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
             "train_is_evaluated": [
                 f"{part.split}/{part.subset}"
                 for part in data.parts
-                if isinstance(part.data, LabelData) and part.data.train_is_evaluated
+                if isinstance(part.data, LabelData | MultilabelData) and part.data.train_is_evaluated
             ],
             "main_metric": spec.main_metric,
             # Of classification the drawn rows are in the data's hash; of clustering nothing is drawn before scoring.
             "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
             "metric_version": score.METRIC_VERSION[spec.type],
+            **({"summarization": spec.summarization.model_dump()} if spec.type == "summarization" else {}),
         },
         **_profile(spec, model),
     }

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from kemb.errors import ResultError
 from kemb.score.labels import label_metrics
+from kemb.score.multilabel import by_kind, indicator_metrics, indicators, read_targets
 from kemb.score.pairs import SIMILARITIES, separation
 from kemb.types import TaskType
 
-_NO_METRIC = ("retrieved", "candidates", "nearest")
+_NO_METRIC = ("retrieved", "candidates", "nearest", "gold", "cosine", "dot")
 
 
 def of_part(items: pa.Table, split: str, subset: str) -> pa.Table:
@@ -38,13 +39,15 @@ def metrics_from_items(items: pa.Table, task_type: TaskType) -> dict[str, float]
     """
     try:
         match task_type:
-            case "retrieval" | "reranking" | "bitext_mining":
+            case "retrieval" | "reranking" | "bitext_mining" | "summarization":
                 names = [name for name in items["metric"].unique().to_pylist() if name not in _NO_METRIC]
                 return {name: float(np.mean(of_metric(items, name)["value"].to_numpy())) for name in names}
             case "sts" | "pair_classification":
                 return _pairs(items, task_type)
             case "classification":
                 return _classification(items)
+            case "multilabel_classification":
+                return _multilabel(items)
             case "clustering":
                 return _clustering(items)
     except (ValueError, KeyError, IndexError) as error:
@@ -81,6 +84,17 @@ def _classification(items: pa.Table) -> dict[str, float]:
         label_metrics(gold, predictions.filter(pc.equal(predictions["experiment"], number))["target"].to_pylist())
         for number in predictions["experiment"].unique().to_pylist()
     ]
+    return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}
+
+
+def _multilabel(items: pa.Table) -> dict[str, float]:
+    labels = read_targets(of_metric(items, "gold")["target"].to_pylist())
+    names = sorted({label for own in labels for label in own}, key=by_kind)
+    gold, predictions = indicators(labels, names), of_metric(items, "prediction")
+    found = []
+    for number in predictions["experiment"].unique().to_pylist():
+        own = predictions.filter(pc.equal(predictions["experiment"], number))
+        found.append(indicator_metrics(gold, indicators(read_targets(own["target"].to_pylist()), names)))
     return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}
 
 

@@ -39,7 +39,7 @@ class Task:
 
 
 def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
-    """A task by name, or a folder or file of one's own data.
+    """A task by name or by its TOML file, or a folder or file of one's own data.
 
     :param data_dir: local copies of hub data sets, asked before the hub.
     :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
@@ -47,6 +47,11 @@ def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
     """
     from kemb import tasks
 
+    if str(target).endswith(".toml") and Path(target).is_file():
+        from kemb.tasks.load import load
+
+        own = tasks.read_spec(Path(target))
+        return Task(own, lambda: load(own, data_dir))
     if Path(target).exists() and str(target) not in tasks.names():
         from kemb.tasks.folder import load_folder
 

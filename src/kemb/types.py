@@ -81,6 +81,19 @@ class LabelData:
 
 
 @dataclass(frozen=True, slots=True)
+class MultilabelData:
+    """As LabelData, but every text has any number of labels, sorted."""
+
+    item_ids: list[str]
+    texts: list[str]
+    labels: list[tuple[Label, ...]]
+    train_texts: list[str]
+    train_labels: list[tuple[Label, ...]]
+    experiments: list[IntArray]
+    train_is_evaluated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterData:
     """Texts with one label per level (usually one level), and the problem each text belongs to.
 
@@ -102,7 +115,22 @@ class BitextData:
     sentence2: list[str]
 
 
-PartData = RetrievalData | PairData | LabelData | ClusterData | BitextData
+@dataclass(frozen=True, slots=True)
+class SummaryData:
+    """Summaries of documents: those by machines with a gold score, those by humans to compare them with.
+
+    `machine_of[i]` and `human_of[i]` number the document of a summary, ascending; `document_ids` names the documents.
+    """
+
+    document_ids: list[str]
+    machine: list[str]
+    machine_of: IntArray
+    human: list[str]
+    human_of: IntArray
+    gold: DoubleArray
+
+
+PartData = RetrievalData | PairData | LabelData | MultilabelData | ClusterData | BitextData | SummaryData
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +169,10 @@ def columns(data: PartData) -> dict[str, Column]:
             return {"queries": Column("query", data.queries), "documents": Column("document", data.documents)}
         case PairData() | BitextData():
             return {"sentence1": Column("text", data.sentence1), "sentence2": Column("text", data.sentence2)}
-        case LabelData():
+        case LabelData() | MultilabelData():
             return {"texts": Column("text", data.texts), "train_texts": Column("text", data.train_texts)}
+        case SummaryData():
+            return {"machine": Column("text", data.machine), "human": Column("text", data.human)}
         case ClusterData():
             return {"texts": Column("text", data.texts)}
 

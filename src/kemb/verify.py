@@ -226,6 +226,7 @@ def _run(model: Model, task: Task, scratch: Path, reporter: Reporter | None) -> 
 def _sample(task: str, part: Part, fraction: float) -> Part:
     """A part with some of its queries or pairs, chosen by task and part alone."""
     data = part.data
+    assert isinstance(data, RetrievalData | PairData)
     n = len(data.query_ids) if isinstance(data, RetrievalData) else len(data.item_ids)
     key = np.frombuffer(f"{task}\0{part.split}\0{part.subset}".encode(), dtype=np.uint8)
     order = np.random.default_rng([SEED, *key.tolist()]).permutation(n)

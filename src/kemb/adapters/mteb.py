@@ -267,11 +267,13 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _main_score(task: str, flat: Mapping[str, Any], numbers: Mapping[str, float]) -> float | None:
-    """The main score of an entry without one; for tasks that kemb does not know only that of reranking is certain."""
+    """The main score of an entry without one; of unknown tasks only that of reranking is certain, which was `map`."""
     if MAIN_SCORE in flat:
         return None  # null or not finite: mteb could not compute it
     if task in tasks.names():
-        return numbers.get(tasks.load_spec(task).main_metric)
+        main = tasks.load_spec(task).main_metric
+        if main in numbers or not main.endswith("map@1000"):
+            return numbers.get(main)
     return finite(flat.get("map"))
 
 

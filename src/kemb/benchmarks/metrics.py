@@ -10,6 +10,7 @@ MAIN_SCORE = "main_score"
 _RANKED = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate", "accuracy", "f1")
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _RANKING = {"accuracy", *(f"{name}@{k}" for name in _RANKED for k in CUTOFFS)}
+_MERGED = {f"max_over_subqueries_{name}" for name in _RANKING}
 _CORRELATIONS = {"mean_correlation", "pearson", "spearman"} | {
     f"{similarity}_{kind}" for similarity in _SIMILARITIES for kind in ("pearson", "spearman")
 }
@@ -24,7 +25,7 @@ _LABELS = {"accuracy", "ap", "ap_weighted"} | {
 
 BY_TYPE: dict[TaskType, frozenset[str]] = {
     "retrieval": frozenset(_RANKING),
-    "reranking": frozenset(_RANKING),
+    "reranking": frozenset(_RANKING | _MERGED),
     "sts": frozenset(_CORRELATIONS),
     "summarization": frozenset(_CORRELATIONS),
     "pair_classification": frozenset(_SEPARATION),

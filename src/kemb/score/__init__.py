@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kemb.errors import DataError, ModelError, NotSupported
 from kemb.score.bitext import bitext_mining
 from kemb.score.clusters import clustering
 from kemb.score.labels import classification
+from kemb.score.multilabel import multilabel_classification
 from kemb.score.pairs import pair_classification, sts
 from kemb.score.ranking import ranking_metrics
 from kemb.score.rerank import rerank
+from kemb.score.runs import SUBQUERIES, merged_subqueries, without_own_ids
 from kemb.score.search import run_from_scores, top_k
+from kemb.score.summarization import summarization
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
     BitextData,
     ClusterData,
     LabelData,
+    MultilabelData,
     PairData,
     PartData,
     PartScore,
     RetrievalData,
     Run,
+    SummaryData,
     TaskType,
     Vectors,
     columns,
@@ -35,10 +41,12 @@ METRIC_VERSION: dict[TaskType, int] = {
     "sts": 1,
     "pair_classification": 1,
     "classification": 1,
+    "multilabel_classification": 1,
     "clustering": 1,
     "bitext_mining": 1,
+    "summarization": 1,
 }
-"""The task types that can be scored. A version goes up when a change moves any metric of the type."""
+"""A version goes up when a change moves any metric of the type."""
 
 
 def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, similarity: str) -> PartScore:
@@ -51,28 +59,25 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
         similarity: what the model declares: "cosine" or "dot".
 
     Raises:
-        NotSupported: a task type, or a similarity, that cannot be scored.
+        NotSupported: a similarity that cannot be scored.
         DataError: data that no score can be computed from.
         ModelError: vectors that do not fit the data, are not finite, or are all the same.
     """
-    check_supported(spec)
     if similarity not in ("cosine", "dot"):
         raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: 'cosine', 'dot'.")
     try:
         _check_shapes(data, vectors)
         match data:
             case RetrievalData():
-                return ranking_metrics(_ranked(spec, data, vectors, similarity), data)
-            case PairData() if spec.type == "sts":
-                return sts(data, vectors, similarity=similarity)
-            case PairData():
-                return pair_classification(data, vectors, similarity=similarity)
+                return _score_of_run(spec, _ranked(spec, data, vectors, similarity), data)
             case LabelData():
                 return classification(data, vectors)
+            case MultilabelData():
+                return multilabel_classification(data, vectors)
             case ClusterData():
                 return clustering(spec.clustering, data, vectors)
-            case BitextData():
-                return bitext_mining(data, vectors, similarity=similarity)
+            case _:
+                return _score_pairs(spec, data, vectors, similarity)
     except (DataError, ModelError) as error:
         raise type(error)(f"Task {spec.name}: {error}") from error
 
@@ -94,6 +99,21 @@ def _ranked(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors],
     return top_k(queries, documents, doc_ids=data.doc_ids, query_ids=query_ids, similarity=similarity)
 
 
+def _score_pairs(
+    spec: TaskSpec, data: PairData | BitextData | SummaryData, vectors: Mapping[str, Vectors], similarity: str
+) -> PartScore:
+    """The score of texts that are compared with each other."""
+    match data:
+        case PairData() if spec.type == "sts":
+            return sts(data, vectors, similarity=similarity)
+        case PairData():
+            return pair_classification(data, vectors, similarity=similarity)
+        case BitextData():
+            return bitext_mining(data, vectors, similarity=similarity)
+        case SummaryData():
+            return summarization(spec.summarization, data, vectors, similarity=similarity)
+
+
 def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:
     """The score of a run that some retriever made (`top_k`, `run_from_scores`, BM25).
 
@@ -108,20 +128,20 @@ def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:
             f"Task {spec.name}: the run has {len(run.indices)} queries; expected {len(data.query_ids)}, in the order "
             "of the task."
         )
-    return ranking_metrics(run, data)
+    return _score_of_run(spec, run, data)
 
 
-def check_supported(spec: TaskSpec) -> None:
-    """Refuse task types that cannot be scored yet.
-
-    Raises:
-        NotSupported: in one sentence.
-    """
-    if spec.type not in METRIC_VERSION:
-        raise NotSupported(
-            f"Task {spec.name} has the type {spec.type!r}, which kemb cannot score yet; it can score "
-            f"{', '.join(METRIC_VERSION)}."
-        )
+def _score_of_run(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
+    if spec.ignore_identical_ids:
+        run = without_own_ids(run, data)
+    found = ranking_metrics(run, data)
+    if not spec.main_metric.startswith(SUBQUERIES):
+        return found
+    # With values of the merged queries beside those of every single one, and the former as the main score.
+    merged = ranking_metrics(*merged_subqueries(run, data))
+    metrics = {f"{SUBQUERIES}{name}": value for name, value in merged.metrics.items()}
+    items = [block._replace(metric=f"{SUBQUERIES}{block.metric}") for block in merged.items]
+    return replace(found, metrics=found.metrics | metrics, items=[*found.items, *items[:-1]])
 
 
 def _check_shapes(data: PartData, vectors: Mapping[str, Vectors]) -> None:

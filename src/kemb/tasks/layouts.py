@@ -47,14 +47,16 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
     match spec.source.layout:
         case "beir":
             beir = _beir(spec, subset)
-            return [beir.corpus, beir.queries, beir.qrels, *([beir.candidates] if spec.type == "reranking" else [])]
+            optional = {beir.candidates: spec.type == "reranking", beir.instructions: spec.source.instructions}
+            return [beir.corpus, beir.queries, beir.qrels, *(name for name, is_used in optional.items() if is_used)]
         case "belebele":
             return [Request((language,)) for language in dict.fromkeys(subset.split("-"))]
         case _:
-            return [_rows_request(spec, subset)]
+            return [rows_request(spec, subset)]
 
 
-def _rows_request(spec: TaskSpec, subset: str) -> Request:
+def rows_request(spec: TaskSpec, subset: str) -> Request:
+    """The table of a subset, where a task has one table for each, or one for all."""
     config = spec.source.config.replace("{subset}", subset)
     return Request((config, "") if config == "default" else (config,), subset if spec.source.group_column else None)
 
@@ -64,20 +66,23 @@ class _Beir(NamedTuple):
     queries: Request
     qrels: Request
     candidates: Request
+    instructions: Request
+
+
+_CONFIGS = ("corpus", "queries", "qrels", "top_ranked", "instruction")
 
 
 def _beir(spec: TaskSpec, subset: str) -> _Beir:
     """Config names of mteb's `RetrievalDatasetLoader`."""
     if subset == "default":
-        return _Beir(
-            Request(("corpus",)), Request(("queries", "query")), Request(("default", "qrels")), Request(("top_ranked",))
-        )
-    return _Beir(*(Request((f"{subset}-{name}",)) for name in ("corpus", "queries", "qrels", "top_ranked")))
+        names = (("corpus",), ("queries", "query"), ("default", "qrels"), ("top_ranked",), ("instruction",))
+        return _Beir(*map(Request, names))
+    return _Beir(*(Request((f"{subset}-{name}",)) for name in _CONFIGS))
 
 
 def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[PairData, Notes]:
     """Sentence pairs with a score, or with a label in {0, 1}."""
-    rows = read(_rows_request(spec, subset), split)
+    rows = read(rows_request(spec, subset), split)
     notes: Notes = {}
     first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
     keep = np.arange(len(first))
@@ -113,7 +118,7 @@ def _first_of_equal_pairs(sentences: Sequence[tuple[str, str]]) -> IntArray:
 
 def bitext(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[BitextData, Notes]:
     """Aligned sentences."""
-    rows = read(_rows_request(spec, subset), split)
+    rows = read(rows_request(spec, subset), split)
     first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
     return BitextData([str(i) for i in range(len(first))], first, second), {}
 
@@ -123,8 +128,10 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
     import pyarrow.compute as pc
 
     text_name, label_name = (spec.columns.get(name, name) for name in ("sentences", "labels"))
-    parts = [read(_rows_request(spec, subset), name) for name in spec.join_splits or [split]]
+    parts = [read(rows_request(spec, subset), name) for name in spec.join_splits or [split]]
     sentences = [texts(part, text_name) for part in parts]
+    if _is_hierarchy(parts[0], text_name, label_name):
+        return _levels(parts, sentences, label_name), {}
     values = [labels(part, label_name) for part in parts]
     _refuse_mixed(label_name, {part.origin: found for part, found in zip(parts, values, strict=True)})
     problems: list[IntArray] = []
@@ -144,6 +151,22 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
     return ClusterData(ids_, joined, [(value,) for value in named], np.concatenate(problems)), {}
 
 
+def _is_hierarchy(rows: Rows, text_name: str, label_name: str) -> bool:
+    """Whether every text has a list of labels; where texts are lists, too, a row is a clustering problem."""
+    there = {text_name, label_name} <= set(rows.table.column_names)
+    return there and is_list(rows.table.column(label_name)) and not is_list(rows.table.column(text_name))
+
+
+def _levels(parts: Sequence[Rows], sentences: Sequence[Sequence[str]], label_name: str) -> ClusterData:
+    """Texts with a list of labels each, one for every level of a hierarchy."""
+    lists = [labels_ for part in parts for labels_ in part.table.column(label_name).to_pylist()]
+    joined = [text for found in sentences for text in found]
+    if row := next((row for row, found in enumerate(lists, start=1) if not found or None in found), 0):
+        raise DataError(f"{parts[0].origin}: column {label_name!r}, row {row - 1} is {lists[row - 1]!r:.60}.")
+    ids_ = [str(i) for i in range(len(joined))]
+    return ClusterData(ids_, joined, [tuple(found) for found in lists], np.zeros(len(joined), dtype=np.int64))
+
+
 class _Labelled(NamedTuple):
     item_ids: list[str]
     texts: list[str]
@@ -155,7 +178,7 @@ def classification(spec: TaskSpec, subset: str, split: str, read: ReadRows, trai
     """Evaluated texts with labels, and the few-shot rows of every experiment (none if `train` is false)."""
     train_split = spec.classification.train_split
     used = dict.fromkeys([*spec.splits, *([train_split] if train else [])])
-    request = _rows_request(spec, subset)
+    request = rows_request(spec, subset)
     text_name, label_name = (spec.columns.get(name, name) for name in ("text", "label"))
     rows = {name: read(request, name) for name in used}
     raw = {name: labels(part, label_name) for name, part in rows.items()}
@@ -211,7 +234,7 @@ def retrieval(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[
     """Documents, queries and judgments of any retrieval layout."""
     match spec.source.layout:
         case "qa":
-            data = _qa(spec, read(_rows_request(spec, subset), split))
+            data = _qa(spec, read(rows_request(spec, subset), split))
         case "belebele":
             documents, questions = (read(Request((language,)), split) for language in subset.split("-", 1))
             data = _belebele(spec, documents, questions)
@@ -233,11 +256,14 @@ def _from_beir(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> Retri
         ranked = read(beir.candidates, split)
         lists = ranked.table.column("corpus-ids").to_pylist()
         candidates = {q: [str(d) for d in ds] for q, ds in zip(ids(ranked, "query-id"), lists, strict=True)}
+    query_ids, asked = ids(queries, _id_column(queries)), _queries(queries)
+    if spec.source.instructions:
+        asked = _instructed(spec, query_ids, asked, qrels, read(beir.instructions, split))
     return RetrievalData(
         doc_ids=ids(corpus, _id_column(corpus)),
         documents=_documents(corpus),
-        query_ids=ids(queries, _id_column(queries)),
-        queries=_queries(queries),
+        query_ids=query_ids,
+        queries=asked,
         qrels=qrels,
         candidates=candidates,
     )
@@ -262,6 +288,16 @@ def _queries(queries: Rows) -> list[str]:
         return bodies
     added = queries.table.column("instruction").to_pylist()
     return [body if extra is None else f"{body} {extra}" for body, extra in zip(bodies, added, strict=True)]
+
+
+def _instructed(
+    spec: TaskSpec, query_ids: Sequence[str], queries: Sequence[str], qrels: Qrels, table: Rows
+) -> list[str]:
+    """Queries followed by their instruction; every judged one must have one, as in mteb."""
+    found = dict(zip(ids(table, "query-id"), texts(table, "instruction"), strict=True))
+    if missing := next((query for query in query_ids if query in qrels and query not in found), None):
+        raise DataError(f"{spec.name}: {table.origin} has no instruction for the query {missing!r}.")
+    return [f"{text} {found.get(query, '')}" for query, text in zip(query_ids, queries, strict=True)]
 
 
 def _qa(spec: TaskSpec, rows: Rows) -> RetrievalData:

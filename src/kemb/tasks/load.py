@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.errors import DataError, FetchError, NotSupported
-from kemb.tasks import hub, layouts, mirror
+from kemb.tasks import hub, layouts, lists, mirror
 from kemb.tasks.columns import Rows
 from kemb.tasks.parts import make_part
 from kemb.types import PartData, TaskData
@@ -131,8 +131,10 @@ def _build(spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, trai
             return layouts.retrieval(spec, subset, split, read)
         case "bitext_mining":
             return layouts.bitext(spec, subset, split, read)
-        case _:
-            raise NotSupported(f"Task {spec.name} is of type {spec.type}, whose data kemb cannot load yet.")
+        case "multilabel_classification":
+            return lists.multilabel(spec, subset, split, read, train)
+        case "summarization":
+            return lists.summaries(spec, subset, split, read)
 
 
 def _names(request: Request) -> list[str]:

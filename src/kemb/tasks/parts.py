@@ -8,7 +8,18 @@ from dataclasses import replace
 
 from kemb.errors import DataError
 from kemb.tasks.spec import Contract, TaskSpec
-from kemb.types import BitextData, ClusterData, LabelData, PairData, Part, PartData, RetrievalData, columns
+from kemb.types import (
+    BitextData,
+    ClusterData,
+    LabelData,
+    MultilabelData,
+    PairData,
+    Part,
+    PartData,
+    RetrievalData,
+    SummaryData,
+    columns,
+)
 
 Notes = dict[str, int]
 _STRINGS_PER_UPDATE = 8192
@@ -111,11 +122,14 @@ def _content(data: PartData) -> Iterable[Iterable[str]]:
             yield from (data.sentence1, data.sentence2, map(repr, data.gold.tolist()))
         case BitextData():
             yield from (data.sentence1, data.sentence2)
-        case LabelData():
+        case LabelData() | MultilabelData():
             yield from (data.texts, map(repr, data.labels), data.train_texts, map(repr, data.train_labels))
             yield from (map(str, rows.tolist()) for rows in data.experiments)
         case ClusterData():
             yield from (data.texts, map(repr, data.labels), map(str, data.problems.tolist()))
+        case SummaryData():
+            yield from (data.machine, map(str, data.machine_of.tolist()), map(repr, data.gold.tolist()))
+            yield from (data.human, map(str, data.human_of.tolist()))
 
 
 def _counts(data: PartData) -> dict[str, int]:
@@ -124,8 +138,10 @@ def _counts(data: PartData) -> dict[str, int]:
             return {"documents": len(data.doc_ids), "queries": len(data.query_ids)}
         case PairData() | BitextData():
             return {"rows": len(data.sentence1)}
-        case LabelData() | ClusterData():
+        case LabelData() | MultilabelData() | ClusterData():
             return {"rows": len(data.texts)}
+        case SummaryData():
+            return {"rows": len(data.document_ids)}
 
 
 def _first_repeated(ids: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -54,3 +55,93 @@ def encoded(labels: Sequence[Label], among: Sequence[Label]) -> list[Label]:
     """Labels as their numbers in the sorted texts of `among`, as `datasets` encodes a class column."""
     number = {name: i for i, name in enumerate(sorted({str(label) for label in among}))}
     return [number[str(label)] for label in labels]
+
+
+def few_shot_multilabel_rows(
+    train_labels: Sequence[Sequence[Label]], protocol: ClassificationProtocol
+) -> list[IntArray]:
+    """Row numbers of the training rows of every experiment, in training order, where texts have many labels.
+
+    mteb (`AbsTaskMultilabelClassification._undersample_data_indices`) shuffles all rows for every experiment with one
+    `default_rng(42)` of the task, and takes a row while any of its labels has fewer than `samples_per_label` rows.
+    Here every part begins with a fresh generator, so that no score depends on what was scored before it.
+    """
+    generator = np.random.default_rng(42)
+    experiments = []
+    for _ in range(protocol.n_experiments):
+        order = list(range(len(train_labels)))
+        generator.shuffle(order)
+        taken: dict[Label, int] = {}
+        rows = []
+        for row in order:
+            if any(taken.get(label, 0) < protocol.samples_per_label for label in train_labels[row]):
+                rows.append(row)
+                for label in train_labels[row]:
+                    taken[label] = taken.get(label, 0) + 1
+        experiments.append(np.array(rows, dtype=np.int64))
+    return experiments
+
+
+def stratified_multilabel_rows(labels: Sequence[Sequence[Label]], n_rows: int) -> IntArray:
+    """Row numbers of mteb's `_multilabel_subsampling` with seed 42, ascending: about `n_rows`.
+
+    Iterative stratification of second order (Sechidis et al. 2011; Szymański and Kajdanowicz 2017) of all rows into
+    two folds; the rows that mteb takes are those outside of the first, whose share of the rows is `n_rows`' own.
+    """
+    folds = _Folds(labels, [n_rows / len(labels), 1 - n_rows / len(labels)])
+    while (pair := folds.most_wanted_pair()) is not None:
+        folds.distribute(pair)
+    folds.distribute_rest()
+    return np.array(sorted(folds.members[0]), dtype=np.int64)
+
+
+class _Folds:
+    """Two folds that are filled row by row, in the order of scikit-multilearn's `IterativeStratification`."""
+
+    def __init__(self, labels: Sequence[Sequence[Label]], shares: Sequence[float]) -> None:
+        self.random = np.random.RandomState(42)
+        self.members: list[list[int]] = [[] for _ in shares]
+        self.wanted = np.array(shares) * len(labels)
+        place = {label: i for i, label in enumerate(sorted({x for own in labels for x in own}, key=_by_kind))}
+        numbers = [sorted(place[label] for label in set(own)) for own in labels]
+        self.pairs = [list(combinations_with_replacement(own, 2)) for own in numbers]
+        self.rows: dict[tuple[int, ...], dict[int, None]] = {}
+        """Rows of every pair of labels that are in no fold yet, in order."""
+        for row, pairs in enumerate(self.pairs):
+            for pair in pairs:
+                self.rows.setdefault(pair, {})[row] = None
+        self.wanted_of = {pair: len(rows) * np.array(shares) for pair, rows in self.rows.items()}
+        self.free = dict.fromkeys(range(len(labels)))
+
+    def most_wanted_pair(self) -> tuple[int, ...] | None:
+        """The first pair with rows left, unless one of more different labels and fewer rows comes after it."""
+        best = None
+        for pair, rows in self.rows.items():
+            if rows and (best is None or (len(set(best)) < len(set(pair)) and len(self.rows[best]) > len(rows))):
+                best = pair
+        return best
+
+    def distribute(self, pair: tuple[int, ...]) -> None:
+        """Give the rows of a pair, the last one first, to the fold that wants most of it."""
+        while self.rows[pair]:
+            row = next(reversed(self.rows[pair]))
+            wanted = self.wanted_of[pair]
+            folds = np.flatnonzero(wanted == wanted.max())
+            self._put(row, int(folds[0]) if len(folds) == 1 else int(self.random.choice(folds, 1)[0]))
+
+    def distribute_rest(self) -> None:
+        """Give the rows without labels to any fold that wants more."""
+        for row in list(reversed(self.free)):
+            self._put(row, int(self.random.choice(np.flatnonzero(self.wanted > 0), 1)[0]))
+
+    def _put(self, row: int, fold: int) -> None:
+        self.members[fold].append(row)
+        del self.free[row]
+        for pair in self.pairs[row]:
+            del self.rows[pair][row]
+            self.wanted_of[pair][fold] -= 1
+        self.wanted[fold] -= 1
+
+
+def _by_kind(label: Label) -> tuple[str, Label]:
+    return type(label).__name__, label

@@ -42,6 +42,8 @@ class Source(Strict):
     """`rows`: one table per split. `beir`: configs `corpus`, `queries`, qrels (`default` or `qrels`), with `<subset>-`
     in front where the task has subsets. `qa`: rows of question and answer; every distinct answer is a document.
     `belebele`: one config per language; a subset is `<corpus language>-<question language>`."""
+    instructions: bool = False
+    """The queries of the layout `beir` have instructions in a config `instruction`, and are followed by them."""
     group_column: str = ""
     """Column that names the subset of a row, where one config holds all subsets (mteb's `fast_loading`)."""
 
@@ -64,11 +66,13 @@ class Contract(Strict):
 
 
 class ClassificationProtocol(Strict):
-    """Few-shot logistic regression as in mteb."""
+    """Few-shot logistic regression, or, for many labels per text, nearest neighbours, as in mteb."""
 
     n_experiments: int = 10
     samples_per_label: int = 8
     train_split: str = "train"
+    max_rows: int = 3000
+    """Of texts with many labels at most so many rows are scored, a sample stratified as in mteb."""
 
 
 class ClusteringProtocol(Strict):
@@ -80,6 +84,14 @@ class ClusteringProtocol(Strict):
     n_experiments: int = 10
     documents_per_experiment: int = 16384
     max_depth: int | None = None
+
+
+class SummarizationProtocol(Strict):
+    """Correlations per document, averaged."""
+
+    average_p_values: bool = False
+    """Average each correlation with its p-value, as mteb's first SummEval does by a mistake that is kept there for the
+    sake of published scores (its issue 1156)."""
 
 
 class TaskSpec(Strict):
@@ -111,10 +123,13 @@ class TaskSpec(Strict):
     """Number the labels from 0 in the order of their text, as mteb does where the data has no class ids."""
     dedupe_pairs: bool = False
     """Drop the second of two pairs that are equal in either order, as the Korean leaderboard does."""
+    ignore_identical_ids: bool = False
+    """A document that has the id of the query is not among its results: the queries of the task are documents."""
     contract: dict[str, Contract] = {}
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
     clustering: ClusteringProtocol = Field(default_factory=ClusteringProtocol)
+    summarization: SummarizationProtocol = Field(default_factory=SummarizationProtocol)
 
     @field_validator("instruction")
     @classmethod

@@ -41,6 +41,10 @@ _MEANING = {
     "reranking": Named(ko="질의별 점수", en="score of the query"),
     "bitext_mining": Named(ko="문장별 점수", en="score of the sentence"),
     "classification": Named(ko="맞힌 실험의 비율", en="share of experiments that predict the label"),
+    "multilabel_classification": Named(
+        ko="레이블을 모두 맞힌 실험의 비율", en="share of experiments that predict exactly the labels"
+    ),
+    "summarization": Named(ko="문서 안에서의 상관계수", en="correlation inside the document"),
     "sts": Named(ko="1 - 정답과의 순위 차이 / n", en="1 - difference of ranks to gold / n"),
     "pair_classification": Named(
         ko="반대 레이블 쌍과의 순서가 맞은 비율", en="share of pairs of the other label on the right side"

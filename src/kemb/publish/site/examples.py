@@ -12,7 +12,17 @@ from kemb.benchmarks.spec import spec_of
 from kemb.errors import DataError, FetchError
 from kemb.tasks.folder import load_folder
 from kemb.tasks.load import load
-from kemb.types import BitextData, ClusterData, LabelData, PairData, PartData, RetrievalData, TaskData
+from kemb.types import (
+    BitextData,
+    ClusterData,
+    LabelData,
+    MultilabelData,
+    PairData,
+    PartData,
+    RetrievalData,
+    SummaryData,
+    TaskData,
+)
 
 MAY_BE_SHOWN = ("apache-2.0", "mit", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0")
 N_EXAMPLES = 3
@@ -92,6 +102,11 @@ def _first(data: PartData) -> list[list[str]]:
             return [[first, second, f"{gold:g}"] for first, second, gold in triples][:N_EXAMPLES]
         case LabelData():
             return [[text, str(label)] for text, label in zip(data.texts, data.labels, strict=True)][:N_EXAMPLES]
+        case MultilabelData():
+            pairs = zip(data.texts, data.labels, strict=True)
+            return [[text, ", ".join(map(str, labels))] for text, labels in pairs][:N_EXAMPLES]
+        case SummaryData():
+            return [[text, f"{gold:g}"] for text, gold in zip(data.machine, data.gold, strict=True)][:N_EXAMPLES]
         case ClusterData():
             return [[text, str(labels[0])] for text, labels in zip(data.texts, data.labels, strict=True)][:N_EXAMPLES]
         case BitextData():
