@@ -23,7 +23,7 @@ LAYERS = [
     ["shards", "store"],
     ["encode"],
     ["score"],
-    ["gather", "retrieve"],
+    ["views", "gather", "retrieve"],
     ["stats", "recompute", "provenance"],
     ["items", "flips", "adapters"],
     ["run", "paired"],

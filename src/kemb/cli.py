@@ -74,6 +74,8 @@ def _leave(code: int, message: str) -> None:
 @results_option
 @store_option
 @model_options
+@click.option("--dims", default="", help="Rows with fewer dimensions too: 1024,512.")
+@click.option("--quantize", default="", help="Rows with coarser numbers too: int8,binary.")
 @click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing.")
 @click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print outcomes as JSON.")
@@ -82,6 +84,8 @@ def run_command(
     models: tuple[str, ...],
     runs: tuple[Path, ...],
     run_names: tuple[str, ...],
+    dims: str,
+    quantize: str,
     data: Path | None,
     results_dir: Path,
     store_dir: Path | None,
@@ -98,12 +102,14 @@ def run_command(
       kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
       kemb run ./mydata -m "rrf(bm25:kiwi, BAAI/bge-m3)" -m "fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3)"
       kemb run ./mydata -m bm25:kiwi+reranker:BAAI/bge-reranker-v2-m3@100
+      kemb run ./mydata -m Qwen/Qwen3-Embedding-0.6B --dims 512,256 --quantize int8,binary
       kemb run ./mydata --run elastic.trec --run-name elastic
     """
     from kemb.models.compose import run_of_file
     from kemb.models.resolve import resolve
     from kemb.run import RunOptions
     from kemb.store import Store, default_root
+    from kemb.views import with_views
 
     if not models and not runs:
         raise UsageError("There is no model to run. Name one with -m MODEL, or a run file with --run FILE.")
@@ -112,6 +118,7 @@ def run_command(
 
     tasks = _tasks(targets, data)
     resolved = [resolve(name, _options(model_settings), [task.spec.name for task in tasks]) for name in models]
+    resolved = [view for model in resolved for view in with_views(model, dims, quantize)]
     resolved += [run_of_file(path, name) for path, name in zip(runs, [*run_names, *[""] * len(runs)], strict=False)]
     command = shlex.join(["kemb", *sys.argv[1:]])
     options = RunOptions(results_dir, Store(store_dir or default_root()), rescore, overwrite, command)

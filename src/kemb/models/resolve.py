@@ -60,6 +60,14 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What is made of stored vectors before they are compared; None: all of it."""
+
+    dims: int | None = None
+    level: Literal["int8", "binary"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model with an identity, not loaded yet."""
 
@@ -81,6 +89,7 @@ class Model:
     """The models that a fusion or a reranked first stage is made of."""
     how: Fused | Reranked | None = None
     run_file: Path | None = None
+    view: View | None = None
 
     @property
     def row(self) -> str:
