@@ -71,7 +71,9 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
         return whole[0]
     match = _WRITTEN.fullmatch(written.strip())
     if match is None:
-        offers = " or ".join(repr(row.label) for row in whole[:_N_LISTED]) or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
+        offers = (
+            " or ".join(repr(row.label) for row in whole[:_N_LISTED]) or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
+        )
         raise UsageError(f"{written!r} does not name one row; type {offers}.")
     known = catalogue.load_spec(match["name"])
     names = {match["name"].lower(), known.name.lower() if known else ""}
