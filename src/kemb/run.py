@@ -27,6 +27,9 @@ from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, RetrievalData, TaskData
 
+MTEB = "mteb:"
+"""Before the name of a task or model that mteb is to load."""
+
 Status = Literal["scored", "kept", "not applicable", "failed"]
 
 
@@ -39,7 +42,7 @@ class Task:
 
 
 def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
-    """A task by name or by its TOML file, or a folder or file of one's own data.
+    """A task by name or by its TOML file, `mteb:NAME` for any text task of mteb's, or one's own folder or file.
 
     :param data_dir: local copies of hub data sets, asked before the hub.
     :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
@@ -57,6 +60,12 @@ def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
 
         spec, data = load_folder(Path(target))
         return Task(spec, lambda: data)
+    if str(target).startswith(MTEB):
+        from kemb.adapters.mteb_specs import task_of
+        from kemb.adapters.mteb_tasks import load_mteb_task, spec_of_loaded
+
+        foreign = task_of(str(target).removeprefix(MTEB))
+        return Task(spec_of_loaded(foreign), lambda: load_mteb_task(foreign)[1])
     from kemb.tasks.load import load
 
     if os.sep in str(target) or str(target).startswith("."):

@@ -129,6 +129,8 @@ class Model:
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
+        if self.spec.loader == "mteb":
+            parts |= {"backend": "mteb", "mteb": importlib.metadata.version("mteb")}
         return parts | library_versions()
 
     def open(self) -> Encoder:
@@ -138,6 +140,10 @@ class Model:
         """
         if self.spec.loader in BUILT_IN:
             return _open_built_in(self.spec)
+        if self.spec.loader == "mteb":
+            from kemb.models.mteb_model import open_mteb
+
+            return open_mteb(self.name, self.revision, self.device)
         assert self.folder is not None
         from kemb.models.dense import Loading, open_torch
         from kemb.models.kinds import KINDS
@@ -168,7 +174,7 @@ def library_versions() -> dict[str, str]:
 
 
 def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
-    """The model a user means: a known name, a local folder, or `org/name[@revision]` on the hub.
+    """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub, or `mteb:NAME`.
 
     :param own_tasks: tasks of the user's own; their names, too, may be keys of prompts.
     :raises UnknownName: with the nearest known names.
@@ -182,6 +188,10 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
             return compose.run_of_file(Path(name.removeprefix("run:")))
         return compose.compose(expression, options, own_tasks)
     task_names = {*tasks.names(), *own_tasks}
+    if name.startswith("mteb:"):
+        from kemb.models.mteb_model import resolve_mteb
+
+        return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
     if spec is None and Path(name).is_dir():
