@@ -41,8 +41,8 @@ VERBS = "falls stops blows spreads melts rises returns 온다 그친다 下了 �
 
 
 def sentences(n: int) -> list[str]:
-    """Random sentences; some repeat."""
-    return [f"{RNG.choice(NOUNS)} {RNG.choice(VERBS)} {RNG.choice(NOUNS)}" for _ in range(n)]
+    """Random sentences, so long that no two pairs are equally similar: float32 orders those as it likes."""
+    return [" ".join([*RNG.choice(NOUNS, 6), RNG.choice(VERBS), *map(str, RNG.integers(0, 999, 2))]) for _ in range(n)]
 
 
 def ids(prefix: str, n: int) -> list[str]:
@@ -83,17 +83,18 @@ SETS: dict[str, Tables] = {
     "STS22": {"default": {"test": pairs(60, score=labels(60, 5), lang=["en", "zh"] * 30)}},
     # a config for each subset
     "AmazonReviewsClassification": {
-        lang: {"train": rows_of(90, 5), "test": rows_of(40, 5)} for lang in ("en", "zh")
+        lang: {"train": rows_of(90, 5), "validation": rows_of(40, 5), "test": rows_of(40, 5)} for lang in ("en", "zh")
     },
     # a stratified sample of many rows, 16 rows for each label
     "ToxicConversationsClassification": {"default": {"train": rows_of(80, 2), "test": rows_of(2100, 2)}},
     # other names of columns, one row that holds lists
-    "Ocnli": {"default": {"validation": {k: [v] for k, v in pairs(50, "sent1", "sent2", labels=labels(50, 2)).items()}}},
+    "Ocnli": {"default": {"validation": {
+        name: [column] for name, column in pairs(50, "sent1", "sent2", labels=labels(50, 2)).items()}}},
     # a row is a clustering problem
     "ArxivClusteringS2S": {"default": {"test": {"sentences": [sentences(60), sentences(50)],
                                                 "labels": [ids("a", 4) * 15, ids("b", 5) * 10]}}},
     # clusters of clusters
-    "ArXivHierarchicalClusteringP2P": {"default": {"test": {
+    "SNLHierarchicalClusteringP2P": {"default": {"test": {
         "sentences": sentences(90), "labels": [[f"a{i % 2}", f"b{i % 6}"] for i in range(90)]}}},
     "SummEval": {"default": {"test": {
         "text": sentences(9), "human_summaries": [sentences(3) for _ in range(9)],
@@ -118,7 +119,7 @@ def own_datasets_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
 
 def write_set(root: Path, name: str, spec: TaskSpec) -> Path:
     """A mirror whose only folder is a data set that `datasets` can load as well."""
-    folder = root / "set"
+    folder = root / f"set-{name}"
     folder.mkdir(parents=True)
     header = ["---", "configs:"]
     for config, splits in SETS[name].items():
@@ -128,7 +129,7 @@ def write_set(root: Path, name: str, spec: TaskSpec) -> Path:
             header += [f"  - split: {split}", f"    path: {config}-{split}.parquet"]
     (folder / "README.md").write_text("\n".join([*header, "---", ""]))
     (folder / "manifest.json").write_text(json.dumps({"hub": spec.source.hub, "revision": spec.source.revision}))
-    entries = {config: {"folder": "set", "config": config} for config in SETS[name]}
+    entries = {config: {"folder": folder.name, "config": config} for config in SETS[name]}
     (root / "index.json").write_text(json.dumps({spec.source.hub: entries}))
     return folder
 
@@ -138,7 +139,7 @@ def task_on(name: str, folder: Path) -> Any:  # noqa: ANN401  an mteb task
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         task = mteb.get_task(name, hf_subsets=SUBSETS.get(name))
-    task.metadata = task.metadata.model_copy(update={"dataset": {"path": str(folder), "revision": None}})
+    task.metadata = task.metadata.model_copy(update={"dataset": {"path": str(folder), "revision": "0" * 40}})
     return task
 
 
