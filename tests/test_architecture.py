@@ -24,7 +24,7 @@ LAYERS = [
     ["encode"],
     ["score"],
     ["gather", "retrieve"],
-    ["stats", "recompute", "provenance"],
+    ["stats", "recompute", "provenance", "merge"],
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],

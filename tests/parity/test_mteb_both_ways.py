@@ -194,7 +194,7 @@ def test_a_model_of_mtebs_gives_its_own_vectors(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "mirror", "ArguAna", spec)
     model = resolve("mteb:mteb/baseline-random-encoder")
     assert (model.name, model.variant) == ("mteb/baseline-random-encoder", "loader_mteb")
-    assert model.fingerprint()["mteb"] == mteb.__version__
+    assert model.fingerprint()["backend"] == f"mteb {mteb.__version__}"
     data = load(spec, tmp_path / "mirror")
     (outcome,) = evaluate([Task(spec, lambda: data)], [model], RunOptions(tmp_path / "r", Store(tmp_path / "s")))
     assert outcome.result is not None, outcome.message

@@ -31,14 +31,14 @@ def to_mteb(model: Model, store: Store | None = None) -> KembEncoder:
 
     Raises:
         MissingExtra: mteb is not installed.
-        NotSupported: a lexical model, which makes no vectors.
+        NotSupported: a model that is not one of dense vectors.
     """
     try:
         import mteb  # noqa: F401  only whether it is there
     except ImportError:
         raise MissingExtra("Handing a model to mteb", "mteb") from None
-    if model.is_lexical:
-        raise NotSupported(f"{model.name} makes no vectors; mteb takes encoders.")
+    if model.family != "dense":
+        raise NotSupported(f"{model.name} is a {model.family} model; only models of one vector per text go to mteb.")
     return KembEncoder(model, store or Store(default_root()))
 
 

@@ -125,12 +125,10 @@ class Model:
             "dtype": self.dtype,
             "append_eos": str(self.spec.append_eos),
             "trust_remote_code": str(self.trust_remote_code),
-            "backend": "torch",
+            "backend": f"mteb {importlib.metadata.version('mteb')}" if self.spec.loader == "mteb" else "torch",
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
-        if self.spec.loader == "mteb":
-            parts |= {"backend": "mteb", "mteb": importlib.metadata.version("mteb")}
         return parts | library_versions()
 
     def open(self) -> Encoder:
