@@ -130,6 +130,7 @@ def test_public_names_are_those_promised() -> None:
         "load_task",
         "read_results",
         "resolve",
+        "to_mteb",
     ]
 
 

@@ -93,6 +93,11 @@ class TaskResult:
         """Unweighted mean of the main score over the recorded splits and subsets, as mteb's `get_score`."""
         return float(np.mean([entry["main_score"] for entries in self.scores.values() for entry in entries]))
 
+    def has_parts(self, parts: Sequence[tuple[str, str]]) -> bool:
+        """Whether the result holds exactly these (split, subset) and no other."""
+        own = {(split, entry["hf_subset"]) for split, entries in self.scores.items() for entry in entries}
+        return own == set(parts)
+
 
 def result_dir(root: Path, model: str, revision: str, variant: str = "") -> Path:
     """The folder of a model row.
