@@ -24,7 +24,7 @@ LAYERS = [
     ["encode"],
     ["score"],
     ["views", "gather", "retrieve"],
-    ["stats", "recompute", "provenance"],
+    ["stats", "recompute", "provenance", "merge"],
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],
@@ -130,6 +130,7 @@ def test_public_names_are_those_promised() -> None:
         "load_task",
         "read_results",
         "resolve",
+        "to_mteb",
     ]
 
 

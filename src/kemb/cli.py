@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_site, cli_submit
-from kemb.cli_options import FILE, FOLDER, data_option, model_options, results_option, store_option, task_names
+from kemb.cli_options import (
+    FILE,
+    FOLDER,
+    data_option,
+    model_options,
+    results_option,
+    store_option,
+    task_names,
+    task_targets,
+)
 from kemb.errors import KembError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -145,7 +154,8 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
         rows = tuple(ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown)
         quick = BoardOptions(max_item_values=QUICK, rows=rows)
         if rows:
-            print_board(build_board(found, of_tasks([task.spec.name for task in tasks]), options=quick))
+            subsets = {task.spec.name: task.spec.subsets for task in tasks}
+            print_board(build_board(found, of_tasks(list(subsets), subsets), options=quick))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
@@ -340,9 +350,11 @@ def _tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     from kemb.run import load_task
 
     found: dict[str, Task] = {}
-    for name in task_names(targets):
-        task = load_task(name, data)
-        found.setdefault(task.spec.name, task)
+    for name, subsets in task_targets(targets):
+        task = load_task(name, data, subsets)
+        if (earlier := found.get(task.spec.name)) is not None and subsets != earlier.spec.subsets:
+            task = load_task(name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets])))
+        found[task.spec.name] = task
     return list(found.values())
 
 

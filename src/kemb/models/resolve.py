@@ -134,7 +134,7 @@ class Model:
             "dtype": self.dtype,
             "append_eos": str(self.spec.append_eos),
             "trust_remote_code": str(self.trust_remote_code),
-            "backend": "torch",
+            "backend": f"mteb {importlib.metadata.version('mteb')}" if self.spec.loader == "mteb" else "torch",
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
@@ -147,6 +147,10 @@ class Model:
         """
         if self.spec.loader in BUILT_IN:
             return _open_built_in(self.spec)
+        if self.spec.loader == "mteb":
+            from kemb.models.mteb_model import open_mteb
+
+            return open_mteb(self.name, self.revision, self.device)
         assert self.folder is not None
         from kemb.models.dense import Loading, open_torch
         from kemb.models.kinds import KINDS
@@ -177,7 +181,7 @@ def library_versions() -> dict[str, str]:
 
 
 def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
-    """The model a user means: a known name, a local folder, or `org/name[@revision]` on the hub.
+    """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub, or `mteb:NAME`.
 
     :param own_tasks: tasks of the user's own; their names, too, may be keys of prompts.
     :raises UnknownName: with the nearest known names.
@@ -191,6 +195,10 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
             return compose.run_of_file(Path(name.removeprefix("run:")))
         return compose.compose(expression, options, own_tasks)
     task_names = {*tasks.names(), *own_tasks}
+    if name.startswith("mteb:"):
+        from kemb.models.mteb_model import resolve_mteb
+
+        return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
     if spec is None and Path(name).is_dir():
