@@ -31,7 +31,18 @@ LAYERS = [
     ["publish"],
     ["submission"],
     ["submit"],
-    ["cli_options", "cli_lists", "cli_compare", "cli_audit", "cli_card", "cli_import", "cli_site", "cli_submit", "cli"],
+    [
+        "cli_options",
+        "cli_lists",
+        "cli_compare",
+        "cli_audit",
+        "cli_card",
+        "cli_import",
+        "cli_run",
+        "cli_site",
+        "cli_submit",
+        "cli",
+    ],
 ]
 MAY_IMPORT_TORCH = {"models/dense.py", "score/search.py", "provenance.py"}
 """provenance asks for the name of the GPU a model ran on."""
