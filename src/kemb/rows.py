@@ -74,7 +74,7 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
         offers = (
             " or ".join(repr(row.label) for row in whole[:_N_LISTED]) or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
         )
-        raise UsageError(f"{written!r} does not name one row; type {offers}.")
+        raise UsageError(f"{written!r} does not name a row; type {offers}.")
     known = catalogue.load_spec(match["name"])
     names = {match["name"].lower(), known.name.lower() if known else ""}
     of_model = [row for row in rows if row.model.lower() in names]
