@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kemb.errors import MissingExtra, ModelError, NotSupported, UnknownName, UsageError
+from kemb.models.device import find_device
 from kemb.models.prompts import Layer, PromptTable
-from kemb.models.resolve import Model, ModelOptions, find_device
+from kemb.models.resolve import Model, ModelOptions
 from kemb.models.spec import ModelSpec, Similarity
 from kemb.types import FloatArray, Input, IntArray
 
@@ -88,7 +89,8 @@ class MtebEncoder:
 
     @property
     def dim(self) -> int:
-        return int(self.model.mteb_model_meta.embed_dim)
+        dims = self.model.mteb_model_meta.embed_dim
+        return int(dims[0] if isinstance(dims, list) else dims)
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Characters of each input, [n]; mteb's models do not show their tokens."""

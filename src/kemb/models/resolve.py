@@ -5,11 +5,8 @@ Nothing here imports torch: a run whose vectors are all in the store never loads
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +16,7 @@ from typing import Any, Literal
 from kemb import tasks
 from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
 from kemb.models import catalogue, files
+from kemb.models.device import find_device
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
@@ -327,35 +325,6 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
         return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
     return "float32"
-
-
-def find_device(asked: str) -> str:
-    """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without importing it."""
-    if asked != "auto":
-        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
-            raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
-        return asked
-    torch = importlib.util.find_spec("torch")
-    if torch is None or torch.origin is None:
-        return "cpu"
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return "mps"
-    build: dict[str, Any] = {}
-    exec((Path(torch.origin).parent / "version.py").read_text(encoding="utf-8"), build)  # five assignments of torch's
-    return "cuda" if build.get("cuda") and _n_cuda_devices() else "cpu"
-
-
-def _n_cuda_devices() -> int:
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
-        return 0
-    try:
-        driver = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
 
 
 def _refuse_remote_code(model: Model) -> None:
