@@ -88,7 +88,9 @@ class MtebEncoder:
 
     @property
     def dim(self) -> int:
-        return int(self.model.mteb_model_meta.embed_dim)
+        """The largest dimension that mteb's metadata names, 0 where they name none."""
+        declared = self.model.mteb_model_meta.embed_dim or 0
+        return max(declared) if isinstance(declared, list) else int(declared)
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Characters of each input, [n]; mteb's models do not show their tokens."""
