@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_site, cli_submit
+from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_site, cli_submit, cli_train
 from kemb.cli_options import FILE, FOLDER, data_option, model_options, results_option, store_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -320,6 +320,7 @@ for command in (
     cli_import.export_group,
     cli_submit.submit,
     cli_submit.init,
+    cli_train.train,
     cli_lists.tasks_group,
     cli_lists.models,
     cli_lists.benchmarks,

@@ -62,7 +62,22 @@ def base_folder(file: RecipeFile) -> tuple[Path, str]:
     return folder, files.content_hash(folder)[:12]
 
 
-def make_static(base: BaseSection, texts: Iterable[str], seed: int, out: Path) -> None:
+def guide_folder(file: RecipeFile) -> Path | None:
+    """The folder of the guide model, fetched if need be; None where the recipe has none."""
+    name = file.recipe.loss.guide
+    if not name:
+        return None
+    local = (file.path.parent / name).resolve()
+    if local.is_dir():
+        files.read_folder(local)
+        return local
+    from kemb.models.hub import fetch_model
+
+    plain, _, revision = name.partition("@")
+    return fetch_model(plain, revision or None, trust_code=False)[0]
+
+
+def make_static(base: BaseSection, texts: Iterable[str], seed: int, prompts: PromptsSection, out: Path) -> None:
     """Save an untrained static model: a tokenizer trained on `texts`, rows at random or from Kiwi's vectors."""
     st = need_libraries()
     import torch
@@ -74,7 +89,9 @@ def make_static(base: BaseSection, texts: Iterable[str], seed: int, out: Path) -
     else:
         torch.manual_seed(seed)
         static = StaticEmbedding(tokenizer, embedding_dim=base.dim)
-    save(st.SentenceTransformer(modules=[static], device="cpu"), out)
+    model = st.SentenceTransformer(modules=[static], device="cpu")
+    set_prompts(model, prompts)
+    save(model, out)
 
 
 def train_tokenizer(section: TokenizerSection, texts: Sequence[str]) -> Any:  # noqa: ANN401  no types
@@ -84,12 +101,13 @@ def train_tokenizer(section: TokenizerSection, texts: Sequence[str]) -> Any:  # 
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-    common = {"vocab_size": section.vocab, "special_tokens": SPECIAL, "show_progress": False}
+    common: dict[str, Any] = {"vocab_size": section.vocab, "special_tokens": SPECIAL, "show_progress": False}
+    unknown = {"unk_token": "[UNK]"}
     model, trainer = {
-        "bpe": lambda: (models.BPE(unk_token="[UNK]"), trainers.BpeTrainer(**common)),
-        "unigram": lambda: (models.Unigram(), trainers.UnigramTrainer(unk_token="[UNK]", **common)),
-        "wordpiece": lambda: (models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer(**common)),
-    }[section.type]()
+        "bpe": (models.BPE(**unknown), trainers.BpeTrainer(**common)),
+        "unigram": (models.Unigram(), trainers.UnigramTrainer(**common, **unknown)),
+        "wordpiece": (models.WordPiece(**unknown), trainers.WordPieceTrainer(**common)),
+    }[section.type]
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
@@ -178,7 +196,9 @@ def _add_lora(model: Any, base: BaseSection) -> None:  # noqa: ANN401  as above
 
     assert base.lora is not None
     lora = base.lora
-    model.add_adapter(LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets))
+    model.add_adapter(
+        LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets)
+    )
 
 
 def merge_lora(model: Any) -> None:  # noqa: ANN401  as above

@@ -20,13 +20,12 @@ from kemb.models import files
 from kemb.train import arguments, bases, guards
 from kemb.train.losses import build_loss, n_negatives
 from kemb.train.recipe import RecipeFile
-from kemb.train.shapes import TrainingSet, check_batches
+from kemb.train.shapes import TrainingSet
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 CHECKPOINTS = "checkpoints"
-MODEL = "model"
 EVENTS = "events.jsonl"
 
 
@@ -42,8 +41,13 @@ class FitJob:
     key: str
     """Names the fit; checkpoints of another are not touched."""
     device: str
+    guide: Path | None = None
     resume: bool = False
     on_step: guards.OnStep | None = None
+
+    @property
+    def model_dir(self) -> Path:
+        return self.out / self.file.recipe.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,13 @@ class FitReport:
 
 
 def fit(job: FitJob) -> FitReport:
-    """Train and save; the model lies in `job.out / "model"`.
+    """Train and save; the model lies in `job.model_dir`.
 
     :raises UsageError: for batches that the data cannot fill.
-    :raises ModelError: for NaN, a loss of nothing, collapsed vectors; RunError where the saved model is not the trained.
+    :raises ModelError: for NaN, a loss of nothing, collapsed vectors.
+    :raises RunError: where the saved model is not the trained one.
     """
-    check_batches(job.file, list(job.sets))
+    check_batches(job.file, job.sets)
     recipe = job.file.recipe
     _seed(recipe.seed)
     model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
@@ -78,6 +83,7 @@ def fit(job: FitJob) -> FitReport:
     last = _last_checkpoint(job)
     watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step)
     trainer = _trainer(job, model, losses, watch)
+    resumed_at = int(last.name.rpartition("-")[2]) if last else 0
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
@@ -88,16 +94,31 @@ def fit(job: FitJob) -> FitReport:
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return FitReport(
         n_rows={entry.name: entry.table.num_rows for entry in job.sets},
-        n_steps=trainer.state.global_step,
+        n_steps=int(trainer.state.global_step),
         n_negatives=negatives(job.file, job.sets),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        resumed_at=int(last.name.rpartition("-")[2]) if last else 0,
+        resumed_at=resumed_at,
         seconds=round(seconds, 3),
         loss_first=history[0] if history else None,
         loss_last=history[-1] if history else None,
         mean_cosine=watch.geometry.get("mean_cosine"),
         effective_rank=watch.geometry.get("effective_rank"),
     )
+
+
+def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
+    """Refuse a batch that cannot be filled with different positives.
+
+    :raises UsageError: with the line of train.batch.
+    """
+    for entry in sets:
+        if entry.kind.contrastive and file.recipe.train.batch > entry.n_unique_positives:
+            raise file.error(
+                ("train", "batch"),
+                f"a batch of {file.recipe.train.batch} rows is larger than the {entry.n_unique_positives} different "
+                f"positives of the data {entry.name}: every batch would hold a positive twice, once as a negative. "
+                f"Type batch = {2 ** (entry.n_unique_positives.bit_length() - 1)} or less.",
+            )
 
 
 def negatives(file: RecipeFile, sets: Sequence[TrainingSet]) -> dict[str, int]:
@@ -125,10 +146,11 @@ def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
 def _trainer(job: FitJob, model: Any, losses: Any, watch: guards.Watch) -> Any:  # noqa: ANN401  sentence-transformers
     st = bases.need_libraries()
     import datasets
-    from sentence_transformers.base.model_card import BaseModelCardCallback
     from transformers import PrinterCallback
 
-    model.model_card_data.generate_widget_examples = False  # they would be rows of the training data
+    # Its model card would ask the hub, and show rows of the training data.
+    model.model_card_data.local_files_only = True
+    no_card = {"add_model_card_callback": lambda trainer, defaults: None}
     recipe = job.file.recipe
     prompts = {entry.name: entry.prompts for entry in job.sets}
     rows = {entry.name: datasets.Dataset(entry.table) for entry in job.sets}
@@ -139,15 +161,15 @@ def _trainer(job: FitJob, model: Any, losses: Any, watch: guards.Watch) -> Any: 
         sum(entry.table.num_rows for entry in job.sets),
         prompts if len(rows) > 1 else next(iter(prompts.values())),
     )
-    trainer = getattr(st, bases.TRAINER[recipe.base.family])(
+    trainer_class = type("Trainer", (getattr(st, bases.TRAINER[recipe.base.family]),), no_card)
+    trainer = trainer_class(
         model=model,
         args=arguments.training_arguments(recipe.base.family, given),
         train_dataset=datasets.DatasetDict(rows) if len(rows) > 1 else next(iter(rows.values())),
         loss=losses,
         callbacks=[guards.callback_of(watch, job.key)],
     )
-    for unwanted in (BaseModelCardCallback, PrinterCallback):
-        trainer.remove_callback(unwanted)
+    trainer.remove_callback(PrinterCallback)
     trainer.data_collator.preprocess_fn = watch.remember(trainer.data_collator.preprocess_fn)
     return trainer
 
@@ -155,7 +177,11 @@ def _trainer(job: FitJob, model: Any, losses: Any, watch: guards.Watch) -> Any: 
 def _losses(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
     """The loss, or losses by data set."""
     recipe = job.file.recipe
-    guide = open_guide(job.file, model, job.device)
+    guide = None
+    if job.guide:
+        guide = bases.need_libraries().SentenceTransformer(
+            str(job.guide), device=job.device, model_kwargs={"use_safetensors": True}
+        )
     made = {}
     for entry in job.sets:
         teacher_dim = None
@@ -170,41 +196,6 @@ def _losses(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
         dims, weights = recipe.matryoshka.dims, recipe.matryoshka.weights
         made = {name: MatryoshkaLoss(model, loss, dims, weights) for name, loss in made.items()}
     return made if len(made) > 1 else next(iter(made.values()))
-
-
-def open_guide(file: RecipeFile, model: Any, device: str) -> Any:  # noqa: ANN401  as above
-    """The guide of a GIST loss, which must have the tokenizer of the model.
-
-    With another one sentence-transformers decodes the model's tokens for the guide: cut, without unknown characters,
-    and with the prompt in it.
-
-    :raises UsageError: with the line, for another tokenizer.
-    """
-    name = file.recipe.loss.guide
-    if not name:
-        return None
-    st = bases.need_libraries()
-    local = (file.path.parent / name).resolve()
-    if local.is_dir():
-        folder = local
-    else:
-        from kemb.models.hub import fetch_model
-
-        folder, _ = fetch_model(*(name.split("@") + [None])[:2], trust_code=False)  # type: ignore[arg-type, list-item]
-    files.read_folder(folder)
-    guide = st.SentenceTransformer(str(folder), device=device, model_kwargs={"use_safetensors": True})
-    if _vocabulary(guide.tokenizer) != _vocabulary(model.tokenizer):
-        raise file.error(
-            ("loss", "guide"),
-            f"the guide {name} has another tokenizer than the model: it would be shown decoded, cut texts instead of "
-            "the data's. Take a guide of the same family.",
-        )
-    return guide
-
-
-def _vocabulary(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401  as above
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
-    return vocabulary
 
 
 def _last_checkpoint(job: FitJob) -> Path | None:
@@ -242,7 +233,7 @@ def _probe(sets: Sequence[TrainingSet]) -> list[str]:
 
 def _save(job: FitJob, model: Any) -> None:  # noqa: ANN401  as above
     """Save, load again, and compare."""
-    out = job.out / MODEL
+    out = job.model_dir
     if out.exists():
         shutil.rmtree(out)
     bases.save(model, out)
@@ -260,4 +251,6 @@ def _check_pooling(job: FitJob, out: Path) -> None:
     declared = job.file.recipe.base.pooling
     wanted = before.pooling if declared == "keep" else declared
     if before.has_modules and after.pooling != wanted:
-        raise RunError(f"The saved model pools by {after.pooling}, its base by {before.pooling}, and the recipe says so.")
+        raise RunError(
+            f"The saved model pools by {after.pooling}, its base by {before.pooling}, and the recipe says so."
+        )

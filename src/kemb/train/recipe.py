@@ -33,15 +33,15 @@ class TokenizerSection(Section):
     """The tokenizer of a model from scratch, trained on the texts of the recipe."""
 
     type: Literal["bpe", "unigram", "wordpiece"] = "bpe"
-    vocab: int = Field(24_000, ge=100, le=1_000_000)
+    vocab: int = Field(default=24_000, ge=100, le=1_000_000)
 
 
 class LoraSection(Section):
     """Low-rank adapters (peft); merged into the weights before they are saved."""
 
-    r: int = Field(32, ge=1)
-    alpha: int = Field(64, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    r: int = Field(default=32, ge=1)
+    alpha: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: list[str] = Field(min_length=1)
 
 
@@ -52,10 +52,10 @@ class BaseSection(Section):
     family: Family = "dense"
     id: str = ""
     """`org/name` on the hub, or a folder, seen from the recipe."""
-    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
-    max_tokens: int | None = Field(None, ge=1)
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    max_tokens: int | None = Field(default=None, ge=1)
     pooling: Literal["keep", "mean", "cls", "last"] = "keep"
-    dim: int = Field(256, ge=2)
+    dim: int = Field(default=256, ge=2)
     """Of a static model."""
     tokenizer: TokenizerSection = TokenizerSection()
     lora: LoraSection | None = None
@@ -95,9 +95,9 @@ class LossSection(Section):
     name: str = "mnrl"
     similarity: str = "cosent"
     """The loss of data with scores (role "similarity")."""
-    scale: float | None = Field(None, gt=0)
-    temperature: float | None = Field(None, gt=0)
-    mini_batch: int | None = Field(None, ge=1)
+    scale: float | None = Field(default=None, gt=0)
+    temperature: float | None = Field(default=None, gt=0)
+    mini_batch: int | None = Field(default=None, ge=1)
     gather: bool | None = None
     directions: list[Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]] | None = None
     guide: str | None = None
@@ -105,9 +105,9 @@ class LossSection(Section):
     margin: float | None = None
     margin_strategy: Literal["absolute", "relative"] | None = None
     distance: Literal["mse", "l2", "cosine"] | None = None
-    document_weight: float | None = Field(None, ge=0)
-    query_weight: float | None = Field(None, ge=0)
-    n_random_negatives: int | None = Field(None, ge=0)
+    document_weight: float | None = Field(default=None, ge=0)
+    query_weight: float | None = Field(default=None, ge=0)
+    n_random_negatives: int | None = Field(default=None, ge=0)
 
 
 class MatryoshkaSection(Section):
@@ -128,35 +128,35 @@ class MatryoshkaSection(Section):
 class TrainSection(Section):
     """How it is trained."""
 
-    batch: int = Field(32, ge=1)
+    batch: int = Field(default=32, ge=1)
     """Rows per device and step."""
-    epochs: float = Field(1.0, gt=0)
-    max_steps: int | None = Field(None, ge=1)
-    lr: float = Field(2e-5, gt=0)
+    epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
+    lr: float = Field(default=2e-5, gt=0)
     lr_by_parameter: dict[str, float] = {}
     """Learning rates for parameters whose name fits a regular expression."""
-    warmup: float = Field(0.1, ge=0)
+    warmup: float = Field(default=0.1, ge=0)
     """A share of all steps below 1, else a number of steps."""
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     sampler: Literal["no-duplicates", "plain"] = "no-duplicates"
     mixing: Literal["proportional", "round-robin"] = "proportional"
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     drop_last: bool = False
     grad_checkpointing: bool = False
-    save_every: int = Field(500, ge=1)
+    save_every: int = Field(default=500, ge=1)
     """Steps between checkpoints."""
-    keep: int = Field(2, ge=1)
-    log_every: int = Field(50, ge=1)
+    keep: int = Field(default=2, ge=1)
+    log_every: int = Field(default=50, ge=1)
     device: str = "auto"
 
 
 class GuardSection(Section):
     """The forget-check: on no task may the tuned model be worse than its base by more than the tolerance."""
 
-    tolerance: float = Field(0.5, ge=0)
+    tolerance: float = Field(default=0.5, ge=0)
     """Points."""
     by_task: dict[str, float] = {}
     decision: Literal["ci-lower", "verdict", "none"] = "ci-lower"
@@ -178,7 +178,7 @@ class EvaluateSection(Section):
 class MergeSection(Section):
     """Weighted mean of base and tuned weights (LM-Cocktail, Xiao et al. 2023), kept if it passes the forget-check."""
 
-    weight: float = Field(0.5, gt=0, lt=1)
+    weight: float = Field(default=0.5, gt=0, lt=1)
     """Of the tuned model."""
     on: Literal["always", "forget-fail"] = "forget-fail"
 
@@ -188,7 +188,7 @@ class ExportSection(Section):
 
     onnx: bool = False
     int8: bool = False
-    max_loss: float = Field(0.3, ge=0)
+    max_loss: float = Field(default=0.3, ge=0)
     """Points that the exported form may lose on each task."""
 
 
@@ -208,7 +208,7 @@ class Recipe(Section):
     """Version of this format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
     description: str = ""
-    seed: int = Field(42, ge=0)
+    seed: int = Field(default=42, ge=0)
     base: BaseSection
     prompts: PromptsSection = PromptsSection()
     data: list[DataSection] = Field(min_length=1)

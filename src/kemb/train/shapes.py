@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -75,7 +75,9 @@ def _shaped(
     if kind.shape == "scored":
         pair = rows.select(["anchor", "positive"])
         scores = _scores(section, rows, unit=kind.cls == "BinaryCrossEntropyLoss")
-        return [one(section.id, pair.append_column("score", pa.array(scores)), _pick(of_role, ["anchor", "positive"]), 0)]
+        return [
+            one(section.id, pair.append_column("score", pa.array(scores)), _pick(of_role, ["anchor", "positive"]), 0)
+        ]
     if kind.shape == "labelled":
         return [one(section.id, _labelled(rows, negatives), {}, 0)]
     if kind.shape == "listed":
@@ -86,7 +88,12 @@ def _shaped(
         return [one(section.id, table, _pick(of_role, texts), len(negatives))]
     assert teacher is not None
     return [
-        one(f"{section.id}-{role}", _with_vectors(rows[column], teacher(role, _unique(rows[column]))), {"text": prompt}, 0)
+        one(
+            f"{section.id}-{role}",
+            _with_vectors(rows[column], teacher(role, _unique(rows[column]))),
+            {"text": prompt},
+            0,
+        )
         for column, role, prompt in _sides(symmetric, prompts)
     ]
 
@@ -148,7 +155,9 @@ def _listed(section: DataSection, rows: pa.Table, negatives: list[str]) -> pa.Ta
     import pyarrow as pa
 
     if not negatives:
-        raise DataError(f"The data {section.id} has no negatives, which this loss ranks. Add them, or a [mine] section.")
+        raise DataError(
+            f"The data {section.id} has no negatives, which this loss ranks. Add them, or a [mine] section."
+        )
     columns = [rows[name].to_pylist() for name in ("positive", *negatives)]
     texts = [list(row) for row in zip(*columns, strict=True)]
     labels = [[1.0] + [0.0] * len(negatives)] * len(texts)
@@ -176,18 +185,3 @@ def _with_vectors(column: pa.ChunkedArray, vectors: FloatArray) -> pa.Table:
 
     label = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
     return pa.table({"text": column.unique(), "label": label.cast(pa.list_(pa.float32()))})
-
-
-def check_batches(file: RecipeFile, sets: list[TrainingSet]) -> None:
-    """Refuse a batch that cannot be filled with different positives.
-
-    :raises UsageError: with the line of train.batch.
-    """
-    for entry in sets:
-        if entry.kind.contrastive and file.recipe.train.batch > entry.n_unique_positives:
-            raise file.error(
-                ("train", "batch"),
-                f"a batch of {file.recipe.train.batch} rows is larger than the {entry.n_unique_positives} different "
-                f"positives of the data {entry.name}: every batch would hold a positive twice, once as a negative. "
-                f"Type batch = {2 ** (entry.n_unique_positives.bit_length() - 1)} or less.",
-            )
