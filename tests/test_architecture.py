@@ -30,6 +30,7 @@ LAYERS = [
     ["board", "compare", "verify", "audit"],
     ["train"],
     ["publish"],
+    ["pipeline"],
     ["submission"],
     ["submit"],
     [
@@ -41,6 +42,7 @@ LAYERS = [
         "cli_import",
         "cli_site",
         "cli_submit",
+        "cli_train",
         "cli_train",
         "cli",
     ],

@@ -13,8 +13,10 @@ import click
 from kemb.cli_options import FOLDER, data_option, store_option
 
 if TYPE_CHECKING:
-    from kemb.pipeline import Outcome, Plan
+    from kemb.pipeline import Outcome
     from kemb.publish.terminal import TerminalReporter
+    from kemb.train.job import Plan
+    from kemb.train.stages import Stage
 
 _EVERY_SECONDS = 10.0
 
@@ -49,10 +51,11 @@ def train(
     """
     from kemb import pipeline
     from kemb.store import Store, default_root
+    from kemb.train.job import TrainOptions, plan
     from kemb.train.recipe import read_recipe
 
     file = read_recipe(recipe)
-    options = pipeline.TrainOptions(
+    options = TrainOptions(
         run_dir=out or Path("runs") / file.recipe.name,
         store=Store(store_dir or default_root()),
         data_dir=data,
@@ -61,7 +64,7 @@ def train(
         command=shlex.join(["kemb", *sys.argv[1:]]),
     )
     if dry_run:
-        _show_plan(pipeline.plan(file, options))
+        _show_plan(plan(file, options))
         return
     from kemb.publish.terminal import TerminalReporter
 
@@ -98,6 +101,8 @@ def _show(outcome: Outcome) -> None:
         click.echo("The forget-check failed; nothing is exported. Add a [merge] section, or lower train.lr.", err=True)
         return
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
+    rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
+    click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")
 
 
 class _Listener:
@@ -113,9 +118,12 @@ class _Listener:
         self._first = 0
         self._shown = 0.0
 
-    def stage(self, name: str, key: str, was_there: bool) -> None:
+    def begun(self, stage: str) -> None:
         self._started = 0.0
-        click.echo(f"{name} {key}{' is there' if was_there else ''}", err=True)
+
+    def finished(self, stage: Stage) -> None:
+        took = "unchanged" if stage.was_there else f"{stage.seconds:,.1f} s"
+        click.echo(f"{stage.name} {stage.key}: {took}", err=True)
 
     def note(self, text: str) -> None:
         click.echo(text, err=True)
@@ -129,4 +137,5 @@ class _Listener:
         self._shown = now
         rate = (number - self._first) / (now - self._started) if now > self._started else 0.0
         left = f", {(total - number) / rate:,.0f} s left" if rate else ""
-        click.echo(f"step {number:,} of {total:,}, {rate:.1f} steps/s{left}, loss {loss or 0:.4f}", err=True)
+        shown = f", loss {loss:.4f}" if loss is not None else ""
+        click.echo(f"step {number:,} of {total:,}, {rate:.1f} steps/s{left}{shown}", err=True)

@@ -102,7 +102,7 @@ def train_tokenizer(section: TokenizerSection, texts: Sequence[str]) -> Any:  # 
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     common: dict[str, Any] = {"vocab_size": section.vocab, "special_tokens": SPECIAL, "show_progress": False}
-    unknown = {"unk_token": "[UNK]"}
+    unknown: dict[str, Any] = {"unk_token": "[UNK]"}
     model, trainer = {
         "bpe": (models.BPE(**unknown), trainers.BpeTrainer(**common)),
         "unigram": (models.Unigram(), trainers.UnigramTrainer(**common, **unknown)),

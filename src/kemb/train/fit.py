@@ -138,7 +138,7 @@ def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
     if train.max_steps:
         return train.max_steps
     rows = train.batch * arguments.world_size()
-    counts = [entry.table.num_rows / rows for entry in sets]
+    counts: list[float] = [entry.table.num_rows / rows for entry in sets]
     batches = sum(math.floor(count) if train.drop_last else math.ceil(count) for count in counts)
     return math.ceil(batches * train.epochs / train.accumulate)
 
