@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +17,25 @@ import pytest
 pytest.importorskip("accelerate")
 from kemb.errors import ModelError, UsageError
 from kemb.pipeline import train
-from kemb.train.job import TrainOptions, plan
 from kemb.store import Store
+from kemb.train.job import TrainOptions, plan
 from kemb.train.recipe import read_recipe
 
-WHO = "아버지가 어머니가 동생이 친구가 선생님이 할머니가 이웃이 사장이 의사가 기자가 농부가 학생이 군인이 가수가 화가가".split()
+WHO = "아버지가 어머니가 동생이 친구가 선생님이 할머니가 이웃이 사장이".split()
+WHO += "의사가 기자가 농부가 학생이 군인이 가수가 화가가".split()
 WHAT = "사과를 편지를 자전거를 우산을 그림을 가방을 신문을 시계를 모자를 의자를".split()
 DID = [("샀다", "구입했다"), ("버렸다", "내던졌다"), ("찾았다", "발견했다"), ("빌렸다", "얻어 썼다")]
 
-RECIPE = """
+SCORED = """[[data]]
+id = "scored"
+source = { file = "scored.parquet" }
+columns = { score = "score" }
+role = "similarity"
+license = "CC0-1.0"
+"""
+
+RECIPE = (
+    """
 recipe = 1
 name = "tiny"
 [base]
@@ -42,7 +49,9 @@ document = "문서: "
 id = "pairs"
 source = { file = "pairs.parquet" }
 license = "CC0-1.0"
-[matryoshka]
+"""
+    + SCORED
+    + """[matryoshka]
 dims = [32, 16]
 [train]
 batch = 32
@@ -54,6 +63,7 @@ log_every = 5
 tasks = ["my-search"]
 guard = { tolerance = 5 }
 """
+)
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
@@ -70,6 +80,11 @@ def folder(tmp_path: Path) -> Path:
     train_pairs, test = [pairs[i] for i in order[:450]], [pairs[i] for i in order[450:]]
     table = pa.table({"anchor": [a for a, _ in train_pairs], "positive": [b for _, b in train_pairs]})
     pq.write_table(table, made / "pairs.parquet")
+    halves = [(a, b, 5.0) for a, b in train_pairs[:48]] + [
+        (a, train_pairs[i + 60][1], 1.0) for i, (a, _) in enumerate(train_pairs[:48])
+    ]
+    scored = {name: [row[i] for row in halves] for i, name in enumerate(("anchor", "positive", "score"))}
+    pq.write_table(pa.table(scored), made / "scored.parquet")
     task = made / "my-search"
     (task / "qrels").mkdir(parents=True)
     write(task / "corpus.jsonl", [{"_id": f"d{i}", "text": text} for i, (_, text) in enumerate(test)])
@@ -80,8 +95,18 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def options(tmp_path: Path, name: str = "run", **changes: Any) -> TrainOptions:
-    return TrainOptions(tmp_path / name, Store(tmp_path / "store"), **changes)
+def mislead(folder: Path) -> None:
+    """Give every anchor another's positive, and swap high and low scores."""
+    table = pq.read_table(folder / "pairs.parquet")
+    wrong = table.set_column(1, "positive", pa.array(table["positive"].to_pylist()[::-1]))
+    pq.write_table(wrong, folder / "pairs.parquet")
+    scored = pq.read_table(folder / "scored.parquet")
+    swapped = pa.array([6 - score for score in scored["score"].to_pylist()])
+    pq.write_table(scored.set_column(2, "score", swapped), folder / "scored.parquet")
+
+
+def options(tmp_path: Path, name: str = "run", resume: bool = False) -> TrainOptions:
+    return TrainOptions(tmp_path / name, Store(tmp_path / "store"), resume=resume)
 
 
 def changed(folder: Path, *replacements: tuple[str, str]) -> Path:
@@ -137,11 +162,15 @@ def test_a_changed_value_makes_only_the_stages_that_depend_on_it(folder: Path, t
     }
 
 
+def kill_in_step_23(folder: Path, run_dir: Path, store: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", KILLED, str(folder / "recipe.toml"), str(run_dir), str(store)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_a_killed_fit_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
     whole = train(read_recipe(folder / "recipe.toml"), options(tmp_path, "whole"))
     run_dir = tmp_path / "killed"
-    command = [sys.executable, "-c", KILLED, str(folder / "recipe.toml"), str(run_dir), str(tmp_path / "store")]
-    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    killed = kill_in_step_23(folder, run_dir, tmp_path / "store")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     checkpoints = sorted(path.name for path in run_dir.glob("stages/fit-*.partial/checkpoints/*"))
     assert checkpoints == ["checkpoint-10", "checkpoint-20"]
@@ -190,7 +219,87 @@ def test_a_text_without_a_vector_stops_before_it_destroys_the_weights(folder: Pa
     pq.write_table(pa.concat_tables([pairs, empty]), folder / "pairs.parquet")
     static_base = 'kind = "static"\ndim = 32\ntokenizer = { vocab = 300 }'
     prompts = 'query = "질문: "\ndocument = "문서: "'
-    path = changed(folder, (static_base, 'kind = "local"\nid = "zeros"'), (prompts, 'query = ""'))
-    with pytest.raises(ModelError, match="no vector, or one of zeros: '어머나'.") as caught:
+    path = changed(folder, (SCORED, ""), (static_base, 'kind = "local"\nid = "zeros"'), (prompts, 'query = ""'))
+    with pytest.raises(ModelError, match=r"no vector, or one of zeros: '어머나'\.") as caught:
         train(read_recipe(path), options(tmp_path))
     assert "Step 1 gave numbers that are not finite" in str(caught.value)
+
+
+def test_a_dry_run_counts_and_writes_nothing(folder: Path, tmp_path: Path) -> None:
+    found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path))
+    assert found.n_rows == {"pairs": 450, "scored": 96}
+    assert found.n_steps == 3 * (15 + 3)
+    assert found.n_negatives == {"pairs": 31}
+    assert found.n_parameters == 300 * 32
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no interrupted fit"):
+        train(read_recipe(folder / "recipe.toml"), options(tmp_path, resume=True))
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(folder / "recipe.toml"),
+        str(tmp_path / "run"),
+        str(tmp_path / "store"),
+    ]
+    subprocess.run(command, capture_output=True, check=False)
+    path = changed(folder, ("lr = 0.05", "lr = 0.04"))
+    line = path.read_text(encoding="utf-8").splitlines().index("lr = 0.04") + 1
+    with pytest.raises(UsageError, match=rf"changed.toml, line {line}: the checkpoint in .* recipe.train.lr changed"):
+        train(read_recipe(path), options(tmp_path, resume=True))
+
+
+def test_a_task_that_is_the_training_data_is_refused(folder: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(folder / "pairs.parquet").to_pylist()
+    queries = [{"_id": f"q{i}", "text": rows[i]["anchor"] if i % 2 else f"다른 {i}"} for i in range(150)]
+    write(folder / "my-search" / "queries.jsonl", queries)
+    with pytest.raises(UsageError, match=r"line \d+: 50% of the items of my-search \(test\) stand"):
+        train(read_recipe(folder / "recipe.toml"), options(tmp_path))
+
+
+def test_what_is_forgotten_fails_the_run_and_a_merge_may_save_it(folder: Path, tmp_path: Path) -> None:
+    """Trained on wrong pairs, the model loses; mixed with 99.9 % of its base it does not."""
+    mislead(folder)
+    (folder / "recipe.toml").write_text(RECIPE.replace("tolerance = 5", "tolerance = 1"), encoding="utf-8")
+    lost = train(read_recipe(folder / "recipe.toml"), options(tmp_path))
+    assert not lost.proof.passed
+    assert lost.model_dir is None
+    (line,) = lost.proof.guard
+    assert line.low is not None
+    assert line.low * 100 < -1
+    saved = train(
+        read_recipe(changed(folder, ("[evaluate]", "[merge]\nweight = 0.001\n[evaluate]"))), options(tmp_path)
+    )
+    assert saved.merged
+    assert saved.proof.passed
+    assert saved.model_dir is not None
+    assert [stage.name for stage in saved.stages if not stage.was_there] == ["merge", "proof-merged"]
+
+
+def test_merging_is_the_weighted_mean_of_all_weights(folder: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from kemb.train import bases
+    from kemb.train.merge import merge
+
+    recipe = read_recipe(folder / "recipe.toml").recipe
+    for seed in (1, 2):
+        bases.make_static(recipe.base, ["사과를 샀다"], seed, recipe.prompts, tmp_path / str(seed))
+    merge(recipe, tmp_path / "1", tmp_path / "2", 0.25, tmp_path / "mixed")
+    one, two, mixed = (
+        load_file(tmp_path / name / "model.safetensors")["embedding.weight"] for name in ("1", "2", "mixed")
+    )
+    np.testing.assert_allclose(mixed, 0.75 * one + 0.25 * two, rtol=1e-6)
+
+
+def test_the_command_exits_with_1_when_something_was_forgotten(folder: Path, tmp_path: Path) -> None:
+    mislead(folder)
+    command = [sys.executable, "-m", "kemb.cli", "train", str(folder / "recipe.toml"), "-o", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "my-search: FORGOTTEN" in done.stdout
+    assert "every anchor is compared with 31 negatives" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -82,6 +82,7 @@ def fit(job: FitJob) -> FitReport:
     job.out.mkdir(parents=True, exist_ok=True)
     last = _last_checkpoint(job)
     watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step)
+    watch.look(0)
     trainer = _trainer(job, model, losses, watch)
     resumed_at = int(last.name.rpartition("-")[2]) if last else 0
     started = time.perf_counter()

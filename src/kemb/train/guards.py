@@ -48,6 +48,8 @@ class Watch:
     recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=N_REMEMBERED))
     last_loss: float | None = None
     geometry: dict[str, float] = field(default_factory=dict)
+    spread: float | None = None
+    """1 - mean cosine of the probe before training."""
 
     def remember(self, preprocess: Callable[..., Any]) -> Callable[..., Any]:
         """`preprocess` of a model, with the texts it is given kept for a while."""
@@ -112,14 +114,15 @@ class Watch:
 
         :raises ModelError: when all vectors point the same way.
         """
-        if not self.probe or not hasattr(self.model, "encode") or not hasattr(self.model, "similarity_fn_name"):
-            return
-        vectors = _encode(self.model, list(self.probe))
+        vectors = _encode(self.model, list(self.probe)) if self.probe else None
         if vectors is None:
             return
         self.geometry = geometry(vectors)
         self._event({"step": step, **self.geometry})
-        if self.geometry["mean_cosine"] > COLLAPSED:
+        spread = 1 - self.geometry["mean_cosine"]
+        if self.spread is None:
+            self.spread = spread
+        elif spread < 1 - COLLAPSED and spread < self.spread / 2:  # untrained networks start close together
             raise ModelError(
                 f"After {step} steps the model has collapsed: the mean cosine of {len(vectors)} different training "
                 f"texts is {self.geometry['mean_cosine']:.3f}. Lower train.lr, or take a loss with negatives (mnrl)."
