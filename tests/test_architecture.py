@@ -43,7 +43,6 @@ LAYERS = [
         "cli_site",
         "cli_submit",
         "cli_train",
-        "cli_train",
         "cli",
     ],
 ]

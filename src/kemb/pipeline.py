@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kemb.errors import NotSupported
+from kemb.errors import UsageError
 from kemb.models.files import content_hash
-from kemb.models.resolve import resolve
+from kemb.models.resolve import Model, resolve
+from kemb.publish import training
+from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
 from kemb.run import RunOptions
 from kemb.train import bases, check, data, export, fit, stages
 from kemb.train.job import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PAIRS = "pairs.parquet"
+CONTAMINATION = "CONTAMINATION.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +100,31 @@ def _pairs(run: Work) -> Stage:
 
 
 def _base(run: Work, pairs: Stage) -> Path:
-    """The folder of the base; one from scratch is made."""
+    """The folder of the base; one from scratch, or without the modules of its family, is made."""
     import pyarrow.parquet as pq
 
-    if run.base is not None:
-        return run.base
     recipe = run.file.recipe
+    found = run.base
+    if found is not None and (recipe.base.family == "cross-encoder" or (found / "modules.json").is_file()):
+        return found
     name = f"{recipe.name}-base"
 
     def make(folder: Path) -> dict[str, Any]:
+        if found is not None:
+            bases.make_untrained(recipe.base, found, recipe.prompts, recipe.seed, folder / name)
+            return {}
         table = pq.read_table(pairs.folder / PAIRS)
         texts = [text for column in _text_columns(table) for text in table[column].to_pylist() if text is not None]
         bases.make_static(recipe.base, texts, recipe.seed, recipe.prompts, folder / name)
         return {}
 
     inputs = {
-        "recipe": {
-            "base": recipe.base.model_dump(mode="json"),
-            "prompts": recipe.prompts.model_dump(),
-            "seed": recipe.seed,
-        },
-        "pairs": pairs.outputs[PAIRS],
+        "recipe": recipe.model_dump(mode="json", include={"base", "prompts", "seed"}),
+        "from": run.base_revision or pairs.outputs[PAIRS],
         "libraries": libraries(),
     }
     made = run.stage("base", inputs, make)
-    run.base = made.folder / name
+    run.base, run.base_is_made = made.folder / name, True
     run.base_revision = content_hash(run.base)[:12]
     return run.base
 
@@ -178,10 +181,7 @@ def _teacher(run: Work) -> Any:  # noqa: ANN401  shapes.Teacher, or nothing
 def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
     """Evaluate and compare; the stage keeps the record, the scores lie in the results folder."""
     recipe = run.file.recipe
-    if recipe.base.family != "dense":
-        raise NotSupported(f"kemb cannot evaluate models of family {recipe.base.family} yet.")
-    base_model = resolve(recipe.base.id if recipe.base.kind == "hub" else str(base))
-    tuned_model = resolve(str(tuned))
+    base_model, tuned_model = _models(run, base, tuned)
     lexical = [resolve(lexical) for lexical in recipe.evaluate.lexical]
     options = RunOptions(run.results_dir, run.options.store, command=run.options.command)
     found: list[Proof] = []
@@ -205,6 +205,16 @@ def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
     return found[0]
 
 
+def _models(run: Work, base: Path, tuned: Path) -> tuple[Model, Model]:
+    """What is compared: base and tuned model; of a cross-encoder its first stage, without and with it."""
+    recipe = run.file.recipe
+    if recipe.base.family == "cross-encoder":
+        first = recipe.evaluate.first_stage
+        return resolve(first), resolve(f"{first}+reranker:{tuned}@{recipe.evaluate.depth}")
+    made = run.base_is_made or recipe.base.kind == "local"
+    return resolve(str(base) if made else recipe.base.id), resolve(str(tuned))
+
+
 def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proof] | None:
     """Mix the tuned model with its base and prove the mixture, where the recipe asks for it."""
     section = run.file.recipe.merge
@@ -224,11 +234,34 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
 
 
 def _export(run: Work, tuned: Path, proof: Proof) -> Path:
-    """The model under its own name in the run's folder, ready to be published."""
+    """The model under its own name in the run's folder, ready to be published: with card and lock file."""
     out = run.options.run_dir / run.file.recipe.name
+    readme = read_existing(out / README)
     export.copy_model(tuned, out)
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
+    for stage in run.done:
+        if (stage.folder / CONTAMINATION).is_file():
+            shutil.copyfile(stage.folder / CONTAMINATION, out / CONTAMINATION)
+    _card(run, out, proof, readme)
     return out
+
+
+def _card(run: Work, out: Path, proof: Proof, readme: str) -> None:
+    """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
+    file = run.file
+    reports = {stage.name: stage.report for stage in run.done}
+    lock = stages.read_lock(run.options.run_dir)
+    text = training.training_text(file, reports, lock, proof)
+    text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
+    card = file.recipe.card
+    row = proof.comparison.b
+    options = CardOptions(run.results_dir, name=card.name, license=card.license.lower(), private=card.own_data)
+    try:
+        made = make_card(row.label, options, text).files
+    except UsageError as error:  # results on data of one's own only: the card says how it was trained
+        run.listener.note(str(error))
+        made = {README: text}
+    write_card(made, out / README)
 
 
 def _text_columns(table: pa.Table) -> list[str]:

@@ -62,6 +62,14 @@ def base_folder(file: RecipeFile) -> tuple[Path, str]:
     return folder, files.content_hash(folder)[:12]
 
 
+def make_untrained(base: BaseSection, folder: Path, prompts: PromptsSection, seed: int, out: Path) -> None:
+    """Save a plain transformers model with the modules its family needs, so that it can be evaluated and trained."""
+    import transformers
+
+    transformers.set_seed(seed)
+    save(open_model(base.model_copy(update={"lora": None}), folder, prompts, "cpu"), out)
+
+
 def guide_folder(file: RecipeFile) -> Path | None:
     """The folder of the guide model, fetched if need be; None where the recipe has none."""
     name = file.recipe.loss.guide

@@ -33,12 +33,9 @@ def notes(file: RecipeFile) -> list[str]:
 
 
 def copy_model(source: Path, out: Path) -> None:
-    """Copy a model folder to `out`, whole or not at all; a README of the user's stays."""
+    """Copy a model folder to `out`, whole or not at all."""
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
-    readme = out / "README.md"
-    if readme.is_file():
-        shutil.copyfile(readme, temporary / "README.md")
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)

@@ -91,6 +91,8 @@ class Work:
     """None for a model from scratch, until it is made."""
     base_revision: str
     guide: Path | None
+    base_is_made: bool = False
+    """Whether the base was made by this run, from scratch or of a plain network."""
     done: list[Stage] = field(default_factory=list)
 
     @property

@@ -170,6 +170,9 @@ class EvaluateSection(Section):
     """Names, benchmarks, or folders seen from the recipe."""
     lexical: list[str] = ["bm25:bigram"]
     """Rows without training that always stand beside the model."""
+    first_stage: str = "bm25:bigram"
+    """What a cross-encoder reranks, and is compared with."""
+    depth: int = Field(default=100, ge=1, le=1000)
     guard: GuardSection = GuardSection()
     selected_on: str = ""
     """On what data the values of this recipe were chosen; printed on the card."""
@@ -195,10 +198,14 @@ class ExportSection(Section):
 class CardSection(Section):
     """What the model card says that nobody can compute."""
 
+    name: str = ""
+    """`org/name` under which the model is published."""
     license: str = ""
     language: list[str] = ["ko"]
     limitations: str = ""
     contacts: list[str] = []
+    own_data: bool = False
+    """Whether scores on data of one's own may stand on the card."""
 
 
 class Recipe(Section):
