@@ -303,3 +303,54 @@ def test_the_command_exits_with_1_when_something_was_forgotten(folder: Path, tmp
     assert "my-search: FORGOTTEN" in done.stdout
     assert "every anchor is compared with 31 negatives" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="session")
+def tiny_mlm(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network with a head that predicts words, as SPLADE needs."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-mlm"
+    torch.manual_seed(0)
+    BertForMaskedLM(BertConfig.from_pretrained(tiny_transformer)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_transformer).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("family", "loss", "first"),
+    [
+        ("dense", 'name = "mnrl"', "local/tiny-base"),
+        ("cross-encoder", 'name = "bce"', "bm25:bigram"),
+        ("sparse", 'name = "splade"\ndocument_weight = 3e-5\nquery_weight = 5e-5', "local/tiny-base"),
+        ("multi-vector", 'name = "mnrl"', "local/tiny-base"),
+    ],
+)
+def test_every_family_goes_the_whole_way(
+    family: str, loss: str, first: str, folder: Path, tiny_transformer: Path, tiny_mlm: Path, tmp_path: Path
+) -> None:
+    from kemb.audit import audit
+
+    base = tiny_mlm if family == "sparse" else tiny_transformer
+    pooling = '\npooling = "mean"' if family == "dense" else ""
+    path = changed(
+        folder,
+        (
+            'kind = "static"\ndim = 32\ntokenizer = { vocab = 300 }',
+            f'kind = "local"\nid = "{base}"\nfamily = "{family}"{pooling}',
+        ),
+        ('[prompts]\nquery = "질문: "\ndocument = "문서: "\n', ""),
+        (SCORED, ""),
+        ("[matryoshka]\ndims = [32, 16]\n", f"[loss]\n{loss}\n"),
+        ("epochs = 3\nlr = 0.05", "max_steps = 3\nlr = 1e-4"),
+        ("guard = { tolerance = 5 }", 'guard = { decision = "none" }\n[card]\nown_data = true'),
+    )
+    outcome = train(read_recipe(path), options(tmp_path))
+    comparison = outcome.proof.comparison
+    assert comparison.a.model == first
+    assert [cell.n_items for cell in comparison.cells] == [150]
+    assert outcome.model_dir is not None
+    found = audit([outcome.model_dir / "README.md"])
+    assert found.findings == []
+    assert found.n_entries == 1

@@ -16,7 +16,7 @@ def teacher(model: Model, store: Store) -> Teacher:
 
     :raises NotSupported: for a model without vectors.
     """
-    if not isinstance(model, Model) or model.family != "dense":
+    if model.family != "dense":
         raise NotSupported(f"{model.name} has no vectors, so it cannot be a teacher of them. Name a dense model.")
 
     def vectors(role: str, texts: list[str]) -> FloatArray:
