@@ -80,9 +80,8 @@ def folder(tmp_path: Path) -> Path:
     train_pairs, test = [pairs[i] for i in order[:450]], [pairs[i] for i in order[450:]]
     table = pa.table({"anchor": [a for a, _ in train_pairs], "positive": [b for _, b in train_pairs]})
     pq.write_table(table, made / "pairs.parquet")
-    halves = [(a, b, 5.0) for a, b in train_pairs[:48]] + [
-        (a, train_pairs[i + 60][1], 1.0) for i, (a, _) in enumerate(train_pairs[:48])
-    ]
+    halves = [(f"{a} 오늘", f"{b} 오늘", 5.0) for a, b in train_pairs[:48]]
+    halves += [(a, f"{train_pairs[i + 60][1]} 오늘", 1.0) for i, (a, _, _) in enumerate(halves)]
     scored = {name: [row[i] for row in halves] for i, name in enumerate(("anchor", "positive", "score"))}
     pq.write_table(pa.table(scored), made / "scored.parquet")
     task = made / "my-search"
@@ -219,7 +218,10 @@ def test_a_text_without_a_vector_stops_before_it_destroys_the_weights(folder: Pa
     pq.write_table(pa.concat_tables([pairs, empty]), folder / "pairs.parquet")
     static_base = 'kind = "static"\ndim = 32\ntokenizer = { vocab = 300 }'
     prompts = 'query = "질문: "\ndocument = "문서: "'
-    path = changed(folder, (SCORED, ""), (static_base, 'kind = "local"\nid = "zeros"'), (prompts, 'query = ""'))
+    keeping = ("[train]", '[filters]\nempty_vector = "keep"\n[train]')
+    path = changed(
+        folder, (SCORED, ""), keeping, (static_base, 'kind = "local"\nid = "zeros"'), (prompts, 'query = ""')
+    )
     with pytest.raises(ModelError, match=r"no vector, or one of zeros: '어머나'\.") as caught:
         train(read_recipe(path), options(tmp_path))
     assert "Step 1 gave numbers that are not finite" in str(caught.value)
@@ -227,8 +229,8 @@ def test_a_text_without_a_vector_stops_before_it_destroys_the_weights(folder: Pa
 
 def test_a_dry_run_counts_and_writes_nothing(folder: Path, tmp_path: Path) -> None:
     found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path))
-    assert found.n_rows == {"pairs": 450, "scored": 96}
-    assert found.n_steps == 3 * (15 + 3)
+    assert found.n_rows == {"pairs": 445, "scored": 96}  # five pairs are nearly those of the task
+    assert found.n_steps == 3 * (14 + 3)
     assert found.n_negatives == {"pairs": 31}
     assert found.n_parameters == 300 * 32
     assert not (tmp_path / "run").exists()

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from kemb.errors import UsageError
 from kemb.models.files import content_hash
 from kemb.models.resolve import Model, resolve
-from kemb.publish import training
+from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
 from kemb.run import RunOptions
 from kemb.train import bases, check, data, export, fit, stages
+from kemb.train.clean import CleanScore, clean_scores
+from kemb.train.contamination import ContaminationReport, clean_items
 from kemb.train.job import (
     OPTIMIZER_BYTES,
     Listener,
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PAIRS = "pairs.parquet"
-CONTAMINATION = "CONTAMINATION.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _pairs(run: Work) -> Stage:
     recipe = run.file.recipe
 
     def load(folder: Path) -> dict[str, Any]:
-        table = data.load_pairs(recipe.data, run.root)
+        table = data.load_pairs(recipe.data, run.root, run.options.data_dir)
         check.check_tasks(run.file, table, {task.spec.name: task.load() for task in run.tasks})
         pq.write_table(table, folder / PAIRS)
         return {"n_rows": counts(table)}
@@ -93,7 +94,7 @@ def _pairs(run: Work) -> Stage:
     def keep(folder: Path) -> dict[str, Any]:
         table, report = filtered(run, pq.read_table(loaded.folder / PAIRS))
         pq.write_table(table, folder / PAIRS)
-        return {"n_rows": counts(table)} | report
+        return {"n_rows": counts(table), **report.to_json()}
 
     filters = recipe.filters.model_dump(mode="json")
     return run.stage("filter", {"recipe": {"filters": filters}, "pairs": loaded.outputs[PAIRS]}, keep)
@@ -239,11 +240,25 @@ def _export(run: Work, tuned: Path, proof: Proof) -> Path:
     readme = read_existing(out / README)
     export.copy_model(tuned, out)
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
-    for stage in run.done:
-        if (stage.folder / CONTAMINATION).is_file():
-            shutil.copyfile(stage.folder / CONTAMINATION, out / CONTAMINATION)
+    _contamination(run, out, proof)
     _card(run, out, proof, readme)
     return out
+
+
+def _contamination(run: Work, out: Path, proof: Proof) -> None:
+    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data."""
+    from pydantic import TypeAdapter
+
+    record = next(stage.report["contamination"] for stage in run.done if stage.name == "filter")
+    report = TypeAdapter(ContaminationReport).validate_python(record)
+    left = {part.task for part in report.parts if part.n_remaining and not part.hashed}
+    scores: dict[str, list[CleanScore]] = {}
+    for task in run.tasks:
+        if task.spec.name in left:
+            clean = clean_items(task.load(), report)
+            for row in (proof.comparison.a, proof.comparison.b):
+                scores.setdefault(row.label, []).extend(clean_scores(row.results[task.spec.name], clean))
+    contamination.write(out, report, scores)
 
 
 def _card(run: Work, out: Path, proof: Proof, readme: str) -> None:

@@ -108,6 +108,9 @@ def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
         for section in file.recipe.data
     ]
     text = "## Training data\n\n" + table(["Data", "Rows read", "Rows kept", "Role", "Licence"], rows, (1, 2))
+    dropped = reports.get("filter", {}).get("dropped", {})
+    counts = ", ".join(f"{_text(rule)} {sum(by_source.values()):,}" for rule, by_source in dropped.items())
+    text += f"\n\nRows dropped: {counts}." if counts else ""
     if any(section.license.upper().startswith(SHARE_ALIKE) for section in file.recipe.data):
         text += (
             "\n\nSome of the data is licensed to be shared alike. Whether that binds a model trained on it is not "
@@ -117,11 +120,27 @@ def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _contamination(report: Mapping[str, Any]) -> str:
+    """What the filter found of the evaluations; CONTAMINATION.md beside the card says all."""
     found = report.get("contamination")
     if not found:
         return ""
-    rows = [[_text(key), _text(value)] for key, value in found.items()]
-    return "## Contamination\n\nTraining texts against the texts of every task below.\n\n" + table(["", ""], rows)
+    rows = [
+        [
+            _text(part["task"]),
+            _text(part["split"]),
+            f"{part['n_items']:,}",
+            f"{part['n_touched']:,}",
+            f"{part['n_remaining']:,}",
+        ]
+        for part in found["parts"]
+        if part["n_touched"] or not part["hashed"]
+    ]
+    said = (
+        f"{found['n_rows']:,} training rows were compared with the texts of the evaluations; {found['n_dropped']:,} "
+        "were dropped. Touched: items of which a text stood in the data; left: those of which one still does. "
+        "CONTAMINATION.md beside this card has the levels, examples and lineage."
+    )
+    return f"## Contamination\n\n{said}\n\n" + table(["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4))
 
 
 def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:

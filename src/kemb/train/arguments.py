@@ -111,8 +111,8 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+LIBRARY_DEFAULT = "the library's default"
 _NO_NEED = "not needed: "
-_SAME = ("kept", "")
 _BY_DEVICE = _NO_NEED + "the device is found, or named by train.device"
 _OUTSIDE = _NO_NEED + "set with accelerate"
 _OURS = {
@@ -184,5 +184,5 @@ batch_eval_metrics
 """
 PUBLISHED: dict[str, Published] = {
     **{name: Published(*entry) for name, entry in _OURS.items()},  # type: ignore[arg-type]
-    **{name: Published("kept", "the library's default") for name in _KEPT.split()},
+    **{name: Published("kept", LIBRARY_DEFAULT) for name in _KEPT.split()},
 }

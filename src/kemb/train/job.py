@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kemb.benchmarks import load_benchmark
 from kemb.benchmarks import names as benchmark_names
@@ -13,10 +16,14 @@ from kemb.models.resolve import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
 from kemb.tasks import names as task_names
-from kemb.train import bases, check, data, export, fit, stages
+from kemb.train import bases, check, data, export, filters, fit, stages
+from kemb.train.filters import FilterReport
+from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
+from kemb.train.sections import REGISTRY
 from kemb.train.shapes import training_sets
 from kemb.train.stages import Stage
+from kemb.types import IntArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,7 +133,7 @@ class Work:
 def plan(file: RecipeFile, options: TrainOptions) -> Plan:
     """Check a recipe and count; nothing is written."""
     run = prepare(file, options, Quiet())
-    table = filtered(run, data.load_pairs(file.recipe.data, run.root))[0]
+    table = filtered(run, data.load_pairs(file.recipe.data, run.root, options.data_dir))[0]
     sets = training_sets(file, table, _no_teacher)
     fit.check_batches(file, sets)
     size = n_parameters(run)
@@ -148,7 +155,7 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     device = find_device(recipe.train.device)
     check.check_recipe(file, device)
     export.check(file)
-    tasks = _tasks(file, options.data_dir)
+    tasks = _load_tasks(file, recipe.evaluate.tasks, options.data_dir)
     base, revision = (None, "") if recipe.base.is_static else bases.base_folder(file)
     guide = bases.guide_folder(file)
     if guide is not None:
@@ -156,9 +163,10 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     return Work(file, options, listener, device, tasks, base, revision, guide)
 
 
-def _tasks(file: RecipeFile, data_dir: Path | None) -> list[Task]:
+def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None) -> list[Task]:
+    """Tasks by name, by benchmark, or by folder, each once."""
     found: dict[str, Task] = {}
-    for target in file.recipe.evaluate.tasks:
+    for target in targets:
         names = load_benchmark(target).tasks if target in benchmark_names() else [target]
         for name in names:
             task = load_task(_own_folder(file, name, data_dir) or name, data_dir)
@@ -174,8 +182,58 @@ def _own_folder(file: RecipeFile, name: str, data_dir: Path | None) -> Path | No
     return next((folder for folder in folders if folder.exists()), None)
 
 
-def filtered(run: Work, table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
-    return table, {}
+def filtered(run: Work, table: pa.Table) -> tuple[pa.Table, FilterReport]:
+    """The rows that training may see: counted, cut, without duplicates, empty vectors and evaluation texts."""
+    recipe = run.file.recipe
+    return filters.apply(
+        table,
+        recipe.filters,
+        _token_counts(run.base),
+        [task.load() for task in [*run.tasks, *_against(run)]],
+        are_empty=_are_empty(run.base),
+        lineage=lineage(recipe.data, recipe.base.id if recipe.base.kind == "hub" else ""),
+    )
+
+
+def _against(run: Work) -> list[Task]:
+    """Tasks whose texts must not be trained on, beside those of the evaluation."""
+    named = [name for name in run.file.recipe.filters.contamination.against if name != REGISTRY]
+    known = {task.spec.name for task in run.tasks}
+    return [task for task in _load_tasks(run.file, named, run.options.data_dir) if task.spec.name not in known]
+
+
+def _token_counts(base: Path | None) -> filters.TokenCounts | None:
+    """Counts by the base's own tokenizer, its marks at begin and end included; None for a model from scratch."""
+    path = base / "tokenizer.json" if base else None
+    if path is None or not path.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    tokenizer.no_truncation()
+
+    def counts_of(texts: Sequence[str]) -> IntArray:
+        return np.array([len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))], dtype=np.int64)
+
+    return counts_of
+
+
+def _are_empty(base: Path | None) -> filters.AreEmpty | None:
+    """For a static base: whether the vector of a text is zero. Networks give every text a vector."""
+    if base is None or "StaticEmbedding" not in _modules(base):
+        return None
+    model = bases.need_libraries().SentenceTransformer(str(base), device="cpu", model_kwargs={"use_safetensors": True})
+
+    def empty(texts: Sequence[str]) -> NDArray[np.bool_]:
+        vectors = model.encode(list(texts), prompt="", show_progress_bar=False)
+        return ~np.asarray(np.linalg.norm(vectors, axis=1) > 0)
+
+    return empty
+
+
+def _modules(folder: Path) -> str:
+    path = folder / "modules.json"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def n_parameters(run: Work) -> int | None:
