@@ -28,6 +28,7 @@ LAYERS = [
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],
+    ["train"],
     ["publish"],
     ["submission"],
     ["submit"],
