@@ -54,7 +54,7 @@ def markdown(report: ContaminationReport, scores: Mapping[str, Sequence[CleanSco
     if report.lineage:
         lines += ["", "## Lineage", "", "| source or model | tasks | why | reference |", "|---|---|---|---|"]
         lines += [
-            f"| {escape(note.subject)} | {escape(', '.join(note.tasks))} | {escape(note.why)} | {escape(note.reference)} |"
+            f"| {' | '.join(map(escape, (note.subject, ', '.join(note.tasks), note.why, note.reference)))} |"
             for note in report.lineage
         ]
     if any(scores.values()):

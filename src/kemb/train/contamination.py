@@ -301,9 +301,9 @@ def _describe(table: pa.Table, rows: _Rows, texts: EvalTexts, hits: _Hits, part:
         kept = kept_text[hits.train[hit]]
         left[item[kept], hits.level[hit[kept]]] = True
         found += zip(item.tolist(), hit.tolist(), strict=True)
-    for row, item in _pairs(rows, hits, part, max_level=EXACT if texts.is_hashed else NEAR):
-        levels[item, PAIR] = True
-        left[item, PAIR] |= keep[row]
+    for row, number in _pairs(rows, hits, part, max_level=EXACT if texts.is_hashed else NEAR):
+        levels[number, PAIR] = True
+        left[number, PAIR] |= keep[row]
     strongest = np.full(len(texts.keys), PAIR)
     np.minimum.at(strongest, hits.evaluated[own], hits.level[own])
     remaining = np.flatnonzero(left.any(axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ from kemb.types import (
 REGISTRY = Path(__file__).parent / "registry.parquet"
 SHINGLE, WINDOW = 5, 30
 """Characters of the registry's shingles and windows."""
-SKETCH = 8
-"""Hashes the registry keeps of a text's shingles: with 32 bits each, four digits of a percent are not to be had."""
+SKETCH = 7
+"""Hashes of 32 bits that the registry keeps of a text's shingles; more would make the file larger than 1 MB."""
 WINDOW_SHARE = 32
 """The registry keeps one of so many windows."""
 QUERY, DOCUMENT = 0, 1
@@ -155,7 +156,7 @@ def write_registry(path: Path, texts: EvalTexts) -> None:
     with pa.ipc.new_stream(sink, schema) as stream:
         stream.write_table(parts)
     compressed = pa.compress(sink.getvalue(), codec="brotli", asbytes=True)
-    metadata = {"kemb": str(_SCHEMA), "parts": compressed.hex(), "n_bytes": str(sink.getvalue().size)}
+    metadata = {"kemb": str(_SCHEMA), "parts": base64.b85encode(compressed), "n_bytes": str(sink.getvalue().size)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(
@@ -179,7 +180,7 @@ def read_registry(path: Path = REGISTRY) -> EvalTexts:
     try:
         rows = pq.read_table(path)
         metadata = {key.decode(): value.decode() for key, value in (rows.schema.metadata or {}).items()}
-        raw = pa.decompress(bytes.fromhex(metadata["parts"]), int(metadata["n_bytes"]), codec="brotli")
+        raw = pa.decompress(base64.b85decode(metadata["parts"]), int(metadata["n_bytes"]), codec="brotli")
         with pa.ipc.open_stream(raw) as stream:
             record = stream.read_all().to_pylist()
         parts = [
@@ -189,7 +190,9 @@ def read_registry(path: Path = REGISTRY) -> EvalTexts:
                 entry["subset"],
                 None,
                 entry["n_items"],
-                *(np.array(entry[name], dtype=np.int64) for name in ("item", "text", "side")),
+                np.array(entry["item"], dtype=np.int64),
+                np.array(entry["text"], dtype=np.int64),
+                np.array(entry["side"], dtype=np.int64),
                 np.array(entry["pairs"], dtype=np.int64).reshape(-1, 3),
             )
             for entry in record
