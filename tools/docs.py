@@ -7,6 +7,8 @@ import click
 from kemb import benchmarks, tasks
 from kemb.cli import cli
 from kemb.models import catalogue
+from kemb.train.arguments import LIBRARY_DEFAULT, PUBLISHED
+from kemb.train.losses import KINDS
 
 
 def cli_help() -> str:
@@ -48,3 +50,26 @@ def model_table() -> str:
         assert spec is not None
         lines.append(f"| {spec.name} | {spec.loader} | {spec.dim or ''} | {spec.max_tokens or ''} | {spec.license} |")
     return "\n".join(lines) + "\n"
+
+
+def loss_table() -> str:
+    """Every loss by family."""
+    lines = ["| family | name | class of sentence-transformers | data | settings |", "|---|---|---|---|---|"]
+    for family, kinds in KINDS.items():
+        for name, kind in kinds.items():
+            options = ", ".join(sorted(kind.options)) + (", guide" if kind.guided else "")
+            lines.append(f"| {family} | `{name}` | {kind.cls} | {kind.shape} | {options} |")
+    return "\n".join(lines) + "\n"
+
+
+def argument_table() -> str:
+    """The arguments of a published card that are not simply kept as the library has them."""
+    lines = ["| argument | | now |", "|---|---|---|"]
+    for name, entry in PUBLISHED.items():
+        if entry.now != LIBRARY_DEFAULT:
+            lines.append(f"| `{name}` | {entry.fate} | {entry.now} |")
+    kept = [name for name, entry in PUBLISHED.items() if entry.now == LIBRARY_DEFAULT]
+    return (
+        "\n".join(lines)
+        + f"\n\nKept with the library's default ({len(kept)}): {', '.join(f'`{name}`' for name in kept)}.\n"
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_run, cli_site, cli_submit
+from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_run, cli_site, cli_submit, cli_train
 from kemb.cli_options import results_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -136,6 +136,7 @@ for command in (
     cli_import.export_group,
     cli_submit.submit,
     cli_submit.init,
+    cli_train.train,
     cli_lists.tasks_group,
     cli_lists.models,
     cli_lists.benchmarks,

@@ -38,7 +38,9 @@ class Download(NamedTuple):
 
 
 @contextmanager
-def download(task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path) -> Iterator[Download]:
+def download(
+    task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path, elsewhere: str = ""
+) -> Iterator[Download]:
     """Fetch a config of a dataset; its tables can be read until the context ends.
 
     Offline, the cache of `datasets` is used if it has the config at this very commit.
@@ -49,6 +51,7 @@ def download(task: str, hub: str, revision: str, configs: Sequence[str], work_di
         revision: commit, or a branch such as "main", which is resolved to its commit first.
         configs: names the config may have, best first; "" stands for the only config of a dataset.
         work_dir: where files lie meanwhile; what a failed download left there is used by the next one.
+        elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on another machine.
 
     Raises:
         FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
@@ -62,7 +65,7 @@ def download(task: str, hub: str, revision: str, configs: Sequence[str], work_di
     except (DataError, FetchError):
         raise
     except Exception as error:
-        raise _explain(error, task, hub, revision) from error
+        raise _explain(error, task, hub, revision, elsewhere) from error
     yield got
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
@@ -189,9 +192,9 @@ def _quiet_datasets() -> None:
         datasets.disable_progress_bars()
 
 
-def _explain(error: Exception, task: str, hub: str, revision: str) -> FetchError:
+def _explain(error: Exception, task: str, hub: str, revision: str, elsewhere: str) -> FetchError:
     need = f"{task} needs the dataset {hub} at revision {revision}"
-    elsewhere = (
+    elsewhere = elsewhere or (
         f"On a machine with network type `kemb tasks fetch {task} -o DIR`, and give that folder here with `--data DIR`."
     )
     return explain(error, need, "dataset", f"https://huggingface.co/datasets/{hub}", elsewhere)

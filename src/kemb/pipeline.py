@@ -1,0 +1,283 @@
+"""A whole recipe: data, mining, fit, proof, export, card; every stage kept, a rerun does what changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kemb.errors import UsageError
+from kemb.models.files import content_hash
+from kemb.models.resolve import Model, resolve
+from kemb.publish import contamination, training
+from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.run import RunOptions
+from kemb.train import bases, check, data, export, fit, stages
+from kemb.train.clean import CleanScore, clean_scores
+from kemb.train.contamination import ContaminationReport, clean_items
+from kemb.train.job import (
+    OPTIMIZER_BYTES,
+    Listener,
+    Quiet,
+    TrainOptions,
+    Work,
+    counts,
+    file_hashes,
+    filtered,
+    libraries,
+    n_parameters,
+    prepare,
+    task_hashes,
+)
+from kemb.train.proof import Proof, prove
+from kemb.train.recipe import RecipeFile
+from kemb.train.shapes import TrainingSet, training_sets
+from kemb.train.stages import Stage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PAIRS = "pairs.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a recipe."""
+
+    stages: list[Stage]
+    proof: Proof
+    merged: bool
+    model_dir: Path | None
+    """The exported model; None where the forget-check failed."""
+    results_dir: Path
+    lock_path: Path
+
+
+def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Outcome:
+    """Carry a recipe out.
+
+    :raises UsageError: for what cannot work, with the line of the recipe, before any work.
+    :raises RunError: when a stage fails; what is finished is kept.
+    """
+    run = prepare(file, options, listener or Quiet())
+    pairs = _pairs(run)
+    base = _base(run, pairs)
+    fitted = _fit(run, base, pairs)
+    tuned_dir = fitted.folder / file.recipe.name
+    proof = _proof(run, base, tuned_dir, "proof")
+    merged = _merge(run, base, tuned_dir, proof)
+    if merged is not None:
+        tuned_dir, proof = merged
+    model_dir = _export(run, tuned_dir, proof) if proof.passed else None
+    lock = options.run_dir / stages.LOCK
+    return Outcome(run.done, proof, merged is not None, model_dir, run.results_dir, lock)
+
+
+def _pairs(run: Work) -> Stage:
+    """The stages data, filter and mine: the last of them holds the pairs to train on."""
+    import pyarrow.parquet as pq
+
+    recipe = run.file.recipe
+
+    def load(folder: Path) -> dict[str, Any]:
+        table = data.load_pairs(recipe.data, run.root, run.options.data_dir)
+        check.check_tasks(run.file, table, {task.spec.name: task.load() for task in run.tasks})
+        pq.write_table(table, folder / PAIRS)
+        return {"n_rows": counts(table)}
+
+    sections = [section.model_dump(mode="json") for section in recipe.data]
+    inputs = {"recipe": {"data": sections}, "files": file_hashes(run), "tasks": task_hashes(run)}
+    loaded = run.stage("data", inputs, load)
+
+    def keep(folder: Path) -> dict[str, Any]:
+        table, report = filtered(run, pq.read_table(loaded.folder / PAIRS))
+        pq.write_table(table, folder / PAIRS)
+        return {"n_rows": counts(table), **report.to_json()}
+
+    filters = recipe.filters.model_dump(mode="json")
+    return run.stage("filter", {"recipe": {"filters": filters}, "pairs": loaded.outputs[PAIRS]}, keep)
+
+
+def _base(run: Work, pairs: Stage) -> Path:
+    """The folder of the base; one from scratch, or without the modules of its family, is made."""
+    import pyarrow.parquet as pq
+
+    recipe = run.file.recipe
+    found = run.base
+    if found is not None and (recipe.base.family == "cross-encoder" or (found / "modules.json").is_file()):
+        return found
+    name = f"{recipe.name}-base"
+
+    def make(folder: Path) -> dict[str, Any]:
+        if found is not None:
+            bases.make_untrained(recipe.base, found, recipe.prompts, recipe.seed, folder / name)
+            return {}
+        table = pq.read_table(pairs.folder / PAIRS)
+        texts = [text for column in _text_columns(table) for text in table[column].to_pylist() if text is not None]
+        bases.make_static(recipe.base, texts, recipe.seed, recipe.prompts, folder / name)
+        return {}
+
+    inputs = {
+        "recipe": recipe.model_dump(mode="json", include={"base", "prompts", "seed"}),
+        "from": run.base_revision or pairs.outputs[PAIRS],
+        "libraries": libraries(),
+    }
+    made = run.stage("base", inputs, make)
+    run.base, run.base_is_made = made.folder / name, True
+    run.base_revision = content_hash(run.base)[:12]
+    return run.base
+
+
+def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
+    import pyarrow.parquet as pq
+
+    recipe, options = run.file.recipe, run.options
+    sections = recipe.model_dump(
+        mode="json", include={"base", "prompts", "loss", "matryoshka", "train", "seed", "name"}
+    )
+    sections["data"] = [section.model_dump(mode="json", include={"id", "role"}) for section in recipe.data]
+    inputs = {
+        "recipe": sections,
+        "pairs": pairs.outputs[PAIRS],
+        "base": run.base_revision,
+        "guide": content_hash(run.guide) if run.guide else "",
+        "libraries": libraries(),
+    }
+    if options.resume:
+        stages.refuse_foreign_checkpoint(run.file, options.run_dir, "fit", inputs)
+
+    def work(folder: Path) -> dict[str, Any]:
+        sets = training_sets(run.file, pq.read_table(pairs.folder / PAIRS), _teacher(run))
+        _announce(run, sets)
+        key = stages.key_of("fit", inputs)
+        job = fit.FitJob(run.file, sets, base, folder, key, run.device, run.guide, options.resume, run.listener.step)
+        report = dataclasses.asdict(fit.fit(job))
+        shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
+        return report
+
+    return run.stage("fit", inputs, work, resume=options.resume)
+
+
+def _announce(run: Work, sets: list[TrainingSet]) -> None:
+    rows = ", ".join(f"{entry.name} {entry.table.num_rows:,}" for entry in sets)
+    run.listener.note(f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.device}.")
+    for name, count in fit.negatives(run.file, sets).items():
+        run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
+    if size := n_parameters(run):
+        memory = size * OPTIMIZER_BYTES / 1e9
+        run.listener.note(f"{size:,} parameters: {memory:.2f} GB and the activations.")
+
+
+def _teacher(run: Work) -> Any:  # noqa: ANN401  shapes.Teacher, or nothing
+    name = run.file.recipe.loss.teacher
+    if not name:
+        return None
+    from kemb.train.teach import teacher
+
+    return teacher(resolve(name), run.options.store)
+
+
+def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
+    """Evaluate and compare; the stage keeps the record, the scores lie in the results folder."""
+    recipe = run.file.recipe
+    base_model, tuned_model = _models(run, base, tuned)
+    lexical = [resolve(lexical) for lexical in recipe.evaluate.lexical]
+    options = RunOptions(run.results_dir, run.options.store, command=run.options.command)
+    found: list[Proof] = []
+
+    def work(folder: Path) -> dict[str, Any]:
+        guard = recipe.evaluate.guard
+        found.append(prove(base_model, tuned_model, lexical, run.tasks, guard, options, run.listener))
+        return found[0].record()
+
+    inputs = {
+        "recipe": {"evaluate": recipe.evaluate.model_dump(mode="json")},
+        "base": [base_model.name, base_model.revision],
+        "tuned": [tuned_model.name, tuned_model.revision],
+        "lexical": [[model.name, model.revision] for model in lexical],
+        "tasks": task_hashes(run),
+        "libraries": libraries(),
+    }
+    run.stage(name, inputs, work)
+    if not found:  # the stage was there; its scores are read, not made again
+        work(run.options.run_dir)
+    return found[0]
+
+
+def _models(run: Work, base: Path, tuned: Path) -> tuple[Model, Model]:
+    """What is compared: base and tuned model; of a cross-encoder its first stage, without and with it."""
+    recipe = run.file.recipe
+    if recipe.base.family == "cross-encoder":
+        first = recipe.evaluate.first_stage
+        return resolve(first), resolve(f"{first}+reranker:{tuned}@{recipe.evaluate.depth}")
+    made = run.base_is_made or recipe.base.kind == "local"
+    return resolve(str(base) if made else recipe.base.id), resolve(str(tuned))
+
+
+def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proof] | None:
+    """Mix the tuned model with its base and prove the mixture, where the recipe asks for it."""
+    section = run.file.recipe.merge
+    if section is None or (section.on == "forget-fail" and proof.passed):
+        return None
+    from kemb.train.merge import merge
+
+    name = run.file.recipe.name
+
+    def work(folder: Path) -> dict[str, Any]:
+        merge(run.file.recipe, base, tuned, section.weight, folder / name)
+        return {}
+
+    inputs = {"recipe": {"merge": section.model_dump()}, "base": run.base_revision, "tuned": content_hash(tuned)}
+    made = run.stage("merge", inputs, work)
+    return made.folder / name, _proof(run, base, made.folder / name, "proof-merged")
+
+
+def _export(run: Work, tuned: Path, proof: Proof) -> Path:
+    """The model under its own name in the run's folder, ready to be published: with card and lock file."""
+    out = run.options.run_dir / run.file.recipe.name
+    readme = read_existing(out / README)
+    export.copy_model(tuned, out)
+    shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
+    _contamination(run, out, proof)
+    _card(run, out, proof, readme)
+    return out
+
+
+def _contamination(run: Work, out: Path, proof: Proof) -> None:
+    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data."""
+    from pydantic import TypeAdapter
+
+    record = next(stage.report["contamination"] for stage in run.done if stage.name == "filter")
+    report = TypeAdapter(ContaminationReport).validate_python(record)
+    left = {part.task for part in report.parts if part.n_remaining and not part.hashed}
+    scores: dict[str, list[CleanScore]] = {}
+    for task in run.tasks:
+        if task.spec.name in left:
+            clean = clean_items(task.load(), report)
+            for row in (proof.comparison.a, proof.comparison.b):
+                scores.setdefault(row.label, []).extend(clean_scores(row.results[task.spec.name], clean))
+    contamination.write(out, report, scores)
+
+
+def _card(run: Work, out: Path, proof: Proof, readme: str) -> None:
+    """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
+    file = run.file
+    reports = {stage.name: stage.report for stage in run.done}
+    lock = stages.read_lock(run.options.run_dir)
+    text = training.training_text(file, reports, lock, proof)
+    text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
+    card = file.recipe.card
+    row = proof.comparison.b
+    options = CardOptions(run.results_dir, name=card.name, license=card.license.lower(), private=card.own_data)
+    try:
+        made = make_card(row.label, options, text).files
+    except UsageError as error:  # results on data of one's own only: the card says how it was trained
+        run.listener.note(str(error))
+        made = {README: text}
+    write_card(made, out / README)
+
+
+def _text_columns(table: pa.Table) -> list[str]:
+    return [name for name in table.column_names if name in ("anchor", "positive") or name.startswith("negative_")]

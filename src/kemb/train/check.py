@@ -1,0 +1,122 @@
+"""What is refused before any work: settings that contradict each other, the machine, or the evaluation."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kemb.errors import MissingExtra
+from kemb.train.losses import kind_of
+from kemb.train.recipe import RecipeFile
+from kemb.types import PairData, RetrievalData, TaskData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAME = 0.5
+"""Share of a task's pairs or queries in the training data from which on it is the training data."""
+
+
+def check_recipe(file: RecipeFile, device: str) -> None:
+    """Refuse what cannot work, with the line that says so.
+
+    :raises UsageError: for the first finding.
+    """
+    recipe = file.recipe
+    kinds = {section.id: kind_of(file, section.role) for section in recipe.data}
+    for number, section in enumerate(recipe.data):
+        if [entry.id for entry in recipe.data].count(section.id) > 1:
+            raise file.error(("data", number, "id"), f"two sections of [[data]] have the id {section.id!r}.")
+        if not section.in_batch_negatives and kinds[section.id].contrastive:
+            raise file.error(
+                ("data", number, "in_batch_negatives"),
+                f"the loss {recipe.loss.name} takes the other rows of a batch as negatives, which the data "
+                f'{section.id} forbids. Take margin-mse or kl, or role = "similarity" for scored pairs.',
+            )
+    contrastive = any(kind.contrastive for kind in kinds.values())
+    if recipe.train.accumulate > 1 and contrastive:
+        raise file.error(
+            ("train", "accumulate"),
+            "gradient accumulation does not add negatives to a contrastive loss: the batch stays the batch. Set "
+            'accumulate = 1 and raise batch; loss.name = "cached-mnrl" makes large batches fit.',
+        )
+    if recipe.train.precision == "fp16" and not device.startswith("cuda"):
+        raise file.error(("train", "precision"), f'fp16 needs a GPU, the device is {device}. Type precision = "auto".')
+    _check_matryoshka(file)
+    if recipe.base.lora and importlib.util.find_spec("peft") is None:
+        raise MissingExtra("LoRA", "train")
+    if recipe.base.family == "cross-encoder" and recipe.prompts.model_fields_set:
+        raise file.error(("prompts",), "a cross-encoder reads query and document together; it has no prompts.")
+    if recipe.base.family != "dense" and recipe.merge:
+        raise file.error(("merge",), f"merging is for dense models; the base is of family {recipe.base.family}.")
+
+
+def _check_matryoshka(file: RecipeFile) -> None:
+    recipe = file.recipe
+    if recipe.matryoshka is None:
+        return
+    at = ("matryoshka", "dims")
+    if recipe.base.family != "dense":
+        raise file.error(at, f"Matryoshka dimensions are for dense models; the base is of family {recipe.base.family}.")
+    if recipe.base.is_static and recipe.matryoshka.dims[0] != recipe.base.dim:
+        raise file.error(
+            at, f"the first dimension must be that of the model, {recipe.base.dim}, given {recipe.matryoshka.dims}."
+        )
+
+
+def check_guide(file: RecipeFile, base: Path | None, guide: Path) -> None:
+    """Refuse a guide whose tokens are not the model's.
+
+    sentence-transformers would decode the model's tokens for it: cut, without unknown characters, with the prompt.
+
+    :param base: folder of the base; None for a model from scratch.
+    :raises UsageError: with the line.
+    """
+    if base is None or _vocabulary(base) != _vocabulary(guide):
+        raise file.error(
+            ("loss", "guide"),
+            f"the guide {file.recipe.loss.guide} has another tokenizer than the base: it would be shown decoded, cut "
+            "texts instead of the data's. Take a guide of the same family.",
+        )
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    """Token ids of a model folder."""
+    paths = sorted(folder.rglob("tokenizer.json"))
+    if not paths:
+        return {}
+    from tokenizers import Tokenizer
+
+    vocabulary: dict[str, int] = Tokenizer.from_str(paths[0].read_text(encoding="utf-8")).get_vocab()
+    return vocabulary
+
+
+def check_tasks(file: RecipeFile, table: pa.Table, tasks: Mapping[str, TaskData]) -> None:
+    """Refuse a task that is the training data; what overlaps less is for the contamination filter.
+
+    :raises UsageError: with the line of evaluate.tasks.
+    """
+    anchors, positives = (table[name].to_pylist() for name in ("anchor", "positive"))
+    pairs = {frozenset(pair) for pair in zip(anchors, positives, strict=True)}
+    texts = {*anchors, *positives}
+    for name, data in tasks.items():
+        for part in data.parts:
+            share = 0.0
+            if isinstance(part.data, PairData):
+                found = zip(part.data.sentence1, part.data.sentence2, strict=True)
+                share = _share(frozenset(pair) in pairs for pair in found)
+            elif isinstance(part.data, RetrievalData):
+                share = _share(query in texts for query in part.data.queries)
+            if share >= SAME:
+                raise file.error(
+                    ("evaluate", "tasks"),
+                    f"{share:.0%} of the items of {name} ({part.split}) stand in the training data: its score would "
+                    "say nothing. Evaluate on another split or task, or take that data out.",
+                )
+
+
+def _share(hits: Iterable[bool]) -> float:
+    found = list(hits)
+    return sum(found) / len(found) if found else 0.0

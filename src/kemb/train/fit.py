@@ -1,0 +1,257 @@
+"""Train: sentence-transformers' trainer on a recipe's data, watched by `guards.py`.
+
+A fit goes on from its last whole checkpoint to the same bits on a CPU with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kemb.errors import RunError
+from kemb.models import files
+from kemb.train import arguments, bases, guards
+from kemb.train.losses import build_loss, n_negatives
+from kemb.train.recipe import RecipeFile
+from kemb.train.shapes import TrainingSet
+
+if TYPE_CHECKING:
+    pass
+
+CHECKPOINTS = "checkpoints"
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """Everything a fit depends on."""
+
+    file: RecipeFile
+    sets: Sequence[TrainingSet]
+    base: Path
+    out: Path
+    """Folder for the checkpoints, the events and the model."""
+    key: str
+    """Names the fit; checkpoints of another are not touched."""
+    device: str
+    guide: Path | None = None
+    resume: bool = False
+    on_step: guards.OnStep | None = None
+
+    @property
+    def model_dir(self) -> Path:
+        return self.out / self.file.recipe.name
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What is worth knowing of a fit."""
+
+    n_rows: dict[str, int]
+    n_steps: int
+    n_negatives: dict[str, int]
+    """Negatives of an anchor, by data set."""
+    n_parameters: int
+    resumed_at: int
+    seconds: float
+    loss_first: float | None
+    loss_last: float | None
+    mean_cosine: float | None
+    effective_rank: float | None
+
+
+def fit(job: FitJob) -> FitReport:
+    """Train and save; the model lies in `job.model_dir`.
+
+    :raises UsageError: for batches that the data cannot fill.
+    :raises ModelError: for NaN, a loss of nothing, collapsed vectors.
+    :raises RunError: where the saved model is not the trained one.
+    """
+    check_batches(job.file, job.sets)
+    recipe = job.file.recipe
+    _seed(recipe.seed)
+    model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
+    losses = _losses(job, model)
+    job.out.mkdir(parents=True, exist_ok=True)
+    last = _last_checkpoint(job)
+    watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step)
+    watch.look(0)
+    trainer = _trainer(job, model, losses, watch)
+    resumed_at = int(last.name.rpartition("-")[2]) if last else 0
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    seconds = time.perf_counter() - started
+    watch.look(trainer.state.global_step)
+    if recipe.base.lora:
+        bases.merge_lora(model)
+    _save(job, model)
+    history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return FitReport(
+        n_rows={entry.name: entry.table.num_rows for entry in job.sets},
+        n_steps=int(trainer.state.global_step),
+        n_negatives=negatives(job.file, job.sets),
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        resumed_at=resumed_at,
+        seconds=round(seconds, 3),
+        loss_first=history[0] if history else None,
+        loss_last=history[-1] if history else None,
+        mean_cosine=watch.geometry.get("mean_cosine"),
+        effective_rank=watch.geometry.get("effective_rank"),
+    )
+
+
+def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
+    """Refuse a batch that cannot be filled with different positives.
+
+    :raises UsageError: with the line of train.batch.
+    """
+    for entry in sets:
+        if entry.kind.contrastive and file.recipe.train.batch > entry.n_unique_positives:
+            raise file.error(
+                ("train", "batch"),
+                f"a batch of {file.recipe.train.batch} rows is larger than the {entry.n_unique_positives} different "
+                f"positives of the data {entry.name}: every batch would hold a positive twice, once as a negative. "
+                f"Type batch = {2 ** (entry.n_unique_positives.bit_length() - 1)} or less.",
+            )
+
+
+def negatives(file: RecipeFile, sets: Sequence[TrainingSet]) -> dict[str, int]:
+    """Negatives of an anchor in each contrastive data set."""
+    train, gather = file.recipe.train, bool(file.recipe.loss.gather)
+    size = arguments.world_size()
+    return {
+        entry.name: n_negatives(train.batch, entry.n_negatives, size, gather)
+        for entry in sets
+        if entry.kind.contrastive
+    }
+
+
+def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
+    """Optimizer steps of a fit; the no-duplicates sampler may need a few more."""
+    train = file.recipe.train
+    if train.max_steps:
+        return train.max_steps
+    rows = train.batch * arguments.world_size()
+    counts: list[float] = [entry.table.num_rows / rows for entry in sets]
+    batches = sum(math.floor(count) if train.drop_last else math.ceil(count) for count in counts)
+    return math.ceil(batches * train.epochs / train.accumulate)
+
+
+def _trainer(job: FitJob, model: Any, losses: Any, watch: guards.Watch) -> Any:  # noqa: ANN401  sentence-transformers
+    st = bases.need_libraries()
+    import datasets
+    from transformers import PrinterCallback
+
+    # Its model card would ask the hub, and show rows of the training data.
+    model.model_card_data.local_files_only = True
+    no_card = {"add_model_card_callback": lambda trainer, defaults: None}
+    recipe = job.file.recipe
+    prompts = {entry.name: entry.prompts for entry in job.sets}
+    rows = {entry.name: datasets.Dataset(entry.table) for entry in job.sets}
+    given = arguments.values(
+        recipe,
+        job.out / CHECKPOINTS,
+        job.device,
+        sum(entry.table.num_rows for entry in job.sets),
+        prompts if len(rows) > 1 else next(iter(prompts.values())),
+    )
+    trainer_class = type("Trainer", (getattr(st, bases.TRAINER[recipe.base.family]),), no_card)
+    trainer = trainer_class(
+        model=model,
+        args=arguments.training_arguments(recipe.base.family, given),
+        train_dataset=datasets.DatasetDict(rows) if len(rows) > 1 else next(iter(rows.values())),
+        loss=losses,
+        callbacks=[guards.callback_of(watch, job.key)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.data_collator.preprocess_fn = watch.remember(trainer.data_collator.preprocess_fn)
+    return trainer
+
+
+def _losses(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
+    """The loss, or losses by data set."""
+    recipe = job.file.recipe
+    guide = None
+    if job.guide:
+        guide = bases.need_libraries().SentenceTransformer(
+            str(job.guide), device=job.device, model_kwargs={"use_safetensors": True}
+        )
+    made = {}
+    for entry in job.sets:
+        teacher_dim = None
+        if entry.kind.shape == "vectors":
+            teacher_dim = len(entry.table["label"][0].as_py())
+        scored = entry.kind.shape == "scored"
+        section = recipe.loss.model_copy(update={"scale": None}) if scored else recipe.loss
+        made[entry.name] = build_loss(recipe.base.family, entry.kind, section, model, guide, teacher_dim)
+    if recipe.matryoshka:
+        from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+
+        dims, weights = recipe.matryoshka.dims, recipe.matryoshka.weights
+        made = {name: MatryoshkaLoss(model, loss, dims, weights) for name, loss in made.items()}
+    return made if len(made) > 1 else next(iter(made.values()))
+
+
+def _last_checkpoint(job: FitJob) -> Path | None:
+    """The last whole checkpoint of this fit; torn ones, and all where the fit begins anew, are removed."""
+    whole: list[tuple[int, Path]] = []
+    for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
+        mark = folder / guards.MARK
+        if job.resume and mark.is_file():
+            found = json.loads(mark.read_text(encoding="utf-8"))
+            if found["fit"] != job.key:
+                raise RunError(f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run again.")
+            whole.append((found["step"], folder))
+        else:
+            shutil.rmtree(folder)
+    if not whole:
+        (job.out / EVENTS).unlink(missing_ok=True)
+        return None
+    return max(whole)[1]
+
+
+def _seed(seed: int) -> None:
+    import transformers
+
+    transformers.set_seed(seed)
+
+
+def _probe(sets: Sequence[TrainingSet]) -> list[str]:
+    """Up to 512 different training texts, drawn once."""
+    texts: dict[str, None] = {}
+    for entry in sets:
+        column = next(name for name in ("positive", "anchor", "text") if name in entry.table.column_names)
+        texts |= dict.fromkeys(entry.table[column].to_pylist())
+    return random.Random(0).sample(sorted(texts), min(guards.N_PROBE, len(texts)))
+
+
+def _save(job: FitJob, model: Any) -> None:  # noqa: ANN401  as above
+    """Save, load again, and compare."""
+    out = job.model_dir
+    if out.exists():
+        shutil.rmtree(out)
+    bases.save(model, out)
+    files.read_folder(out)  # safetensors, complete
+    if job.file.recipe.base.family != "dense":
+        return
+    st = bases.need_libraries()
+    loaded = st.SentenceTransformer(str(out), device=job.device, model_kwargs={"use_safetensors": True})
+    guards.check_saved(model, loaded, dict(model.prompts))
+    _check_pooling(job, out)
+
+
+def _check_pooling(job: FitJob, out: Path) -> None:
+    before, after = (files.read_folder(folder) for folder in (job.base, out))
+    declared = job.file.recipe.base.pooling
+    wanted = before.pooling if declared == "keep" else declared
+    if before.has_modules and after.pooling != wanted:
+        raise RunError(
+            f"The saved model pools by {after.pooling}, its base by {before.pooling}, and the recipe says so."
+        )
