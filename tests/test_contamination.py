@@ -21,7 +21,7 @@ from kemb.train import contamination, data, shingles
 from kemb.train.clean import clean_scores
 from kemb.train.evaltexts import eval_texts, read_registry, write_registry
 from kemb.train.filters import evaluations
-from kemb.train.lineage import lineage
+from kemb.train.lineage import LineageNote, lineage
 from kemb.train.sections import Columns, ContaminationSection, DataSection, FiltersSection, Source
 from kemb.types import PairData, Part, RetrievalData, TaskData
 
@@ -161,11 +161,16 @@ def test_lineage_follows_a_base_to_the_models_it_was_made_from() -> None:
 
 def test_report_is_escaped_and_complete(tmp_path: Path) -> None:
     task = pairs([(ITEM, "짝")], name="E|val<b>")
-    _, report = check(table([(ITEM, "가")]), task)
-    published.write(tmp_path, report)
+    rows = table([(ITEM, "가")])
+    notes = [LineageNote("own", ("E",), "because", "https://example.org")]
+    section = ContaminationSection(max_dropped=1.0)
+    _, report = contamination.check(rows, section, [eval_texts([task])], notes)
+    published.write(tmp_path, report, {})
     text = (tmp_path / "CONTAMINATION.md").read_text(encoding="utf-8")
     assert r"| E\|val\<b\> | test | 1 | 1 | 0 | 0 | 0 | 1 | 0 |" in text
-    assert json.loads((tmp_path / "contamination.json").read_text())["parts"][0]["items"]["exact"] == 1
+    record = json.loads((tmp_path / "contamination.json").read_text(encoding="utf-8"))
+    assert record.pop("scores") == {}
+    assert contamination.ContaminationReport.from_json(record) == report
 
 
 def test_the_clean_score_is_that_of_a_run_on_the_clean_items_alone(tmp_path: Path) -> None:

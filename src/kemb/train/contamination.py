@@ -81,6 +81,16 @@ class ContaminationReport:
         """As plain data."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ContaminationReport:
+        """What `to_json` gave, as a stage of a run keeps it."""
+        parts = [
+            PartReport(**entry | {"examples": [Example(**example) for example in entry["examples"]]})
+            for entry in record["parts"]
+        ]
+        lineage = [LineageNote(**note | {"tasks": tuple(note["tasks"])}) for note in record["lineage"]]
+        return cls(**{**record, "parts": parts, "lineage": lineage})
+
 
 @dataclass(frozen=True, slots=True)
 class _Hits:
