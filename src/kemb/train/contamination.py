@@ -6,7 +6,7 @@ Rows that are found are dropped or reported, as the recipe says; what is left is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
