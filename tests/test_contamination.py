@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -311,3 +313,20 @@ def test_shipped_registry_knows_the_tasks(shared_data: Path) -> None:
     assert by_task["KorSTS"].texts["exact"] == 158
     left = evaluations(FiltersSection(), [pairs([("가", "나")], "KorSTS")])
     assert "KorSTS" not in {part.task for part in left[1].parts}
+
+
+@pytest.mark.shared
+def test_the_tool_writes_the_shipped_registry(shared_data: Path, tmp_path: Path) -> None:
+    tool = Path(__file__).parent.parent / "tools/make_registry.py"
+    made = tmp_path / "registry.parquet"
+    subprocess.run([sys.executable, tool, shared_data / "packs", "-o", made], check=True, capture_output=True)
+    ours, shipped = read_registry(made), read_registry()
+    assert made.stat().st_size < 1_000_000
+    np.testing.assert_array_equal(ours.keys, shipped.keys)
+    assert [(part.task, part.split, part.n_items) for part in ours.parts] == [
+        (part.task, part.split, part.n_items) for part in shipped.parts
+    ]
+    for sets, known in ((ours.sketches, shipped.sketches), (ours.passages, shipped.passages)):
+        assert sets is not None
+        assert known is not None
+        np.testing.assert_array_equal(sets.hashes, known.hashes)
