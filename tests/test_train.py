@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -356,3 +357,67 @@ def test_every_family_goes_the_whole_way(
     found = audit([outcome.model_dir / "README.md"])
     assert found.findings == []
     assert found.n_entries == 1
+
+
+MINE = """[mine]
+teacher = { id = "bm25:bigram" }
+rank = { min = 0, max = 100 }
+margin = {}
+negatives = 2
+"""
+
+
+def test_mined_negatives_reach_the_fit_and_scored_rows_need_none(folder: Path, tmp_path: Path) -> None:
+    from kemb.pipeline import mine
+
+    path = changed(folder, ("[train]", MINE + "[train]"))
+    stage = mine(read_recipe(path), options(tmp_path))
+    table = pq.read_table(stage.folder / "pairs.parquet")
+    rows = table.filter(pc.equal(table["source"], "pairs")).to_pylist()
+    assert len(rows) == 445
+    for row in rows:
+        assert row["positive"] not in (row["negative_1"], row["negative_2"])
+        assert row["negative_1"] != row["negative_2"]
+    assert table.num_rows == 445 + 96
+    outcome = train(read_recipe(path), options(tmp_path))
+    assert [s.name for s in outcome.stages] == ["data", "filter", "mine", "base", "fit", "proof"]
+    fit = next(s for s in outcome.stages if s.name == "fit")
+    assert fit.report["n_negatives"] == {"pairs": 32 * 3 - 1}
+
+
+def test_mine_without_a_section_says_so(folder: Path, tmp_path: Path) -> None:
+    from kemb.pipeline import mine
+
+    with pytest.raises(UsageError, match=r"has no \[mine\] section"):
+        mine(read_recipe(folder / "recipe.toml"), options(tmp_path))
+
+
+def test_the_mine_command_probes_groups(folder: Path, tmp_path: Path) -> None:
+    """With top ranks and no margin, the other texts of a group are taken for negatives."""
+    groups = [{"group": f"g{i}", "text": f"{a} {b} {end}"} for i, (a, b) in enumerate(zip(WHO, WHAT * 2, strict=False))
+              for end in ("샀다", "사 왔다", "사 갔다", "사 두었다")]  # fmt: skip
+    write(tmp_path / "groups.jsonl", groups)
+    path = changed(folder, ("[train]", MINE + 'sampling = "top"\n[train]'))
+    command = [sys.executable, "-m", "kemb.cli", "mine", str(path), "--probe", str(tmp_path / "groups.jsonl"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert report["n_negatives"] == 30
+    assert report["rate"] == report["n_false"] / 30
+    assert report["rate"] > 0.9
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_static_ko_beats_its_untrained_self_on_real_data(shared_data: Path, tmp_path: Path) -> None:
+    """Half a minute: the numbers of docs/train.md, with room for other versions of libraries."""
+    outcome = train(
+        read_recipe("static-ko"), TrainOptions(tmp_path / "run", Store(tmp_path / "store"), shared_data / "packs")
+    )
+    cells = {cell.title: cell for cell in outcome.proof.comparison.cells}
+    assert cells["KorSTS"].scores[1] == pytest.approx(0.617, abs=0.02)
+    assert cells["DocsKo"].scores[1] > 0.25
+    assert cells["DocsKo"].p is not None
+    assert cells["DocsKo"].p < 0.001
+    assert outcome.proof.lexical["bm25:bigram"]["DocsKo"] == pytest.approx(0.443, abs=0.005)
+    assert outcome.model_dir is not None
+    assert "| KorSTS | test | 1,376 | 170 |" in (outcome.model_dir / "CONTAMINATION.md").read_text(encoding="utf-8")

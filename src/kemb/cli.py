@@ -137,6 +137,7 @@ for command in (
     cli_submit.submit,
     cli_submit.init,
     cli_train.train,
+    cli_train.mine,
     cli_lists.tasks_group,
     cli_lists.models,
     cli_lists.benchmarks,

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -73,6 +73,55 @@ def train(
     _show(outcome)
     if not outcome.proof.passed:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("recipe", metavar="RECIPE")
+@click.option("-o", "--out", type=FOLDER, help="Folder of the run.  [runs/<name>]")
+@data_option
+@store_option
+@click.option("--probe", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+              help="Groups of equal texts (columns text, group): how many negatives would be false?")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def mine(
+    recipe: str, out: Path | None, data: Path | None, store_dir: Path | None, probe: Path | None, as_json: bool
+) -> None:
+    """Read, filter and mine the data of a recipe, and say what was found; `kemb train` goes on from there.
+
+    With --probe nothing of the recipe is read but its [mine] section: in groups of texts that mean the same (ParaKQC
+    has 1000) every negative of the anchor's own group is false.
+
+    \b
+    Examples:
+      kemb mine ./my-recipe.toml
+      kemb mine ./my-recipe.toml --probe ParaKQC/test.parquet
+    """
+    from kemb import pipeline
+    from kemb.store import Store, default_root
+    from kemb.train.job import TrainOptions
+    from kemb.train.recipe import read_recipe
+
+    file = read_recipe(recipe)
+    store = Store(store_dir or default_root())
+    if probe is not None:
+        found = pipeline.probe(file, probe, store)
+        record = {"rate": found.rate, "n_false": found.n_false, "n_negatives": found.n_negatives}
+        _show_report(found.report.to_json() | record, as_json)
+        return
+    run_dir = out or Path("runs") / file.recipe.name
+    stage = pipeline.mine(file, TrainOptions(run_dir, store, data))
+    _show_report(stage.report | {"pairs": str(stage.folder / "pairs.parquet")}, as_json)
+
+
+def _show_report(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps(report, ensure_ascii=False, indent=1))
+        return
+    for key, value in report.items():
+        shown = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{key}: {f'{shown:.4f}' if isinstance(shown, float) else shown}")
 
 
 def _show_plan(plan: Plan) -> None:

@@ -14,7 +14,9 @@ from kemb.models.resolve import Model, resolve
 from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
 from kemb.run import RunOptions
-from kemb.train import bases, check, data, export, fit, stages
+from kemb.store import Store
+from kemb.train import bases, export, fit, stages
+from kemb.train import mine as mining
 from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
 from kemb.train.job import (
@@ -23,23 +25,21 @@ from kemb.train.job import (
     Quiet,
     TrainOptions,
     Work,
-    counts,
-    file_hashes,
-    filtered,
     libraries,
     n_parameters,
     prepare,
     task_hashes,
 )
+from kemb.train.mine import Probe
+from kemb.train.pairs import PAIRS, make_pairs, read_column
 from kemb.train.proof import Proof, prove
+from kemb.train.rankers import ranker_of, scorer_of
 from kemb.train.recipe import RecipeFile
 from kemb.train.shapes import TrainingSet, training_sets
 from kemb.train.stages import Stage
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-PAIRS = "pairs.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     :raises RunError: when a stage fails; what is finished is kept.
     """
     run = prepare(file, options, listener or Quiet())
-    pairs = _pairs(run)
+    pairs = make_pairs(run)
     base = _base(run, pairs)
     fitted = _fit(run, base, pairs)
     tuned_dir = fitted.folder / file.recipe.name
@@ -75,29 +75,30 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     return Outcome(run.done, proof, merged is not None, model_dir, run.results_dir, lock)
 
 
-def _pairs(run: Work) -> Stage:
-    """The stages data, filter and mine: the last of them holds the pairs to train on."""
-    import pyarrow.parquet as pq
+def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Stage:
+    """Read, filter and mine; the stage holds the pairs, and its report what was found.
 
-    recipe = run.file.recipe
+    :raises UsageError: when the recipe has no [mine] section; and as `train`.
+    """
+    if file.recipe.mine is None:
+        raise UsageError(f"{file.path} has no [mine] section. Add one: docs/mining.md has the keys.")
+    return make_pairs(prepare(file, options, listener or Quiet()))
 
-    def load(folder: Path) -> dict[str, Any]:
-        table = data.load_pairs(recipe.data, run.root, run.options.data_dir)
-        check.check_tasks(run.file, table, {task.spec.name: task.load() for task in run.tasks})
-        pq.write_table(table, folder / PAIRS)
-        return {"n_rows": counts(table)}
 
-    sections = [section.model_dump(mode="json") for section in recipe.data]
-    inputs = {"recipe": {"data": sections}, "files": file_hashes(run), "tasks": task_hashes(run)}
-    loaded = run.stage("data", inputs, load)
+def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
+    """The share of false negatives that the recipe's mining gives on groups of texts that mean the same.
 
-    def keep(folder: Path) -> dict[str, Any]:
-        table, report = filtered(run, pq.read_table(loaded.folder / PAIRS))
-        pq.write_table(table, folder / PAIRS)
-        return {"n_rows": counts(table), **report.to_json()}
-
-    filters = recipe.filters.model_dump(mode="json")
-    return run.stage("filter", {"recipe": {"filters": filters}, "pairs": loaded.outputs[PAIRS]}, keep)
+    :param groups: a table with the columns text and group.
+    :raises UsageError: when the recipe has no [mine] section.
+    """
+    section = file.recipe.mine
+    if section is None:
+        raise UsageError(f"{file.path} has no [mine] section to be probed. Add one: docs/mining.md has the keys.")
+    members: dict[str, list[str]] = {}
+    for group, text in zip(read_column(groups, "group"), read_column(groups, "text"), strict=True):
+        members.setdefault(group, []).append(text)
+    scorer = scorer_of(resolve(section.rerank.id), store) if section.rerank else None
+    return mining.probe(members, section, ranker_of(resolve(section.teacher.id), store), scorer=scorer)
 
 
 def _base(run: Work, pairs: Stage) -> Path:

@@ -259,8 +259,10 @@ def file_hashes(run: Work) -> dict[str, str]:
     return {path.relative_to(run.root).as_posix(): stages.file_hash(path) for path in sorted(paths) if path.is_file()}
 
 
-def task_hashes(run: Work) -> dict[str, list[str]]:
-    return {task.spec.name: [part.sha256 for part in task.load().parts] for task in run.tasks}
+def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:
+    """Hashes of the evaluation's data; with `every` also of the tasks that are only kept out of training."""
+    tasks = [*run.tasks, *(_against(run) if every else [])]
+    return {task.spec.name: [part.sha256 for part in task.load().parts] for task in tasks}
 
 
 def counts(table: pa.Table) -> dict[str, int]:
