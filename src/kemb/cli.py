@@ -138,6 +138,7 @@ for command in (
     cli_submit.init,
     cli_train.train,
     cli_train.mine,
+    cli_train.mine,
     cli_lists.tasks_group,
     cli_lists.models,
     cli_lists.benchmarks,
