@@ -1,6 +1,6 @@
 """The recipe static-ko on the shared data packs, twice: what comes out, how long it takes, whether the bits are equal.
 
-    python benchmarks/static_ko.py ../shared/data/packs
+python benchmarks/static_ko.py ../shared/data/packs
 """
 
 from __future__ import annotations
