@@ -23,8 +23,8 @@ LAYERS = [
     ["shards", "store"],
     ["encode"],
     ["score"],
-    ["gather", "retrieve"],
-    ["stats", "recompute", "provenance"],
+    ["views", "gather", "retrieve"],
+    ["stats", "recompute", "provenance", "merge"],
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],
@@ -40,6 +40,7 @@ LAYERS = [
         "cli_audit",
         "cli_card",
         "cli_import",
+        "cli_run",
         "cli_site",
         "cli_submit",
         "cli_train",
@@ -143,6 +144,7 @@ def test_public_names_are_those_promised() -> None:
         "load_task",
         "read_results",
         "resolve",
+        "to_mteb",
     ]
 
 

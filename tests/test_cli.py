@@ -170,3 +170,16 @@ def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
     done = kemb("check", pairs, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["n_errors"] > 0
+
+
+def test_tasks_of_mteb_become_files_that_run(tmp_path: Path) -> None:
+    pytest.importorskip("mteb")
+    done = kemb("tasks", "import", "mteb", "STS22", "NFCorpus", "KLUE-NLI", "--subset", "en", "-o", tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "2 tasks written" in done.stdout
+    assert "KLUE-NLI was left out: it changes its data by code of its own" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["NFCorpus.toml", "STS22.toml"]
+    from kemb.run import load_task
+
+    assert load_task(tmp_path / "STS22.toml").spec.subsets == ["en"]
+    assert "Name a task of mteb" in refused(kemb("tasks", "import", "mteb"), 2)

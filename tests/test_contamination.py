@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,14 @@ from kemb import load_task
 from kemb.errors import DataError, ResultError
 from kemb.models.resolve import resolve
 from kemb.publish import contamination as published
-from kemb.results import TaskResult, write_result
+from kemb.results import TaskResult
 from kemb.run import RunOptions, evaluate
 from kemb.store import Store
 from kemb.train import contamination, data, shingles
 from kemb.train.clean import clean_scores
 from kemb.train.evaltexts import eval_texts, read_registry, write_registry
 from kemb.train.filters import evaluations
-from kemb.train.lineage import lineage
+from kemb.train.lineage import LineageNote, lineage
 from kemb.train.sections import Columns, ContaminationSection, DataSection, FiltersSection, Source
 from kemb.types import PairData, Part, RetrievalData, TaskData
 
@@ -161,11 +163,16 @@ def test_lineage_follows_a_base_to_the_models_it_was_made_from() -> None:
 
 def test_report_is_escaped_and_complete(tmp_path: Path) -> None:
     task = pairs([(ITEM, "짝")], name="E|val<b>")
-    _, report = check(table([(ITEM, "가")]), task)
-    published.write(tmp_path, report)
+    rows = table([(ITEM, "가")])
+    notes = [LineageNote("own", ("E",), "because", "https://example.org")]
+    section = ContaminationSection(max_dropped=1.0)
+    _, report = contamination.check(rows, section, [eval_texts([task])], notes)
+    published.write(tmp_path, report, {})
     text = (tmp_path / "CONTAMINATION.md").read_text(encoding="utf-8")
     assert r"| E\|val\<b\> | test | 1 | 1 | 0 | 0 | 0 | 1 | 0 |" in text
-    assert json.loads((tmp_path / "contamination.json").read_text())["parts"][0]["items"]["exact"] == 1
+    record = json.loads((tmp_path / "contamination.json").read_text(encoding="utf-8"))
+    assert record.pop("scores") == {}
+    assert contamination.ContaminationReport.from_json(record) == report
 
 
 def test_the_clean_score_is_that_of_a_run_on_the_clean_items_alone(tmp_path: Path) -> None:
@@ -306,3 +313,20 @@ def test_shipped_registry_knows_the_tasks(shared_data: Path) -> None:
     assert by_task["KorSTS"].texts["exact"] == 158
     left = evaluations(FiltersSection(), [pairs([("가", "나")], "KorSTS")])
     assert "KorSTS" not in {part.task for part in left[1].parts}
+
+
+@pytest.mark.shared
+def test_the_tool_writes_the_shipped_registry(shared_data: Path, tmp_path: Path) -> None:
+    tool = Path(__file__).parent.parent / "tools/make_registry.py"
+    made = tmp_path / "registry.parquet"
+    subprocess.run([sys.executable, tool, shared_data / "packs", "-o", made], check=True, capture_output=True)
+    ours, shipped = read_registry(made), read_registry()
+    assert made.stat().st_size < 1_000_000
+    np.testing.assert_array_equal(ours.keys, shipped.keys)
+    assert [(part.task, part.split, part.n_items) for part in ours.parts] == [
+        (part.task, part.split, part.n_items) for part in shipped.parts
+    ]
+    for sets, known in ((ours.sketches, shipped.sketches), (ours.passages, shipped.passages)):
+        assert sets is not None
+        assert known is not None
+        np.testing.assert_array_equal(sets.hashes, known.hashes)

@@ -444,7 +444,7 @@ def test_rerankers_that_cannot_work_say_what_is_missing(
 ) -> None:
     outcome = go(search, str(reranker), tmp_path)
     assert outcome.status == "not applicable"
-    assert "needs candidates; give it a first stage: -m bm25:kiwi+reranker:local/tiny-reranker" in outcome.message
+    assert f"needs candidates; give it a first stage: -m bm25:kiwi+reranker:{reranker}" in outcome.message
     with pytest.raises(UsageError, match="is no reranker"):
         resolve(f"toy+reranker:{tiny_st}")
     for name in (f"rrf(toy, {reranker})", f"{reranker}+reranker:{reranker}"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kemb.models import catalogue
-from kemb.models.dense import Loading, open_dense
+from kemb.models.dense import Loading, open_torch
 from kemb.publish.site.schema import Snippet
 from kemb.publish.snippets import DOCUMENT, QUERY, code_for, snippets
 from kemb.publish.usage import Usage, usage_of
@@ -50,7 +50,7 @@ def test_the_transformers_snippet_gives_kembs_vectors(tiny_transformer: Path, po
         "org/tiny", str(tiny_transformer), "dense", query="가: ", document="나\n", pooling=pooling, normalize=normalize,
         is_plain=True, is_simple=True, max_tokens=64,
     )  # fmt: skip
-    own = open_dense(tiny_transformer, Loading("cpu", max_tokens=64, pooling=pooling, normalize=normalize))
+    own = open_torch(tiny_transformer, Loading("cpu", max_tokens=64, pooling=pooling, normalize=normalize))
     space = run(by_name(code_for(usage))["transformers"])
     for name, prompt, text in (("queries", "가: ", QUERY), ("documents", "나\n", DOCUMENT)):
         np.testing.assert_allclose(space[name].numpy(), own.encode([Input("", prompt, text)]), atol=1e-6)
@@ -68,7 +68,7 @@ def test_the_transformers_snippet_gives_kembs_vectors(tiny_transformer: Path, po
 
 def test_the_sentence_transformers_snippet_gives_kembs_vectors(tiny_st: Path) -> None:
     usage = usage_of("org/mine", [result({"query": "가: ", "document": ""})], str(tiny_st))
-    own = open_dense(tiny_st, Loading("cpu", max_tokens=64))
+    own = open_torch(tiny_st, Loading("cpu", max_tokens=64))
     space = run(by_name(code_for(usage))["sentence-transformers"])
     np.testing.assert_allclose(space["queries"], own.encode([Input("", "가: ", QUERY)]), atol=1e-6)
     np.testing.assert_allclose(space["documents"], own.encode([Input("", "", DOCUMENT)]), atol=1e-6)
@@ -79,7 +79,7 @@ def test_the_sentence_transformers_snippet_gives_kembs_vectors(tiny_st: Path) ->
 
 def test_both_snippets_of_a_known_model_agree_on_its_files(minilm: Path) -> None:
     found = by_name(snippets("sentence-transformers/all-MiniLM-L6-v2", source=str(minilm)))
-    own = open_dense(minilm, Loading("cpu"))
+    own = open_torch(minilm, Loading("cpu"))
     for library in ("sentence-transformers", "transformers"):
         space = run(found[library])
         np.testing.assert_allclose(space["queries"], own.encode([Input("", "", QUERY)]), atol=1e-5)

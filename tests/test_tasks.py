@@ -196,3 +196,33 @@ def test_broken_files_are_refused_in_one_paragraph_with_file_and_key(
         read_spec(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# What the importer of mteb's tasks cannot express was written by hand; of the rest these differ for a reason.
+BY_HAND = """KLUE-NLI KLUE-STS KLUE-TC KorNLI BelebeleRetrieval MrTidyRetrieval PublicHealthQA SIB200Classification
+    SIB200Classification.v3 SIB200ClusteringS2S""".split()
+DIFFERENT = {
+    "KLUE-TC.v2": {"encode_labels"},  # its labels are numbers already
+    "XPQARetrieval": {"languages", "subset_languages"},  # the same by subset
+}
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_importer_gives_the_shipped_specification(name: str) -> None:
+    pytest.importorskip("mteb")
+    from kemb.adapters.mteb_specs import import_tasks
+
+    shipped = load_spec(name)
+    found = import_tasks([name], subsets=shipped.subsets)
+    if name in BY_HAND:
+        assert name in found.refused
+        return
+    (spec,) = found.specs
+    ours, theirs = shipped.model_dump(), spec.model_dump()
+    ours["subset_languages"] = {k: v for k, v in ours["subset_languages"].items() if k in shipped.subsets}
+    # Benchmarks take some of the splits; Korean descriptions and counts are our own.
+    assert set(ours.pop("splits")) <= set(theirs.pop("splits"))
+    left_out = {"description", "contract"} | DIFFERENT.get(name, set())
+    assert {key: value for key, value in ours.items() if key not in left_out} == {
+        key: value for key, value in theirs.items() if key not in left_out
+    }

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kemb.adapters.mteb_models import to_mteb
     from kemb.benchmarks import load_benchmark
     from kemb.board import build_board
     from kemb.errors import KembError
@@ -43,6 +44,7 @@ _HOME = {
     "load_task": "run",
     "read_results": "results",
     "resolve": "models.resolve",
+    "to_mteb": "adapters.mteb_models",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "load_task",
     "read_results",
     "resolve",
+    "to_mteb",
 ]
 
 

@@ -207,6 +207,7 @@ def _run_again(
         raise ResultError(
             f"{result.task} is a task of your own; give the folder of its data: kemb verify {result.path} DIR"
         )
-    task = folders.get(result.task) or load_task(result.task, data_dir)
+    subsets = list(dict.fromkeys(entry["hf_subset"] for entries in result.scores.values() for entry in entries))
+    task = folders.get(result.task) or load_task(result.task, data_dir, subsets)
     with TerminalReporter() as reporter:
         return verify_result(result, task, options, reporter)

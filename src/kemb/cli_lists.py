@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kemb.cli_options import FOLDER, store_option, task_names
+from kemb.cli_options import FOLDER, store_option, task_targets
 
 
 class NameOrVerb(click.Group):
@@ -63,7 +63,9 @@ def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
     from kemb import tasks
     from kemb.tasks.load import fetch
 
-    fetch([tasks.load_spec(name) for name in task_names(names)], out, lambda line: click.echo(line, err=True))
+    wanted = [(tasks.load_spec(name), subsets) for name, subsets in task_targets(names)]
+    specs = [spec.model_copy(update={"subsets": subsets or spec.subsets}) for spec, subsets in wanted]
+    fetch(specs, out, lambda line: click.echo(line, err=True))
 
 
 @tasks_group.group(name="import")

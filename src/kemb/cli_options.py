@@ -36,8 +36,18 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def task_names(targets: tuple[str, ...]) -> list[str]:
     """Task names, with benchmarks replaced by their tasks."""
+    return [name for name, _ in task_targets(targets)]
+
+
+def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its specification."""
     from kemb import benchmarks
 
-    known = benchmarks.names()
-    lists = [benchmarks.load_benchmark(target).tasks if target in known else [target] for target in targets]
-    return [name for names in lists for name in names]
+    found: list[tuple[str, list[str]]] = []
+    for target in targets:
+        if target in benchmarks.names():
+            benchmark = benchmarks.load_benchmark(target)
+            found += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
+        else:
+            found.append((target, []))
+    return found

@@ -35,6 +35,7 @@ from kemb.types import (
     Vectors,
     columns,
 )
+from kemb.views import see
 
 Columns = dict[tuple[str, str, str, str], Texts]
 """Texts with their keys by task, split, subset and column."""
@@ -91,9 +92,9 @@ class Sources:
         """Spent on scores of pairs."""
         self._store, self._rescore, self._report, self._opened = store, rescore, report, opened
 
-    def vectors(self, model: Model, spec: TaskSpec, part: Part) -> dict[str, Vectors]:
-        """As `kemb.retrieve.Sources`."""
-        return self.encoded[model.identity].vectors(spec, part)
+    def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
+        """As `kemb.retrieve.Sources`, through the model's view."""
+        return see(model, self.encoded[model.identity].vectors(spec, part))
 
     def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
         """As `kemb.retrieve.Sources`."""

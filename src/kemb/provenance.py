@@ -17,6 +17,7 @@ from kemb.models.resolve import Model, library_versions
 from kemb.store import fingerprint_id
 from kemb.tasks.spec import TaskSpec
 from kemb.types import LabelData, MultilabelData, TaskData
+from kemb.views import index_bytes
 
 _MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
     kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
@@ -65,6 +66,8 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
             for role, found in prompts_of(model, spec).items()
         },
     }
+    if model.view:
+        record["view"] = {"dims": model.view.dims, "level": model.view.level}
     if model.parts:
         record["parts"] = [_profile(spec, part) for part in model.parts]
     return record
@@ -79,6 +82,7 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
     record: dict[str, Any] = {
         "fingerprint_id": fingerprint_id(one.space.fingerprint) if one else None,
         "fingerprint": one.space.fingerprint if one else None,
+        "family": model.family,
         "warnings": list(model.prompts.warnings),
         "versions": versions | library_versions(),
         "hardware": hardware(next((part.device for part in model.encoders), model.device)),
@@ -99,6 +103,8 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
             "n_tokens": sum(progress.n_tokens for progress in found),
             "token_limit_after_out_of_memory": min(limits, default=None),
         }
+    if one and model.family == "dense" and (dim := one.space.dim()):
+        record["index_bytes_per_vector"] = index_bytes(model.view, dim)
     if model.parts:
         record["part_fingerprints"] = {name: of_part.space.fingerprint for name, of_part in encoded.items()}
     return record
@@ -144,6 +150,6 @@ def mteb_meta(model: Model) -> dict[str, Any]:
         "adapted_from": spec.base_model,
         "superseded_by": None,
         "modalities": ["text"],
-        "model_type": [_MTEB_KINDS.get(model.family, "dense")],
+        "model_type": [] if model.family == "run" else [_MTEB_KINDS.get(model.family, "dense")],
         "experiment_kwargs": {"variant": model.variant} if model.variant else None,
     }

@@ -10,6 +10,7 @@ holds the hash of its items, so a pair that a crash left torn is noticed and mad
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kemb.errors import ResultError
@@ -111,20 +113,37 @@ def result_dir(root: Path, model: str, revision: str, variant: str = "") -> Path
 
 
 def write_result(
-    folder: Path, task: str, dataset_revision: str, parts: Sequence[ScoredPart], provenance: Mapping[str, Any]
+    folder: Path,
+    task: str,
+    dataset_revision: str,
+    parts: Sequence[ScoredPart],
+    provenance: Mapping[str, Any],
+    kept: tuple[TaskResult, Sequence[tuple[str, str]]] | None = None,
 ) -> Path:
     """Write items and the JSON that refers to them; the items take their place first.
+
+    :param kept: an earlier result and those of its (split, subset) that stay, before the new ones.
 
     :raises ResultError: when the folder cannot be written.
     """
     items, json_path = folder / f"{task}.items.parquet", folder / f"{task}.json"
     scores: dict[str, list[dict[str, Any]]] = {}
+    notes: dict[str, dict[str, int]] = {}
+    table = items_table(parts)
+    if kept is not None:
+        before, stay = kept
+        for split, subset in stay:
+            entry = next(entry for entry in before.scores[split] if entry["hf_subset"] == subset)
+            scores.setdefault(split, []).append({mteb_metric(name): value for name, value in entry.items()})
+        notes = {f"{s}/{t}": n for s, t in stay if (n := before.kemb.get("score_notes", {}).get(f"{s}/{t}"))}
+        table = pa.concat_tables([_items_of(before, stay), table]).unify_dictionaries()
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
+    notes |= {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes}
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _replacing(json_path) as new_json, _replacing(items) as new_items:
-            pq.write_table(items_table(parts), new_items, compression="zstd", store_schema=False)
+            pq.write_table(table, new_items, compression="zstd", store_schema=False)
             record = {
                 "dataset_revision": dataset_revision,
                 "task_name": task,
@@ -135,7 +154,7 @@ def write_result(
                 "date": provenance.get("timestamp"),
                 "kemb": {
                     **provenance,
-                    "score_notes": {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes},
+                    "score_notes": notes,
                     "schema": SCHEMA_VERSION,
                     "items_sha256": _sha256(new_items),
                 },
@@ -171,6 +190,12 @@ def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
             arrays = [pa.array(columns[f.name], type=_plain(f.type)).cast(f.type) for f in ITEMS_SCHEMA]
             tables.append(pa.Table.from_arrays(arrays, schema=ITEMS_SCHEMA))
     return pa.concat_tables(tables).unify_dictionaries() if tables else ITEMS_SCHEMA.empty_table()
+
+
+def _items_of(result: TaskResult, parts: Sequence[tuple[str, str]]) -> pa.Table:
+    table = read_items(result)
+    own = [pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset)) for split, subset in parts]
+    return table.filter(functools.reduce(pc.or_, own)).cast(ITEMS_SCHEMA)
 
 
 def read_result(path: Path) -> TaskResult:

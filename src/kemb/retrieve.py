@@ -11,6 +11,7 @@ import numpy as np
 
 from kemb import score
 from kemb.errors import DataError
+from kemb.models.compose import typed
 from kemb.models.expression import Fused, Reranked
 from kemb.models.kinds import pair_text
 from kemb.models.resolve import Model
@@ -77,7 +78,7 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     if task_type in model.spec.not_for:
         return ""
     if model.family == "cross-encoder" and task_type == "retrieval":
-        return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{model.name}"
+        return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{typed(model)}"
     if model.family == "dense" or task_type in RANKINGS:
         return None
     what = _MAKES.get(model.family)

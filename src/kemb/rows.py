@@ -71,7 +71,10 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
         return whole[0]
     match = _WRITTEN.fullmatch(written.strip())
     if match is None:
-        raise UsageError(f"{written!r} does not name a row; type MODEL, MODEL@REVISION or 'MODEL [VARIANT]'.")
+        offers = (
+            " or ".join(repr(row.label) for row in whole[:_N_LISTED]) or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
+        )
+        raise UsageError(f"{written!r} does not name a row; type {offers}.")
     known = catalogue.load_spec(match["name"])
     names = {match["name"].lower(), known.name.lower() if known else ""}
     of_model = [row for row in rows if row.model.lower() in names]

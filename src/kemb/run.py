@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from kemb import provenance, results, score
+from kemb import merge, provenance, results, score
 from kemb.encode import Progress
 from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.gather import Encoded, Sources, columns_of, encode, stored
@@ -26,6 +26,9 @@ from kemb.retrieve import RANKINGS, check, make_run, unfit
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, RetrievalData, TaskData
+
+MTEB = "mteb:"
+"""Before the name of a task or model that mteb is to load."""
 
 Status = Literal["scored", "kept", "not applicable", "failed"]
 
@@ -38,10 +41,11 @@ class Task:
     load: Callable[[], TaskData]
 
 
-def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
-    """A task by name or by its TOML file, or a folder or file of one's own data.
+def load_task(target: str | Path, data_dir: Path | None = None, subsets: Sequence[str] = ()) -> Task:
+    """A task by name or by its TOML file, `mteb:NAME` for any text task of mteb's, or one's own folder or file.
 
     :param data_dir: local copies of hub data sets, asked before the hub.
+    :param subsets: those of a known task that are wanted, instead of those of its specification.
     :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
     :raises DataError: when the folder cannot be understood (checked at once; named tasks load when they run).
     """
@@ -57,11 +61,19 @@ def load_task(target: str | Path, data_dir: Path | None = None) -> Task:
 
         spec, data = load_folder(Path(target))
         return Task(spec, lambda: data)
+    if str(target).startswith(MTEB):
+        from kemb.adapters.mteb_specs import task_of
+        from kemb.adapters.mteb_tasks import load_mteb_task, spec_of_loaded
+
+        foreign = task_of(str(target).removeprefix(MTEB))
+        return Task(spec_of_loaded(foreign), lambda: load_mteb_task(foreign)[1])
     from kemb.tasks.load import load
 
     if os.sep in str(target) or str(target).startswith("."):
         raise UsageError(f"There is no file or folder {target}. Type the path of your data, or a name of `kemb tasks`.")
     spec = tasks.load_spec(str(target))
+    if subsets:
+        spec = spec.model_copy(update={"subsets": list(subsets)})
     return Task(spec, lambda: load(spec, data_dir))
 
 
@@ -220,9 +232,18 @@ class _OfModel:
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
         """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its items."""
         wanted = provenance.cell(task.spec, task.data, self.model)
-        parts = [(part.split, part.subset) for part in task.data.parts]
-        same = all(result.kemb.get(key) == value for key, value in wanted.items())
-        return same and result.has_parts(parts) and results.has_items(result)
+        return (
+            merge.same_profile(result.kemb, wanted) and merge.holds(result.kemb, wanted) and results.has_items(result)
+        )
+
+    def _kept(self, task: _Loaded, record: Mapping[str, Any]) -> tuple[TaskResult, list[tuple[str, str]]] | None:
+        """An earlier result under the same profile, and the parts of it that this command does not make again."""
+        path = self.folder / f"{task.spec.name}.json"
+        with contextlib.suppress(ResultError):
+            result = results.read_result(path)
+            if results.has_items(result) and (parts := merge.other_parts(result, record)):
+                return result, parts
+        return None
 
     def _encode(self, todo: Sequence[_Loaded]) -> dict[str, Encoded]:
         """Bring all texts of the tasks into the store, for every part of the model that makes vectors."""
@@ -259,8 +280,11 @@ class _OfModel:
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds
             record = provenance.cell(task.spec, task.data, self.model)
+            kept = self._kept(task, record)
+            if kept is not None:
+                record = merge.merged(record, *kept)
             record |= provenance.circumstances(self.model, sources.encoded, seconds, self.options.command)
-            path = results.write_result(self.folder, task.spec.name, task.data.revision, parts, record)
+            path = results.write_result(self.folder, task.spec.name, task.data.revision, parts, record, kept)
             self.done(Outcome(self.model.row, task.spec.name, "scored", results.read_result(path)))
         except (RunError, ValueError) as error:
             if isinstance(error, ResultError | StoreError) and (

@@ -15,12 +15,13 @@ from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.gather import prompts_of
 from kemb.models import catalogue
 from kemb.models.prompts import Layer, PromptTable
-from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
+from kemb.models.resolve import BUILT_IN, Model, ModelOptions, View, resolve
 from kemb.recompute import metrics_from_items, of_metric, of_part
 from kemb.results import TaskResult
 from kemb.run import Reporter, RunOptions, Task, evaluate
 from kemb.store import Store
 from kemb.types import DoubleArray, IntArray, PairData, Part, PartData, RetrievalData, TaskData, TaskType
+from kemb.views import viewed
 
 SAME = 1e-6
 """What other batch shapes may change (DESIGN 3.6)."""
@@ -188,6 +189,8 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
             trust_remote_code=options.trust_remote_code,
         )
         model = resolve(options.model or f"{name}@{revision}", wanted, [result.task])
+    if "view" in result.kemb:
+        model = viewed(model, View(**result.kemb["view"]))
     if model.revision != revision:
         raise ModelError(
             f"{result.path} is of {name} at revision {revision}; {options.model or name} is now at {model.revision}, "

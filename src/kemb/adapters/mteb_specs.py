@@ -50,7 +50,7 @@ def import_tasks(names: Sequence[str], benchmarks: Sequence[str] = (), subsets: 
     """
     found: dict[str, TaskSpec] = {}
     refused: dict[str, str] = {}
-    wanted = [_task(name, subsets) for name in names]
+    wanted = [task_of(name, subsets) for name in names]
     wanted += [task for benchmark in benchmarks for task in _benchmark(benchmark)]
     for task in _expanded(wanted):
         try:
@@ -62,15 +62,21 @@ def import_tasks(names: Sequence[str], benchmarks: Sequence[str] = (), subsets: 
     return Imported(list(found.values()), refused)
 
 
-def spec_of_task(task: AbsTask) -> TaskSpec:
+def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
     """The specification of one of mteb's tasks, with the subsets and splits that the object is limited to.
+
+    Args:
+        task: limited to the subsets and splits that are wanted.
+        loads_itself: the task object will load its data, by whatever code it has (`kemb.adapters.mteb_tasks`).
 
     Raises:
         NotSupported: kemb cannot express the task; one sentence says why.
     """
     metadata = task.metadata
     task_type = _checked_type(task)
-    trace = _traced(task)
+    if not loads_itself:
+        _refuse_other_data(task)
+    trace = _Trace() if loads_itself else _traced(task)
     names = {ours: trace.names.get(theirs, theirs) for ours, theirs in _columns(task, task_type).items()}
     by_subset = metadata.hf_subsets_to_langscripts
     subsets = list(task.hf_subsets)
@@ -83,7 +89,7 @@ def spec_of_task(task: AbsTask) -> TaskSpec:
         "languages": first,
         "license": metadata.license or "",
         "reference": metadata.reference or "",
-        "instruction": _instruction(metadata.prompt),
+        "instruction": instruction_of(metadata.prompt),
         "splits": list(task.eval_splits),
         "subsets": subsets,
         "subset_languages": {name: list(by_subset[name]) for name in subsets if list(by_subset[name]) != first},
@@ -98,7 +104,13 @@ def spec_of_task(task: AbsTask) -> TaskSpec:
     return spec.model_copy(update={"main_score": ""}) if spec.main_score == DEFAULT_MAIN_SCORE[task_type] else spec
 
 
-def _task(name: str, subsets: Sequence[str]) -> AbsTask:
+def task_of(name: str, subsets: Sequence[str] = ()) -> AbsTask:
+    """One of mteb's tasks, limited to the subsets, if any are given.
+
+    Raises:
+        MissingExtra: mteb is not installed.
+        UnknownName: there is no such task or subset.
+    """
     mteb = _mteb()
     try:
         task: AbsTask = mteb.get_task(name)
@@ -158,10 +170,6 @@ def _checked_type(task: AbsTask) -> TaskType:
         raise NotSupported(f"it is a task of {', '.join(metadata.modalities)}; kemb scores text.")
     if metadata.type not in TYPES:
         raise NotSupported(f"kemb has no task type for mteb's {metadata.type}.")
-    if unknown := metadata.dataset.keys() - _DATASET_KEYS:
-        raise NotSupported(f"its data set is chosen by {', '.join(sorted(unknown))}, which kemb does not know.")
-    if _own(task, "load_data"):
-        raise NotSupported("it loads its data by code of its own.")
     if own := [name for name in ("_evaluate_subset", "_undersample_data") if _own(task, name)]:
         raise NotSupported(f"it scores by code of its own ({own[0]}).")
     settings = (
@@ -176,6 +184,13 @@ def _checked_type(task: AbsTask) -> TaskType:
     return TYPES[metadata.type]
 
 
+def _refuse_other_data(task: AbsTask) -> None:
+    if unknown := task.metadata.dataset.keys() - _DATASET_KEYS:
+        raise NotSupported(f"its data set is chosen by {', '.join(sorted(unknown))}, which kemb does not know.")
+    if _own(task, "load_data"):
+        raise NotSupported("it loads its data by code of its own.")
+
+
 def _own(task: AbsTask, name: str) -> bool:
     """Whether a task, or a base it shares with others that is no abstract task, has this method of its own."""
     return any(name in base.__dict__ and ".abstasks." not in base.__module__ for base in type(task).__mro__)
@@ -188,7 +203,8 @@ def _main_score(task: AbsTask, task_type: TaskType) -> str:
     return name
 
 
-def _instruction(prompt: object) -> str | dict[str, str]:
+def instruction_of(prompt: object) -> str | dict[str, str]:
+    """The prompt of a task's metadata, by role where it has one for each."""
     if isinstance(prompt, Mapping):
         return {str(getattr(role, "value", role)): str(text) for role, text in prompt.items()}
     return str(prompt or "")

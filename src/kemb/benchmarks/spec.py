@@ -148,6 +148,13 @@ class Benchmark(_Strict):
         """Names of the tasks to run, each once, in the order of the cells."""
         return list(dict.fromkeys(task for cell in self.cells for task in (cell.members or [cell.task])))
 
+    def subsets_of(self, task: str) -> list[str]:
+        """The subsets of a task that some cell has; empty for a task of one's own whose cells name none."""
+        spec = spec_of(task)
+        own = [cell for cell in self.cells if task in (cell.members or [cell.task])]
+        found = [name for cell in own for name in cell.subsets or (spec.subsets if spec else [])]
+        return list(dict.fromkeys(found))
+
     def formula(self, name: str = "") -> Formula:
         """A formula by name; the first one where no name is given.
 
@@ -187,9 +194,14 @@ class Benchmark(_Strict):
         return [float(shares[cell.group_name] / len(groups[cell.group_name])) for cell in self.cells]
 
 
-def of_tasks(names: list[str]) -> Benchmark:
-    """A benchmark made up on the spot: the main scores of some tasks, averaged."""
-    return Benchmark(name="", title="", cells=[CellSpec(task=task, group=task) for task in names])
+def of_tasks(names: list[str], subsets: Mapping[str, list[str]] | None = None) -> Benchmark:
+    """A benchmark made up on the spot: the main scores of some tasks, averaged.
+
+    :param subsets: those that count, of known tasks; by default the ones of the specification.
+    """
+    own = {task: found for task, found in (subsets or {}).items() if spec_of(task)}
+    cells = [CellSpec(task=task, group=task, subsets=own.get(task, [])) for task in names]
+    return Benchmark(name="", title="", cells=cells)
 
 
 @cache

@@ -101,7 +101,7 @@ def is_sparse(row: ResultRow) -> bool:
     """Whether a row is a lexical or learned sparse model: kemb's own by their loader, others by their name."""
     spec = catalogue.load_spec(row.model)
     name = f"{row.model} {row.variant}".lower()
-    if row.model.startswith(("rrf(", "fuse(")):
+    if row.model.startswith(("rrf(", "fuse(")) or "+reranker:" in row.model:
         return False
     return (spec is not None and spec.loader == "bm25") or any(word in name for word in ("bm25", "splade", "sparse"))
 

@@ -53,7 +53,7 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
                 raise UsageError(
                     f"{scorer.name} is no reranker: its files name no cross-encoder (model_type CrossEncoder, or a "
                     f"{files.CLASSIFIER} architecture). To combine it with {stage.name}, type "
-                    f'"rrf({stage.name}, {scorer.name})".'
+                    f'"rrf({typed(stage)}, {typed(scorer)})".'
                 )
             name = f"{stage.name}+reranker:{scorer.name}@{depth}"
             _refuse_reranker(stage)
@@ -77,9 +77,14 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
     return options
 
 
+def typed(model: Model) -> str:
+    """What to type for a model: its folder, where it is a local one."""
+    return str(model.folder.path) if model.name.startswith("local/") and model.folder else model.name
+
+
 def _refuse_reranker(model: Model) -> None:
     if model.family == "cross-encoder":
-        raise UsageError(f"{model.name} is a reranker and needs a first stage: type bm25:kiwi+reranker:{model.name}.")
+        raise UsageError(f"{model.name} is a reranker and needs a first stage: type bm25:kiwi+reranker:{typed(model)}.")
 
 
 def _combined(loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked) -> Model:

@@ -5,11 +5,8 @@ Nothing here imports torch: a run whose vectors are all in the store never loads
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +16,7 @@ from typing import Any, Literal
 from kemb import tasks
 from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
 from kemb.models import catalogue, files
+from kemb.models.device import find_device
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
@@ -60,6 +58,14 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What is made of stored vectors before they are compared; None: all of it."""
+
+    dims: int | None = None
+    level: Literal["int8", "binary"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model with an identity, not loaded yet."""
 
@@ -81,6 +87,7 @@ class Model:
     """The models that a fusion or a reranked first stage is made of."""
     how: Fused | Reranked | None = None
     run_file: Path | None = None
+    view: View | None = None
 
     @property
     def row(self) -> str:
@@ -125,7 +132,7 @@ class Model:
             "dtype": self.dtype,
             "append_eos": str(self.spec.append_eos),
             "trust_remote_code": str(self.trust_remote_code),
-            "backend": "torch",
+            "backend": f"mteb {importlib.metadata.version('mteb')}" if self.spec.loader == "mteb" else "torch",
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
@@ -138,6 +145,10 @@ class Model:
         """
         if self.spec.loader in BUILT_IN:
             return _open_built_in(self.spec)
+        if self.spec.loader == "mteb":
+            from kemb.models.mteb_model import open_mteb
+
+            return open_mteb(self.name, self.revision, self.device)
         assert self.folder is not None
         from kemb.models.dense import Loading, open_torch
         from kemb.models.kinds import KINDS
@@ -168,7 +179,7 @@ def library_versions() -> dict[str, str]:
 
 
 def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
-    """The model a user means: a known name, a local folder, or `org/name[@revision]` on the hub.
+    """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub, or `mteb:NAME`.
 
     :param own_tasks: tasks of the user's own; their names, too, may be keys of prompts.
     :raises UnknownName: with the nearest known names.
@@ -182,6 +193,10 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
             return compose.run_of_file(Path(name.removeprefix("run:")))
         return compose.compose(expression, options, own_tasks)
     task_names = {*tasks.names(), *own_tasks}
+    if name.startswith("mteb:"):
+        from kemb.models.mteb_model import resolve_mteb
+
+        return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
     if spec is None and Path(name).is_dir():
@@ -310,35 +325,6 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
         return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
     return "float32"
-
-
-def find_device(asked: str) -> str:
-    """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without importing it."""
-    if asked != "auto":
-        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
-            raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
-        return asked
-    torch = importlib.util.find_spec("torch")
-    if torch is None or torch.origin is None:
-        return "cpu"
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return "mps"
-    build: dict[str, Any] = {}
-    exec((Path(torch.origin).parent / "version.py").read_text(encoding="utf-8"), build)  # five assignments of torch's
-    return "cuda" if build.get("cuda") and _n_cuda_devices() else "cpu"
-
-
-def _n_cuda_devices() -> int:
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
-        return 0
-    try:
-        driver = ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
 
 
 def _refuse_remote_code(model: Model) -> None:

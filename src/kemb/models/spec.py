@@ -18,6 +18,7 @@ Loader = Literal[
     "run",
     "fusion",
     "pipeline",
+    "mteb",
     "api",
     "cross-encoder",
     "sparse",

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from kemb.board import Board, Row
+from kemb.publish.costs import Cost, cost_of
 from kemb.publish.markdown import clean, escape
 from kemb.publish.words import below_line, footer, heading
 
@@ -28,7 +29,7 @@ class Column(NamedTuple):
     """One column of a printed board."""
 
     title: str
-    kind: Literal["rank", "model", "score", "group", "cell", "certainty"]
+    kind: Literal["rank", "model", "score", "group", "cell", "certainty", "cost"]
     values: list[str]
     """One for each visible row."""
 
@@ -61,6 +62,7 @@ def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         found.append(Column("Other views", "certainty", [_span(*pair) if pair else "" for pair in ranks]))
+    found += _costs(rows)
     if any(len(numbers) > 1 for numbers in groups.values()):
         found += [Column(name, "group", [points(row.groups[name]) for row in rows]) for name in groups]
     found += [
@@ -68,6 +70,29 @@ def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
         for number, cell in enumerate(board.cells)
     ]
     return found
+
+
+def _costs(rows: Sequence[Row]) -> list[Column]:
+    """What rows cost, where something of one's own is shown and anything is known of it."""
+    if all(row.claim for row in rows):
+        return []
+    costs = [cost_of(row) for row in rows]
+    found = [
+        Column("Family", "cost", [cost.family for cost in costs]),
+        Column("Parameters", "cost", [_millions(cost.n_parameters) for cost in costs]),
+        Column("GB per 1M", "cost", [_gigabytes(cost.index_bytes_per_vector) for cost in costs]),
+        Column("Texts/s", "cost", ["" if c.texts_per_second is None else f"{c.texts_per_second:,.0f}" for c in costs]),
+    ]
+    return [column for column in found if any(column.values)]
+
+
+def _millions(n: int | None) -> str:
+    return "" if n is None else f"{n / 1e6:,.0f}M"
+
+
+def _gigabytes(bytes_per_vector: int | None) -> str:
+    """Of a million vectors."""
+    return "" if bytes_per_vector is None else f"{bytes_per_vector / 1e3:.2f}"
 
 
 def labels(board: Board, rows: Sequence[Row]) -> list[str]:
@@ -150,6 +175,7 @@ def to_csv(board: Board) -> str:
     writer = csv.writer(out, lineterminator="\n")
     fixed = ["rank_low", "rank_high", "rank", "model", "revision", "variant", "kind", "source", "score", "low", "high"]
     fixed += ["p_first", "p_top3", "best_rank_elsewhere", "worst_rank_elsewhere", "n_cells", "win_rate"]
+    fixed += [field.name for field in dataclasses.fields(Cost)]
     writer.writerow([*fixed, *(f"group: {name}" for name in groups), *(cell.title for cell in board.cells)])
     for row in board.rows:
         standing, common = row.standing, row.common
@@ -167,6 +193,7 @@ def to_csv(board: Board) -> str:
                 *(standing.elsewhere if standing else ("", "")),
                 n_cells,
                 _blank(common.win_rate if common else None),
+                *("" if value is None else value for value in dataclasses.astuple(cost_of(row))),
                 *(_exact_points(row.groups[name]) for name in groups),
                 *map(_exact_points, row.cells),
             ]
@@ -211,6 +238,7 @@ def _row_record(board: Board, row: Row) -> dict[str, Any]:
         "cells": dict(zip(titles, row.cells, strict=True)),
         "missing": row.missing,
     }
+    record["cost"] = dataclasses.asdict(cost_of(row))
     if row.standing:
         standing = dataclasses.asdict(row.standing)
         standing["views"] = {name: {"value": v, "rank": r} for name, (v, r) in row.standing.views.items()}

@@ -23,8 +23,8 @@ PIPE_WIDTH = 10_000
 def print_board(board: Board, console: Console | None = None, wide: bool = False, every: bool = False) -> None:
     """Print a board; rows without all tasks stand below a line, without a rank.
 
-    What does not fit the console is left out: of a long benchmark first single cells, then certainties, then means of
-    groups; of a short one certainties first.
+    What does not fit the console is left out: of a long benchmark first single cells, then costs, certainties and means
+    of groups; of a short one certainties first.
 
     :param wide: print all columns, however wide.
     :param every: print all rows below the line.
@@ -65,7 +65,7 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, in their order: the first three always, others by kind, all of a kind or none."""
     chosen = {"rank", "model", "score"}
     is_short = sum(column.kind == "cell" for column in columns) <= _FEW_CELLS
-    for kind in ("cell", "group", "certainty") if is_short else ("group", "certainty", "cell"):
+    for kind in ("cell", "cost", "group", "certainty") if is_short else ("group", "certainty", "cost", "cell"):
         wanted = [column for column in columns if column.kind in chosen | {kind}]
         needed = sum(min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted)
         if needed + 3 * len(wanted) + 1 <= width:

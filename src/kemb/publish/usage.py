@@ -69,7 +69,8 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     if spec is not None and spec.loader in _BUILT_IN:
         return Usage(spec.name, "", "built-in")
     own = source or (spec.hub or spec.name if spec else name)
-    if (how := _other_way(name, spec)) is not None:
+    family = str(records[0].get("family", "")) if records else ""
+    if (how := _other_way(name, spec, family)) is not None:
         return Usage(name, own, "none", note=how)
     if not source and (not _HUB_ID.fullmatch(own) or own.startswith("local/")):
         return Usage(name, own, "none", note=f"{_short(name)} is no model of the hub; its files lie with its author.")
@@ -104,17 +105,18 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     )
 
 
-def _other_way(name: str, spec: ModelSpec | None) -> str | None:
+def _other_way(name: str, spec: ModelSpec | None, family: str) -> str | None:
     """Why a model cannot be loaded by the common libraries; None where it can."""
     facts = facts_of(name)
+    kind = facts.kind or family
     if facts.open_weights is False or (spec is not None and spec.loader == "api"):
         return f"{_short(name)} is served by its provider only; see the provider's documentation."
-    if facts.kind == "late-interaction" or (spec is not None and spec.loader == "late-interaction"):
+    if kind == "late-interaction" or (spec is not None and spec.loader == "late-interaction"):
         return f"{_short(name)} makes one vector per token; load it with PyLate or its author's program."
     if spec is not None and spec.loader == "custom":
         return f"{_short(name)} runs with its author's own program; see its model card."
-    if spec is None and facts.kind in ("lexical", "sparse", "cross-encoder", "hybrid"):
-        return f"{_short(name)} is no dense encoder ({facts.kind}); see its model card."
+    if spec is None and kind in ("lexical", "sparse", "cross-encoder", "hybrid"):
+        return f"{_short(name)} is no dense encoder ({kind}); see its model card."
     return None
 
 

@@ -43,7 +43,7 @@ def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) ->
     parts = []
     for split in spec.splits:
         for subset in spec.subsets:
-            data, notes = _build(spec, subset, split, reader, train)
+            data, notes = build(spec, subset, split, reader, train)
             parts.append(make_part(spec, split, subset, data, notes))
     return TaskData(spec.name, spec.type, reader.revision or spec.source.revision, parts)
 
@@ -119,7 +119,8 @@ def user_mirror() -> Path:
     return Path(platformdirs.user_cache_dir("kemb")) / "data"
 
 
-def _build(spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool) -> tuple[PartData, Notes]:
+def build(spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool) -> tuple[PartData, Notes]:
+    """The data of one part, out of tables that `read` gives."""
     match spec.type:
         case "sts" | "pair_classification":
             return layouts.pairs(spec, subset, split, read)

@@ -6,7 +6,7 @@ Rows that are found are dropped or reported, as the recipe says; what is left is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -80,6 +80,16 @@ class ContaminationReport:
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ContaminationReport:
+        """What `to_json` gave, as a stage of a run keeps it."""
+        parts = [
+            PartReport(**entry | {"examples": [Example(**example) for example in entry["examples"]]})
+            for entry in record["parts"]
+        ]
+        lineage = [LineageNote(**note | {"tasks": tuple(note["tasks"])}) for note in record["lineage"]]
+        return cls(**{**record, "parts": parts, "lineage": lineage})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kemb.benchmarks import load_benchmark
 from kemb.benchmarks import names as benchmark_names
-from kemb.models.resolve import find_device
+from kemb.models.device import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
 from kemb.tasks import names as task_names

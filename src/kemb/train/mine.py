@@ -58,9 +58,9 @@ class MiningReport:
     """Negatives -> rows that got so many."""
     n_kept_rows: int
     mean_positive_score: float
-    mean_negative_score: float
-    mean_rank: float
-    """Of the negatives, from 0."""
+    mean_negative_score: float | None
+    mean_rank: float | None
+    """Of the negatives, from 0; None where there is none."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -331,8 +331,8 @@ def _report(
         dict(sorted(Counter(len(own) for own, _ in rows).items())),
         int(enough.sum()),
         float(np.mean(positives)),
-        float(scores.mean()) if len(scores) else float("nan"),
-        float(places.mean()) + section.rank.min if len(places) else float("nan"),
+        float(scores.mean()) if len(scores) else None,
+        float(places.mean()) + section.rank.min if len(places) else None,
     )
 
 

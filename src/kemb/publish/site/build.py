@@ -23,6 +23,7 @@ from kemb.board import Board
 from kemb.errors import ResultError, UsageError
 from kemb.models.facts import facts_of
 from kemb.publish import downloads
+from kemb.publish.costs import cost_of
 from kemb.publish.site.cards import card_data, hardware, item_data, replicate_data
 from kemb.publish.site.examples import Shown
 from kemb.publish.site.pages import Extras, render
@@ -35,8 +36,6 @@ from kemb.results import META, TaskResult
 
 STATIC = Path(__file__).parent.parent / "static"
 MARKER = "manifest.json"
-MIN_TEXTS = 200
-"""A rate of fewer encoded texts says little."""
 TITLE = Named(ko="한국어 임베딩 순위표", en="Korean embedding leaderboard")
 
 
@@ -65,7 +64,7 @@ def build_site(
     names = {row.model for board in boards.values() for row in board.rows}
     metas = _metas(results)
     facts = {name: facts_of(name, metas.get(name)) for name in names}
-    site = site_view(boards, facts, _speeds(results), title=title, date=data_date(boards.values()))
+    site = site_view(boards, facts, _speeds(boards), title=title, date=data_date(boards.values()))
     site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
     items = _items(site, texts or {})
     n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
@@ -194,15 +193,13 @@ def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
     return found
 
 
-def _speeds(results: Sequence[TaskResult]) -> dict[str, Speed]:
+def _speeds(boards: Mapping[str, Board]) -> dict[str, Speed]:
     """By model, the best recorded rate of encoding."""
     found: dict[str, Speed] = {}
-    for result in results:
-        n, seconds = result.kemb.get("encoded", {}).get("n_encoded", 0), result.kemb.get("seconds", {}).get("encode", 0)
-        if n >= MIN_TEXTS and seconds:
-            rate = n / seconds
-            if result.model not in found or rate > found[result.model].texts_per_second:
-                found[result.model] = Speed(round(rate, 1), hardware(result))
+    for row in (row for board in boards.values() for row in board.rows if row.claim is None):
+        rate = cost_of(row).texts_per_second
+        if rate is not None and (row.model not in found or rate > found[row.model].texts_per_second):
+            found[row.model] = Speed(round(rate, 1), hardware(next(iter(row.results.values()))))
     return found
 
 

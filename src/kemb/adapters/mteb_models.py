@@ -1,0 +1,116 @@
+"""Any model of ours as an encoder for mteb: `mteb.evaluate(to_mteb(resolve("toy")), tasks)`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from kemb import provenance
+from kemb.adapters.mteb_specs import TYPES, instruction_of
+from kemb.encode import Budget, Collection, Texts, encode_missing
+from kemb.errors import MissingExtra, NotSupported
+from kemb.models.encoders import Encoder
+from kemb.models.prompts import resolve
+from kemb.models.resolve import Model
+from kemb.store import Store, default_root
+from kemb.types import FloatArray, Role
+
+if TYPE_CHECKING:
+    from mteb.models import ModelMeta
+
+
+def to_mteb(model: Model, store: Store | None = None) -> KembEncoder:
+    """A model as mteb's `EncoderProtocol`: our prompts, our batches, and every text encoded once into our store.
+
+    Args:
+        model: any model that makes vectors.
+        store: where vectors are kept; the user's own by default.
+
+    Raises:
+        MissingExtra: mteb is not installed.
+        NotSupported: a model that is not one of dense vectors.
+    """
+    try:
+        import mteb  # noqa: F401  only whether it is there
+    except ImportError:
+        raise MissingExtra("Handing a model to mteb", "mteb") from None
+    if model.family != "dense":
+        raise NotSupported(f"{model.name} is a {model.family} model; only models of one vector per text go to mteb.")
+    return KembEncoder(model, store or Store(default_root()))
+
+
+@dataclass
+class KembEncoder:
+    """What mteb asks of an encoder."""
+
+    model: Model
+    store: Store
+    _opened: list[Encoder] = field(default_factory=list, repr=False)
+
+    def encode(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        task_metadata: Any,  # noqa: ANN401  mteb.TaskMetadata
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,  # noqa: ANN401  mteb.types.PromptType
+        **_: object,
+    ) -> FloatArray:
+        """Vectors, float32 [n, dim], of the texts of all batches, under the prompts kemb would use.
+
+        Raises:
+            NotSupported: a task type that kemb has no prompts for.
+            ModelError: the model cannot be loaded, or gives vectors that are not finite.
+        """
+        if task_metadata.type not in TYPES:
+            raise NotSupported(f"{self.model.name} cannot be given mteb's {task_metadata.type} tasks.")
+        role: Role = "text" if prompt_type is None else prompt_type.value
+        instruction = instruction_of(task_metadata.prompt)
+        found = resolve(self.model.prompts, task_metadata.name, TYPES[task_metadata.type], instruction, role)
+        texts = [str(text) for batch in inputs for text in batch["text"]]
+
+        def where(row: int) -> str:
+            return f"{task_metadata.name} ({hf_subset}, {hf_split}), row {row}"
+
+        column = Texts.of(found.route, found.prompt, texts, where)
+        space = self.store.space(self.model.fingerprint())
+        encode_missing(Collection([column]), space, self._open, Budget.for_device(self.model.device))
+        return space.vectors(column.keys).block(0, len(texts))
+
+    def _open(self) -> Encoder:
+        """The loaded model; mteb asks for one column after the other."""
+        if not self._opened:
+            self._opened.append(self.model.open())
+        return self._opened[0]
+
+    @property
+    def similarity(self) -> Callable[..., Any]:
+        """All pairs of two sets of vectors."""
+        from mteb.similarity_functions import cos_sim, dot_score
+
+        chosen: Callable[..., Any] = cos_sim if self.model.similarity == "cosine" else dot_score
+        return chosen
+
+    @property
+    def similarity_pairwise(self) -> Callable[..., Any]:
+        """Row by row."""
+        from mteb.similarity_functions import pairwise_cos_sim, pairwise_dot_score
+
+        chosen: Callable[..., Any] = pairwise_cos_sim if self.model.similarity == "cosine" else pairwise_dot_score
+        return chosen
+
+    @cached_property
+    def mteb_model_meta(self) -> ModelMeta:
+        """Name, revision and what else is known; the name of a built-in model is put under `kemb/`."""
+        from mteb.models import ModelMeta
+
+        known = provenance.mteb_meta(self.model)
+        plain = re.sub(r"[^\w.-]+", "-", self.model.name.rpartition("/")[2])
+        organisation = self.model.name.rpartition("/")[0] or "kemb"
+        wanted = "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name use_instructions"
+        values = {key: known[key] for key in [*wanted.split(), "experiment_kwargs"]}
+        return ModelMeta.create_empty(overwrites=values | {"name": f"{organisation}/{plain}"})

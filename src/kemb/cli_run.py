@@ -1,0 +1,244 @@
+"""The verbs that load tasks and models: `run`, `demo`, `check`, `prompts`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kemb.cli_options import (
+    FILE,
+    FOLDER,
+    data_option,
+    model_options,
+    results_option,
+    store_option,
+    task_targets,
+)
+from kemb.errors import UsageError
+
+if TYPE_CHECKING:
+    from kemb.models.resolve import Model, ModelOptions
+    from kemb.run import Outcome, Task
+
+QUICK = 200_000
+"""Values of (row, item) that are resampled at the end of a run: a few seconds."""
+
+
+@click.command(name="run")
+@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
+@click.option("-m", "--model", "models", multiple=True, help="Known name, hub id, folder, or several put together.")
+@click.option("--run", "runs", type=FILE, multiple=True, help="A TREC run file as one more model; repeatable.")
+@click.option("--run-name", "run_names", multiple=True, help="Its name on the board.  [the file's name]")
+@data_option
+@results_option
+@store_option
+@model_options
+@click.option("--dims", default="", help="Rows with fewer dimensions too: 1024,512.")
+@click.option("--quantize", default="", help="Rows with coarser numbers too: int8,binary.")
+@click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing.")
+@click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print outcomes as JSON.")
+def run_command(
+    targets: tuple[str, ...],
+    models: tuple[str, ...],
+    runs: tuple[Path, ...],
+    run_names: tuple[str, ...],
+    dims: str,
+    quantize: str,
+    data: Path | None,
+    results_dir: Path,
+    store_dir: Path | None,
+    rescore: bool,
+    overwrite: bool,
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Evaluate models on tasks; every text is encoded once, every score keeps its items.
+
+    \b
+    Examples:
+      kemb run KorSTS KLUE-NLI -m BAAI/bge-m3 -m kiwi-static
+      kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
+      kemb run ./mydata -m "rrf(bm25:kiwi, BAAI/bge-m3)" -m "fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3)"
+      kemb run ./mydata -m bm25:kiwi+reranker:BAAI/bge-reranker-v2-m3@100
+      kemb run ./mydata -m Qwen/Qwen3-Embedding-0.6B --dims 512,256 --quantize int8,binary
+      kemb run ./mydata --run elastic.trec --run-name elastic
+    """
+    from kemb.models.compose import run_of_file
+    from kemb.models.resolve import resolve
+    from kemb.run import RunOptions
+    from kemb.store import Store, default_root
+    from kemb.views import with_views
+
+    if not models and not runs:
+        raise UsageError("There is no model to run. Name one with -m MODEL, or a run file with --run FILE.")
+    if len(run_names) > len(runs):
+        raise UsageError(f"{len(run_names)} --run-name for {len(runs)} --run; give each name with its file.")
+
+    tasks = _tasks(targets, data)
+    resolved = [resolve(name, _options(model_settings), [task.spec.name for task in tasks]) for name in models]
+    resolved = [view for model in resolved for view in with_views(model, dims, quantize)]
+    resolved += [run_of_file(path, name) for path, name in zip(runs, [*run_names, *[""] * len(runs)], strict=False)]
+    command = shlex.join(["kemb", *sys.argv[1:]])
+    options = RunOptions(results_dir, Store(store_dir or default_root()), rescore, overwrite, command)
+    _run_and_show(tasks, resolved, options, as_json)
+
+
+def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json: bool) -> None:  # noqa: ANN401  lazy
+    from kemb.benchmarks.spec import of_tasks
+    from kemb.board import BoardOptions, build_board
+    from kemb.publish.terminal import TerminalReporter, print_board
+    from kemb.rows import ResultRow
+    from kemb.run import evaluate
+
+    with TerminalReporter() as reporter:
+        outcomes = evaluate(tasks, models, options, reporter)
+    found = [outcome.result for outcome in outcomes if outcome.result]
+    if as_json:
+        import json
+
+        click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
+    else:
+        # A model that applies to none of the tasks is a row of dashes; where all its cells failed there is no row.
+        shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
+        rows = tuple(ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown)
+        quick = BoardOptions(max_item_values=QUICK, rows=rows)
+        if rows:
+            subsets = {task.spec.name: task.spec.subsets for task in tasks}
+            print_board(build_board(found, of_tasks(list(subsets), subsets), options=quick))
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if failed:
+        click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
+        sys.exit(1)
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "model": outcome.row,
+        "task": outcome.task,
+        "status": outcome.status,
+        "main_score": outcome.result.main_score if outcome.result else None,
+        "path": str(outcome.result.path) if outcome.result else None,
+        "message": outcome.message or None,
+    }
+
+
+@click.command()
+@click.option("-o", "--out", type=FOLDER, default=Path("kemb-demo"), show_default=True, help="Folder for the results.")
+@store_option
+def demo(out: Path, store_dir: Path | None) -> None:
+    """Run the shipped models on the shipped Korean mini benchmark; needs no network.
+
+    \b
+    Example:
+      kemb demo
+    """
+    from kemb import demo as shipped
+    from kemb.models.resolve import resolve
+    from kemb.publish.site.project import SiteOptions, publish_site
+    from kemb.run import RunOptions
+    from kemb.store import Store
+
+    tasks = _tasks(tuple(str(folder) for folder in shipped.task_folders()), None)
+    models = [resolve(name) for name in shipped.models()]
+    options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
+    _run_and_show(tasks, models, options, as_json=False)
+    page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
+    click.echo(f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m tfidf:char")
+    click.echo(f"Leaderboard: open {page} in a browser.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def check(folder: Path, toml: bool, as_json: bool) -> None:
+    """Say what kemb understands of a data folder, and what is wrong in it.
+
+    \b
+    Example:
+      kemb check ./mydata
+    """
+    from kemb.tasks.check import check_folder, format_report, to_toml
+
+    report = check_folder(folder)
+    if as_json:
+        import dataclasses
+        import json
+
+        record = {
+            field.name: getattr(report, field.name) for field in dataclasses.fields(report) if field.name != "spec"
+        }
+        for name in ("findings", "files", "texts"):
+            record[name] = [dataclasses.asdict(entry) for entry in record[name]]
+        record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
+        click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+    elif toml and report.spec is not None:
+        click.echo(to_toml(report.spec), nl=False)
+    else:
+        click.echo(format_report(report))
+    sys.exit(1 if report.has_errors else 0)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_settings: Any) -> None:  # noqa: ANN401  as above
+    """Print the exact strings that a model sees for a task.
+
+    \b
+    Example:
+      kemb prompts intfloat/multilingual-e5-large Ko-StrategyQA KLUE-STS
+    """
+    from kemb.models.prompts import explain
+    from kemb.models.resolve import prompts_of
+
+    specs = [task.spec for task in _tasks(tasks, None)]
+    table = prompts_of(model, _options(model_settings), [spec.name for spec in specs])
+    rows = []
+    for spec in specs:
+        for line in explain(table, spec.name, spec.type, spec.instruction):
+            rows.append([spec.name, line.role, line.shown, line.route, line.source, line.key])
+    if as_json:
+        import json
+
+        keys = ("task", "role", "shown", "route", "source", "key")
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], ensure_ascii=False, indent=1))
+        return
+    from kemb.publish.terminal import print_table
+
+    print_table(["task", "role", "string (example text)", "route", "from", "key"], rows)
+    for warning in table.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def _tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
+    """Tasks, benchmarks and data folders, in the order given, each once."""
+    from kemb.run import load_task
+
+    found: dict[str, Task] = {}
+    for name, subsets in task_targets(targets):
+        task = load_task(name, data, subsets)
+        if (earlier := found.get(task.spec.name)) is not None and subsets != earlier.spec.subsets:
+            task = load_task(name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets])))
+        found[task.spec.name] = task
+    return list(found.values())
+
+
+def _options(settings: dict[str, Any]) -> ModelOptions:
+    from kemb.models import catalogue
+    from kemb.models.resolve import ModelOptions
+
+    short: dict[Any, Any] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+    dtype = settings.get("dtype")
+    if dtype is not None and short.get(dtype, dtype) not in short.values():
+        raise UsageError(f"--dtype {dtype!r} is not known. Type float32, float16 (fp16) or bfloat16 (bf16).")
+    if file := settings.get("prompts_file"):
+        settings = settings | {"prompts_file": catalogue.profiles().get(file, Path(file))}
+    return ModelOptions(**(settings | {"dtype": short.get(dtype, dtype)}))

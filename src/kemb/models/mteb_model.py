@@ -1,0 +1,148 @@
+"""Models that mteb loads: `mteb:NAME`, with mteb's own code and prompts for them.
+
+mteb chooses prompts by task and role, so the route of an input names both. A text is encoded again for every task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kemb.errors import MissingExtra, ModelError, NotSupported, UnknownName, UsageError
+from kemb.models.device import find_device
+from kemb.models.prompts import Layer, PromptTable
+from kemb.models.resolve import Model, ModelOptions
+from kemb.models.spec import ModelSpec, Similarity
+from kemb.types import FloatArray, Input, IntArray
+
+if TYPE_CHECKING:
+    from mteb.models import ModelMeta
+
+_SEPARATOR = "|"
+
+
+def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) -> Model:
+    """A model of mteb's registry, not loaded yet; its row and results are the variant `loader_mteb` of its name.
+
+    Raises:
+        MissingExtra: mteb is not installed.
+        UnknownName: mteb does not know the model.
+        NotSupported: the model is no encoder of one vector per text, or has no revision.
+        UsageError: an option that only kemb's own loaders have.
+    """
+    given = {
+        "--dtype": options.dtype,
+        "--max-tokens": options.max_tokens,
+        "--pooling": options.pooling,
+        "--prompts": options.prompts_file,
+    }
+    if wrong := [flag for flag, value in given.items() if value is not None]:
+        raise UsageError(f"{' and '.join(wrong)} cannot be used with mteb:{name}, which mteb loads and prompts.")
+    plain, _, revision = name.partition("@")
+    meta = _meta(plain, revision or None)
+    kind = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
+    similarity: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
+    if "dense" not in meta.model_type or kind not in similarity or not meta.revision:
+        why = f"of type {', '.join(meta.model_type)}, similarity {kind}, revision {meta.revision or 'unknown'}"
+        raise NotSupported(f"mteb:{plain} is {why}; kemb takes dense models with cosine or dot product and a revision.")
+    routes = {task: task for task in task_names}
+    routes |= {f"{task}-{role}": f"{task}{_SEPARATOR}{role}" for task in task_names for role in ("query", "document")}
+    return Model(
+        spec=ModelSpec(name=str(meta.name), loader="mteb", similarity=similarity[kind], license=meta.license or ""),
+        name=str(meta.name),
+        revision=meta.revision,
+        prompts=PromptTable((Layer("none", {}, routes),)),
+        folder=None,
+        device=find_device(options.device),
+        dtype="float32",
+        max_tokens=int(meta.max_tokens) if meta.max_tokens and np.isfinite(meta.max_tokens) else None,
+        pooling=None,
+        similarity=similarity[kind],
+        variant="loader_mteb",
+        trust_remote_code=False,
+    )
+
+
+def open_mteb(name: str, revision: str, device: str) -> MtebEncoder:
+    """Load a model with mteb's loader.
+
+    Raises:
+        ModelError: mteb cannot load it.
+    """
+    try:
+        return MtebEncoder(name, _meta(name, revision).load_model(device=device))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"mteb could not load {name}: {type(error).__name__}: {reason}") from error
+
+
+@dataclass(slots=True)
+class MtebEncoder:
+    """A model of mteb's as an encoder of ours."""
+
+    name: str
+    model: Any
+
+    @property
+    def dim(self) -> int:
+        dims = self.model.mteb_model_meta.embed_dim
+        return int(dims[0] if isinstance(dims, list) else dims)
+
+    def token_counts(self, inputs: Sequence[Input]) -> IntArray:
+        """Characters of each input, [n]; mteb's models do not show their tokens."""
+        return np.array([len(item.text) for item in inputs], dtype=np.int64)
+
+    def encode(self, inputs: Sequence[Input]) -> FloatArray:
+        """Vectors, float32 [n, dim], of inputs that all have the same route.
+
+        Raises:
+            ModelError: mteb does not know the task that the route names.
+        """
+        from mteb._create_dataloaders import _create_dataloader_from_texts
+        from mteb.types import PromptType
+
+        (route,) = {item.route for item in inputs}
+        task, _, role = route.partition(_SEPARATOR)
+        metadata = _task_metadata(self.name, task)
+        found = self.model.encode(
+            _create_dataloader_from_texts([item.text for item in inputs], batch_size=len(inputs)),
+            task_metadata=metadata,
+            hf_split=metadata.eval_splits[0],
+            hf_subset=metadata.hf_subsets[0],
+            prompt_type=PromptType(role) if role else None,
+            batch_size=len(inputs),
+            show_progress_bar=False,
+        )
+        array = found.detach().float().cpu().numpy() if hasattr(found, "detach") else found
+        return np.asarray(array, dtype=np.float32)
+
+
+def _meta(name: str, revision: str | None) -> ModelMeta:
+    try:
+        import mteb
+    except ImportError:
+        raise MissingExtra(f"The model mteb:{name}", "mteb") from None
+    try:
+        return mteb.get_model_meta(name, revision=revision)
+    except KeyError:
+        known = [str(meta.name) for meta in mteb.get_model_metas()]
+        raise UnknownName("model of mteb", name, known, "Give the model without mteb: to load it by kemb.") from None
+    except ValueError as error:
+        raise ModelError(f"mteb:{name}: {error}") from error
+
+
+@cache
+def _task_metadata(model: str, task: str) -> Any:  # noqa: ANN401  mteb.TaskMetadata
+    import mteb
+
+    try:
+        return mteb.get_task(task).metadata
+    except KeyError:
+        raise ModelError(
+            f"mteb:{model} takes its prompts from mteb's tasks, and mteb has no task {task!r}. For tasks of your own "
+            f"let kemb load the model: -m {model}"
+        ) from None
