@@ -15,7 +15,7 @@ from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
 from kemb.run import RunOptions
 from kemb.store import Store
-from kemb.train import bases, export, fit, stages
+from kemb.train import bases, data, export, fit, stages
 from kemb.train import mine as mining
 from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
@@ -39,7 +39,7 @@ from kemb.train.shapes import TrainingSet, training_sets
 from kemb.train.stages import Stage
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _base(run: Work, pairs: Stage) -> Path:
             bases.make_untrained(recipe.base, found, recipe.prompts, recipe.seed, folder / name)
             return {}
         table = pq.read_table(pairs.folder / PAIRS)
-        texts = [text for column in _text_columns(table) for text in table[column].to_pylist() if text is not None]
+        texts = data.texts_of(table)
         bases.make_static(recipe.base, texts, recipe.seed, recipe.prompts, folder / name)
         return {}
 
@@ -278,7 +278,3 @@ def _card(run: Work, out: Path, proof: Proof, readme: str) -> None:
         run.listener.note(str(error))
         made = {README: text}
     write_card(made, out / README)
-
-
-def _text_columns(table: pa.Table) -> list[str]:
-    return [name for name in table.column_names if name in ("anchor", "positive") or name.startswith("negative_")]

@@ -199,12 +199,10 @@ def callback_of(watch: Watch, key: str) -> Any:  # noqa: ANN401  a transformers 
                 watch.on_step(state.global_step, state.max_steps, watch.last_loss)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
-            if state.is_world_process_zero:
-                watch.logged(state.global_step, logs or {})
+            watch.logged(state.global_step, logs or {})
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
-            if state.is_world_process_zero:
-                watch.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step, key)
+            watch.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step, key)
 
     return Guard()
 
