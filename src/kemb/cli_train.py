@@ -38,7 +38,7 @@ def train(
     dry_run: bool,
     resume: bool,
 ) -> None:
-    """Carry out a recipe: read, filter, mine, train, prove against the base, export, write the card.
+    """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and site.
 
     RECIPE is a TOML file or the name of a shipped recipe. Every stage is kept in the folder of the run; a rerun does
     only what changed. The exit code is 1 when the tuned model is worse than its base beyond the recipe's tolerance.
@@ -132,8 +132,6 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
     if plan.n_parameters and plan.memory_gb is not None:
         click.echo(f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations.")
-    for note in plan.notes:
-        click.echo(note)
 
 
 def _show(outcome: Outcome) -> None:
@@ -152,6 +150,7 @@ def _show(outcome: Outcome) -> None:
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
     rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
     click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")
+    click.echo(f"Base and tuned model side by side: open {outcome.site} in a browser.")
 
 
 class _Listener:

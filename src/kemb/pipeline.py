@@ -13,6 +13,7 @@ from kemb.models.files import content_hash
 from kemb.models.resolve import Model, resolve
 from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.publish.site.project import SiteOptions, publish_site
 from kemb.run import RunOptions
 from kemb.store import Store
 from kemb.train import bases, data, export, fit, stages
@@ -53,6 +54,8 @@ class Outcome:
     """The exported model; None where the forget-check failed."""
     results_dir: Path
     lock_path: Path
+    site: Path
+    """The start page of a site of base, tuned model and lexical baseline."""
 
 
 def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Outcome:
@@ -72,7 +75,9 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
         tuned_dir, proof = merged
     model_dir = _export(run, tuned_dir, proof) if proof.passed else None
     lock = options.run_dir / stages.LOCK
-    return Outcome(run.done, proof, merged is not None, model_dir, run.results_dir, lock)
+    shown = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
+    site = publish_site(options.run_dir / "site", shown).start_page
+    return Outcome(run.done, proof, merged is not None, model_dir, run.results_dir, lock, site)
 
 
 def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Stage:

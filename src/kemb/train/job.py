@@ -16,7 +16,7 @@ from kemb.models.device import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
 from kemb.tasks import names as task_names
-from kemb.train import bases, check, data, export, filters, fit, stages
+from kemb.train import bases, check, data, filters, fit, stages
 from kemb.train.filters import FilterReport
 from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
@@ -82,7 +82,6 @@ class Plan:
     memory_gb: float | None
     """Weights, gradients and optimizer; activations come on top."""
     device: str
-    notes: list[str]
 
 
 @dataclass(slots=True)
@@ -144,7 +143,6 @@ def plan(file: RecipeFile, options: TrainOptions) -> Plan:
         n_parameters=size,
         memory_gb=size * OPTIMIZER_BYTES / 1e9 if size else None,
         device=run.device,
-        notes=export.notes(file),
     )
 
 
@@ -154,7 +152,6 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     recipe = file.recipe
     device = find_device(recipe.train.device)
     check.check_recipe(file, device)
-    export.check(file)
     tasks = _load_tasks(file, recipe.evaluate.tasks, options.data_dir)
     base, revision = (None, "") if recipe.base.is_static else bases.base_folder(file)
     guide = bases.guide_folder(file)

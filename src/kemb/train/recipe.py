@@ -186,15 +186,6 @@ class MergeSection(Section):
     on: Literal["always", "forget-fail"] = "forget-fail"
 
 
-class ExportSection(Section):
-    """Forms of the weights beside safetensors, which are always there."""
-
-    onnx: bool = False
-    int8: bool = False
-    max_loss: float = Field(default=0.3, ge=0)
-    """Points that the exported form may lose on each task."""
-
-
 class CardSection(Section):
     """What the model card says that nobody can compute."""
 
@@ -226,7 +217,6 @@ class Recipe(Section):
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection
     merge: MergeSection | None = None
-    export: ExportSection = ExportSection()
     card: CardSection = CardSection()
 
 
