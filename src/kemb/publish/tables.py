@@ -78,12 +78,16 @@ def _costs(rows: Sequence[Row]) -> list[Column]:
         return []
     costs = [cost_of(row) for row in rows]
     found = [
-        Column("Family", "cost", [cost.family for cost in costs]),
         Column("Parameters", "cost", [_millions(cost.n_parameters) for cost in costs]),
         Column("GB per 1M", "cost", [_gigabytes(cost.index_bytes_per_vector) for cost in costs]),
         Column("Texts/s", "cost", ["" if c.texts_per_second is None else f"{c.texts_per_second:,.0f}" for c in costs]),
     ]
-    return [column for column in found if any(column.values)]
+    families = [cost.family for cost in costs]
+    tells_apart = len(set(families)) > 1
+    return [
+        *([Column("Family", "cost", families)] if tells_apart else []),
+        *(column for column in found if any(column.values)),
+    ]
 
 
 def _millions(n: int | None) -> str:
