@@ -23,6 +23,7 @@ store_option = click.option("--store", "store_dir", type=FOLDER, help="Folder of
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how a model is loaded."""
     for option in (
+        click.option("--api-base", default="", envvar="KEMB_API_BASE", help="Address of an API, for -m api:NAME."),
         click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository."),
         click.option("--prompts", "prompts_file", help="Prompts file, or a shipped profile."),
         click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."),

@@ -11,14 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from kemb.errors import ModelError
-from kemb.models.encoders import Encoder, OutOfMemory, TwoStageEncoder
+from kemb.models.encoders import Encoder, OutOfMemory, StreamEncoder, TwoStageEncoder
 from kemb.shards import Keys
 from kemb.store import Space, input_keys
 from kemb.types import Input, IntArray, Ragged, Rows, stack
@@ -72,6 +72,8 @@ class Progress:
     seconds: float = 0.0
     token_limit: int | None = None
     """Padded tokens per batch after out-of-memory back-off, if there was any."""
+    calls: dict[str, int] = field(default_factory=dict)
+    """Of an API: what it was asked."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -149,6 +151,8 @@ def encode_missing(
         return progress
     started = time.perf_counter()
     encoder = open_encoder()
+    if isinstance(encoder, StreamEncoder):
+        return _stream_missing(collection, space, encoder, progress, on_progress)
     work = _Work(collection, encoder, budget)
     groups = [missing for group in collection.groups(budget.group_chars) if len(missing := group[~stored[group]])]
     for batches in _ahead(partial(work.batches, group) for group in groups):
@@ -162,6 +166,31 @@ def encode_missing(
         space.add(collection.keys[numbers], vectors)
         progress.n_shards += 1
     progress.seconds = time.perf_counter() - started
+    return progress
+
+
+def _stream_missing(
+    collection: Collection, space: Space, encoder: StreamEncoder, progress: Progress, on_progress: OnProgress
+) -> Progress:
+    """Many batches at once; each is written as soon as it is there, so that none is paid for twice."""
+    started = time.perf_counter()
+    max_batch, batch_tokens = encoder.limits
+    work = _Work(collection, encoder, Budget(1 << 62, batch_tokens, max_batch))
+    stored = space.stored(collection.keys)
+    plan = [batch.numbers for group in collection.groups(1 << 62) for batch in work.batches(group)]
+    plan = [missing for numbers in plan if len(missing := numbers[~stored[numbers]])]
+    inputs = ([collection.input(number) for number in numbers.tolist()] for numbers in plan)
+    for done in encoder.stream(inputs):
+        numbers = plan[done.number]
+        work.check(numbers, done.vectors, space)
+        space.add(collection.keys[numbers], done.vectors)
+        progress.n_encoded += len(numbers)
+        progress.n_tokens += done.n_tokens
+        progress.n_batches += 1
+        progress.n_shards += 1
+        progress.seconds = time.perf_counter() - started
+        progress.calls = dict(encoder.calls)
+        on_progress(progress)
     return progress
 
 

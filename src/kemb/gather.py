@@ -72,6 +72,7 @@ class Encoded:
         limits = [progress.token_limit for progress in (mine, its) if progress.token_limit is not None]
         progress = Progress(**{name: getattr(mine, name) + getattr(its, name) for name in counts})
         progress.token_limit = min(limits, default=None)
+        progress.calls = {name: mine.calls.get(name, 0) + its.calls.get(name, 0) for name in mine.calls | its.calls}
         return Encoded(other.space, progress, self.columns | other.columns)
 
 

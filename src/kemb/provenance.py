@@ -103,11 +103,22 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
             "n_tokens": sum(progress.n_tokens for progress in found),
             "token_limit_after_out_of_memory": min(limits, default=None),
         }
+    if one and model.spec.api is not None:
+        record["api"] = _api(model, one.progress.calls)
     if one and model.family == "dense" and (dim := one.space.dim()):
         record["index_bytes_per_vector"] = index_bytes(model.view, dim)
     if model.parts:
         record["part_fingerprints"] = {name: of_part.space.fingerprint for name, of_part in encoded.items()}
     return record
+
+
+def _api(model: Model, calls: Mapping[str, int]) -> dict[str, Any]:
+    """What this command asked of an endpoint and what that costs at the declared price."""
+    api = model.spec.api
+    assert api is not None
+    price = api.price_per_million_tokens
+    cost = None if price is None else round(calls.get("n_tokens", 0) * price / 1e6, 6)
+    return {**calls, "usd_per_million_tokens": price, "price_date": api.price_date or None, "usd": cost}
 
 
 def hardware(device: str) -> dict[str, Any]:

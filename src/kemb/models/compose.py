@@ -72,7 +72,7 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
     from kemb.models import catalogue
 
     spec = catalogue.load_spec(name.partition("@")[0])
-    if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+    if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
         return replace(options, dtype=None, max_tokens=None, pooling=None)
     return options
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from kemb.types import Input, IntArray, Rows
+from kemb.types import FloatArray, Input, IntArray, Rows
 
 
 class Encoder(Protocol):
@@ -33,6 +33,33 @@ class TwoStageEncoder(Encoder, Protocol):
 
     def encode_prepared(self, prepared: Any) -> Rows:  # noqa: ANN401  what `prepare` returned
         """Vectors of a prepared batch, float32 or float16 [n, dim], or ragged rows."""
+        ...
+
+
+class Done(NamedTuple):
+    """One batch of a stream: its number, its vectors [n, dim] and the tokens it cost."""
+
+    number: int
+    vectors: FloatArray
+    n_tokens: int
+
+
+@runtime_checkable
+class StreamEncoder(Encoder, Protocol):
+    """An encoder that works on many batches at once: the endpoint of an API."""
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Most texts and most tokens of a batch."""
+        ...
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """Counts of what was asked, for the record."""
+        ...
+
+    def stream(self, batches: Iterable[Sequence[Input]]) -> Iterator[Done]:
+        """Every batch once, in the order in which they are done; those of one batch have the same route and prompt."""
         ...
 
 

@@ -55,6 +55,8 @@ class ModelOptions:
     pooling: Pooling | None = None
     prompts_file: Path | None = None
     trust_remote_code: bool = False
+    api_base: str = ""
+    """Address of an endpoint, instead of the one the model's TOML declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Model:
     how: Fused | Reranked | None = None
     run_file: Path | None = None
     view: View | None = None
+    endpoint: tuple[tuple[str, str], ...] = ()
+    """What is known of the model behind an API, as its fingerprint."""
 
     @property
     def row(self) -> str:
@@ -121,6 +125,8 @@ class Model:
         """Everything that changes a vector except the input (DESIGN 3.2)."""
         if self.spec.loader in BUILT_IN:
             return {"model": self.name, "revision": self.revision}
+        if self.endpoint:
+            return dict(self.endpoint) | {"revision": self.revision}
         own = self.folder
         parts = {
             "model": self.name,
@@ -149,6 +155,10 @@ class Model:
             from kemb.models.mteb_model import open_mteb
 
             return open_mteb(self.name, self.revision, self.device)
+        if self.spec.loader == "api":
+            from kemb.models.api import open_api
+
+            return open_api(self)
         assert self.folder is not None
         from kemb.models.dense import Loading, open_torch
         from kemb.models.kinds import KINDS
@@ -179,7 +189,8 @@ def library_versions() -> dict[str, str]:
 
 
 def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
-    """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub, or `mteb:NAME`.
+    """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub,
+    `mteb:NAME`, or `api:NAME`.
 
     :param own_tasks: tasks of the user's own; their names, too, may be keys of prompts.
     :raises UnknownName: with the nearest known names.
@@ -199,6 +210,10 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
         return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
+    if name.startswith("api:") or (spec is not None and spec.loader == "api"):
+        from kemb.models.api import resolve_api
+
+        return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and Path(name).is_dir():
         return _local(Path(name), options, task_names)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
@@ -280,7 +295,7 @@ def _from_folder(
         "dtype": dtype if dtype != (spec.dtype or "float32") else None,
         "max_tokens": max_tokens if max_tokens != declared_tokens else None,
         "pooling": pooling if not folder.has_modules and pooling != spec.pooling else None,
-        "prompts": _prompts_label(options.prompts_file) if options.prompts_file else None,
+        "prompts": prompts_label(options.prompts_file) if options.prompts_file else None,
     }
     return Model(
         spec=spec,
@@ -309,7 +324,8 @@ def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
     return next((similarity for similarity in known if similarity == folder.similarity), default)
 
 
-def _prompts_label(path: Path) -> str:
+def prompts_label(path: Path) -> str:
+    """What a prompts file adds to the name of a variant: its name and a hash of its content."""
     import hashlib
 
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")

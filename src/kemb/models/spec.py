@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kemb.types import TaskType
 
@@ -30,7 +30,6 @@ Similarity = Literal["cosine", "dot", "maxsim", "meanmaxsim"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 CANNOT_RUN: dict[Loader, str] = {
-    "api": "It is served over an API; kemb does not call APIs yet.",
     "custom": "It runs only with its author's own program; kemb lists its prompts and its published scores.",
 }
 """Loaders that exist as data only, and the sentence that refuses to run them."""
@@ -57,6 +56,34 @@ class PromptRules(BaseModel):
     """Opaque route (adapter, API input type) by the same keys; '' by default."""
 
 
+class ApiSpec(BaseModel):
+    """How a model is reached over HTTP: where, in which dialect, with which limits, at what price."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["openai", "cohere"] = "openai"
+    """The dialect: `POST /embeddings` (OpenAI, Upstage, vLLM, TEI, Ollama, infinity) or `POST /v2/embed`."""
+    base_url: str = ""
+    """What stands before the path: `https://api.openai.com/v1`. No key and no query in it."""
+    model: str = ""
+    """The name to send; `{route}` in it is replaced by the input's route. The model's own name where it is empty."""
+    key_env: str = ""
+    """The environment variable that holds the key; '' where none is needed."""
+    body: dict[str, Any] = {}
+    """More fields for every request (`dimensions`, `truncate_prompt_tokens`); they are part of the fingerprint."""
+    encoding: Literal["float", "base64"] = "float"
+    max_batch_texts: int = Field(default=96, ge=1)
+    max_batch_tokens: int = Field(default=100_000, ge=1)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    concurrency: int = Field(default=8, ge=1, le=256)
+    timeout_seconds: float = Field(default=60, gt=0)
+    attempts: int = Field(default=8, ge=1)
+    price_per_million_tokens: float | None = Field(default=None, ge=0)
+    """In US dollars, as of `price_date` (YYYY-MM-DD)."""
+    price_date: str = ""
+
+
 class ModelSpec(PromptRules):
     """One known model. What a hub model's own files say needs no entry here, except prompts (precedence 2).
 
@@ -67,6 +94,8 @@ class ModelSpec(PromptRules):
     name: str
     """`org/name` on the hub, or kemb's own name (`bm25:kiwi`)."""
     loader: Loader = "sentence-transformers"
+    api: ApiSpec | None = None
+    """Of the loader `api`."""
     hub: str | None = None
     """Hub id when `name` is a row variant of it (`kakaocorp/kanana-nano-2.1b-embedding-fp16`)."""
     revision: str | None = None
