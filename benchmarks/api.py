@@ -3,7 +3,8 @@
     python benchmarks/api.py
 
 The server answers after 50 ms and refuses (429) whatever goes over its limit within any ten seconds. Prints requests
-or tokens per minute that were served, as a share of the limit; expected at least 0.9, with no refusals.
+or tokens per minute that were served, as a share of the limit; expected at least 0.9; what is
+refused is tried again.
 """
 
 from __future__ import annotations
