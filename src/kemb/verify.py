@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -178,6 +179,9 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
         model = resolve(options.model or name, settings, [result.task])
     elif spec is not None and spec.loader in (*BUILT_IN, "bm25"):
         model = resolve(options.model or name)
+    elif "api" in result.kemb:
+        base = os.environ.get("KEMB_API_BASE", "") if record["variant"].startswith("loader_api") else ""
+        model = resolve(options.model or f"api:{name}", ModelOptions(api_base=base), [result.task])
     else:
         if name.startswith("local/") and not options.model:
             raise UsageError(f"{name} was a local model; say where it is now: --model DIR.")
