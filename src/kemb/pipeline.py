@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kemb.errors import UsageError
 from kemb.models.files import content_hash
@@ -38,9 +38,6 @@ from kemb.train.rankers import ranker_of, scorer_of
 from kemb.train.recipe import RecipeFile
 from kemb.train.shapes import TrainingSet, training_sets
 from kemb.train.stages import Stage
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
         if not base:
             raise UsageError(
                 f"No endpoint is known for api:{name}. Type --api-base {_EXAMPLE} (or set {BASE_ENV}), or give a "
-                " TOML file of your own with an [api] table: -m api:my-model.toml"
+                "TOML file of your own with an [api] table: -m api:my-model.toml"
             )
         if not re.fullmatch(r"[\w.:+/-]+", name) or ".." in name:
             raise UsageError(f"{name!r} cannot be the name of a model; use letters, digits and . _ : + / -.")

@@ -130,7 +130,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.policies["ext.i18n.trimmed"] = True
     return found
 
 
