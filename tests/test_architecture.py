@@ -18,6 +18,7 @@ MODULES = sorted(SRC.rglob("*.py"))
 # A module may import from its own layer and from those before it.
 LAYERS = [
     ["errors", "types"],
+    ["perturb_tables", "perturb"],
     ["hub", "trec", "tasks", "models", "documents", "results", "demo"],
     ["benchmarks", "claims", "rows"],
     ["shards", "store"],
@@ -28,6 +29,7 @@ LAYERS = [
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],
+    ["study"],
     ["train"],
     ["publish"],
     ["pipeline"],
@@ -42,6 +44,7 @@ LAYERS = [
         "cli_import",
         "cli_run",
         "cli_site",
+        "cli_study",
         "cli_submit",
         "cli_train",
         "cli",

@@ -113,7 +113,7 @@ def test_models_that_cannot_run_say_why() -> None:
 
 
 def test_profiles_fit_their_models() -> None:
-    assert set(profiles()) == {"ko-leaderboard", "mteb"}
+    assert set(profiles()) == {"ko-leaderboard", "korean-instruction", "mteb", "none"}
     for path in profiles().values():
         file = read_prompts_file(path)
         assert file.name == path.stem

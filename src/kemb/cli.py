@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb import cli_audit, cli_card, cli_compare, cli_import, cli_lists, cli_run, cli_site, cli_submit, cli_train
+from kemb import (
+    cli_audit,
+    cli_card,
+    cli_compare,
+    cli_import,
+    cli_lists,
+    cli_run,
+    cli_site,
+    cli_study,
+    cli_submit,
+    cli_train,
+)
 from kemb.cli_options import results_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -126,7 +137,8 @@ for command in (
     cli_run.run_command,
     cli_run.demo,
     cli_run.check,
-    cli_run.prompts,
+    cli_study.prompts,
+    cli_study.robustness,
     cli_compare.compare,
     cli_compare.verify,
     cli_audit.audit,

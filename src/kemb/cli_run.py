@@ -1,4 +1,4 @@
-"""The verbs that load tasks and models: `run`, `demo`, `check`, `prompts`."""
+"""The verbs that load tasks and models: `run`, `demo`, `check`."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def run_command(
     if len(run_names) > len(runs):
         raise UsageError(f"{len(run_names)} --run-name for {len(runs)} --run; give each name with its file.")
 
-    tasks = _tasks(targets, data)
-    resolved = [resolve(name, _options(model_settings), [task.spec.name for task in tasks]) for name in models]
+    tasks = load_tasks(targets, data)
+    resolved = [resolve(name, options_of(model_settings), [task.spec.name for task in tasks]) for name in models]
     resolved = [view for model in resolved for view in with_views(model, dims, quantize)]
     resolved += [run_of_file(path, name) for path, name in zip(runs, [*run_names, *[""] * len(runs)], strict=False)]
     command = shlex.join(["kemb", *sys.argv[1:]])
@@ -143,7 +143,7 @@ def demo(out: Path, store_dir: Path | None) -> None:
     from kemb.run import RunOptions
     from kemb.store import Store
 
-    tasks = _tasks(tuple(str(folder) for folder in shipped.task_folders()), None)
+    tasks = load_tasks(tuple(str(folder) for folder in shipped.task_folders()), None)
     models = [resolve(name) for name in shipped.models()]
     options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
     _run_and_show(tasks, models, options, as_json=False)
@@ -184,41 +184,7 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
     sys.exit(1 if report.has_errors else 0)
 
 
-@click.command()
-@click.argument("model")
-@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
-@model_options
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_settings: Any) -> None:  # noqa: ANN401  as above
-    """Print the exact strings that a model sees for a task.
-
-    \b
-    Example:
-      kemb prompts intfloat/multilingual-e5-large Ko-StrategyQA KLUE-STS
-    """
-    from kemb.models.prompts import explain
-    from kemb.models.resolve import prompts_of
-
-    specs = [task.spec for task in _tasks(tasks, None)]
-    table = prompts_of(model, _options(model_settings), [spec.name for spec in specs])
-    rows = []
-    for spec in specs:
-        for line in explain(table, spec.name, spec.type, spec.instruction):
-            rows.append([spec.name, line.role, line.shown, line.route, line.source, line.key])
-    if as_json:
-        import json
-
-        keys = ("task", "role", "shown", "route", "source", "key")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], ensure_ascii=False, indent=1))
-        return
-    from kemb.publish.terminal import print_table
-
-    print_table(["task", "role", "string (example text)", "route", "from", "key"], rows)
-    for warning in table.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-
-
-def _tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
+def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once."""
     from kemb.run import load_task
 
@@ -231,7 +197,8 @@ def _tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     return list(found.values())
 
 
-def _options(settings: dict[str, Any]) -> ModelOptions:
+def options_of(settings: dict[str, Any]) -> ModelOptions:
+    """What the options of `model_options` mean."""
     from kemb.models import catalogue
     from kemb.models.resolve import ModelOptions
 

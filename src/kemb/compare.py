@@ -114,7 +114,7 @@ def compare(
     if not compared:
         reasons = "; ".join(f"{title}: {reason}" for title, reason in list(refused.items())[:3])
         raise UsageError(f"{a.label} and {b.label} have no task to be compared on. {reasons}")
-    cells = _adjusted([cell.difference for cell in compared], options.zone)
+    cells = adjusted([cell.difference for cell in compared])
     n_tests = sum(cell.p is not None for cell in cells)
     counted = f"{n_tests} task{'s' if n_tests != 1 else ''}"
     family = f"Holm over {counted} of this view, B against A" if n_tests else "no tests were made"
@@ -256,8 +256,8 @@ def _sign_flip(title: str, parts: Sequence[PairedPart], weights: DoubleArray) ->
     return float(stats.sign_flip(np.concatenate(scaled), key=[SEED, title], clusters=joined))
 
 
-def _adjusted(cells: list[Difference], zone: float) -> list[Difference]:
-    """With Holm's p values; a difference that does not survive them is undecided."""
+def adjusted(cells: Sequence[Difference]) -> list[Difference]:
+    """With Holm's p values, the cells being one family; a difference that does not survive them is undecided."""
     tested = [cell.p for cell in cells if cell.p is not None]
     adjusted = iter(stats.holm(np.array(tested)).tolist() if tested else [])
     found = []

@@ -17,7 +17,7 @@ from kemb.items import part_measures
 from kemb.recompute import of_metric, of_part
 from kemb.results import TaskResult, read_items
 from kemb.score.pairs import SIMILARITIES
-from kemb.types import DoubleArray, IntArray, TaskData
+from kemb.types import DoubleArray, IntArray, Part, TaskData
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,8 @@ def _paired_part(
         replicates, clusters, expression = both[:, 1] - both[:, 0], found.clusters, found.expression
         is_mean = "f1_of_means" not in expression
         is_mean = is_mean and all(isinstance(measure, stats.MeanMeasure) for measure in found.measures.values())
-    items = PartItems(
-        *where,
-        task_type=str(pairing.results[0].kemb["task"]["type"]),
-        metric=expression,
-        similarity=_deciding_similarity(pairing, expression),
-        tables=(own[0], own[1]),
-        part=next((part for part in parts if (part.split, part.subset) == where), None),
-    )
+    part = next((part for part in parts if (part.split, part.subset) == where), None)
+    items = _items(pairing, own, where, expression, part)
     judged = goodness(items)
     if judged is None:
         n_items = len(of_metric(own[0], "gold"))
@@ -87,6 +81,29 @@ def _paired_part(
     ids, values = judged
     counts, changed = wins_ties_losses(values), flips(items, ids, values, n_flips)
     return PairedPart(replicates, is_mean, values[1] - values[0], clusters, len(ids), counts, changed)
+
+
+def item_values(pairing: Pairing, where: tuple[str, str]) -> tuple[list[str], DoubleArray] | None:
+    """Item ids [n] of a part and how well each result does on them [2, n]; see `kemb.flips.goodness`.
+
+    Raises:
+        ResultError: as `paired_parts`.
+    """
+    own = [of_part(read_items(result), *where) for result in pairing.results]
+    return goodness(_items(pairing, own, where, _expression(pairing), None))
+
+
+def _items(
+    pairing: Pairing, own: Sequence[pa.Table], where: tuple[str, str], expression: str, part: Part | None
+) -> PartItems:
+    return PartItems(
+        *where,
+        task_type=str(pairing.results[0].kemb["task"]["type"]),
+        metric=expression,
+        similarity=_deciding_similarity(pairing, expression),
+        tables=(own[0], own[1]),
+        part=part,
+    )
 
 
 def _expression(pairing: Pairing) -> str:

@@ -35,7 +35,7 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     lines += [f"{row.title}: {row.note.rstrip('.')}." for row in rows if row.note]
     lines += [f"{title} is not compared: {reason}." for title, reason in comparison.refused.items()]
-    return [_clean(line) for line in lines]
+    return [clean(line) for line in lines]
 
 
 def item_lines(comparison: Comparison) -> list[str]:
@@ -43,7 +43,7 @@ def item_lines(comparison: Comparison) -> list[str]:
     lines = []
     for cell in comparison.cells:
         if cell.flips:
-            lines.append(f"{_clean(cell.title)}: items that changed most, regressions first")
+            lines.append(f"{clean(cell.title)}: items that changed most, regressions first")
         for flip in cell.flips:
             lines += _flip_lines(flip)
     return lines
@@ -118,12 +118,12 @@ def verifications_to_json(found: Sequence[Verification]) -> str:
 
 
 def _line(row: Difference) -> list[str]:
-    interval = _NONE if row.low is None or row.high is None else f"{_points(row.low)} to {_points(row.high)}"
+    interval = _NONE if row.low is None or row.high is None else f"{points(row.low)} to {points(row.high)}"
     counts = "/".join(map(str, row.wins_ties_losses)) if row.wins_ties_losses else _NONE
     return [
-        _clean(row.title),
+        clean(row.title),
         *(f"{score * 100:.2f}" for score in row.scores),
-        _points(row.difference),
+        points(row.difference),
         interval,
         _p(row.p),
         _p(row.p_adjusted),
@@ -134,7 +134,8 @@ def _line(row: Difference) -> list[str]:
     ]
 
 
-def _points(fraction: float) -> str:
+def points(fraction: float) -> str:
+    """A difference with its sign."""
     return f"{fraction * 100:+.2f}"
 
 
@@ -160,13 +161,13 @@ def _answer(answer: Answer) -> str:
     return f"{mark}{_short(answer.value)}{score}{text}"
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """One line, without characters that would move the cursor of a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _short(text: str) -> str:
-    line = _clean(text)
+    line = clean(text)
     return line if len(line) <= _TEXT_LENGTH else line[: _TEXT_LENGTH - 3] + "..."
 
 

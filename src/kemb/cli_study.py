@@ -1,0 +1,149 @@
+"""The verbs that look at one model several ways: `prompts` (and its study) and `robustness`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kemb.cli_options import data_option, model_options, results_option, store_option
+from kemb.cli_run import load_tasks, options_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kemb.publish.terminal import TerminalReporter
+    from kemb.run import RunOptions
+    from kemb.study import Study
+
+
+@click.command()
+@click.argument("model")
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@model_options
+@click.option(
+    "--study", is_flag=True, help="Measure instead: declared, none, a Korean instruction, the --prompts file."
+)
+@data_option
+@results_option
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def prompts(
+    model: str,
+    tasks: tuple[str, ...],
+    study: bool,
+    data: Path | None,
+    results_dir: Path,
+    store_dir: Path | None,
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Print the exact strings that a model sees for a task; with --study, what other prompts would change.
+
+    A study is a report with paired intervals. Its profiles are variant rows among the results; none replaces the
+    declared one.
+
+    \b
+    Examples:
+      kemb prompts intfloat/multilingual-e5-large Ko-StrategyQA KLUE-STS
+      kemb prompts intfloat/multilingual-e5-small KLUE-STS --study
+    """
+    if study:
+        from kemb.study import prompt_study
+
+        with _reporter() as reporter:
+            found = prompt_study(
+                model, load_tasks(tasks, data), options_of(model_settings), _run(results_dir, store_dir), reporter
+            )
+        _show([found], as_json)
+        return
+    from kemb.models.prompts import explain
+    from kemb.models.resolve import prompts_of
+
+    specs = [task.spec for task in load_tasks(tasks, data)]
+    table = prompts_of(model, options_of(model_settings), [spec.name for spec in specs])
+    rows = []
+    for spec in specs:
+        for line in explain(table, spec.name, spec.type, spec.instruction):
+            rows.append([spec.name, line.role, line.shown, line.route, line.source, line.key])
+    if as_json:
+        import json
+
+        keys = ("task", "role", "shown", "route", "source", "key")
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], ensure_ascii=False, indent=1))
+        return
+    from kemb.publish.terminal import print_table
+
+    print_table(["task", "role", "string (example text)", "route", "from", "key"], rows)
+    for warning in table.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
+@click.option("-m", "--model", "models", multiple=True, required=True, help="As for `kemb run`.")
+@click.option("--perturb", default="spacing,nfd,typo,hanja,honorific,loanword", show_default=True)
+@data_option
+@results_option
+@store_option
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def robustness(
+    targets: tuple[str, ...],
+    models: tuple[str, ...],
+    perturb: str,
+    data: Path | None,
+    results_dir: Path,
+    store_dir: Path | None,
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Measure how much models lose where users drop spaces, mistype, write hanja and the like.
+
+    Queries, first sentences and texts to be classified are changed, the same way every time; documents stay. Every
+    item is compared with its original, also by length.
+
+    \b
+    Example:
+      kemb robustness ./mydata KLUE-STS -m bm25:kiwi -m BAAI/bge-m3 --perturb spacing,typo
+    """
+    from kemb import perturb as perturbations
+    from kemb.models.resolve import resolve
+    from kemb.study import robustness as measure
+
+    names = perturbations.parse(perturb)
+    tasks, options = load_tasks(targets, data), options_of(model_settings)
+    resolved = [resolve(name, options, [task.spec.name for task in tasks]) for name in models]
+    run = _run(results_dir, store_dir)
+    with _reporter() as reporter:
+        found = [measure(model, tasks, names, run, reporter) for model in resolved]
+    _show(found, as_json)
+
+
+def _reporter() -> TerminalReporter:
+    from kemb.publish.terminal import TerminalReporter
+
+    return TerminalReporter()
+
+
+def _run(results_dir: Path, store_dir: Path | None) -> RunOptions:
+    from kemb.run import RunOptions
+    from kemb.store import Store, default_root
+
+    command = shlex.join(["kemb", *sys.argv[1:]])
+    return RunOptions(results_dir, Store(store_dir or default_root()), command=command)
+
+
+def _show(studies: Sequence[Study], as_json: bool) -> None:
+    from kemb.publish import studies as show
+
+    if as_json:
+        click.echo(show.to_json(studies), nl=False)
+    else:
+        for study in studies:
+            show.print_study(study)
+    if any(study.failed for study in studies):
+        sys.exit(1)
