@@ -52,12 +52,7 @@ def test_lengths_are_thirds_with_the_means_of_their_items(tmp_path: Path) -> Non
     study = robustness(resolve("bm25:bigram"), [task()], ["typo"], run)
     (part,) = task().load().parts
     chars = dict(zip(part.data.query_ids, map(len, part.data.queries), strict=True))  # type: ignore[union-attr]
-    values = []
-    for root in (run.results_dir, tmp_path / "results-perturbed" / "typo"):
-        (result,) = read_results(root)
-        items = read_items(result).to_pylist()
-        metric = result.kemb["task"]["main_metric"]
-        values.append({row["item_id"]: row["value"] for row in items if row["metric"] == metric})
+    values = [item_scores(root) for root in (run.results_dir, tmp_path / "results-perturbed" / "typo")]
     assert sum(one.n_items for one in study.slices) == len(values[0])
     low = 0
     for one in study.slices:
@@ -67,6 +62,25 @@ def test_lengths_are_thirds_with_the_means_of_their_items(tmp_path: Path) -> Non
         assert one.difference == pytest.approx(np.mean([values[1][item] - values[0][item] for item in inside]))
         assert one.low <= one.difference <= one.high
         low = one.max_chars
+
+
+def test_the_items_that_changed_have_a_line_of_their_own(tmp_path: Path) -> None:
+    run = options(tmp_path)
+    study = robustness(resolve("bm25:bigram"), [task()], ["hanja"], run)
+    before, after = (item_scores(root) for root in (run.results_dir, tmp_path / "results-perturbed" / "hanja"))
+    (part,) = task().load().parts
+    queries = zip(part.data.query_ids, part.data.queries, strict=True)  # type: ignore[union-attr]
+    inside = [item for item, text in queries if perturb.hanja(text) != text]
+    changed = study.slices[0]
+    assert (changed.name, changed.n_items) == ("changed", len(inside))
+    assert 10 <= len(inside) < len(before)
+    assert changed.difference == pytest.approx(np.mean([after[item] - before[item] for item in inside]))
+
+
+def item_scores(root: Path) -> dict[str, float]:
+    (result,) = read_results(root)
+    metric = result.kemb["task"]["main_metric"]
+    return {row["item_id"]: row["value"] for row in read_items(result).to_pylist() if row["metric"] == metric}
 
 
 def test_only_changed_texts_are_encoded_and_perturbed_results_lie_apart(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that look at one model several ways: `prompts` (and its study) and `robustness`."""
+"""The verbs that look at one model several ways: `prompts` and `robustness`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kemb.cli_lists import NameOrVerb
 from kemb.cli_options import data_option, model_options, results_option, store_option
 from kemb.cli_run import load_tasks, options_of
 
@@ -20,50 +21,28 @@ if TYPE_CHECKING:
     from kemb.study import Study
 
 
-@click.command()
-@click.argument("model")
-@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
-@model_options
-@click.option(
-    "--study", is_flag=True, help="Measure instead: declared, none, a Korean instruction, the --prompts file."
-)
-@data_option
-@results_option
-@store_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def prompts(
-    model: str,
-    tasks: tuple[str, ...],
-    study: bool,
-    data: Path | None,
-    results_dir: Path,
-    store_dir: Path | None,
-    as_json: bool,
-    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
-) -> None:
-    """Print the exact strings that a model sees for a task; with --study, what other prompts would change.
-
-    A study is a report with paired intervals. Its profiles are variant rows among the results; none replaces the
-    declared one.
+@click.group(name="prompts", cls=NameOrVerb)
+def prompts_group() -> None:
+    """Print the exact strings that a model sees for a task, or study what other prompts would change.
 
     \b
     Examples:
       kemb prompts intfloat/multilingual-e5-large Ko-StrategyQA KLUE-STS
-      kemb prompts intfloat/multilingual-e5-small KLUE-STS --study
+      kemb prompts study intfloat/multilingual-e5-small KLUE-STS --prompts mine.toml
     """
-    if study:
-        from kemb.study import prompt_study
 
-        with _reporter() as reporter:
-            found = prompt_study(
-                model, load_tasks(tasks, data), options_of(model_settings), _run(results_dir, store_dir), reporter
-            )
-        _show([found], as_json)
-        return
+
+@prompts_group.command(name="show")
+@click.argument("model")
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def show_prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_settings: Any) -> None:  # noqa: ANN401  the options of `model_options`
+    """Print the exact strings that a model sees; `show` may be left out."""
     from kemb.models.prompts import explain
     from kemb.models.resolve import prompts_of
 
-    specs = [task.spec for task in load_tasks(tasks, data)]
+    specs = [task.spec for task in load_tasks(tasks, None)]
     table = prompts_of(model, options_of(model_settings), [spec.name for spec in specs])
     rows = []
     for spec in specs:
@@ -80,6 +59,39 @@ def prompts(
     print_table(["task", "role", "string (example text)", "route", "from", "key"], rows)
     for warning in table.warnings:
         click.echo(f"Warning: {warning}", err=True)
+
+
+@prompts_group.command(name="study")
+@click.argument("model")
+@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
+@data_option
+@results_option
+@store_option
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def study_prompts(
+    model: str,
+    targets: tuple[str, ...],
+    data: Path | None,
+    results_dir: Path,
+    store_dir: Path | None,
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Measure a model with its declared prompts, none, a Korean instruction, and a --prompts file.
+
+    A report with paired intervals. Its profiles are variant rows among the results; none replaces the declared one.
+
+    \b
+    Example:
+      kemb prompts study intfloat/multilingual-e5-small KLUE-STS ./mydata --prompts mine.toml
+    """
+    from kemb.study import prompt_study
+
+    tasks, options = load_tasks(targets, data), options_of(model_settings)
+    with _reporter() as reporter:
+        found = prompt_study(model, tasks, options, _run(results_dir, store_dir), reporter)
+    _show([found], as_json)
 
 
 @click.command()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kemb import perturb, stats
 from kemb.benchmarks.spec import of_tasks
@@ -25,14 +26,14 @@ from kemb.run import Outcome, Reporter, RunOptions, Task, evaluate
 from kemb.types import DoubleArray, TaskData
 
 PROFILES = ("none", "korean-instruction")
-_SLICES = ("short", "medium", "long")
+_THIRDS = ("short", "medium", "long")
 _FEWEST = 10
 """Items of a slice; with fewer an interval says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Items of one length class: how well the model does on them, and what changes."""
+    """Items of one kind: how well the model does on them, and what changes."""
 
     title: str
     """Of the task, with its part where there are several."""
@@ -196,7 +197,7 @@ def _study(title: str, first: str, rows: Mapping[str, ResultRow], failed: list[s
 
 
 def _slices(first: ResultRow, other: ResultRow, way: str, data: Mapping[str, TaskData]) -> list[Slice]:
-    """Thirds of the items by the length of the original text, and the paired difference in each."""
+    """The items whose text changed, and thirds by the length of the original; the paired difference in each."""
     found = []
     for task, result in other.results.items():
         pairing = Pairing((first.results[task], result), [], "main_score")
@@ -206,16 +207,23 @@ def _slices(first: ResultRow, other: ResultRow, way: str, data: Mapping[str, Tas
                 continue
             ids, values = judged
             _, own_ids, texts = perturb.user_texts(part.data)
-            chars_of = {item: len(text) for item, text in zip(own_ids, texts, strict=True)}
-            chars = np.array([chars_of[item] for item in ids])
             title = task if len(data[task].parts) == 1 else f"{task} ({part.subset}, {part.split})"
-            bounds = np.quantile(chars, [1 / 3, 2 / 3])
-            classes = np.searchsorted(bounds, chars, side="left")
-            for number, name in enumerate(_SLICES):
-                inside = classes == number
+            text_of = dict(zip(own_ids, texts, strict=True))
+            for name, inside in _classes([text_of[item] for item in ids], way).items():
                 if int(inside.sum()) >= _FEWEST:
-                    found.append(_slice(title, way, name, int(chars[inside].max()), values[:, inside]))
+                    longest = max(len(text_of[ids[number]]) for number in np.flatnonzero(inside))
+                    found.append(_slice(title, way, name, longest, values[:, inside]))
     return found
+
+
+def _classes(texts: Sequence[str], way: str) -> dict[str, NDArray[np.bool_]]:
+    """Which of the texts are in each slice: those that changed, unless all did, and thirds by length."""
+    change = perturb.PERTURBATIONS[way]
+    changed = np.array([change(text) != text for text in texts])
+    chars = np.array([len(text) for text in texts])
+    thirds = np.searchsorted(np.quantile(chars, [1 / 3, 2 / 3]), chars, side="left")
+    lengths = {name: thirds == number for number, name in enumerate(_THIRDS)}
+    return lengths if changed.all() else {"changed": changed, **lengths}
 
 
 def _slice(title: str, way: str, name: str, max_chars: int, values: DoubleArray) -> Slice:

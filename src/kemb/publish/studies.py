@@ -29,7 +29,7 @@ def print_study(study: Study) -> None:
     if study.slices:
         click.echo("")
         print_table(
-            ["Task", "Way", "Length", "Up to", "n", "Item score", "Difference", "95 % interval"],
+            ["Task", "Way", "Items", "Chars up to", "n", "Item score", "Difference", "95 % interval"],
             [_slice(part) for part in study.slices],
         )
     for line in notes(study):
@@ -43,9 +43,11 @@ def notes(study: Study) -> list[str]:
         "This is a study: it does not choose, and no row of a board is replaced.",
     ]
     if study.changed:
-        lines.append("Changed: texts that became other ones. Where they are few, the mean over all items hardly moves.")
+        lines.append("Changed: texts that became other ones; where they are few, read the line of the changed items.")
     if study.slices:
-        lines.append("Lengths are thirds of the texts as they were, in characters; their intervals are not adjusted.")
+        lines.append(
+            "Items: those that changed, and thirds by length of the original text; these intervals are not adjusted."
+        )
     lines += [f"{way}: {cell.title}: {cell.note}" for way, c in study.differences.items() for cell in c if cell.note]
     return [*lines, *study.skipped, *study.failed]
 
