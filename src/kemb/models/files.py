@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,12 @@ class ModelFolder:
     stored_dtype: str | None
     remote_code: list[str]
     """Parts that only run with --trust-remote-code."""
+
+
+def local_name(folder: Path) -> str:
+    """What boards call a local model: by the folder that was typed, not by where a link leads."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(os.path.abspath(folder))).strip(".-")
+    return f"local/{stem or 'model'}"
 
 
 def read_folder(path: Path) -> ModelFolder:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -251,10 +250,8 @@ def _rules(spec: ModelSpec, options: ModelOptions) -> PromptRules | None:
 
 def _local(path: Path, options: ModelOptions, task_names: Collection[str]) -> Model:
     folder = files.read_folder(path.resolve())
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(os.path.abspath(path))).strip(".-") or "model"
-    name = f"local/{stem}"
     revision = files.content_hash(path.resolve())[:12]
-    return _from_folder(ModelSpec(name=name), revision, folder, options, task_names)
+    return _from_folder(ModelSpec(name=files.local_name(path)), revision, folder, options, task_names)
 
 
 def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:

@@ -17,7 +17,7 @@ from typing import Any
 from kemb import benchmarks
 from kemb.benchmarks.cells import cell_value
 from kemb.board import Board, Row, build_board
-from kemb.claims import read_all, shipped
+from kemb.claims import read_all, shipped, with_shipped
 from kemb.errors import DataError, ResultError, UnknownName, UsageError
 from kemb.hub import quiet_client
 from kemb.models import catalogue, files
@@ -158,8 +158,7 @@ def _row_of_folder(written: str) -> str:
     folder = Path(written)
     if not folder.is_dir() or not any((folder / name).is_file() for name in ("config.json", "modules.json")):
         return written
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip(".-") or "model"
-    return f"local/{stem}@{files.content_hash(folder.resolve())[:12]}"
+    return f"{files.local_name(folder)}@{files.content_hash(folder.resolve())[:12]}"
 
 
 def _meta(row: ResultRow) -> dict[str, Any]:
@@ -177,7 +176,7 @@ def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) 
 
     Where there are none, the one of all its tasks, if other models were measured on them.
     """
-    public = [*found, *shipped()]
+    public = with_shipped(found)
     names = list(wanted) or [name for name in benchmarks.names() if _is_complete(row, name)]
     boards = [build_board(public, benchmarks.load_benchmark(name)) for name in names]
     if not names:
