@@ -154,6 +154,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         {"test.csv": STS + "꽃,나무,3,예쁨\n"},
         *("ragged row", "test.csv", 4, "", "'꽃,나무,3,예쁨'", "4 fields, but the header has 3"),
     ),
+    "semicolons": (
+        {"test.csv": STS.replace(",", ";")},
+        *("separator", "test.csv", 1, "", "'sentence1;sentence2;score'", "separated by ';'; expected commas"),
+    ),
+    "commas in TSV": (
+        {"test.tsv": STS},
+        *("separator", "test.tsv", 1, "", "'sentence1,sentence2,score'", "separated by commas; expected tabs"),
+    ),
     "row after a text of two lines": (
         {"test.csv": 'sentence1,sentence2,score\n"비\n온다",눈,1\n해,달,x\n꽃,잎,3\n'},
         *("wrong type", "test.csv", 4, "score", "'x'", "expected a number"),

@@ -12,7 +12,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 data_option = click.option(
-    "--data", type=FOLDER, envvar="KEMB_DATA", help="Folder with local copies of data sets (kemb tasks fetch)."
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    envvar="KEMB_DATA",
+    help="Folder with local copies of data sets (kemb tasks fetch).",
 )
 results_option = click.option(
     "--results", "results_dir", type=FOLDER, default=Path("results"), show_default=True, help="Folder of result files."

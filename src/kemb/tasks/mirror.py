@@ -188,8 +188,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"{path} cannot be read as JSON: {error}. A data folder for `--data` is made by "
+            f"{path} cannot be read as JSON: {reason}. A data folder for `--data` is made by "
             "`kemb tasks fetch NAME -o DIR`."
         ) from error
     if not isinstance(value, dict):

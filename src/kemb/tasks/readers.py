@@ -198,6 +198,14 @@ def _read_csv(text: str, delimiter: str, file: str, findings: Findings, is_qrels
         _warn_quotes(records, file, findings)
     records = _without_empty_columns(records)
     names = [name.strip() for name in records[0][1]]
+    if len(names) == 1 and (other := next((mark for mark in ";\t|," if mark in names[0]), "")):
+        shown = {"\t": "tabs", ",": "commas"}.get(other, repr(other))
+        wanted = "tabs" if delimiter == "\t" else "commas"
+        message = (
+            f"columns are separated by {shown}; expected {wanted}. Name it .tsv if tabs separate, .csv if commas do"
+        )
+        findings.error("separator", file, message, row=1, value=names[0])
+        return None
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
         message = (
