@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import random
@@ -149,6 +150,17 @@ def test_without_a_benchmark_it_is_the_plain_mean_of_all_tasks() -> None:
     board = build_board(FOUR)
     assert [cell.title for cell in board.cells] == ["ta", "tb", "tc"]
     assert by_name(board)["b"].score == pytest.approx(1.9 / 3)
+
+
+def test_without_a_benchmark_what_was_run_of_a_task_counts() -> None:
+    def sts17(model: str, values: Mapping[str, float]) -> TaskResult:
+        entries = [{"hf_subset": subset, "main_score": value} for subset, value in values.items()]
+        return dataclasses.replace(result(model, "STS17", 0.0), scores={"test": entries})
+
+    english = [sts17("a", {"en-en": 0.8}), sts17("b", {"en-en": 0.7})]
+    assert {name: row.score for name, row in by_name(build_board(english)).items()} == {"a": 0.8, "b": 0.7}
+    both = [sts17("a", {"en-en": 0.8}), sts17("b", {"en-en": 0.7, "ko-ko": 0.5})]
+    assert {name: row.score for name, row in by_name(build_board(both)).items()} == {"a": None, "b": 0.5}
 
 
 def test_measured_and_claimed_numbers_never_share_a_row() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from kemb.benchmarks.expressions import evaluate
 from kemb.benchmarks.metrics import MAIN_SCORE
-from kemb.benchmarks.spec import CellSpec, Formula, spec_of
+from kemb.benchmarks.spec import Benchmark, CellSpec, Formula, of_tasks, spec_of
 from kemb.results import TaskResult
 
 
@@ -108,3 +108,17 @@ def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:
 
 def _equal(items: Sequence[object]) -> list[float]:
     return [1 / len(items)] * len(items)
+
+
+def of_results(results: Iterable[TaskResult]) -> Benchmark:
+    """The plain mean over all tasks that have results; of a task that nobody ran as its spec declares, what was run."""
+    occurring: dict[str, list[set[str]]] = {}
+    for result in results:
+        subsets = {str(entry["hf_subset"]) for entries in result.scores.values() for entry in entries}
+        occurring.setdefault(result.task, []).append(subsets)
+    own = {}
+    for task, found in occurring.items():
+        spec = spec_of(task)
+        if spec and not any(subsets >= set(spec.subsets) for subsets in found):
+            own[task] = sorted(set().union(*found))
+    return of_tasks(sorted(occurring), own)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kemb.benchmarks.cells import cell_value, declared_parts, group_values, overall
-from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula, of_tasks
+from kemb.benchmarks.cells import cell_value, declared_parts, group_values, of_results, overall
+from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula
 from kemb.board import ranking
 from kemb.board.comparable import data_notes, refusal_notes, refuse
 from kemb.board.types import Board, BoardOptions, Intervals, Replicates, Row
@@ -36,7 +36,7 @@ def build_board(
     :raises UsageError: when the intervals asked for cannot be made.
     """
     options = options or BoardOptions()
-    benchmark = benchmark or of_tasks(sorted({result.task for result in results}))
+    benchmark = benchmark or of_results(results)
     chosen = benchmark.formula(formula)
     weighted = [pair for pair in zip(benchmark.cells, benchmark.cell_weights(chosen), strict=True) if pair[1]]
     cells, weights = [cell for cell, _ in weighted], [weight for _, weight in weighted]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kemb import benchmarks
-from kemb.benchmarks.spec import of_tasks
+from kemb.benchmarks.cells import of_results
 from kemb.board import Board, build_board
 from kemb.claims import read_all, with_shipped
 from kemb.errors import UsageError
@@ -123,7 +123,7 @@ def _boards(targets: Sequence[str], found: Sequence[TaskResult]) -> dict[str, Bo
     boards: dict[str, Board] = {}
     own = [result for result in found if result.claim is None]
     if own and not targets:
-        every = of_tasks(sorted({result.task for result in own}))
+        every = of_results(own)
         boards[MEASURED] = build_board(
             own, every.model_copy(update={"title": "내 측정 결과", "title_en": "Measured here"})
         )
