@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from kemb.encode import Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.encode import Beside, Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.models.beside import heads_beside
 from kemb.models.encoders import Encoder
 from kemb.models.prompts import Resolved, resolve, roles
 from kemb.models.resolve import Model
-from kemb.retrieve import Pairs
+from kemb.retrieve import Pairs, unfit
 from kemb.score.summarization import summary_ids
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
@@ -32,6 +33,7 @@ from kemb.types import (
     Role,
     SummaryData,
     TaskData,
+    TaskType,
     Vectors,
     columns,
 )
@@ -155,17 +157,38 @@ def encode(
     model: Model,
     on_progress: OnProgress,
     open_encoder: Callable[[], Encoder] | None = None,
+    beside: Sequence[Beside] = (),
 ) -> Encoded:
     """Encode what the space lacks.
+
+    :param beside: as `encode_missing`.
 
     :raises ModelError: as `encode_missing`.
     :raises StoreError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
     progress = encode_missing(
-        Collection(list(columns.values())), space, open_encoder or model.open, budget, on_progress
+        Collection(list(columns.values())), space, open_encoder or model.open, budget, on_progress, beside
     )
     return Encoded(space, progress, columns)
+
+
+def together(
+    model: Model, others: Iterable[Model], columns: Columns, types: Mapping[str, TaskType], store: Store
+) -> list[tuple[Model, Beside]]:
+    """Heads of the same model that lack vectors of these columns, and where theirs go.
+
+    :param others: the models of the command.
+    :param types: of the tasks; a head gets vectors only for those it applies to.
+    """
+    found = []
+    for other in heads_beside(model, others):
+        keys = [column.keys for (task, *_), column in columns.items() if unfit(other, types[task]) is None]
+        wanted = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
+        space = store.space(other.fingerprint())
+        if not space.stored(wanted).all():
+            found.append((other, Beside(space, wanted)))
+    return found
 
 
 def stored(columns: Columns, space: Space) -> Encoded:

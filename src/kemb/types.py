@@ -233,6 +233,27 @@ Rows = NDArray[np.floating] | Ragged
 """What encoders make and the store keeps: vectors [n, dim] or ragged rows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Rows of several kinds for the same texts, made by one forward pass; those that were asked for come first."""
+
+    kinds: tuple[Rows, ...]
+
+    def __len__(self) -> int:
+        return len(self.kinds[0])
+
+
+def kinds_of(rows: Rows | Together) -> tuple[Rows, ...]:
+    """Rows kind by kind; mostly there is one."""
+    return rows.kinds if isinstance(rows, Together) else (rows,)
+
+
+def stack_together(parts: Sequence[Rows | Together]) -> Rows | Together:
+    """As `stack`, kind by kind."""
+    stacked = [stack(of_kind) for of_kind in zip(*map(kinds_of, parts), strict=True)]
+    return stacked[0] if len(stacked) == 1 else Together(tuple(stacked))
+
+
 def stack(parts: Sequence[Rows]) -> Rows:
     """The rows of all parts, one after the other; all parts are of one kind."""
     ragged = [part for part in parts if isinstance(part, Ragged)]

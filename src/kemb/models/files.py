@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,13 +97,17 @@ def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
     return kind or "sentence-transformers"
 
 
-def content_hash(path: Path) -> str:
-    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12)."""
+def content_hash(path: Path, also: Collection[str] = ()) -> str:
+    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12).
+
+    :param also: names of files that count whatever their ending.
+    """
     total = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if hidden or file.suffix not in IDENTITY_SUFFIXES or file.name in NOT_IDENTITY or not file.is_file():
+        counts = name in also or (file.suffix in IDENTITY_SUFFIXES and file.name not in NOT_IDENTITY)
+        if hidden or not counts or not file.is_file():
             continue
         with file.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -172,6 +177,29 @@ def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: 
     if "auto_map" in config:
         custom.append(f"model type {config.get('model_type', '?')!r} (auto_map in config.json)")
     return custom
+
+
+def refuse_remote_code(folder: ModelFolder, name: str, is_trusted: bool) -> None:
+    """Code of a repository that nobody asked to run.
+
+    :param name: of the model.
+    :raises ModelError: what to type to run it.
+    """
+    if not folder.remote_code or is_trusted:
+        return
+    custom = [part for part in folder.remote_code if not part.startswith("model type")]
+    if not custom and _transformers_knows(folder):
+        return
+    raise ModelError(
+        f"{name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does not run it unless "
+        "asked to. Read the code, then add --trust-remote-code; it is recorded in the results."
+    )
+
+
+def _transformers_knows(folder: ModelFolder) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return _json(folder.path / "config.json", {}).get("model_type") in CONFIG_MAPPING_NAMES
 
 
 def _json(path: Path, default: Any) -> Any:  # noqa: ANN401  JSON is what it is

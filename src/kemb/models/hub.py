@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,17 +13,18 @@ WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
 
 
-def fetch_model(repo: str, revision: str | None, trust_code: bool) -> tuple[Path, str]:
+def fetch_model(repo: str, revision: str | None, trust_code: bool, also: Sequence[str] = ()) -> tuple[Path, str]:
     """The folder of a model in the local hub cache, downloaded if need be, and its commit.
 
     :param revision: a commit, branch or tag; None for the main branch. It is resolved to a commit either way.
+    :param also: names of more files.
     :raises FetchError: when the hub does not give it; the message says what to do.
     :raises ModelError: when the repository holds no safetensors weights.
     """
     from huggingface_hub import snapshot_download
 
     quiet_client()
-    patterns = [*WANTED, *(["*.py"] if trust_code else [])]
+    patterns = [*WANTED, *also, *(["*.py"] if trust_code else [])]
     need = f"{repo} is to be loaded{f' at revision {revision}' if revision else ''}"
     elsewhere = (
         f"On a machine with network type `hf download {repo} --local-dir DIR`, and give that folder here with -m DIR."
