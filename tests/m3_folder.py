@@ -72,4 +72,4 @@ if __name__ == "__main__":
 
     theirs = M3Embedder(str(make(Path(sys.argv[1]))), use_fp16=False, devices="cpu", colbert_dim=COLBERT_DIM)
     for kind, values in theirs.compute_score(PAIRS, weights_for_different_modes=[0.4, 0.2, 0.4]).items():
-        print(kind, values)
+        sys.stdout.write(f"{kind} {values}\n")

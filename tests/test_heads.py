@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from m3_folder import PAIRS, make
 
 from kemb.errors import KembError, ModelError, UsageError
 from kemb.models import catalogue, dense
@@ -21,6 +20,7 @@ from kemb.rows import find_row, rows_of
 from kemb.run import Outcome, RunOptions, evaluate, load_task
 from kemb.store import Space, Store
 from kemb.verify import VerifyOptions, verify_result
+from m3_folder import PAIRS, make
 
 FLAG_EMBEDDING = {
     "dense": [0.8882925510406494, 0.9612445831298828, 0.3535592257976532],
