@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,7 +259,7 @@ def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path,
     name = "fuse(0.3*bm25:bigram + 0.7*toy)"
     assert [go(search, name, tmp_path).status for _ in range(2)] == ["scored", "kept"]
     outcome = go(pairs, name, tmp_path)
-    assert (outcome.status, "sts needs one dense vector" in outcome.message) == ("not applicable", True)
+    assert (outcome.status, "sts needs one vector" in outcome.message) == ("not applicable", True)
     other = go(search, "fuse(0.4*bm25:bigram + 0.6*toy)", tmp_path)
     rows = rows_of(read_results(tmp_path / "results"))
     assert len(rows) == 2
@@ -513,13 +514,64 @@ def test_sparse_and_late_models_rerank_candidates_and_stand_in_fusions(
     assert both.status == "scored"
 
 
-def test_models_without_one_dense_vector_refuse_other_tasks_in_one_sentence(
+def test_what_a_family_cannot_do_is_refused_in_one_sentence(
     pairs: Path, splade: Path, colbert: Path, tmp_path: Path
 ) -> None:
-    for folder, what in ((splade, "makes sparse vectors"), (colbert, "makes a vector per token")):
-        outcome = go(pairs, str(folder), tmp_path)
-        assert outcome.status == "not applicable"
-        assert outcome.message.endswith(f"{what}; sts needs one dense vector per text.")
+    outcome = go(pairs, str(colbert), tmp_path)
+    assert outcome.status == "not applicable"
+    assert outcome.message.endswith("makes a vector per token; sts needs one vector per text.")
+    folder = tmp_path / "topics"
+    folder.mkdir()
+    for split in ("train", "test"):
+        write(folder / f"{split}.jsonl", [{"text": f"{s} {i}", "label": i % 2} for i, s in enumerate(SENTENCES)])
+    outcome = go(folder, str(splade), tmp_path)
+    assert outcome.status == "not applicable"
+    assert outcome.message.endswith("makes sparse vectors; classification needs one dense vector per text.")
+
+
+@pytest.mark.parametrize("kind", ["splade", "inference_free"])
+def test_sts_of_sparse_vectors_is_that_of_sentence_transformers(
+    kind: str, pairs: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.evaluation import SparseEmbeddingSimilarityEvaluator
+
+    folder = request.getfixturevalue(kind)
+    outcome = go(pairs, str(folder), tmp_path)
+    assert outcome.result is not None, outcome.message
+    names = ["cosine", "dot", "euclidean", "manhattan"]
+    given = WORDS, [word[::-1] for word in WORDS], [i % 6 for i in range(10)]
+    evaluator = SparseEmbeddingSimilarityEvaluator(*given, similarity_fn_names=names, write_csv=False)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse invariant checks")
+        theirs = evaluator(SparseEncoder(str(folder), device="cpu"))
+    (ours,) = outcome.result.scores["test"]
+    for name in names:
+        for correlation in ("pearson", "spearman"):
+            assert ours[f"{name}_{correlation}"] == pytest.approx(theirs[f"{correlation}_{name}"], abs=1e-5)
+    assert ours["spearman"] == ours["dot_spearman"]
+    assert ours["main_score"] == ours["cosine_spearman"]
+
+
+def test_dense_and_sparse_models_stand_in_one_table_and_are_verified(
+    pairs: Path, search: Path, splade: Path, tmp_path: Path
+) -> None:
+    from kemb.verify import VerifyOptions, verify_items, verify_result
+
+    names = ["tfidf:char", str(splade), "bm25:bigram"]
+    arguments = ["run", str(pairs), str(search), "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(cli, [*arguments, *(part for name in names for part in ("-m", name))])
+    assert done.exit_code == 0, done.output
+    found = {(result.model, result.task) for result in read_results(tmp_path / "results")}
+    assert found == {
+        *((model, task) for model in ("tfidf:char", "local/tiny-splade") for task in ("my-pairs", "my-search")),
+        ("bm25:bigram", "my-search"),
+    }
+    of_pairs = [result for result in read_results(tmp_path / "results") if result.task == "my-pairs"]
+    (result,) = [result for result in of_pairs if result.model == "local/tiny-splade"]
+    checked = verify_result(result, load_task(pairs), VerifyOptions(device="cpu", model=str(splade)))
+    assert [check.status for check in checked.checks] == ["OK"]
+    assert [check.status for check in verify_items(result).checks] == ["OK"]
 
 
 # --- a vector per token

@@ -29,6 +29,7 @@ from kemb.types import (
     PartData,
     Ragged,
     RaggedRows,
+    Representations,
     RetrievalData,
     Role,
     SummaryData,
@@ -57,6 +58,14 @@ class Encoded:
         for name, column in columns(part.data).items():
             stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
             found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
+        return found
+
+    def sparse(self, spec: TaskSpec, part: Part) -> dict[str, Ragged]:
+        """Sparse vectors of a part by column, read now."""
+        found = {}
+        for name in columns(part.data):
+            stored = self.space.ragged(self.columns[spec.name, part.split, part.subset, name].keys)
+            found[name] = stored.take(np.arange(stored.shape[0]))
         return found
 
     def ragged(self, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
@@ -98,6 +107,12 @@ class Sources:
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
         """As `kemb.retrieve.Sources`, through the model's view."""
         return see(model, self.encoded[model.identity].vectors(spec, part))
+
+    def representations(self, model: Model, spec: TaskSpec, part: Part) -> Representations:
+        """What the texts of a part are compared by: dense vectors through the model's view, or sparse ones."""
+        if model.family == "sparse":
+            return self.encoded[model.identity].sparse(spec, part)
+        return self.vectors(model, spec, part)
 
     def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
         """As `kemb.retrieve.Sources`."""

@@ -306,7 +306,7 @@ class _OfModel:
             assert isinstance(part.data, RetrievalData)
             value = score.score_run(spec, part.data, make_run(model, spec, part, sources))
         else:
-            vectors = sources.vectors(model, spec, part)
+            vectors = sources.representations(model, spec, part)
             value = score.score(spec, part.data, vectors, similarity=model.similarity)
         languages = spec.subset_languages.get(part.subset, spec.languages)
         return ScoredPart(part.split, part.subset, languages, value, spec.main_metric)

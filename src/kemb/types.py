@@ -6,7 +6,7 @@ nothing of models; `columns` says which texts must become vectors, and in which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -221,6 +221,10 @@ class Ragged:
     def shape(self) -> tuple[int, int]:
         return (len(self), self.dim)
 
+    def lengths(self) -> IntArray:
+        """Tokens, or entries, of each row [n]."""
+        return np.diff(self.offsets)
+
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
         counts = np.diff(self.offsets)[rows]
@@ -279,6 +283,10 @@ class RaggedRows(Protocol):
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
         ...
+
+
+Representations = Mapping[str, Vectors | Ragged]
+"""Of a part's columns: dense vectors, or sparse ones."""
 
 
 @dataclass(frozen=True, slots=True)
