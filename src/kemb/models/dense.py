@@ -62,6 +62,9 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         ) from error
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
+        own = getattr(model[0], "document_length", None)  # of late interaction; it would win over the limit
+        if own is not None:
+            model[0].document_length = min(own, loading.max_tokens)
     model.eval()
     for kind in (loading.kind, *loading.beside):
         kind.check(model, folder)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from kemb.errors import FetchError, ModelError
 from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
+from kemb.models.files import STANFORD
 
-WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", STANFORD]
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
 
 
@@ -52,8 +53,8 @@ def _look(repo: str, revision: str | None, patterns: list[str]) -> str:
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
             f"The model {repo} at {commit} holds {held}. kemb loads safetensors only, because a pickle can run code. "
-            "Ask its author for safetensors, or convert a copy: SentenceTransformer(name).save_pretrained(folder), "
-            "then -m folder."
+            "Ask its author for safetensors, or convert a copy: SentenceTransformer(name).save_pretrained(folder) "
+            "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then -m folder."
         )
     for name in filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=UNWANTED):
         if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
