@@ -16,6 +16,9 @@ from kemb.rows import ResultRow
 UNSTATED = ("", "unknown")
 """Data revisions of results whose source does not say which one it used."""
 _N_NAMED = 3
+_N_TASKS = 4
+"""Of more tasks a board does not speak one by one."""
+_OTHER_DATA = "data revision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def _minority(
 
 
 def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
-    return f"data revision {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
+    return f"{_OTHER_DATA} {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
 
 
 _DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
@@ -130,15 +133,27 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
 
 
 def refusal_notes(rows: Sequence[ResultRow], refused: Sequence[Refused]) -> list[str]:
-    """One sentence for each task and reason, naming some rows."""
+    """One sentence for each task and reason, naming some rows; one for all where rows use other data in many tasks."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for found in refused:
         by_reason.setdefault((found.task, found.reason), []).append(_name(rows[found.row]))
-    notes = []
+    of_data: dict[tuple[str, ...], list[str]] = {}
     for (task, reason), names in sorted(by_reason.items()):
-        who = ", ".join(names) if len(names) <= _N_NAMED else f"{len(names)} rows ({names[0]}, ...)"
-        notes.append(f"{task}: not ranked with the others: {who}; {reason}.")
+        if reason.startswith(_OTHER_DATA):
+            of_data.setdefault(tuple(names), []).append(task)
+    notes = []
+    for names_of, tasks in of_data.items():
+        if len(tasks) > _N_TASKS:
+            said = f"{', '.join(tasks[:_N_NAMED])} and {len(tasks) - _N_NAMED} more tasks"
+            notes.append(f"{said}: not ranked with the others: {_some(names_of)}; other data revisions.")
+    for (task, reason), names in sorted(by_reason.items()):
+        if not reason.startswith(_OTHER_DATA) or len(of_data[tuple(names)]) <= _N_TASKS:
+            notes.append(f"{task}: not ranked with the others: {_some(names)}; {reason}.")
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _N_NAMED else f"{len(names)} rows ({names[0]}, ...)"
 
 
 def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
@@ -160,9 +175,7 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
             notes.append(f"{task}: results on different data revisions are ranked together: {said}.")
         unstated |= {_name(rows[n]) for n, result in held.items() if result.dataset_revision in UNSTATED}
     if unstated:
-        names = sorted(unstated)
-        who = ", ".join(names) if len(names) <= _N_NAMED else f"{len(names)} rows ({names[0]}, ...)"
-        notes.append(f"Ranked without a stated data revision: {who}.")
+        notes.append(f"Ranked without a stated data revision: {_some(sorted(unstated))}.")
     return notes
 
 
