@@ -536,7 +536,7 @@ def test_most_adjacent_ranks_of_the_public_board_cannot_be_told_apart(public: li
     assert all(low <= rank <= high for rank, (low, high) in enumerate(spans, 1))
     assert sum(board.effective_weights.values()) == pytest.approx(1)
     # Ranked as published, the board says that its columns mix data revisions; otherwise it refuses them.
-    assert any(note.startswith("MIRACLReranking: results on different data revisions") for note in board.notes)
+    assert any("more tasks: results on different data revisions are ranked together" in note for note in board.notes)
     strict = build_board(public, load_benchmark("mteb-kor-v2").model_copy(update={"comparable": Comparable()}))
     assert len(strict.complete) < 23
     assert "ranked is" in " ".join(strict.notes)
@@ -657,3 +657,19 @@ def test_other_data_in_many_tasks_is_one_note() -> None:
     board = build_board(given + results("c", "0.8 0.4 0.1", data="d2", claim=SOURCE), wide)
     assert board.notes[0] == "ta: not ranked with the others: c; data revision d2; ranked is d1."
     assert len(board.notes) == 3
+
+
+def test_of_two_complete_rows_on_other_data_one_stays_whole() -> None:
+    """Task by task the votes are equal; revisions sort differently in each, and other rows vote in some."""
+    shipped = Claim("a paper", "https://example.org/paper", retrieved="2025-01-01")
+
+    def of(model: str, revisions: str, claim: Claim | None) -> list[TaskResult]:
+        pairs = zip(("ta", "tb", "tc"), revisions, strict=True)
+        return [result(model, task, 0.5, data=data, claim=claim) for task, data in pairs]
+
+    others = [result(name, "tb", 0.1, data="z", claim=shipped) for name in "xyz"]
+    own = of("mine", "baz", Claim("results"))
+    board = build_board([*of("old", "azm", shipped), *own, *others], BENCHMARK)
+    assert [(row.model, row.score is not None) for row in board.rows] == [("mine", True)]
+    board = build_board([*of("old", "azm", None), *own, *others], BENCHMARK)
+    assert [row.model for row in board.complete] == ["old"]

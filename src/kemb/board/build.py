@@ -50,6 +50,8 @@ def build_board(
     there = {(row.model, row.revision, row.variant) for row in given if not row.source}
     given += [row for row in options.rows if (row.model, row.revision, row.variant) not in there]
     held = [_values(cells, chosen, row.results) for row in given]
+    single, repeated = without_repeated(given, held)
+    given, held = [given[n] for n in single], [held[n] for n in single]
     favoured = {n for n, values in enumerate(held) if None not in values}
     counting = [_counting(row, cells, values) for row, values in zip(given, held, strict=True)]
     refused = refuse(counting, tasks, rule, favoured)
@@ -66,13 +68,12 @@ def build_board(
         of_row[found.row][found.task] = found.reason
     rows = [_row(row, cells, chosen, weights, groups, why) for row, why in zip(kept, of_row, strict=True)]
     shown = [(row, own.results) for row, own in zip(rows, kept, strict=True) if _is_shown(row, own)]
-    single, repeated = without_repeated(shown)
-    ranked, intervals, drawn, effective = _ranked(single, cells, weights, groups, chosen, options)
+    ranked, intervals, drawn, effective = _ranked(shown, cells, weights, groups, chosen, options)
     counted = [
         replace(row, results={task: result for task, result in row.results.items() if task in own.results})
         for row, own in zip(kept, counting, strict=True)
     ]
-    notes = [*_other_formula(benchmark, chosen, given, ranked), *repeated]
+    notes = [*_other_formula(benchmark, chosen, kept, ranked), *repeated]
     notes += [*refusal_notes(given, refused), *data_notes(counted, tasks)]
     name = formula or next(iter(benchmark.formulas))
     return Board(benchmark, name, chosen, cells, weights, ranked, intervals, effective, notes, drawn)

@@ -36,46 +36,59 @@ def refuse(
     """The results that must not be ranked with the others.
 
     Of each task the largest group of results with the same data and metric is the standard: the largest among
-    favoured rows (those that have every cell, whatever its data), else among all; the newest among equals. A result
-    that does not say which data revision it used, as published tables never do, is not refused for it.
+    favoured rows (those that have every cell, whatever its data), of equal ones that with the row that leads them all
+    (measured before published, newest first), so that one row stays whole; else the largest among all, the newest
+    among equals. A result that does not say which data revision it used, as published tables never do, is not refused
+    for it.
 
     :param favoured: numbers of the rows whose vote goes first.
     """
     refused = [found for number, row in enumerate(rows) for found in _other_profile(number, row)]
+    in_order = sorted(favoured, key=lambda number: (not rows[number].source, _age(rows[number]), -number))
+    lead = {number: place for place, number in enumerate(in_order, start=1)}
     for task in tasks:
         out = {found.row for found in refused if found.task == task}
         held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results and n not in out}
         if rule.dataset_revision:
             stated = {n: result for n, result in held.items() if result.dataset_revision not in UNSTATED}
-            refused += _minority(task, stated, favoured, lambda result: result.dataset_revision, _revision_reason)
+            refused += _minority(task, stated, lead, lambda result: result.dataset_revision, _revision_reason)
             held = {n: held[n] for n in held.keys() - {found.row for found in refused if found.task == task}}
         if rule.data:
             measured = {n: result for n, result in held.items() if "task" in result.kemb}
-            refused += _minority(task, measured, favoured, _data_key, _data_reason)
+            refused += _minority(task, measured, lead, _data_key, _data_reason)
     return refused
 
 
 def _minority(
     task: str,
     results: Mapping[int, TaskResult],
-    favoured: Collection[int],
+    lead: Mapping[int, int],
     key_of: Callable[[TaskResult], str],
     reason: Callable[[TaskResult, TaskResult], str],
 ) -> list[Refused]:
     keys = {number: key_of(result) for number, result in results.items()}
     if len(set(keys.values())) < 2:
         return []
-    all_votes, first_votes = Counter(keys.values()), Counter(keys[n] for n in keys if n in favoured)
+    all_votes, first_votes = Counter(keys.values()), Counter(keys[n] for n in keys if n in lead)
     newest: dict[str, int] = {}
+    first: dict[str, int] = {}
     for number, key in keys.items():
+        first[key] = max(first.get(key, 0), lead.get(number, 0))
         newest[key] = max(newest.get(key, 0), int(results[number].kemb.get("timestamp") or 0))
-    standard = max(all_votes, key=lambda key: (first_votes[key], all_votes[key], newest[key], key))
+    standard = max(all_votes, key=lambda key: (first_votes[key], first[key], all_votes[key], newest[key], key))
     example = results[min(number for number, key in keys.items() if key == standard)]
     return [
         Refused(number, task, reason(results[number], example))
         for number, key in sorted(keys.items())
         if key != standard
     ]
+
+
+def _age(row: ResultRow) -> tuple[int, str]:
+    """When the newest number of a row was measured, or read from its source; imports of one's own have no date: new."""
+    results = row.results.values()
+    measured = max((int(result.kemb.get("timestamp") or 0) for result in results), default=0)
+    return measured, max((result.claim.retrieved or "9999" for result in results if result.claim), default="")
 
 
 def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
@@ -160,6 +173,7 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
     """What must be known of the data of results that are ranked together."""
     notes = []
     unstated: set[str] = set()
+    mixed: dict[str, str] = {}
     for task in tasks:
         held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
         records = [result.kemb["task"] for result in held.values() if "task" in result.kemb]
@@ -171,9 +185,13 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
             notes.append(f"{task}: its data revision is not pinned.")
         counts = Counter(r.dataset_revision for r in held.values() if r.dataset_revision not in UNSTATED)
         if len(counts) > 1:
-            said = ", ".join(f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common())
-            notes.append(f"{task}: results on different data revisions are ranked together: {said}.")
+            mixed[task] = ", ".join(f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common())
         unstated |= {_name(rows[n]) for n, result in held.items() if result.dataset_revision in UNSTATED}
+    told = "results on different data revisions are ranked together"
+    if len(mixed) > _N_TASKS:
+        notes.append(f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: {told}.")
+    else:
+        notes += [f"{task}: {told}: {said}." for task, said in mixed.items()]
     if unstated:
         notes.append(f"Ranked without a stated data revision: {_some(sorted(unstated))}.")
     return notes
