@@ -20,6 +20,7 @@ from rich.console import Console
 from kemb.benchmarks import load_benchmark
 from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula
 from kemb.board import Board, BoardOptions, Row, build_board
+from kemb.claims import FOLDER
 from kemb.errors import UnknownName, UsageError
 from kemb.publish.tables import to_csv, to_json, to_markdown, visible
 from kemb.publish.terminal import print_board
@@ -681,7 +682,9 @@ def test_of_two_complete_rows_on_other_data_one_stays_whole() -> None:
 
     others = [result(name, "tb", 0.1, data="z", claim=shipped) for name in "xyz"]
     own = of("mine", "baz", Claim("results"))
-    board = build_board([*of("old", "azm", shipped), *own, *others], BENCHMARK)
-    assert [(row.model, row.score is not None) for row in board.rows] == [("mine", True)]
+    with_kemb = [replace(found, path=FOLDER / "paper.parquet") for found in of("old", "azm", shipped)]
+    for given in ([*with_kemb, *own, *others], [*own, *with_kemb, *others]):
+        board = build_board(given, BENCHMARK)
+        assert [(row.model, row.score is not None) for row in board.rows] == [("mine", True)]
     board = build_board([*of("old", "azm", None), *own, *others], BENCHMARK)
     assert [row.model for row in board.complete] == ["old"]

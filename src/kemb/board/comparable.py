@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kemb.benchmarks.spec import Comparable
+from kemb.claims import FOLDER
 from kemb.models import catalogue
 from kemb.results import TaskResult
 from kemb.rows import ResultRow
@@ -37,14 +38,14 @@ def refuse(
 
     Of each task the largest group of results with the same data and metric is the standard: the largest among
     favoured rows (those that have every cell, whatever its data), of equal ones that with the row that leads them all
-    (measured before published, newest first), so that one row stays whole; else the largest among all, the newest
-    among equals. A result that does not say which data revision it used, as published tables never do, is not refused
-    for it.
+    (measured, then imported, then shipped; newest first), so that one row stays whole; else the largest among all, the
+    newest among equals. A result that does not say which data revision it used, as published tables never do, is not
+    refused for it.
 
     :param favoured: numbers of the rows whose vote goes first.
     """
     refused = [found for number, row in enumerate(rows) for found in _other_profile(number, row)]
-    in_order = sorted(favoured, key=lambda number: (not rows[number].source, _age(rows[number]), -number))
+    in_order = sorted(favoured, key=lambda number: (_precedence(rows[number]), -number))
     lead = {number: place for place, number in enumerate(in_order, start=1)}
     for task in tasks:
         out = {found.row for found in refused if found.task == task}
@@ -84,11 +85,13 @@ def _minority(
     ]
 
 
-def _age(row: ResultRow) -> tuple[int, str]:
-    """When the newest number of a row was measured, or read from its source; imports of one's own have no date: new."""
-    results = row.results.values()
+def _precedence(row: ResultRow) -> tuple[bool, bool, int, str]:
+    """Measured rows, then imports of one's own, then what comes with kemb; the newest record or reading first."""
+    results = list(row.results.values())
+    shipped = any(FOLDER in result.path.parents for result in results)
     measured = max((int(result.kemb.get("timestamp") or 0) for result in results), default=0)
-    return measured, max((result.claim.retrieved or "9999" for result in results if result.claim), default="")
+    read = max((result.claim.retrieved for result in results if result.claim), default="")
+    return not row.source, not shipped, measured, read
 
 
 def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
