@@ -113,7 +113,7 @@ def is_sparse(row: ResultRow) -> bool:
         return bool(families & {"lexical", "sparse"})
     spec = catalogue.load_spec(row.model)
     name = f"{row.model} {row.variant}".lower()
-    if row.model.startswith(("rrf(", "fuse(")) or "+reranker:" in row.model:
+    if row.model.startswith(("rrf(", "fuse(", "sum(")) or "+reranker:" in row.model:
         return False
     return (spec is not None and spec.loader == "bm25") or any(word in name for word in ("bm25", "splade", "sparse"))
 
