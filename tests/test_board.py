@@ -627,6 +627,9 @@ def test_numbers_that_several_sources_repeat_are_one_row() -> None:
     assert "a: the numbers of a blog are those of a paper; shown once." in board.notes
     near = results("a", "0.9 0.5 0.21", claim=Claim("a blog")) + results("b", "0.9 0.5 0.2", claim=Claim("a blog"))
     assert len(build_board(claimed + near, BENCHMARK).rows) == 3
+    for source, revision, n_rows in (("a blog", "r2", 2), ("a blog", "unstated", 1), ("a paper", "r2", 2)):
+        other = results("a", "0.9 0.5 0.2", claim=Claim(source, SOURCE.url), revision=revision)
+        assert len(build_board(claimed + other, BENCHMARK).rows) == n_rows
     same_address = results("a", "0.9 0.5 0.2", claim=Claim("z", "https://example.org/z"))
     (row,) = build_board(claimed + same_address, BENCHMARK).rows
     assert row.claim is not None

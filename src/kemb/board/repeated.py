@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kemb.claims import UNSTATED
 from kemb.results import Claim
 from kemb.rows import ResultRow
 
@@ -12,7 +13,7 @@ _SAME = 1e-9
 
 
 def without_repeated(rows: Sequence[ResultRow], values: Sequence[Values]) -> tuple[list[int], list[str]]:
-    """Row numbers without claimed rows whose every number another claimed row of the model has, and what was left out.
+    """Row numbers without claimed rows whose every number another source has of the same model, and what was left out.
 
     The row with more numbers stays, then the one whose source has an address.
 
@@ -38,7 +39,10 @@ def without_repeated(rows: Sequence[ResultRow], values: Sequence[Values]) -> tup
 
 
 def _repeats(row: ResultRow, values: Values, other: ResultRow, others: Values) -> bool:
-    if not row.source or not other.source:
+    """Whether another source has the same numbers, of the same revision as far as both say one."""
+    if not row.source or not other.source or row.source == other.source:
+        return False
+    if row.revision != other.revision and UNSTATED not in (row.revision, other.revision):
         return False
     pairs = [(mine, its) for mine, its in zip(values, others, strict=True) if mine is not None]
     return bool(pairs) and all(its is not None and abs(mine - its) < _SAME for mine, its in pairs)
