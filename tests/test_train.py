@@ -162,15 +162,15 @@ def test_a_changed_value_makes_only_the_stages_that_depend_on_it(folder: Path, t
     }
 
 
-def kill_in_step_23(folder: Path, run_dir: Path, store: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KILLED, str(folder / "recipe.toml"), str(run_dir), str(store)]
+def kill_in_step(step: int, recipe: Path, run_dir: Path, store: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", KILLED, str(recipe), str(run_dir), str(store), str(step)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
     whole = train(read_recipe(folder / "recipe.toml"), options(tmp_path, "whole"))
     run_dir = tmp_path / "killed"
-    killed = kill_in_step_23(folder, run_dir, tmp_path / "store")
+    killed = kill_in_step(23, folder / "recipe.toml", run_dir, tmp_path / "store")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     checkpoints = sorted(path.name for path in run_dir.glob("stages/fit-*.partial/checkpoints/*"))
     assert checkpoints == ["checkpoint-10", "checkpoint-20"]
@@ -194,7 +194,7 @@ from kemb.train.recipe import read_recipe
 
 class Killer(Quiet):
     def step(self, number, total, loss):
-        if number == 23:
+        if number == int(sys.argv[4]):
             os.kill(os.getpid(), signal.SIGKILL)
 
 train(read_recipe(sys.argv[1]), TrainOptions(Path(sys.argv[2]), Store(Path(sys.argv[3]))), Killer())
@@ -240,15 +240,7 @@ def test_a_dry_run_counts_and_writes_nothing(folder: Path, tmp_path: Path) -> No
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no interrupted fit"):
         train(read_recipe(folder / "recipe.toml"), options(tmp_path, resume=True))
-    command = [
-        sys.executable,
-        "-c",
-        KILLED,
-        str(folder / "recipe.toml"),
-        str(tmp_path / "run"),
-        str(tmp_path / "store"),
-    ]
-    subprocess.run(command, capture_output=True, check=False)
+    kill_in_step(23, folder / "recipe.toml", tmp_path / "run", tmp_path / "store")
     path = changed(folder, ("lr = 0.05", "lr = 0.04"))
     line = path.read_text(encoding="utf-8").splitlines().index("lr = 0.04") + 1
     with pytest.raises(UsageError, match=rf"changed.toml, line {line}: the checkpoint in .* recipe.train.lr changed"):
@@ -347,12 +339,16 @@ def test_every_family_goes_the_whole_way(
         (SCORED, ""),
         ("[matryoshka]\ndims = [32, 16]\n", f"[loss]\n{loss}\n"),
         ("epochs = 3\nlr = 0.05", "max_steps = 3\nlr = 1e-4"),
+        ("[evaluate]", "[dev]\nshare = 0.1\nevery = 2\n[evaluate]"),
         ("guard = { tolerance = 5 }", 'guard = { decision = "none" }\n[card]\nown_data = true'),
     )
     outcome = train(read_recipe(path), options(tmp_path))
     comparison = outcome.proof.comparison
     assert comparison.a.model == first
     assert [cell.n_items for cell in comparison.cells] == [150]
+    dev = next(stage for stage in outcome.stages if stage.name == "fit").report["dev"]
+    assert dev["before"].keys() == {"dev", "dev.held-out.pairs"}
+    assert [step for step, _ in dev["curve"]] == [2, 3]
     assert outcome.model_dir is not None
     found = audit([outcome.model_dir / "README.md"])
     assert found.findings == []

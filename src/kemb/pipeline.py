@@ -20,19 +20,21 @@ from kemb.train import bases, data, export, fit, stages
 from kemb.train import mine as mining
 from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
+from kemb.train.dev import DevSet, held_out_tasks
 from kemb.train.job import (
     OPTIMIZER_BYTES,
     Listener,
     Quiet,
     TrainOptions,
     Work,
+    hashes,
     libraries,
     n_parameters,
     prepare,
     task_hashes,
 )
 from kemb.train.mine import Probe
-from kemb.train.pairs import PAIRS, make_pairs, read_column
+from kemb.train.pairs import DEV, PAIRS, make_pairs, read_column
 from kemb.train.proof import Proof, prove
 from kemb.train.rankers import ranker_of, scorer_of
 from kemb.train.recipe import RecipeFile
@@ -138,7 +140,7 @@ def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
 
     recipe, options = run.file.recipe, run.options
     sections = recipe.model_dump(
-        mode="json", include={"base", "prompts", "loss", "matryoshka", "train", "seed", "name"}
+        mode="json", include={"base", "prompts", "loss", "matryoshka", "train", "dev", "seed", "name"}
     )
     sections["data"] = [section.model_dump(mode="json", include={"id", "role"}) for section in recipe.data]
     inputs = {
@@ -148,6 +150,10 @@ def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
         "guide": content_hash(run.guide) if run.guide else "",
         "libraries": libraries(),
     }
+    held_out = next((stage for stage in run.done if stage.name == "dev"), None)
+    if recipe.dev:
+        first = recipe.evaluate.model_dump(include={"first_stage", "depth"})
+        inputs["dev"] = {"rows": held_out.outputs[DEV] if held_out else "", "tasks": hashes(run.dev_tasks), **first}
     if options.resume:
         stages.refuse_foreign_checkpoint(run.file, options.run_dir, "fit", inputs)
 
@@ -155,12 +161,35 @@ def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
         sets = training_sets(run.file, pq.read_table(pairs.folder / PAIRS), _teacher(run))
         _announce(run, sets)
         key = stages.key_of("fit", inputs)
-        job = fit.FitJob(run.file, sets, base, folder, key, run.device, run.guide, options.resume, run.listener.step)
+        job = fit.FitJob(
+            run.file,
+            sets,
+            base,
+            folder,
+            key,
+            run.device,
+            run.guide,
+            options.resume,
+            run.listener.step,
+            _dev_set(run, held_out),
+            run.listener.note,
+        )
         report = dataclasses.asdict(fit.fit(job))
         shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
         return report
 
     return run.stage("fit", inputs, work, resume=options.resume)
+
+
+def _dev_set(run: Work, held_out: Stage | None) -> DevSet | None:
+    import pyarrow.parquet as pq
+
+    if run.file.recipe.dev is None:
+        return None
+    tasks = [(task.spec, task.load()) for task in run.dev_tasks]
+    if held_out:
+        tasks += held_out_tasks(run.file, pq.read_table(held_out.folder / DEV))
+    return DevSet(tasks, run.options.store)
 
 
 def _announce(run: Work, sets: list[TrainingSet]) -> None:

@@ -15,8 +15,10 @@ from kemb.benchmarks import names as benchmark_names
 from kemb.models.device import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
+from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
-from kemb.train import bases, check, data, filters, fit, stages
+from kemb.tasks.load import load
+from kemb.train import bases, check, data, dev, filters, fit, stages
 from kemb.train.filters import FilterReport
 from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
@@ -97,6 +99,7 @@ class Work:
     """None for a model from scratch, until it is made."""
     base_revision: str
     guide: Path | None
+    dev_tasks: list[Task] = field(default_factory=list)
     base_is_made: bool = False
     """Whether the base was made by this run, from scratch or of a plain network."""
     done: list[Stage] = field(default_factory=list)
@@ -133,6 +136,8 @@ def plan(file: RecipeFile, options: TrainOptions) -> Plan:
     """Check a recipe and count; nothing is written."""
     run = prepare(file, options, Quiet())
     table = filtered(run, data.load_pairs(file.recipe.data, run.root, options.data_dir))[0]
+    if file.recipe.dev and file.recipe.dev.share:
+        table = dev.hold_out(table, file.recipe.dev.share, dev.held_out_sources(file), file.recipe.seed)[0]
     sets = training_sets(file, table, _no_teacher)
     fit.check_batches(file, sets)
     size = n_parameters(run)
@@ -157,7 +162,9 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     guide = bases.guide_folder(file)
     if guide is not None:
         check.check_guide(file, base, guide)
-    return Work(file, options, listener, device, tasks, base, revision, guide)
+    dev_tasks = _load_tasks(file, recipe.dev.tasks, options.data_dir) if recipe.dev else []
+    check.check_dev(file, dev_tasks, tasks)
+    return Work(file, options, listener, device, tasks, base, revision, guide, dev_tasks)
 
 
 def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None) -> list[Task]:
@@ -166,9 +173,18 @@ def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None)
     for target in targets:
         names = load_benchmark(target).tasks if target in benchmark_names() else [target]
         for name in names:
-            task = load_task(_own_folder(file, name, data_dir) or name, data_dir)
+            task = _split_of(name, data_dir) or load_task(_own_folder(file, name, data_dir) or name, data_dir)
             found.setdefault(task.spec.name, task)
     return list(found.values())
+
+
+def _split_of(target: str, data_dir: Path | None) -> Task | None:
+    """Another split of a known task: `KorSTS:validation`."""
+    name, _, split = target.partition(":")
+    if not split or name not in task_names():
+        return None
+    spec = load_spec(name).model_copy(update={"name": target, "splits": [split]})
+    return Task(spec, lambda: load(spec, data_dir))
 
 
 def _own_folder(file: RecipeFile, name: str, data_dir: Path | None) -> Path | None:
@@ -196,7 +212,8 @@ def _against(run: Work) -> list[Task]:
     """Tasks whose texts must not be trained on, beside those of the evaluation."""
     named = [name for name in run.file.recipe.filters.contamination.against if name != REGISTRY]
     known = {task.spec.name for task in run.tasks}
-    return [task for task in _load_tasks(run.file, named, run.options.data_dir) if task.spec.name not in known]
+    loaded = [*run.dev_tasks, *_load_tasks(run.file, named, run.options.data_dir)]
+    return [task for task in loaded if task.spec.name not in known]
 
 
 def _token_counts(base: Path | None) -> filters.TokenCounts | None:
@@ -259,6 +276,10 @@ def file_hashes(run: Work) -> dict[str, str]:
 def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:
     """Hashes of the evaluation's data; with `every` also of the tasks that are only kept out of training."""
     tasks = [*run.tasks, *(_against(run) if every else [])]
+    return hashes(tasks)
+
+
+def hashes(tasks: Sequence[Task]) -> dict[str, list[str]]:
     return {task.spec.name: [part.sha256 for part in task.load().parts] for task in tasks}
 
 

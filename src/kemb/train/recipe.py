@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
-from kemb.train.sections import DataSection, FiltersSection, MineSection
+from kemb.train.sections import DataSection, DevSection, FiltersSection, MineSection
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -215,6 +215,7 @@ class Recipe(Section):
     loss: LossSection = LossSection()
     matryoshka: MatryoshkaSection | None = None
     train: TrainSection = TrainSection()
+    dev: DevSection | None = None
     evaluate: EvaluateSection
     merge: MergeSection | None = None
     card: CardSection = CardSection()
@@ -248,11 +249,19 @@ def read_recipe(name: str | Path) -> RecipeFile:
         if str(name) not in shipped_names():
             raise UnknownName("recipe", str(name), shipped_names(), "Type the path of a .toml file or a shipped name.")
         path = SHIPPED / f"{name}.toml"
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(
+            f"The recipe {path} {what}. Type the path of a .toml file, or a shipped recipe's name: "
+            f"{', '.join(shipped_names())}."
+        )
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The recipe {path} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The recipe {path} is no UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise UsageError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     try:

@@ -164,7 +164,13 @@ def write_lock(file: RecipeFile, run_dir: Path, stages: list[Stage], device: str
             "recipe": file.recipe.model_dump(mode="json"),
             "resolved": dict(resolved),
             "stages": {
-                stage.name: {"key": stage.key, "outputs": stage.outputs, "seconds": stage.seconds} for stage in stages
+                stage.name: {
+                    "key": stage.key,
+                    "outputs": stage.outputs,
+                    "seconds": stage.seconds,
+                    **({"dev": dev} if (dev := stage.report.get("dev")) else {}),
+                }
+                for stage in stages
             },
             "reads": dict(sorted(reads.items())),
             "versions": versions(),
