@@ -140,7 +140,7 @@ def test_unknown_recipes_are_offered_the_nearest_and_broken_files_say_why(tmp_pa
     with pytest.raises(UsageError, match=r"absent.toml does not exist. Type the path .* bge-base-en, .*static-ko\.$"):
         read_recipe(tmp_path / "absent.toml")
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(UsageError, match="folder.toml is a folder"):
+    with pytest.raises(UsageError, match=r"folder.toml is a folder"):
         read_recipe(tmp_path / "folder.toml")
     broken.write_bytes("# \uac00".encode("cp949"))
     with pytest.raises(UsageError, match=r"is no UTF-8 text \(byte 2\)"):

@@ -42,7 +42,12 @@ def own_dev(folder: Path) -> None:
 def test_the_best_checkpoint_is_the_model_and_its_score_is_kembs(folder: Path, tmp_path: Path) -> None:
     """The score during the fit equals that of the saved model, evaluated like any other."""
     own_dev(folder)
-    path = with_dev(folder, '[dev]\ntasks = ["./my-dev"]\nevery = 10\n', ("lr = 0.05", "lr = 3.0"))
+    path = with_dev(
+        folder,
+        '[dev]\ntasks = ["./my-dev"]\nevery = 10\n',
+        ("lr = 0.05", "lr = 3.0"),
+        ("tolerance = 5", "tolerance = 90"),
+    )
     outcome = train(read_recipe(path), options(tmp_path))
     fit = next(stage for stage in outcome.stages if stage.name == "fit")
     dev = fit.report["dev"]
@@ -55,6 +60,10 @@ def test_the_best_checkpoint_is_the_model_and_its_score_is_kembs(folder: Path, t
     assert scored.result.main_score == pytest.approx(dev["scores"]["dev.my-dev"], abs=1e-6)
     lock = json.loads(outcome.lock_path.read_text(encoding="utf-8"))
     assert lock["stages"]["fit"]["dev"]["step"] == dev["step"]
+    assert outcome.model_dir is not None
+    card = (outcome.model_dir / "README.md").read_text(encoding="utf-8")
+    assert f"the weights of step {dev['step']}, the best of 6 by the mean main metric of my-dev." in card
+    assert f"| {dev['step']} | {dev['scores']['dev'] * 100:.2f} |" in card
 
 
 def test_a_killed_fit_with_dev_scores_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
@@ -152,7 +161,7 @@ def test_dev_data_that_cannot_choose_is_refused_with_its_line(
     with pytest.raises(UsageError) as caught:
         train(read_recipe(with_dev(folder, f"[dev]\n{section}\n")), options(tmp_path))
     assert words in str(caught.value).replace(str(folder), "")
-    assert not list((tmp_path / "run").glob("stages/*/*/*.safetensors"))
+    assert not list((tmp_path / "run").glob("stages/fit-*/*/*.safetensors"))
 
 
 def test_adapters_are_taken_from_the_best_checkpoint(folder: Path, tiny_transformer: Path, tmp_path: Path) -> None:

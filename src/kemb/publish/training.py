@@ -25,6 +25,7 @@ def training_text(
         _data(file, reports),
         _contamination(reports.get("filter", {})),
         _mining(file, reports.get("mine", {})),
+        _dev(file, reports.get("fit", {}).get("dev")),
         _comparison(proof),
         _forgetting(file, proof),
         _limits(file, lock),
@@ -148,6 +149,22 @@ def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:
         return ""
     rows = [[_text(key), _text(value)] for key, value in report.items()]
     return "## Mined negatives\n\n" + table(["", ""], rows)
+
+
+def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
+    """Which checkpoint was kept, and why."""
+    if not found or not file.recipe.dev:
+        return ""
+    tasks = [name for name in found["scores"] if name != "dev"]
+    metric = file.recipe.dev.metric or "main metric"
+    ended = f", which ended the fit ({file.recipe.dev.patience} without a better one)" if found["ended_early"] else ""
+    said = (
+        f"These are the weights of step {found['step']:,}, the best of {len(found['curve'])} by the mean {metric} of "
+        f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it trained the model, and none "
+        "of it proves it below."
+    )
+    rows = [["0", _points(found["before"]["dev"])], *([f"{step:,}", _points(score)] for step, score in found["curve"])]
+    return f"## Choice of the checkpoint\n\n{said}\n\n" + table(["Step", "Dev score"], rows, (0, 1))
 
 
 def _comparison(proof: Proof) -> str:

@@ -139,11 +139,11 @@ def _random_state_kept() -> Iterator[None]:
     import numpy as np
     import torch
 
-    python, numpy = random.getstate(), np.random.get_state()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  what libraries draw from
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         yield
     random.setstate(python)
-    np.random.set_state(numpy)
+    np.random.set_state(numpy)  # noqa: NPY002  as above
 
 
 def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport:  # noqa: ANN401  sentence-transformers
@@ -154,7 +154,7 @@ def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport
     folder = job.out / CHECKPOINTS / f"checkpoint-{step}"
     if not folder.is_dir():
         raise RunError(
-            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Train without --resume."
+            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Leave out --resume to train anew."
         )
     trainer._load_from_checkpoint(str(folder))
     entry = next(entry for entry in history if entry.get("step") == step and arguments.DEV_KEY in entry)
