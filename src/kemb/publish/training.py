@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kemb.publish.comparison import every_row, groups_note
 from kemb.publish.markdown import block, clean, code, escape, table
 from kemb.train.proof import Proof
 from kemb.train.recipe import RecipeFile
@@ -160,8 +161,8 @@ def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
     ended = f", which ended the fit ({file.recipe.dev.patience} without a better one)" if found["ended_early"] else ""
     said = (
         f"These are the weights of step {found['step']:,}, the best of {len(found['curve'])} by the mean {metric} of "
-        f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it trained the model, and none "
-        "of it proves it below."
+        f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it trained the model, and "
+        "none of it proves it below."
     )
     rows = [["0", _points(found["before"]["dev"])], *([f"{step:,}", _points(score)] for step, score in found["curve"])]
     return f"## Choice of the checkpoint\n\n{said}\n\n" + table(["Step", "Dev score"], rows, (0, 1))
@@ -169,9 +170,8 @@ def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
 
 def _comparison(proof: Proof) -> str:
     comparison = proof.comparison
-    cells = [*comparison.cells, *([comparison.overall] if comparison.overall else [])]
     rows = []
-    for cell in cells:
+    for cell in every_row(comparison):
         interval = "" if cell.low is None or cell.high is None else f"{cell.low * 100:+.2f} to {cell.high * 100:+.2f}"
         p = cell.p if cell.p_adjusted is None else cell.p_adjusted
         rows.append(
@@ -190,7 +190,8 @@ def _comparison(proof: Proof) -> str:
         "## Compared with the base",
         f"Both measured by kemb on the same items. Base: {_text(comparison.a.label)}. Points (times 100).",
         table(header, rows, (1, 2, 3)),
-        f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself.",
+        f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself."
+        + (f" {groups_note(comparison)}." if comparison.groups else ""),
     ]
     tasks = [cell.title for cell in comparison.cells]
     without = [
