@@ -28,6 +28,8 @@ _EVERY_SECONDS = 10.0
 @click.option("--results", "results_dir", type=FOLDER, help="Folder of result files.  [results in the run]")
 @store_option
 @click.option("--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written.")
+@click.option("--seeds", type=click.IntRange(2, 100), metavar="N",
+              help="Train with N seeds, from the recipe's own onwards; the model is that of the first.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint.")
 def train(
     recipe: str,
@@ -36,6 +38,7 @@ def train(
     results_dir: Path | None,
     store_dir: Path | None,
     dry_run: bool,
+    seeds: int | None,
     resume: bool,
 ) -> None:
     """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and site.
@@ -53,8 +56,11 @@ def train(
     from kemb.store import Store, default_root
     from kemb.train.job import TrainOptions, plan
     from kemb.train.recipe import read_recipe
+    from kemb.train.spread import with_n_seeds
 
     file = read_recipe(recipe)
+    if seeds:
+        file = with_n_seeds(file, seeds)
     options = TrainOptions(
         run_dir=out or Path("runs") / file.recipe.name,
         store=Store(store_dir or default_root()),
@@ -141,6 +147,11 @@ def _show(outcome: Outcome) -> None:
     for model, scores in outcome.proof.lexical.items():
         shown = ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items()) or "applies to no task"
         click.echo(f"Without training, {model}: {shown}.")
+    for spread in outcome.spread:
+        click.echo(
+            f"{spread.task}: {spread.mean * 100:.2f} on average of {len(spread.scores)} seeds, standard deviation "
+            f"{spread.sd * 100:.2f}, {spread.n_above} above the base."
+        )
     for line in outcome.proof.guard:
         verdict = "kept" if line.passed else "FORGOTTEN"
         click.echo(f"{line.task}: {verdict} ({line.reason}, tolerance {line.tolerance:g}).")

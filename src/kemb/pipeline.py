@@ -39,6 +39,7 @@ from kemb.train.proof import Proof, prove
 from kemb.train.rankers import ranker_of, scorer_of
 from kemb.train.recipe import RecipeFile
 from kemb.train.shapes import TrainingSet, training_sets
+from kemb.train.spread import Spread, scores_of, with_seed
 from kemb.train.stages import Stage
 
 
@@ -48,6 +49,8 @@ class Outcome:
 
     stages: list[Stage]
     proof: Proof
+    spread: list[Spread]
+    """Scores over seeds, by task; empty for one seed, and where the forget-check failed."""
     merged: bool
     model_dir: Path | None
     """The exported model; None where the forget-check failed."""
@@ -64,19 +67,21 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     :raises RunError: when a stage fails; what is finished is kept.
     """
     run = prepare(file, options, listener or Quiet())
+    start = dataclasses.replace(run)
     pairs = make_pairs(run)
     base = _base(run, pairs)
     fitted = _fit(run, base, pairs)
     tuned_dir = fitted.folder / file.recipe.name
     proof = _proof(run, base, tuned_dir, "proof")
+    spread = _spread(start, pairs, proof) if proof.passed or file.recipe.merge else []
     merged = _merge(run, base, tuned_dir, proof)
     if merged is not None:
         tuned_dir, proof = merged
-    model_dir = _export(run, tuned_dir, proof) if proof.passed else None
+    model_dir = _export(run, tuned_dir, proof, spread) if proof.passed else None
     lock = options.run_dir / stages.LOCK
     shown = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
     site = publish_site(options.run_dir / "site", shown).start_page
-    return Outcome(run.done, proof, merged is not None, model_dir, run.results_dir, lock, site)
+    return Outcome(run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site)
 
 
 def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Stage:
@@ -105,7 +110,7 @@ def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
     return mining.probe(members, section, ranker_of(resolve(section.teacher.id), store), scorer=scorer)
 
 
-def _base(run: Work, pairs: Stage) -> Path:
+def _base(run: Work, pairs: Stage, suffix: str = "") -> Path:
     """The folder of the base; one from scratch, or without the modules of its family, is made."""
     import pyarrow.parquet as pq
 
@@ -129,13 +134,17 @@ def _base(run: Work, pairs: Stage) -> Path:
         "from": run.base_revision or pairs.outputs[PAIRS],
         "libraries": libraries(),
     }
-    made = run.stage("base", inputs, make)
+    made = run.stage(f"base{suffix}", inputs, make)
     run.base, run.base_is_made = made.folder / name, True
     run.base_revision = content_hash(run.base)[:12]
     return run.base
 
 
-def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
+def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
+    """The stage of a fit.
+
+    :param suffix: names the fit of another seed.
+    """
     import pyarrow.parquet as pq
 
     recipe, options = run.file.recipe, run.options
@@ -154,13 +163,13 @@ def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
     if recipe.dev:
         first = recipe.evaluate.model_dump(include={"first_stage", "depth"})
         inputs["dev"] = {"rows": held_out.outputs[DEV] if held_out else "", "tasks": hashes(run.dev_tasks), **first}
-    if options.resume:
+    if options.resume and not suffix:
         stages.refuse_foreign_checkpoint(run.file, options.run_dir, "fit", inputs)
 
     def work(folder: Path) -> dict[str, Any]:
         sets = training_sets(run.file, pq.read_table(pairs.folder / PAIRS), _teacher(run))
         _announce(run, sets)
-        key = stages.key_of("fit", inputs)
+        key = stages.key_of(f"fit{suffix}", inputs)
         job = fit.FitJob(
             run.file,
             sets,
@@ -178,7 +187,42 @@ def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
         shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
         return report
 
-    return run.stage("fit", inputs, work, resume=options.resume)
+    return run.stage(f"fit{suffix}", inputs, work, resume=options.resume)
+
+
+def _spread(start: Work, pairs: Stage, proof: Proof) -> list[Spread]:
+    """Train with the other seeds, too, and score those models on the recipe's tasks.
+
+    :param start: the run before its base was made: a made base has the seed, too.
+    """
+    recipe = start.file.recipe
+    models: dict[str, Model] = {}
+    for seed in recipe.seeds[1:]:
+        run = dataclasses.replace(start, file=with_seed(start.file, seed))
+        base = _base(run, pairs, f"-seed-{seed}")
+        fitted = _fit(run, base, pairs, f"-seed-{seed}")
+        models[str(seed)] = _models(run, base, fitted.folder / recipe.name)[1]
+    if not models:
+        return []
+    options = RunOptions(start.options.run_dir / "seeds", start.options.store, command=start.options.command)
+
+    def work(folder: Path) -> dict[str, Any]:
+        scores = scores_of(models, start.tasks, options, start.listener)
+        return {"scores": scores, "tasks": [task.spec.name for task in start.tasks], "n_models": len(models)}
+
+    inputs = {
+        "models": {seed: [model.name, model.revision] for seed, model in models.items()},
+        "tasks": task_hashes(start),
+        "libraries": libraries(),
+    }
+    scores = start.stage("seeds", inputs, work).report["scores"]
+    first = str(recipe.seeds[0])
+    return [
+        Spread(
+            cell.title, cell.scores[0], {first: cell.scores[1], **{seed: scores[seed][cell.title] for seed in models}}
+        )
+        for cell in proof.comparison.cells
+    ]
 
 
 def _dev_set(run: Work, held_out: Stage | None) -> DevSet | None:
@@ -266,14 +310,14 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
     return made.folder / name, _proof(run, base, made.folder / name, "proof-merged")
 
 
-def _export(run: Work, tuned: Path, proof: Proof) -> Path:
+def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread]) -> Path:
     """The model under its own name in the run's folder, ready to be published: with card and lock file."""
     out = run.options.run_dir / run.file.recipe.name
     readme = read_existing(out / README)
     export.copy_model(tuned, out)
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
     _contamination(run, out, proof)
-    _card(run, out, proof, readme)
+    _card(run, out, proof, spread, readme)
     return out
 
 
@@ -293,12 +337,12 @@ def _contamination(run: Work, out: Path, proof: Proof) -> None:
     contamination.write(out, report, scores)
 
 
-def _card(run: Work, out: Path, proof: Proof, readme: str) -> None:
+def _card(run: Work, out: Path, proof: Proof, spread: list[Spread], readme: str) -> None:
     """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
     file = run.file
     reports = {stage.name: stage.report for stage in run.done}
     lock = stages.read_lock(run.options.run_dir)
-    text = training.training_text(file, reports, lock, proof)
+    text = training.training_text(file, reports, lock, proof, spread)
     text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
     card = file.recipe.card
     row = proof.comparison.b

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kemb.publish.comparison import every_row, groups_note
 from kemb.publish.markdown import block, clean, code, escape, table
 from kemb.train.proof import Proof
 from kemb.train.recipe import RecipeFile
+from kemb.train.spread import Spread
 
 BEGIN, END = "<!-- kemb:training:begin -->", "<!-- kemb:training:end -->"
 SHARE_ALIKE = "CC-BY-SA"
 
 
 def training_text(
-    file: RecipeFile, reports: Mapping[str, Mapping[str, Any]], lock: Mapping[str, Any], proof: Proof
+    file: RecipeFile,
+    reports: Mapping[str, Mapping[str, Any]],
+    lock: Mapping[str, Any],
+    proof: Proof,
+    spread: Sequence[Spread] = (),
 ) -> str:
     """The sections between our marks.
 
@@ -28,6 +33,7 @@ def training_text(
         _mining(file, reports.get("mine", {})),
         _dev(file, reports.get("fit", {}).get("dev")),
         _comparison(proof),
+        _seeds(spread),
         _forgetting(file, proof),
         _limits(file, lock),
     ]
@@ -204,6 +210,30 @@ def _comparison(proof: Proof) -> str:
             "Without any training:\n\n" + table(["Model", *map(_text, tasks)], without, range(1, len(tasks) + 1))
         )
     return "\n\n".join(lines)
+
+
+def _seeds(spread: Sequence[Spread]) -> str:
+    """How much of the scores is chance."""
+    if not spread:
+        return ""
+    seeds = list(spread[0].scores)
+    said = (
+        f"The same recipe was trained with {len(seeds)} seeds. This model is that of the first, {seeds[0]}, as was "
+        "set before any of them was scored; the others show how far chance moves a score."
+    )
+    rows = [
+        [
+            _text(task.task),
+            _points(task.base),
+            *(_points(score) for score in task.scores.values()),
+            _points(task.mean),
+            _points(task.sd),
+            f"{task.n_above} of {len(seeds)}",
+        ]
+        for task in spread
+    ]
+    header = ["Task", "Base", *(f"Seed {seed}" for seed in seeds), "Mean", "Standard deviation", "Above the base"]
+    return f"## Seeds\n\n{said}\n\n" + table(header, rows, range(1, len(header)))
 
 
 def _forgetting(file: RecipeFile, proof: Proof) -> str:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -207,6 +207,8 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
     description: str = ""
     seed: int = Field(default=42, ge=0)
+    seeds: list[Annotated[int, Field(ge=0)]] = []
+    """To be trained with each; the model is that of the first, the others show the spread of the scores."""
     base: BaseSection
     prompts: PromptsSection = PromptsSection()
     data: list[DataSection] = Field(min_length=1)
@@ -219,6 +221,18 @@ class Recipe(Section):
     evaluate: EvaluateSection
     merge: MergeSection | None = None
     card: CardSection = CardSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_seed(cls, table: Any) -> Any:  # noqa: ANN401  whatever was written
+        seeds = table.get("seeds") if isinstance(table, dict) else None
+        if isinstance(seeds, list) and seeds:
+            if table.get("seed", seeds[0]) != seeds[0] or len(set(map(repr, seeds))) < len(seeds):
+                raise ValueError(
+                    f"seeds must differ and begin with seed, given seed {table.get('seed')}, seeds {seeds}"
+                )
+            return {**table, "seed": seeds[0]}
+        return table
 
 
 @dataclass(frozen=True, slots=True)
