@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -316,13 +317,16 @@ def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread]) -> Path:
     readme = read_existing(out / README)
     export.copy_model(tuned, out)
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
-    _contamination(run, out, proof)
-    _card(run, out, proof, spread, readme)
+    scores = _contamination(run, out, proof)
+    _card(run, out, proof, spread, scores, readme)
     return out
 
 
-def _contamination(run: Work, out: Path, proof: Proof) -> None:
-    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data."""
+def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanScore]]:
+    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data.
+
+    :returns: those scores, of base and tuned model.
+    """
     from pydantic import TypeAdapter
 
     record = next(stage.report["contamination"] for stage in run.done if stage.name == "filter")
@@ -335,14 +339,17 @@ def _contamination(run: Work, out: Path, proof: Proof) -> None:
             for row in (proof.comparison.a, proof.comparison.b):
                 scores.setdefault(row.label, []).extend(clean_scores(row.results[task.spec.name], clean))
     contamination.write(out, report, scores)
+    return scores
 
 
-def _card(run: Work, out: Path, proof: Proof, spread: list[Spread], readme: str) -> None:
+def _card(
+    run: Work, out: Path, proof: Proof, spread: list[Spread], scores: Mapping[str, list[CleanScore]], readme: str
+) -> None:
     """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
     file = run.file
     reports = {stage.name: stage.report for stage in run.done}
     lock = stages.read_lock(run.options.run_dir)
-    text = training.training_text(file, reports, lock, proof, spread)
+    text = training.training_text(file, reports, lock, proof, spread, scores)
     text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
     card = file.recipe.card
     row = proof.comparison.b

@@ -7,6 +7,7 @@ from typing import Any
 
 from kemb.publish.comparison import every_row, groups_note
 from kemb.publish.markdown import block, clean, code, escape, table
+from kemb.train.clean import CleanScore
 from kemb.train.proof import Proof
 from kemb.train.recipe import RecipeFile
 from kemb.train.spread import Spread
@@ -21,15 +22,17 @@ def training_text(
     lock: Mapping[str, Any],
     proof: Proof,
     spread: Sequence[Spread] = (),
+    scores: Mapping[str, Sequence[CleanScore]] | None = None,
 ) -> str:
     """The sections between our marks.
 
     :param reports: what the stages said of themselves, by stage.
+    :param scores: on all and on clean items, by row, of tasks of which something is left in the training data.
     """
     sections = [
         _recipe(file, reports.get("fit", {}), lock),
         _data(file, reports),
-        _contamination(reports.get("filter", {})),
+        _contamination(reports.get("filter", {}), scores or {}),
         _mining(file, reports.get("mine", {})),
         _dev(file, reports.get("fit", {}).get("dev")),
         _comparison(proof),
@@ -127,7 +130,7 @@ def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
     return text
 
 
-def _contamination(report: Mapping[str, Any]) -> str:
+def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[CleanScore]]) -> str:
     """What the filter found of the evaluations; CONTAMINATION.md beside the card says all."""
     found = report.get("contamination")
     if not found:
@@ -148,7 +151,23 @@ def _contamination(report: Mapping[str, Any]) -> str:
         "were dropped. Touched: items of which a text stood in the data; left: those of which one still does. "
         "CONTAMINATION.md beside this card has the levels, examples and lineage."
     )
-    return f"## Contamination\n\n{said}\n\n" + table(["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4))
+    text = f"## Contamination\n\n{said}\n\n" + table(["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4))
+    both = [
+        [
+            _text(row),
+            _text(f"{score.task} ({score.split})"),
+            _points(score.full),
+            f"{score.n_items:,}",
+            _points(score.clean),
+            f"{score.n_clean:,}",
+        ]
+        for row, own in scores.items()
+        for score in own
+    ]
+    if both:
+        header = ["Model", "Task", "All items", "Items", "Clean items only", "Items"]
+        text += "\n\nScores with and without the items that are left:\n\n" + table(header, both, (2, 3, 4, 5))
+    return text
 
 
 def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:
