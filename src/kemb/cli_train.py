@@ -30,6 +30,7 @@ _EVERY_SECONDS = 10.0
 @click.option("--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written.")
 @click.option("--seeds", type=click.IntRange(2, 100), metavar="N",
               help="Train with N seeds, from the recipe's own onwards; the model is that of the first.")  # fmt: skip
+@click.option("--push", is_flag=True, help="Upload the model to [publish] repo if it passes everything (HF_TOKEN).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint.")
 def train(
     recipe: str,
@@ -39,6 +40,7 @@ def train(
     store_dir: Path | None,
     dry_run: bool,
     seeds: int | None,
+    push: bool,
     resume: bool,
 ) -> None:
     """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and site.
@@ -67,6 +69,7 @@ def train(
         data_dir=data,
         results_dir=results_dir,
         resume=resume,
+        push=push,
         command=shlex.join(["kemb", *sys.argv[1:]]),
     )
     if dry_run:
@@ -161,6 +164,8 @@ def _show(outcome: Outcome) -> None:
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
     rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
     click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")
+    if outcome.page:
+        click.echo(f"Uploaded: {outcome.page}")
     click.echo(f"Base and tuned model side by side: open {outcome.site} in a browser.")
 
 

@@ -14,6 +14,8 @@ from kemb.models.files import content_hash
 from kemb.models.resolve import Model, resolve
 from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.publish.push import Target
+from kemb.publish.release import push_model, target_of
 from kemb.publish.site.project import SiteOptions, publish_site
 from kemb.run import RunOptions
 from kemb.store import Store
@@ -59,6 +61,8 @@ class Outcome:
     lock_path: Path
     site: Path
     """The start page of a site of base, tuned model and lexical baseline."""
+    page: str = ""
+    """Address of the commit that holds the model; '' where it was not uploaded."""
 
 
 def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Outcome:
@@ -67,6 +71,7 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     :raises UsageError: for what cannot work, with the line of the recipe, before any work.
     :raises RunError: when a stage fails; what is finished is kept.
     """
+    target = target_of(file) if options.push else None
     run = prepare(file, options, listener or Quiet())
     start = dataclasses.replace(run)
     pairs = make_pairs(run)
@@ -78,11 +83,12 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     merged = _merge(run, base, tuned_dir, proof)
     if merged is not None:
         tuned_dir, proof = merged
-    model_dir = _export(run, tuned_dir, proof, spread) if proof.passed else None
+    model_dir = _export(run, tuned_dir, proof, spread, target) if proof.passed else None
     lock = options.run_dir / stages.LOCK
     shown = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
     site = publish_site(options.run_dir / "site", shown).start_page
-    return Outcome(run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site)
+    page = push_model(target, model_dir) if target and model_dir else ""
+    return Outcome(run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site, page)
 
 
 def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Stage:
@@ -311,10 +317,10 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
     return made.folder / name, _proof(run, base, made.folder / name, "proof-merged")
 
 
-def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread]) -> Path:
+def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: Target | None) -> Path:
     """The model under its own name in the run's folder, ready to be published: with card and lock file."""
     out = run.options.run_dir / run.file.recipe.name
-    readme = read_existing(out / README)
+    readme = read_existing(out / README) or (target.readme if target else "")
     export.copy_model(tuned, out)
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
     scores = _contamination(run, out, proof)
@@ -353,7 +359,8 @@ def _card(
     text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
     card = file.recipe.card
     row = proof.comparison.b
-    options = CardOptions(run.results_dir, name=card.name, license=card.license.lower(), private=card.own_data)
+    name = card.name or (file.recipe.publish.repo if file.recipe.publish else "")
+    options = CardOptions(run.results_dir, name=name, license=card.license.lower(), private=card.own_data)
     try:
         made = make_card(row.label, options, text).files
     except UsageError as error:  # results on data of one's own only: the card says how it was trained

@@ -69,6 +69,8 @@ class TrainOptions:
     results_dir: Path | None = None
     """By default `results` in the run."""
     resume: bool = False
+    push: bool = False
+    """Upload the model to the recipe's repository once it has passed everything."""
     command: str = ""
 
 

@@ -199,6 +199,15 @@ class CardSection(Section):
     """Whether scores on data of one's own may stand on the card."""
 
 
+class PublishSection(Section):
+    """Where `kemb train --push` uploads the model to."""
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    """`org/name` on the hub; made when it is not there."""
+    private: bool = True
+    """Of a repository that is made; one that is there stays as it is."""
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -221,6 +230,7 @@ class Recipe(Section):
     evaluate: EvaluateSection
     merge: MergeSection | None = None
     card: CardSection = CardSection()
+    publish: PublishSection | None = None
 
     @model_validator(mode="before")
     @classmethod
