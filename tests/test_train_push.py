@@ -31,7 +31,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]
         stand_in.folder.mkdir()
         monkeypatch.setenv("HF_TOKEN", SECRET)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", stand_in.endpoint)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
         yield stand_in
 
@@ -99,13 +98,20 @@ def test_a_token_that_may_not_write_is_refused_early(hub: HubStandIn) -> None:
     assert hub.created == {}
 
 
-def test_words_on_the_hub_stay_and_a_strangers_commit_is_not_overwritten(hub: HubStandIn, tmp_path: Path) -> None:
+def test_words_on_the_hub_stay_and_a_strangers_commit_is_not_overwritten(
+    hub: HubStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "README.md").write_text("# Words of mine\n", encoding="utf-8")
     hub.add_repo("model", REPO, theirs, "1" * 40)
     target = find_target(REPO, True, hub.endpoint)
     assert (target.parent, target.readme) == ("1" * 40, "# Words of mine\n")
+    hub.fault("error403", "/resolve/")  # a README that is not given is not taken for none, and written over
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(FetchError, match="org/tuned"):
+        find_target(REPO, True, hub.endpoint)
+    hub.heal()
     own = tmp_path / "own"
     own.mkdir()
     (own / "README.md").write_text("# Other\n", encoding="utf-8")

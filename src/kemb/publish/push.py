@@ -25,7 +25,7 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
     :raises FetchError: when there is no such repository or the hub does not answer.
     """
     from huggingface_hub import constants
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UsageError(f"--push {repo!r} is no model repository; type --push ORG/NAME.")
@@ -37,6 +37,8 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
             return "", commit
         path = retry(partial(api.hf_hub_download, repo, README, revision=commit))
         return Path(path).read_bytes().decode("utf-8-sig"), commit
+    except LocalEntryNotFoundError as error:  # the hub did not give it; it is an EntryNotFoundError all the same
+        raise _explained(error, repo) from error
     except EntryNotFoundError:
         return "", commit
     except Exception as error:
