@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -235,6 +236,39 @@ def test_a_dry_run_counts_and_writes_nothing(folder: Path, tmp_path: Path) -> No
     assert found.n_negatives == {"pairs": 31}
     assert found.n_parameters == 300 * 32
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_times_steps_and_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+    import time
+
+    from click.testing import CliRunner
+
+    from kemb import cli_train
+    from kemb.train import guards, timing
+
+    before = guards.Watch.before_step
+
+    def slow(watch: guards.Watch, step: int) -> None:
+        time.sleep(0.05)
+        before(watch, step)
+
+    monkeypatch.setattr(guards.Watch, "before_step", slow)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    command = [str(folder / "recipe.toml"), "--dry-run", "-o", str(tmp_path / "run")]
+    said = CliRunner().invoke(cli_train.train, command, catch_exceptions=False).output
+    assert re.search(r"The fit will take about \d+ s, by 5 timed steps of 0\.(0[5-9]|[1-9]\d) s; the memory", said)
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == []
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(timing, "LIMIT_SECONDS", 0.0)
+    found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True).timing
+    assert found is not None
+    assert found.n_timed == 1
+    mined = plan(read_recipe(changed(folder, ("[train]", MINE + "[train]"))), options(tmp_path), timed=True)
+    assert (mined.timing, mined.untimed) == (None, "the negatives are mined first")
 
 
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:

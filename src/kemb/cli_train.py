@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kemb.train.stages import Stage
 
 _EVERY_SECONDS = 10.0
+_TIMED_STEPS = 5
 
 
 @click.command()
@@ -73,7 +74,8 @@ def train(
         command=shlex.join(["kemb", *sys.argv[1:]]),
     )
     if dry_run:
-        _show_plan(plan(file, options))
+        click.echo("A few steps are trained, to time them, and forgotten.", err=True)
+        _show_plan(plan(file, options, timed=True))
         return
     from kemb.publish.terminal import TerminalReporter
 
@@ -141,6 +143,22 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
     if plan.n_parameters and plan.memory_gb is not None:
         click.echo(f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations.")
+    if plan.timing:
+        seconds = plan.timing.seconds_per_step * plan.n_steps
+        where = "GPU" if plan.device.startswith("cuda") else "process"
+        click.echo(
+            f"The fit will take about {_duration(seconds)}, by {plan.timing.n_timed} timed steps of "
+            f"{plan.timing.seconds_per_step:.2f} s; the memory of the {where} was {plan.timing.peak_gb:.1f} GB at most."
+        )
+    elif plan.untimed:
+        click.echo(f"No steps were timed: {plan.untimed}. The fit says how long it takes after its first steps.")
+
+
+def _duration(seconds: float) -> str:
+    """In the unit a person would take."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def _show(outcome: Outcome) -> None:
@@ -195,7 +213,12 @@ class _Listener:
     def step(self, number: int, total: int, loss: float | None) -> None:
         now = time.monotonic()
         if not self._started:
-            self._started, self._first = now, number
+            self._started, self._first, self._shown = now, number, now
+            return
+        if number - self._first == _TIMED_STEPS:
+            seconds = (now - self._started) / _TIMED_STEPS
+            took = _duration(seconds * (total - number))
+            click.echo(f"About {took} to go, by {_TIMED_STEPS} timed steps of {seconds:.2f} s.", err=True)
         if now - self._shown < _EVERY_SECONDS and number < total:
             return
         self._shown = now

@@ -25,13 +25,13 @@ from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
 from kemb.train.dev import DevSet, held_out_tasks
 from kemb.train.job import (
-    OPTIMIZER_BYTES,
     Listener,
     Quiet,
     TrainOptions,
     Work,
     hashes,
     libraries,
+    memory_gb,
     n_parameters,
     prepare,
     task_hashes,
@@ -249,8 +249,7 @@ def _announce(run: Work, sets: list[TrainingSet]) -> None:
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
     if size := n_parameters(run):
-        memory = size * OPTIMIZER_BYTES / 1e9
-        run.listener.note(f"{size:,} parameters: {memory:.2f} GB and the activations.")
+        run.listener.note(f"{size:,} parameters: {memory_gb(run, size):.2f} GB and the activations.")
 
 
 def _teacher(run: Work) -> Any:  # noqa: ANN401  shapes.Teacher, or nothing

@@ -95,7 +95,7 @@ def fit(job: FitJob) -> FitReport:
     recipe = job.file.recipe
     _seed(recipe.seed)
     model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
-    losses = _losses(job, model)
+    losses = losses_of(job, model)
     job.out.mkdir(parents=True, exist_ok=True)
     last = _last_checkpoint(job)
     patience = recipe.dev.patience if recipe.dev else None
@@ -107,7 +107,7 @@ def fit(job: FitJob) -> FitReport:
             score = dev.scorer(job.file, job.dev, job.base, job.device)
             before = score(model)
         job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
-    trainer = _trainer(job, model, losses, watch, score)
+    trainer = trainer_of(job, model, losses, watch, score)
     resumed_at = int(last.name.rpartition("-")[2]) if last else 0
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -206,13 +206,18 @@ def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
     return math.ceil(batches * train.epochs / train.accumulate)
 
 
-def _trainer(
+def trainer_of(
     job: FitJob,
     model: Any,  # noqa: ANN401  sentence-transformers
     losses: Any,  # noqa: ANN401  as above
     watch: guards.Watch,
     score: dev.Scorer | None,
+    **changes: Any,  # noqa: ANN401  as above
 ) -> Any:  # noqa: ANN401  as above
+    """The library's trainer.
+
+    :param changes: arguments that differ from those of the recipe.
+    """
     st = bases.need_libraries()
     import datasets
     from transformers import PrinterCallback
@@ -242,7 +247,7 @@ def _trainer(
     trainer_class = type("Trainer", (library_class,), own)
     trainer = trainer_class(
         model=model,
-        args=arguments.training_arguments(recipe.base.family, given),
+        args=arguments.training_arguments(recipe.base.family, given | changes),
         train_dataset=datasets.DatasetDict(rows) if len(rows) > 1 else next(iter(rows.values())),
         loss=losses,
         evaluator=_evaluator(score) if score else None,
@@ -264,7 +269,7 @@ def _evaluator(score: dev.Scorer) -> Any:  # noqa: ANN401  sentence-transformers
     return Evaluator()
 
 
-def _losses(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
+def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
     """The loss, or losses by data set."""
     recipe = job.file.recipe
     guide = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +24,16 @@ from kemb.train.filters import FilterReport
 from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
 from kemb.train.sections import REGISTRY
-from kemb.train.shapes import training_sets
+from kemb.train.shapes import TrainingSet, training_sets
 from kemb.train.stages import Stage
+from kemb.train.timing import Timing, time_steps
 from kemb.types import IntArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OPTIMIZER_BYTES = 16
-"""Per trained parameter in float32: weight, gradient and Adam's two moments."""
+WEIGHT_BYTES, TRAINED_BYTES = 4, 16
+"""Of a parameter in float32: its weight; and, where it is trained, its gradient and Adam's two moments."""
 
 
 class Listener(Reporter, Protocol):
@@ -86,6 +88,9 @@ class Plan:
     memory_gb: float | None
     """Weights, gradients and optimizer; activations come on top."""
     device: str
+    timing: Timing | None = None
+    untimed: str = ""
+    """Why no steps were timed."""
 
 
 @dataclass(slots=True)
@@ -134,8 +139,11 @@ class Work:
         }
 
 
-def plan(file: RecipeFile, options: TrainOptions) -> Plan:
-    """Check a recipe and count; nothing is written."""
+def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
+    """Check a recipe and count; nothing is written.
+
+    :param timed: train a few steps, and forget them.
+    """
     run = prepare(file, options, Quiet())
     table = filtered(run, data.load_pairs(file.recipe.data, run.root, options.data_dir))[0]
     if file.recipe.dev and file.recipe.dev.share:
@@ -143,14 +151,34 @@ def plan(file: RecipeFile, options: TrainOptions) -> Plan:
     sets = training_sets(file, table, _no_teacher)
     fit.check_batches(file, sets)
     size = n_parameters(run)
+    untimed = _untimed(file) if timed else ""
     return Plan(
         n_rows={entry.name: entry.table.num_rows for entry in sets},
         n_steps=fit.n_steps(file, sets),
         n_negatives=fit.negatives(file, sets),
         n_parameters=size,
-        memory_gb=size * OPTIMIZER_BYTES / 1e9 if size else None,
+        memory_gb=memory_gb(run, size) if size else None,
         device=run.device,
+        timing=_timing(run, table, sets) if timed and not untimed else None,
+        untimed=untimed,
     )
+
+
+def _untimed(file: RecipeFile) -> str:
+    """Why steps cannot be timed before the stages in front of the fit."""
+    if file.recipe.mine:
+        return "the negatives are mined first"
+    return "the teacher's vectors are made first" if file.recipe.loss.teacher else ""
+
+
+def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
+    recipe = run.file.recipe
+    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
+        base = run.base
+        if base is None:
+            base = Path(folder) / "base"
+            bases.make_static(recipe.base, data.texts_of(table), recipe.seed, recipe.prompts, base)
+        return time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
 
 
 def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work:
@@ -261,6 +289,11 @@ def n_parameters(run: Work) -> int | None:
     assert run.base is not None
     folder = read_folder(run.base)
     return folder.weight_bytes // (2 if folder.stored_dtype in ("float16", "bfloat16") else 4)
+
+
+def memory_gb(run: Work, size: int) -> float:
+    """Weights, gradients and optimizer of `size` parameters; adapters are small beside them and do not count."""
+    return size * (WEIGHT_BYTES if run.file.recipe.base.lora else TRAINED_BYTES) / 1e9
 
 
 def libraries() -> dict[str, str]:
