@@ -121,7 +121,7 @@ def compare(
     n_tests = sum(cell.p is not None for cell in cells)
     counted = f"{n_tests} task{'s' if n_tests != 1 else ''}"
     family = f"Holm over {counted} of this view, B against A" if n_tests else "no tests were made"
-    groups = adjusted(_groups(compared, options), options.zone)
+    groups = adjusted(_groups(compared, options))
     return Comparison(a, b, options.zone, cells, groups, _overall(bench, compared, options), refused, family)
 
 
