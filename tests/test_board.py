@@ -298,6 +298,10 @@ def test_dense_and_sparse_rows_are_told_apart() -> None:
     benchmark = BENCHMARK.model_copy(update={"formulas": formulas})
     three = [r for name in ("bm25:kiwi", "org/splade-ko", "toy") for r in results(name, "0.1 0.2 0.3")]
     assert {row.name for row in build_board(three, benchmark, "sparse").rows} == {"bm25:kiwi", "org/splade-ko"}
+    measured = results("local/my-model", "0.1 0.2 0.3", family="sparse") + results(
+        "a/sparse", "0.1 0.2 0.3", family="dense"
+    )
+    assert {row.name for row in build_board(measured, benchmark, "sparse").rows} == {"local/my-model"}
     assert {row.name for row in build_board(three, benchmark, "dense").rows} == {"toy"}
 
 

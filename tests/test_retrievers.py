@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kemb.cli import cli
-from kemb.errors import DataError, UsageError
+from kemb.errors import DataError, ModelError, UsageError
 from kemb.models.compose import run_of_file
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.resolve import resolve
@@ -258,7 +259,7 @@ def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path,
     name = "fuse(0.3*bm25:bigram + 0.7*toy)"
     assert [go(search, name, tmp_path).status for _ in range(2)] == ["scored", "kept"]
     outcome = go(pairs, name, tmp_path)
-    assert (outcome.status, "sts needs one dense vector" in outcome.message) == ("not applicable", True)
+    assert (outcome.status, "sts needs one vector" in outcome.message) == ("not applicable", True)
     other = go(search, "fuse(0.4*bm25:bigram + 0.6*toy)", tmp_path)
     rows = rows_of(read_results(tmp_path / "results"))
     assert len(rows) == 2
@@ -513,13 +514,64 @@ def test_sparse_and_late_models_rerank_candidates_and_stand_in_fusions(
     assert both.status == "scored"
 
 
-def test_models_without_one_dense_vector_refuse_other_tasks_in_one_sentence(
+def test_what_a_family_cannot_do_is_refused_in_one_sentence(
     pairs: Path, splade: Path, colbert: Path, tmp_path: Path
 ) -> None:
-    for folder, what in ((splade, "makes sparse vectors"), (colbert, "makes a vector per token")):
-        outcome = go(pairs, str(folder), tmp_path)
-        assert outcome.status == "not applicable"
-        assert outcome.message.endswith(f"{what}; sts needs one dense vector per text.")
+    outcome = go(pairs, str(colbert), tmp_path)
+    assert outcome.status == "not applicable"
+    assert outcome.message.endswith("makes a vector per token; sts needs one vector per text.")
+    folder = tmp_path / "topics"
+    folder.mkdir()
+    for split in ("train", "test"):
+        write(folder / f"{split}.jsonl", [{"text": f"{s} {i}", "label": i % 2} for i, s in enumerate(SENTENCES)])
+    outcome = go(folder, str(splade), tmp_path)
+    assert outcome.status == "not applicable"
+    assert outcome.message.endswith("makes sparse vectors; classification needs one dense vector per text.")
+
+
+@pytest.mark.parametrize("kind", ["splade", "inference_free"])
+def test_sts_of_sparse_vectors_is_that_of_sentence_transformers(
+    kind: str, pairs: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.evaluation import SparseEmbeddingSimilarityEvaluator
+
+    folder = request.getfixturevalue(kind)
+    outcome = go(pairs, str(folder), tmp_path)
+    assert outcome.result is not None, outcome.message
+    names = ["cosine", "dot", "euclidean", "manhattan"]
+    given = WORDS, [word[::-1] for word in WORDS], [i % 6 for i in range(10)]
+    evaluator = SparseEmbeddingSimilarityEvaluator(*given, similarity_fn_names=names, write_csv=False)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse invariant checks")
+        theirs = evaluator(SparseEncoder(str(folder), device="cpu"))
+    (ours,) = outcome.result.scores["test"]
+    for name in names:
+        for correlation in ("pearson", "spearman"):
+            assert ours[f"{name}_{correlation}"] == pytest.approx(theirs[f"{correlation}_{name}"], abs=1e-5)
+    assert ours["spearman"] == ours["dot_spearman"]
+    assert ours["main_score"] == ours["cosine_spearman"]
+
+
+def test_dense_and_sparse_models_stand_in_one_table_and_are_verified(
+    pairs: Path, search: Path, splade: Path, tmp_path: Path
+) -> None:
+    from kemb.verify import VerifyOptions, verify_items, verify_result
+
+    names = ["tfidf:char", str(splade), "bm25:bigram"]
+    arguments = ["run", str(pairs), str(search), "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(cli, [*arguments, *(part for name in names for part in ("-m", name))])
+    assert done.exit_code == 0, done.output
+    found = {(result.model, result.task) for result in read_results(tmp_path / "results")}
+    assert found == {
+        *((model, task) for model in ("tfidf:char", "local/tiny-splade") for task in ("my-pairs", "my-search")),
+        ("bm25:bigram", "my-search"),
+    }
+    of_pairs = [result for result in read_results(tmp_path / "results") if result.task == "my-pairs"]
+    (result,) = [result for result in of_pairs if result.model == "local/tiny-splade"]
+    checked = verify_result(result, load_task(pairs), VerifyOptions(device="cpu", model=str(splade)))
+    assert [check.status for check in checked.checks] == ["OK"]
+    assert [check.status for check in verify_items(result).checks] == ["OK"]
 
 
 # --- a vector per token
@@ -647,7 +699,6 @@ def test_broken_token_vectors_are_refused_with_the_place_they_stand_in(
 
 
 def test_what_cannot_be_compared_is_refused(colbert: Path) -> None:
-    from kemb.errors import ModelError
     from kemb.models.resolve import ModelOptions
     from kemb.score.ragged import rank_ragged
     from kemb.types import RetrievalData
@@ -679,3 +730,103 @@ def test_pylates_models_keep_their_prefixes_and_expanded_queries(search: Path, c
     expected = model.similarity(queries, documents).numpy()
     found = {int(document[1:]): value for document, value in ranking(go(search, str(folder), tmp_path), "q6")}
     assert found == pytest.approx(dict(enumerate(expected[6].tolist())), abs=5e-3)
+
+
+@pytest.fixture(scope="module")
+def stanford(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random ColBERT as Stanford's program saves it: encoder and projection in one file, settings beside it."""
+
+    import torch
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-stanford"
+    folder.mkdir()
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
+    vocabulary = {token: number for number, token in enumerate([*marks, *dict.fromkeys("".join([*SENTENCES, ".,"]))])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    pieces = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("", "isolated")]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64, **names
+    ).save_pretrained(folder)
+    torch.manual_seed(6)
+    config = BertConfig.from_pretrained(tiny_transformer)
+    config.vocab_size = len(vocabulary)
+    bert = BertModel(config)
+    state = {f"bert.{name}": value.contiguous() for name, value in bert.state_dict().items()}
+    save_file(state | {"linear.weight": torch.randn(12, 32)}, folder / "model.safetensors", metadata={"format": "pt"})
+    config.architectures = ["HF_ColBERT"]
+    config.save_pretrained(folder)
+    settings = {"query_maxlen": 16, "doc_maxlen": 12, "mask_punctuation": True, "attend_to_mask_tokens": False}
+    (folder / "artifact.metadata").write_text(json.dumps(settings))
+    return folder
+
+
+def token_vectors(folder: Path, text: str, *, is_query: bool) -> np.ndarray:
+    """ColBERT's rule (Khattab and Zaharia 2020) by hand: queries are filled up with [MASK], documents lose points."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    state = load_file(folder / "model.safetensors")
+    bert = BertModel(BertConfig.from_pretrained(folder)).eval()
+    bert.load_state_dict({k.removeprefix("bert."): v for k, v in state.items() if k.startswith("bert.")})
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    ids = [2, 5 if is_query else 6, *(vocabulary[letter] for letter in text.replace(" ", ""))]
+    ids = [*(ids if is_query else ids[:11]), 3]
+    attended = [1] * len(ids) + [0] * (16 - len(ids)) * is_query
+    ids += [4] * (len(attended) - len(ids))
+    with torch.inference_mode():
+        hidden = bert(torch.tensor([ids]), attention_mask=torch.tensor([attended])).last_hidden_state[0]
+        vectors = torch.nn.functional.normalize(hidden @ state["linear.weight"].T, dim=-1)
+    kept = [row for row, number in enumerate(ids) if is_query or number not in (vocabulary["."], vocabulary[","])]
+    return np.asarray(vectors[kept].numpy())
+
+
+def test_stanfords_colbert_is_loaded_with_its_marks_and_masks(search: Path, stanford: Path, tmp_path: Path) -> None:
+    texts = [f"{text.replace(' ', ', ')}. {text}" for text in SENTENCES]
+    write(search / "corpus.jsonl", [{"_id": f"d{i}", "text": text} for i, text in enumerate(texts)])
+    model = resolve(str(stanford))
+    assert (model.family, model.similarity) == ("late-interaction", "maxsim")
+    found = dict(ranking(go(search, str(stanford), tmp_path), "q6"))
+    query = token_vectors(stanford, WORDS[6], is_query=True)
+    expected = {
+        f"d{i}": float((query @ token_vectors(stanford, text, is_query=False).T).max(axis=1).sum())
+        for i, text in enumerate(texts)
+    }
+    assert len(query) == 16
+    assert len({round(value, 3) for value in expected.values()}) > 60
+    assert found == pytest.approx(expected, abs=5e-3)
+
+
+def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(stanford: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(stanford, tmp_path / "other")
+    assert resolve(str(folder)).revision == resolve(str(stanford)).revision
+    (folder / "artifact.metadata").write_text(json.dumps({"query_maxlen": 8, "doc_token_id": "[D]"}))
+    changed = resolve(str(folder))
+    assert changed.revision != resolve(str(stanford)).revision
+    assert changed.prompts.layers[0].prompts == {"query": "[unused0] ", "document": "[D] "}
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"Convert it: MultiVectorEncoder\(folder\)\.save_pretrained"):
+        resolve(str(folder))
+
+
+def test_a_smaller_token_limit_cuts_documents_of_late_interaction(stanford: Path) -> None:
+    from kemb.models.resolve import ModelOptions
+    from kemb.types import Input, Ragged
+
+    long = Input("document", "[unused1] ", "비가온다" * 9)
+    counts = []
+    for limit in (None, 8, 40):
+        rows = resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu")).open().encode([long])
+        assert isinstance(rows, Ragged)
+        counts.append(len(rows.values))
+    assert counts == [12, 8, 12]

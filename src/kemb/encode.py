@@ -21,7 +21,7 @@ from kemb.errors import ModelError
 from kemb.models.encoders import Encoder, OutOfMemory, StreamEncoder, TwoStageEncoder
 from kemb.shards import Keys
 from kemb.store import Space, input_keys
-from kemb.types import Input, IntArray, Ragged, Rows, stack
+from kemb.types import Input, IntArray, Ragged, Rows, Together, kinds_of, stack_together
 
 T = TypeVar("T")
 
@@ -56,6 +56,15 @@ class Budget:
         if device == "cpu":
             return cls(group_chars=1 << 15, batch_tokens=1 << 10, max_batch=64)
         return cls(group_chars=1 << 20, batch_tokens=1 << 15, max_batch=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Where rows of another kind go that a forward pass makes too, and of which inputs they are wanted."""
+
+    space: Space
+    keys: Keys
+    """Sorted."""
 
 
 @dataclass(slots=True)
@@ -138,8 +147,11 @@ def encode_missing(
     open_encoder: Callable[[], Encoder],
     budget: Budget,
     on_progress: OnProgress = lambda progress: None,
+    beside: Sequence[Beside] = (),
 ) -> Progress:
     """Encode the inputs of `collection` that `space` lacks; the encoder is opened only if there are any.
+
+    :param beside: where the other kinds of rows belong that the encoder makes in the same pass, in its order.
 
     :raises ModelError: for vectors that are not finite or have another dimension, with the place of the input.
     :raises StoreError: when the store cannot be written; finished groups are kept.
@@ -161,7 +173,10 @@ def encode_missing(
             progress.n_stored += len(numbers)  # another process was faster
             on_progress(progress)
             continue
-        vectors = stack([work.run(batch, progress, started, on_progress) for batch in batches])
+        made = stack_together([work.run(batch, progress, started, on_progress) for batch in batches])
+        vectors, *others = kinds_of(made)
+        for place, rows in zip(beside, others, strict=True):  # first, so that a killed run makes the group again
+            work.keep_beside(numbers, rows, place)
         work.check(numbers, vectors, space)
         space.add(collection.keys[numbers], vectors)
         progress.n_shards += 1
@@ -231,7 +246,7 @@ class _Work:
     def _batch(self, numbers: IntArray, tokens: IntArray, inputs: list[Input]) -> _Batch:
         return _Batch(numbers, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None)
 
-    def run(self, batch: _Batch, progress: Progress, started: float, on_progress: OnProgress) -> Rows:
+    def run(self, batch: _Batch, progress: Progress, started: float, on_progress: OnProgress) -> Rows | Together:
         """Vectors of a batch; halved and tried again when it does not fit in memory."""
         cost = len(batch.numbers) * int(batch.tokens.max())
         if self.limit is None or cost <= self.limit or len(batch.numbers) == 1:
@@ -256,10 +271,10 @@ class _Work:
             self._batch(batch.numbers[part], batch.tokens[part], batch.inputs[part])
             for part in (slice(0, half), slice(half, None))
         ]
-        return stack([self.run(part, progress, started, on_progress) for part in halves])
+        return stack_together([self.run(part, progress, started, on_progress) for part in halves])
 
-    def _forward(self, batch: _Batch) -> Rows:
-        vectors: Rows
+    def _forward(self, batch: _Batch) -> Rows | Together:
+        vectors: Rows | Together
         if self.two_stage is not None:
             vectors = self.two_stage.encode_prepared(batch.prepared)
         else:
@@ -269,6 +284,15 @@ class _Work:
                 f"The model returned {len(vectors)} vectors for {len(batch.numbers)} texts ({self._where(batch)})."
             )
         return vectors
+
+    def keep_beside(self, numbers: IntArray, rows: Rows, beside: Beside) -> None:
+        """Store the rows of another kind that are wanted and not there."""
+        keys = self.collection.keys[numbers]
+        wanted = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+        if len(wanted):
+            chosen = rows.take(wanted) if isinstance(rows, Ragged) else rows[wanted]
+            self.check(numbers[wanted], chosen, beside.space)
+            beside.space.add(keys[wanted], chosen)
 
     def check(self, numbers: IntArray, vectors: Rows, space: Space) -> None:
         """Refuse vectors that are not numbers or have another dimension than those stored before."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from kemb.encode import Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.encode import Beside, Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.models.beside import heads_beside
 from kemb.models.encoders import Encoder
 from kemb.models.prompts import Resolved, resolve, roles
 from kemb.models.resolve import Model
-from kemb.retrieve import Pairs
+from kemb.retrieve import Pairs, unfit
 from kemb.score.summarization import summary_ids
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
@@ -28,10 +29,12 @@ from kemb.types import (
     PartData,
     Ragged,
     RaggedRows,
+    Representations,
     RetrievalData,
     Role,
     SummaryData,
     TaskData,
+    TaskType,
     Vectors,
     columns,
 )
@@ -55,6 +58,14 @@ class Encoded:
         for name, column in columns(part.data).items():
             stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
             found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
+        return found
+
+    def sparse(self, spec: TaskSpec, part: Part) -> dict[str, Ragged]:
+        """Sparse vectors of a part by column, read now."""
+        found = {}
+        for name in columns(part.data):
+            stored = self.space.ragged(self.columns[spec.name, part.split, part.subset, name].keys)
+            found[name] = stored.take(np.arange(stored.shape[0]))
         return found
 
     def ragged(self, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
@@ -96,6 +107,12 @@ class Sources:
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
         """As `kemb.retrieve.Sources`, through the model's view."""
         return see(model, self.encoded[model.identity].vectors(spec, part))
+
+    def representations(self, model: Model, spec: TaskSpec, part: Part) -> Representations:
+        """What the texts of a part are compared by: dense vectors through the model's view, or sparse ones."""
+        if model.family == "sparse":
+            return self.encoded[model.identity].sparse(spec, part)
+        return self.vectors(model, spec, part)
 
     def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
         """As `kemb.retrieve.Sources`."""
@@ -155,17 +172,38 @@ def encode(
     model: Model,
     on_progress: OnProgress,
     open_encoder: Callable[[], Encoder] | None = None,
+    beside: Sequence[Beside] = (),
 ) -> Encoded:
     """Encode what the space lacks.
+
+    :param beside: as `encode_missing`.
 
     :raises ModelError: as `encode_missing`.
     :raises StoreError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
     progress = encode_missing(
-        Collection(list(columns.values())), space, open_encoder or model.open, budget, on_progress
+        Collection(list(columns.values())), space, open_encoder or model.open, budget, on_progress, beside
     )
     return Encoded(space, progress, columns)
+
+
+def together(
+    model: Model, others: Iterable[Model], columns: Columns, types: Mapping[str, TaskType], store: Store
+) -> list[tuple[Model, Beside]]:
+    """Heads of the same model that lack vectors of these columns, and where theirs go.
+
+    :param others: the models of the command.
+    :param types: of the tasks; a head gets vectors only for those it applies to.
+    """
+    found = []
+    for other in heads_beside(model, others):
+        keys = [column.keys for (task, *_), column in columns.items() if unfit(other, types[task]) is None]
+        wanted = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
+        space = store.space(other.fingerprint())
+        if not space.stored(wanted).all():
+            found.append((other, Beside(space, wanted)))
+    return found
 
 
 def stored(columns: Columns, space: Space) -> Encoded:

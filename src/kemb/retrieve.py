@@ -23,6 +23,8 @@ from kemb.trec import read_run
 from kemb.types import FloatArray, IntArray, Part, Ragged, RaggedRows, RetrievalData, Run, TaskType, Vectors
 
 RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
+COMPARISONS: tuple[TaskType, ...] = ("sts", "pair_classification", "bitext_mining", "summarization")
+"""Types whose texts are compared in pairs: a sparse vector is as good as a dense one."""
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
 _MAKES = {
@@ -79,10 +81,11 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
         return ""
     if model.family == "cross-encoder" and task_type == "retrieval":
         return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{typed(model)}"
-    if model.family == "dense" or task_type in RANKINGS:
+    if model.family == "dense" or task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
         return None
     what = _MAKES.get(model.family)
-    return f"{model.name} {what}; {task_type} needs one dense vector per text." if what else ""
+    wanted = "vector" if task_type in COMPARISONS else "dense vector"
+    return f"{model.name} {what}; {task_type} needs one {wanted} per text." if what else ""
 
 
 def check(model: Model, spec: TaskSpec, part: Part) -> None:

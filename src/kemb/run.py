@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 from kemb import merge, provenance, results, score
 from kemb.encode import Progress
 from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
-from kemb.gather import Encoded, Sources, columns_of, encode, stored
+from kemb.gather import Encoded, Sources, columns_of, encode, stored, together
 from kemb.models.encoders import Encoder
 from kemb.models.resolve import Model
 from kemb.results import ScoredPart, TaskResult
@@ -154,9 +154,10 @@ def evaluate(
         except KembError as error:
             broken[task.spec.name] = str(error)
     outcomes: list[Outcome] = []
+    encoders = [encoder for model in models for encoder in model.encoders]
     for model in models:
         failed = [Outcome(model.row, name, "failed", message=message) for name, message in broken.items()]
-        of_model = _OfModel(model, options, reporter, [])
+        of_model = _OfModel(model, options, reporter, [], encoders)
         for outcome in failed:
             of_model.done(outcome)
         of_model.run(loaded)
@@ -172,6 +173,8 @@ class _OfModel:
     options: RunOptions
     reporter: Reporter
     outcomes: list[Outcome]
+    encoders: Sequence[Model] = ()
+    """Of all models of the command: heads of one model are encoded together."""
     opened: dict[str, Encoder] = field(default_factory=dict)
     """Rerankers that are loaded, by identity; they are needed by one task after the other."""
 
@@ -255,7 +258,11 @@ class _OfModel:
                 found[encoder.identity] = stored(columns, self._recorded_space(todo) or space)
             else:
                 report = partial(self.reporter.encoding, encoder.row)
-                found[encoder.identity] = encode(columns, space, encoder, report)
+                types = {task.spec.name: task.spec.type for task in todo}
+                others = together(encoder, self.encoders, columns, types, self.options.store)
+                opening = partial(encoder.open, [other for other, _ in others]) if others else encoder.open
+                spaces = [beside for _, beside in others]
+                found[encoder.identity] = encode(columns, space, encoder, report, opening, spaces)
         return found
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
@@ -304,4 +311,4 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
     if spec.type in RANKINGS:
         assert isinstance(part.data, RetrievalData)
         return score.score_run(spec, part.data, make_run(model, spec, part, sources))
-    return score.score(spec, part.data, sources.vectors(model, spec, part), similarity=model.similarity)
+    return score.score(spec, part.data, sources.representations(model, spec, part), similarity=model.similarity)

@@ -6,7 +6,7 @@ nothing of models; `columns` says which texts must become vectors, and in which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -221,6 +221,10 @@ class Ragged:
     def shape(self) -> tuple[int, int]:
         return (len(self), self.dim)
 
+    def lengths(self) -> IntArray:
+        """Tokens, or entries, of each row [n]."""
+        return np.diff(self.offsets)
+
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
         counts = np.diff(self.offsets)[rows]
@@ -231,6 +235,27 @@ class Ragged:
 
 Rows = NDArray[np.floating] | Ragged
 """What encoders make and the store keeps: vectors [n, dim] or ragged rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Rows of several kinds for the same texts, made by one forward pass; those that were asked for come first."""
+
+    kinds: tuple[Rows, ...]
+
+    def __len__(self) -> int:
+        return len(self.kinds[0])
+
+
+def kinds_of(rows: Rows | Together) -> tuple[Rows, ...]:
+    """Rows kind by kind; mostly there is one."""
+    return rows.kinds if isinstance(rows, Together) else (rows,)
+
+
+def stack_together(parts: Sequence[Rows | Together]) -> Rows | Together:
+    """As `stack`, kind by kind."""
+    stacked = [stack(of_kind) for of_kind in zip(*map(kinds_of, parts), strict=True)]
+    return stacked[0] if len(stacked) == 1 else Together(tuple(stacked))
 
 
 def stack(parts: Sequence[Rows]) -> Rows:
@@ -258,6 +283,10 @@ class RaggedRows(Protocol):
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
         ...
+
+
+Representations = Mapping[str, Vectors | Ragged]
+"""Of a part's columns: dense vectors, or sparse ones."""
 
 
 @dataclass(frozen=True, slots=True)

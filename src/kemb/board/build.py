@@ -98,7 +98,9 @@ def _joined(rows: Sequence[ResultRow], main_revisions: Mapping[str, str]) -> lis
 
 
 def is_sparse(row: ResultRow) -> bool:
-    """Whether a row is a lexical or learned sparse model: kemb's own by their loader, others by their name."""
+    """Whether a row is a lexical or learned sparse model: measured ones by their record, others by their name."""
+    if families := {result.kemb["family"] for result in row.results.values() if result.kemb.get("family")}:
+        return bool(families & {"lexical", "sparse"})
     spec = catalogue.load_spec(row.model)
     name = f"{row.model} {row.variant}".lower()
     if row.model.startswith(("rrf(", "fuse(")) or "+reranker:" in row.model:

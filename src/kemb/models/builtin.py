@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kemb.models.encoders import Encoder
+from kemb.models.spec import ModelSpec
 from kemb.types import DoubleArray, FloatArray, Input, IntArray
 
 TOY_DIM = 256
@@ -68,6 +70,32 @@ class HashedNgrams:
         if norm == 0:
             vector[0] = norm = 1.0
         return vector / norm
+
+
+def revision_of(spec: ModelSpec) -> str:
+    """The version of a download-free model: of its analyser, its tables and what they depend on."""
+    if spec.loader == "bm25":
+        from kemb.models.lexical import analyser_version
+
+        return analyser_version(spec.name.partition(":")[2])
+    return hashlib.sha256(repr(sorted(_identity(spec).items())).encode()).hexdigest()[:12]
+
+
+def _identity(spec: ModelSpec) -> dict[str, str]:
+    if spec.loader == "kiwi-static":
+        from kemb.models.kiwi_static import kiwi_static_identity
+
+        return kiwi_static_identity()
+    return toy_identity() if spec.loader == "toy" else tfidf_identity()
+
+
+def open_built_in(spec: ModelSpec) -> Encoder:
+    """The encoder of a download-free model."""
+    if spec.loader == "kiwi-static":
+        from kemb.models.kiwi_static import open_kiwi_static
+
+        return open_kiwi_static()
+    return open_toy() if spec.loader == "toy" else open_tfidf()
 
 
 def open_toy() -> HashedNgrams:

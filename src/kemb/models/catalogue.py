@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from kemb.errors import UsageError
+from kemb.models.heads import spec_of_head, split_head
 from kemb.models.spec import ModelSpec
 
 HERE = Path(__file__).parent
@@ -38,9 +39,15 @@ def accepted_names() -> list[str]:
 
 
 def load_spec(name: str) -> ModelSpec | None:
-    """The known model of a full name, short name (`bge-m3`) or alias, compared without case; None if unknown."""
-    path = _find(_aliases().get(name.lower(), name))
-    return read_spec(path) if path else None
+    """The known model of a full name, short name (`bge-m3`) or alias, compared without case; None if unknown.
+
+    `NAME#sparse` is a head of it.
+    """
+    plain, head = split_head(name)
+    path = _find(_aliases().get(plain.lower(), plain))
+    if path is None or head is None:
+        return read_spec(path) if path else None
+    return spec_of_head(read_spec(path), head)
 
 
 def read_spec(path: Path) -> ModelSpec:

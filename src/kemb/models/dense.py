@@ -13,7 +13,7 @@ import numpy as np
 from kemb.errors import MissingExtra, ModelError
 from kemb.models.encoders import OutOfMemory
 from kemb.models.kinds import DENSE, Kind
-from kemb.types import Input, IntArray, Rows
+from kemb.types import Input, IntArray, Rows, Together
 
 TOKENS_PER_CALL = 2048
 ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
@@ -32,6 +32,8 @@ class Loading:
     append_eos: bool = False
     trust_remote_code: bool = False
     kind: Kind = DENSE
+    beside: tuple[Kind, ...] = ()
+    """More to be read off each forward pass."""
 
 
 def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
@@ -60,9 +62,14 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         ) from error
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
+        own = getattr(model[0], "document_length", None)  # of late interaction; it would win over the limit
+        if own is not None:
+            model[0].document_length = min(own, loading.max_tokens)
     model.eval()
-    loading.kind.check(model, folder)
-    return TorchEncoder(model, loading.kind, model.tokenizer.eos_token if loading.append_eos else "")
+    for kind in (loading.kind, *loading.beside):
+        kind.check(model, folder)
+    eos = model.tokenizer.eos_token if loading.append_eos else ""
+    return TorchEncoder(model, loading.kind, eos, loading.beside)
 
 
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
@@ -87,10 +94,17 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
 class TorchEncoder:
     """A loaded sentence-transformers model as a two-stage encoder."""
 
-    def __init__(self, model: Any, kind: Kind, eos: str = "") -> None:  # noqa: ANN401  sentence-transformers has no types
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401  sentence-transformers has no types
+        kind: Kind,
+        eos: str = "",
+        beside: tuple[Kind, ...] = (),
+    ) -> None:
         self.model = model
         self.kind = kind
         self.eos = eos
+        self.beside = beside
 
     @property
     def dim(self) -> int:
@@ -115,8 +129,8 @@ class TorchEncoder:
         texts = [self.kind.given(i.text + self.eos, "") for i in inputs]
         return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
 
-    def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows:
-        """One forward pass."""
+    def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows | Together:
+        """One forward pass; rows of every kind where there are several."""
         import torch
         from sentence_transformers.util import batch_to_device
 
@@ -125,7 +139,8 @@ class TorchEncoder:
             with torch.inference_mode():
                 given = batch_to_device(features, self.model.device)
                 output = self.model(given, **route, **self.kind.options(self.model))
-                return self.kind.read(self.model, output)
+                own = self.kind.read(self.model, output)
+                return Together((own, *(k.read(self.model, output) for k in self.beside))) if self.beside else own
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory from error
@@ -143,5 +158,5 @@ class TorchEncoder:
     def _longest(features: dict[str, Any]) -> object:
         return features["input_ids"].shape[-1] if "input_ids" in features else "an unknown number of"
 
-    def encode(self, inputs: Sequence[Input]) -> Rows:
+    def encode(self, inputs: Sequence[Input]) -> Rows | Together:
         return self.encode_prepared(self.prepare(inputs))

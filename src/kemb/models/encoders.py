@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from kemb.types import FloatArray, Input, IntArray, Rows
+from kemb.types import FloatArray, Input, IntArray, Rows, Together
 
 
 class Encoder(Protocol):
@@ -18,8 +18,8 @@ class Encoder(Protocol):
         """Number of tokens of each input after truncation, [n]; used to make batches of equal cost."""
         ...
 
-    def encode(self, inputs: Sequence[Input]) -> Rows:
-        """Vectors of the inputs, float32 or float16 [n, dim], or ragged rows."""
+    def encode(self, inputs: Sequence[Input]) -> Rows | Together:
+        """Vectors of the inputs, float32 or float16 [n, dim], or ragged rows; or several kinds of them."""
         ...
 
 
@@ -31,8 +31,8 @@ class TwoStageEncoder(Encoder, Protocol):
         """Tokenise the inputs of one batch; all have the same route and prompt."""
         ...
 
-    def encode_prepared(self, prepared: Any) -> Rows:  # noqa: ANN401  what `prepare` returned
-        """Vectors of a prepared batch, float32 or float16 [n, dim], or ragged rows."""
+    def encode_prepared(self, prepared: Any) -> Rows | Together:  # noqa: ANN401  what `prepare` returned
+        """As `encode`, of a prepared batch."""
         ...
 
 

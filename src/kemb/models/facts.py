@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kemb.models import catalogue
+from kemb.models.heads import LOADERS
 from kemb.models.spec import Loader, ModelSpec
 
 _TABLE = Path(__file__).parent.parent / "data" / "models.json"
@@ -30,6 +31,8 @@ _KINDS: dict[Loader, Kind] = {
     "cross-encoder": "cross-encoder",
     "late-interaction": "late-interaction",
     "sparse": "sparse",
+    "m3-sparse": "sparse",
+    "m3-colbert": "late-interaction",
     "fusion": "hybrid",
     "pipeline": "hybrid",
 }
@@ -81,6 +84,8 @@ def facts_of(name: str, meta: Mapping[str, Any] | None = None) -> ModelFacts:
     if entry is None and spec is not None:
         entry = _registry().get((spec.hub or spec.name).lower())
     found = _with(found, _from_registry(entry or {}))
+    if spec is not None and spec.loader in LOADERS:  # what the registry says is true of the dense vectors
+        found = replace(found, dim=None, truncate_dims=(), similarity="")
     return _with(found, _from_spec(spec)) if spec else found
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ from kemb.errors import ModelError
 from kemb.models.spec import Loader
 
 IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
+STANFORD = "artifact.metadata"
+"""The settings of a ColBERT as Stanford's program saves it: JSON by another name."""
 NOT_IDENTITY = {"trainer_state.json", "data_config.json", "train_script.py"}
 _ST_TYPES: dict[str, Loader] = {
     "CrossEncoder": "cross-encoder",
     "SparseEncoder": "sparse",
     "MultiVectorEncoder": "late-interaction",
     "ColBERT": "late-interaction",  # PyLate's
+}
+_CLASSES: dict[Loader, str] = {
+    "cross-encoder": "CrossEncoder",
+    "sparse": "SparseEncoder",
+    "late-interaction": "MultiVectorEncoder",
 }
 CLASSIFIER = "ForSequenceClassification"
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
@@ -68,18 +76,21 @@ def read_folder(path: Path) -> ModelFolder:
             f"{path} is not a model folder: it has neither modules.json (sentence-transformers) nor config.json "
             "(transformers). Name the folder that holds the model's files."
         )
+    loader = _loader(config, st_config)
     weights = sorted(path.rglob("*.safetensors"))
     if not weights:
         pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
             f"The model folder {path} holds {held}. kemb loads safetensors only, because a pickle can run code. "
-            "Convert it: SentenceTransformer(folder).save_pretrained(new_folder), then name the new folder."
+            f"Convert it: {_CLASSES.get(loader, 'SentenceTransformer')}(folder).save_pretrained(new_folder), then name "
+            "the new folder."
         )
     for weight in weights:
         _check_complete(weight)
     types = [(str(m.get("type", "")), path / str(m.get("path", ""))) for m in modules]
-    loader = _loader(config, st_config)
+    if loader == "late-interaction":
+        st_config = _with_prefixes(st_config or _stanford(path))
     return ModelFolder(
         path=path,
         loader=loader,
@@ -88,7 +99,7 @@ def read_folder(path: Path) -> ModelFolder:
         normalize=any(name.endswith(".Normalize") for name, _ in types),
         max_tokens=_max_tokens(path, types, config),
         similarity=st_config.get("similarity_fn_name"),
-        prompts_config=_with_prefixes(st_config) if loader == "late-interaction" else st_config,
+        prompts_config=st_config,
         has_router=any(name.endswith(".Router") for name, _ in types),
         weight_bytes=sum(weight.stat().st_size for weight in weights),
         stored_dtype=config.get("torch_dtype") or config.get("dtype"),
@@ -97,20 +108,25 @@ def read_folder(path: Path) -> ModelFolder:
 
 
 def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
-    """By sentence-transformers' `model_type`; older rerankers are told by their classification head."""
+    """By sentence-transformers' `model_type`; older rerankers and Stanford's ColBERT are told by their architecture."""
     kind = _ST_TYPES.get(str(st_config.get("model_type")))
-    if kind is None and not st_config and str((config.get("architectures") or [""])[0]).endswith(CLASSIFIER):
-        return "cross-encoder"
-    return kind or "sentence-transformers"
+    architecture = "" if kind or st_config else str((config.get("architectures") or [""])[0])
+    if architecture == "HF_ColBERT":
+        return "late-interaction"
+    return kind or ("cross-encoder" if architecture.endswith(CLASSIFIER) else "sentence-transformers")
 
 
-def content_hash(path: Path) -> str:
-    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12)."""
+def content_hash(path: Path, also: Collection[str] = ()) -> str:
+    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12).
+
+    :param also: names of files that count whatever their ending.
+    """
     total = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if hidden or file.suffix not in IDENTITY_SUFFIXES or file.name in NOT_IDENTITY or not file.is_file():
+        counts = name in (*also, STANFORD) or (file.suffix in IDENTITY_SUFFIXES and file.name not in NOT_IDENTITY)
+        if hidden or not counts or not file.is_file():
             continue
         with file.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -171,6 +187,13 @@ def _with_prefixes(st_config: dict[str, Any]) -> dict[str, Any]:
     return st_config | {"prompts": prompts}
 
 
+def _stanford(path: Path) -> dict[str, Any]:
+    """What stands before the texts of Stanford's ColBERT, as sentence-transformers reads it."""
+    said = _json(path / STANFORD, {})
+    marks = {"query": said.get("query_token_id") or "[unused0]", "document": said.get("doc_token_id") or "[unused1]"}
+    return {"prompts": {role: f"{mark} " for role, mark in marks.items()}}
+
+
 def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: Loader) -> list[str]:
     # sentence-transformers has its own class for PyLate's.
     known = (
@@ -180,6 +203,29 @@ def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: 
     if "auto_map" in config:
         custom.append(f"model type {config.get('model_type', '?')!r} (auto_map in config.json)")
     return custom
+
+
+def refuse_remote_code(folder: ModelFolder, name: str, is_trusted: bool) -> None:
+    """Code of a repository that nobody asked to run.
+
+    :param name: of the model.
+    :raises ModelError: what to type to run it.
+    """
+    if not folder.remote_code or is_trusted:
+        return
+    custom = [part for part in folder.remote_code if not part.startswith("model type")]
+    if not custom and _transformers_knows(folder):
+        return
+    raise ModelError(
+        f"{name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does not run it unless "
+        "asked to. Read the code, then add --trust-remote-code; it is recorded in the results."
+    )
+
+
+def _transformers_knows(folder: ModelFolder) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return _json(folder.path / "config.json", {}).get("model_type") in CONFIG_MAPPING_NAMES
 
 
 def _json(path: Path, default: Any) -> Any:  # noqa: ANN401  JSON is what it is

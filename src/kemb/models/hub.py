@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from kemb.errors import FetchError, ModelError
 from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
+from kemb.models.files import STANFORD
 
-WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", STANFORD]
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
 
 
-def fetch_model(repo: str, revision: str | None, trust_code: bool) -> tuple[Path, str]:
+def fetch_model(repo: str, revision: str | None, trust_code: bool, also: Sequence[str] = ()) -> tuple[Path, str]:
     """The folder of a model in the local hub cache, downloaded if need be, and its commit.
 
     :param revision: a commit, branch or tag; None for the main branch. It is resolved to a commit either way.
+    :param also: names of more files.
     :raises FetchError: when the hub does not give it; the message says what to do.
     :raises ModelError: when the repository holds no safetensors weights.
     """
     from huggingface_hub import snapshot_download
 
     quiet_client()
-    patterns = [*WANTED, *(["*.py"] if trust_code else [])]
+    patterns = [*WANTED, *also, *(["*.py"] if trust_code else [])]
     need = f"{repo} is to be loaded{f' at revision {revision}' if revision else ''}"
     elsewhere = (
         f"On a machine with network type `hf download {repo} --local-dir DIR`, and give that folder here with -m DIR."
@@ -50,8 +53,8 @@ def _look(repo: str, revision: str | None, patterns: list[str]) -> str:
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
             f"The model {repo} at {commit} holds {held}. kemb loads safetensors only, because a pickle can run code. "
-            "Ask its author for safetensors, or convert a copy: SentenceTransformer(name).save_pretrained(folder), "
-            "then -m folder."
+            "Ask its author for safetensors, or convert a copy: SentenceTransformer(name).save_pretrained(folder) "
+            "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then -m folder."
         )
     for name in filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=UNWANTED):
         if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):

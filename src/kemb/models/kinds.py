@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kemb.errors import ModelError
+from kemb.models import heads
 from kemb.types import FloatArray, Ragged, Rows
 
 
@@ -27,7 +29,7 @@ class Kind:
     options: Callable[[Any], dict[str, Any]] = lambda model: {}
     """Of the forward pass."""
     check: Callable[[Any, Path], None] = lambda model, folder: None
-    """Refuses a loaded model that cannot be used."""
+    """Refuses a loaded model that cannot be used, or loads what it lacks."""
 
 
 def pair_text(query: str, document: str) -> str:
@@ -103,5 +105,11 @@ KINDS: dict[str, Kind] = {
     "cross-encoder": Kind("CrossEncoder", _scores, lambda model: 1, _pair, check=_one_score),
     "sparse": Kind("SparseEncoder", _entries, _dim, options=_active_dims),
     "late-interaction": Kind("MultiVectorEncoder", _token_vectors, _dim),
+    "m3-sparse": Kind(
+        "SentenceTransformer", heads.token_weights, heads.vocabulary, check=partial(heads.attach, head="sparse")
+    ),
+    "m3-colbert": Kind(
+        "SentenceTransformer", heads.token_vectors, heads.colbert_dim, check=partial(heads.attach, head="colbert")
+    ),
 }
-"""By family of the model."""
+"""By family of the model, or by loader for the heads of BGE-M3."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kemb import tasks
-from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
-from kemb.models import catalogue, files
+from kemb.errors import NotSupported, UnknownName, UsageError
+from kemb.models import catalogue, files, heads
 from kemb.models.device import find_device
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
+from kemb.models.heads import LOADERS, Head
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
 from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, PromptRules, Similarity
 
@@ -34,11 +35,15 @@ _FAMILIES: dict[Loader, Family] = {
     "cross-encoder": "cross-encoder",
     "sparse": "sparse",
     "late-interaction": "late-interaction",
+    "m3-sparse": "sparse",
+    "m3-colbert": "late-interaction",
 }
 _SIMILARITIES: dict[Loader, tuple[tuple[Similarity, ...], Similarity]] = {
     "sentence-transformers": (("cosine", "dot"), "cosine"),
     "sparse": (("cosine", "dot"), "dot"),
     "late-interaction": (("maxsim", "meanmaxsim"), "maxsim"),
+    "m3-sparse": (("dot",), "dot"),
+    "m3-colbert": (("meanmaxsim",), "meanmaxsim"),
 }
 """What can be computed, and what is meant where nobody says; as in sentence-transformers."""
 RAGGED: tuple[Family, ...] = ("sparse", "late-interaction")
@@ -106,8 +111,10 @@ class Model:
     @property
     def path_name(self) -> str:
         """The name of the model's result folder, before `/` and `:` are replaced."""
+        if not self.parts:
+            return self.name.replace("#", "+")  # a head
         safe = re.sub(r"[^\w.+@-]+", "-", self.name).strip("-")
-        return f"kemb/{safe}" if self.parts else self.name
+        return f"kemb/{safe}"
 
     @property
     def family(self) -> Family:
@@ -144,13 +151,30 @@ class Model:
         }
         return parts | library_versions()
 
-    def open(self) -> Encoder:
+    @property
+    def kind(self) -> str:
+        """What is read off a forward pass: by family, or by head."""
+        return self.spec.loader if self.spec.loader in LOADERS else self.family
+
+    @property
+    def built(self) -> tuple[str | None, bool]:
+        """The pooling and normalisation put on a plain transformers model; None for all others."""
+        if self.folder is None or self.folder.has_modules:
+            return None, False
+        if self.spec.loader in LOADERS:
+            return "cls", True
+        return (self.pooling, bool(self.spec.normalize)) if self.family == "dense" else (None, False)
+
+    def open(self, beside: Sequence[Model] = ()) -> Encoder:
         """Load the model.
 
+        :param beside: heads of the same model, to be read off the same forward pass (`kemb.models.beside`).
         :raises ModelError: when it cannot be loaded.
         """
         if self.spec.loader in BUILT_IN:
-            return _open_built_in(self.spec)
+            from kemb.models.builtin import open_built_in
+
+            return open_built_in(self.spec)
         if self.spec.loader == "mteb":
             from kemb.models.mteb_model import open_mteb
 
@@ -163,16 +187,18 @@ class Model:
         from kemb.models.dense import Loading, open_torch
         from kemb.models.kinds import KINDS
 
-        _refuse_remote_code(self)
+        files.refuse_remote_code(self.folder, self.name, self.trust_remote_code)
+        pooling, is_normalized = self.built
         loading = Loading(
             device=self.device,
             dtype=self.dtype,
             max_tokens=self.max_tokens,
-            pooling=None if self.folder.has_modules or self.family != "dense" else self.pooling,
-            normalize=bool(self.spec.normalize),
+            pooling=pooling,
+            normalize=is_normalized,
             append_eos=self.spec.append_eos,
             trust_remote_code=self.trust_remote_code,
-            kind=KINDS[self.family],
+            kind=KINDS[self.kind],
+            beside=tuple(KINDS[other.kind] for other in beside),
         )
         return open_torch(self.folder.path, loading)
 
@@ -208,17 +234,22 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
         from kemb.models.mteb_model import resolve_mteb
 
         return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
+    given = name
+    name, head = (name, None) if Path(name).is_dir() else heads.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
+    if head and (name.startswith("api:") or (spec is not None and spec.loader not in heads.HEADED)):
+        heads.refuse_head(plain, spec.loader if spec else "API", head)
     if name.startswith("api:") or (spec is not None and spec.loader == "api"):
         from kemb.models.api import resolve_api
 
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and Path(name).is_dir():
-        return _local(Path(name), options, task_names)
+        return _local(Path(name), options, task_names, head)
+    heads.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
-            "model", name, catalogue.accepted_names(), "Type `kemb models`, a folder, or a hub id `org/name`."
+            "model", given, catalogue.accepted_names(), "Type `kemb models`, a folder, or a hub id `org/name`."
         )
     if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
         return _built_in(spec, options, task_names)
@@ -227,8 +258,10 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     from kemb.models.hub import fetch_model
 
     spec = spec or ModelSpec(name=plain)
-    path, commit = fetch_model(spec.hub or spec.name, revision or spec.revision, trust_code=options.trust_remote_code)
-    return _from_folder(spec, commit, files.read_folder(path), options, task_names)
+    also = heads.HUB_FILES if head else ()
+    hub, wanted = spec.hub or spec.name, revision or spec.revision
+    path, commit = fetch_model(hub, wanted, trust_code=options.trust_remote_code, also=also)
+    return _from_folder(spec, commit, files.read_folder(path), options, task_names, head)
 
 
 def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> PromptTable:
@@ -248,24 +281,33 @@ def _rules(spec: ModelSpec, options: ModelOptions) -> PromptRules | None:
     return rules_for(read_prompts_file(options.prompts_file), spec.name, spec.hub)
 
 
-def _local(path: Path, options: ModelOptions, task_names: Collection[str]) -> Model:
+def _local(path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None) -> Model:
     folder = files.read_folder(path.resolve())
-    revision = files.content_hash(path.resolve())[:12]
-    return _from_folder(ModelSpec(name=files.local_name(path)), revision, folder, options, task_names)
+    revision = files.content_hash(path.resolve(), heads.HUB_FILES if head in heads.FILES else ())[:12]
+    return _from_folder(ModelSpec(name=files.local_name(path)), revision, folder, options, task_names, head)
 
 
 def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:
     given = {"--dtype": options.dtype, "--max-tokens": options.max_tokens, "--pooling": options.pooling}
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting.")
+    from kemb.models import builtin
+
     prompts = build_prompts(spec, None, None, task_names)
-    revision = built_in_revision(spec)
+    revision = builtin.revision_of(spec)
     return Model(spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False)
 
 
 def _from_folder(
-    spec: ModelSpec, revision: str, folder: files.ModelFolder, options: ModelOptions, task_names: Collection[str]
+    spec: ModelSpec,
+    revision: str,
+    folder: files.ModelFolder,
+    options: ModelOptions,
+    task_names: Collection[str],
+    head: Head | None = None,
 ) -> Model:
+    if head is not None:
+        spec = heads.read_through(spec, folder, head)
     pooling = options.pooling or spec.pooling
     if spec.loader == "sentence-transformers":
         spec = spec.model_copy(update={"loader": folder.loader})
@@ -339,53 +381,3 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
         return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
     return "float32"
-
-
-def _refuse_remote_code(model: Model) -> None:
-    folder = model.folder
-    if folder is None or not folder.remote_code or model.trust_remote_code:
-        return
-    custom = [part for part in folder.remote_code if not part.startswith("model type")]
-    if not custom and _transformers_knows(folder):
-        return
-    raise ModelError(
-        f"{model.name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does not run "
-        "it unless asked to. Read the code, then add --trust-remote-code; it is recorded in the results."
-    )
-
-
-def _transformers_knows(folder: files.ModelFolder) -> bool:
-    import json
-
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    config: Mapping[str, Any] = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
-    return config.get("model_type") in CONFIG_MAPPING_NAMES
-
-
-def built_in_revision(spec: ModelSpec) -> str:
-    """The version of a download-free model: of its analyser, its tables and what they depend on."""
-    if spec.loader == "bm25":
-        from kemb.models.lexical import analyser_version
-
-        return analyser_version(spec.name.partition(":")[2])
-    import hashlib
-
-    identity = sorted(_identity(spec).items())
-    return hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
-
-
-def _identity(spec: ModelSpec) -> dict[str, str]:
-    from kemb.models import builtin, kiwi_static
-
-    if spec.loader == "kiwi-static":
-        return kiwi_static.kiwi_static_identity()
-    return builtin.toy_identity() if spec.loader == "toy" else builtin.tfidf_identity()
-
-
-def _open_built_in(spec: ModelSpec) -> Encoder:
-    from kemb.models import builtin, kiwi_static
-
-    if spec.loader == "kiwi-static":
-        return kiwi_static.open_kiwi_static()
-    return builtin.open_toy() if spec.loader == "toy" else builtin.open_tfidf()

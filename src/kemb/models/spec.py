@@ -23,6 +23,8 @@ Loader = Literal[
     "cross-encoder",
     "sparse",
     "late-interaction",
+    "m3-sparse",
+    "m3-colbert",
     "custom",
 ]
 Pooling = Literal["mean", "cls", "last"]

@@ -10,6 +10,7 @@ from typing import Literal
 from kemb import tasks
 from kemb.models import catalogue
 from kemb.models.facts import facts_of
+from kemb.models.heads import LOADERS
 from kemb.models.prompts import ASYMMETRIC, build_prompts, declares_prompts, resolve
 from kemb.models.spec import ModelSpec
 from kemb.results import TaskResult
@@ -111,6 +112,8 @@ def _other_way(name: str, spec: ModelSpec | None, family: str) -> str | None:
     kind = facts.kind or family
     if facts.open_weights is False or (spec is not None and spec.loader == "api"):
         return f"{_short(name)} is served by its provider only; see the provider's documentation."
+    if spec is not None and spec.loader in LOADERS:
+        return f"{_short(name)} is a head of {_short(spec.hub or '')}; load it with FlagEmbedding's BGEM3FlagModel."
     if kind == "late-interaction" or (spec is not None and spec.loader == "late-interaction"):
         return f"{_short(name)} makes one vector per token; load it with PyLate or its author's program."
     if spec is not None and spec.loader == "custom":

@@ -25,6 +25,8 @@ from kemb.types import (
     PairData,
     PartData,
     PartScore,
+    Ragged,
+    Representations,
     RetrievalData,
     Run,
     SummaryData,
@@ -49,17 +51,18 @@ METRIC_VERSION: dict[TaskType, int] = {
 """A version goes up when a change moves any metric of the type."""
 
 
-def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, similarity: str) -> PartScore:
+def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarity: str) -> PartScore:
     """The score of one part of a task.
 
     Args:
         spec: the task.
         data: texts and gold answers.
-        vectors: for every column of `kemb.types.columns(data)` one row per text, all of the same dimension.
+        vectors: for every column of `kemb.types.columns(data)` one row per text, all of the same dimension; sparse ones
+            where texts are compared in pairs (STS, pair classification, bitext mining, summarization).
         similarity: what the model declares: "cosine" or "dot".
 
     Raises:
-        NotSupported: a similarity that cannot be scored.
+        NotSupported: a similarity that cannot be scored, or sparse vectors where dense ones are needed.
         DataError: data that no score can be computed from.
         ModelError: vectors that do not fit the data, are not finite, or are all the same.
     """
@@ -67,17 +70,20 @@ def score(spec: TaskSpec, data: PartData, vectors: Mapping[str, Vectors], *, sim
         raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: 'cosine', 'dot'.")
     try:
         _check_shapes(data, vectors)
+        if isinstance(data, PairData | BitextData | SummaryData):
+            return _score_pairs(spec, data, vectors, similarity)
+        dense = {name: column for name, column in vectors.items() if not isinstance(column, Ragged)}
+        if len(dense) < len(vectors):
+            raise NotSupported(f"Task {spec.name} has the type {spec.type!r}, which needs dense vectors.")
         match data:
             case RetrievalData():
-                return _score_of_run(spec, _ranked(spec, data, vectors, similarity), data)
+                return _score_of_run(spec, _ranked(spec, data, dense, similarity), data)
             case LabelData():
-                return classification(data, vectors)
+                return classification(data, dense)
             case MultilabelData():
-                return multilabel_classification(data, vectors)
+                return multilabel_classification(data, dense)
             case ClusterData():
-                return clustering(spec.clustering, data, vectors)
-            case _:
-                return _score_pairs(spec, data, vectors, similarity)
+                return clustering(spec.clustering, data, dense)
     except (DataError, ModelError) as error:
         raise type(error)(f"Task {spec.name}: {error}") from error
 
@@ -100,7 +106,7 @@ def _ranked(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors],
 
 
 def _score_pairs(
-    spec: TaskSpec, data: PairData | BitextData | SummaryData, vectors: Mapping[str, Vectors], similarity: str
+    spec: TaskSpec, data: PairData | BitextData | SummaryData, vectors: Representations, similarity: str
 ) -> PartScore:
     """The score of texts that are compared with each other."""
     match data:
@@ -144,7 +150,7 @@ def _score_of_run(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
     return replace(found, metrics=found.metrics | metrics, items=[*found.items, *items[:-1]])
 
 
-def _check_shapes(data: PartData, vectors: Mapping[str, Vectors]) -> None:
+def _check_shapes(data: PartData, vectors: Representations) -> None:
     dims: dict[str, int] = {}
     for name, column in columns(data).items():
         n_rows, dims[name] = vectors[name].shape

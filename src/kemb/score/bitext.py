@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
+from kemb.score.ragged import rank_ragged
 from kemb.score.search import top_k
 from kemb.score.vectors import read_all
-from kemb.types import BitextData, ItemBlock, PartScore, Vectors
+from kemb.types import BitextData, ItemBlock, PartScore, Ragged, Representations, RetrievalData
 
 
-def bitext_mining(data: BitextData, vectors: Mapping[str, Vectors], *, similarity: str) -> PartScore:
+def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str) -> PartScore:
     """Precision, recall and F1, averaged over sentences, and accuracy, as mteb.
 
     Every sentence1 gets the most similar sentence2; of equally similar ones the first. Each row is a class of its
@@ -27,8 +26,15 @@ def bitext_mining(data: BitextData, vectors: Mapping[str, Vectors], *, similarit
     """
     n = len(data.item_ids)
     places = [f"{n - 1 - row:012d}" for row in range(n)]  # ties go to the greatest id: the first row
-    queries = read_all(vectors["sentence1"], "sentence1", data.item_ids)
-    run = top_k(queries, vectors["sentence2"], 1, doc_ids=places, query_ids=data.item_ids, similarity=similarity)
+    first, second = vectors["sentence1"], vectors["sentence2"]
+    if isinstance(first, Ragged) and isinstance(second, Ragged):
+        texts = RetrievalData(places, data.sentence2, data.item_ids, data.sentence1, {})
+        run = rank_ragged(first, second, texts, similarity=similarity, k=1)
+    else:
+        assert not isinstance(first, Ragged)
+        assert not isinstance(second, Ragged)
+        queries = read_all(first, "sentence1", data.item_ids)
+        run = top_k(queries, second, 1, doc_ids=places, query_ids=data.item_ids, similarity=similarity)
     found = run.indices[:, 0]
     hit = (found == np.arange(n)).astype(np.float64)
     n_given = np.bincount(found, minlength=n)

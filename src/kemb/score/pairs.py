@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from kemb.errors import DataError, ModelError
-from kemb.score.vectors import check_finite
-from kemb.types import DoubleArray, FloatArray, ItemBlock, PairData, PartScore, Vectors
+from kemb.score.vectors import check_finite, read_sparse
+from kemb.types import DoubleArray, FloatArray, ItemBlock, PairData, PartScore, Ragged, Representations, Vectors
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 LEADERBOARD_CORRELATIONS = tuple(
@@ -19,7 +20,7 @@ LEADERBOARD_CORRELATIONS = tuple(
 _BLOCK = 16384
 
 
-def sts(data: PairData, vectors: Mapping[str, Vectors], *, similarity: str) -> PartScore:
+def sts(data: PairData, vectors: Representations, *, similarity: str) -> PartScore:
     """Pearson and Spearman correlation (ties get mean ranks) of every similarity with the gold scores.
 
     Metrics `<similarity>_pearson` and `<similarity>_spearman`; without a prefix those of the similarity the model
@@ -52,7 +53,7 @@ def sts(data: PairData, vectors: Mapping[str, Vectors], *, similarity: str) -> P
     return _part_score(metrics, data, values, n_zero)
 
 
-def pair_classification(data: PairData, vectors: Mapping[str, Vectors], *, similarity: str) -> PartScore:
+def pair_classification(data: PairData, vectors: Representations, *, similarity: str) -> PartScore:
     """How well each similarity separates pairs with gold 1 from pairs with gold 0.
 
     Metrics `<similarity>_<ap|accuracy|f1|precision|recall>`; with the prefix `similarity` those of the similarity the
@@ -110,11 +111,12 @@ def separation(scores: DoubleArray, labels: np.ndarray[tuple[int], np.dtype[np.b
     }
 
 
-def pair_similarities(data: PairData, vectors: Mapping[str, Vectors]) -> tuple[dict[str, DoubleArray], int]:
+def pair_similarities(data: PairData, vectors: Representations) -> tuple[dict[str, DoubleArray], int]:
     """Cosine, dot product, and negated Euclidean and Manhattan distance [n] of every pair, higher for more alike.
 
     Computed in float32 by the functions mteb uses; the cosine is 1 - |a' - b'|^2 / 2 of the normalised vectors, which
-    makes it 0.5, not 0, for a pair with one vector of zeros.
+    makes it 0.5, not 0, for a pair with one vector of zeros. Sparse vectors are not unfolded, and their cosine is
+    a . b / (|a| |b|): 0 where they have no entry in common.
 
     Returns:
         The similarities, and the number of vectors that are zeros.
@@ -132,19 +134,45 @@ def pair_similarities(data: PairData, vectors: Mapping[str, Vectors]) -> tuple[d
     blocks: list[list[FloatArray]] = []
     for start in range(0, len(data.item_ids), _BLOCK):
         stop = min(start + _BLOCK, len(data.item_ids))
-        a, b = vectors["sentence1"].block(start, stop), vectors["sentence2"].block(start, stop)
-        for block, column in ((a, "sentence1"), (b, "sentence2")):
-            n_zero += int(np.count_nonzero(check_finite(block, column, data.item_ids, start) == 0))
+        (a, squares), (b, others) = (
+            _block(vectors[column], column, data.item_ids, start, stop) for column in ("sentence1", "sentence2")
+        )
+        n_zero += int(np.count_nonzero(squares == 0) + np.count_nonzero(others == 0))
+        if isinstance(a, np.ndarray):
+            cosines, products = 1 - paired_cosine_distances(a, b), np.einsum("ij,ij->i", a, b)
+        else:
+            cosines, products = _sparse_cosines(a.astype(np.float64), b.astype(np.float64))
         blocks.append(
             [
-                1 - paired_cosine_distances(a, b),
-                np.einsum("ij,ij->i", a, b),
+                cosines,
+                products,
                 -paired_euclidean_distances(a, b),
                 -paired_manhattan_distances(a, b),
             ]
         )
     joined = (np.concatenate(parts).astype(np.float64) for parts in zip(*blocks, strict=True))
     return dict(zip(SIMILARITIES, joined, strict=True)), n_zero
+
+
+def _block(column: Vectors | Ragged, name: str, ids: Sequence[str], start: int, stop: int) -> tuple[Any, FloatArray]:
+    """Rows of a column, dense or a sparse matrix, and their squared lengths."""
+    if isinstance(column, Ragged):
+        return read_sparse(column.take(np.arange(start, stop)), name, ids, start)
+    block = column.block(start, stop)
+    return block, check_finite(block, name, ids, start)
+
+
+def _sparse_cosines(a: Any, b: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401  scipy has no types
+    """Cosines and dot products of sparse rows, from float64 rounded to float32.
+
+    Many pairs share no entry: they must tie at exactly 0, which 1 - |a' - b'|^2 / 2 would scatter.
+    """
+    products, squares, others = (
+        np.asarray(one.multiply(other).sum(axis=1)).reshape(-1) for one, other in ((a, b), (a, a), (b, b))
+    )
+    both = np.sqrt(squares) * np.sqrt(others)
+    cosines = np.divide(products, both, out=np.zeros(len(products)), where=both > 0)
+    return cosines.astype(np.float32), products.astype(np.float32)
 
 
 def sentence_clusters(data: PairData) -> list[str] | None:

@@ -140,7 +140,8 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def _matrix(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types
+def sparse_matrix(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types
+    """Sparse vectors as a float32 `csr_array` [n, dim]."""
     from scipy.sparse import csr_array
 
     return csr_array((rows.values[:, 0].astype(np.float32), rows.index, rows.offsets), shape=rows.shape)
@@ -152,7 +153,7 @@ def _directions(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types
     of_row = np.repeat(np.arange(len(rows)), counts)
     squares = np.bincount(of_row, rows.values[:, 0].astype(np.float64) ** 2, minlength=len(rows)).astype(np.float64)
     values = rows.values / np.maximum(np.sqrt(squares), 1e-12)[of_row, None]
-    return _matrix(Ragged(rows.offsets, values, rows.dim, rows.index))
+    return sparse_matrix(Ragged(rows.offsets, values, rows.dim, rows.index))
 
 
 def _sparse_dot(queries: Any, documents: Any) -> FloatArray:  # noqa: ANN401  scipy has no types
@@ -183,7 +184,7 @@ def _mean_max_sim(queries: tuple[FloatArray, IntArray], documents: tuple[FloatAr
 
 
 _PRODUCTS = {
-    "dot": Product(_matrix, _sparse_dot),
+    "dot": Product(sparse_matrix, _sparse_dot),
     "cosine": Product(_directions, _sparse_dot),
     "maxsim": Product(_tokens, _max_sim),
     "meanmaxsim": Product(_tokens, _mean_max_sim),

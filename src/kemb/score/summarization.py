@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from kemb.errors import DataError, ModelError
-from kemb.score.vectors import check_finite, lengths
+from kemb.score.vectors import check_finite, lengths, read_sparse
 from kemb.tasks.spec import SummarizationProtocol
-from kemb.types import DoubleArray, FloatArray, IntArray, ItemBlock, PartScore, SummaryData, Vectors
+from kemb.types import (
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    ItemBlock,
+    PartScore,
+    Ragged,
+    Representations,
+    SummaryData,
+    Vectors,
+)
 
 SIMILARITIES = ("cosine", "dot")
 
 
 def summarization(
-    protocol: SummarizationProtocol, data: SummaryData, vectors: Mapping[str, Vectors], *, similarity: str
+    protocol: SummarizationProtocol, data: SummaryData, vectors: Representations, *, similarity: str
 ) -> PartScore:
     """Mean over documents of the correlation between gold scores and the similarity to the nearest human summary.
 
@@ -55,7 +66,7 @@ def summarization(
     )
 
 
-def nearest_similarities(data: SummaryData, vectors: Mapping[str, Vectors]) -> tuple[dict[str, DoubleArray], int]:
+def nearest_similarities(data: SummaryData, vectors: Representations) -> tuple[dict[str, DoubleArray], int]:
     """For every machine summary [n_machine] the cosine and the dot product with the nearest human one.
 
     Products are float64 and rounded to float32, so that equal vectors tie wherever they stand.
@@ -63,15 +74,17 @@ def nearest_similarities(data: SummaryData, vectors: Mapping[str, Vectors]) -> t
     Returns:
         The similarities by name, and the number of vectors without a direction, whose cosines are 0.
     """
-    machine, machine_lengths = _read(vectors["machine"], "machine", data)
-    human, human_lengths = _read(vectors["human"], "human", data)
-    found = {name: np.empty(len(machine)) for name in SIMILARITIES}
+    machine, machine_squares = _read(vectors["machine"], "machine", data)
+    human, human_squares = _read(vectors["human"], "human", data)
+    machine_lengths, human_lengths = (lengths(found).astype(np.float64) for found in (machine_squares, human_squares))
+    found = {name: np.empty(machine.shape[0]) for name in SIMILARITIES}
     for rows, own in zip(documents(data.machine_of), documents(data.human_of), strict=True):
         products = machine[rows].astype(np.float64) @ human[own].astype(np.float64).T
+        products = products if isinstance(products, np.ndarray) else products.toarray()
         cosines = products / machine_lengths[rows, None] / human_lengths[None, own]
         for name, matrix in (("cosine", cosines), ("dot", products)):
             found[name][rows] = matrix.astype(np.float32).max(axis=1)
-    n_zero = int(np.sum(~machine.any(axis=1)) + np.sum(~human.any(axis=1)))
+    n_zero = int(np.sum(machine_squares == 0) + np.sum(human_squares == 0))
     return found, n_zero
 
 
@@ -107,9 +120,13 @@ def summary_ids(data: SummaryData, column: str) -> list[str]:
     ]
 
 
-def _read(column: Vectors, name: str, data: SummaryData) -> tuple[FloatArray, DoubleArray]:
+def _read(column: Vectors | Ragged, name: str, data: SummaryData) -> tuple[Any, FloatArray]:
+    """A column, dense or a sparse matrix, and the squared lengths of its rows."""
+    ids = summary_ids(data, name)
+    if isinstance(column, Ragged):
+        return read_sparse(column, name, ids)
     array = column.block(0, column.shape[0])
-    return array, lengths(check_finite(array, name, summary_ids(data, name), 0)).astype(np.float64)
+    return array, check_finite(array, name, ids, 0)
 
 
 def _is_varied(values: DoubleArray) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from kemb.errors import ModelError
-from kemb.types import FloatArray, Vectors
+from kemb.types import FloatArray, Ragged, Vectors
 
 _TINY = np.float32(1e-12)
 
@@ -31,6 +32,26 @@ def check_finite(block: FloatArray, column: str, ids: Sequence[str], start: int)
     """
     with np.errstate(over="ignore", invalid="ignore"):
         squares: FloatArray = np.einsum("ij,ij->i", block, block)
+    _refuse_infinite(squares, column, ids, start)
+    return squares
+
+
+def read_sparse(rows: Ragged, column: str, ids: Sequence[str], start: int = 0) -> tuple[Any, FloatArray]:
+    """Sparse vectors as a float32 `csr_array` [n, dim] of scipy, and the squared lengths [n] of its rows.
+
+    Raises:
+        ModelError: as `check_finite`.
+    """
+    from kemb.score.ragged import sparse_matrix
+
+    matrix = sparse_matrix(rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float32).reshape(-1)
+    _refuse_infinite(squares, column, ids, start)
+    return matrix, squares
+
+
+def _refuse_infinite(squares: FloatArray, column: str, ids: Sequence[str], start: int) -> None:
     finite = np.isfinite(squares)
     if not finite.all():
         row = start + int(np.argmin(finite))
@@ -39,7 +60,6 @@ def check_finite(block: FloatArray, column: str, ids: Sequence[str], start: int)
             f"item {ids[row]!r} (row {row}); expected finite numbers. Try --dtype float32; if it stays, the model's "
             "weights or its pooling are broken."
         )
-    return squares
 
 
 def lengths(squares: FloatArray) -> FloatArray:
