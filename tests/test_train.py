@@ -267,6 +267,9 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True).timing
     assert found is not None
     assert found.n_timed == 1
+    monkeypatch.setattr(timing, "free_gb", lambda device: 1e-5)
+    tight = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True)
+    assert (tight.timing, tight.untimed) == (None, "0.0 GB and the activations are needed, 0.0 GB are free")
     mined = plan(read_recipe(changed(folder, ("[train]", MINE + "[train]"))), options(tmp_path), timed=True)
     assert (mined.timing, mined.untimed) == (None, "the negatives are mined first")
 

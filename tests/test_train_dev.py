@@ -18,10 +18,10 @@ from kemb.pipeline import train
 from kemb.run import RunOptions, evaluate, load_task
 from kemb.store import Store
 from kemb.train.dev import hold_out
-from kemb.train.job import plan
+from kemb.train.job import Quiet, TrainOptions, plan, prepare
 from kemb.train.recipe import read_recipe
 from kemb.train.shingles import normal_form
-from test_train import SCORED, changed, folder, kill_in_step, mislead, options, weights, write
+from test_train import CONTAMINATED, SCORED, changed, folder, kill_in_step, mislead, options, weights, write
 
 __all__ = ["folder"]
 DEV = "[dev]\nshare = 0.1\nevery = 10\n"
@@ -183,3 +183,23 @@ def test_adapters_are_taken_from_the_best_checkpoint(folder: Path, tiny_transfor
     (scored,) = evaluate([load_task(folder / "my-dev")], [saved], RunOptions(tmp_path / "r", Store(tmp_path / "s")))
     assert scored.result is not None
     assert scored.result.main_score == pytest.approx(dev["scores"]["dev.my-dev"], abs=1e-6)
+
+
+@pytest.mark.shared
+def test_another_split_of_a_known_task_is_dev_data_and_the_test_is_not(shared_data: Path, tmp_path: Path) -> None:
+    where = TrainOptions(tmp_path / "run", Store(tmp_path / "store"), shared_data / "packs")
+
+    def dev(split: str) -> Path:
+        path = tmp_path / "recipe.toml"
+        section = f'[dev]\ntasks = ["KorSTS:{split}"]\nevery = 10\n[train]'
+        path.write_text(CONTAMINATED.replace("[train]", section), encoding="utf-8")
+        return path
+
+    (task,) = prepare(read_recipe(dev("validation")), where, Quiet()).dev_tasks
+    (part,) = task.load().parts
+    validation = pq.read_table(shared_data / "packs" / "KorSTS" / "validation.parquet")
+    assert part.data.sentence1 == validation["sentence1"].to_pylist()  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match=r"line 18: KorSTS:test is what the recipe is proved on: 100% of its items"):
+        prepare(read_recipe(dev("test")), where, Quiet())
+    with pytest.raises(DataError, match=r"no split 'valid'; it has test, validation, train"):
+        prepare(read_recipe(dev("valid")), where, Quiet())

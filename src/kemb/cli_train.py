@@ -145,13 +145,14 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations.")
     if plan.timing:
         seconds = plan.timing.seconds_per_step * plan.n_steps
-        where = "GPU" if plan.device.startswith("cuda") else "process"
+        where, peak = "GPU" if plan.device.startswith("cuda") else "process", plan.timing.peak_gb
+        memory = "" if peak is None else f"; the memory of the {where} was {peak:.1f} GB at most"
         click.echo(
             f"The fit will take about {_duration(seconds)}, by {plan.timing.n_timed} timed steps of "
-            f"{plan.timing.seconds_per_step:.2f} s; the memory of the {where} was {plan.timing.peak_gb:.1f} GB at most."
+            f"{plan.timing.seconds_per_step:.2f} s{memory}."
         )
     elif plan.untimed:
-        click.echo(f"No steps were timed: {plan.untimed}. The fit says how long it takes after its first steps.")
+        click.echo(f"No steps were timed: {plan.untimed}. A fit says how long it takes after its first steps.")
 
 
 def _duration(seconds: float) -> str:
@@ -165,6 +166,10 @@ def _show(outcome: Outcome) -> None:
     from kemb.publish.comparison import print_comparison
 
     print_comparison(outcome.proof.comparison)
+    fit = next(stage for stage in outcome.stages if stage.name == "fit")
+    if dev := fit.report["dev"]:
+        steps, score = f"{dev['step']:,} of {fit.report['n_steps']:,}", dev["scores"]["dev"]
+        click.echo(f"Weights of step {steps}, which have the best dev score, {score:.4f}.")
     for model, scores in outcome.proof.lexical.items():
         shown = ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items()) or "applies to no task"
         click.echo(f"Without training, {model}: {shown}.")

@@ -101,9 +101,9 @@ def _groups(table: pa.Table) -> IntArray:
 
 
 def held_out_sources(file: RecipeFile) -> list[str]:
-    """Sources of which rows are held out: all, but scored pairs only for a model that compares vectors of texts."""
-    dense = file.recipe.base.family == "dense"
-    return [section.id for section in file.recipe.data if dense or section.role != "similarity"]
+    """Sources of which rows are held out: all, but scored pairs only for a model that makes one vector per text."""
+    compares = file.recipe.base.family in ("dense", "sparse")
+    return [section.id for section in file.recipe.data if compares or section.role != "similarity"]
 
 
 def held_out_tasks(file: RecipeFile, table: pa.Table) -> list[DevTask]:

@@ -19,14 +19,14 @@ from kemb.store import Store
 from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
 from kemb.tasks.load import load
-from kemb.train import bases, check, data, dev, filters, fit, stages
+from kemb.train import bases, check, data, dev, filters, fit, stages, timing
 from kemb.train.filters import FilterReport
 from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
 from kemb.train.sections import REGISTRY
 from kemb.train.shapes import TrainingSet, training_sets
 from kemb.train.stages import Stage
-from kemb.train.timing import Timing, time_steps
+from kemb.train.timing import Timing
 from kemb.types import IntArray
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
     sets = training_sets(file, table, _no_teacher)
     fit.check_batches(file, sets)
     size = n_parameters(run)
-    untimed = _untimed(file) if timed else ""
+    untimed = _untimed(run, size) if timed else ""
     return Plan(
         n_rows={entry.name: entry.table.num_rows for entry in sets},
         n_steps=fit.n_steps(file, sets),
@@ -164,11 +164,16 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
     )
 
 
-def _untimed(file: RecipeFile) -> str:
-    """Why steps cannot be timed before the stages in front of the fit."""
-    if file.recipe.mine:
+def _untimed(run: Work, size: int | None) -> str:
+    """Why steps cannot be timed before the stages in front of the fit, or here."""
+    if run.file.recipe.mine:
         return "the negatives are mined first"
-    return "the teacher's vectors are made first" if file.recipe.loss.teacher else ""
+    if run.file.recipe.loss.teacher:
+        return "the teacher's vectors are made first"
+    needed, free = memory_gb(run, size or 0), timing.free_gb(run.device)
+    if free is not None and needed > free:
+        return f"{needed:.1f} GB and the activations are needed, {free:.1f} GB are free"
+    return ""
 
 
 def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
@@ -178,7 +183,7 @@ def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
         if base is None:
             base = Path(folder) / "base"
             bases.make_static(recipe.base, data.texts_of(table), recipe.seed, recipe.prompts, base)
-        return time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
+        return timing.time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
 
 
 def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work:

@@ -271,7 +271,9 @@ def read_recipe(name: str | Path) -> RecipeFile:
     path = Path(name)
     if path.suffix != ".toml" and not path.is_file():
         if str(name) not in shipped_names():
-            raise UnknownName("recipe", str(name), shipped_names(), "Type the path of a .toml file or a shipped name.")
+            shipped = ", ".join(shipped_names())
+            hint = f"Type the path of a .toml file, or a shipped recipe's name: {shipped}."
+            raise UnknownName("recipe", str(name), shipped_names(), hint)
         path = SHIPPED / f"{name}.toml"
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"

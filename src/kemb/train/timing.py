@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from kemb.errors import RunError
 from kemb.train import bases, fit, guards
 
 N_STEPS = 5
@@ -22,14 +23,15 @@ class Timing:
 
     n_timed: int
     seconds_per_step: float
-    peak_gb: float
-    """Of the GPU; on the CPU of the whole process, data and libraries included."""
+    peak_gb: float | None
+    """Of the GPU; on the CPU of the whole process, data and libraries included. None where the system does not say."""
 
 
 def time_steps(job: fit.FitJob) -> Timing:
     """Train a few steps on the job's data and forget them; nothing is left behind.
 
     :raises ModelError: as `fit.fit`.
+    :raises RunError: when a step does not fit in the memory of the GPU.
     """
     import torch
 
@@ -58,18 +60,39 @@ def time_steps(job: fit.FitJob) -> Timing:
             trainer.train()
         except _Enough:
             pass
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"A step with batch = {recipe.train.batch} does not fit in the memory of the GPU. Lower train.batch or "
+                'base.max_tokens, or type loss.name = "cached-mnrl" with a mini_batch that fits.'
+            ) from error
     n = len(ends) - 1
-    return Timing(n, (ends[-1] - ends[0]) / n, _peak_bytes(on_gpu) / 1e9)
+    return Timing(n, (ends[-1] - ends[0]) / n, _peak_gb(on_gpu))
+
+
+def free_gb(device: str) -> float | None:
+    """Memory that is free for training; None where the system does not say."""
+    if device.startswith("cuda"):
+        import torch
+
+        return float(torch.cuda.mem_get_info(device)[0]) / 1e9
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 class _Enough(Exception):
     """Steps that take long need not be many."""
 
 
-def _peak_bytes(on_gpu: bool) -> int:
+def _peak_gb(on_gpu: bool) -> float | None:
     if on_gpu:
         import torch
 
-        return int(torch.cuda.max_memory_allocated())
+        return float(torch.cuda.max_memory_allocated()) / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
