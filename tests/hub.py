@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 import shutil
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,14 @@ class HubStandIn:
     endpoint: str = ""
     commits: list[tuple[str, Path, bool]] = field(default_factory=list)
     """What was written: the Authorization header, the folder with its files, whether it was a pull request."""
+    who: dict[str, object] = field(
+        default_factory=lambda: {"name": "me", "orgs": [{"name": "org"}], "auth": {"accessToken": {"role": "write"}}}
+    )
+    """Whom every token belongs to."""
+    folder: Path | None = None
+    """For repositories that are made."""
+    created: dict[str, bool] = field(default_factory=dict)
+    """Repositories that were made, and whether they are private."""
 
     def __enter__(self) -> HubStandIn:
         self._repos: dict[tuple[str, str], dict[str, Path]] = {}
@@ -123,6 +132,12 @@ def _etag(path: Path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
+def _git_oid(path: Path) -> str:
+    """As git names a file; the hub says it before an upload, so that what is there already is left out."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  one class per server, closed over it
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -153,6 +168,10 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
             elif is_file:
                 self.send_file(is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault == "truncate")
+            elif path == "/api/whoami-v2":
+                self.send_json(hub.who)
+            elif path == "/api/repos/create":
+                self.create(json.loads(body))
             elif path == "/api/validate-yaml":
                 self.send_json({"errors": [], "warnings": []})
             elif (api := _API.fullmatch(path)) and api[3] in ("preupload", "commit"):
@@ -190,6 +209,14 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 info = {"_id": "0", "id": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []}
                 self.send_json(info | ({"modelId": repo_id} if kind == "model" else {}))
 
+        def create(self, wanted: dict[str, str]) -> None:
+            """An empty repository."""
+            repo_id = f"{wanted['organization']}/{wanted['name']}"
+            folder = Path(tempfile.mkdtemp(dir=hub.folder))
+            hub.add_repo("model", repo_id, folder, "e" * 40)
+            hub.created[repo_id] = wanted.get("visibility") == "private"
+            self.send_json({"url": f"{hub.endpoint}/{repo_id}", "name": repo_id})
+
         def write(self, kind: str, repo_id: str, what: str, body: bytes) -> None:
             """A commit on main: all of its files, or none where the parent is another one than was read."""
             if (at := self.found(kind, repo_id, "main")) is None:
@@ -197,9 +224,11 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             head, folder = at
             if what == "preupload":
                 names = [file["path"] for file in json.loads(body)["files"]]
-                self.send_json(
-                    {"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]}
-                )
+                found = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+                for file in found:
+                    if (folder / str(file["path"])).is_file():
+                        file["oid"] = _git_oid(folder / str(file["path"]))
+                self.send_json({"files": found})
                 return
             lines = [json.loads(line) for line in body.splitlines()]
             if lines[0]["value"].get("parentCommit", head) != head:

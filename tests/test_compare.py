@@ -273,6 +273,37 @@ def test_p_values_are_adjusted_for_all_tasks_of_the_view(tmp_path: Path) -> None
     assert only(single).p_adjusted == only(single).p
 
 
+def test_groups_are_means_of_their_tasks_with_tests_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    sizes = {"R1": 90, "R2": 400, "S1": 200, "S2": 150, "C1": 60}
+    d = {task: rng.normal(0.03 if task < "S" else 0.002, 0.1, n) for task, n in sizes.items()}
+    for task, difference in d.items():
+        record(tmp_path, "org/a", task, "retrieval", {"default": queries([0.5] * len(difference))})
+        record(tmp_path, "org/b", task, "retrieval", {"default": queries((0.5 + difference).tolist())})
+    cells = [CellSpec(task=task, group=task[0]) for task in sizes]
+    bench = Benchmark(name="mine", title="내 것", cells=cells, formulas={"own": Formula(title="own")})
+    comparison = compare(*rows(tmp_path), bench)
+    assert [group.title for group in comparison.groups] == ["R (2 tasks)", "S (2 tasks)", "C (1 task)"]
+    r, s, c = comparison.groups
+    for group, (one, other) in ((r, ("R1", "R2")), (s, ("S1", "S2"))):
+        assert group.difference == pytest.approx((d[one].mean() + d[other].mean()) / 2)
+        error = np.sqrt(d[one].var() / sizes[one] + d[other].var() / sizes[other]) / 2
+        assert group.high is not None
+        assert group.high - group.difference == pytest.approx(1.96 * error, rel=0.12)
+    cell = next(cell for cell in comparison.cells if cell.title == "C1")
+    assert (c.scores, c.low, c.high, c.p) == (cell.scores, cell.low, cell.high, cell.p)
+    p = [group.p for group in comparison.groups if group.p is not None]
+    first, second, third = sorted(p)
+    holm = {first: min(1, 3 * first), second: max(3 * first, 2 * second), third: max(3 * first, 2 * second, third)}
+    assert [group.p_adjusted for group in comparison.groups] == pytest.approx([min(1, holm[value]) for value in p])
+    assert (r.verdict, s.verdict) == ("better", "undecided")
+    assert "their p adj. is Holm over the 3 groups" in to_markdown(comparison)
+    assert "| R (2 tasks) |" in to_markdown(comparison)
+    assert len(json.loads(to_json(comparison))["groups"]) == 3
+    alike = compare(*rows(tmp_path), of_tasks(list(sizes)))  # all retrieval: the overall row says it
+    assert alike.groups == []
+
+
 def test_the_overall_row_is_the_mean_or_the_formula_of_a_benchmark(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     d = {"T1": rng.normal(0.02, 0.1, 80), "T2": rng.normal(0.05, 0.1, 300)}

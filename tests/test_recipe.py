@@ -137,8 +137,14 @@ def test_unknown_recipes_are_offered_the_nearest_and_broken_files_say_why(tmp_pa
     broken.write_text("a = [", encoding="utf-8")
     with pytest.raises(UsageError, match="is not valid TOML"):
         read_recipe(broken)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=r"absent.toml does not exist. Type the path .* bge-base-en, .*static-ko\.$"):
         read_recipe(tmp_path / "absent.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(UsageError, match=r"folder.toml is a folder"):
+        read_recipe(tmp_path / "folder.toml")
+    broken.write_bytes("# \uac00".encode("cp949"))
+    with pytest.raises(UsageError, match=r"is no UTF-8 text \(byte 2\)"):
+        read_recipe(broken)
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -162,6 +168,7 @@ def test_the_arguments_of_the_published_card_are_all_mapped(shared_data: Path) -
     card = (shared_data / "published" / "documents" / "bge-m3-ko-card-1.txt").read_text(encoding="utf-8")
     listed = card[card.index("All Hyperparameters") : card.index("Citation\n")]
     assert set(re.findall(r"•\s+(\w+):", listed)) == PUBLISHED.keys()
+    assert len(PUBLISHED) == 108
     installed = {field.name for field in dataclasses.fields(SentenceTransformerTrainingArguments)}
     still_there = {name for name in PUBLISHED if name in installed}
     assert {name for name, entry in PUBLISHED.items() if entry.fate == "kept"} == still_there - {"warmup_ratio"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -162,15 +163,15 @@ def test_a_changed_value_makes_only_the_stages_that_depend_on_it(folder: Path, t
     }
 
 
-def kill_in_step_23(folder: Path, run_dir: Path, store: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KILLED, str(folder / "recipe.toml"), str(run_dir), str(store)]
+def kill_in_step(step: int, recipe: Path, run_dir: Path, store: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", KILLED, str(recipe), str(run_dir), str(store), str(step)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
     whole = train(read_recipe(folder / "recipe.toml"), options(tmp_path, "whole"))
     run_dir = tmp_path / "killed"
-    killed = kill_in_step_23(folder, run_dir, tmp_path / "store")
+    killed = kill_in_step(23, folder / "recipe.toml", run_dir, tmp_path / "store")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     checkpoints = sorted(path.name for path in run_dir.glob("stages/fit-*.partial/checkpoints/*"))
     assert checkpoints == ["checkpoint-10", "checkpoint-20"]
@@ -194,7 +195,7 @@ from kemb.train.recipe import read_recipe
 
 class Killer(Quiet):
     def step(self, number, total, loss):
-        if number == 23:
+        if number == int(sys.argv[4]):
             os.kill(os.getpid(), signal.SIGKILL)
 
 train(read_recipe(sys.argv[1]), TrainOptions(Path(sys.argv[2]), Store(Path(sys.argv[3]))), Killer())
@@ -237,18 +238,46 @@ def test_a_dry_run_counts_and_writes_nothing(folder: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_times_steps_and_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+    import time
+
+    from click.testing import CliRunner
+
+    from kemb import cli_train
+    from kemb.train import guards, timing
+
+    before = guards.Watch.before_step
+
+    def slow(watch: guards.Watch, step: int) -> None:
+        time.sleep(0.05)
+        before(watch, step)
+
+    monkeypatch.setattr(guards.Watch, "before_step", slow)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    command = [str(folder / "recipe.toml"), "--dry-run", "-o", str(tmp_path / "run")]
+    said = CliRunner().invoke(cli_train.train, command, catch_exceptions=False).output
+    assert re.search(r"The fit will take about \d+ s, by 5 timed steps of 0\.(0[5-9]|[1-9]\d) s; the memory", said)
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == []
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(timing, "LIMIT_SECONDS", 0.0)
+    found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True).timing
+    assert found is not None
+    assert found.n_timed == 1
+    monkeypatch.setattr(timing, "free_gb", lambda device: 1e-5)
+    tight = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True)
+    assert (tight.timing, tight.untimed) == (None, "0.0 GB and the activations are needed, 0.0 GB are free")
+    mined = plan(read_recipe(changed(folder, ("[train]", MINE + "[train]"))), options(tmp_path), timed=True)
+    assert (mined.timing, mined.untimed) == (None, "the negatives are mined first")
+
+
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no interrupted fit"):
         train(read_recipe(folder / "recipe.toml"), options(tmp_path, resume=True))
-    command = [
-        sys.executable,
-        "-c",
-        KILLED,
-        str(folder / "recipe.toml"),
-        str(tmp_path / "run"),
-        str(tmp_path / "store"),
-    ]
-    subprocess.run(command, capture_output=True, check=False)
+    kill_in_step(23, folder / "recipe.toml", tmp_path / "run", tmp_path / "store")
     path = changed(folder, ("lr = 0.05", "lr = 0.04"))
     line = path.read_text(encoding="utf-8").splitlines().index("lr = 0.04") + 1
     with pytest.raises(UsageError, match=rf"changed.toml, line {line}: the checkpoint in .* recipe.train.lr changed"):
@@ -347,12 +376,16 @@ def test_every_family_goes_the_whole_way(
         (SCORED, ""),
         ("[matryoshka]\ndims = [32, 16]\n", f"[loss]\n{loss}\n"),
         ("epochs = 3\nlr = 0.05", "max_steps = 3\nlr = 1e-4"),
+        ("[evaluate]", "[dev]\nshare = 0.1\nevery = 2\n[evaluate]"),
         ("guard = { tolerance = 5 }", 'guard = { decision = "none" }\n[card]\nown_data = true'),
     )
     outcome = train(read_recipe(path), options(tmp_path))
     comparison = outcome.proof.comparison
     assert comparison.a.model == first
     assert [cell.n_items for cell in comparison.cells] == [150]
+    dev = next(stage for stage in outcome.stages if stage.name == "fit").report["dev"]
+    assert dev["before"].keys() == {"dev", "dev.held-out.pairs"}
+    assert [step for step, _ in dev["curve"]] == [2, 3]
     assert outcome.model_dir is not None
     found = audit([outcome.model_dir / "README.md"])
     assert found.findings == []
@@ -421,3 +454,56 @@ def test_static_ko_beats_its_untrained_self_on_real_data(shared_data: Path, tmp_
     assert outcome.proof.lexical["bm25:bigram"]["DocsKo"] == pytest.approx(0.443, abs=0.005)
     assert outcome.model_dir is not None
     assert "| KorSTS | test | 1,376 | 170 |" in (outcome.model_dir / "CONTAMINATION.md").read_text(encoding="utf-8")
+
+
+CONTAMINATED = """
+recipe = 1
+name = "leaky"
+[base]
+kind = "static"
+dim = 32
+tokenizer = { vocab = 2000 }
+[[data]]
+id = "korsts"
+source = { file = "KorSTS/train.parquet" }
+columns = { anchor = "sentence1", positive = "sentence2", score = "score" }
+role = "similarity"
+license = "CC-BY-SA-4.0"
+[filters.contamination]
+against = []
+levels = { exact = "report", near = { action = "ignore" }, containment = { action = "ignore" } }
+[train]
+batch = 128
+max_steps = 20
+lr = 0.05
+[evaluate]
+tasks = ["KorSTS"]
+guard = { decision = "none" }
+"""
+
+
+@pytest.mark.shared
+def test_scores_on_all_and_on_clean_items_reach_the_card(shared_data: Path, tmp_path: Path) -> None:
+    """170 of KorSTS' test rows have a sentence that stands in its training rows, which are kept here."""
+    from scipy.stats import spearmanr
+    from sentence_transformers import SentenceTransformer
+
+    from kemb.train.shingles import normal_form
+
+    packs = shared_data / "packs"
+    (tmp_path / "leaky.toml").write_text(CONTAMINATED, encoding="utf-8")
+    where = TrainOptions(tmp_path / "run", Store(tmp_path / "store"), packs)
+    outcome = train(read_recipe(tmp_path / "leaky.toml"), where)
+    assert outcome.model_dir is not None
+    trained, test = (pq.read_table(packs / "KorSTS" / f"{split}.parquet") for split in ("train", "test"))
+    names = ("sentence1", "sentence2")
+    known = {normal_form(text) for name in names for text in trained[name].to_pylist()}
+    left, right = (test[name].to_pylist() for name in names)
+    clean = np.array([not known & {normal_form(a), normal_form(b)} for a, b in zip(left, right, strict=True)])
+    assert (len(clean), int(clean.sum())) == (1376, 1376 - 170)
+    model = SentenceTransformer(str(outcome.model_dir), device="cpu")
+    one, two = (model.encode(texts, normalize_embeddings=True) for texts in (left, right))
+    cosine, gold = (one * two).sum(axis=1), test["score"].to_numpy()
+    full, without = (spearmanr(cosine[rows], gold[rows]).statistic for rows in (clean | True, clean))
+    row = f"| KorSTS (test) | {full * 100:.2f} | 1,376 | {without * 100:.2f} | 1,206 |"
+    assert row in (outcome.model_dir / "README.md").read_text(encoding="utf-8")

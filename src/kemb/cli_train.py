@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kemb.train.stages import Stage
 
 _EVERY_SECONDS = 10.0
+_TIMED_STEPS = 5
 
 
 @click.command()
@@ -28,6 +29,9 @@ _EVERY_SECONDS = 10.0
 @click.option("--results", "results_dir", type=FOLDER, help="Folder of result files.  [results in the run]")
 @store_option
 @click.option("--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written.")
+@click.option("--seeds", type=click.IntRange(2, 100), metavar="N",
+              help="Train with N seeds, from the recipe's own onwards; the model is that of the first.")  # fmt: skip
+@click.option("--push", is_flag=True, help="Upload the model to [publish] repo if it passes everything (HF_TOKEN).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint.")
 def train(
     recipe: str,
@@ -36,6 +40,8 @@ def train(
     results_dir: Path | None,
     store_dir: Path | None,
     dry_run: bool,
+    seeds: int | None,
+    push: bool,
     resume: bool,
 ) -> None:
     """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and site.
@@ -53,18 +59,23 @@ def train(
     from kemb.store import Store, default_root
     from kemb.train.job import TrainOptions, plan
     from kemb.train.recipe import read_recipe
+    from kemb.train.spread import with_n_seeds
 
     file = read_recipe(recipe)
+    if seeds:
+        file = with_n_seeds(file, seeds)
     options = TrainOptions(
         run_dir=out or Path("runs") / file.recipe.name,
         store=Store(store_dir or default_root()),
         data_dir=data,
         results_dir=results_dir,
         resume=resume,
+        push=push,
         command=shlex.join(["kemb", *sys.argv[1:]]),
     )
     if dry_run:
-        _show_plan(plan(file, options))
+        click.echo("A few steps are trained, to time them, and forgotten.", err=True)
+        _show_plan(plan(file, options, timed=True))
         return
     from kemb.publish.terminal import TerminalReporter
 
@@ -132,15 +143,41 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
     if plan.n_parameters and plan.memory_gb is not None:
         click.echo(f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations.")
+    if plan.timing:
+        seconds = plan.timing.seconds_per_step * plan.n_steps
+        where, peak = "GPU" if plan.device.startswith("cuda") else "process", plan.timing.peak_gb
+        memory = "" if peak is None else f"; the memory of the {where} was {peak:.1f} GB at most"
+        click.echo(
+            f"The fit will take about {_duration(seconds)}, by {plan.timing.n_timed} timed steps of "
+            f"{plan.timing.seconds_per_step:.2f} s{memory}."
+        )
+    elif plan.untimed:
+        click.echo(f"No steps were timed: {plan.untimed}. A fit says how long it takes after its first steps.")
+
+
+def _duration(seconds: float) -> str:
+    """In the unit a person would take."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def _show(outcome: Outcome) -> None:
     from kemb.publish.comparison import print_comparison
 
     print_comparison(outcome.proof.comparison)
+    fit = next(stage for stage in outcome.stages if stage.name == "fit")
+    if dev := fit.report["dev"]:
+        steps, score = f"{dev['step']:,} of {fit.report['n_steps']:,}", dev["scores"]["dev"]
+        click.echo(f"Weights of step {steps}, which have the best dev score, {score:.4f}.")
     for model, scores in outcome.proof.lexical.items():
         shown = ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items()) or "applies to no task"
         click.echo(f"Without training, {model}: {shown}.")
+    for spread in outcome.spread:
+        click.echo(
+            f"{spread.task}: {spread.mean * 100:.2f} on average of {len(spread.scores)} seeds, standard deviation "
+            f"{spread.sd * 100:.2f}, {spread.n_above} above the base."
+        )
     for line in outcome.proof.guard:
         verdict = "kept" if line.passed else "FORGOTTEN"
         click.echo(f"{line.task}: {verdict} ({line.reason}, tolerance {line.tolerance:g}).")
@@ -150,6 +187,8 @@ def _show(outcome: Outcome) -> None:
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
     rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
     click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")
+    if outcome.page:
+        click.echo(f"Uploaded: {outcome.page}")
     click.echo(f"Base and tuned model side by side: open {outcome.site} in a browser.")
 
 
@@ -179,7 +218,12 @@ class _Listener:
     def step(self, number: int, total: int, loss: float | None) -> None:
         now = time.monotonic()
         if not self._started:
-            self._started, self._first = now, number
+            self._started, self._first, self._shown = now, number, now
+            return
+        if number - self._first == _TIMED_STEPS:
+            seconds = (now - self._started) / _TIMED_STEPS
+            took = _duration(seconds * (total - number))
+            click.echo(f"About {took} to go, by {_TIMED_STEPS} timed steps of {seconds:.2f} s.", err=True)
         if now - self._shown < _EVERY_SECONDS and number < total:
             return
         self._shown = now

@@ -82,6 +82,9 @@ class Comparison:
     b: ResultRow
     zone: float
     cells: list[Difference]
+    groups: list[Difference]
+    """Unweighted means of the cells of each group, a family of tests of their own; none where they would say no more
+    than the cells or the overall row."""
     overall: Difference | None
     """None where fewer than two cells were compared."""
     refused: dict[str, str]
@@ -108,7 +111,7 @@ def compare(
     refused: dict[str, str] = {}
     for cell in bench.cells:
         try:
-            compared.append(_compare_cell(a, b, cell, bench, options))
+            compared.append(replace(_compare_cell(a, b, cell, bench, options), group=_group(a, b, cell)))
         except _NotComparable as reason:
             refused[cell.title] = str(reason)
     if not compared:
@@ -118,7 +121,8 @@ def compare(
     n_tests = sum(cell.p is not None for cell in cells)
     counted = f"{n_tests} task{'s' if n_tests != 1 else ''}"
     family = f"Holm over {counted} of this view, B against A" if n_tests else "no tests were made"
-    return Comparison(a, b, options.zone, cells, _overall(bench, compared, options), refused, family)
+    groups = adjusted(_groups(compared, options))
+    return Comparison(a, b, options.zone, cells, groups, _overall(bench, compared, options), refused, family)
 
 
 class _NotComparable(Exception):
@@ -131,6 +135,7 @@ class _Cell:
     difference: Difference
     replicates: DoubleArray | None
     """[n_replicates] of B - A."""
+    group: str = ""
 
 
 def _compare_cell(a: ResultRow, b: ResultRow, cell: CellSpec, bench: Benchmark, options: CompareOptions) -> _Cell:
@@ -155,6 +160,12 @@ def _compare_cell(a: ResultRow, b: ResultRow, cell: CellSpec, bench: Benchmark, 
     n_parts = [len(_parts(cell, task, a.results[task])) for task in tasks]
     weights = np.repeat([1 / len(tasks) / n for n in n_parts], n_parts)
     return _with_statistics(cell, found, paired, weights, options)
+
+
+def _group(a: ResultRow, b: ResultRow, cell: CellSpec) -> str:
+    """The group of a cell; of a task of one's own its type, as the result says it."""
+    recorded = (row.results[cell.task].kemb.get("task", {}).get("type") for row in (a, b) if cell.task in row.results)
+    return cell.group_name or next(filter(None, recorded), "")
 
 
 def _tasks_of(cell: CellSpec, a: ResultRow, b: ResultRow) -> list[str]:
@@ -275,10 +286,28 @@ def _overall(bench: Benchmark, cells: Sequence[_Cell], options: CompareOptions) 
     formula = bench.formula()
     whole = len(cells) == len(bench.cells)
     weights = np.array(bench.cell_weights(formula) if whole else [1 / len(cells)] * len(cells))
+    title = f"{bench.name}: {formula.title}" if whole and bench.name else f"mean of {len(cells)} common tasks"
+    return _weighted(title, cells, weights, options)
+
+
+def _groups(cells: Sequence[_Cell], options: CompareOptions) -> list[Difference]:
+    names = list(dict.fromkeys(cell.group for cell in cells))
+    if not 2 <= len(names) < len(cells) or "" in names:
+        return []
+    found = []
+    for name in names:
+        own = [cell for cell in cells if cell.group == name]
+        title = f"{name.replace('_', ' ')} ({len(own)} task{'s' if len(own) > 1 else ''})"
+        single = replace(own[0].difference, title=title, flips=[])
+        found.append(single if len(own) == 1 else _weighted(title, own, np.full(len(own), 1 / len(own)), options))
+    return found
+
+
+def _weighted(title: str, cells: Sequence[_Cell], weights: DoubleArray, options: CompareOptions) -> Difference:
+    """A weighted mean of cells; its interval is over their items or, where these are missing, over tasks."""
     sides = ([cell.difference.scores[side] for cell in cells] for side in (0, 1))
     a, b = (overall(values, weights.tolist()) for values in sides)
     assert a is not None and b is not None  # noqa: PT018  every compared cell has both values
-    title = f"{bench.name}: {formula.title}" if whole and bench.name else f"mean of {len(cells)} common tasks"
     found = Difference(title, "", (a, b))
     drawn = [cell.replicates for cell in cells if cell.replicates is not None]
     if len(drawn) == len(cells):
@@ -287,7 +316,7 @@ def _overall(bench: Benchmark, cells: Sequence[_Cell], options: CompareOptions) 
         return replace(found, note="no interval: not every task has items, and there are too few tasks to resample")
     scores = np.array([[cell.difference.scores[side] for cell in cells] for side in (0, 1)])
     alike = np.ptp(weights) == 0
-    groups = ["all" if alike else cell.spec.group_name for cell in cells]
+    groups = ["all" if alike else cell.group for cell in cells]
     both = stats.resample_tasks(scores, groups, weights, stats.N_REPLICATES, [SEED, "tasks"])
     note = "interval over tasks, not items: what other tasks of this kind would show"
     return replace(_judged(found, both[:, 1] - both[:, 0], None, options.zone), note=note)

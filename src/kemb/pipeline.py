@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from kemb.models.files import content_hash
 from kemb.models.resolve import Model, resolve
 from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.publish.push import Target
+from kemb.publish.release import push_model, target_of
 from kemb.publish.site.project import SiteOptions, publish_site
 from kemb.run import RunOptions
 from kemb.store import Store
@@ -20,23 +23,26 @@ from kemb.train import bases, data, export, fit, stages
 from kemb.train import mine as mining
 from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
+from kemb.train.dev import DevSet, held_out_tasks
 from kemb.train.job import (
-    OPTIMIZER_BYTES,
     Listener,
     Quiet,
     TrainOptions,
     Work,
+    hashes,
     libraries,
+    memory_gb,
     n_parameters,
     prepare,
     task_hashes,
 )
 from kemb.train.mine import Probe
-from kemb.train.pairs import PAIRS, make_pairs, read_column
+from kemb.train.pairs import DEV, PAIRS, make_pairs, read_column
 from kemb.train.proof import Proof, prove
 from kemb.train.rankers import ranker_of, scorer_of
 from kemb.train.recipe import RecipeFile
 from kemb.train.shapes import TrainingSet, training_sets
+from kemb.train.spread import Spread, scores_of, with_seed
 from kemb.train.stages import Stage
 
 
@@ -46,6 +52,8 @@ class Outcome:
 
     stages: list[Stage]
     proof: Proof
+    spread: list[Spread]
+    """Scores over seeds, by task; empty for one seed, and where the forget-check failed."""
     merged: bool
     model_dir: Path | None
     """The exported model; None where the forget-check failed."""
@@ -53,6 +61,8 @@ class Outcome:
     lock_path: Path
     site: Path
     """The start page of a site of base, tuned model and lexical baseline."""
+    page: str = ""
+    """Address of the commit that holds the model; '' where it was not uploaded."""
 
 
 def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Outcome:
@@ -61,20 +71,24 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     :raises UsageError: for what cannot work, with the line of the recipe, before any work.
     :raises RunError: when a stage fails; what is finished is kept.
     """
+    target = target_of(file) if options.push else None
     run = prepare(file, options, listener or Quiet())
+    start = dataclasses.replace(run)
     pairs = make_pairs(run)
     base = _base(run, pairs)
     fitted = _fit(run, base, pairs)
     tuned_dir = fitted.folder / file.recipe.name
     proof = _proof(run, base, tuned_dir, "proof")
+    spread = _spread(start, pairs, proof) if proof.passed or file.recipe.merge else []
     merged = _merge(run, base, tuned_dir, proof)
     if merged is not None:
         tuned_dir, proof = merged
-    model_dir = _export(run, tuned_dir, proof) if proof.passed else None
+    model_dir = _export(run, tuned_dir, proof, spread, target) if proof.passed else None
     lock = options.run_dir / stages.LOCK
     shown = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
     site = publish_site(options.run_dir / "site", shown).start_page
-    return Outcome(run.done, proof, merged is not None, model_dir, run.results_dir, lock, site)
+    page = push_model(target, model_dir) if target and model_dir else ""
+    return Outcome(run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site, page)
 
 
 def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Stage:
@@ -103,7 +117,7 @@ def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
     return mining.probe(members, section, ranker_of(resolve(section.teacher.id), store), scorer=scorer)
 
 
-def _base(run: Work, pairs: Stage) -> Path:
+def _base(run: Work, pairs: Stage, suffix: str = "") -> Path:
     """The folder of the base; one from scratch, or without the modules of its family, is made."""
     import pyarrow.parquet as pq
 
@@ -127,18 +141,22 @@ def _base(run: Work, pairs: Stage) -> Path:
         "from": run.base_revision or pairs.outputs[PAIRS],
         "libraries": libraries(),
     }
-    made = run.stage("base", inputs, make)
+    made = run.stage(f"base{suffix}", inputs, make)
     run.base, run.base_is_made = made.folder / name, True
     run.base_revision = content_hash(run.base)[:12]
     return run.base
 
 
-def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
+def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
+    """The stage of a fit.
+
+    :param suffix: names the fit of another seed.
+    """
     import pyarrow.parquet as pq
 
     recipe, options = run.file.recipe, run.options
     sections = recipe.model_dump(
-        mode="json", include={"base", "prompts", "loss", "matryoshka", "train", "seed", "name"}
+        mode="json", include={"base", "prompts", "loss", "matryoshka", "train", "dev", "seed", "name"}
     )
     sections["data"] = [section.model_dump(mode="json", include={"id", "role"}) for section in recipe.data]
     inputs = {
@@ -148,19 +166,81 @@ def _fit(run: Work, base: Path, pairs: Stage) -> Stage:
         "guide": content_hash(run.guide) if run.guide else "",
         "libraries": libraries(),
     }
-    if options.resume:
+    held_out = next((stage for stage in run.done if stage.name == "dev"), None)
+    if recipe.dev:
+        first = recipe.evaluate.model_dump(include={"first_stage", "depth"})
+        inputs["dev"] = {"rows": held_out.outputs[DEV] if held_out else "", "tasks": hashes(run.dev_tasks), **first}
+    if options.resume and not suffix:
         stages.refuse_foreign_checkpoint(run.file, options.run_dir, "fit", inputs)
 
     def work(folder: Path) -> dict[str, Any]:
         sets = training_sets(run.file, pq.read_table(pairs.folder / PAIRS), _teacher(run))
         _announce(run, sets)
-        key = stages.key_of("fit", inputs)
-        job = fit.FitJob(run.file, sets, base, folder, key, run.device, run.guide, options.resume, run.listener.step)
+        key = stages.key_of(f"fit{suffix}", inputs)
+        job = fit.FitJob(
+            run.file,
+            sets,
+            base,
+            folder,
+            key,
+            run.device,
+            run.guide,
+            options.resume,
+            run.listener.step,
+            _dev_set(run, held_out),
+            run.listener.note,
+        )
         report = dataclasses.asdict(fit.fit(job))
         shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
         return report
 
-    return run.stage("fit", inputs, work, resume=options.resume)
+    return run.stage(f"fit{suffix}", inputs, work, resume=options.resume)
+
+
+def _spread(start: Work, pairs: Stage, proof: Proof) -> list[Spread]:
+    """Train with the other seeds, too, and score those models on the recipe's tasks.
+
+    :param start: the run before its base was made: a made base has the seed, too.
+    """
+    recipe = start.file.recipe
+    models: dict[str, Model] = {}
+    for seed in recipe.seeds[1:]:
+        run = dataclasses.replace(start, file=with_seed(start.file, seed))
+        base = _base(run, pairs, f"-seed-{seed}")
+        fitted = _fit(run, base, pairs, f"-seed-{seed}")
+        models[str(seed)] = _models(run, base, fitted.folder / recipe.name)[1]
+    if not models:
+        return []
+    options = RunOptions(start.options.run_dir / "seeds", start.options.store, command=start.options.command)
+
+    def work(folder: Path) -> dict[str, Any]:
+        scores = scores_of(models, start.tasks, options, start.listener)
+        return {"scores": scores, "tasks": [task.spec.name for task in start.tasks], "n_models": len(models)}
+
+    inputs = {
+        "models": {seed: [model.name, model.revision] for seed, model in models.items()},
+        "tasks": task_hashes(start),
+        "libraries": libraries(),
+    }
+    scores = start.stage("seeds", inputs, work).report["scores"]
+    first = str(recipe.seeds[0])
+    return [
+        Spread(
+            cell.title, cell.scores[0], {first: cell.scores[1], **{seed: scores[seed][cell.title] for seed in models}}
+        )
+        for cell in proof.comparison.cells
+    ]
+
+
+def _dev_set(run: Work, held_out: Stage | None) -> DevSet | None:
+    import pyarrow.parquet as pq
+
+    if run.file.recipe.dev is None:
+        return None
+    tasks = [(task.spec, task.load()) for task in run.dev_tasks]
+    if held_out:
+        tasks += held_out_tasks(run.file, pq.read_table(held_out.folder / DEV))
+    return DevSet(tasks, run.options.store)
 
 
 def _announce(run: Work, sets: list[TrainingSet]) -> None:
@@ -169,8 +249,7 @@ def _announce(run: Work, sets: list[TrainingSet]) -> None:
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
     if size := n_parameters(run):
-        memory = size * OPTIMIZER_BYTES / 1e9
-        run.listener.note(f"{size:,} parameters: {memory:.2f} GB and the activations.")
+        run.listener.note(f"{size:,} parameters: {memory_gb(run, size):.2f} GB and the activations.")
 
 
 def _teacher(run: Work) -> Any:  # noqa: ANN401  shapes.Teacher, or nothing
@@ -237,19 +316,22 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
     return made.folder / name, _proof(run, base, made.folder / name, "proof-merged")
 
 
-def _export(run: Work, tuned: Path, proof: Proof) -> Path:
+def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: Target | None) -> Path:
     """The model under its own name in the run's folder, ready to be published: with card and lock file."""
     out = run.options.run_dir / run.file.recipe.name
-    readme = read_existing(out / README)
+    readme = read_existing(out / README) or (target.readme if target else "")
     export.copy_model(tuned, out)
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
-    _contamination(run, out, proof)
-    _card(run, out, proof, readme)
+    scores = _contamination(run, out, proof)
+    _card(run, out, proof, spread, scores, readme)
     return out
 
 
-def _contamination(run: Work, out: Path, proof: Proof) -> None:
-    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data."""
+def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanScore]]:
+    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data.
+
+    :returns: those scores, of base and tuned model.
+    """
     from pydantic import TypeAdapter
 
     record = next(stage.report["contamination"] for stage in run.done if stage.name == "filter")
@@ -262,18 +344,22 @@ def _contamination(run: Work, out: Path, proof: Proof) -> None:
             for row in (proof.comparison.a, proof.comparison.b):
                 scores.setdefault(row.label, []).extend(clean_scores(row.results[task.spec.name], clean))
     contamination.write(out, report, scores)
+    return scores
 
 
-def _card(run: Work, out: Path, proof: Proof, readme: str) -> None:
+def _card(
+    run: Work, out: Path, proof: Proof, spread: list[Spread], scores: Mapping[str, list[CleanScore]], readme: str
+) -> None:
     """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
     file = run.file
     reports = {stage.name: stage.report for stage in run.done}
     lock = stages.read_lock(run.options.run_dir)
-    text = training.training_text(file, reports, lock, proof)
+    text = training.training_text(file, reports, lock, proof, spread, scores)
     text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
     card = file.recipe.card
     row = proof.comparison.b
-    options = CardOptions(run.results_dir, name=card.name, license=card.license.lower(), private=card.own_data)
+    name = card.name or (file.recipe.publish.repo if file.recipe.publish else "")
+    options = CardOptions(run.results_dir, name=name, license=card.license.lower(), private=card.own_data)
     try:
         made = make_card(row.label, options, text).files
     except UsageError as error:  # results on data of one's own only: the card says how it was trained

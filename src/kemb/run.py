@@ -25,7 +25,7 @@ from kemb.results import ScoredPart, TaskResult
 from kemb.retrieve import RANKINGS, check, make_run, unfit
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
-from kemb.types import Part, RetrievalData, TaskData
+from kemb.types import Part, PartScore, RetrievalData, TaskData
 
 MTEB = "mteb:"
 """Before the name of a task or model that mteb is to load."""
@@ -301,12 +301,14 @@ class _OfModel:
             self.done(Outcome(self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"))
 
     def _scored(self, spec: TaskSpec, part: Part, sources: Sources) -> ScoredPart:
-        model = self.model
-        if spec.type in RANKINGS:
-            assert isinstance(part.data, RetrievalData)
-            value = score.score_run(spec, part.data, make_run(model, spec, part, sources))
-        else:
-            vectors = sources.representations(model, spec, part)
-            value = score.score(spec, part.data, vectors, similarity=model.similarity)
         languages = spec.subset_languages.get(part.subset, spec.languages)
+        value = scored(self.model, spec, part, sources)
         return ScoredPart(part.split, part.subset, languages, value, spec.main_metric)
+
+
+def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartScore:
+    """The score of one part of a task, from vectors or pair scores that are there."""
+    if spec.type in RANKINGS:
+        assert isinstance(part.data, RetrievalData)
+        return score.score_run(spec, part.data, make_run(model, spec, part, sources))
+    return score.score(spec, part.data, sources.representations(model, spec, part), similarity=model.similarity)

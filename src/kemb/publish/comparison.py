@@ -19,23 +19,34 @@ _TEXT_LENGTH = 90
 
 
 def body(comparison: Comparison) -> list[list[str]]:
-    """One line per cell, then the overall line."""
-    rows = [*comparison.cells, *([comparison.overall] if comparison.overall else [])]
-    return [_line(row) for row in rows]
+    """One line per cell, then one per group, then the overall line."""
+    return [_line(row) for row in every_row(comparison)]
+
+
+def every_row(comparison: Comparison) -> list[Difference]:
+    """Everything that was compared: cells, groups, overall."""
+    return [*comparison.cells, *comparison.groups, *([comparison.overall] if comparison.overall else [])]
 
 
 def notes(comparison: Comparison) -> list[str]:
     """What must be read with the table."""
-    rows = [*comparison.cells, *([comparison.overall] if comparison.overall else [])]
+    rows = every_row(comparison)
     zone = f"{comparison.zone * 100:g}"
     lines = [
         f"A: {comparison.a.label}. B: {comparison.b.label}. Differences are B - A in points.",
         f"p adj.: {comparison.family}. Practically equal: the whole interval lies within +-{zone} points.",
         "W/T/L: items on which B is better, the same, worse. Detectable: the difference found in 80 % of cases.",
     ]
+    if comparison.groups:
+        lines.append(f"{groups_note(comparison)}.")
     lines += [f"{row.title}: {row.note.rstrip('.')}." for row in rows if row.note]
     lines += [f"{title} is not compared: {reason}." for title, reason in comparison.refused.items()]
     return [clean(line) for line in lines]
+
+
+def groups_note(comparison: Comparison) -> str:
+    """What the lines of groups are."""
+    return f"Groups are means of their tasks; their p adj. is Holm over the {len(comparison.groups)} groups"
 
 
 def item_lines(comparison: Comparison) -> list[str]:
@@ -76,6 +87,7 @@ def to_json(comparison: Comparison) -> str:
         "zone": comparison.zone,
         "family": comparison.family,
         "cells": [_record(cell) for cell in comparison.cells],
+        "groups": [_record(group) for group in comparison.groups],
         "overall": _record(comparison.overall) if comparison.overall else None,
         "refused": comparison.refused,
     }

@@ -1,10 +1,11 @@
-"""A card to the hub, as one commit: all of its files or none."""
+"""A card or a whole model to the hub, as one commit: all of its files or none."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
     :raises FetchError: when there is no such repository or the hub does not answer.
     """
     from huggingface_hub import constants
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UsageError(f"--push {repo!r} is no model repository; type --push ORG/NAME.")
@@ -36,6 +37,8 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
             return "", commit
         path = retry(partial(api.hf_hub_download, repo, README, revision=commit))
         return Path(path).read_bytes().decode("utf-8-sig"), commit
+    except LocalEntryNotFoundError as error:  # the hub did not give it; it is an EntryNotFoundError all the same
+        raise _explained(error, repo) from error
     except EntryNotFoundError:
         return "", commit
     except Exception as error:
@@ -60,6 +63,65 @@ def push(repo: str, files: Mapping[str, str], parent: str, create_pr: bool, endp
     return str(done.pr_url or done.commit_url)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model repository that the token may write to."""
+
+    repo: str
+    private: bool
+    """Of a repository that is made."""
+    parent: str
+    """The commit that was found; '' where there is no repository yet."""
+    readme: str
+
+
+def find_target(repo: str, private: bool, endpoint: str | None = None) -> Target:
+    """Look at a repository before work that ends in it; nothing is made or written.
+
+    :raises UsageError: without a token, or with one that may not write there; FetchError when the hub does not answer.
+    """
+    api = _api(endpoint)
+    try:
+        who = retry(api.whoami)
+        exists = retry(partial(api.repo_exists, repo))
+    except Exception as error:
+        raise _explained(error, repo) from error
+    names = [who["name"], *(org["name"] for org in who.get("orgs", []))]
+    if repo.partition("/")[0] not in names:
+        raise UsageError(
+            f"The token in HF_TOKEN belongs to {who['name']} and may write to {', '.join(names)}, not to {repo}. Name "
+            "a repository of these under [publish], or take another token."
+        )
+    if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise UsageError(
+            f"The token in HF_TOKEN may only read. Make one that may write to {repo} at "
+            "https://huggingface.co/settings/tokens."
+        )
+    readme, parent = remote_readme(repo, endpoint) if exists else ("", "")
+    return Target(repo, private, parent, readme)
+
+
+def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> str:
+    """Upload what of a folder is not there yet as one commit; the address of the commit that holds it.
+
+    :raises FetchError: when the hub refuses, or somebody wrote there since `find_target`; then nothing was uploaded.
+    """
+    from huggingface_hub import CommitOperationAdd
+
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in paths]
+    api = _api(endpoint)
+    try:
+        if not target.parent:
+            api.create_repo(target.repo, private=target.private, exist_ok=True)
+        done = api.create_commit(
+            target.repo, operations, commit_message="Model trained with kemb", parent_commit=target.parent or None
+        )
+    except Exception as error:
+        raise _explained(error, target.repo, folder) from error
+    return str(done.commit_url)
+
+
 def _api(endpoint: str | None) -> Any:  # noqa: ANN401  HfApi, imported late
     from huggingface_hub import HfApi
 
@@ -75,7 +137,12 @@ def _api(endpoint: str | None) -> Any:  # noqa: ANN401  HfApi, imported late
     return HfApi(endpoint=endpoint, token=token)
 
 
-def _explained(error: Exception, repo: str) -> FetchError:
+def _explained(error: Exception, repo: str, model_dir: Path | None = None) -> FetchError:
+    """The failure as one paragraph.
+
+    :param model_dir: the folder that was to be uploaded; None for a card.
+    """
+    proposal = "" if model_dir else ", or add --pr to propose the card as a pull request"
     status = getattr(getattr(error, "response", None), "status_code", None)
     name = type(error).__name__
     page = f"https://huggingface.co/{repo}"
@@ -87,11 +154,11 @@ def _explained(error: Exception, repo: str) -> FetchError:
     if status in _REFUSED:
         return FetchError(
             f"{repo} cannot be written: the hub refused the token in HF_TOKEN ({status}). Take one with write access "
-            "to it, or add --pr to propose the card as a pull request. Nothing was uploaded."
+            f"to it{proposal}. Nothing was uploaded."
         )
     if status in _CHANGED:
         return FetchError(
-            f"{repo} was changed by somebody while the card was made ({status}). Type the same command again. Nothing "
+            f"{repo} was changed by somebody in the meantime ({status}). Type the same command again. Nothing "
             "was uploaded."
         )
     if isinstance(status, int) and status >= 500:
@@ -101,4 +168,5 @@ def _explained(error: Exception, repo: str) -> FetchError:
         )
     if isinstance(error, ValueError) and "metadata" in str(error):
         return FetchError(f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded.")
-    return explain(error, f"The card is to be written to {repo}", "model", page, "The card itself is written by -o.")
+    elsewhere = f"The model lies in {model_dir}." if model_dir else "The card itself is written by -o."
+    return explain(error, f"{repo} is to be written", "model", page, elsewhere)

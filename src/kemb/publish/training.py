@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kemb.publish.comparison import every_row, groups_note
 from kemb.publish.markdown import block, clean, code, escape, table
+from kemb.train.clean import CleanScore
 from kemb.train.proof import Proof
 from kemb.train.recipe import RecipeFile
+from kemb.train.spread import Spread
 
 BEGIN, END = "<!-- kemb:training:begin -->", "<!-- kemb:training:end -->"
 SHARE_ALIKE = "CC-BY-SA"
 
 
 def training_text(
-    file: RecipeFile, reports: Mapping[str, Mapping[str, Any]], lock: Mapping[str, Any], proof: Proof
+    file: RecipeFile,
+    reports: Mapping[str, Mapping[str, Any]],
+    lock: Mapping[str, Any],
+    proof: Proof,
+    spread: Sequence[Spread] = (),
+    scores: Mapping[str, Sequence[CleanScore]] | None = None,
 ) -> str:
     """The sections between our marks.
 
     :param reports: what the stages said of themselves, by stage.
+    :param scores: on all and on clean items, by row, of tasks of which something is left in the training data.
     """
     sections = [
         _recipe(file, reports.get("fit", {}), lock),
         _data(file, reports),
-        _contamination(reports.get("filter", {})),
+        _contamination(reports.get("filter", {}), scores or {}),
         _mining(file, reports.get("mine", {})),
+        _dev(file, reports.get("fit", {}).get("dev")),
         _comparison(proof),
+        _seeds(spread),
         _forgetting(file, proof),
         _limits(file, lock),
     ]
@@ -119,7 +130,7 @@ def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
     return text
 
 
-def _contamination(report: Mapping[str, Any]) -> str:
+def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[CleanScore]]) -> str:
     """What the filter found of the evaluations; CONTAMINATION.md beside the card says all."""
     found = report.get("contamination")
     if not found:
@@ -140,7 +151,23 @@ def _contamination(report: Mapping[str, Any]) -> str:
         "were dropped. Touched: items of which a text stood in the data; left: those of which one still does. "
         "CONTAMINATION.md beside this card has the levels, examples and lineage."
     )
-    return f"## Contamination\n\n{said}\n\n" + table(["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4))
+    text = f"## Contamination\n\n{said}\n\n" + table(["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4))
+    both = [
+        [
+            _text(row),
+            _text(f"{score.task} ({score.split})"),
+            _points(score.full),
+            f"{score.n_items:,}",
+            _points(score.clean),
+            f"{score.n_clean:,}",
+        ]
+        for row, own in scores.items()
+        for score in own
+    ]
+    if both:
+        header = ["Model", "Task", "All items", "Items", "Clean items only", "Items"]
+        text += "\n\nScores with and without the items that are left:\n\n" + table(header, both, (2, 3, 4, 5))
+    return text
 
 
 def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:
@@ -150,11 +177,26 @@ def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:
     return "## Mined negatives\n\n" + table(["", ""], rows)
 
 
+def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
+    """Which checkpoint was kept, and why."""
+    if not found or not file.recipe.dev:
+        return ""
+    tasks = [name for name in found["scores"] if name != "dev"]
+    metric = file.recipe.dev.metric or "main metric"
+    ended = f", which ended the fit ({file.recipe.dev.patience} without a better one)" if found["ended_early"] else ""
+    said = (
+        f"These are the weights of step {found['step']:,}, the best of {len(found['curve'])} by the mean {metric} of "
+        f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it trained the model, and "
+        "none of it proves it below."
+    )
+    rows = [["0", _points(found["before"]["dev"])], *([f"{step:,}", _points(score)] for step, score in found["curve"])]
+    return f"## Choice of the checkpoint\n\n{said}\n\n" + table(["Step", "Dev score"], rows, (0, 1))
+
+
 def _comparison(proof: Proof) -> str:
     comparison = proof.comparison
-    cells = [*comparison.cells, *([comparison.overall] if comparison.overall else [])]
     rows = []
-    for cell in cells:
+    for cell in every_row(comparison):
         interval = "" if cell.low is None or cell.high is None else f"{cell.low * 100:+.2f} to {cell.high * 100:+.2f}"
         p = cell.p if cell.p_adjusted is None else cell.p_adjusted
         rows.append(
@@ -173,7 +215,8 @@ def _comparison(proof: Proof) -> str:
         "## Compared with the base",
         f"Both measured by kemb on the same items. Base: {_text(comparison.a.label)}. Points (times 100).",
         table(header, rows, (1, 2, 3)),
-        f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself.",
+        f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself."
+        + (f" {groups_note(comparison)}." if comparison.groups else ""),
     ]
     tasks = [cell.title for cell in comparison.cells]
     without = [
@@ -186,6 +229,30 @@ def _comparison(proof: Proof) -> str:
             "Without any training:\n\n" + table(["Model", *map(_text, tasks)], without, range(1, len(tasks) + 1))
         )
     return "\n\n".join(lines)
+
+
+def _seeds(spread: Sequence[Spread]) -> str:
+    """How much of the scores is chance."""
+    if not spread:
+        return ""
+    seeds = list(spread[0].scores)
+    said = (
+        f"The same recipe was trained with {len(seeds)} seeds. This model is that of the first, {seeds[0]}, as was "
+        "set before any of them was scored; the others show how far chance moves a score."
+    )
+    rows = [
+        [
+            _text(task.task),
+            _points(task.base),
+            *(_points(score) for score in task.scores.values()),
+            _points(task.mean),
+            _points(task.sd),
+            f"{task.n_above} of {len(seeds)}",
+        ]
+        for task in spread
+    ]
+    header = ["Task", "Base", *(f"Seed {seed}" for seed in seeds), "Mean", "Standard deviation", "Above the base"]
+    return f"## Seeds\n\n{said}\n\n" + table(header, rows, range(1, len(header)))
 
 
 def _forgetting(file: RecipeFile, proof: Proof) -> str:

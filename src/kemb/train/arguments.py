@@ -1,6 +1,6 @@
 """From a recipe to the training arguments of the sentence-transformers that is installed.
 
-`PUBLISHED` says what became of the 107 arguments printed on the BGE-m3-ko card (sentence-transformers 3, transformers
+`PUBLISHED` says what became of the 108 arguments printed on the BGE-m3-ko card (sentence-transformers 3, transformers
 4): libraries come and go, a recipe should not.
 """
 
@@ -19,6 +19,8 @@ PREFIX: dict[Family, str] = {
     "cross-encoder": "CrossEncoder",
     "multi-vector": "MultiVectorEncoder",
 }
+DEV_KEY = "eval_dev"
+"""What the trainer calls the score on dev data."""
 HASHED_FROM_ROWS = 200_000
 """From here on the no-duplicates sampler compares hashes: slower to start, faster per batch, the same batches."""
 Fate = Literal["kept", "renamed", "gone"]
@@ -70,9 +72,23 @@ def values(recipe: Recipe, out_dir: Path, device: str, n_rows: int, prompts: Any
         "logging_first_step": True,
         "logging_nan_inf_filter": False,  # it hides the step that destroys the weights
         "eval_strategy": "no",
+        **_watched(recipe),
         "disable_tqdm": True,
         "report_to": "none",
         **_precision(train, device),
+    }
+
+
+def _watched(recipe: Recipe) -> dict[str, Any]:
+    """With dev data: a score at every checkpoint, the best of which is kept."""
+    if recipe.dev is None:
+        return {}
+    return {
+        "eval_strategy": "steps",
+        "eval_steps": recipe.dev.every,
+        "save_steps": recipe.dev.every,
+        "metric_for_best_model": DEV_KEY,
+        "greater_is_better": True,
     }
 
 
@@ -116,7 +132,8 @@ _NO_NEED = "not needed: "
 _BY_DEVICE = _NO_NEED + "the device is found, or named by train.device"
 _OUTSIDE = _NO_NEED + "set with accelerate"
 _OURS = {
-    "eval_strategy": ("kept", "always no: base and tuned model are evaluated by kemb afterwards"),
+    "eval_strategy": ("kept", "steps with [dev], else no: base and tuned model are evaluated by kemb afterwards"),
+    "load_best_model_at_end": ("kept", "[dev]: the checkpoint with the best dev score"),
     "per_device_train_batch_size": ("kept", "train.batch"),
     "gradient_accumulation_steps": ("kept", "train.accumulate; refused with contrastive losses"),
     "learning_rate": ("kept", "train.lr"),
@@ -174,8 +191,8 @@ _KEPT = """
 do_predict prediction_loss_only per_device_eval_batch_size eval_accumulation_steps adam_beta1 adam_beta2 adam_epsilon
 lr_scheduler_kwargs log_level log_level_replica log_on_each_node save_on_each_node save_only_model
 restore_callback_states_from_checkpoint bf16_full_eval fp16_full_eval tf32 local_rank ddp_backend debug
-dataloader_num_workers dataloader_prefetch_factor remove_unused_columns label_names load_best_model_at_end
-ignore_data_skip fsdp fsdp_config accelerator_config deepspeed label_smoothing_factor optim optim_args
+dataloader_num_workers dataloader_prefetch_factor remove_unused_columns label_names ignore_data_skip
+fsdp fsdp_config accelerator_config deepspeed label_smoothing_factor optim optim_args
 length_column_name ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers dataloader_pin_memory
 dataloader_persistent_workers skip_memory_metrics hub_model_id hub_strategy hub_private_repo hub_always_push
 gradient_checkpointing_kwargs eval_do_concat_batches auto_find_batch_size ddp_timeout torch_compile

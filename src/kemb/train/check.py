@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kemb.errors import MissingExtra
+from kemb.benchmarks.metrics import BY_TYPE
+from kemb.errors import MissingExtra, nearest
+from kemb.run import Task
+from kemb.tasks.spec import DEFAULT_MAIN_SCORE
 from kemb.train.losses import kind_of
 from kemb.train.recipe import RecipeFile
-from kemb.types import PairData, RetrievalData, TaskData
+from kemb.types import PairData, RetrievalData, TaskData, TaskType, columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,6 +118,56 @@ def check_tasks(file: RecipeFile, table: pa.Table, tasks: Mapping[str, TaskData]
                     f"{share:.0%} of the items of {name} ({part.split}) stand in the training data: its score would "
                     "say nothing. Evaluate on another split or task, or take that data out.",
                 )
+
+
+def check_dev(file: RecipeFile, dev: Sequence[Task], tests: Sequence[Task]) -> None:
+    """Refuse dev data that is what proves the training, under whatever name, or that lacks the metric.
+
+    :raises UsageError: with the line.
+    """
+    _check_dev_metric(file, dev)
+    items = {task.spec.name: _items(task.load()) for task in tests} if dev else {}
+    for task in dev:
+        own = _items(task.load())
+        for name, known in items.items():
+            share = _share(item in known for item in own)
+            if task.spec.name == name or share >= SAME:
+                raise file.error(
+                    ("dev", "tasks"),
+                    f"{task.spec.name} is what the recipe is proved on: {share:.0%} of its items stand in {name}. A "
+                    "checkpoint that is chosen on the test proves nothing. Name another split (KorSTS:validation), a "
+                    "task of your own, or hold rows out of training: share = 0.02.",
+                )
+
+
+def _check_dev_metric(file: RecipeFile, dev: Sequence[Task]) -> None:
+    section = file.recipe.dev
+    if section is None or not section.metric:
+        return
+    types: list[TaskType] = [task.spec.type for task in dev]
+    if section.share:
+        types += ["sts" if entry.role == "similarity" else "retrieval" for entry in file.recipe.data]
+    for kind in types:
+        if section.metric not in BY_TYPE[kind]:
+            near = nearest(section.metric, BY_TYPE[kind], 1) or [DEFAULT_MAIN_SCORE[kind]]
+            raise file.error(
+                ("dev", "metric"),
+                f"dev data of the type {kind} has no metric {section.metric!r}. Type {near[0]}, or leave it out: then "
+                "every task has its own.",
+            )
+
+
+def _items(data: TaskData) -> set[object]:
+    """What a task asks: pairs, queries, or texts."""
+    found: set[object] = set()
+    for part in data.parts:
+        if isinstance(part.data, PairData):
+            found |= {frozenset(pair) for pair in zip(part.data.sentence1, part.data.sentence2, strict=True)}
+        elif isinstance(part.data, RetrievalData):
+            found |= set(part.data.queries)
+        else:
+            found |= set(next(iter(columns(part.data).values())).texts)
+    return found
 
 
 def _share(hits: Iterable[bool]) -> float:

@@ -60,7 +60,7 @@ def refuse_restricted(sections: Sequence[DataSection]) -> None:
     if bad:
         raise DataError(
             f"The model cannot be published: it is trained on {', '.join(bad)}. Take these sources out of [[data]], "
-            "or leave out [publish]."
+            "or leave out --push."
         )
 
 

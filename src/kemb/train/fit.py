@@ -10,20 +10,18 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kemb.errors import RunError
 from kemb.models import files
-from kemb.train import arguments, bases, guards
+from kemb.train import arguments, bases, dev, guards
 from kemb.train.losses import build_loss, n_negatives
 from kemb.train.recipe import RecipeFile
 from kemb.train.shapes import TrainingSet
-
-if TYPE_CHECKING:
-    pass
 
 CHECKPOINTS = "checkpoints"
 EVENTS = "events.jsonl"
@@ -44,6 +42,9 @@ class FitJob:
     guide: Path | None = None
     resume: bool = False
     on_step: guards.OnStep | None = None
+    dev: dev.DevSet | None = None
+    """Given where the recipe has a section [dev]."""
+    on_note: Callable[[str], None] = lambda text: None
 
     @property
     def model_dir(self) -> Path:
@@ -65,6 +66,22 @@ class FitReport:
     loss_last: float | None
     mean_cosine: float | None
     effective_rank: float | None
+    dev: DevReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class DevReport:
+    """The scores on dev data, and what was chosen by them."""
+
+    before: dict[str, float]
+    """Of the model before the first step: `dev`, the mean over the dev tasks, and `dev.<task>`."""
+    curve: list[tuple[int, float]]
+    """Step and mean over the dev tasks."""
+    step: int
+    """The first with the best score: its weights are the model's."""
+    scores: dict[str, float]
+    """At that step."""
+    ended_early: bool
 
 
 def fit(job: FitJob) -> FitReport:
@@ -78,16 +95,24 @@ def fit(job: FitJob) -> FitReport:
     recipe = job.file.recipe
     _seed(recipe.seed)
     model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
-    losses = _losses(job, model)
+    losses = losses_of(job, model)
     job.out.mkdir(parents=True, exist_ok=True)
     last = _last_checkpoint(job)
-    watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step)
+    patience = recipe.dev.patience if recipe.dev else None
+    watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step, job.on_note, patience)
     watch.look(0)
-    trainer = _trainer(job, model, losses, watch)
+    score, before = None, {}
+    if job.dev:
+        with _random_state_kept():
+            score = dev.scorer(job.file, job.dev, job.base, job.device)
+            before = score(model)
+        job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
+    trainer = trainer_of(job, model, losses, watch, score)
     resumed_at = int(last.name.rpartition("-")[2]) if last else 0
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
+    chosen = _keep_best(job, trainer, before) if score else None
     watch.look(trainer.state.global_step)
     if recipe.base.lora:
         bases.merge_lora(model)
@@ -95,7 +120,7 @@ def fit(job: FitJob) -> FitReport:
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return FitReport(
         n_rows={entry.name: entry.table.num_rows for entry in job.sets},
-        n_steps=int(trainer.state.global_step),
+        n_steps=chosen.curve[-1][0] if chosen else int(trainer.state.global_step),
         n_negatives=negatives(job.file, job.sets),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         resumed_at=resumed_at,
@@ -104,13 +129,43 @@ def fit(job: FitJob) -> FitReport:
         loss_last=history[-1] if history else None,
         mean_cosine=watch.geometry.get("mean_cosine"),
         effective_rank=watch.geometry.get("effective_rank"),
+        dev=chosen,
     )
 
 
-def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
-    """Refuse a batch that cannot be filled with different positives.
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Whatever draws random numbers inside, those outside do not notice."""
+    import numpy as np
+    import torch
 
-    :raises UsageError: with the line of train.batch.
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  what libraries draw from
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        yield
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002  as above
+
+
+def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport:  # noqa: ANN401  sentence-transformers
+    """Load the checkpoint with the best dev score; of equal ones the first."""
+    history = trainer.state.log_history
+    curve = guards.dev_curve(history)
+    step, best = max(curve, key=lambda entry: (entry[1], -entry[0]))
+    folder = job.out / CHECKPOINTS / f"checkpoint-{step}"
+    if not folder.is_dir():
+        raise RunError(
+            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Leave out --resume to train anew."
+        )
+    trainer._load_from_checkpoint(str(folder))
+    entry = next(entry for entry in history if entry.get("step") == step and arguments.DEV_KEY in entry)
+    scores = {key.removeprefix("eval_"): value for key, value in entry.items() if key.startswith(arguments.DEV_KEY)}
+    return DevReport(before, curve, step, scores, ended_early=curve[-1][0] < trainer.state.max_steps)
+
+
+def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
+    """Refuse a batch that cannot be filled with different positives, and dev scores that choose nothing.
+
+    :raises UsageError: with the line of train.batch or dev.every.
     """
     for entry in sets:
         if entry.kind.contrastive and file.recipe.train.batch > entry.n_unique_positives:
@@ -120,6 +175,13 @@ def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
                 f"positives of the data {entry.name}: every batch would hold a positive twice, once as a negative. "
                 f"Type batch = {2 ** (entry.n_unique_positives.bit_length() - 1)} or less.",
             )
+    section, steps = file.recipe.dev, n_steps(file, sets)
+    if section and section.every >= steps:
+        raise file.error(
+            ("dev", "every"),
+            f"of {steps} steps only the last would be scored, with {section.every} steps between scores: there is "
+            f"nothing to choose from. Type every = {max(steps // 10, 1)}.",
+        )
 
 
 def negatives(file: RecipeFile, sets: Sequence[TrainingSet]) -> dict[str, int]:
@@ -144,30 +206,51 @@ def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
     return math.ceil(batches * train.epochs / train.accumulate)
 
 
-def _trainer(job: FitJob, model: Any, losses: Any, watch: guards.Watch) -> Any:  # noqa: ANN401  sentence-transformers
+def trainer_of(
+    job: FitJob,
+    model: Any,  # noqa: ANN401  sentence-transformers
+    losses: Any,  # noqa: ANN401  as above
+    watch: guards.Watch,
+    score: dev.Scorer | None,
+    **changes: Any,  # noqa: ANN401  as above
+) -> Any:  # noqa: ANN401  as above
+    """The library's trainer.
+
+    :param changes: arguments that differ from those of the recipe.
+    """
     st = bases.need_libraries()
     import datasets
     from transformers import PrinterCallback
 
     # Its model card would ask the hub, and show rows of the training data.
     model.model_card_data.local_files_only = True
-    no_card = {"add_model_card_callback": lambda trainer, defaults: None}
+    own: dict[str, Any] = {"add_model_card_callback": lambda trainer, defaults: None}
+    library_class = getattr(st, bases.TRAINER[job.file.recipe.base.family])
+
+    def evaluate(trainer: Any, *args: Any, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401  as above
+        with _random_state_kept():  # being looked at changes nothing
+            scores: dict[str, float] = library_class.evaluate(trainer, *args, **kwargs)
+        return scores
+
+    if score:
+        own["evaluate"] = evaluate
     recipe = job.file.recipe
     prompts = {entry.name: entry.prompts for entry in job.sets}
     rows = {entry.name: datasets.Dataset(entry.table) for entry in job.sets}
     given = arguments.values(
         recipe,
-        job.out / CHECKPOINTS,
+        (job.out / CHECKPOINTS).resolve(),  # a resumed fit may be started elsewhere
         job.device,
         sum(entry.table.num_rows for entry in job.sets),
         prompts if len(rows) > 1 else next(iter(prompts.values())),
     )
-    trainer_class = type("Trainer", (getattr(st, bases.TRAINER[recipe.base.family]),), no_card)
+    trainer_class = type("Trainer", (library_class,), own)
     trainer = trainer_class(
         model=model,
-        args=arguments.training_arguments(recipe.base.family, given),
+        args=arguments.training_arguments(recipe.base.family, given | changes),
         train_dataset=datasets.DatasetDict(rows) if len(rows) > 1 else next(iter(rows.values())),
         loss=losses,
+        evaluator=_evaluator(score) if score else None,
         callbacks=[guards.callback_of(watch, job.key)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -175,7 +258,18 @@ def _trainer(job: FitJob, model: Any, losses: Any, watch: guards.Watch) -> Any: 
     return trainer
 
 
-def _losses(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
+def _evaluator(score: dev.Scorer) -> Any:  # noqa: ANN401  sentence-transformers
+    """A scorer as the trainer's evaluator."""
+    from sentence_transformers.base.evaluation import BaseEvaluator
+
+    class Evaluator(BaseEvaluator):  # type: ignore[misc]  # sentence-transformers is not followed
+        def __call__(self, model: Any, *args: Any, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
+            return score(model)
+
+    return Evaluator()
+
+
+def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
     """The loss, or losses by data set."""
     recipe = job.file.recipe
     guide = None

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from kemb.errors import ModelError, RunError
+from kemb.train.arguments import DEV_KEY
 from kemb.types import FloatArray
 
 MARK = "kemb.json"
@@ -45,6 +46,9 @@ class Watch:
     events_path: Path
     resumed_from: Path | None = None
     on_step: OnStep | None = None
+    on_note: Callable[[str], None] = lambda text: None
+    patience: int | None = None
+    """Dev scores that may not be better than the best before the fit ends."""
     recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=N_REMEMBERED))
     last_loss: float | None = None
     geometry: dict[str, float] = field(default_factory=dict)
@@ -97,6 +101,13 @@ class Watch:
                 f"The loss of the first step is {self.last_loss:g}: there is nothing to learn. A batch needs rows with "
                 "different positives, or negatives; look at the data and at train.batch."
             )
+
+    def is_done(self, history: Sequence[dict[str, Any]]) -> bool:
+        """Whether the last `patience` dev scores were no better than the best before them."""
+        scores = [score for _, score in dev_curve(history)]
+        if self.patience is None or not scores:
+            return False
+        return len(scores) - 1 - scores.index(max(scores)) >= self.patience
 
     def saved(self, checkpoint: Path, step: int, key: str) -> None:
         """Complete a checkpoint; look at the geometry."""
@@ -168,6 +179,11 @@ class Watch:
             file.write(json.dumps(event) + "\n")
 
 
+def dev_curve(history: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
+    """Steps and their dev scores, out of the trainer's log."""
+    return [(int(entry["step"]), float(entry[DEV_KEY])) for entry in history if DEV_KEY in entry]
+
+
 def geometry(vectors: FloatArray) -> dict[str, float]:
     """How a cloud of vectors [n, dim] lies.
 
@@ -190,6 +206,7 @@ def callback_of(watch: Watch, key: str) -> Any:  # noqa: ANN401  a transformers 
     class Guard(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
             watch.train_begin()
+            control.should_training_stop |= watch.is_done(state.log_history)  # killed after its last checkpoint
 
         def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
             watch.before_step(state.global_step)
@@ -200,6 +217,11 @@ def callback_of(watch: Watch, key: str) -> Any:  # noqa: ANN401  a transformers 
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
             watch.logged(state.global_step, logs or {})
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
+            step, score = dev_curve(state.log_history)[-1]
+            watch.on_note(f"Step {step:,}: dev score {score:.4f}")
+            control.should_training_stop |= watch.is_done(state.log_history)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
             watch.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,21 +16,24 @@ from kemb.benchmarks import names as benchmark_names
 from kemb.models.device import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
+from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
-from kemb.train import bases, check, data, filters, fit, stages
+from kemb.tasks.load import load
+from kemb.train import bases, check, data, dev, filters, fit, stages, timing
 from kemb.train.filters import FilterReport
 from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
 from kemb.train.sections import REGISTRY
-from kemb.train.shapes import training_sets
+from kemb.train.shapes import TrainingSet, training_sets
 from kemb.train.stages import Stage
+from kemb.train.timing import Timing
 from kemb.types import IntArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OPTIMIZER_BYTES = 16
-"""Per trained parameter in float32: weight, gradient and Adam's two moments."""
+WEIGHT_BYTES, TRAINED_BYTES = 4, 16
+"""Of a parameter in float32: its weight; and, where it is trained, its gradient and Adam's two moments."""
 
 
 class Listener(Reporter, Protocol):
@@ -67,6 +71,8 @@ class TrainOptions:
     results_dir: Path | None = None
     """By default `results` in the run."""
     resume: bool = False
+    push: bool = False
+    """Upload the model to the recipe's repository once it has passed everything."""
     command: str = ""
 
 
@@ -82,6 +88,9 @@ class Plan:
     memory_gb: float | None
     """Weights, gradients and optimizer; activations come on top."""
     device: str
+    timing: Timing | None = None
+    untimed: str = ""
+    """Why no steps were timed."""
 
 
 @dataclass(slots=True)
@@ -97,6 +106,7 @@ class Work:
     """None for a model from scratch, until it is made."""
     base_revision: str
     guide: Path | None
+    dev_tasks: list[Task] = field(default_factory=list)
     base_is_made: bool = False
     """Whether the base was made by this run, from scratch or of a plain network."""
     done: list[Stage] = field(default_factory=list)
@@ -129,21 +139,51 @@ class Work:
         }
 
 
-def plan(file: RecipeFile, options: TrainOptions) -> Plan:
-    """Check a recipe and count; nothing is written."""
+def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
+    """Check a recipe and count; nothing is written.
+
+    :param timed: train a few steps, and forget them.
+    """
     run = prepare(file, options, Quiet())
     table = filtered(run, data.load_pairs(file.recipe.data, run.root, options.data_dir))[0]
+    if file.recipe.dev and file.recipe.dev.share:
+        table = dev.hold_out(table, file.recipe.dev.share, dev.held_out_sources(file), file.recipe.seed)[0]
     sets = training_sets(file, table, _no_teacher)
     fit.check_batches(file, sets)
     size = n_parameters(run)
+    untimed = _untimed(run, size) if timed else ""
     return Plan(
         n_rows={entry.name: entry.table.num_rows for entry in sets},
         n_steps=fit.n_steps(file, sets),
         n_negatives=fit.negatives(file, sets),
         n_parameters=size,
-        memory_gb=size * OPTIMIZER_BYTES / 1e9 if size else None,
+        memory_gb=memory_gb(run, size) if size else None,
         device=run.device,
+        timing=_timing(run, table, sets) if timed and not untimed else None,
+        untimed=untimed,
     )
+
+
+def _untimed(run: Work, size: int | None) -> str:
+    """Why steps cannot be timed before the stages in front of the fit, or here."""
+    if run.file.recipe.mine:
+        return "the negatives are mined first"
+    if run.file.recipe.loss.teacher:
+        return "the teacher's vectors are made first"
+    needed, free = memory_gb(run, size or 0), timing.free_gb(run.device)
+    if free is not None and needed > free:
+        return f"{needed:.1f} GB and the activations are needed, {free:.1f} GB are free"
+    return ""
+
+
+def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
+    recipe = run.file.recipe
+    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
+        base = run.base
+        if base is None:
+            base = Path(folder) / "base"
+            bases.make_static(recipe.base, data.texts_of(table), recipe.seed, recipe.prompts, base)
+        return timing.time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
 
 
 def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work:
@@ -157,7 +197,9 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     guide = bases.guide_folder(file)
     if guide is not None:
         check.check_guide(file, base, guide)
-    return Work(file, options, listener, device, tasks, base, revision, guide)
+    dev_tasks = _load_tasks(file, recipe.dev.tasks, options.data_dir) if recipe.dev else []
+    check.check_dev(file, dev_tasks, tasks)
+    return Work(file, options, listener, device, tasks, base, revision, guide, dev_tasks)
 
 
 def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None) -> list[Task]:
@@ -166,9 +208,18 @@ def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None)
     for target in targets:
         names = load_benchmark(target).tasks if target in benchmark_names() else [target]
         for name in names:
-            task = load_task(_own_folder(file, name, data_dir) or name, data_dir)
+            task = _split_of(name, data_dir) or load_task(_own_folder(file, name, data_dir) or name, data_dir)
             found.setdefault(task.spec.name, task)
     return list(found.values())
+
+
+def _split_of(target: str, data_dir: Path | None) -> Task | None:
+    """Another split of a known task: `KorSTS:validation`."""
+    name, _, split = target.partition(":")
+    if not split or name not in task_names():
+        return None
+    spec = load_spec(name).model_copy(update={"name": target, "splits": [split]})
+    return Task(spec, lambda: load(spec, data_dir))
 
 
 def _own_folder(file: RecipeFile, name: str, data_dir: Path | None) -> Path | None:
@@ -196,7 +247,8 @@ def _against(run: Work) -> list[Task]:
     """Tasks whose texts must not be trained on, beside those of the evaluation."""
     named = [name for name in run.file.recipe.filters.contamination.against if name != REGISTRY]
     known = {task.spec.name for task in run.tasks}
-    return [task for task in _load_tasks(run.file, named, run.options.data_dir) if task.spec.name not in known]
+    loaded = [*run.dev_tasks, *_load_tasks(run.file, named, run.options.data_dir)]
+    return [task for task in loaded if task.spec.name not in known]
 
 
 def _token_counts(base: Path | None) -> filters.TokenCounts | None:
@@ -244,6 +296,11 @@ def n_parameters(run: Work) -> int | None:
     return folder.weight_bytes // (2 if folder.stored_dtype in ("float16", "bfloat16") else 4)
 
 
+def memory_gb(run: Work, size: int) -> float:
+    """Weights, gradients and optimizer of `size` parameters; adapters are small beside them and do not count."""
+    return size * (WEIGHT_BYTES if run.file.recipe.base.lora else TRAINED_BYTES) / 1e9
+
+
 def libraries() -> dict[str, str]:
     """Versions that may change weights."""
     found = stages.versions()
@@ -259,6 +316,10 @@ def file_hashes(run: Work) -> dict[str, str]:
 def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:
     """Hashes of the evaluation's data; with `every` also of the tasks that are only kept out of training."""
     tasks = [*run.tasks, *(_against(run) if every else [])]
+    return hashes(tasks)
+
+
+def hashes(tasks: Sequence[Task]) -> dict[str, list[str]]:
     return {task.spec.name: [part.sha256 for part in task.load().parts] for task in tasks}
 
 

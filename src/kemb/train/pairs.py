@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kemb.errors import DataError
 from kemb.models.resolve import Model, resolve
 from kemb.tasks.readers import Findings, read_table
-from kemb.train import check, data
+from kemb.train import check, data, dev
 from kemb.train import mine as mining
 from kemb.train.job import Work, counts, file_hashes, filtered, libraries, task_hashes
 from kemb.train.rankers import ranker_of, scorer_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PAIRS = "pairs.parquet"
+DEV = "dev.parquet"
 OWN = "data"
 """Among the names of mine.corpus: the texts of the pairs themselves."""
 
@@ -44,6 +45,8 @@ def make_pairs(run: Work) -> Stage:
     filters = recipe.filters.model_dump(mode="json")
     inputs = {"recipe": {"filters": filters}, "pairs": loaded.outputs[PAIRS], "tasks": task_hashes(run, every=True)}
     kept = _stage(run, "filter", inputs | {"base": run.base_revision, "libraries": libraries()}, keep)
+    if recipe.dev and recipe.dev.share:
+        kept = _held_out(run, recipe.dev.share, kept)
     return kept if recipe.mine is None else _mine(run, recipe.mine, kept)
 
 
@@ -66,6 +69,22 @@ def _stage(
         return {"n_rows": counts(table), **report}
 
     return run.stage(name, inputs, work)
+
+
+def _held_out(run: Work, share: float, kept: Stage) -> Stage:
+    """The rows to train on; those held out lie beside them."""
+    import pyarrow.parquet as pq
+
+    sources, seed = dev.held_out_sources(run.file), run.file.recipe.seed
+
+    def work(folder: Path) -> dict[str, Any]:
+        table, held = dev.hold_out(read_pairs(kept), share, sources, seed)
+        pq.write_table(table, folder / PAIRS)
+        pq.write_table(held, folder / DEV)
+        return {"n_rows": counts(table), "n_held_out": counts(held)}
+
+    inputs = {"recipe": {"dev": {"share": share}, "seed": seed}, "sources": sources, "pairs": kept.outputs[PAIRS]}
+    return run.stage("dev", inputs, work)
 
 
 def _mine(run: Work, section: MineSection, kept: Stage) -> Stage:

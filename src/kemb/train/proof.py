@@ -44,7 +44,8 @@ class Proof:
 
     def record(self) -> dict[str, Any]:
         """As plain data, for a stage's report."""
-        cells = [*self.comparison.cells, *([self.comparison.overall] if self.comparison.overall else [])]
+        overall = [self.comparison.overall] if self.comparison.overall else []
+        cells = [*self.comparison.cells, *self.comparison.groups, *overall]
         return {
             "base": self.comparison.a.label,
             "tuned": self.comparison.b.label,

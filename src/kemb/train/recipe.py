@@ -11,12 +11,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
-from kemb.train.sections import DataSection, FiltersSection, MineSection
+from kemb.train.sections import DataSection, DevSection, FiltersSection, MineSection
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -199,6 +199,15 @@ class CardSection(Section):
     """Whether scores on data of one's own may stand on the card."""
 
 
+class PublishSection(Section):
+    """Where `kemb train --push` uploads the model to."""
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    """`org/name` on the hub; made when it is not there."""
+    private: bool = True
+    """Of a repository that is made; one that is there stays as it is."""
+
+
 class Recipe(Section):
     """A whole recipe."""
 
@@ -207,6 +216,8 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
     description: str = ""
     seed: int = Field(default=42, ge=0)
+    seeds: list[Annotated[int, Field(ge=0)]] = []
+    """To be trained with each; the model is that of the first, the others show the spread of the scores."""
     base: BaseSection
     prompts: PromptsSection = PromptsSection()
     data: list[DataSection] = Field(min_length=1)
@@ -215,9 +226,23 @@ class Recipe(Section):
     loss: LossSection = LossSection()
     matryoshka: MatryoshkaSection | None = None
     train: TrainSection = TrainSection()
+    dev: DevSection | None = None
     evaluate: EvaluateSection
     merge: MergeSection | None = None
     card: CardSection = CardSection()
+    publish: PublishSection | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_seed(cls, table: Any) -> Any:  # noqa: ANN401  whatever was written
+        seeds = table.get("seeds") if isinstance(table, dict) else None
+        if isinstance(seeds, list) and seeds:
+            if table.get("seed", seeds[0]) != seeds[0] or len(set(map(repr, seeds))) < len(seeds):
+                raise ValueError(
+                    f"seeds must differ and begin with seed, given seed {table.get('seed')}, seeds {seeds}"
+                )
+            return {**table, "seed": seeds[0]}
+        return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +271,23 @@ def read_recipe(name: str | Path) -> RecipeFile:
     path = Path(name)
     if path.suffix != ".toml" and not path.is_file():
         if str(name) not in shipped_names():
-            raise UnknownName("recipe", str(name), shipped_names(), "Type the path of a .toml file or a shipped name.")
+            shipped = ", ".join(shipped_names())
+            hint = f"Type the path of a .toml file, or a shipped recipe's name: {shipped}."
+            raise UnknownName("recipe", str(name), shipped_names(), hint)
         path = SHIPPED / f"{name}.toml"
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(
+            f"The recipe {path} {what}. Type the path of a .toml file, or a shipped recipe's name: "
+            f"{', '.join(shipped_names())}."
+        )
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The recipe {path} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The recipe {path} is no UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise UsageError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     try:

@@ -217,3 +217,24 @@ class MineSection(Section):
         if self.rank.max - self.rank.min < self.negatives:
             raise ValueError(f"rank [{self.rank.min}, {self.rank.max}) holds fewer than {self.negatives} negatives")
         return self
+
+
+class DevSection(Section):
+    """What is looked at during the fit, to keep the best of its checkpoints; never what proves the training."""
+
+    tasks: list[str] = []
+    """Names (`KorSTS:validation` is another split of a known task), benchmarks, or folders seen from the recipe."""
+    share: float = Field(default=0.0, ge=0, le=0.5)
+    """Of the rows of each source: held out of training, in whole groups."""
+    every: int = Field(default=500, ge=1)
+    """Steps between scores; each has a checkpoint, so train.save_every does not count."""
+    metric: str = ""
+    """One that every dev task has; by default the main metric of each."""
+    patience: int | None = Field(default=None, ge=1)
+    """Scores in a row that are not better than the best before they end the fit; by default none do."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.tasks and not self.share:
+            raise ValueError("needs tasks = [...] or share = 0.02, or both")
+        return self

@@ -25,6 +25,7 @@ RECORD = "stage.json"
 INPUTS = "inputs.json"
 LOCK = "recipe.lock.json"
 PARTIAL = ".partial"
+KEY_LENGTH = 12
 LIBRARIES = (
     "kemb",
     "sentence-transformers",
@@ -60,7 +61,7 @@ class Stage:
 def key_of(name: str, inputs: Mapping[str, Any]) -> str:
     """12 hex digits that name a stage with these inputs."""
     text = json.dumps([name, inputs], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
 def run_stage(run_dir: Path, name: str, inputs: Mapping[str, Any], work: Work, resume: bool = False) -> Stage:
@@ -104,7 +105,7 @@ def refuse_foreign_checkpoint(file: RecipeFile, run_dir: Path, name: str, inputs
     own = run_dir / "stages" / f"{name}-{key_of(name, inputs)}"
     if own.exists() or own.with_name(own.name + PARTIAL).exists():
         return
-    for partial in sorted((run_dir / "stages").glob(f"{name}-*{PARTIAL}")):
+    for partial in sorted((run_dir / "stages").glob(f"{name}-{'?' * KEY_LENGTH}{PARTIAL}")):
         before = json.loads((partial / INPUTS).read_text(encoding="utf-8"))
         changed = list(_differences(before, json.loads(json.dumps(inputs)), ()))
         if changed:
@@ -151,12 +152,10 @@ def write_lock(file: RecipeFile, run_dir: Path, stages: list[Stage], device: str
     path = run_dir / LOCK
     from kemb.provenance import hardware
 
-    reads = read_lock(run_dir).get("reads", {})
-    proof = next((stage for stage in stages if stage.name == "proof"), None)
-    if proof is not None and not proof.was_there:
-        reads = {
-            task: reads.get(task, 0) + (task in proof.report["tasks"]) for task in {*reads, *proof.report["tasks"]}
-        }
+    reads: dict[str, int] = read_lock(run_dir).get("reads", {})
+    if stages and not stages[-1].was_there:  # the one that was just made
+        for task in stages[-1].report.get("tasks", []):
+            reads[task] = reads.get(task, 0) + int(stages[-1].report.get("n_models", 1))
     write_json(
         path,
         {
@@ -164,7 +163,13 @@ def write_lock(file: RecipeFile, run_dir: Path, stages: list[Stage], device: str
             "recipe": file.recipe.model_dump(mode="json"),
             "resolved": dict(resolved),
             "stages": {
-                stage.name: {"key": stage.key, "outputs": stage.outputs, "seconds": stage.seconds} for stage in stages
+                stage.name: {
+                    "key": stage.key,
+                    "outputs": stage.outputs,
+                    "seconds": stage.seconds,
+                    **({"dev": dev} if (dev := stage.report.get("dev")) else {}),
+                }
+                for stage in stages
             },
             "reads": dict(sorted(reads.items())),
             "versions": versions(),
