@@ -39,7 +39,8 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
     :raises UsageError: no endpoint is known for it, the key is missing, or an option an endpoint does not have.
     :raises ModelError: the endpoint cannot be used.
     """
-    given = {"--dtype": options.dtype, "--max-tokens": options.max_tokens, "--pooling": options.pooling}
+    given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
+    given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with api:{name}; an endpoint has no such setting.")
     spec, variant = _spec_of(name, options)

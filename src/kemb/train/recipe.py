@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
-from kemb.train.sections import DataSection, FiltersSection, MineSection
+from kemb.train.sections import DataSection, ExportSection, FiltersSection, MineSection
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -217,6 +217,7 @@ class Recipe(Section):
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection
     merge: MergeSection | None = None
+    export: ExportSection = ExportSection()
     card: CardSection = CardSection()
 
 
