@@ -20,8 +20,8 @@ from kemb.models.device import find_device
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.heads import LOADERS, Head
-from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
-from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, PromptRules, Similarity
+from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
+from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity
 
 LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
@@ -283,13 +283,7 @@ def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()
     spec = catalogue.load_spec(name.partition("@")[0])
     if spec is None or not declares_prompts(spec):
         return resolve(name, options, own_tasks).prompts
-    return build_prompts(spec, _rules(spec, options), None, {*tasks.names(), *own_tasks})
-
-
-def _rules(spec: ModelSpec, options: ModelOptions) -> PromptRules | None:
-    if options.prompts_file is None:
-        return None
-    return rules_for(read_prompts_file(options.prompts_file), spec.name, spec.hub)
+    return build_prompts(spec, rules_of_file(options.prompts_file, spec), None, {*tasks.names(), *own_tasks})
 
 
 def _local(path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None) -> Model:
@@ -338,12 +332,8 @@ def _from_folder(
             f"{spec.name} is a plain transformers model: its files do not say how token vectors become one vector. "
             "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
         )
-    rules = _rules(spec, options)  # first of all: it says what is wrong with a prompts file
-    backend = None
-    if options.backend:
-        is_dense = spec.loader not in _FAMILIES and not folder.is_table
-        backends.refuse_settings(spec.name, is_dense, options.dtype)
-        backend = backends.find_file(folder.path, options.backend, options.backend_file)
+    rules = rules_of_file(options.prompts_file, spec)  # first of all: it says what is wrong with a prompts file
+    backend = _backend(spec, folder, options) if options.backend else None
     device = "cpu" if backend and options.device == "auto" else find_device(options.device)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
@@ -375,20 +365,19 @@ def _from_folder(
     )
 
 
+def _backend(spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions) -> backends.BackendFile:
+    assert options.backend is not None
+    is_dense = spec.loader not in _FAMILIES and not folder.is_table
+    backends.refuse_settings(spec.name, is_dense, options.dtype)
+    return backends.find_file(folder.path, options.backend, options.backend_file)
+
+
 def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
     """As the model's TOML says, else as its files say, else the default of its kind."""
     known, default = _SIMILARITIES.get(spec.loader, _SIMILARITIES["sentence-transformers"])
     if "similarity" in spec.model_fields_set and spec.similarity in known:
         return spec.similarity
     return next((similarity for similarity in known if similarity == folder.similarity), default)
-
-
-def prompts_label(path: Path) -> str:
-    """What a prompts file adds to the name of a variant: its name and a hash of its content."""
-    import hashlib
-
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")
-    return f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:
