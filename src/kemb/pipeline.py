@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kemb.errors import UsageError
-from kemb.models.files import content_hash
+from kemb.models.files import content_hash, read_folder
 from kemb.models.resolve import Model, resolve
 from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
@@ -320,7 +320,7 @@ def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: 
     """The model under its own name in the run's folder, ready to be published: with card and lock file."""
     out = run.options.run_dir / run.file.recipe.name
     readme = read_existing(out / README) or (target.readme if target else "")
-    export.copy_model(tuned, out)
+    export.copy_model(tuned, out, export.make_files(run, tuned, proof))
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
     scores = _contamination(run, out, proof)
     _card(run, out, proof, spread, scores, readme)
@@ -353,6 +353,7 @@ def _card(
     """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
     file = run.file
     reports = {stage.name: stage.report for stage in run.done}
+    reports.setdefault("export", {"is_table": read_folder(out).is_table})
     lock = stages.read_lock(run.options.run_dir)
     text = training.training_text(file, reports, lock, proof, spread, scores)
     text = training.placed(readme, training.front_matter(file), file.recipe.name, text)

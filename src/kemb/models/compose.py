@@ -83,7 +83,7 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
 
     spec = catalogue.load_spec(name.partition("@")[0])
     if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
-        return replace(options, dtype=None, max_tokens=None, pooling=None)
+        return replace(options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file="")
     return options
 
 

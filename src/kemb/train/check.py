@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from kemb.benchmarks.metrics import BY_TYPE
 from kemb.errors import MissingExtra, nearest
+from kemb.models.files import read_folder
+from kemb.models.onnx_export import need_packages
 from kemb.run import Task
 from kemb.tasks.spec import DEFAULT_MAIN_SCORE
 from kemb.train.losses import kind_of
@@ -67,6 +69,27 @@ def _check_matryoshka(file: RecipeFile) -> None:
         raise file.error(
             at, f"the first dimension must be that of the model, {recipe.base.dim}, given {recipe.matryoshka.dims}."
         )
+
+
+def check_export(file: RecipeFile, base: Path | None) -> None:
+    """Refuse formats that the model cannot have.
+
+    :param base: folder of the base; None for a model from scratch.
+    :raises UsageError: with the line; MissingExtra when ONNX files cannot be written here.
+    """
+    recipe = file.recipe
+    others = [name for name in recipe.export.formats if name != "safetensors"]
+    if not others:
+        return
+    asked = f"{' and '.join(others)} {'are' if len(others) > 1 else 'is'} not applicable"
+    instead = 'Type formats = ["safetensors"], or leave [export] out.'
+    if recipe.base.is_static or (base is not None and read_folder(base).is_table):
+        why = "a static model is a table of word vectors, without a network"
+        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+    if recipe.base.family != "dense":
+        why = f"ONNX files are written of dense models; the base is of family {recipe.base.family}"
+        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+    need_packages()
 
 
 def check_guide(file: RecipeFile, base: Path | None, guide: Path) -> None:

@@ -194,6 +194,7 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     check.check_recipe(file, device)
     tasks = _load_tasks(file, recipe.evaluate.tasks, options.data_dir)
     base, revision = (None, "") if recipe.base.is_static else bases.base_folder(file)
+    check.check_export(file, base)
     guide = bases.guide_folder(file)
     if guide is not None:
         check.check_guide(file, base, guide)

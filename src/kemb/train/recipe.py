@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
-from kemb.train.sections import DataSection, DevSection, FiltersSection, MineSection
+from kemb.train.sections import DataSection, DevSection, ExportSection, FiltersSection, MineSection
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -229,6 +229,7 @@ class Recipe(Section):
     dev: DevSection | None = None
     evaluate: EvaluateSection
     merge: MergeSection | None = None
+    export: ExportSection = ExportSection()
     card: CardSection = CardSection()
     publish: PublishSection | None = None
 
