@@ -19,7 +19,7 @@ from kemb.publish.release import push_model, target_of
 from kemb.publish.site.project import SiteOptions, publish_site
 from kemb.run import RunOptions
 from kemb.store import Store
-from kemb.train import bases, data, export, fit, stages
+from kemb.train import bases, data, export, fit, ranks, stages
 from kemb.train import mine as mining
 from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
@@ -190,7 +190,8 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
             _dev_set(run, held_out),
             run.listener.note,
         )
-        report = dataclasses.asdict(fit.fit(job))
+        train_it = ranks.fit_on_ranks if recipe.train.processes > 1 else fit.fit
+        report = dataclasses.asdict(train_it(job))
         shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
         return report
 
@@ -245,9 +246,12 @@ def _dev_set(run: Work, held_out: Stage | None) -> DevSet | None:
 
 def _announce(run: Work, sets: list[TrainingSet]) -> None:
     rows = ", ".join(f"{entry.name} {entry.table.num_rows:,}" for entry in sets)
-    run.listener.note(f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.device}.")
+    run.listener.note(f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.where}.")
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
+    if fit.without_others(run.file, sets):
+        n = run.file.recipe.train.processes
+        run.listener.note(f"They are those of the own process; gather = true under [loss] takes those of all {n}.")
     if size := n_parameters(run):
         run.listener.note(f"{size:,} parameters: {memory_gb(run, size):.2f} GB and the activations.")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.benchmarks.metrics import BY_TYPE
 from kemb.errors import MissingExtra, nearest
+from kemb.models.device import n_cuda_devices
 from kemb.models.files import read_folder
 from kemb.models.onnx_export import need_packages
 from kemb.run import Task
@@ -50,12 +52,40 @@ def check_recipe(file: RecipeFile, device: str) -> None:
     if recipe.train.precision == "fp16" and not device.startswith("cuda"):
         raise file.error(("train", "precision"), f'fp16 needs a GPU, the device is {device}. Type precision = "auto".')
     _check_matryoshka(file)
+    _check_processes(file, device)
     if recipe.base.lora and importlib.util.find_spec("peft") is None:
         raise MissingExtra("LoRA", "train")
     if recipe.base.family == "cross-encoder" and recipe.prompts.model_fields_set:
         raise file.error(("prompts",), "a cross-encoder reads query and document together; it has no prompts.")
     if recipe.base.family != "dense" and recipe.merge:
         raise file.error(("merge",), f"merging is for dense models; the base is of family {recipe.base.family}.")
+
+
+def _check_processes(file: RecipeFile, device: str) -> None:
+    n = file.recipe.train.processes
+    at = ("train", "processes")
+    if (launched := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise file.error(
+            at,
+            f"this command was started {launched} times, by torchrun or accelerate (WORLD_SIZE={launched}). Start it "
+            f"once, without them, and type processes = {launched} under [train]: it starts the others itself.",
+        )
+    if n == 1:
+        return
+    if file.recipe.dev:
+        raise file.error(
+            ("dev",), f"a fit of {n} processes is not scored on its way. Leave out [dev], or type processes = 1."
+        )
+    if device == "cpu":
+        return
+    if device != "cuda":
+        raise file.error(
+            at,
+            f'{n} processes take the first {n} GPUs, the device is {device}. Type device = "cuda" and choose the GPUs '
+            "by the variable CUDA_VISIBLE_DEVICES, or type processes = 1.",
+        )
+    if n > (found := n_cuda_devices()):
+        raise file.error(at, f"{n} processes need {n} GPUs, {found} are there. Type processes = {max(found, 1)}.")
 
 
 def _check_matryoshka(file: RecipeFile) -> None:
