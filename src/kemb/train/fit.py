@@ -100,6 +100,7 @@ def fit(job: FitJob) -> FitReport:
     last = _last_checkpoint(job)
     patience = recipe.dev.patience if recipe.dev else None
     watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step, job.on_note, patience)
+    watch.is_scaled = recipe.train.precision == "fp16"
     watch.look(0)
     score, before = None, {}
     if job.dev:
