@@ -84,6 +84,33 @@ def test_a_killed_fit_with_dev_scores_goes_on_to_the_same_bits(folder: Path, tmp
         assert weights(resumed.model_dir) == weights(whole.model_dir)
 
 
+def transformer(base: Path, precision: str = "fp32") -> tuple[tuple[str, str], ...]:
+    """What makes the recipe one of nine steps on a transformer."""
+    return (
+        ('kind = "static"\ndim = 32\ntokenizer = { vocab = 300 }', f'kind = "local"\nid = "{base}"\npooling = "mean"'),
+        (SCORED, ""),
+        ("[matryoshka]\ndims = [32, 16]\n", ""),
+        ("lr = 0.05", f'lr = 1e-3\nmax_steps = 9\nprecision = "{precision}"'),
+        ("log_every = 5", "log_every = 1"),
+        ("guard = { tolerance = 5 }", 'guard = { decision = "none" }'),
+    )
+
+
+def test_half_precision_trains_and_whole_precision_scores(folder: Path, tiny_transformer: Path, tmp_path: Path) -> None:
+    """The library leaves half precision around the trained model's forward pass; what it saves has none."""
+    own_dev(folder)
+    path = with_dev(folder, '[dev]\ntasks = ["./my-dev"]\nevery = 4\n', *transformer(tiny_transformer, "bf16"))
+    outcome = train(read_recipe(path), options(tmp_path))
+    fit = next(stage for stage in outcome.stages if stage.name == "fit")
+    whole = with_dev(folder, '[dev]\ntasks = ["./my-dev"]\nevery = 4\n', *transformer(tiny_transformer))
+    train(read_recipe(whole), options(tmp_path, "whole"))
+    assert losses(tmp_path / "run") != losses(tmp_path / "whole")
+    saved = resolve(str(fit.folder / "tiny"))
+    (scored,) = evaluate([load_task(folder / "my-dev")], [saved], RunOptions(tmp_path / "r", Store(tmp_path / "s")))
+    assert scored.result is not None
+    assert scored.result.main_score == pytest.approx(fit.report["dev"]["scores"]["dev.my-dev"], abs=1e-9)
+
+
 def losses(run_dir: Path) -> list[float]:
     (path,) = run_dir.glob("stages/fit-*/events.jsonl")
     events = map(json.loads, path.read_text(encoding="utf-8").splitlines())
@@ -92,12 +119,7 @@ def losses(run_dir: Path) -> list[float]:
 
 def test_being_looked_at_changes_nothing(folder: Path, tiny_transformer: Path, tmp_path: Path) -> None:
     """With dropout, every draw of random numbers would show in the losses that follow."""
-    small = (
-        ('kind = "static"\ndim = 32\ntokenizer = { vocab = 300 }',
-         f'kind = "local"\nid = "{tiny_transformer}"\npooling = "mean"'),
-        (SCORED, ""), ("[matryoshka]\ndims = [32, 16]\n", ""), ("lr = 0.05", "lr = 1e-3\nmax_steps = 9"),
-        ("log_every = 5", "log_every = 1"), ("guard = { tolerance = 5 }", 'guard = { decision = "none" }'),
-    )  # fmt: skip
+    small = transformer(tiny_transformer)
     own_dev(folder)
     train(read_recipe(changed(folder, *small)), options(tmp_path, "plain"))
     watched = with_dev(folder, '[dev]\ntasks = ["./my-dev"]\nevery = 2\n', *small)

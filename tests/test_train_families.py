@@ -242,3 +242,27 @@ def test_geometry_of_known_clouds() -> None:
     assert geometry(np.eye(4, dtype=np.float32)) == pytest.approx({"mean_cosine": 0.0, "effective_rank": 4.0})
     same = np.ones((5, 3), dtype=np.float32)
     assert geometry(same) == pytest.approx({"mean_cosine": 1.0, "effective_rank": 1.0}, abs=1e-6)
+
+
+def test_a_step_that_overflows_in_fp16_is_left_out_but_not_for_ever(tmp_path: Path) -> None:
+    """The first steps of fp16 overflow until the scale of the loss fits; a model that is broken overflows on."""
+    import torch
+
+    from kemb.train import guards
+
+    model = torch.nn.Linear(2, 1)
+    watch = guards.Watch(model, model, [], tmp_path / "events.jsonl")
+    watch.recent.append(["한 문장"])
+    model.weight.grad = torch.tensor([[1.0, float("inf")]])
+    with pytest.raises(ModelError, match="Step 1 gave numbers that are not finite"):
+        watch.before_step(0)
+    watch.is_scaled, watch.n_skipped = True, 0
+    for step in range(15):
+        watch.before_step(step)
+    model.weight.grad = torch.ones(1, 2)
+    watch.before_step(15)
+    model.weight.grad = torch.full((1, 2), float("nan"))
+    for step in range(16, 16 + guards.MOST_SKIPPED):
+        watch.before_step(step)
+    with pytest.raises(ModelError, match="Step 37 gave"):
+        watch.before_step(36)

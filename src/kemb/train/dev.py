@@ -24,6 +24,7 @@ from kemb.tasks.spec import Source, TaskSpec
 from kemb.train import bases
 from kemb.train.arguments import DEV_KEY
 from kemb.train.data import negative_columns
+from kemb.train.guards import full_precision
 from kemb.train.recipe import RecipeFile
 from kemb.train.shingles import normal_form
 from kemb.types import IntArray, PairData, PartData, PartScore, RetrievalData, TaskData
@@ -175,7 +176,7 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
     def score_of(live: Any) -> dict[str, float]:  # noqa: ANN401  sentence-transformers has no types
         live.eval()  # the trainer's next step sets it to train again
         encoder = TorchEncoder(live, KINDS[trained.family])
-        with tempfile.TemporaryDirectory(prefix="kemb-dev-") as folder:
+        with tempfile.TemporaryDirectory(prefix="kemb-dev-") as folder, full_precision(live):
             sources = _sources(model, trained, encoder, dev, Store(Path(folder)))
             values = {}
             for spec, data in dev.tasks:

@@ -112,6 +112,7 @@ def fit(job: FitJob) -> FitReport:
         rank=job.rank,
         several=recipe.train.processes > 1,
     )
+    watch.is_scaled = recipe.train.precision == "fp16"
     watch.look(0)
     score, before = None, {}
     if job.dev:

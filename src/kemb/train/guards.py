@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ COLLAPSED = 0.99
 NOTHING = 1e-6
 N_PROBE = 512
 N_NAMED = 5
+MOST_SKIPPED = 20
+"""The scale of fp16 begins at 2 to the 16th; halved more often than this, it is not the scale that overflows."""
 N_REMEMBERED = 16
 """Columns of text that may be prepared ahead of the step that uses them, with some to spare."""
 OnStep = Callable[[int, int, float | None], None]
@@ -54,6 +57,10 @@ class Watch:
     """Whether other processes train with this one; what it does then, all do, or none hears of it."""
     recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=N_REMEMBERED))
     last_loss: float | None = None
+    is_scaled: bool = False
+    """Whether losses are scaled for fp16: then a step that overflows is left out, and the scale is halved."""
+    n_skipped: int = 0
+    """Such steps in a row."""
     geometry: dict[str, float] = field(default_factory=dict)
     spread: float | None = None
     """1 - mean cosine of the probe before training."""
@@ -100,7 +107,11 @@ class Watch:
         for gradient in gradients:
             values = gradient.coalesce().values() if gradient.is_sparse else gradient
             if not bool(torch.isfinite(values.sum())):
-                raise ModelError(self._not_a_number(step + 1))
+                self.n_skipped += 1
+                if not self.is_scaled or self.n_skipped > MOST_SKIPPED:
+                    raise ModelError(self._not_a_number(step + 1))
+                return
+        self.n_skipped = 0
 
     def logged(self, step: int, logs: dict[str, Any]) -> None:
         """Write one line of events; look at the first loss."""
@@ -266,12 +277,26 @@ def _losses(loss: Any) -> dict[str, Any]:  # noqa: ANN401  torch modules
     return loss if isinstance(loss, dict) else {"": loss}
 
 
+@contextmanager
+def full_precision(model: Any) -> Iterator[None]:  # noqa: ANN401  as above
+    """Without the half precision that accelerate puts around the forward pass: as the saved model is."""
+    wrapped, original = model.__dict__.get("forward"), model.__dict__.get("_original_forward")
+    if wrapped is not None and original is not None:
+        model.forward = original
+    try:
+        yield
+    finally:
+        if wrapped is not None:
+            model.forward = wrapped
+
+
 def _encode(model: Any, texts: list[str]) -> FloatArray | None:  # noqa: ANN401  as above
     """Vectors as they are, without prompts; None for models that make none of fixed length."""
     if type(model).__name__ != "SentenceTransformer":
         return None
     was_training = model.training
-    vectors = model.encode(texts, prompt="", batch_size=256, show_progress_bar=False, convert_to_numpy=True)
+    with full_precision(model):
+        vectors = model.encode(texts, prompt="", batch_size=256, show_progress_bar=False, convert_to_numpy=True)
     model.train(was_training)
     return np.asarray(vectors, dtype=np.float32)
 
@@ -286,7 +311,8 @@ def check_saved(model: Any, loaded: Any, prompts: dict[str, str]) -> None:  # no
         raise RunError(f"The saved model has the prompts {dict(loaded.prompts)!r}, it was trained with {prompts!r}.")
     encode = {"query": loaded.encode_query, "document": loaded.encode_document}
     for role, call in encode.items():
-        wanted = model.encode([prompts[role] + text], prompt="", show_progress_bar=False)
+        with full_precision(model):
+            wanted = model.encode([prompts[role] + text], prompt="", show_progress_bar=False)
         if not np.allclose(call([text], show_progress_bar=False), wanted, rtol=0, atol=1e-5):
             raise RunError(
                 f"The saved model gives a {role} another vector than in training, where the prompt {prompts[role]!r} "
