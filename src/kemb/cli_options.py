@@ -32,7 +32,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."),
         click.option("--max-tokens", type=click.IntRange(1), help="Cut inputs after so many tokens."),
         click.option("--dtype", help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]"),
-        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 or mps."),
+        click.option("--workers", type=click.IntRange(1), help="Processes that encode side by side on the CPU."),
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 both."),
     ):
         command = option(command)
     return command

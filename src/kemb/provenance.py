@@ -85,7 +85,7 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
         "family": model.family,
         "warnings": list(model.prompts.warnings),
         "versions": versions | library_versions(),
-        "hardware": hardware(next((part.device for part in model.encoders), model.device)),
+        "hardware": hardware(*_devices(next(iter(model.encoders), model))),
         "seconds": {"score": round(score_seconds, 3)},
         "timestamp": int(time.time()),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -121,8 +121,12 @@ def _api(model: Model, calls: Mapping[str, int]) -> dict[str, Any]:
     return {**calls, "usd_per_million_tokens": price, "price_date": api.price_date or None, "usd": cost}
 
 
-def hardware(device: str) -> dict[str, Any]:
-    """Processor, cores, memory, and the accelerator if the model ran on one."""
+def _devices(model: Model) -> tuple[str, ...]:
+    return model.devices or (model.device,)
+
+
+def hardware(device: str, *others: str) -> dict[str, Any]:
+    """Processor, cores, the accelerator if the model ran on one, and the devices where several processes did."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -133,6 +137,8 @@ def hardware(device: str) -> dict[str, Any]:
         import torch
 
         record["gpu"] = torch.cuda.get_device_name(device)
+    if others:
+        record["devices"] = [device, *others]
     return record
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
 from kemb.models import catalogue, files, heads
-from kemb.models.device import find_device
+from kemb.models.device import find_devices
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.heads import LOADERS, Head
@@ -62,6 +62,8 @@ class ModelOptions:
     trust_remote_code: bool = False
     api_base: str = ""
     """Address of an endpoint, instead of the one the model's TOML declares."""
+    workers: int | None = None
+    """Processes on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Model:
     view: View | None = None
     endpoint: tuple[tuple[str, str], ...] = ()
     """What is known of the model behind an API, as its fingerprint."""
+    devices: tuple[str, ...] = ()
+    """Where it is encoded by several processes: the device of each, all of one kind."""
 
     @property
     def row(self) -> str:
@@ -327,7 +331,7 @@ def _from_folder(
             "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
         )
     rules = _rules(spec, options)  # first of all: it says what is wrong with a prompts file
-    device = find_device(options.device)
+    device, *others = find_devices(options.device, options.workers)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
@@ -353,6 +357,7 @@ def _from_folder(
         similarity=_similarity(spec, folder),
         variant="__".join(f"{key}_{value}" for key, value in variant.items() if value is not None),
         trust_remote_code=options.trust_remote_code,
+        devices=(device, *others),
     )
 
 
