@@ -67,7 +67,9 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
         },
     }
     if model.view:
-        record["view"] = {"dims": model.view.dims, "level": model.view.level}
+        record["view"] = {"dims": model.view.dims, "level": model.view.level} | {
+            name: value for name in ("candidates", "similarity") if (value := getattr(model.view, name)) is not None
+        }
     if model.parts:
         record["parts"] = [_profile(spec, part) for part in model.parts]
     return record

@@ -21,7 +21,7 @@ from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.heads import LOADERS, Head
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
-from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, PromptRules, Similarity
+from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, PromptRules, Similarity, View
 
 LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
@@ -39,7 +39,7 @@ _FAMILIES: dict[Loader, Family] = {
     "m3-colbert": "late-interaction",
 }
 _SIMILARITIES: dict[Loader, tuple[tuple[Similarity, ...], Similarity]] = {
-    "sentence-transformers": (("cosine", "dot"), "cosine"),
+    "sentence-transformers": (("cosine", "dot", "euclidean", "manhattan"), "cosine"),
     "sparse": (("cosine", "dot"), "dot"),
     "late-interaction": (("maxsim", "meanmaxsim"), "maxsim"),
     "m3-sparse": (("dot",), "dot"),
@@ -64,14 +64,6 @@ class ModelOptions:
     """Address of an endpoint, instead of the one the model's TOML declares."""
     workers: int | None = None
     """Processes on the CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What is made of stored vectors before they are compared; None: all of it."""
-
-    dims: int | None = None
-    level: Literal["int8", "binary"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
