@@ -178,7 +178,9 @@ def encode_missing(
                     on_progress(progress)
                 case Finished(rows, vectors):
                     numbers, (own, *others) = groups[number][rows], kinds_of(vectors)
-                    for place, of_kind in zip(beside, others, strict=True):  # first, so that a killed run makes it again
+                    for place, of_kind in zip(
+                        beside, others, strict=True
+                    ):  # first, so that a killed run makes it again
                         _keep_beside(collection, numbers, of_kind, place)
                     _check(collection, numbers, own, space)
                     space.add(collection.keys[numbers], own)
