@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kemb.encode import Budget, Collection, Progress, Texts, encode_missing
+from kemb.encode import Beside, Budget, Collection, Progress, Texts, encode_missing
 from kemb.errors import ModelError, UsageError
 from kemb.models.device import find_devices
 from kemb.models.encoders import Encoder, OutOfMemory
 from kemb.models.resolve import ModelOptions, resolve
 from kemb.run import RunOptions, evaluate, load_task
 from kemb.store import Space, Store
-from kemb.types import Input, IntArray, Ragged, Rows
+from kemb.types import Input, IntArray, Ragged, Rows, Together
 from kemb.workers import Opened, Workers, opened
 
 SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
@@ -37,6 +37,7 @@ class Fake:
     ruin: str = ""
     how: str = ""
     ragged: bool = False
+    heads: int = 1
     dim = 3
 
     def __call__(self) -> Encoder:
@@ -51,7 +52,7 @@ class Fake:
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         return np.array([len(i.prompt + i.text) for i in inputs], dtype=np.int64)
 
-    def encode(self, inputs: Sequence[Input]) -> Rows:
+    def encode(self, inputs: Sequence[Input]) -> Rows | Together:
         if len(inputs) * max(len(i.prompt + i.text) for i in inputs) > self.fits:
             raise OutOfMemory
         vectors = np.array([[len(i.text), sum(map(ord, i.text)), len(inputs)] for i in inputs], dtype=np.float32)
@@ -72,7 +73,7 @@ class Fake:
         if self.ragged:
             offsets = np.arange(0, 2 * len(inputs) + 1, 2)
             return Ragged(offsets, np.repeat(vectors, 2, axis=0), 3)
-        return vectors
+        return vectors if self.heads == 1 else Together((vectors, vectors[:, :2]))
 
 
 def collection(n: int = 200) -> Collection:
@@ -112,6 +113,18 @@ def test_shards_are_those_of_one_process(fake: Fake, tmp_path: Path) -> None:
     one.seconds = several.seconds = 0
     assert several == one
     assert several.n_encoded == several.n_unique == 400
+
+
+def test_heads_of_one_pass_come_back_together(tmp_path: Path) -> None:
+    texts, found = collection(), []
+    for n in (1, 2):
+        first, second = (Store(tmp_path / str(n)).space({"model": name, "revision": "1"}) for name in "ab")
+        with closing(Workers([("cpu", Fake(heads=2))] * n)) as workers:
+            opener = Fake(heads=2) if n == 1 else lambda workers=workers: workers
+            encode_missing(texts, first, opener, SMALL, beside=[Beside(second, texts.keys)])  # type: ignore[arg-type]
+        found.append((shards(first), shards(second)))
+        assert second.vectors(texts.keys).shape == (400, 2)
+    assert found[0] == found[1]
 
 
 def test_more_workers_than_groups_and_nothing_to_do(tmp_path: Path) -> None:
