@@ -55,7 +55,7 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
     if loading.backend is None and loading.device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
     number = int(loading.device.partition(":")[2] or 0)
-    if loading.device.startswith("cuda") and number >= (n := torch.cuda.device_count()):
+    if loading.backend is None and loading.device.startswith("cuda") and number >= (n := torch.cuda.device_count()):
         known = ", ".join(f"cuda:{i}" for i in range(n))
         raise ModelError(f"--device {loading.device} is not there; this machine has {known}.")
     transformers_logging.set_verbosity_error()
