@@ -50,7 +50,15 @@ LAYERS = [
         "cli",
     ],
 ]
-MAY_IMPORT_TORCH = {"models/dense.py", "models/heads.py", "score/search.py", "provenance.py", "pipeline.py"}
+MAY_IMPORT_TORCH = {
+    "models/dense.py",
+    "models/heads.py",
+    "models/runtime.py",
+    "models/onnx_export.py",
+    "score/search.py",
+    "provenance.py",
+    "pipeline.py",
+}
 """And train/. provenance asks for the name of the GPU a model ran on, pipeline for the number of threads."""
 HEAVY = set("torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich".split())
 MAY_IMPORT_AT_TOP = {"rich": {"publish/terminal.py", "publish/findings.py"}}

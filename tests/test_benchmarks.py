@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from kemb.benchmarks import load_benchmark, names
 from kemb.benchmarks.cells import cell_value, declared_parts, expression_of, group_values, overall, part_value
@@ -568,3 +569,23 @@ def test_unknown_names_are_told_the_nearest() -> None:
         load_benchmark("mteb-kor-v3")
     with pytest.raises(UnknownName, match="Did you mean stated"):
         load_benchmark("ko-leaderboard-v1").formula("stateds")
+
+
+def test_the_31_tasks_of_mteb_are_a_formula_of_c_mteb() -> None:
+    mteb = pytest.importorskip("mteb")
+    ours = load_benchmark("c-mteb")
+    weights = ours.cell_weights(ours.formula("mteb"))
+    counted = {cell.task for cell, weight in zip(ours.cells, weights, strict=True) if weight}
+    assert counted == {task.metadata.name for task in mteb.get_benchmark("MTEB(cmn, v1)").tasks}
+    assert sum(weights) == pytest.approx(1)
+
+
+def test_a_formula_that_leaves_cells_out() -> None:
+    cells = [CellSpec(task=name, group=group) for name, group in (("a", "x"), ("b", "x"), ("c", "y"))]
+    small = Benchmark(
+        name="small", title="small", cells=cells, formulas={"f": Formula(weights="groups", without=["b"])}
+    )
+    assert small.cell_weights(small.formula()) == [0.5, 0.0, 0.5]
+    for wrong, said in ((["d"], "it leaves out d; expected titles"), (["a", "b", "c"], "it leaves out every cell")):
+        with pytest.raises(ValidationError, match=said):
+            Benchmark(name="small", title="small", cells=cells, formulas={"f": Formula(without=wrong)})

@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rich.console import Console
 from kemb.benchmarks import load_benchmark
 from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula
 from kemb.board import Board, BoardOptions, Row, build_board
+from kemb.claims import FOLDER
 from kemb.errors import UnknownName, UsageError
 from kemb.publish.tables import to_csv, to_json, to_markdown, visible
 from kemb.publish.terminal import print_board
@@ -168,7 +170,7 @@ def test_measured_and_claimed_numbers_never_share_a_row() -> None:
     board = build_board(claimed[:1] + FOUR[1:3] + results("b", "0.8 0.5 0.6"), BENCHMARK)
     kinds = [(row.name, row.claim is not None, row.score is None) for row in board.rows]
     assert kinds == [("b", False, False), ("a", False, True), ("a", True, True)]
-    both = build_board(FOUR[:3] + claimed + results("a", "0.9 0.5 0.2", claim=Claim("another paper")), BENCHMARK)
+    both = build_board(FOUR[:3] + claimed + results("a", "0.9 0.5 0.3", claim=Claim("another paper")), BENCHMARK)
     assert sorted(row.claim.source if row.claim else "" for row in both.complete) == ["", "a paper", "another paper"]
     text = to_markdown(both)
     assert "†1 claimed by a paper (https://example.org/paper, commit abcdef012345), not measured here" in text
@@ -547,7 +549,7 @@ def test_most_adjacent_ranks_of_the_public_board_cannot_be_told_apart(public: li
     assert all(low <= rank <= high for rank, (low, high) in enumerate(spans, 1))
     assert sum(board.effective_weights.values()) == pytest.approx(1)
     # Ranked as published, the board says that its columns mix data revisions; otherwise it refuses them.
-    assert any(note.startswith("MIRACLReranking: results on different data revisions") for note in board.notes)
+    assert any("more tasks: results on different data revisions are ranked together" in note for note in board.notes)
     strict = build_board(public, load_benchmark("mteb-kor-v2").model_copy(update={"comparable": Comparable()}))
     assert len(strict.complete) < 23
     assert "ranked is" in " ".join(strict.notes)
@@ -611,3 +613,81 @@ def test_without_a_benchmark_published_scores_are_shown_on_request_only(tmp_path
     shown = json.loads(kemb("board", "KorSTS", "--claimed", "--results", tmp_path, "--format", "json").stdout)
     assert len(shown["rows"]) > 100
     assert [cell["task"] for cell in shown["cells"]] == ["KorSTS"]
+
+
+def test_numbers_that_several_sources_repeat_are_one_row() -> None:
+    """The copy without an address goes; other numbers, fewer digits, other models and measured rows stay."""
+    claimed = results("a", "0.9 0.5 0.2", claim=SOURCE)
+    copied = results("a", "0.9 0.5 -", claim=Claim("a blog"))
+    board = build_board(results("a", "0.9 0.5 0.2") + copied + claimed, BENCHMARK)
+    assert [(row.claim.source if row.claim else "", row.score is not None) for row in board.rows] == [
+        ("", True),
+        ("a paper", True),
+    ]
+    assert "a: the numbers of a blog are those of a paper; shown once." in board.notes
+    near = results("a", "0.9 0.5 0.21", claim=Claim("a blog")) + results("b", "0.9 0.5 0.2", claim=Claim("a blog"))
+    assert len(build_board(claimed + near, BENCHMARK).rows) == 3
+    for source, revision, n_rows in (("a blog", "r2", 2), ("a blog", "unstated", 1), ("a paper", "r2", 2)):
+        other = results("a", "0.9 0.5 0.2", claim=Claim(source, SOURCE.url), revision=revision)
+        assert len(build_board(claimed + other, BENCHMARK).rows) == n_rows
+    same_address = results("a", "0.9 0.5 0.2", claim=Claim("z", "https://example.org/z"))
+    (row,) = build_board(claimed + same_address, BENCHMARK).rows
+    assert row.claim is not None
+
+
+def test_a_board_without_complete_rows_names_the_formula_that_has_some() -> None:
+    some = BENCHMARK.model_copy(update={"formulas": {"all": Formula(), "two": Formula(without=["tc"])}})
+    given = results("a", "0.9 0.5 -") + results("b", "0.8 0.6 -")
+    assert (
+        "No row has every task; 2 rows have all 2 of another formula: --formula two." in build_board(given, some).notes
+    )
+    board = build_board(given, some, "two")
+    assert [(row.model, row.score) for row in board.rows] == [("a", 0.7), ("b", 0.7)]
+    assert [cell.task for cell in board.cells] == ["ta", "tb"]
+    assert not [note for note in build_board(given + results("c", "1 1 1"), some).notes if "formula" in note]
+
+
+def test_published_rows_without_a_value_have_no_say_and_no_note() -> None:
+    """Three sources hold the task in another subset, at another revision, as STS17 ko-ko beside en-en."""
+    one = BENCHMARK.model_copy(update={"cells": [CellSpec(task="ta", splits=["test"], subsets=["default"])]})
+    other = [
+        replace(found, scores={"test": [{"hf_subset": "ko", "main_score": 0.1}]})
+        for name in "xyz"
+        for found in results(name, "0.1", data="old", claim=SOURCE)
+    ]
+    one = one.model_copy(update={"formulas": {"mean": Formula()}})
+    board = build_board([*other, *results("a", "0.9", data="new", claim=SOURCE)], one)
+    assert [(row.model, row.score) for row in board.rows] == [("a", 0.9)]
+    assert board.notes == []
+
+
+def test_other_data_in_many_tasks_is_one_note() -> None:
+    names = ["ta", "tb", "tc", "td", "te", "tf"]
+    wide = BENCHMARK.model_copy(
+        update={"cells": [CellSpec(task=name, splits=["test"]) for name in names], "formulas": {"mean": Formula()}}
+    )
+    values = "0.9 0.5 0.2 0.3 0.4 0.5"
+    given = [*results("a", values, claim=SOURCE), *results("b", values, claim=SOURCE)]
+    board = build_board(given + results("c", "0.8 0.4 0.1 0.2 0.3 0.6", data="d2", claim=SOURCE), wide)
+    assert board.notes == ["ta, tb, tc and 3 more tasks: not ranked with the others: c; other data revisions."]
+    board = build_board(given + results("c", "0.8 0.4 0.1", data="d2", claim=SOURCE), wide)
+    assert board.notes[0] == "ta: not ranked with the others: c; data revision d2; ranked is d1."
+    assert len(board.notes) == 3
+
+
+def test_of_two_complete_rows_on_other_data_one_stays_whole() -> None:
+    """Task by task the votes are equal; revisions sort differently in each, and other rows vote in some."""
+    shipped = Claim("a paper", "https://example.org/paper", retrieved="2025-01-01")
+
+    def of(model: str, revisions: str, claim: Claim | None) -> list[TaskResult]:
+        pairs = zip(("ta", "tb", "tc"), revisions, strict=True)
+        return [result(model, task, 0.5, data=data, claim=claim) for task, data in pairs]
+
+    others = [result(name, "tb", 0.1, data="z", claim=shipped) for name in "xyz"]
+    own = of("mine", "baz", Claim("results"))
+    with_kemb = [replace(found, path=FOLDER / "paper.parquet") for found in of("old", "azm", shipped)]
+    for given in ([*with_kemb, *own, *others], [*own, *with_kemb, *others]):
+        board = build_board(given, BENCHMARK)
+        assert [(row.model, row.score is not None) for row in board.rows] == [("mine", True)]
+    board = build_board([*of("old", "azm", None), *own, *others], BENCHMARK)
+    assert [row.model for row in board.complete] == ["old"]

@@ -14,17 +14,7 @@ import pytest
 
 from kemb import benchmarks, claims
 from kemb.benchmarks.cells import cell_value, group_values, overall
-from kemb.claims import (
-    ClaimRow,
-    Source,
-    claims_path,
-    join_revisions,
-    read_all,
-    read_claims,
-    read_source,
-    with_shipped,
-    write_claims,
-)
+from kemb.claims import ClaimRow, Source, claims_path, join_revisions, read_all, read_claims, read_source, write_claims
 from kemb.errors import ResultError
 from kemb.results import Claim, TaskResult
 
@@ -277,61 +267,3 @@ def test_shipped_main_scores_are_those_of_the_public_table(shared_data: Path) ->
     for result in results:
         key = (result.model, result.revision, result.task, result.dataset_revision)
         assert result.main_score == pytest.approx(statistics.fmean(wanted[key]), abs=1e-12)
-
-
-def given(
-    revision: str, score: float, source: str, task: str = "KorSTS", subsets: tuple[str, ...] = ("default",)
-) -> TaskResult:
-    scores = {"test": [{"main_score": score, "hf_subset": subset, "languages": []} for subset in subsets]}
-    return TaskResult(Path(source), "org/a", revision, "", task, "data1", scores, {}, Claim(source))
-
-
-def joined(
-    monkeypatch: pytest.MonkeyPatch, imported: list[TaskResult], public: list[TaskResult]
-) -> list[tuple[str, str, str]]:
-    monkeypatch.setattr(claims, "shipped", lambda: public)
-    found = with_shipped(imported)
-    return sorted((r.task, r.claim.source, str(r.path)) for r in found if r.claim)
-
-
-def test_a_row_that_is_imported_and_shipped_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = [given("r1", 0.5, "mine"), given("r1", 0.7, "mine", "BIOSSES")]
-    public = [given("r1", 0.5, "public"), given("r1", 0.6, "public", "KLUE-STS")]
-    assert joined(monkeypatch, own, public) == [
-        ("BIOSSES", "public", "mine"),
-        ("KLUE-STS", "public", "public"),
-        ("KorSTS", "public", "mine"),
-    ]
-
-
-def test_of_a_task_that_both_have_the_fuller_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = [given("r1", 0.5, "mine")]
-    public = [given("r1", 0.5, "public", subsets=("default", "other"))]
-    assert joined(monkeypatch, own, public) == [("KorSTS", "public", "public")]
-
-
-@pytest.mark.parametrize(
-    "own",
-    [
-        given("r1", 0.51, "mine"),
-        given("r2", 0.5, "mine"),
-        given("r1", 0.5, "mine", "BIOSSES"),
-        given(claims.UNSTATED, 0.5, "mine"),
-        dataclasses.replace(given("r1", 0.5, "mine"), dataset_revision="data2"),
-    ],
-    ids=["another score", "another revision", "no shared task", "unstated revision", "other data"],
-)
-def test_what_may_be_another_run_stays_a_row_of_its_own(own: TaskResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    public = [given("r1", 0.5, "public"), given(claims.UNSTATED, 0.5, "public")]
-    assert {source for _, source, _ in joined(monkeypatch, [own], public)} == {"mine", "public"}
-
-
-@pytest.mark.shared
-def test_importing_the_repository_that_ships_gives_no_second_row(shared_data: Path, tmp_path: Path) -> None:
-    from kemb.adapters import mteb
-
-    folder = shared_data / "mteb-results-ko/results"
-    write_claims(claims_path(tmp_path, "copy"), mteb.read_results_folder(folder).rows, Source("copy"))
-    own = read_all(tmp_path)
-    rows = {(r.model, r.revision, r.claim.source) for r in with_shipped(own) if r.claim}
-    assert rows == {(r.model, r.revision, r.claim.source) for r in claims.shipped() if r.claim}

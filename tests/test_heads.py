@@ -27,6 +27,8 @@ FLAG_EMBEDDING = {
     "sparse": [27.284276962280273, 45.77292251586914, 0.0],
     "colbert": [0.8833126425743103, 0.9532597661018372, 0.608310341835022],
 }
+FLAG_EMBEDDING_HYBRID = [6.165497303009033, 9.92038631439209, 0.38474783301353455]
+"""With the weights 0.4, 0.2, 0.4, which sum to 1."""
 TOLERANCE = {"dense": 1e-5, "sparse": 1e-4, "colbert": 1e-3}
 """Token vectors are stored in float16."""
 
@@ -204,6 +206,16 @@ def test_the_heads_are_rows_that_are_found_verified_and_fused(m3: Path, search: 
         assert outcome.result is not None
         found = verify_result(outcome.result, load_task(search), VerifyOptions(device="cpu", model=name))
         assert [check.status for check in found.checks] == ["OK"]
+
+
+def test_the_published_hybrid_is_the_sum_of_raw_scores(m3: Path, search: Path, tmp_path: Path) -> None:
+    (outcome,) = go(search, [resolve(f"sum(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)")], tmp_path)
+    assert of_pairs(outcome) == pytest.approx(FLAG_EMBEDDING_HYBRID, abs=1e-3)
+    assert outcome.result is not None
+    assert outcome.result.model == "sum(0.4*local/tiny-m3+0.2*local/tiny-m3#sparse+0.4*local/tiny-m3#colbert)"
+    fused = resolve(f"fuse(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)")
+    assert fused.revision != resolve(f"sum(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)").revision
+    assert of_pairs(go(search, [fused], tmp_path)[0]) != pytest.approx(FLAG_EMBEDDING_HYBRID, abs=0.1)
 
 
 def test_names_of_heads() -> None:

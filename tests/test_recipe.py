@@ -185,10 +185,9 @@ def test_every_loss_exists_in_the_installed_library_and_takes_its_options() -> N
 
     for family, kinds in KINDS.items():
         for name, kind in kinds.items():
-            inner = kinds[kind.inner] if kind.inner else kind
             known = {
                 parameter
-                for cls in (_class(family, kind.cls), _class(family, inner.cls))
+                for cls in (_class(family, kind.cls), _class(family, kind.inner or kind.cls))
                 for parameter in inspect.signature(cls.__init__).parameters
             }
             assert set(kind.options.values()) <= known, (family, name)

@@ -166,6 +166,7 @@ def test_expressions_are_read_as_written() -> None:
     assert parse("rrf(bm25:kiwi, a/b)") == Fused((Leaf("bm25:kiwi"), Leaf("a/b")))
     assert parse("rrf(x,y,z, k=10)") == Fused((Leaf("x"), Leaf("y"), Leaf("z")), constant=10)
     assert parse("fuse(0.3*bm25:kiwi + .7*my+model)") == Fused((Leaf("bm25:kiwi"), Leaf("my+model")), (0.3, 0.7))
+    assert parse("sum(1*x + 0.3*y)") == Fused((Leaf("x"), Leaf("y")), (1.0, 0.3), is_raw=True)
     inner = Fused((Leaf("x"), Reranked(Leaf("y"), "o/r", 20)), (1.0, 2.0))
     assert parse("fuse(1*x + 2*y+reranker:o/r@20)+reranker:o/s@main") == Reranked(inner, "o/s@main", 100)
 
@@ -178,7 +179,8 @@ def test_expressions_are_read_as_written() -> None:
         ("rrf(a, b", "a parenthesis is missing"),
         ("fuse(a + b)", "'a \\+ b' is not a positive weight"),
         ("fuse(0*a + 1*b)", "'0\\*a' is not a positive weight"),
-        ("fuse(1*a)", "two models or more"),
+        ("fuse(1*a)", "fuse needs two models or more"),
+        ("sum(1*a)", "sum needs two models or more"),
         ("+reranker:o/r", "a reranker needs a first stage"),
         ("a+reranker:@5", "a reranker needs a first stage"),
         ("a+reranker:o/r@0", "a depth of 1 to 1000"),
@@ -231,6 +233,39 @@ def test_a_weighted_sum_is_that_of_ranx() -> None:
                 expected[document] = expected.get(document, 0) + weight * (value - low) / max(high - low, 1e-9)
         found = {row: score for row, score in zip(fused.indices[i], fused.scores[i], strict=True) if row >= 0}
         assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_raw_scores_are_added_over_what_any_part_has_among_its_best(search: Path, tmp_path: Path) -> None:
+    """The sum over parts of weight times the score that the part alone gives, for documents of each part's best 500."""
+    names = ("bm25:bigram", "tfidf:char", "toy")
+    alone = [dict(ranking(go(search, name, tmp_path), "q4")) for name in names]
+    found = ranking(go(search, "sum(2*bm25:bigram + 0.5*tfidf:char + .25*toy)", tmp_path), "q4")
+    expected = {d: sum(w * of_part[d] for w, of_part in zip((2, 0.5, 0.25), alone, strict=True)) for d in alone[0]}
+    assert len(found) == 80
+    assert dict(found) == pytest.approx(expected, abs=1e-5)
+    assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
+    runs = [
+        run_of([[(3, 2.0), (1, 1.0)]], 2),
+        run_of(
+            [
+                [(0, 9.0)],
+            ],
+            2,
+        ),
+    ]
+    assert fusion.pooled(runs, ["q"], ["a", "b", "c", "d"]) == {"q": ["a", "b", "d"]}
+
+
+def test_a_raw_sum_ranks_candidates_and_refuses_parts_that_score_only_what_they_retrieved(
+    candidates: Task, search: Path, reranker: Path, tmp_path: Path
+) -> None:
+    found = ranking(go(candidates, "sum(1*tfidf:char + 1*bm25:bigram)", tmp_path), "q2")
+    parts = [dict(ranking(go(candidates, name, tmp_path), "q2")) for name in ("tfidf:char", "bm25:bigram")]
+    assert dict(found) == pytest.approx({d: parts[0][d] + parts[1][d] for d in parts[0]}, abs=1e-5)
+    file = trec(tmp_path / "r.trec", ["q0 Q0 d1 1 2 x"])
+    for part in (f"run:{file}", "rrf(toy, tfidf:char)", f"toy+reranker:{reranker}"):
+        with pytest.raises(UsageError, match=r"cannot stand in sum\(\.\.\.\)"):
+            resolve(f"sum(1*toy + 1*{part})")
 
 
 def test_equal_scores_and_single_documents_become_zero() -> None:

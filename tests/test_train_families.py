@@ -138,13 +138,22 @@ def test_cross_encoder(name: str, tiny_transformer: Path, tmp_path: Path) -> Non
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("loss", ['name = "splade"', 'name = "cached-splade"\nmini_batch = 2', 'name = "splade-kl"'])
+SPARSE = [
+    'name = "splade"',
+    'name = "cached-splade"\nmini_batch = 2',
+    'name = "splade-kl"',
+    'name = "splade-margin-mse"',
+]
+
+
+@pytest.mark.parametrize("loss", [*SPARSE, 'similarity = "cosent"'], ids=lambda loss: loss.split('"')[1])
 def test_sparse(loss: str, tiny_mlm: Path, tmp_path: Path) -> None:
     from sentence_transformers import SparseEncoder
 
     weights = "document_weight = 3e-5\nquery_weight = 5e-5"
-    file = recipe(tmp_path, tiny_mlm, "sparse", f"{loss}\n{weights}")
-    assert run(file, tiny_mlm, pairs(taught=True), tmp_path / "out").n_steps == 3
+    scored = loss.startswith("similarity")
+    file = recipe(tmp_path, tiny_mlm, "sparse", f"{loss}\n{weights}", "similarity" if scored else "retrieval")
+    assert run(file, tiny_mlm, pairs(scored=scored, taught=True), tmp_path / "out").n_steps == 3
     vectors = SparseEncoder(str(tmp_path / "out" / "tiny"), device="cpu").encode(["나무"], convert_to_tensor=True)
     assert bool((vectors.to_dense() >= 0).all())
     assert bool((vectors.to_dense() > 0).any())

@@ -174,58 +174,6 @@ def read_all(root: Path) -> list[TaskResult]:
     return measured + imported
 
 
-def with_shipped(found: Sequence[TaskResult]) -> list[TaskResult]:
-    """Results, and the public scores that come with kemb: a row that was imported as well is one row.
-
-    An imported row is taken for a shipped one when both name the same revision of the model and agree in every main
-    score that they share. It then carries the shipped source's name; of a task that both have, the fuller stays.
-
-    :param found: as `read_all` gives them.
-    """
-    public: dict[tuple[str, str, str], dict[str, TaskResult]] = {}
-    for result in shipped():
-        public.setdefault((result.model, result.revision, result.variant), {})[result.task] = result
-    imported: dict[tuple[str, str, str, str], dict[str, TaskResult]] = {}
-    for result in found:
-        if result.claim is not None and result.revision != UNSTATED:
-            key = (result.model, result.revision, result.variant, result.claim.source)
-            imported.setdefault(key, {})[result.task] = result
-    dropped, replaced = set[int](), dict[int, TaskResult]()
-    for (*model, _), own in imported.items():
-        theirs = public.get((model[0], model[1], model[2]), {})
-        shared = own.keys() & theirs.keys()
-        if not shared or not all(_agree(own[task], theirs[task]) for task in shared):
-            continue
-        source = next(iter(theirs.values())).claim
-        for task, result in own.items():
-            if task in shared and len(_main_scores(result)) < len(_main_scores(theirs[task])):
-                dropped.add(id(result))
-                continue
-            if task in shared:
-                dropped.add(id(theirs[task]))
-            if result.claim and source:
-                claim = dataclasses.replace(result.claim, source=source.source)
-                replaced[id(result)] = dataclasses.replace(result, claim=claim)
-    return [replaced.get(id(result), result) for result in [*found, *shipped()] if id(result) not in dropped]
-
-
-def _main_scores(result: TaskResult) -> dict[tuple[str, str], float]:
-    """By split and subset."""
-    entries = ((split, entry) for split, own in result.scores.items() for entry in own)
-    return {(split, e["hf_subset"]): e["main_score"] for split, e in entries if e.get("main_score") is not None}
-
-
-def _agree(one: TaskResult, other: TaskResult) -> bool:
-    """Whether they are of the same data and have a main score in common, and no two that differ."""
-    first, second = _main_scores(one), _main_scores(other)
-    shared = first.keys() & second.keys()
-    return (
-        one.dataset_revision == other.dataset_revision
-        and bool(shared)
-        and all(math.isclose(first[part], second[part], abs_tol=1e-9) for part in shared)
-    )
-
-
 def join_revisions(results: Sequence[TaskResult], main_revisions: Mapping[str, str]) -> list[TaskResult]:
     """One result for each model, variant and task, chosen among the model's revisions by mteb's rule.
 

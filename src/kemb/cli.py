@@ -103,13 +103,13 @@ def board(
       kemb board KorSTS KLUE-STS --format md
     """
     from kemb.board import BoardOptions, build_board
-    from kemb.claims import read_all, with_shipped
+    from kemb.claims import read_all, shipped
     from kemb.publish import tables
 
     benchmark, is_public = _benchmark_of(targets)
     found = read_all(results_dir)
     if (is_public or claimed or only == "claimed") and only != "measured":
-        found = with_shipped(found)
+        found += shipped()
     else:
         only = "measured"
     found = [result for result in found if only in (None, "claimed" if result.claim else "measured")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -171,6 +171,32 @@ def export_mteb(out: Path, results_dir: Path) -> None:
     _show("Left out:", done.left_out)
     _show("Not exported:", done.problems)
     sys.exit(1 if done.problems else 0)
+
+
+@export_group.command(name="onnx")
+@click.argument("model")
+@click.option("-o", "--out", type=FOLDER, required=True, help="New folder: a copy of the model, with onnx/ in it.")
+@click.option("--int8", is_flag=True, help="Write onnx/model_int8.onnx, too.")
+@click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
+def export_onnx(model: str, out: Path, int8: bool, **settings: Any) -> None:  # noqa: ANN401  options
+    """Write a dense model as ONNX, compare its vectors with those of torch, and keep it only if they are the same.
+
+    \b
+    Examples:
+      kemb export onnx BAAI/bge-m3 -o ./bge-m3-onnx --int8
+      kemb run KorSTS -m ./bge-m3-onnx --backend onnx --backend-file model_int8.onnx
+    """
+    from kemb.models.onnx_export import export_folder
+    from kemb.models.resolve import ModelOptions, resolve
+
+    found = resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
+    for file in export_folder(found, out, int8):
+        click.echo(
+            f"{file.path}: {file.n_bytes / 1e6:,.1f} MB. To torch on {file.parity.n_texts} texts: numbers differ by up "
+            f"to {file.parity.max_difference:.1e}, least cosine {file.parity.min_cosine:.4f}."
+        )
+    click.echo(f"What it scores: kemb run TASK -m {out} --backend onnx{' --backend-file model_int8.onnx' * int8}")
 
 
 def _track(files: Sequence[tuple[Path, str]]) -> Iterable[tuple[Path, str]]:

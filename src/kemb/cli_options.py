@@ -31,6 +31,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--prompts", "prompts_file", help="Prompts file, or a shipped profile."),
         click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."),
         click.option("--max-tokens", type=click.IntRange(1), help="Cut inputs after so many tokens."),
+        click.option("--backend-file", default="", help="File for --backend.  [onnx/model.onnx or the like]"),
+        click.option("--backend", type=click.Choice(["onnx", "openvino"]), help="Compute such a file of the model."),
         click.option("--dtype", help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]"),
         click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 or mps."),
     ):

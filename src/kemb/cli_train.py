@@ -15,6 +15,7 @@ from kemb.cli_options import FOLDER, data_option, store_option
 if TYPE_CHECKING:
     from kemb.pipeline import Outcome
     from kemb.publish.terminal import TerminalReporter
+    from kemb.train.export import Exported
     from kemb.train.job import Plan
     from kemb.train.stages import Stage
 
@@ -82,7 +83,7 @@ def train(
     with TerminalReporter() as reporter:
         outcome = pipeline.train(file, options, _Listener(reporter))
     _show(outcome)
-    if not outcome.proof.passed:
+    if not outcome.proof.passed or any(file.problem for file in _files(outcome)):
         sys.exit(1)
 
 
@@ -184,12 +185,22 @@ def _show(outcome: Outcome) -> None:
     if outcome.model_dir is None:
         click.echo("The forget-check failed; nothing is exported. Add a [merge] section, or lower train.lr.", err=True)
         return
+    for file in _files(outcome):
+        said = f"LEFT OUT: {file.problem}" if file.problem else "kept"
+        click.echo(f"{file.file}, {file.n_bytes / 1e6:,.1f} MB: {said}.")
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
     rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
     click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")
     if outcome.page:
         click.echo(f"Uploaded: {outcome.page}")
     click.echo(f"Base and tuned model side by side: open {outcome.site} in a browser.")
+
+
+def _files(outcome: Outcome) -> list[Exported]:
+    """What was written besides safetensors."""
+    from kemb.train.export import from_json
+
+    return [file for stage in outcome.stages if stage.name == "export" for file in from_json(stage.report)]
 
 
 class _Listener:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kemb.errors import UsageError
-from kemb.models.files import content_hash
+from kemb.models.files import content_hash, read_folder
 from kemb.models.resolve import Model, resolve
 from kemb.publish import contamination, training
 from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
@@ -19,7 +19,7 @@ from kemb.publish.release import push_model, target_of
 from kemb.publish.site.project import SiteOptions, publish_site
 from kemb.run import RunOptions
 from kemb.store import Store
-from kemb.train import bases, data, export, fit, stages
+from kemb.train import bases, data, export, fit, ranks, stages
 from kemb.train import mine as mining
 from kemb.train.clean import CleanScore, clean_scores
 from kemb.train.contamination import ContaminationReport, clean_items
@@ -190,7 +190,8 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
             _dev_set(run, held_out),
             run.listener.note,
         )
-        report = dataclasses.asdict(fit.fit(job))
+        train_it = ranks.fit_on_ranks if recipe.train.processes > 1 else fit.fit
+        report = dataclasses.asdict(train_it(job))
         shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
         return report
 
@@ -245,9 +246,12 @@ def _dev_set(run: Work, held_out: Stage | None) -> DevSet | None:
 
 def _announce(run: Work, sets: list[TrainingSet]) -> None:
     rows = ", ".join(f"{entry.name} {entry.table.num_rows:,}" for entry in sets)
-    run.listener.note(f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.device}.")
+    run.listener.note(f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.where}.")
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
+    if fit.without_others(run.file, sets):
+        n = run.file.recipe.train.processes
+        run.listener.note(f"They are those of the own process; gather = true under [loss] takes those of all {n}.")
     if size := n_parameters(run):
         run.listener.note(f"{size:,} parameters: {memory_gb(run, size):.2f} GB and the activations.")
 
@@ -320,7 +324,7 @@ def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: 
     """The model under its own name in the run's folder, ready to be published: with card and lock file."""
     out = run.options.run_dir / run.file.recipe.name
     readme = read_existing(out / README) or (target.readme if target else "")
-    export.copy_model(tuned, out)
+    export.copy_model(tuned, out, export.make_files(run, tuned, proof))
     shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
     scores = _contamination(run, out, proof)
     _card(run, out, proof, spread, scores, readme)
@@ -353,6 +357,7 @@ def _card(
     """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
     file = run.file
     reports = {stage.name: stage.report for stage in run.done}
+    reports.setdefault("export", {"is_table": read_folder(out).is_table})
     lock = stages.read_lock(run.options.run_dir)
     text = training.training_text(file, reports, lock, proof, spread, scores)
     text = training.placed(readme, training.front_matter(file), file.recipe.name, text)

@@ -13,6 +13,7 @@ from typing import Any
 
 from kemb import score
 from kemb.gather import Encoded, prompts_of
+from kemb.models.backends import PACKAGES
 from kemb.models.resolve import Model, library_versions
 from kemb.store import fingerprint_id
 from kemb.tasks.spec import TaskSpec
@@ -66,6 +67,9 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
             for role, found in prompts_of(model, spec).items()
         },
     }
+    if model.backend:
+        file = model.backend
+        record["model"]["backend"] = {"runtime": file.runtime, "file": file.path, "sha256": file.sha256}
     if model.view:
         record["view"] = {"dims": model.view.dims, "level": model.view.level}
     if model.parts:
@@ -78,6 +82,8 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
     versions = {"kemb": importlib.metadata.version("kemb"), "python": platform.python_version()}
     for library in ("numpy", "scipy", "scikit-learn"):
         versions[library] = importlib.metadata.version(library)
+    if model.backend:
+        versions |= {name: importlib.metadata.version(name) for name in [PACKAGES[model.backend.runtime]]}
     one = encoded.get(model.identity)
     record: dict[str, Any] = {
         "fingerprint_id": fingerprint_id(one.space.fingerprint) if one else None,

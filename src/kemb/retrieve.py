@@ -120,9 +120,11 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             assert model.run_file is not None
             return _of_file(model.run_file, data)
         case "fusion":
-            runs = [_stage(member, spec, part, sources) for member in model.parts]
             how = model.how
             assert isinstance(how, Fused)
+            if how.is_raw:
+                return fusion.raw_sum(_of_all(model, spec, part, sources), how.weights, data.doc_ids, depth=RUN_DEPTH)
+            runs = [_stage(member, spec, part, sources) for member in model.parts]
             if how.weights:
                 return fusion.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
             return fusion.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
@@ -147,6 +149,17 @@ def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> R
         raise DataError(f"No query has a candidate that {model.name} could rerank.")
     scores = sources.pair_scores(model, spec, pairs)
     return run_of_pairs(pairs.of_query, pairs.of_document, scores, _ranking_data(pairs.part))
+
+
+def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[Run]:
+    """A run of every part over the same documents: the candidates of the task, or what any part has among its best."""
+    data = _ranking_data(part)
+    if data.candidates is None:
+        found = [_stage(member, spec, part, sources) for member in model.parts]
+        candidates = fusion.pooled(found, data.query_ids, data.doc_ids)
+        part = replace(part, data=replace(data, candidates=candidates))
+        spec = spec.model_copy(update={"type": "reranking"})
+    return [make_run(member, spec, part, sources) for member in model.parts]
 
 
 def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:

@@ -185,14 +185,22 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
     else:
         if name.startswith("local/") and not options.model:
             raise UsageError(f"{name} was a local model; say where it is now: --model DIR.")
+        backend = record.get("backend", {})
         wanted = ModelOptions(
             device=options.device,
-            dtype=record["dtype"],
+            dtype=None if backend else record["dtype"],
             max_tokens=record["max_tokens"],
             pooling=record["pooling"],
             trust_remote_code=options.trust_remote_code,
+            backend=backend.get("runtime"),
+            backend_file=backend.get("file", ""),
         )
         model = resolve(options.model or f"{name}@{revision}", wanted, [result.task])
+        if model.backend and model.backend.sha256 != backend["sha256"]:
+            raise ModelError(
+                f"{result.path} was computed by {backend['file']} with sha256 {backend['sha256'][:12]}; the file of "
+                f"that name is now another one ({model.backend.sha256[:12]}). Measure the new one with `kemb run`."
+            )
     if "view" in result.kemb:
         model = viewed(model, View(**result.kemb["view"]))
     if model.revision != revision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
@@ -73,6 +74,8 @@ class Formula(_Strict):
     """Replaces the metric of every cell: a board of many metrics has one formula for each."""
     rows: Literal["", "dense", "sparse"] = ""
     """Only models of this kind."""
+    without: list[str] = []
+    """Cells, by title, that do not count: a formula over some of the tasks."""
 
     @field_validator("metric")
     @classmethod
@@ -175,12 +178,16 @@ class Benchmark(_Strict):
     def cell_weights(self, formula: Formula) -> list[float]:
         """The weight of every cell, in the order of `cells`; a group's weight is shared equally by its cells.
 
-        :raises UsageError: when the formula weights other groups than there are.
+        :raises UsageError: when the formula weights other groups than there are, or leaves out a cell there is not.
         """
-        groups = self.groups()
-        n_cells = len(self.cells)
+        counted = [cell for cell in self.cells if cell.title not in formula.without]
+        unknown = sorted(set(formula.without) - {cell.title for cell in self.cells})
+        if unknown or not counted:
+            what = ", ".join(unknown) or "every cell"
+            raise UsageError(f"it leaves out {what}; expected titles of some cells of {self.name}")
         if formula.weights == "cells":
-            return [1 / n_cells] * n_cells
+            return [1 / len(counted) if cell in counted else 0.0 for cell in self.cells]
+        groups = Counter(cell.group_name for cell in counted)
         shares = (
             {name: Fraction(1, len(groups)) for name in groups}
             if formula.weights == "groups"
@@ -191,7 +198,7 @@ class Benchmark(_Strict):
                 f"the groups {', '.join(sorted(shares))} have weights, but the cells of {self.name} are in the groups "
                 f"{', '.join(sorted(groups))}; give each of these a weight"
             )
-        return [float(shares[cell.group_name] / len(groups[cell.group_name])) for cell in self.cells]
+        return [float(shares[c.group_name] / groups[c.group_name]) if c in counted else 0.0 for c in self.cells]
 
 
 def of_tasks(names: list[str], subsets: Mapping[str, list[str]] | None = None) -> Benchmark:

@@ -11,6 +11,7 @@ from kemb.benchmarks.cells import cell_value, declared_parts, group_values, of_r
 from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula
 from kemb.board import ranking
 from kemb.board.comparable import data_notes, refusal_notes, refuse
+from kemb.board.repeated import without_repeated
 from kemb.board.types import Board, BoardOptions, Intervals, Replicates, Row
 from kemb.claims import join_revisions
 from kemb.models import catalogue
@@ -48,8 +49,12 @@ def build_board(
     given = _rows([_with_source(result) for result in results if result.task in wanted], chosen, options)
     there = {(row.model, row.revision, row.variant) for row in given if not row.source}
     given += [row for row in options.rows if (row.model, row.revision, row.variant) not in there]
-    favoured = {n for n, row in enumerate(given) if None not in _values(cells, chosen, row.results)}
-    refused = refuse(given, tasks, rule, favoured)
+    held = [_values(cells, chosen, row.results) for row in given]
+    single, repeated = without_repeated(given, held)
+    given, held = [given[n] for n in single], [held[n] for n in single]
+    favoured = {n for n, values in enumerate(held) if None not in values}
+    counting = [_counting(row, cells, values) for row, values in zip(given, held, strict=True)]
+    refused = refuse(counting, tasks, rule, favoured)
     gone = {(found.row, found.task) for found in refused}
     kept = [
         replace(row, results={task: result for task, result in row.results.items() if (n, task) not in gone})
@@ -64,7 +69,12 @@ def build_board(
     rows = [_row(row, cells, chosen, weights, groups, why) for row, why in zip(kept, of_row, strict=True)]
     shown = [(row, own.results) for row, own in zip(rows, kept, strict=True) if _is_shown(row, own)]
     ranked, intervals, drawn, effective = _ranked(shown, cells, weights, groups, chosen, options)
-    notes = [*refusal_notes(given, refused), *data_notes(kept, tasks)]
+    counted = [
+        replace(row, results={task: result for task, result in row.results.items() if task in own.results})
+        for row, own in zip(kept, counting, strict=True)
+    ]
+    notes = [*_other_formula(benchmark, chosen, kept, ranked), *repeated]
+    notes += [*refusal_notes(given, refused), *data_notes(counted, tasks)]
     name = formula or next(iter(benchmark.formulas))
     return Board(benchmark, name, chosen, cells, weights, ranked, intervals, effective, notes, drawn)
 
@@ -103,9 +113,37 @@ def is_sparse(row: ResultRow) -> bool:
         return bool(families & {"lexical", "sparse"})
     spec = catalogue.load_spec(row.model)
     name = f"{row.model} {row.variant}".lower()
-    if row.model.startswith(("rrf(", "fuse(")) or "+reranker:" in row.model:
+    if row.model.startswith(("rrf(", "fuse(", "sum(")) or "+reranker:" in row.model:
         return False
     return (spec is not None and spec.loader == "bm25") or any(word in name for word in ("bm25", "splade", "sparse"))
+
+
+def _counting(row: ResultRow, cells: Sequence[CellSpec], values: Sequence[float | None]) -> ResultRow:
+    """A row with what may be compared: of published numbers those that some cell has a value from.
+
+    A source may hold a task in other subsets; these have no say in which data this board is of.
+    """
+    if not row.source:
+        return row
+    pairs = zip(cells, values, strict=True)
+    used = {task for cell, value in pairs if value is not None for task in [cell.task, *cell.members]}
+    return replace(row, results={task: result for task, result in row.results.items() if task in used})
+
+
+def _other_formula(
+    benchmark: Benchmark, chosen: Formula, given: Sequence[ResultRow], ranked: Sequence[Row]
+) -> list[str]:
+    """Where no row is complete, the formula of which some are."""
+    if not ranked or any(row.score is not None for row in ranked):
+        return []
+    for name, formula in benchmark.formulas.items():
+        weights = benchmark.cell_weights(formula)
+        cells = [cell for cell, weight in zip(benchmark.cells, weights, strict=True) if weight]
+        n = sum(None not in _values(cells, formula, row.results) for row in given)
+        if n and formula is not chosen:
+            rows = "1 row has" if n == 1 else f"{n} rows have"
+            return [f"No row has every task; {rows} all {len(cells)} of another formula: --formula {name}."]
+    return []
 
 
 def _values(cells: Sequence[CellSpec], formula: Formula, results: Mapping[str, TaskResult]) -> list[float | None]:

@@ -20,8 +20,8 @@ from kemb.errors import UsageError
 from kemb.models import catalogue
 from kemb.models.encoders import Encoder
 from kemb.models.endpoint import sent_model
-from kemb.models.prompts import build_prompts, read_prompts_file, rules_for
-from kemb.models.resolve import Model, ModelOptions, prompts_label
+from kemb.models.prompts import build_prompts, prompts_label, rules_of_file
+from kemb.models.resolve import Model, ModelOptions
 from kemb.models.spec import ApiSpec, ModelSpec
 
 PREFIX = "api:"
@@ -39,12 +39,12 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
     :raises UsageError: no endpoint is known for it, the key is missing, or an option an endpoint does not have.
     :raises ModelError: the endpoint cannot be used.
     """
-    given = {"--dtype": options.dtype, "--max-tokens": options.max_tokens, "--pooling": options.pooling}
+    given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
+    given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with api:{name}; an endpoint has no such setting.")
     spec, variant = _spec_of(name, options)
-    rules = rules_for(read_prompts_file(options.prompts_file), spec.name, spec.hub) if options.prompts_file else None
-    prompts = build_prompts(spec, rules, None, task_names)
+    prompts = build_prompts(spec, rules_of_file(options.prompts_file, spec), None, task_names)
     known = identity_of(spec)
     assert spec.api is not None
     parts = {

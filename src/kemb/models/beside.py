@@ -26,4 +26,4 @@ def _encoder(model: Model) -> tuple[object, ...]:
     """What two heads must have in common; a plain folder may be pooled otherwise than BGE-M3 does."""
     path = model.folder.path if model.folder else None
     profile = (model.device, model.dtype, model.max_tokens, model.spec.append_eos, model.trust_remote_code)
-    return (path, model.built, model.prompts, profile)
+    return (path, model.built, model.prompts, model.backend, profile)

@@ -15,6 +15,9 @@ from kemb.models.prompts import PromptTable
 from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
 from kemb.models.spec import Loader, ModelSpec
 
+RAW = ("dense", "sparse", "late-interaction", "lexical")
+"""Families that give any document a score, whatever else was retrieved."""
+
 
 def run_of_file(path: Path, name: str = "") -> Model:
     """A TREC run file as a model: its revision is the hash of its bytes.
@@ -44,8 +47,14 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
             models = tuple(compose(part, options, own_tasks) for part in parts)
             for model in models:
                 _refuse_reranker(model)
+                if expression.is_raw and model.family not in RAW:
+                    raise UsageError(
+                        f"{model.name} cannot stand in sum(...): it adds the scores of models that score any document "
+                        "(dense, sparse, late interaction, BM25). For other runs type fuse(...) or rrf(...)."
+                    )
             name = _fused_name(expression, models)
-            return _combined("fusion", name, f"{weights} {constant}", models, expression)
+            settings = f"{weights} {constant}{' raw' if expression.is_raw else ''}"
+            return _combined("fusion", name, settings, models, expression)
         case Reranked(first, reranker, depth):
             stage = compose(first, options, own_tasks)
             scorer = resolve(reranker, options, own_tasks)
@@ -62,7 +71,8 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
 
 def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
     if fused.weights:
-        return f"fuse({'+'.join(f'{w:g}*{m.name}' for w, m in zip(fused.weights, models, strict=True))})"
+        how = "sum" if fused.is_raw else "fuse"
+        return f"{how}({'+'.join(f'{w:g}*{m.name}' for w, m in zip(fused.weights, models, strict=True))})"
     constant = f",k={fused.constant}" if fused.constant != 60 else ""
     return f"rrf({','.join(model.name for model in models)}{constant})"
 
@@ -73,7 +83,7 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
 
     spec = catalogue.load_spec(name.partition("@")[0])
     if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
-        return replace(options, dtype=None, max_tokens=None, pooling=None)
+        return replace(options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file="")
     return options
 
 

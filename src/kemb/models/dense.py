@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kemb.errors import MissingExtra, ModelError
+from kemb.models.backends import BackendFile
 from kemb.models.encoders import OutOfMemory
 from kemb.models.kinds import DENSE, Kind
 from kemb.types import Input, IntArray, Rows, Together
@@ -34,6 +36,8 @@ class Loading:
     kind: Kind = DENSE
     beside: tuple[Kind, ...] = ()
     """More to be read off each forward pass."""
+    backend: BackendFile | None = None
+    """The file that another runtime computes; None for torch."""
 
 
 def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
@@ -47,13 +51,14 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise MissingExtra("A transformer model", "st") from error
-    if loading.device.startswith("cuda") and not torch.cuda.is_available():
+    if loading.backend is None and loading.device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     try:
-        model = _load(folder, loading, getattr(torch, loading.dtype))
+        with _runtime(folder, loading):
+            model = _load(folder, loading, getattr(torch, loading.dtype))
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ModelError(
@@ -72,23 +77,36 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
     return TorchEncoder(model, loading.kind, eos, loading.beside)
 
 
+def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context manager
+    if loading.backend is None:
+        return nullcontext()
+    from kemb.models.runtime import in_place_of_optimum
+
+    return in_place_of_optimum(folder, loading.backend, loading.device)
+
+
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
     import sentence_transformers
 
-    model_kwargs = {"dtype": dtype, "use_safetensors": True}
+    model_kwargs = {} if loading.backend else {"dtype": dtype, "use_safetensors": True}
+    device, backend = ("cpu", "onnx") if loading.backend else (loading.device, "torch")
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
     if loading.pooling is None:
         load = getattr(sentence_transformers, loading.kind.class_name)
-        return load(str(folder), device=loading.device, model_kwargs=model_kwargs, **shared)
+        return load(str(folder), device=device, model_kwargs=model_kwargs, backend=backend, **shared)
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(
-        str(folder), model_kwargs={**model_kwargs, **shared}, processor_kwargs=shared, config_kwargs=shared
+        str(folder),
+        model_kwargs={**model_kwargs, **shared},
+        processor_kwargs=shared,
+        config_kwargs=shared,
+        backend=backend,
     )
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), ST_POOLING[loading.pooling])]
     if loading.normalize:
         modules.append(Normalize())
-    return sentence_transformers.SentenceTransformer(modules=modules, device=loading.device)
+    return sentence_transformers.SentenceTransformer(modules=modules, device=device)
 
 
 class TorchEncoder:

@@ -26,10 +26,11 @@ def find_device(asked: str) -> str:
         return "mps"
     build: dict[str, Any] = {}
     exec((Path(torch.origin).parent / "version.py").read_text(encoding="utf-8"), build)  # five assignments of torch's
-    return "cuda" if build.get("cuda") and _n_cuda_devices() else "cpu"
+    return "cuda" if build.get("cuda") and n_cuda_devices() else "cpu"
 
 
-def _n_cuda_devices() -> int:
+def n_cuda_devices() -> int:
+    """GPUs that torch will see."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return 0
     try:

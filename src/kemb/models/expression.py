@@ -1,8 +1,9 @@
-"""How models are put together on the command line: `rrf(A, B)`, `fuse(0.3*A + 0.7*B)`, `A+reranker:B@100`, `run:FILE`.
+"""How models are put together on the command line: `rrf(A, B)`, `fuse(0.3*A + 0.7*B)`, `sum(1*A + 0.3*B)`,
+`A+reranker:B@100`, `run:FILE`.
 
 model     = fusion | name | "run:" file          name: of the catalogue, a hub id (with @revision) or a folder
 fusion    = "rrf(" model "," model ... ["," "k=" number] ")"
-          | "fuse(" weight "*" model "+" weight "*" model ... ")"
+          | ("fuse(" | "sum(") weight "*" model "+" weight "*" model ... ")"
 any model may be followed by "+reranker:" name ["@" depth], depth 100 where it is left out
 """
 
@@ -35,6 +36,8 @@ class Fused:
     parts: tuple[Expression, ...]
     weights: tuple[float, ...] = ()
     constant: int = 60
+    is_raw: bool = False
+    """Whether scores are added as they are, not brought to 0..1 first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,12 @@ def parse(text: str) -> Expression:
         if found is None or not text[:at].strip() or not 1 <= depth <= MAX_DEPTH:
             raise _wrong(text, f"a reranker needs a first stage, a name and a depth of 1 to {MAX_DEPTH}")
         return Reranked(parse(text[:at]), found["name"], depth)
-    found = re.fullmatch(r"(rrf|fuse)\s*\((.*)\)", text, re.DOTALL)
+    found = re.fullmatch(r"(rrf|fuse|sum)\s*\((.*)\)", text, re.DOTALL)
     if found is None:
-        if not text or re.match(r"(rrf|fuse)\s*\(", text):
+        if not text or re.match(r"(rrf|fuse|sum)\s*\(", text):
             raise _wrong(text, "a parenthesis is missing" if text else "a name is missing")
         return Leaf(text)
-    return _rrf(text, found[2]) if found[1] == "rrf" else _weighted(text, found[2])
+    return _rrf(text, found[2]) if found[1] == "rrf" else _weighted(text, found[2], found[1] == "sum")
 
 
 def _rrf(text: str, inside: str) -> Fused:
@@ -82,7 +85,7 @@ def _rrf(text: str, inside: str) -> Fused:
     return Fused(tuple(parse(piece) for piece in pieces), constant=constant)
 
 
-def _weighted(text: str, inside: str) -> Fused:
+def _weighted(text: str, inside: str, is_raw: bool) -> Fused:
     pieces: list[str] = []
     for piece in _split(inside, "+"):
         if re.match(r"\s*[\d.]+\s*\*", piece) or not pieces:
@@ -97,8 +100,9 @@ def _weighted(text: str, inside: str) -> Fused:
         weights.append(float(found[1]))
         parts.append(parse(found[2]))
     if len(parts) < 2:
-        raise _wrong(text, "fuse needs two models or more, each with its weight, joined by +")
-    return Fused(tuple(parts), tuple(weights))
+        name = "sum" if is_raw else "fuse"
+        raise _wrong(text, f"{name} needs two models or more, each with its weight, joined by +")
+    return Fused(tuple(parts), tuple(weights), is_raw=is_raw)
 
 
 def _split(text: str, separator: str) -> Iterator[str]:

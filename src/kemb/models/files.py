@@ -30,6 +30,7 @@ _CLASSES: dict[Loader, str] = {
     "sparse": "SparseEncoder",
     "late-interaction": "MultiVectorEncoder",
 }
+_TABLES = (".StaticEmbedding", ".WordEmbeddings", ".BoW")
 CLASSIFIER = "ForSequenceClassification"
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
@@ -51,6 +52,8 @@ class ModelFolder:
     """`config_sentence_transformers.json`; empty where there is none."""
     has_router: bool
     """Whether queries and documents take different ways through the model."""
+    is_table: bool
+    """Whether it looks vectors of words up, without a network."""
     weight_bytes: int
     stored_dtype: str | None
     remote_code: list[str]
@@ -63,9 +66,10 @@ def local_name(folder: Path) -> str:
     return f"local/{stem or 'model'}"
 
 
-def read_folder(path: Path) -> ModelFolder:
+def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     """Read a model folder's own configuration.
 
+    :param needs_weights: False where the weights are in the file of another runtime.
     :raises ModelError: when it holds no usable weights.
     """
     modules = _json(path / "modules.json", [])
@@ -78,7 +82,7 @@ def read_folder(path: Path) -> ModelFolder:
         )
     loader = _loader(config, st_config)
     weights = sorted(path.rglob("*.safetensors"))
-    if not weights:
+    if not weights and needs_weights:
         pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
@@ -101,6 +105,7 @@ def read_folder(path: Path) -> ModelFolder:
         similarity=st_config.get("similarity_fn_name"),
         prompts_config=st_config,
         has_router=any(name.endswith(".Router") for name, _ in types),
+        is_table=any(name.endswith(_TABLES) for name, _ in types),
         weight_bytes=sum(weight.stat().st_size for weight in weights),
         stored_dtype=config.get("torch_dtype") or config.get("dtype"),
         remote_code=_remote_code(types, config, loader),

@@ -39,6 +39,7 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
         "--max-tokens": options.max_tokens,
         "--pooling": options.pooling,
         "--prompts": options.prompts_file,
+        "--backend": options.backend,
     }
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with mteb:{name}, which mteb loads and prompts.")

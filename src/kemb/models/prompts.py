@@ -7,6 +7,8 @@ specific key, in the order of mteb (`mteb/models/abs_encoder.py::get_prompt_name
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from pydantic import Field
 
 from kemb.errors import UsageError, nearest
 from kemb.models.catalogue import parse, read_table
-from kemb.models.spec import PromptRules
+from kemb.models.spec import ModelSpec, PromptRules
 from kemb.types import Input, Role, TaskType
 
 PromptSource = Literal["file", "model TOML", "config_sentence_transformers.json", "none"]
@@ -186,6 +188,20 @@ def read_prompts_file(path: Path) -> PromptsFile:
             'rules at the top under [models."<model name>"].'
         )
     return file
+
+
+def rules_of_file(path: Path | None, spec: ModelSpec) -> PromptRules | None:
+    """What a `--prompts` file says of a model; None without a file.
+
+    :raises UsageError: as `read_prompts_file` and `rules_for`.
+    """
+    return rules_for(read_prompts_file(path), spec.name, spec.hub) if path else None
+
+
+def prompts_label(path: Path) -> str:
+    """What a prompts file adds to the name of a variant: its name and a hash of its content."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")
+    return f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def rules_for(file: PromptsFile, model: str, hub: str | None = None) -> PromptRules:

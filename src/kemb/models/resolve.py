@@ -15,13 +15,13 @@ from typing import Literal
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
-from kemb.models import catalogue, files, heads
+from kemb.models import backends, catalogue, files, heads
 from kemb.models.device import find_device
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.heads import LOADERS, Head
-from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, read_prompts_file, rules_for
-from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, PromptRules, Similarity
+from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
+from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity
 
 LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
@@ -62,6 +62,10 @@ class ModelOptions:
     trust_remote_code: bool = False
     api_base: str = ""
     """Address of an endpoint, instead of the one the model's TOML declares."""
+    backend: backends.Runtime | None = None
+    """What computes a dense model instead of torch."""
+    backend_file: str = ""
+    """The file it computes, in the model's folder; '' for the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Model:
     how: Fused | Reranked | None = None
     run_file: Path | None = None
     view: View | None = None
+    backend: backends.BackendFile | None = None
+    """The file that another runtime computes; None for torch."""
     endpoint: tuple[tuple[str, str], ...] = ()
     """What is known of the model behind an API, as its fingerprint."""
 
@@ -145,10 +151,12 @@ class Model:
             "dtype": self.dtype,
             "append_eos": str(self.spec.append_eos),
             "trust_remote_code": str(self.trust_remote_code),
-            "backend": f"mteb {importlib.metadata.version('mteb')}" if self.spec.loader == "mteb" else "torch",
+            "backend": self.backend.fingerprint if self.backend else "torch",
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
+        if self.spec.loader == "mteb":
+            parts["backend"] = f"mteb {importlib.metadata.version('mteb')}"
         return parts | library_versions()
 
     @property
@@ -199,6 +207,7 @@ class Model:
             trust_remote_code=self.trust_remote_code,
             kind=KINDS[self.kind],
             beside=tuple(KINDS[other.kind] for other in beside),
+            backend=self.backend,
         )
         return open_torch(self.folder.path, loading)
 
@@ -223,6 +232,7 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     :raises ModelError: when the files are unusable; FetchError when they cannot be fetched.
     """
     options = options or ModelOptions()
+    backends.check_options(options.backend, options.backend_file)
     if not Path(name).is_dir() and (name.startswith("run:") or not isinstance(expression := parse(name), Leaf)):
         from kemb.models import compose
 
@@ -259,9 +269,10 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
 
     spec = spec or ModelSpec(name=plain)
     also = heads.HUB_FILES if head else ()
+    instead = backends.patterns(options.backend, options.backend_file) if options.backend else ()
     hub, wanted = spec.hub or spec.name, revision or spec.revision
-    path, commit = fetch_model(hub, wanted, trust_code=options.trust_remote_code, also=also)
-    return _from_folder(spec, commit, files.read_folder(path), options, task_names, head)
+    path, commit = fetch_model(hub, wanted, options.trust_remote_code, also, instead)
+    return _from_folder(spec, commit, files.read_folder(path, not instead), options, task_names, head)
 
 
 def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> PromptTable:
@@ -272,23 +283,18 @@ def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()
     spec = catalogue.load_spec(name.partition("@")[0])
     if spec is None or not declares_prompts(spec):
         return resolve(name, options, own_tasks).prompts
-    return build_prompts(spec, _rules(spec, options), None, {*tasks.names(), *own_tasks})
-
-
-def _rules(spec: ModelSpec, options: ModelOptions) -> PromptRules | None:
-    if options.prompts_file is None:
-        return None
-    return rules_for(read_prompts_file(options.prompts_file), spec.name, spec.hub)
+    return build_prompts(spec, rules_of_file(options.prompts_file, spec), None, {*tasks.names(), *own_tasks})
 
 
 def _local(path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None) -> Model:
-    folder = files.read_folder(path.resolve())
+    folder = files.read_folder(path.resolve(), needs_weights=options.backend is None)
     revision = files.content_hash(path.resolve(), heads.HUB_FILES if head in heads.FILES else ())[:12]
     return _from_folder(ModelSpec(name=files.local_name(path)), revision, folder, options, task_names, head)
 
 
 def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:
-    given = {"--dtype": options.dtype, "--max-tokens": options.max_tokens, "--pooling": options.pooling}
+    given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
+    given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting.")
     from kemb.models import builtin
@@ -326,8 +332,9 @@ def _from_folder(
             f"{spec.name} is a plain transformers model: its files do not say how token vectors become one vector. "
             "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
         )
-    rules = _rules(spec, options)  # first of all: it says what is wrong with a prompts file
-    device = find_device(options.device)
+    rules = rules_of_file(options.prompts_file, spec)  # first of all: it says what is wrong with a prompts file
+    backend = _backend(spec, folder, options) if options.backend else None
+    device = "cpu" if backend and options.device == "auto" else find_device(options.device)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
@@ -336,6 +343,7 @@ def _from_folder(
         "max_tokens": max_tokens if max_tokens != declared_tokens else None,
         "pooling": pooling if not folder.has_modules and pooling != spec.pooling else None,
         "prompts": prompts_label(options.prompts_file) if options.prompts_file else None,
+        "backend": backend.label if backend else None,
     }
     return Model(
         spec=spec,
@@ -353,7 +361,15 @@ def _from_folder(
         similarity=_similarity(spec, folder),
         variant="__".join(f"{key}_{value}" for key, value in variant.items() if value is not None),
         trust_remote_code=options.trust_remote_code,
+        backend=backend,
     )
+
+
+def _backend(spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions) -> backends.BackendFile:
+    assert options.backend is not None
+    is_dense = spec.loader not in _FAMILIES and not folder.is_table
+    backends.refuse_settings(spec.name, is_dense, options.dtype)
+    return backends.find_file(folder.path, options.backend, options.backend_file)
 
 
 def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
@@ -362,14 +378,6 @@ def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
     if "similarity" in spec.model_fields_set and spec.similarity in known:
         return spec.similarity
     return next((similarity for similarity in known if similarity == folder.similarity), default)
-
-
-def prompts_label(path: Path) -> str:
-    """What a prompts file adds to the name of a variant: its name and a hash of its content."""
-    import hashlib
-
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-")
-    return f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:

@@ -17,7 +17,7 @@ from typing import Any
 from kemb import benchmarks
 from kemb.benchmarks.cells import cell_value
 from kemb.board import Board, Row, build_board
-from kemb.claims import read_all, shipped, with_shipped
+from kemb.claims import read_all, shipped
 from kemb.errors import DataError, ResultError, UnknownName, UsageError
 from kemb.hub import quiet_client
 from kemb.models import catalogue, files
@@ -176,7 +176,7 @@ def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) 
 
     Where there are none, the one of all its tasks, if other models were measured on them.
     """
-    public = with_shipped(found)
+    public = [*found, *shipped()]
     names = list(wanted) or [name for name in benchmarks.names() if _is_complete(row, name)]
     boards = [build_board(public, benchmarks.load_benchmark(name)) for name in names]
     if not names:

@@ -265,6 +265,9 @@ def _flags(variant: str) -> list[str]:
         for key, flag in (("dtype_", "--dtype"), ("max_tokens_", "--max-tokens"), ("pooling_", "--pooling")):
             if part.startswith(key):
                 found += [flag, part.removeprefix(key)]
+        if part.startswith("backend_"):
+            runtime, _, file = part.removeprefix("backend_").partition("-")
+            found += ["--backend", runtime, "--backend-file", file.rpartition("-")[0]]
         if part.startswith("prompts_"):
             found += ["--prompts", part.removeprefix("prompts_").rpartition("-")[0]]
     return found

@@ -8,6 +8,7 @@ from typing import Any
 from kemb.publish.comparison import every_row, groups_note
 from kemb.publish.markdown import block, clean, code, escape, table
 from kemb.train.clean import CleanScore
+from kemb.train.export import from_json
 from kemb.train.proof import Proof
 from kemb.train.recipe import RecipeFile
 from kemb.train.spread import Spread
@@ -38,6 +39,7 @@ def training_text(
         _comparison(proof),
         _seeds(spread),
         _forgetting(file, proof),
+        _files(file, reports.get("export", {})),
         _limits(file, lock),
     ]
     return "\n\n".join([BEGIN, *filter(None, sections), END])
@@ -266,6 +268,37 @@ def _forgetting(file: RecipeFile, proof: Proof) -> str:
         "none": "Nothing was checked.",
     }[file.recipe.evaluate.guard.decision]
     return f"## Forgetting\n\n{rule}\n\n" + table(["Task", "Tolerance", "Found", "Result"], rows, (1,))
+
+
+def _files(file: RecipeFile, report: Mapping[str, Any]) -> str:
+    """The files besides safetensors, and what the gates said of them."""
+    if report.get("is_table"):
+        return (
+            "## Files\n\nThe weights are safetensors. ONNX and int8 are not applicable: a static model is a table of "
+            "word vectors, without a network."
+        )
+    section = file.recipe.export
+    rows = [
+        [
+            code(found.file),
+            f"{found.n_bytes / 1e6:,.1f} MB",
+            f"{found.parity.max_difference:.1e}",
+            f"{found.parity.min_cosine:.4f}",
+            ", ".join(f"{_text(line.task)} {line.difference * 100:+.2f}" for line in found.quality) or "same vectors",
+            f"left out: {_text(found.problem)}" if found.problem else "kept",
+        ]
+        for found in from_json(report)
+    ]
+    if not rows:
+        return ""
+    rule = (
+        "The weights are safetensors. Other files were compared with torch on texts of the evaluation, and int8 on the "
+        "tasks item by item (points, this file - torch). Kept is what differs in no number by more than "
+        f"{section.max_difference:g} (ONNX), has no cosine below {section.min_cosine:g}, and on no task a 95 % "
+        f"interval that reaches below -{section.tolerance:g} points."
+    )
+    header = ["File", "Size", "Largest difference", "Least cosine", "Difference of scores", "Result"]
+    return f"## Files\n\n{rule}\n\n" + table(header, rows, (1, 2, 3))
 
 
 def _limits(file: RecipeFile, lock: Mapping[str, Any]) -> str:

@@ -48,6 +48,21 @@ def weighted_sum(runs: Sequence[Run], weights: Sequence[float], doc_ids: Sequenc
     return _sum(runs, values, doc_ids, depth)
 
 
+def raw_sum(runs: Sequence[Run], weights: Sequence[float], doc_ids: Sequence[str], *, depth: int = TOP_K) -> Run:
+    """The weighted sum of scores as they are, of runs that hold the same documents. Arguments as `weighted_sum`."""
+    values = [weight * run.scores.astype(np.float64) for run, weight in zip(runs, weights, strict=True)]
+    return _sum(runs, values, doc_ids, depth)
+
+
+def pooled(runs: Sequence[Run], query_ids: Sequence[str], doc_ids: Sequence[str]) -> dict[str, list[str]]:
+    """By query the documents that a run holds among its best, as many of each run as make 1,000 together."""
+    rows = np.concatenate([run.indices[:, : TOP_K // len(runs)] for run in runs], axis=1)
+    return {
+        query: [doc_ids[row] for row in np.unique(own[own >= 0]).tolist()]
+        for query, own in zip(query_ids, rows, strict=True)
+    }
+
+
 def min_max(run: Run) -> DoubleArray:
     """Scores [n_queries, k] from 0 to 1 within each query; 0 where nothing was retrieved, or where all are equal."""
     there = run.indices >= 0

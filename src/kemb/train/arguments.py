@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -45,7 +44,9 @@ def values(recipe: Recipe, out_dir: Path, device: str, n_rows: int, prompts: Any
     sampler = {"plain": "batch_sampler", "no-duplicates": "no_duplicates_hashed" if hashed else "no_duplicates"}
     return {
         "output_dir": str(out_dir),
-        "per_device_train_batch_size": train.batch,
+        "per_device_train_batch_size": train.rows_per_step,
+        # Processes share one batch, so that what no-duplicates promises holds between them as well.
+        "accelerator_config": {"split_batches": train.processes > 1},
         "num_train_epochs": train.epochs,
         "max_steps": train.max_steps or -1,
         "learning_rate": train.lr,
@@ -56,7 +57,9 @@ def values(recipe: Recipe, out_dir: Path, device: str, n_rows: int, prompts: Any
         "max_grad_norm": train.max_grad_norm,
         "gradient_accumulation_steps": train.accumulate,
         "activation_checkpointing": train.grad_checkpointing,
-        "dataloader_drop_last": train.drop_last,
+        "dataloader_drop_last": train.drop_last or train.processes > 1,  # one that lacks a row would be waited for
+        # torch does not see into what a cross-encoder returns, and would take all its parameters for unused.
+        "ddp_find_unused_parameters": recipe.base.family != "cross-encoder",
         "batch_sampler": sampler[train.sampler],
         "multi_dataset_batch_sampler": train.mixing.replace("-", "_"),
         "prompts": prompts,
@@ -120,11 +123,6 @@ def training_arguments(family: Family, given: dict[str, Any]) -> Any:  # noqa: A
             f"{', '.join(unknown)}. kemb needs 6.2: pip install -U 'kemb[train]'"
         )
     return cls(**given)
-
-
-def world_size() -> int:
-    """Processes that train together (accelerate, torchrun)."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 LIBRARY_DEFAULT = "the library's default"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.benchmarks.metrics import BY_TYPE
 from kemb.errors import MissingExtra, nearest
+from kemb.models.device import n_cuda_devices
+from kemb.models.files import read_folder
+from kemb.models.onnx_export import need_packages
 from kemb.run import Task
 from kemb.tasks.spec import DEFAULT_MAIN_SCORE
 from kemb.train.losses import kind_of
@@ -48,12 +52,40 @@ def check_recipe(file: RecipeFile, device: str) -> None:
     if recipe.train.precision == "fp16" and not device.startswith("cuda"):
         raise file.error(("train", "precision"), f'fp16 needs a GPU, the device is {device}. Type precision = "auto".')
     _check_matryoshka(file)
+    _check_processes(file, device)
     if recipe.base.lora and importlib.util.find_spec("peft") is None:
         raise MissingExtra("LoRA", "train")
     if recipe.base.family == "cross-encoder" and recipe.prompts.model_fields_set:
         raise file.error(("prompts",), "a cross-encoder reads query and document together; it has no prompts.")
     if recipe.base.family != "dense" and recipe.merge:
         raise file.error(("merge",), f"merging is for dense models; the base is of family {recipe.base.family}.")
+
+
+def _check_processes(file: RecipeFile, device: str) -> None:
+    n = file.recipe.train.processes
+    at = ("train", "processes")
+    if (launched := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise file.error(
+            at,
+            f"this command was started {launched} times, by torchrun or accelerate (WORLD_SIZE={launched}). Start it "
+            f"once, without them, and type processes = {launched} under [train]: it starts the others itself.",
+        )
+    if n == 1:
+        return
+    if file.recipe.dev:
+        raise file.error(
+            ("dev",), f"a fit of {n} processes is not scored on its way. Leave out [dev], or type processes = 1."
+        )
+    if device == "cpu":
+        return
+    if device != "cuda":
+        raise file.error(
+            at,
+            f'{n} processes take the first {n} GPUs, the device is {device}. Type device = "cuda" and choose the GPUs '
+            "by the variable CUDA_VISIBLE_DEVICES, or type processes = 1.",
+        )
+    if n > (found := n_cuda_devices()):
+        raise file.error(at, f"{n} processes need {n} GPUs, {found} are there. Type processes = {max(found, 1)}.")
 
 
 def _check_matryoshka(file: RecipeFile) -> None:
@@ -67,6 +99,27 @@ def _check_matryoshka(file: RecipeFile) -> None:
         raise file.error(
             at, f"the first dimension must be that of the model, {recipe.base.dim}, given {recipe.matryoshka.dims}."
         )
+
+
+def check_export(file: RecipeFile, base: Path | None) -> None:
+    """Refuse formats that the model cannot have.
+
+    :param base: folder of the base; None for a model from scratch.
+    :raises UsageError: with the line; MissingExtra when ONNX files cannot be written here.
+    """
+    recipe = file.recipe
+    others = [name for name in recipe.export.formats if name != "safetensors"]
+    if not others:
+        return
+    asked = f"{' and '.join(others)} {'are' if len(others) > 1 else 'is'} not applicable"
+    instead = 'Type formats = ["safetensors"], or leave [export] out.'
+    if recipe.base.is_static or (base is not None and read_folder(base).is_table):
+        why = "a static model is a table of word vectors, without a network"
+        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+    if recipe.base.family != "dense":
+        why = f"ONNX files are written of dense models; the base is of family {recipe.base.family}"
+        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+    need_packages()
 
 
 def check_guide(file: RecipeFile, base: Path | None, guide: Path) -> None:

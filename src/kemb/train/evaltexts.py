@@ -265,6 +265,11 @@ def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list
     return data.query_ids, references, pairs
 
 
+def texts_of(data: PartData) -> list[str]:
+    """The texts that a part evaluates, as they are."""
+    return [reference.text for reference in _references(data)[1]]
+
+
 def item_ids(data: PartData) -> list[str]:
     """The ids of the items that a part evaluates, as in its item scores."""
     match data:

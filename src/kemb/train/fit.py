@@ -45,6 +45,8 @@ class FitJob:
     dev: dev.DevSet | None = None
     """Given where the recipe has a section [dev]."""
     on_note: Callable[[str], None] = lambda text: None
+    rank: int = 0
+    """Of this process among train.processes; the first writes, the others only train (`ranks.py`)."""
 
     @property
     def model_dir(self) -> Path:
@@ -98,9 +100,19 @@ def fit(job: FitJob) -> FitReport:
     losses = losses_of(job, model)
     job.out.mkdir(parents=True, exist_ok=True)
     last = _last_checkpoint(job)
-    patience = recipe.dev.patience if recipe.dev else None
-    watch = guards.Watch(model, losses, _probe(job.sets), job.out / EVENTS, last, job.on_step, job.on_note, patience)
-    watch.is_scaled = recipe.train.precision == "fp16"
+    watch = guards.Watch(
+        model,
+        losses,
+        _probe(job.sets),
+        job.out / EVENTS,
+        last,
+        job.on_step,
+        job.on_note,
+        patience=recipe.dev.patience if recipe.dev else None,
+        is_scaled=recipe.train.precision == "fp16",
+        rank=job.rank,
+        several=recipe.train.processes > 1,
+    )
     watch.look(0)
     score, before = None, {}
     if job.dev:
@@ -115,9 +127,10 @@ def fit(job: FitJob) -> FitReport:
     seconds = time.perf_counter() - started
     chosen = _keep_best(job, trainer, before) if score else None
     watch.look(trainer.state.global_step)
-    if recipe.base.lora:
-        bases.merge_lora(model)
-    _save(job, model)
+    if job.rank == 0:
+        if recipe.base.lora:
+            bases.merge_lora(model)
+        _save(job, model)
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return FitReport(
         n_rows={entry.name: entry.table.num_rows for entry in job.sets},
@@ -168,13 +181,25 @@ def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
 
     :raises UsageError: with the line of train.batch or dev.every.
     """
+    train = file.recipe.train
+    rows = train.rows_per_step
+    shown = f"{rows} rows" + (
+        f" ({train.batch} for each of {train.processes} processes)" if train.processes > 1 else ""
+    )
     for entry in sets:
-        if entry.kind.contrastive and file.recipe.train.batch > entry.n_unique_positives:
+        most = entry.n_unique_positives
+        if entry.kind.contrastive and rows > most:
             raise file.error(
                 ("train", "batch"),
-                f"a batch of {file.recipe.train.batch} rows is larger than the {entry.n_unique_positives} different "
-                f"positives of the data {entry.name}: every batch would hold a positive twice, once as a negative. "
-                f"Type batch = {2 ** (entry.n_unique_positives.bit_length() - 1)} or less.",
+                f"a batch of {shown} is larger than the {most} different positives of the data {entry.name}: every "
+                "batch would hold a positive twice, once as a negative. "
+                f"Type batch = {2 ** (max(most // train.processes, 1).bit_length() - 1)} or less.",
+            )
+        if train.processes > 1 and rows > entry.table.num_rows:
+            raise file.error(
+                ("train", "processes"),
+                f"the data {entry.name} has {entry.table.num_rows} rows, a batch {shown}; several processes leave out "
+                "a batch that is not full, so nothing would be trained. Lower batch or processes.",
             )
     section, steps = file.recipe.dev, n_steps(file, sets)
     if section and section.every >= steps:
@@ -188,12 +213,18 @@ def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
 def negatives(file: RecipeFile, sets: Sequence[TrainingSet]) -> dict[str, int]:
     """Negatives of an anchor in each contrastive data set."""
     train, gather = file.recipe.train, bool(file.recipe.loss.gather)
-    size = arguments.world_size()
     return {
-        entry.name: n_negatives(train.batch, entry.n_negatives, size, gather)
+        entry.name: n_negatives(train.batch, entry.n_negatives, train.processes, gather)
         for entry in sets
         if entry.kind.contrastive
     }
+
+
+def without_others(file: RecipeFile, sets: Sequence[TrainingSet]) -> bool:
+    """Whether negatives of the other processes are left out, though the loss could take them."""
+    recipe = file.recipe
+    could = any(entry.kind.contrastive and "gather" in entry.kind.options for entry in sets)
+    return could and recipe.train.processes > 1 and not recipe.loss.gather
 
 
 def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
@@ -201,9 +232,9 @@ def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
     train = file.recipe.train
     if train.max_steps:
         return train.max_steps
-    rows = train.batch * arguments.world_size()
-    counts: list[float] = [entry.table.num_rows / rows for entry in sets]
-    batches = sum(math.floor(count) if train.drop_last else math.ceil(count) for count in counts)
+    counts: list[float] = [entry.table.num_rows / train.rows_per_step for entry in sets]
+    only_full = train.drop_last or train.processes > 1
+    batches = sum(math.floor(count) if only_full else math.ceil(count) for count in counts)
     return math.ceil(batches * train.epochs / train.accumulate)
 
 
@@ -245,7 +276,13 @@ def trainer_of(
         sum(entry.table.num_rows for entry in job.sets),
         prompts if len(rows) > 1 else next(iter(prompts.values())),
     )
-    trainer_class = type("Trainer", (library_class,), own)
+
+    def training_step(trainer: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  as above
+        step_loss = library_class.training_step(trainer, *args, **kwargs)
+        watch.average()
+        return step_loss
+
+    trainer_class = type("Trainer", (library_class,), own | {"training_step": training_step})
     trainer = trainer_class(
         model=model,
         args=arguments.training_arguments(recipe.base.family, given | changes),
@@ -304,10 +341,11 @@ def _last_checkpoint(job: FitJob) -> Path | None:
             if found["fit"] != job.key:
                 raise RunError(f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run again.")
             whole.append((found["step"], folder))
-        else:
+        elif job.rank == 0:
             shutil.rmtree(folder)
     if not whole:
-        (job.out / EVENTS).unlink(missing_ok=True)
+        if job.rank == 0:
+            (job.out / EVENTS).unlink(missing_ok=True)
         return None
     return max(whole)[1]
 

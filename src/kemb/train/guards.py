@@ -52,6 +52,9 @@ class Watch:
     on_note: Callable[[str], None] = lambda text: None
     patience: int | None = None
     """Dev scores that may not be better than the best before the fit ends."""
+    rank: int = 0
+    several: bool = False
+    """Whether other processes train with this one; what it does then, all do, or none hears of it."""
     recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=N_REMEMBERED))
     last_loss: float | None = None
     is_scaled: bool = False
@@ -83,6 +86,17 @@ class Watch:
         with torch.no_grad():
             for name, parameter in self._loss_parameters().items():
                 parameter.copy_(saved[name])
+
+    def average(self) -> None:
+        """Give all processes the mean gradient of the losses' own parameters; the model's is averaged by torch."""
+        if not self.several:
+            return
+        import torch
+
+        for parameter in self._loss_parameters().values():
+            if parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= torch.distributed.get_world_size()
 
     def before_step(self, step: int) -> None:
         """Refuse gradients that are not numbers, before they reach the weights."""
@@ -124,9 +138,16 @@ class Watch:
         """Complete a checkpoint; look at the geometry."""
         from safetensors.torch import save_file
 
-        if own := self._loss_parameters():
+        own = self._loss_parameters()
+        if own and self.rank == 0:
             save_file({name: p.detach().cpu().contiguous() for name, p in own.items()}, str(checkpoint / LOSS_STATE))
         self.look(step)
+        if self.several:
+            import torch
+
+            torch.distributed.barrier()  # each has written its state of random numbers
+        if self.rank > 0:
+            return
         temporary = checkpoint / f"{MARK}.tmp"
         temporary.write_text(json.dumps({"step": step, "fit": key}), encoding="utf-8")
         temporary.replace(checkpoint / MARK)
@@ -136,7 +157,7 @@ class Watch:
 
         :raises ModelError: when all vectors point the same way.
         """
-        vectors = _encode(self.model, list(self.probe)) if self.probe else None
+        vectors = _encode(self.model, list(self.probe)) if self.probe and self.rank == 0 else None
         if vectors is None:
             return
         self.geometry = geometry(vectors)
@@ -162,7 +183,7 @@ class Watch:
 
     def _not_a_number(self, step: int) -> str:
         texts = list(dict.fromkeys(text for column in self.recent for text in column))
-        guilty = self._without_direction(texts)
+        guilty = self._of_all(self._without_direction(texts))
         start = f"Step {step} gave numbers that are not finite (NaN); the weights were not touched by it."
         if guilty:
             named = ", ".join(repr(text[:80]) for text in guilty[:N_NAMED])
@@ -185,7 +206,19 @@ class Watch:
         norms = np.linalg.norm(vectors, axis=1)
         return [text for text, norm in zip(texts, norms.tolist(), strict=True) if not norm > 0 or math.isinf(norm)]
 
+    def _of_all(self, texts: list[str]) -> list[str]:
+        """Texts that any process found; all have found the same gradients, so all ask."""
+        if not self.several:
+            return texts
+        import torch
+
+        found: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(found, texts)
+        return list(dict.fromkeys(text for part in found for text in part))
+
     def _event(self, event: dict[str, Any]) -> None:
+        if self.rank > 0:
+            return
         with self.events_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
 

@@ -19,7 +19,7 @@ from kemb.store import Store
 from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
 from kemb.tasks.load import load
-from kemb.train import bases, check, data, dev, filters, fit, stages, timing
+from kemb.train import bases, check, data, dev, filters, fit, ranks, stages, timing
 from kemb.train.filters import FilterReport
 from kemb.train.lineage import lineage
 from kemb.train.recipe import RecipeFile
@@ -119,6 +119,12 @@ class Work:
     def root(self) -> Path:
         return self.options.data_dir or self.file.path.parent
 
+    @property
+    def where(self) -> str:
+        """The device, and how many processes, for a human."""
+        n = self.file.recipe.train.processes
+        return self.device if n == 1 else f"{self.device}, {n} processes"
+
     def stage(self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False) -> Stage:
         self.listener.begun(name)
         made = stages.run_stage(self.options.run_dir, name, inputs, work, resume)
@@ -128,13 +134,12 @@ class Work:
         return made
 
     def resolved(self) -> dict[str, Any]:
-        import torch
-
         return {
             "device": self.device,
             "base_revision": self.base_revision,
             "base_folder": str(self.base) if self.base else "",
-            "torch_threads": torch.get_num_threads(),
+            "processes": self.file.recipe.train.processes,
+            "torch_threads": ranks.n_threads(self.file.recipe.train.processes),
             "command": self.options.command,
         }
 
@@ -158,7 +163,7 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
         n_negatives=fit.negatives(file, sets),
         n_parameters=size,
         memory_gb=memory_gb(run, size) if size else None,
-        device=run.device,
+        device=run.where,
         timing=_timing(run, table, sets) if timed and not untimed else None,
         untimed=untimed,
     )
@@ -194,6 +199,7 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
     check.check_recipe(file, device)
     tasks = _load_tasks(file, recipe.evaluate.tasks, options.data_dir)
     base, revision = (None, "") if recipe.base.is_static else bases.base_folder(file)
+    check.check_export(file, base)
     guide = bases.guide_folder(file)
     if guide is not None:
         check.check_guide(file, base, guide)

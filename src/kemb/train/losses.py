@@ -42,7 +42,7 @@ class LossKind:
     cached: bool = False
     guided: bool = False
     inner: str = ""
-    """Name of the loss it is put around."""
+    """Class of the loss it is put around; sentence-transformers trains no sparse model without such a wrapping."""
 
 
 KINDS: dict[Family, dict[str, LossKind]] = {
@@ -58,13 +58,22 @@ KINDS: dict[Family, dict[str, LossKind]] = {
         "embed-distill": LossKind("EmbedDistillLoss", "vectors", {"distance": "distance_metric"}),
     },
     "sparse": {
-        "mnrl": LossKind("SparseMultipleNegativesRankingLoss", "tuple", CONTRASTIVE, True),
-        "splade": LossKind("SpladeLoss", "tuple", SPLADE | CONTRASTIVE, True, inner="mnrl"),
-        "cached-splade": LossKind("CachedSpladeLoss", "tuple", SPLADE | CACHE | CONTRASTIVE, True, True, inner="mnrl"),
-        "margin-mse": LossKind("SparseMarginMSELoss", "taught", {}),
-        "kl": LossKind("SparseDistillKLDivLoss", "taught", {"temperature": "temperature"}),
-        "splade-kl": LossKind("SpladeLoss", "taught", SPLADE | {"temperature": "temperature"}, inner="kl"),
-        "cosent": LossKind("SparseCoSENTLoss", "scored", {"scale": "scale"}),
+        "splade": LossKind(
+            "SpladeLoss", "tuple", SPLADE | CONTRASTIVE, True, inner="SparseMultipleNegativesRankingLoss"
+        ),
+        "cached-splade": LossKind(
+            "CachedSpladeLoss",
+            "tuple",
+            SPLADE | CACHE | CONTRASTIVE,
+            True,
+            True,
+            inner="SparseMultipleNegativesRankingLoss",
+        ),
+        "splade-margin-mse": LossKind("SpladeLoss", "taught", SPLADE, inner="SparseMarginMSELoss"),
+        "splade-kl": LossKind(
+            "SpladeLoss", "taught", SPLADE | {"temperature": "temperature"}, inner="SparseDistillKLDivLoss"
+        ),
+        "splade-cosent": LossKind("SpladeLoss", "scored", SPLADE | {"scale": "scale"}, inner="SparseCoSENTLoss"),
     },
     "cross-encoder": {
         "bce": LossKind("BinaryCrossEntropyLoss", "labelled", {}),
@@ -114,8 +123,8 @@ def kind_of(file: RecipeFile, role: str = "retrieval") -> LossKind:
     recipe = file.recipe
     key = "similarity" if role == "similarity" else "name"
     name = getattr(recipe.loss, key)
-    if key == "similarity" and recipe.base.family == "cross-encoder" and name == "cosent":
-        name = "bce-scored"  # the default, in the words of this family
+    if key == "similarity" and name == "cosent":  # the default, in the words of the family
+        name = {"cross-encoder": "bce-scored", "sparse": "splade-cosent"}.get(recipe.base.family, name)
     if recipe.base.is_static:
         name = NOT_CACHED.get(name, name)
     known = KINDS[recipe.base.family]
@@ -132,6 +141,8 @@ def kind_of(file: RecipeFile, role: str = "retrieval") -> LossKind:
             ("loss", "similarity"),
             f"{name!r} takes no scores, as data of role similarity has them; losses that do: {scored}.",
         )
+    if kind.inner and recipe.loss.document_weight is None:
+        raise file.error(("loss",), f"the loss {name} needs a document_weight, such as 3e-5.")
     if key == "name":
         _check_options(file, name, kind)
     return kind
@@ -153,9 +164,6 @@ def _check_options(file: RecipeFile, name: str, kind: LossKind) -> None:
         raise file.error(
             ("loss", "teacher"), f"the loss {name} has no teacher of its own; scores of a teacher come from [mine]."
         )
-    for key in SPLADE:
-        if key in kind.options and key == "document_weight" and section.document_weight is None:
-            raise file.error(("loss",), f"the loss {name} needs a document_weight, such as 3e-5.")
 
 
 def build_loss(
@@ -181,9 +189,8 @@ def build_loss(
         options["projection_dim"] = teacher_dim
     if not kind.inner:
         return _class(family, kind.cls)(model, **options)
-    inner_kind = KINDS[family][kind.inner]
     own = set(SPLADE.values()) | set(CACHE.values())
-    inner = _class(family, inner_kind.cls)(model, **{key: value for key, value in options.items() if key not in own})
+    inner = _class(family, kind.inner)(model, **{key: value for key, value in options.items() if key not in own})
     return _class(family, kind.cls)(model, inner, **{key: value for key, value in options.items() if key in own})
 
 

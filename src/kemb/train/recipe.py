@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
-from kemb.train.sections import DataSection, DevSection, FiltersSection, MineSection
+from kemb.train.sections import DataSection, DevSection, ExportSection, FiltersSection, MineSection
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -129,7 +129,9 @@ class TrainSection(Section):
     """How it is trained."""
 
     batch: int = Field(default=32, ge=1)
-    """Rows per device and step."""
+    """Rows per process and step."""
+    processes: int = Field(default=1, ge=1)
+    """Copies of the model that train together, one on each GPU; a step has batch * processes rows."""
     epochs: float = Field(default=1.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1)
     lr: float = Field(default=2e-5, gt=0)
@@ -151,6 +153,10 @@ class TrainSection(Section):
     keep: int = Field(default=2, ge=1)
     log_every: int = Field(default=50, ge=1)
     device: str = "auto"
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.batch * self.processes
 
 
 class GuardSection(Section):
@@ -229,6 +235,7 @@ class Recipe(Section):
     dev: DevSection | None = None
     evaluate: EvaluateSection
     merge: MergeSection | None = None
+    export: ExportSection = ExportSection()
     card: CardSection = CardSection()
     publish: PublishSection | None = None
 

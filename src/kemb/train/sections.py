@@ -159,6 +159,24 @@ class FiltersSection(Section):
     contamination: ContaminationSection = ContaminationSection()
 
 
+class ExportSection(Section):
+    """What is written of the model besides safetensors, and what a file must hold to be kept."""
+
+    formats: list[Literal["safetensors", "onnx", "int8"]] = ["safetensors"]
+    max_difference: float = Field(default=1e-4, gt=0)
+    """Of ONNX to torch: between two numbers of vectors of length 1."""
+    min_cosine: float = Field(default=0.9, ge=-1, le=1)
+    """Of any file to torch: between the two vectors of one text."""
+    tolerance: float = Field(default=1.0, ge=0)
+    """Points by which int8 may be worse than torch on a task; the 95 % interval must lie above -tolerance."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if "safetensors" not in self.formats or len(set(self.formats)) < len(self.formats):
+            raise ValueError('formats must hold "safetensors", the model itself, and every format once')
+        return self
+
+
 class RankSection(Section):
     """The places of a teacher's ranking that negatives come from, counted from 0 with positives: [min, max)."""
 

@@ -36,7 +36,7 @@ def time_steps(job: fit.FitJob) -> Timing:
     import torch
 
     recipe = job.file.recipe
-    few = recipe.train.model_copy(update={"max_steps": N_STEPS + 1})
+    few = recipe.train.model_copy(update={"max_steps": N_STEPS + 1, "processes": 1})
     file = dataclasses.replace(job.file, recipe=recipe.model_copy(update={"train": few, "dev": None}))
     on_gpu = job.device.startswith("cuda")
     ends: list[float] = []

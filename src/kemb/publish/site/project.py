@@ -9,7 +9,7 @@ from pathlib import Path
 from kemb import benchmarks
 from kemb.benchmarks.cells import of_results
 from kemb.board import Board, build_board
-from kemb.claims import read_all, with_shipped
+from kemb.claims import read_all, shipped
 from kemb.errors import UsageError
 from kemb.publish.history.snapshots import FOLDER as SNAPSHOTS
 from kemb.publish.history.snapshots import Snapshot, append, measured_tasks, read_snapshots
@@ -67,7 +67,7 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
     """
     folders = [options.results_dir, *options.private_dirs]
     found = [result for folder in folders for result in read_all(folder)]
-    found = with_shipped(found) if options.only != "measured" else found
+    found += shipped() if options.only != "measured" else []
     found = [result for result in found if options.only in (None, "claimed" if result.claim else "measured")]
     private = own_data(found)
     if options.public:
