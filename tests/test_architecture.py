@@ -22,7 +22,7 @@ LAYERS = [
     ["hub", "trec", "tasks", "models", "documents", "results", "demo"],
     ["benchmarks", "claims", "rows"],
     ["shards", "store"],
-    ["encode"],
+    ["groups", "workers", "encode"],
     ["score"],
     ["views", "gather", "retrieve"],
     ["stats", "recompute", "provenance", "merge"],

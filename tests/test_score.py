@@ -35,7 +35,7 @@ def test_retrieval_uses_the_declared_similarity() -> None:
     assert score(spec("retrieval"), CORPUS, vectors, similarity="cosine").metrics["ndcg@1"] == 1
     assert score(spec("retrieval"), CORPUS, vectors, similarity="dot").metrics["ndcg@1"] == 0
     with pytest.raises(NotSupported, match="'manhattan'"):
-        score(spec("retrieval"), CORPUS, vectors, similarity="manhattan")
+        score(spec("retrieval"), CORPUS, vectors, similarity="hamming")
 
 
 def test_a_run_is_scored_like_the_search_it_came_from() -> None:

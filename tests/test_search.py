@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import kemb.score.search as search
 from kemb.errors import DataError, ModelError, UsageError
 from kemb.score.search import run_from_scores, top_k
-from kemb.types import ArrayVectors, FloatArray, Run
+from kemb.types import ArrayVectors, FloatArray, RetrievalData, Run
 
 
 def small_integers(rng: np.random.Generator, n: int, dim: int) -> FloatArray:
@@ -19,11 +19,25 @@ def small_integers(rng: np.random.Generator, n: int, dim: int) -> FloatArray:
     return rng.integers(-2, 3, (n, dim)).astype(np.float32)
 
 
-def sorted_by_python(queries: FloatArray, documents: FloatArray, doc_ids: Sequence[str], k: int) -> list[list[str]]:
+def plain(queries: FloatArray, documents: FloatArray, similarity: str) -> FloatArray:
+    """All similarities, by definition."""
+    differences = queries[:, None] - documents[None]
+    found: FloatArray
+    match similarity:
+        case "euclidean":
+            found = -np.linalg.norm(differences, axis=2)
+        case "manhattan":
+            found = -np.abs(differences).sum(axis=2)
+        case _:
+            found = queries @ documents.T
+    return found
+
+
+def sorted_by_python(similarities: FloatArray, doc_ids: Sequence[str], k: int) -> list[list[str]]:
     """The order of trec_eval, by Python's own sort of (score, id)."""
-    products = queries.astype(np.float64) @ documents.astype(np.float64).T
     return [
-        [doc_id for _, doc_id in sorted(zip(row, doc_ids, strict=True), reverse=True)[:k]] for row in products.tolist()
+        [doc_id for _, doc_id in sorted(zip(row, doc_ids, strict=True), reverse=True)[:k]]
+        for row in similarities.tolist()
     ]
 
 
@@ -44,19 +58,42 @@ def shuffled_ids(rng: np.random.Generator, n: int) -> list[str]:
     k=st.integers(1, 40),
     block=st.sampled_from([1, 7, 16, 50, 4096]),
     budget=st.sampled_from([1, 200_000, 2**29]),
+    similarity=st.sampled_from(["dot", "euclidean", "manhattan"]),
 )
 def test_order_and_ties_are_exact_for_any_block_and_budget(
-    seed: int, n: int, q: int, k: int, block: int, budget: int
+    seed: int, n: int, q: int, k: int, block: int, budget: int, similarity: str
 ) -> None:
     rng = np.random.default_rng(seed)
     queries, documents, doc_ids = small_integers(rng, q, 3), small_integers(rng, n, 3), shuffled_ids(rng, n)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "BLOCK", block)
         patch.setattr(search, "n_cpus", lambda: 2)
-        run = top_k(queries, ArrayVectors(documents), k, doc_ids=doc_ids, similarity="dot", memory_budget_bytes=budget)
-    assert ids_of(run, doc_ids) == sorted_by_python(queries, documents, doc_ids, k)
-    expected = -np.sort(-(queries @ documents.T), axis=1)[:, :k]
-    assert np.array_equal(run.scores[:, : expected.shape[1]], expected)
+        run = top_k(
+            queries, ArrayVectors(documents), k, doc_ids=doc_ids, similarity=similarity, memory_budget_bytes=budget
+        )
+    similarities = plain(queries, documents, similarity)
+    assert ids_of(run, doc_ids) == sorted_by_python(similarities, doc_ids, k)
+    expected = -np.sort(-similarities, axis=1)[:, :k]
+    assert np.allclose(run.scores[:, : expected.shape[1]], expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean", "manhattan"])
+def test_similarities_are_those_of_sentence_transformers(similarity: str) -> None:
+    """And so are those of pairs, of which candidates are ranked."""
+    from sentence_transformers.util.similarity import SimilarityFunction
+
+    from kemb.score.rerank import rerank
+
+    rng = np.random.default_rng(0)
+    queries, documents = (rng.normal(size=(n, 24)).astype(np.float32) * 3 for n in (40, 500))
+    expected = SimilarityFunction.to_similarity_fn(similarity)(queries, documents).numpy()
+    doc_ids = [str(i) for i in range(500)]
+    run = top_k(queries, ArrayVectors(documents), 100, doc_ids=doc_ids, similarity=similarity)
+    np.testing.assert_allclose(run.scores, -np.sort(-expected, axis=1)[:, :100], atol=2e-4)
+    np.testing.assert_allclose(run.scores, np.take_along_axis(expected, run.indices, axis=1), atol=2e-4)
+    data = RetrievalData(doc_ids, [""] * 500, [str(i) for i in range(40)], [""] * 40, {})
+    again = rerank(queries, ArrayVectors(documents), data, similarity=similarity, candidates=run)
+    np.testing.assert_allclose(again.scores, run.scores, atol=2e-4)
 
 
 def test_fewer_documents_than_k_leave_empty_places() -> None:
@@ -136,12 +173,12 @@ def test_unusable_query_is_named() -> None:
 
 
 def test_unknown_similarity_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"'euclidean'"):
+    with pytest.raises(UsageError, match=r"'hamming'"):
         top_k(
             np.ones((1, 1), np.float32),
             ArrayVectors(np.ones((1, 1), np.float32)),
             doc_ids=["d"],
-            similarity="euclidean",
+            similarity="hamming",
         )
 
 

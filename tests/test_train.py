@@ -279,6 +279,7 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no interrupted fit"):
         train(read_recipe(folder / "recipe.toml"), options(tmp_path, resume=True))
+    assert not (tmp_path / "run").exists()
     kill_in_step(23, folder / "recipe.toml", tmp_path / "run", tmp_path / "store")
     path = changed(folder, ("lr = 0.05", "lr = 0.04"))
     line = path.read_text(encoding="utf-8").splitlines().index("lr = 0.04") + 1
@@ -290,8 +291,29 @@ def test_a_task_that_is_the_training_data_is_refused(folder: Path, tmp_path: Pat
     rows = pq.read_table(folder / "pairs.parquet").to_pylist()
     queries = [{"_id": f"q{i}", "text": rows[i]["anchor"] if i % 2 else f"다른 {i}"} for i in range(150)]
     write(folder / "my-search" / "queries.jsonl", queries)
-    with pytest.raises(UsageError, match=r"line \d+: 50% of the items of my-search \(test\) stand"):
-        train(read_recipe(folder / "recipe.toml"), options(tmp_path))
+    for work in (train, plan):
+        with pytest.raises(UsageError, match=r"line \d+: 50% of the items of my-search \(test\) stand"):
+            work(read_recipe(folder / "recipe.toml"), options(tmp_path))
+
+
+def test_data_that_cannot_be_read_is_refused_with_its_line(folder: Path, tmp_path: Path) -> None:
+    table = pq.read_table(folder / "pairs.parquet")
+    pq.write_table(table.rename_columns(["anchor", "answer"]), folder / "pairs-2.parquet")
+    path = changed(folder, ('file = "pairs.parquet"', f'file = "{folder}/pairs*.parquet"'))
+    line = next(n for n, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if "pairs*" in text)
+    with pytest.raises(UsageError, match=rf"line {line}: the data pairs: .*pairs-2.parquet has no column 'positive'"):
+        train(read_recipe(path), options(tmp_path))
+    (folder / "pairs-2.parquet").unlink()
+    assert plan(read_recipe(path), options(tmp_path)).n_rows["pairs"] == 445  # an absolute pattern finds the same
+
+
+def test_a_batch_that_the_data_cannot_fill_is_refused_before_anything_is_mined(folder: Path, tmp_path: Path) -> None:
+    mining = '[mine]\nteacher = { id = "bm25:bigram" }\n[train]'
+    path = changed(folder, ("batch = 32", "batch = 4096"), ("[train]", mining))
+    with pytest.raises(UsageError, match=r"line \d+: a batch of 4096 rows is larger than the \d+ different positives"):
+        train(read_recipe(path), options(tmp_path))
+    made = sorted(stage.name.partition("-")[0] for stage in (tmp_path / "run" / "stages").iterdir())
+    assert made == ["data", "filter"]
 
 
 def test_what_is_forgotten_fails_the_run_and_a_merge_may_save_it(folder: Path, tmp_path: Path) -> None:

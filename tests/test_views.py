@@ -1,4 +1,4 @@
-"""Rows made of stored vectors: fewer dimensions, int8, binary; the oracle is the plain computation on the vectors."""
+"""Rows made of stored vectors: fewer dimensions, int8, binary, similarities; the oracle is the plain computation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from kemb.errors import ModelError, UsageError
-from kemb.models.resolve import Model, View, resolve
+from kemb.models.resolve import Model, resolve
+from kemb.models.spec import View
 from kemb.results import read_items
 from kemb.run import Outcome, RunOptions, evaluate, load_task
+from kemb.score.rerank import rerank
+from kemb.score.search import top_k
 from kemb.store import Store
-from kemb.types import ArrayVectors
+from kemb.types import ArrayVectors, RetrievalData
 from kemb.verify import VerifyOptions, verify_result
 from kemb.views import index_bytes, see, viewed, with_views
 
@@ -55,15 +58,15 @@ def test_int8_codes_are_those_of_sentence_transformers() -> None:
 
 
 def test_binary_orders_as_the_hamming_distance_of_packed_bits() -> None:
-    queries, documents = through(View(dims=9, level="binary"))  # 9 bits need two bytes
-    packed = [np.packbits(array[:, :9] > 0, axis=1) for array in (QUERIES, DOCUMENTS)]
+    queries, documents = through(View(dims=8, level="binary"))
+    packed = [np.packbits(array[:, :8] > 0, axis=1) for array in (QUERIES, DOCUMENTS)]
     distance = np.bitwise_count(packed[0][:, None] ^ packed[1][None]).sum(axis=2, dtype=np.int64)
-    np.testing.assert_array_equal(queries @ documents.T, 9 - 2 * distance)
+    np.testing.assert_array_equal(queries @ documents.T, 8 - 2 * distance)
 
 
 def test_index_bytes() -> None:
-    views = [None, View(256), View(level="int8"), View(100, "int8"), View(level="binary"), View(100, "binary")]
-    assert [index_bytes(view, 1024) for view in views] == [4096, 1024, 1024, 100, 128, 13]
+    views = [None, View(256), View(level="int8"), View(100, "int8"), View(level="binary"), View(96, "binary", 40)]
+    assert [index_bytes(view, 1024) for view in views] == [4096, 1024, 1024, 100, 128, 12]
 
 
 def test_more_dimensions_than_there_are_are_refused() -> None:
@@ -72,14 +75,38 @@ def test_more_dimensions_than_there_are_are_refused() -> None:
 
 
 def test_views_of_a_command() -> None:
-    rows = [model.row for model in with_views(resolve("toy"), "128, 64", "int8,binary")]
+    rows = [model.row for model in with_views([resolve("toy")], "128, 64", "int8,binary")]
     parts = ["dims_128", "dims_64", "quantize_int8", "quantize_binary"]
     both = [f"{a}__{b}" for a in parts[:2] for b in parts[2:]]
     assert sorted(rows) == sorted(["toy", *(f"toy [{variant}]" for variant in [*parts, *both])])
-    assert [model.row for model in with_views(resolve("bm25:bigram"), "64", "int8")] == ["bm25:bigram"]
-    for dims, levels in (("0", ""), ("-5", ""), ("a", ""), ("", "int4")):
-        with pytest.raises(UsageError, match=r"--(dims|quantize)"):
-            with_views(resolve("toy"), dims, levels)
+    models = [resolve("bm25:bigram"), resolve("toy")]
+    assert [model.row for model in with_views(models, "64")] == ["bm25:bigram", "toy", "toy [dims_64]"]
+    levels = ("int4", "int8@5", "binary@", "binary@0", "binary@1001", "binary@x", "binary@-1")
+    for given in (("0",), ("-5",), ("a",), *(("", level) for level in levels), ("", "", "hamming")):
+        with pytest.raises(UsageError, match=r"--(dims|quantize|similarity) '"):
+            with_views([resolve("toy")], *given)
+
+
+def test_a_similarity_is_a_row_unless_it_is_the_declared_one() -> None:
+    found = with_views([resolve("toy")], "64", "int8,binary", "cosine,dot,manhattan")
+    rows = {model.row: model.similarity for model in found if "similarity" in model.row}
+    parts = ["", "dims_64__", "quantize_int8__", "dims_64__quantize_int8__"]
+    assert rows == {f"toy [{part}similarity_{name}]": name for part in parts for name in ("dot", "manhattan")}
+
+
+@pytest.mark.parametrize(("given", "option"), [(("64",), "--dims"), (("", "int8", "dot"), "--quantize and --simil")])
+def test_views_of_no_dense_model_are_refused(given: tuple[str, ...], option: str) -> None:
+    with pytest.raises(UsageError, match=rf"{option}.* cannot be used with bm25:bigram \(lexical\): it has no vectors"):
+        with_views([resolve("bm25:bigram")], *given)
+
+
+def test_binary_codes_are_whole_bytes() -> None:
+    with pytest.raises(UsageError, match=r"100 dimensions .* divisible by 8\. Type --dims 96 or --dims 104"):
+        with_views([resolve("toy")], "100", "binary")
+    with pytest.raises(UsageError, match=r"Type --dims 8\."):
+        with_views([resolve("toy")], "4", "binary@10")
+    with pytest.raises(ModelError, match=r"toy has 10 dimensions, .* divisible by 8\. Type --dims 8 beside"):
+        through(View(level="binary"))
 
 
 @pytest.fixture
@@ -107,14 +134,17 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
 
     with monkeypatch.context() as patch:
         patch.setattr(Model, "open", never)
-        outcomes: list[Outcome] = evaluate([task], with_views(toy, "64", "binary")[1:], options)
-    assert [outcome.status for outcome in outcomes] == ["scored"] * 3
+        outcomes: list[Outcome] = evaluate([task], with_views([toy], "64", "binary", "dot")[1:], options)
+    assert [outcome.status for outcome in outcomes] == ["scored"] * 5
+    rows = {outcome.row: outcome for outcome in outcomes}
     data = task.load().parts[0].data
     vectors = [
         options.store.spaces()[0].vectors(keys).block(0, 64)[:, :64]
         for keys in (keys_of(data.sentence1), keys_of(data.sentence2))  # type: ignore[union-attr]
     ]
-    for outcome, change in ((outcomes[1], lambda v: v), (outcomes[2], lambda v: np.where(v > 0, 1.0, -1.0))):
+    changes = {"toy [dims_64]": lambda v: v, "toy [dims_64__quantize_binary]": lambda v: np.where(v > 0, 1.0, -1.0)}
+    for row, change in changes.items():
+        outcome = rows[row]
         assert outcome.result is not None
         one, other = (change(v.astype(np.float64)) for v in vectors)
         lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
@@ -122,8 +152,20 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
         assert items == pytest.approx((one * other).sum(1) / np.maximum(lengths, 1e-12), abs=1e-6)
         assert outcome.result.path.parent.parent.name == "experiments"
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
-    assert [outcome.result.kemb["index_bytes_per_vector"] for outcome in outcomes if outcome.result] == [32, 256, 8]
-    (too_many,) = evaluate([task], with_views(toy, "999", "")[1:], options)
+    sizes = {row: outcome.result.kemb["index_bytes_per_vector"] for row, outcome in rows.items() if outcome.result}
+    assert sizes == {
+        "toy [quantize_binary]": 32,
+        "toy [dims_64]": 256,
+        "toy [dims_64__quantize_binary]": 8,
+        "toy [similarity_dot]": 1024,
+        "toy [dims_64__similarity_dot]": 256,
+    }
+    dot = rows["toy [dims_64__similarity_dot]"].result
+    assert dot is not None
+    (scores,) = dot.scores["test"]
+    assert scores["spearman"] == scores["dot_spearman"] != scores["cosine_spearman"] == dot.main_score
+    assert not verify_result(dot, task, VerifyOptions()).differs
+    (too_many,) = evaluate([task], with_views([toy], "999")[1:], options)
     assert (too_many.status, "--dims 999 is more than the 256" in too_many.message) == ("failed", True)
 
 
@@ -131,3 +173,91 @@ def keys_of(texts: list[str]) -> np.ndarray:
     from kemb.store import input_keys
 
     return input_keys("", "", texts)
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Path:
+    folder = tmp_path / "my-search"
+    (folder / "qrels").mkdir(parents=True)
+    words = "비 눈 바람 구름 햇볕 안개 우박 서리".split()
+    documents = [f"{a} 다음에 {b} 그리고 {c}" for a in words for b in words for c in words[:3]]
+    for name, texts in (("corpus", documents), ("queries", [f"{a} 뒤의 {b}" for a in words for b in words[:2]])):
+        rows = [json.dumps({"_id": f"{name[0]}{i}", "text": text}, ensure_ascii=False) for i, text in enumerate(texts)]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    lines = [f"q{i}\tc{(i * 7 + j * 5) % len(documents)}\t1" for i in range(16) for j in range(4)]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *lines]), encoding="utf-8")
+    return folder
+
+
+def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
+    search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle of rescoring is sentence-transformers' formula: full query times unpacked bits of the candidates."""
+    from sentence_transformers.util.quantization import quantize_embeddings
+
+    options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    task, toy = load_task(search), resolve("toy")
+    evaluate([task], [toy], options)
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "open", lambda self: pytest.fail("the model was opened"))
+        outcomes = evaluate([task], with_views([toy], "", "binary@20", "dot,euclidean,manhattan")[1:], options)
+    data = task.load().parts[0].data
+    assert isinstance(data, RetrievalData)
+    space = options.store.spaces()[0]
+    queries, documents = (space.vectors(keys_of(texts)).block(0, 999) for texts in (data.queries, data.documents))
+    assert {outcome.row: outcome.status for outcome in outcomes} == dict.fromkeys(
+        ["toy [quantize_binary@20]", *(f"toy [similarity_{name}]" for name in ("dot", "euclidean", "manhattan"))],
+        "scored",
+    )
+    found = {outcome.row: ranked(outcome) for outcome in outcomes}
+    differences = queries[:, None].astype(np.float64) - documents[None]
+    for name, scores in {
+        "dot": queries.astype(np.float64) @ documents.T,
+        "euclidean": -np.linalg.norm(differences, axis=2),
+        "manhattan": -np.abs(differences).sum(axis=2),
+    }.items():
+        for i, query in enumerate(data.query_ids):
+            own = found[f"toy [similarity_{name}]"][query]
+            expected = np.sort(scores[i])[::-1][: len(own)]
+            assert [scores[i][data.doc_ids.index(document)] for document in own] == pytest.approx(expected, abs=1e-6)
+    bits = [quantize_embeddings(vectors, "ubinary") for vectors in (queries, documents)]
+    distance = np.bitwise_count(bits[0][:, None] ^ bits[1][None]).sum(axis=2, dtype=np.int64)
+    rescored = queries @ np.unpackbits(bits[1], axis=1).T.astype(np.float32)
+    for i, query in enumerate(data.query_ids):
+        nearest = sorted(range(len(data.doc_ids)), key=lambda row: (-distance[i, row], data.doc_ids[row]))[::-1][:20]
+        expected = rescored[i][sorted(nearest, key=lambda row: -rescored[i, row])]
+        own = [data.doc_ids.index(document) for document in found["toy [quantize_binary@20]"][query]]
+        assert sorted(own) == sorted(nearest)
+        assert rescored[i][own] == pytest.approx(expected, abs=1e-5)
+    for outcome in outcomes:
+        assert outcome.result is not None
+        assert outcome.result.kemb["encoded"]["n_encoded"] == 0
+        assert not verify_result(outcome.result, task, VerifyOptions()).differs
+        assert outcome.result.kemb["index_bytes_per_vector"] == (32 if "binary" in outcome.row else 1024)
+
+
+def ranked(outcome: Outcome) -> dict[str, list[str]]:
+    """The documents of every query, best first, as they are kept with the result."""
+    assert outcome.result is not None, outcome.message
+    found: dict[str, list[tuple[float, str]]] = {}
+    for row in read_items(outcome.result).to_pylist():
+        if row["metric"] == "retrieved":
+            found.setdefault(row["item_id"], []).append((row["value"], row["target"]))
+    return {query: [target for _, target in sorted(rows, reverse=True)] for query, rows in found.items()}
+
+
+def test_rescoring_by_hand() -> None:
+    """Codes +-, ++, -- and --; the query (3, -1) has the code +- and the products 4, 2, -2 and -2 with them."""
+    documents = np.array([[1, 1], [2, -3], [-1, -1], [-2, -2]], dtype=np.float32)
+    codes, query = np.where(documents > 0, 1, -1).astype(np.float32), np.array([[3, -1]], dtype=np.float32)
+    data = RetrievalData(list("abcd"), [""] * 4, ["q"], [""], {"q": {"a": 1}})
+    hamming = top_k(np.sign(query), ArrayVectors(codes), 3, doc_ids=data.doc_ids, similarity="cosine")
+    assert hamming.indices.tolist() == [[1, 3, 2]]  # a, c and d agree in one bit: greater ids first
+    run = rerank(query, ArrayVectors(codes), data, similarity="dot", candidates=hamming)
+    assert (run.indices.tolist(), run.scores.tolist()) == ([[1, 3, 2]], [[4, -2, -2]])
+
+
+def test_rescoring_applies_to_rankings_only(pairs: Path, tmp_path: Path) -> None:
+    options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    (row,) = evaluate([load_task(pairs)], with_views([resolve("toy")], "", "binary@20")[1:], options)
+    assert (row.status, "puts found documents in order" in row.message) == ("not applicable", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,37 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--backend-file", default="", help="File for --backend.  [onnx/model.onnx or the like]"),
         click.option("--backend", type=click.Choice(["onnx", "openvino"]), help="Compute such a file of the model."),
         click.option("--dtype", help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]"),
-        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 or mps."),
+        click.option("--workers", type=click.IntRange(1), help="Processes that encode side by side on the CPU."),
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 both."),
     ):
         command = option(command)
     return command
+
+
+def in_one(name: str, *options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options whose values reach the command together, as a table `name`."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def call(**values: Any) -> Any:  # noqa: ANN401  of any command
+            table = {option.name: values.pop(option.name) for option in own}
+            return command(**values, **{name: table})
+
+        wrapped = functools.wraps(command)(call)
+        n_before = len(getattr(command, "__click_params__", []))
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        own: list[click.Parameter] = wrapped.__click_params__[n_before:]  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
+
+
+view_options = in_one(
+    "views",
+    click.option("--dims", default="", help="Rows with fewer dimensions too: 1024,512."),
+    click.option("--quantize", "levels", default="", help="Rows with coarser numbers too: int8,binary,binary@100."),
+    click.option("--similarity", "similarities", default="", help="Rows by dot, euclidean, manhattan or cosine too."),
+)
 
 
 def task_names(targets: tuple[str, ...]) -> list[str]:

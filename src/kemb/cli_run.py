@@ -13,10 +13,12 @@ from kemb.cli_options import (
     FILE,
     FOLDER,
     data_option,
+    in_one,
     model_options,
     results_option,
     store_option,
     task_targets,
+    view_options,
 )
 from kemb.errors import UsageError
 
@@ -31,29 +33,29 @@ QUICK = 200_000
 @click.command(name="run")
 @click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
 @click.option("-m", "--model", "models", multiple=True, help="Known name, hub id, folder, or several put together.")
-@click.option("--run", "runs", type=FILE, multiple=True, help="A TREC run file as one more model; repeatable.")
-@click.option("--run-name", "run_names", multiple=True, help="Its name on the board.  [the file's name]")
+@in_one(
+    "run_files",
+    click.option("--run", "paths", type=FILE, multiple=True, help="A TREC run file as one more model; repeatable."),
+    click.option("--run-name", "names", multiple=True, help="Its name on the board.  [the file's name]"),
+)
 @data_option
-@results_option
-@store_option
 @model_options
-@click.option("--dims", default="", help="Rows with fewer dimensions too: 1024,512.")
-@click.option("--quantize", default="", help="Rows with coarser numbers too: int8,binary.")
-@click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing.")
-@click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists.")
+@view_options
+@in_one(
+    "keeping",
+    results_option,
+    store_option,
+    click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing."),
+    click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists."),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print outcomes as JSON.")
 def run_command(
     targets: tuple[str, ...],
     models: tuple[str, ...],
-    runs: tuple[Path, ...],
-    run_names: tuple[str, ...],
-    dims: str,
-    quantize: str,
+    run_files: dict[str, Any],
     data: Path | None,
-    results_dir: Path,
-    store_dir: Path | None,
-    rescore: bool,
-    overwrite: bool,
+    views: dict[str, str],
+    keeping: dict[str, Any],
     as_json: bool,
     **model_settings: Any,  # noqa: ANN401  the options of `model_options`
 ) -> None:
@@ -65,7 +67,8 @@ def run_command(
       kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
       kemb run ./mydata -m "rrf(bm25:kiwi, BAAI/bge-m3)" -m "fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3)"
       kemb run ./mydata -m bm25:kiwi+reranker:BAAI/bge-reranker-v2-m3@100
-      kemb run ./mydata -m Qwen/Qwen3-Embedding-0.6B --dims 512,256 --quantize int8,binary
+      kemb run ./mydata -m Qwen/Qwen3-Embedding-0.6B --dims 512,256 --quantize int8,binary@100
+      kemb run ./mydata -m BAAI/bge-m3 --device cuda:0,cuda:1
       kemb run ./mydata --run elastic.trec --run-name elastic
     """
     from kemb.models.compose import run_of_file
@@ -74,17 +77,18 @@ def run_command(
     from kemb.store import Store, default_root
     from kemb.views import with_views
 
-    if not models and not runs:
+    paths, names = run_files["paths"], run_files["names"]
+    if not models and not paths:
         raise UsageError("There is no model to run. Name one with -m MODEL, or a run file with --run FILE.")
-    if len(run_names) > len(runs):
-        raise UsageError(f"{len(run_names)} --run-name for {len(runs)} --run; give each name with its file.")
+    if len(names) > len(paths):
+        raise UsageError(f"{len(names)} --run-name for {len(paths)} --run; give each name with its file.")
 
     tasks = load_tasks(targets, data)
     resolved = [resolve(name, options_of(model_settings), [task.spec.name for task in tasks]) for name in models]
-    resolved = [view for model in resolved for view in with_views(model, dims, quantize)]
-    resolved += [run_of_file(path, name) for path, name in zip(runs, [*run_names, *[""] * len(runs)], strict=False)]
-    command = shlex.join(["kemb", *sys.argv[1:]])
-    options = RunOptions(results_dir, Store(store_dir or default_root()), rescore, overwrite, command)
+    resolved = with_views(resolved, **views)
+    resolved += [run_of_file(path, name) for path, name in zip(paths, [*names, *[""] * len(paths)], strict=False)]
+    store = Store(keeping.pop("store_dir") or default_root())
+    options = RunOptions(store=store, command=shlex.join(["kemb", *sys.argv[1:]]), **keeping)
     _run_and_show(tasks, resolved, options, as_json)
 
 

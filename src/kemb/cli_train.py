@@ -188,6 +188,8 @@ def _show(outcome: Outcome) -> None:
     for file in _files(outcome):
         said = f"LEFT OUT: {file.problem}" if file.problem else "kept"
         click.echo(f"{file.file}, {file.n_bytes / 1e6:,.1f} MB: {said}.")
+    if any(file.problem for file in _files(outcome)):
+        click.echo("Raise the value in [export] that it failed, or take the format out of export.formats.", err=True)
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
     rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
     click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")

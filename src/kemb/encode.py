@@ -9,21 +9,22 @@ bits, as one that was not (DESIGN 3.6).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
 from kemb.errors import ModelError
-from kemb.models.encoders import Encoder, OutOfMemory, StreamEncoder, TwoStageEncoder
+from kemb.groups import Batched, Budget, Failed, Finished, GroupEncoder, encode_here
+from kemb.models.encoders import Encoder, StreamEncoder
 from kemb.shards import Keys
 from kemb.store import Space, input_keys
-from kemb.types import Input, IntArray, Ragged, Rows, Together, kinds_of, stack_together
+from kemb.types import Input, IntArray, Ragged, Rows, kinds_of
+from kemb.workers import Workers
 
-T = TypeVar("T")
+__all__ = ["Beside", "Budget", "Collection", "OnProgress", "Progress", "Texts", "encode_missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,6 @@ class Texts:
     def of(cls, route: str, prompt: str, texts: Sequence[str], where: Callable[[int], str]) -> Texts:
         """The column with its keys computed."""
         return cls(route, prompt, texts, input_keys(route, prompt, texts), where)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How much work goes together: characters per group (one shard), tokens per batch (one forward pass)."""
-
-    group_chars: int
-    batch_tokens: int
-    max_batch: int
-
-    @classmethod
-    def for_device(cls, device: str) -> Budget:
-        """Small batches on a CPU, where padding costs more than calls; large ones on an accelerator."""
-        if device == "cpu":
-            return cls(group_chars=1 << 15, batch_tokens=1 << 10, max_batch=64)
-        return cls(group_chars=1 << 20, batch_tokens=1 << 15, max_batch=1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +68,15 @@ class Progress:
     """Padded tokens per batch after out-of-memory back-off, if there was any."""
     calls: dict[str, int] = field(default_factory=dict)
     """Of an API: what it was asked."""
+
+    def add(self, batch: Batched, seconds: float) -> None:
+        """Count a batch."""
+        self.n_encoded += batch.n_texts
+        self.n_tokens += batch.n_tokens
+        self.n_batches += 1
+        self.seconds = seconds
+        limits = [limit for limit in (self.token_limit, batch.token_limit) if limit is not None]
+        self.token_limit = min(limits, default=None)
 
 
 OnProgress = Callable[[Progress], None]
@@ -144,7 +138,7 @@ class Collection:
 def encode_missing(
     collection: Collection,
     space: Space,
-    open_encoder: Callable[[], Encoder],
+    open_encoder: Callable[[], Encoder | Workers],
     budget: Budget,
     on_progress: OnProgress = lambda progress: None,
     beside: Sequence[Beside] = (),
@@ -165,21 +159,34 @@ def encode_missing(
     encoder = open_encoder()
     if isinstance(encoder, StreamEncoder):
         return _stream_missing(collection, space, encoder, progress, on_progress)
-    work = _Work(collection, encoder, budget)
     groups = [missing for group in collection.groups(budget.group_chars) if len(missing := group[~stored[group]])]
-    for batches in _ahead(partial(work.batches, group) for group in groups):
-        numbers = np.concatenate([batch.numbers for batch in batches])
-        if space.stored(collection.keys[numbers]).all():
-            progress.n_stored += len(numbers)  # another process was faster
+
+    def draw(group: IntArray) -> list[Input] | None:
+        if space.stored(collection.keys[group]).all():
+            progress.n_stored += len(group)  # another command was faster
             on_progress(progress)
-            continue
-        made = stack_together([work.run(batch, progress, started, on_progress) for batch in batches])
-        vectors, *others = kinds_of(made)
-        for place, rows in zip(beside, others, strict=True):  # first, so that a killed run makes the group again
-            work.keep_beside(numbers, rows, place)
-        work.check(numbers, vectors, space)
-        space.add(collection.keys[numbers], vectors)
-        progress.n_shards += 1
+            return None
+        return [collection.input(number) for number in group.tolist()]
+
+    draws = [partial(draw, group) for group in groups]
+    run = encoder.encode(draws, budget) if isinstance(encoder, Workers) else encode_here(encoder, draws, budget)
+    with closing(run) as events:
+        for number, event in events:
+            match event:
+                case Batched():
+                    progress.add(event, time.perf_counter() - started)
+                    on_progress(progress)
+                case Finished(rows, vectors):
+                    numbers, (own, *others) = groups[number][rows], kinds_of(vectors)
+                    for place, of_kind in zip(
+                        beside, others, strict=True
+                    ):  # first, so that a killed run makes it again
+                        _keep_beside(collection, numbers, of_kind, place)
+                    _check(collection, numbers, own, space)
+                    space.add(collection.keys[numbers], own)
+                    progress.n_shards += 1
+                case Failed(row, before, after):
+                    raise ModelError(f"{before}{collection.where(int(groups[number][row]))}{after}")
     progress.seconds = time.perf_counter() - started
     return progress
 
@@ -190,14 +197,17 @@ def _stream_missing(
     """Many batches at once; each is written as soon as it is there, so that none is paid for twice."""
     started = time.perf_counter()
     max_batch, batch_tokens = encoder.limits
-    work = _Work(collection, encoder, Budget(1 << 62, batch_tokens, max_batch))
+    work, budget = GroupEncoder(encoder), Budget(1 << 62, batch_tokens, max_batch)
     stored = space.stored(collection.keys)
-    plan = [batch.numbers for group in collection.groups(1 << 62) for batch in work.batches(group)]
+    plan = []
+    for group in collection.groups(budget.group_chars):
+        batches = work.batches([collection.input(number) for number in group.tolist()], budget)
+        plan += [group[batch.rows] for batch in batches]
     plan = [missing for numbers in plan if len(missing := numbers[~stored[numbers]])]
     inputs = ([collection.input(number) for number in numbers.tolist()] for numbers in plan)
     for done in encoder.stream(inputs):
         numbers = plan[done.number]
-        work.check(numbers, done.vectors, space)
+        _check(collection, numbers, done.vectors, space)
         space.add(collection.keys[numbers], done.vectors)
         progress.n_encoded += len(numbers)
         progress.n_tokens += done.n_tokens
@@ -209,111 +219,33 @@ def _stream_missing(
     return progress
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Unique inputs that go through the model together, longest first."""
+def _keep_beside(collection: Collection, numbers: IntArray, rows: Rows, beside: Beside) -> None:
+    """Store the rows of another kind that are wanted and not there."""
+    keys = collection.keys[numbers]
+    wanted = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+    if len(wanted):
+        chosen = rows.take(wanted) if isinstance(rows, Ragged) else rows[wanted]
+        _check(collection, numbers[wanted], chosen, beside.space)
+        beside.space.add(keys[wanted], chosen)
 
-    numbers: IntArray
-    tokens: IntArray
-    inputs: list[Input]
-    prepared: object
 
-
-class _Work:
-    """One encoder at work on one collection."""
-
-    def __init__(self, collection: Collection, encoder: Encoder, budget: Budget) -> None:
-        self.collection = collection
-        self.encoder = encoder
-        self.two_stage = encoder if isinstance(encoder, TwoStageEncoder) else None
-        self.budget = budget
-        self.limit: int | None = None
-        """Padded tokens per batch that are known to fit, once a batch did not."""
-
-    def batches(self, group: IntArray) -> list[_Batch]:
-        """The batches of a group: sorted by token count, padded cost within the budget, tokenised."""
-        inputs = [self.collection.input(number) for number in group.tolist()]
-        tokens = self.encoder.token_counts(inputs)
-        order = np.argsort(-tokens, kind="stable")
-        batches, start = [], 0
-        while start < len(order):
-            fit = max(1, self.budget.batch_tokens // max(int(tokens[order[start]]), 1))
-            chosen = order[start : start + min(fit, self.budget.max_batch)]
-            batches.append(self._batch(group[chosen], tokens[chosen], [inputs[i] for i in chosen.tolist()]))
-            start += len(chosen)
-        return batches
-
-    def _batch(self, numbers: IntArray, tokens: IntArray, inputs: list[Input]) -> _Batch:
-        return _Batch(numbers, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None)
-
-    def run(self, batch: _Batch, progress: Progress, started: float, on_progress: OnProgress) -> Rows | Together:
-        """Vectors of a batch; halved and tried again when it does not fit in memory."""
-        cost = len(batch.numbers) * int(batch.tokens.max())
-        if self.limit is None or cost <= self.limit or len(batch.numbers) == 1:
-            try:
-                vectors = self._forward(batch)
-            except OutOfMemory:
-                if len(batch.numbers) == 1:
-                    raise ModelError(
-                        f"One text of {cost} tokens does not fit in memory ({self._where(batch)}). "
-                        "Cut texts with --max-tokens N, use --dtype bfloat16, or another --device."
-                    ) from None
-                self.limit = progress.token_limit = cost // 2
-            else:
-                progress.n_encoded += len(batch.numbers)
-                progress.n_tokens += int(batch.tokens.sum())
-                progress.n_batches += 1
-                progress.seconds = time.perf_counter() - started
-                on_progress(progress)
-                return vectors
-        half = len(batch.numbers) // 2
-        halves = [
-            self._batch(batch.numbers[part], batch.tokens[part], batch.inputs[part])
-            for part in (slice(0, half), slice(half, None))
-        ]
-        return stack_together([self.run(part, progress, started, on_progress) for part in halves])
-
-    def _forward(self, batch: _Batch) -> Rows | Together:
-        vectors: Rows | Together
-        if self.two_stage is not None:
-            vectors = self.two_stage.encode_prepared(batch.prepared)
-        else:
-            vectors = self.encoder.encode(batch.inputs)
-        if len(vectors) != len(batch.numbers):
-            raise ModelError(
-                f"The model returned {len(vectors)} vectors for {len(batch.numbers)} texts ({self._where(batch)})."
-            )
-        return vectors
-
-    def keep_beside(self, numbers: IntArray, rows: Rows, beside: Beside) -> None:
-        """Store the rows of another kind that are wanted and not there."""
-        keys = self.collection.keys[numbers]
-        wanted = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
-        if len(wanted):
-            chosen = rows.take(wanted) if isinstance(rows, Ragged) else rows[wanted]
-            self.check(numbers[wanted], chosen, beside.space)
-            beside.space.add(keys[wanted], chosen)
-
-    def check(self, numbers: IntArray, vectors: Rows, space: Space) -> None:
-        """Refuse vectors that are not numbers or have another dimension than those stored before."""
-        bad = _not_finite(vectors)
-        if len(bad):
-            number = int(numbers[bad[0]])
-            raise ModelError(
-                f"The model {space.fingerprint['model']} gave a vector that is not a number (NaN or infinite) for "
-                f"{self.collection.where(number)}: {self.collection.input(number).text[:80]!r}; {len(bad)} of "
-                f"{len(vectors)} vectors in this group are affected and none was stored. Try --dtype float32."
-            )
-        expected = space.dim()
-        if expected is not None and expected != vectors.shape[1]:
-            raise ModelError(
-                f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} dimensions, but the store "
-                f"{space.folder} holds {expected} for the same model and revision. If the model changed under its "
-                "revision, remove that folder and run again."
-            )
-
-    def _where(self, batch: _Batch) -> str:
-        return self.collection.where(int(batch.numbers[0]))
+def _check(collection: Collection, numbers: IntArray, vectors: Rows, space: Space) -> None:
+    """Refuse vectors that are not numbers or have another dimension than those stored before."""
+    bad = _not_finite(vectors)
+    if len(bad):
+        number = int(numbers[bad[0]])
+        raise ModelError(
+            f"The model {space.fingerprint['model']} gave a vector that is not a number (NaN or infinite) for "
+            f"{collection.where(number)}: {collection.input(number).text[:80]!r}; {len(bad)} of "
+            f"{len(vectors)} vectors in this group are affected and none was stored. Try --dtype float32."
+        )
+    expected = space.dim()
+    if expected is not None and expected != vectors.shape[1]:
+        raise ModelError(
+            f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} dimensions, but the store "
+            f"{space.folder} holds {expected} for the same model and revision. If the model changed under its "
+            "revision, remove that folder and run again."
+        )
 
 
 def _not_finite(vectors: Rows) -> IntArray:
@@ -322,16 +254,3 @@ def _not_finite(vectors: Rows) -> IntArray:
         return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     places = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
     return np.unique(np.searchsorted(vectors.offsets, places, side="right") - 1)
-
-
-def _ahead(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
-    """Results of `steps` in order, each computed in a thread while the one before is used."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = None
-        for step in steps:
-            following = pool.submit(step)
-            if pending is not None:
-                yield pending.result()
-            pending = following
-        if pending is not None:
-            yield pending.result()

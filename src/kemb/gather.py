@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,6 +40,7 @@ from kemb.types import (
     columns,
 )
 from kemb.views import see
+from kemb.workers import Opened, Workers, opened
 
 Columns = dict[tuple[str, str, str, str], Texts]
 """Texts with their keys by task, split, subset and column."""
@@ -96,13 +98,13 @@ class Sources:
         encoded: Mapping[str, Encoded],
         rescore: bool,
         report: OnProgress,
-        opened: dict[str, Encoder],
+        kept: Opened,
     ) -> None:
         self.encoded = dict(encoded)
         """By identity of the model."""
         self.seconds = 0.0
         """Spent on scores of pairs."""
-        self._store, self._rescore, self._report, self._opened = store, rescore, report, opened
+        self._store, self._rescore, self._report, self._kept = store, rescore, report, kept
 
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
         """As `kemb.retrieve.Sources`, through the model's view."""
@@ -127,16 +129,11 @@ class Sources:
         if self._rescore:
             done = stored(columns, space)
         else:
-            done = encode(columns, space, model, self._report, partial(self._open, model))
+            done = encode(columns, space, model, self._report, partial(self._kept.open, model))
         self.seconds += done.progress.seconds
         before = self.encoded.get(model.identity)
         self.encoded[model.identity] = done if before is None else before.joined(done)
         return space.vectors(texts.keys).block(0, len(pairs))[:, 0]
-
-    def _open(self, model: Model) -> Encoder:
-        if model.identity not in self._opened:
-            self._opened[model.identity] = model.open()
-        return self._opened[model.identity]
 
 
 def _name_pair(task: str, pairs: Pairs, number: int) -> str:
@@ -171,20 +168,21 @@ def encode(
     space: Space,
     model: Model,
     on_progress: OnProgress,
-    open_encoder: Callable[[], Encoder] | None = None,
-    beside: Sequence[Beside] = (),
+    open_encoder: Callable[[], Encoder | Workers] | None = None,
+    beside: Sequence[tuple[Model, Beside]] = (),
 ) -> Encoded:
     """Encode what the space lacks.
 
-    :param beside: as `encode_missing`.
+    :param beside: heads of the same model that are encoded in the same pass, and where their rows go.
 
     :raises ModelError: as `encode_missing`.
     :raises StoreError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
-    progress = encode_missing(
-        Collection(list(columns.values())), space, open_encoder or model.open, budget, on_progress, beside
-    )
+    others, places = [other for other, _ in beside], [place for _, place in beside]
+    with ExitStack() as stack:
+        opener = open_encoder or (lambda: stack.enter_context(opened(model, others)))
+        progress = encode_missing(Collection(list(columns.values())), space, opener, budget, on_progress, places)
     return Encoded(space, progress, columns)
 
 

@@ -21,7 +21,8 @@ from kemb.benchmarks.expressions import evaluate, names_in
 from kemb.benchmarks.spec import CellSpec, Formula
 from kemb.errors import NotSupported, ResultError
 from kemb.results import TaskResult, read_items
-from kemb.score.pairs import LEADERBOARD_CORRELATIONS, SIMILARITIES
+from kemb.score.pairs import LEADERBOARD_CORRELATIONS
+from kemb.score.similarity import SIMILARITIES
 from kemb.types import DoubleArray, IntArray
 
 _COMPOSITE = re.compile(r"\b(main_score|mean_correlation|v_measure)\b")

@@ -16,7 +16,7 @@ from kemb.flips import Flip, PartItems, flips, goodness, wins_ties_losses
 from kemb.items import part_measures
 from kemb.recompute import of_metric, of_part
 from kemb.results import TaskResult, read_items
-from kemb.score.pairs import SIMILARITIES
+from kemb.score.similarity import SIMILARITIES
 from kemb.types import DoubleArray, IntArray, Part, TaskData
 
 

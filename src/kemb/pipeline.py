@@ -71,6 +71,8 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     :raises UsageError: for what cannot work, with the line of the recipe, before any work.
     :raises RunError: when a stage fails; what is finished is kept.
     """
+    if options.resume:
+        stages.refuse_resume_of_nothing(options.run_dir, "fit")
     target = target_of(file) if options.push else None
     run = prepare(file, options, listener or Quiet())
     start = dataclasses.replace(run)

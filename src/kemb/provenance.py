@@ -71,7 +71,9 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
         file = model.backend
         record["model"]["backend"] = {"runtime": file.runtime, "file": file.path, "sha256": file.sha256}
     if model.view:
-        record["view"] = {"dims": model.view.dims, "level": model.view.level}
+        record["view"] = {"dims": model.view.dims, "level": model.view.level} | {
+            name: value for name in ("candidates", "similarity") if (value := getattr(model.view, name)) is not None
+        }
     if model.parts:
         record["parts"] = [_profile(spec, part) for part in model.parts]
     return record
@@ -91,7 +93,7 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
         "family": model.family,
         "warnings": list(model.prompts.warnings),
         "versions": versions | library_versions(),
-        "hardware": hardware(next((part.device for part in model.encoders), model.device)),
+        "hardware": hardware(*_devices(next(iter(model.encoders), model))),
         "seconds": {"score": round(score_seconds, 3)},
         "timestamp": int(time.time()),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -127,8 +129,12 @@ def _api(model: Model, calls: Mapping[str, int]) -> dict[str, Any]:
     return {**calls, "usd_per_million_tokens": price, "price_date": api.price_date or None, "usd": cost}
 
 
-def hardware(device: str) -> dict[str, Any]:
-    """Processor, cores, memory, and the accelerator if the model ran on one."""
+def _devices(model: Model) -> tuple[str, ...]:
+    return model.devices or (model.device,)
+
+
+def hardware(device: str, *others: str) -> dict[str, Any]:
+    """Processor, cores, the accelerator if the model ran on one, and the devices where several processes did."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -139,6 +145,8 @@ def hardware(device: str) -> dict[str, Any]:
         import torch
 
         record["gpu"] = torch.cuda.get_device_name(device)
+    if others:
+        record["devices"] = [device, *others]
     return record
 
 

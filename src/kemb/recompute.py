@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from kemb.errors import ResultError
 from kemb.score.labels import label_metrics
 from kemb.score.multilabel import by_kind, indicator_metrics, indicators, read_targets
-from kemb.score.pairs import SIMILARITIES, separation
+from kemb.score.pairs import separation
+from kemb.score.similarity import SIMILARITIES
 from kemb.types import TaskType
 
 _NO_METRIC = ("retrieved", "candidates", "nearest", "gold", "cosine", "dot")

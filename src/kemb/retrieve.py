@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, overload
 
-import numpy as np
-
 from kemb import score
 from kemb.errors import DataError
 from kemb.models.compose import typed
 from kemb.models.expression import Fused, Reranked
 from kemb.models.kinds import pair_text
 from kemb.models.resolve import Model
+from kemb.models.spec import View
 from kemb.score import fusion
 from kemb.score.ragged import rank_ragged
-from kemb.score.rerank import candidate_pairs, run_of_pairs
+from kemb.score.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
 from kemb.tasks.spec import TaskSpec
 from kemb.trec import read_run
 from kemb.types import FloatArray, IntArray, Part, Ragged, RaggedRows, RetrievalData, Run, TaskType, Vectors
@@ -81,11 +80,22 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
         return ""
     if model.family == "cross-encoder" and task_type == "retrieval":
         return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{typed(model)}"
-    if model.family == "dense" or task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
+    if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
         return None
+    if model.family == "dense":
+        return _unseen(model, task_type)
     what = _MAKES.get(model.family)
     wanted = "vector" if task_type in COMPARISONS else "dense vector"
     return f"{model.name} {what}; {task_type} needs one {wanted} per text." if what else ""
+
+
+def _unseen(model: Model, task_type: TaskType) -> str | None:
+    """Why a dense model's view does not apply to a type of tasks that are no rankings."""
+    if model.view is not None and model.view.candidates is not None:
+        return f"{model.row} puts found documents in order; {task_type} finds none."
+    if task_type == "summarization" and model.similarity not in ("cosine", "dot"):
+        return f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
+    return None
 
 
 def check(model: Model, spec: TaskSpec, part: Part) -> None:
@@ -134,14 +144,29 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             first, reranker = model.parts
             assert isinstance(model.how, Reranked)
             candidates = fusion.first(_stage(first, spec, part, sources), model.how.depth)
-            of_query, ranks = np.nonzero(candidates.indices >= 0)
-            pairs = Pairs(part, of_query, candidates.indices[of_query, ranks])
+            pairs = Pairs(part, *pairs_of_run(candidates))
             return replace(_reranked(reranker, spec, pairs, sources), candidates=candidates)
         case "sparse" | "late-interaction":
             queries, documents = sources.ragged(model, spec, part)
             return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
         case _:
-            return score.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
+            found = score.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
+            if model.view is None or model.view.candidates is None:
+                return found
+            return _rescored(model, spec, part, fusion.first(found, model.view.candidates), sources)
+
+
+def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:
+    """Candidates by binary codes in the order of the dot product of the query's full vector with the documents' codes.
+
+    As Yamada et al. 2021, "Efficient Passage Retrieval with Hashing for Open-domain Question Answering".
+    """
+    assert model.view is not None
+    full = replace(model, view=View(model.view.dims))
+    data = _ranking_data(part)
+    queries = sources.vectors(full, spec, part)["queries"].block(0, len(data.queries))
+    codes = sources.vectors(model, spec, part)["documents"]
+    return replace(rerank(queries, codes, data, similarity="dot", candidates=candidates), candidates=candidates)
 
 
 def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> Run:

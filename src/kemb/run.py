@@ -19,13 +19,13 @@ from kemb import merge, provenance, results, score
 from kemb.encode import Progress
 from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.gather import Encoded, Sources, columns_of, encode, stored, together
-from kemb.models.encoders import Encoder
 from kemb.models.resolve import Model
 from kemb.results import ScoredPart, TaskResult
 from kemb.retrieve import RANKINGS, check, make_run, unfit
 from kemb.store import Space, Store
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, PartScore, RetrievalData, TaskData
+from kemb.workers import Opened
 
 MTEB = "mteb:"
 """Before the name of a task or model that mteb is to load."""
@@ -175,8 +175,8 @@ class _OfModel:
     outcomes: list[Outcome]
     encoders: Sequence[Model] = ()
     """Of all models of the command: heads of one model are encoded together."""
-    opened: dict[str, Encoder] = field(default_factory=dict)
-    """Rerankers that are loaded, by identity; they are needed by one task after the other."""
+    opened: Opened = field(default_factory=Opened)
+    """Rerankers that are loaded; they are needed by one task after the other."""
 
     def done(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -201,8 +201,9 @@ class _OfModel:
             for task in todo:
                 self.done(Outcome(self.model.row, task.spec.name, "failed", message=str(error)))
             return
-        for task in todo:
-            self._attempt(task, encoded)
+        with contextlib.closing(self.opened):
+            for task in todo:
+                self._attempt(task, encoded)
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
@@ -260,9 +261,7 @@ class _OfModel:
                 report = partial(self.reporter.encoding, encoder.row)
                 types = {task.spec.name: task.spec.type for task in todo}
                 others = together(encoder, self.encoders, columns, types, self.options.store)
-                opening = partial(encoder.open, [other for other, _ in others]) if others else encoder.open
-                spaces = [beside for _, beside in others]
-                found[encoder.identity] = encode(columns, space, encoder, report, opening, spaces)
+                found[encoder.identity] = encode(columns, space, encoder, report, beside=others)
         return found
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:

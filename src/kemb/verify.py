@@ -16,7 +16,8 @@ from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.gather import prompts_of
 from kemb.models import catalogue
 from kemb.models.prompts import Layer, PromptTable
-from kemb.models.resolve import BUILT_IN, Model, ModelOptions, View, resolve
+from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
+from kemb.models.spec import View
 from kemb.recompute import metrics_from_items, of_metric, of_part
 from kemb.results import TaskResult
 from kemb.run import Reporter, RunOptions, Task, evaluate

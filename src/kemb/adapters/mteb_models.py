@@ -90,18 +90,12 @@ class KembEncoder:
     @property
     def similarity(self) -> Callable[..., Any]:
         """All pairs of two sets of vectors."""
-        from mteb.similarity_functions import cos_sim, dot_score
-
-        chosen: Callable[..., Any] = cos_sim if self.model.similarity == "cosine" else dot_score
-        return chosen
+        return _similarity("{}_sim", self.model.similarity)
 
     @property
     def similarity_pairwise(self) -> Callable[..., Any]:
         """Row by row."""
-        from mteb.similarity_functions import pairwise_cos_sim, pairwise_dot_score
-
-        chosen: Callable[..., Any] = pairwise_cos_sim if self.model.similarity == "cosine" else pairwise_dot_score
-        return chosen
+        return _similarity("pairwise_{}_sim", self.model.similarity)
 
     @cached_property
     def mteb_model_meta(self) -> ModelMeta:
@@ -114,3 +108,14 @@ class KembEncoder:
         wanted = "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name use_instructions"
         values = {key: known[key] for key in [*wanted.split(), "experiment_kwargs"]}
         return ModelMeta.create_empty(overwrites=values | {"name": f"{organisation}/{plain}"})
+
+
+def _similarity(form: str, name: str) -> Callable[..., Any]:
+    """The function of mteb for a similarity, of sentence-transformers for the one that mteb lacks."""
+    import mteb.similarity_functions
+    import sentence_transformers.util
+
+    short = {"cosine": form.format("cos"), "dot": form.format("dot").replace("_sim", "_score")}
+    module = sentence_transformers.util if name == "manhattan" else mteb.similarity_functions
+    chosen: Callable[..., Any] = getattr(module, short.get(name, form.format(name)))
+    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         raise MissingExtra("A transformer model", "st") from error
     if loading.backend is None and loading.device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
+    number = int(loading.device.partition(":")[2] or 0)
+    if loading.device.startswith("cuda") and number >= (n := torch.cuda.device_count()):
+        known = ", ".join(f"cuda:{i}" for i in range(n))
+        raise ModelError(f"--device {loading.device} is not there; this machine has {known}.")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
@@ -83,6 +88,15 @@ def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context 
     from kemb.models.runtime import in_place_of_optimum
 
     return in_place_of_optimum(folder, loading.backend, loading.device)
+
+
+def share_threads(n_workers: int) -> None:
+    """Let torch and the tokenizers of this process use their share of the cores, beside other workers."""
+    import torch
+
+    n_threads = max(1, torch.get_num_threads() // n_workers)
+    torch.set_num_threads(n_threads)
+    os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # of tokenizers, which has not started its threads yet
 
 
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types

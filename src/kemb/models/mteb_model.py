@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kemb.errors import MissingExtra, ModelError, NotSupported, UnknownName, UsageError
-from kemb.models.device import find_device
+from kemb.models.device import find_devices
 from kemb.models.prompts import Layer, PromptTable
 from kemb.models.resolve import Model, ModelOptions
 from kemb.models.spec import ModelSpec, Similarity
@@ -50,6 +50,7 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
     if "dense" not in meta.model_type or kind not in similarity or not meta.revision:
         why = f"of type {', '.join(meta.model_type)}, similarity {kind}, revision {meta.revision or 'unknown'}"
         raise NotSupported(f"mteb:{plain} is {why}; kemb takes dense models with cosine or dot product and a revision.")
+    devices = find_devices(options.device, options.workers)
     routes = {task: task for task in task_names}
     routes |= {f"{task}-{role}": f"{task}{_SEPARATOR}{role}" for task in task_names for role in ("query", "document")}
     return Model(
@@ -58,13 +59,14 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
         revision=meta.revision,
         prompts=PromptTable((Layer("none", {}, routes),)),
         folder=None,
-        device=find_device(options.device),
+        device=devices[0],
         dtype="float32",
         max_tokens=int(meta.max_tokens) if meta.max_tokens and np.isfinite(meta.max_tokens) else None,
         pooling=None,
         similarity=similarity[kind],
         variant="loader_mteb",
         trust_remote_code=False,
+        devices=devices,
     )
 
 

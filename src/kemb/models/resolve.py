@@ -16,12 +16,12 @@ from typing import Literal
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
 from kemb.models import backends, catalogue, files, heads
-from kemb.models.device import find_device
+from kemb.models.device import find_devices
 from kemb.models.encoders import Encoder
 from kemb.models.expression import Fused, Leaf, Reranked, parse
 from kemb.models.heads import LOADERS, Head
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
-from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity
+from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity, View
 
 LLM_PARAMETERS = 1_000_000_000
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
@@ -39,7 +39,7 @@ _FAMILIES: dict[Loader, Family] = {
     "m3-colbert": "late-interaction",
 }
 _SIMILARITIES: dict[Loader, tuple[tuple[Similarity, ...], Similarity]] = {
-    "sentence-transformers": (("cosine", "dot"), "cosine"),
+    "sentence-transformers": (("cosine", "dot", "euclidean", "manhattan"), "cosine"),
     "sparse": (("cosine", "dot"), "dot"),
     "late-interaction": (("maxsim", "meanmaxsim"), "maxsim"),
     "m3-sparse": (("dot",), "dot"),
@@ -66,14 +66,8 @@ class ModelOptions:
     """What computes a dense model instead of torch."""
     backend_file: str = ""
     """The file it computes, in the model's folder; '' for the usual one."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What is made of stored vectors before they are compared; None: all of it."""
-
-    dims: int | None = None
-    level: Literal["int8", "binary"] | None = None
+    workers: int | None = None
+    """Processes on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +97,8 @@ class Model:
     """The file that another runtime computes; None for torch."""
     endpoint: tuple[tuple[str, str], ...] = ()
     """What is known of the model behind an API, as its fingerprint."""
+    devices: tuple[str, ...] = ()
+    """Where it is encoded by several processes: the device of each, all of one kind."""
 
     @property
     def row(self) -> str:
@@ -334,7 +330,8 @@ def _from_folder(
         )
     rules = rules_of_file(options.prompts_file, spec)  # first of all: it says what is wrong with a prompts file
     backend = _backend(spec, folder, options) if options.backend else None
-    device = "cpu" if backend and options.device == "auto" else find_device(options.device)
+    wanted = "cpu" if backend and options.device == "auto" else options.device
+    device, *others = find_devices(wanted, options.workers)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
@@ -362,6 +359,7 @@ def _from_folder(
         variant="__".join(f"{key}_{value}" for key, value in variant.items() if value is not None),
         trust_remote_code=options.trust_remote_code,
         backend=backend,
+        devices=(device, *others),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,7 +29,8 @@ Loader = Literal[
     "custom",
 ]
 Pooling = Literal["mean", "cls", "last"]
-Similarity = Literal["cosine", "dot", "maxsim", "meanmaxsim"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "maxsim", "meanmaxsim"]
+Level = Literal["int8", "binary"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 CANNOT_RUN: dict[Loader, str] = {
@@ -84,6 +86,17 @@ class ApiSpec(BaseModel):
     price_per_million_tokens: float | None = Field(default=None, ge=0)
     """In US dollars, as of `price_date` (YYYY-MM-DD)."""
     price_date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is made of stored vectors before they are compared, and how they are compared; None: as they are."""
+
+    dims: int | None = None
+    level: Level | None = None
+    candidates: int | None = None
+    """Of binary codes: so many nearest documents are put in order by the query's full vector."""
+    similarity: Similarity | None = None
 
 
 class ModelSpec(PromptRules):

@@ -262,9 +262,9 @@ def _flags(variant: str) -> list[str]:
     """The options behind a variant (`dtype_bfloat16__max_tokens_512`); a prompts file is named by its beginning."""
     found: list[str] = []
     for part in filter(None, variant.split("__")):
-        for key, flag in (("dtype_", "--dtype"), ("max_tokens_", "--max-tokens"), ("pooling_", "--pooling")):
-            if part.startswith(key):
-                found += [flag, part.removeprefix(key)]
+        for option in ("dtype", "max_tokens", "pooling", "dims", "quantize", "similarity"):
+            if part.startswith(f"{option}_"):
+                found += [f"--{option.replace('_', '-')}", part.removeprefix(f"{option}_")]
         if part.startswith("backend_"):
             runtime, _, file = part.removeprefix("backend_").partition("-")
             found += ["--backend", runtime, "--backend-file", file.rpartition("-")[0]]

@@ -15,6 +15,7 @@ from kemb.score.ranking import ranking_metrics
 from kemb.score.rerank import rerank
 from kemb.score.runs import SUBQUERIES, merged_subqueries, without_own_ids
 from kemb.score.search import run_from_scores, top_k
+from kemb.score.similarity import SIMILARITIES
 from kemb.score.summarization import summarization
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
@@ -59,15 +60,15 @@ def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarit
         data: texts and gold answers.
         vectors: for every column of `kemb.types.columns(data)` one row per text, all of the same dimension; sparse ones
             where texts are compared in pairs (STS, pair classification, bitext mining, summarization).
-        similarity: what the model declares: "cosine" or "dot".
+        similarity: what the model declares, one of `kemb.score.similarity.SIMILARITIES`.
 
     Raises:
         NotSupported: a similarity that cannot be scored, or sparse vectors where dense ones are needed.
         DataError: data that no score can be computed from.
         ModelError: vectors that do not fit the data, are not finite, or are all the same.
     """
-    if similarity not in ("cosine", "dot"):
-        raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: 'cosine', 'dot'.")
+    if similarity not in SIMILARITIES:
+        raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: {SIMILARITIES}.")
     try:
         _check_shapes(data, vectors)
         if isinstance(data, PairData | BitextData | SummaryData):

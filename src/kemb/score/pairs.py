@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from kemb.errors import DataError, ModelError
+from kemb.score.similarity import SIMILARITIES
 from kemb.score.vectors import check_finite, read_sparse
 from kemb.types import DoubleArray, FloatArray, ItemBlock, PairData, PartScore, Ragged, Representations, Vectors
 
-SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 LEADERBOARD_CORRELATIONS = tuple(
     f"{prefix}{kind}" for prefix in ("", "cosine_", "euclidean_", "manhattan_") for kind in ("pearson", "spearman")
 )

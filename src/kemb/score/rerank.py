@@ -8,24 +8,34 @@ import numpy as np
 
 from kemb.score.candidates import empty_run, fill_run, rank_ids
 from kemb.score.search import BLOCK, TOP_K
+from kemb.score.similarity import of_pairs
 from kemb.score.vectors import check_finite, lengths
-from kemb.types import DoubleArray, FloatArray, IntArray, RetrievalData, Run, Vectors
+from kemb.types import FloatArray, IntArray, RetrievalData, Run, Vectors
 
 _PAIRS = 1 << 14
 """Products that are computed at once; they need 16 bytes per pair and dimension."""
 
 
-def rerank(queries: FloatArray, documents: Vectors, data: RetrievalData, *, similarity: str = "cosine") -> Run:
+def rerank(
+    queries: FloatArray,
+    documents: Vectors,
+    data: RetrievalData,
+    *,
+    similarity: str = "cosine",
+    candidates: Run | None = None,
+) -> Run:
     """The candidates of every query, best first; other documents are not looked at.
 
-    Products are float64 and rounded to float32, so that equal vectors tie wherever they stand. Ties go by document
-    id, descending. A query without candidates retrieves nothing. At most 1,000 candidates are kept, as in mteb.
+    Similarities are computed in float64 and rounded to float32, so that equal vectors tie wherever they stand. Ties
+    go by document id, descending. A query without candidates retrieves nothing. At most 1,000 candidates are kept, as
+    in mteb.
 
     Args:
         queries: [n_queries, dim], float32.
         documents: [n_documents, dim], read once, block by block.
         data: names the candidates.
-        similarity: "cosine" or "dot".
+        similarity: one of SIMILARITIES.
+        candidates: those of a first stage, instead of those that the data name.
 
     Raises:
         ModelError: a vector is not finite.
@@ -36,7 +46,7 @@ def rerank(queries: FloatArray, documents: Vectors, data: RetrievalData, *, simi
     exact = queries.astype(np.float64)
     if cosine:
         exact /= lengths(squares)[:, None]
-    of_query, of_document = candidate_pairs(data)
+    of_query, of_document = candidate_pairs(data) if candidates is None else pairs_of_run(candidates)
     scores = np.empty(len(of_query), dtype=np.float32)
     by_document = np.argsort(of_document, kind="stable")
     for start in range(0, len(data.doc_ids), BLOCK):
@@ -48,8 +58,8 @@ def rerank(queries: FloatArray, documents: Vectors, data: RetrievalData, *, simi
         for at in range(first, last, _PAIRS):
             pairs = by_document[at : min(at + _PAIRS, last)]
             own = of_document[pairs] - start
-            products: DoubleArray = np.einsum("ij,ij->i", exact[of_query[pairs]], block[own].astype(np.float64))
-            scores[pairs] = products / lengths(squares)[own] if cosine else products
+            values = of_pairs(exact[of_query[pairs]], block[own].astype(np.float64), similarity)
+            scores[pairs] = values / lengths(squares)[own] if cosine else values
     return run_of_pairs(of_query, of_document, scores, data, n_zero)
 
 
@@ -72,6 +82,12 @@ def run_of_pairs(
     for i, (a, b) in enumerate(pairwise(ends.tolist())):
         fill_run(indices[i], values[i], scores[a:b], id_ranks[of_document[a:b]], order)
     return Run(indices, values, n_zero)
+
+
+def pairs_of_run(run: Run) -> tuple[IntArray, IntArray]:
+    """Query rows and document rows of a run, in the order of the queries."""
+    of_query, ranks = np.nonzero(run.indices >= 0)
+    return of_query, run.indices[of_query, ranks]
 
 
 def candidate_pairs(data: RetrievalData) -> tuple[IntArray, IntArray]:

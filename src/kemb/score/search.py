@@ -12,7 +12,8 @@ import numpy as np
 from kemb.errors import DataError, UsageError
 from kemb.score.candidates import LOW, Candidates, empty_run, fill_run, rank_ids, scores_of
 from kemb.score.duplicates import Duplicates, find_duplicates
-from kemb.score.vectors import check_finite, lengths
+from kemb.score.similarity import SIMILARITIES, document_for_product, for_product, of_products, products
+from kemb.score.vectors import check_finite
 from kemb.types import FloatArray, IntArray, Run, Vectors
 
 TOP_K = 1000
@@ -50,7 +51,7 @@ def top_k(
         k: documents per query.
         doc_ids: one unique id per document.
         query_ids: ids for messages; row numbers otherwise.
-        similarity: "cosine" or "dot".
+        similarity: one of SIMILARITIES.
         memory_budget_bytes: bound on the working memory beside vectors and result.
 
     Returns:
@@ -60,13 +61,11 @@ def top_k(
         ModelError: a vector is not finite.
         UsageError: an unknown similarity.
     """
-    if similarity not in ("cosine", "dot"):
-        raise UsageError(f"Search knows the similarities 'cosine' and 'dot', not {similarity!r}.")
+    if similarity not in SIMILARITIES:
+        raise UsageError(f"Search knows the similarities {', '.join(SIMILARITIES)}, not {similarity!r}.")
     squares = check_finite(queries, "queries", query_ids or [str(i) for i in range(len(queries))], 0)
-    cosine = similarity == "cosine"
-    if cosine:
-        queries = queries / lengths(squares)[:, None]
-    n_zero = int(np.count_nonzero(squares == 0)) if cosine else 0
+    queries = for_product(queries, squares, similarity)
+    n_zero = int(np.count_nonzero(squares == 0)) if similarity == "cosine" else 0
     order, id_ranks = rank_ids(doc_ids)
     indices, scores = empty_run(len(queries), k)
     kept = min(k, len(doc_ids))
@@ -75,9 +74,11 @@ def top_k(
     n_zero_documents = 0
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
-        keys, n_zero_documents = _search(queries[part], documents, kept, block, doc_ids, id_ranks, duplicates, cosine)
+        keys, n_zero_documents = _search(
+            queries[part], documents, kept, block, doc_ids, id_ranks, duplicates, similarity
+        )
         indices[part, :kept] = order[keys & LOW]
-        scores[part, :kept] = scores_of(keys)
+        scores[part, :kept] = of_products(scores_of(keys), squares[part], similarity)
     return Run(indices, scores, n_zero + n_zero_documents)
 
 
@@ -131,7 +132,7 @@ def _search(
     doc_ids: Sequence[str],
     id_ranks: IntArray,
     duplicates: Duplicates,
-    cosine: bool,
+    similarity: str,
 ) -> tuple[IntArray, int]:
     """Keys of the best k documents [n_queries, k], best first, and the number of zero vectors among documents.
 
@@ -142,16 +143,13 @@ def _search(
 
     n_threads = max(1, min(n_cpus(), len(queries) // 32))
     n_leaders = len(doc_ids) - len(duplicates.followers)
-    stripes = [_Stripe(part, min(k, n_leaders), block_size) for part in np.array_split(queries, n_threads)]
+    stripes = [_Stripe(part, min(k, n_leaders), block_size, similarity) for part in np.array_split(queries, n_threads)]
     n_zero = 0
     with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, user_api="blas"):
         for start in range(0, len(doc_ids), block_size):
             block = documents.block(start, min(start + block_size, len(doc_ids)))
-            if cosine:
-                block, n = _directions(block, start, doc_ids, pool, n_threads)
-                n_zero += n
-            else:
-                check_finite(block, "documents", doc_ids, start)
+            block, n = _prepared(block, start, doc_ids, similarity, pool, n_threads)
+            n_zero += n
             ranks = id_ranks[start : start + len(block)]
             followers = duplicates.is_follower[start : start + len(block)]
             if followers.any():
@@ -181,20 +179,23 @@ def _with_followers(keys: IntArray, duplicates: Duplicates, k: int) -> IntArray:
     return out
 
 
-def _directions(
-    block: FloatArray, start: int, doc_ids: Sequence[str], pool: ThreadPoolExecutor, n_threads: int
+def _prepared(
+    block: FloatArray, start: int, doc_ids: Sequence[str], similarity: str, pool: ThreadPoolExecutor, n_threads: int
 ) -> tuple[FloatArray, int]:
-    """The rows of a block at length 1, and how many of them are zeros, which they stay."""
-    out = np.empty_like(block)
+    """The rows of a block for the product, and how many have no direction where one is needed."""
+    if similarity in ("dot", "manhattan"):
+        check_finite(block, "documents", doc_ids, start)
+        return block, 0
+    out = np.empty((len(block), block.shape[1] + (similarity == "euclidean")), dtype=np.float32)
     step = -(-len(block) // n_threads)
 
-    def divide(first: int) -> int:
+    def prepare(first: int) -> int:
         part = slice(first, first + step)
         squares = check_finite(block[part], "documents", doc_ids, start + first)
-        np.divide(block[part], lengths(squares)[:, None], out=out[part])
-        return int(np.count_nonzero(squares == 0))
+        document_for_product(block[part], squares, similarity, out[part])
+        return int(np.count_nonzero(squares == 0)) if similarity == "cosine" else 0
 
-    return out, sum(pool.map(divide, range(0, len(block), step)))
+    return out, sum(pool.map(prepare, range(0, len(block), step)))
 
 
 def n_cpus() -> int:
@@ -207,15 +208,16 @@ def n_cpus() -> int:
 class _Stripe:
     """The candidates of some of the queries."""
 
-    def __init__(self, queries: FloatArray, k: int, block_size: int) -> None:
+    def __init__(self, queries: FloatArray, k: int, block_size: int, similarity: str) -> None:
         self.queries = queries
+        self.similarity = similarity
         self.candidates = Candidates(len(queries), k, block_size)
         self.product = np.empty(len(queries) * block_size, dtype=np.float32)
 
     def add(self, block: FloatArray, id_ranks: IntArray) -> None:
         """Keep what a block [m, dim] of documents adds to the candidates."""
         scores = self.product[: len(self.queries) * len(block)].reshape(len(self.queries), len(block))
-        np.matmul(self.queries, block.T, out=scores)
+        products(self.queries, block, self.similarity, scores)
         self.candidates.add(scores, id_ranks)
 
     def best(self) -> IntArray:

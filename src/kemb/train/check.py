@@ -149,6 +149,37 @@ def _vocabulary(folder: Path) -> dict[str, int]:
     return vocabulary
 
 
+def check_positives(file: RecipeFile, table: pa.Table) -> None:
+    """Refuse batches that the rows cannot fill with different positives, before anything is made of the rows.
+
+    :raises UsageError: with the line of train.batch.
+    """
+    import pyarrow.compute as pc
+
+    for section in file.recipe.data:
+        if kind_of(file, section.role).contrastive:
+            rows = table.filter(pc.equal(table["source"], section.id))
+            if rows.num_rows:
+                check_batch(file, section.id, len(rows["positive"].unique()))
+
+
+def check_batch(file: RecipeFile, name: str, n_positives: int) -> None:
+    """Refuse a batch of a contrastive loss that is larger than the different positives of the data `name`.
+
+    :raises UsageError: with the line of train.batch.
+    """
+    train = file.recipe.train
+    if train.rows_per_step <= n_positives:
+        return
+    each = f" ({train.batch} for each of {train.processes} processes)" if train.processes > 1 else ""
+    raise file.error(
+        ("train", "batch"),
+        f"a batch of {train.rows_per_step} rows{each} is larger than the {n_positives} different positives of the data "
+        f"{name}: every batch would hold a positive twice, once as a negative. "
+        f"Type batch = {2 ** (max(n_positives // train.processes, 1).bit_length() - 1)} or less.",
+    )
+
+
 def check_tasks(file: RecipeFile, table: pa.Table, tasks: Mapping[str, TaskData]) -> None:
     """Refuse a task that is the training data; what overlaps less is for the contamination filter.
 

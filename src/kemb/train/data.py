@@ -74,9 +74,11 @@ def load_pairs(sections: Sequence[DataSection], root: Path, data_dir: Path | Non
     :raises DataError: naming file and row, for every column that is missing and every text that is no text.
     :raises FetchError: when a hub dataset is neither here nor to be had.
     """
-    tables = [_table_of(section, root, data_dir) for section in sections]
-    if not tables:
-        raise DataError("There is no [[data]] section: a recipe needs at least one source of pairs.")
+    return joined([table_of(section, root, data_dir) for section in sections])
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of several sections, with the columns that any of them has."""
     whole = pa.concat_tables(tables, promote_options="default")
     n = sum(name.startswith("negative_") for name in whole.column_names)
     return whole.select(
@@ -104,7 +106,8 @@ class _Row:
     group: str | None
 
 
-def _table_of(section: DataSection, root: Path, data_dir: Path | None) -> pa.Table:
+def table_of(section: DataSection, root: Path, data_dir: Path | None) -> pa.Table:
+    """The rows of one section; parameters and errors as `load_pairs`."""
     rows: list[_Row] = []
     for table in _tables(section, root, data_dir):
         rows += _rows(section, table)
@@ -128,12 +131,17 @@ def _table_of(section: DataSection, root: Path, data_dir: Path | None) -> pa.Tab
     return pa.table(columns)
 
 
+def file_names(section: DataSection, root: Path) -> list[str]:
+    """Files that a section's pattern fits, seen from `root`; none for a hub dataset."""
+    found = glob.glob(section.source.file or "", root_dir=root, recursive=True)
+    return sorted(name for name in found if (root / name).is_file())
+
+
 def _tables(section: DataSection, root: Path, data_dir: Path | None) -> Iterator[Table]:
     if section.source.file is None:
         yield _hub_table(section, data_dir)
         return
-    names = sorted(glob.glob(section.source.file, root_dir=root, recursive=True))
-    paths = [path for name in names if (path := root / name).is_file()]
+    paths = [root / name for name in file_names(section, root)]
     if not paths:
         raise DataError(
             f"The data {section.id} has no file: nothing under {root} fits {section.source.file!r}. Paths are seen "

@@ -30,6 +30,7 @@ from kemb.train.guards import full_precision
 from kemb.train.recipe import RecipeFile
 from kemb.train.shingles import normal_form
 from kemb.types import IntArray, PairData, PartData, PartScore, RetrievalData, TaskData
+from kemb.workers import Opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,7 +223,7 @@ def _sources(model: Model, trained: Model, encoder: Encoder, dev: DevSet, own: S
         space = (own if is_live else dev.store).space(part.fingerprint())
         columns = gather.columns_of(dev.tasks, part)
         encoded[part.identity] = gather.encode(columns, space, part, _quiet, (lambda: encoder) if is_live else None)
-    return gather.Sources(own, encoded, False, _quiet, {trained.identity: encoder})
+    return gather.Sources(own, encoded, False, _quiet, Opened({trained.identity: encoder}))
 
 
 def _quiet(progress: object) -> None: ...

@@ -160,7 +160,7 @@ def _gate(section: ExportSection, beside: Path, file: str, parity: onnx.Parity, 
         problem = f"the cosine with torch's vector falls to {parity.min_cosine:.4g}, below {section.min_cosine:g}"
     elif worse:
         said = "; ".join(f"{line.task}: {line.reason}" for line in worse)
-        problem = f"it may be worse by more than {section.tolerance:g} points ({said})"
+        problem = f"it may score below torch by more than the tolerance of {section.tolerance:g} ({said})"
     return Exported(file, onnx.size_of(beside / file), parity, quality, problem)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from kemb.errors import RunError
 from kemb.models import files
-from kemb.train import arguments, bases, dev, guards
+from kemb.train import arguments, bases, check, dev, guards
 from kemb.train.losses import build_loss, n_negatives
 from kemb.train.recipe import RecipeFile
 from kemb.train.shapes import TrainingSet
@@ -168,24 +168,15 @@ def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
     :raises UsageError: with the line of train.batch or dev.every.
     """
     train = file.recipe.train
-    rows = train.rows_per_step
-    shown = f"{rows} rows" + (
-        f" ({train.batch} for each of {train.processes} processes)" if train.processes > 1 else ""
-    )
     for entry in sets:
-        most = entry.n_unique_positives
-        if entry.kind.contrastive and rows > most:
-            raise file.error(
-                ("train", "batch"),
-                f"a batch of {shown} is larger than the {most} different positives of the data {entry.name}: every "
-                "batch would hold a positive twice, once as a negative. "
-                f"Type batch = {2 ** (max(most // train.processes, 1).bit_length() - 1)} or less.",
-            )
-        if train.processes > 1 and rows > entry.table.num_rows:
+        if entry.kind.contrastive:
+            check.check_batch(file, entry.name, entry.n_unique_positives)
+        if train.processes > 1 and train.rows_per_step > entry.table.num_rows:
             raise file.error(
                 ("train", "processes"),
-                f"the data {entry.name} has {entry.table.num_rows} rows, a batch {shown}; several processes leave out "
-                "a batch that is not full, so nothing would be trained. Lower batch or processes.",
+                f"the data {entry.name} has {entry.table.num_rows} rows, {train.processes} batches "
+                f"{train.rows_per_step}; several processes leave out a batch that is not full, so nothing would be "
+                "trained. Lower batch or processes.",
             )
     section, steps = file.recipe.dev, n_steps(file, sets)
     if section and section.every >= steps:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kemb.benchmarks import load_benchmark
 from kemb.benchmarks import names as benchmark_names
+from kemb.errors import DataError
 from kemb.models.device import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
@@ -150,7 +151,7 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
     :param timed: train a few steps, and forget them.
     """
     run = prepare(file, options, Quiet())
-    table = filtered(run, data.load_pairs(file.recipe.data, run.root, options.data_dir))[0]
+    table = filtered(run, load_rows(run))[0]
     if file.recipe.dev and file.recipe.dev.share:
         table = dev.hold_out(table, file.recipe.dev.share, dev.held_out_sources(file), file.recipe.seed)[0]
     sets = training_sets(file, table, _no_teacher)
@@ -238,6 +239,23 @@ def _own_folder(file: RecipeFile, name: str, data_dir: Path | None) -> Path | No
     return next((folder for folder in folders if folder.exists()), None)
 
 
+def load_rows(run: Work) -> pa.Table:
+    """All rows of the recipe's data, as `data.load_pairs`.
+
+    :raises UsageError: with the line of the source that cannot be read, or of a task that is the training data.
+    """
+    tables = []
+    for number, section in enumerate(run.file.recipe.data):
+        try:
+            tables.append(data.table_of(section, run.root, run.options.data_dir))
+        except DataError as error:
+            said = str(error)
+            raise run.file.error(("data", number, "source"), said[:1].lower() + said[1:]) from error
+    table = data.joined(tables)
+    check.check_tasks(run.file, table, {task.spec.name: task.load() for task in run.tasks})
+    return table
+
+
 def filtered(run: Work, table: pa.Table) -> tuple[pa.Table, FilterReport]:
     """The rows that training may see: counted, cut, without duplicates, empty vectors and evaluation texts."""
     recipe = run.file.recipe
@@ -317,8 +335,8 @@ def libraries() -> dict[str, str]:
 
 
 def file_hashes(run: Work) -> dict[str, str]:
-    paths = [path for section in run.file.recipe.data for path in run.root.glob(section.source.file or "")]
-    return {path.relative_to(run.root).as_posix(): stages.file_hash(path) for path in sorted(paths) if path.is_file()}
+    names = {name for section in run.file.recipe.data for name in data.file_names(section, run.root)}
+    return {name: stages.file_hash(run.root / name) for name in sorted(names)}
 
 
 def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:

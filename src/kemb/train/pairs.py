@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from kemb.errors import DataError
 from kemb.models.resolve import Model, resolve
 from kemb.tasks.readers import Findings, read_table
-from kemb.train import check, data, dev
+from kemb.train import check, dev
 from kemb.train import mine as mining
-from kemb.train.job import Work, counts, file_hashes, filtered, libraries, task_hashes
+from kemb.train.job import Work, counts, file_hashes, filtered, libraries, load_rows, task_hashes
 from kemb.train.rankers import ranker_of, scorer_of
 from kemb.train.sections import MineSection
 from kemb.train.stages import Stage, file_hash
@@ -30,9 +30,7 @@ def make_pairs(run: Work) -> Stage:
     recipe = run.file.recipe
 
     def load() -> tuple[pa.Table, dict[str, Any]]:
-        table = data.load_pairs(recipe.data, run.root, run.options.data_dir)
-        check.check_tasks(run.file, table, {task.spec.name: task.load() for task in run.tasks})
-        return table, {}
+        return load_rows(run), {}
 
     sections = [section.model_dump(mode="json") for section in recipe.data]
     inputs: dict[str, Any] = {"recipe": {"data": sections}, "files": file_hashes(run), "tasks": task_hashes(run)}
@@ -47,6 +45,7 @@ def make_pairs(run: Work) -> Stage:
     kept = _stage(run, "filter", inputs | {"base": run.base_revision, "libraries": libraries()}, keep)
     if recipe.dev and recipe.dev.share:
         kept = _held_out(run, recipe.dev.share, kept)
+    check.check_positives(run.file, read_pairs(kept))
     return kept if recipe.mine is None else _mine(run, recipe.mine, kept)
 
 

@@ -116,7 +116,20 @@ def refuse_foreign_checkpoint(file: RecipeFile, run_dir: Path, name: str, inputs
                 f"the checkpoint in {partial} belongs to another recipe: {names} changed ({old!r}, now {new!r}). "
                 "Restore the value to go on, or leave out --resume to train anew.",
             )
-    raise UsageError(
+    raise _nothing_to_resume(run_dir, name)
+
+
+def refuse_resume_of_nothing(run_dir: Path, name: str) -> None:
+    """For --resume, before any work: refuse where no stage of this name was ever begun.
+
+    :raises UsageError: and says what to type.
+    """
+    if not any((run_dir / "stages").glob(f"{name}-*")):
+        raise _nothing_to_resume(run_dir, name)
+
+
+def _nothing_to_resume(run_dir: Path, name: str) -> UsageError:
+    return UsageError(
         f"There is no interrupted {name} in {run_dir} to go on with. Leave out --resume, or name its folder: -o DIR."
     )
 

@@ -1,0 +1,176 @@
+"""One group of inputs through one encoder: batches by token budget, halved where they do not fit in memory.
+
+What happens is told as events, so that it may happen here or in another process (`kemb/workers.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from kemb.errors import KembError
+from kemb.models.encoders import Encoder, OutOfMemory, TwoStageEncoder
+from kemb.types import Input, IntArray, Rows, Together, stack_together
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much work goes together: characters per group (one shard), tokens per batch (one forward pass)."""
+
+    group_chars: int
+    batch_tokens: int
+    max_batch: int
+
+    @classmethod
+    def for_device(cls, device: str) -> Budget:
+        """Small batches on a CPU, where padding costs more than calls; large ones on an accelerator."""
+        if device == "cpu":
+            return cls(group_chars=1 << 15, batch_tokens=1 << 10, max_batch=64)
+        return cls(group_chars=1 << 20, batch_tokens=1 << 15, max_batch=1024)
+
+
+class Batched(NamedTuple):
+    """A batch went through the model."""
+
+    n_texts: int
+    n_tokens: int
+    token_limit: int | None
+    """Padded tokens per batch that are known to fit, once a batch did not."""
+
+
+class Finished(NamedTuple):
+    """A group is done: `vectors` are those of its inputs `rows` [n]."""
+
+    rows: IntArray
+    vectors: Rows | Together
+
+
+class Failed(NamedTuple):
+    """A batch failed; where its input `row` stands is to be said between `before` and `after`."""
+
+    row: int
+    before: str
+    after: str
+
+
+Event = Batched | Finished | Failed
+Draw = Callable[[], list[Input] | None]
+"""The inputs of a group when its turn has come; None if there is nothing to do any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Inputs that go through the model together, longest first, and their rows in the group."""
+
+    rows: IntArray
+    tokens: IntArray
+    inputs: list[Input]
+    prepared: object
+
+    @property
+    def cost(self) -> int:
+        """Tokens with padding."""
+        return len(self.rows) * int(self.tokens.max())
+
+
+class GroupEncoder:
+    """An encoder that takes groups, and remembers what fits in memory."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.two_stage = encoder if isinstance(encoder, TwoStageEncoder) else None
+        self.limit: int | None = None
+
+    def batches(self, inputs: Sequence[Input], budget: Budget) -> list[Batch]:
+        """The batches of a group: sorted by token count, padded cost within the budget, tokenised."""
+        tokens = self.encoder.token_counts(inputs)
+        order = np.argsort(-tokens, kind="stable")
+        batches, start = [], 0
+        while start < len(order):
+            fit = max(1, budget.batch_tokens // max(int(tokens[order[start]]), 1))
+            chosen = order[start : start + min(fit, budget.max_batch)]
+            batches.append(self._batch(chosen, tokens[chosen], [inputs[i] for i in chosen.tolist()]))
+            start += len(chosen)
+        return batches
+
+    def events(self, batches: Sequence[Batch]) -> Iterator[Event]:
+        """What happens to a group: batches done, and at last all vectors, or a failure."""
+        waiting, done = list(reversed(batches)), []
+        while waiting:
+            batch = waiting.pop()
+            if self.limit is not None and batch.cost > self.limit and len(batch.rows) > 1:
+                waiting += reversed(self._halves(batch))
+                continue
+            try:
+                vectors = self._forward(batch)
+            except OutOfMemory:
+                if len(batch.rows) == 1:
+                    yield _too_long(batch)
+                    return
+                self.limit = batch.cost // 2
+                waiting += reversed(self._halves(batch))
+                continue
+            except KembError as error:
+                yield Failed(int(batch.rows[0]), f"{error} The batch began with ", ".")
+                return
+            if len(vectors) != len(batch.rows):
+                returned = f"The model returned {len(vectors)} vectors for {len(batch.rows)} texts ("
+                yield Failed(int(batch.rows[0]), returned, ").")
+                return
+            done.append(vectors)
+            yield Batched(len(batch.rows), int(batch.tokens.sum()), self.limit)
+        yield Finished(np.concatenate([batch.rows for batch in batches]), stack_together(done))
+
+    def _forward(self, batch: Batch) -> Rows | Together:
+        if self.two_stage is not None:
+            vectors: Rows | Together = self.two_stage.encode_prepared(batch.prepared)
+            return vectors
+        return self.encoder.encode(batch.inputs)
+
+    def _batch(self, rows: IntArray, tokens: IntArray, inputs: list[Input]) -> Batch:
+        return Batch(rows, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None)
+
+    def _halves(self, batch: Batch) -> list[Batch]:
+        half = len(batch.rows) // 2
+        return [
+            self._batch(batch.rows[part], batch.tokens[part], batch.inputs[part])
+            for part in (slice(0, half), slice(half, None))
+        ]
+
+
+def _too_long(batch: Batch) -> Failed:
+    advice = "Cut texts with --max-tokens N, use --dtype bfloat16, or another --device."
+    return Failed(int(batch.rows[0]), f"One text of {batch.cost} tokens does not fit in memory (", f"). {advice}")
+
+
+def encode_here(encoder: Encoder, draws: Sequence[Draw], budget: Budget) -> Generator[tuple[int, Event], None, None]:
+    """Events of the groups, each with the group's number, in this process; tokenised ahead in a thread."""
+    work = GroupEncoder(encoder)
+
+    def prepare(number: int, inputs: list[Input]) -> tuple[int, list[Batch]]:
+        return number, work.batches(inputs, budget)
+
+    drawn = ((number, inputs) for number, draw in enumerate(draws) if (inputs := draw()) is not None)
+    for number, batches in _ahead(partial(prepare, *group) for group in drawn):
+        for event in work.events(batches):
+            yield number, event
+
+
+def _ahead(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
+    """Results of `steps` in order, each computed in a thread while the one before is used."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = None
+        for step in steps:
+            following = pool.submit(step)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()
