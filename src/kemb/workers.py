@@ -167,12 +167,11 @@ class _Open:
     n_workers: int
 
     def __call__(self) -> Encoder:
-        encoder = self.model.open(self.beside)
         if self.model.device == "cpu":
             from kemb.models.dense import share_threads
 
             share_threads(self.n_workers)
-        return encoder
+        return self.model.open(self.beside)
 
 
 def _start(device: str, opener: Opener) -> _Worker:

@@ -54,10 +54,10 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         raise MissingExtra("A transformer model", "st") from error
     if loading.backend is None and loading.device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
-    number = int(loading.device.partition(":")[2] or 0)
-    if loading.backend is None and loading.device.startswith("cuda") and number >= (n := torch.cuda.device_count()):
-        known = ", ".join(f"cuda:{i}" for i in range(n))
-        raise ModelError(f"--device {loading.device} is not there; this machine has {known}.")
+    if loading.backend is None and loading.device.startswith("cuda:"):
+        known = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        if loading.device not in known:
+            raise ModelError(f"--device {loading.device} is not there; this machine has {', '.join(known)}.")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
@@ -91,12 +91,18 @@ def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context 
 
 
 def share_threads(n_workers: int) -> None:
-    """Let torch and the tokenizers of this process use their share of the cores, beside other workers."""
-    import torch
+    """Let this process use its share of the cores, beside other workers; before the model is opened.
+
+    :raises MissingExtra: when torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra("A transformer model", "st") from error
 
     n_threads = max(1, torch.get_num_threads() // n_workers)
     torch.set_num_threads(n_threads)
-    os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # of tokenizers, which has not started its threads yet
+    os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # of tokenizers
 
 
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types

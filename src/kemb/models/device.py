@@ -49,9 +49,7 @@ def find_device(asked: str) -> str:
     """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without importing it."""
     if asked != "auto":
         if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
-            raise UsageError(
-                f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps, or several: cuda:0,cuda:1."
-            )
+            raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
         return asked
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:

@@ -308,7 +308,8 @@ def _from_folder(
     task_names: Collection[str],
     head: Head | None = None,
 ) -> Model:
-    spec = heads.read_through(spec, folder, head) if head else spec
+    if head is not None:
+        spec = heads.read_through(spec, folder, head)
     pooling = options.pooling or spec.pooling
     if spec.loader == "sentence-transformers":
         spec = spec.model_copy(update={"loader": folder.loader})
@@ -329,8 +330,7 @@ def _from_folder(
         )
     rules = rules_of_file(options.prompts_file, spec)  # first of all: it says what is wrong with a prompts file
     backend = _backend(spec, folder, options) if options.backend else None
-    wanted = "cpu" if backend and options.device == "auto" else options.device
-    device, *others = find_devices(wanted, options.workers)
+    device, *others = find_devices("cpu" if backend and options.device == "auto" else options.device, options.workers)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
