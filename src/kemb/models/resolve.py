@@ -338,8 +338,7 @@ def _from_folder(
         )
     rules = rules_of_file(options.prompts_file, spec)  # first of all: it says what is wrong with a prompts file
     backend = _backend(spec, folder, options) if options.backend else None
-    wanted = "cpu" if backend and options.device == "auto" else options.device
-    device, *others = find_devices(wanted, options.workers)
+    device, *others = find_devices("cpu" if backend and options.device == "auto" else options.device, options.workers)
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
