@@ -298,26 +298,32 @@ def test_a_result_says_by_which_file_it_was_made_and_is_verified_by_it(own: Path
         recorded_model(of_onnx, options)
 
 
-def test_of_a_hub_model_only_the_file_and_no_weights_of_torch_are_fetched(exported: Path, tmp_path: Path) -> None:
+def test_of_a_hub_model_only_the_file_and_no_weights_of_torch_are_fetched(own: Path, tmp_path: Path) -> None:
+    import onnx
+
+    path = own / "onnx" / "model.onnx"
+    # As BAAI/bge-m3 has it: weights in files beside it, one of which does not have its name.
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="Constant_7_value", size_threshold=1024)
+    (own / "onnx" / "Constant_8_value").write_bytes(b"of another file")
     script = (
         "import sys; from kemb.models.resolve import resolve, ModelOptions\n"
-        "m = resolve(sys.argv[1], ModelOptions(backend='onnx')); print(m.revision, m.backend.path)\n"
+        "m = resolve(sys.argv[1], ModelOptions(backend='onnx')); print(m.revision, m.backend.path, m.open().dim)\n"
     )
     with HubStandIn() as hub:
-        hub.add_repo("model", "someone/tiny", exported, "a" * 40)
-        home = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        hub.add_repo("model", "someone/tiny", own, "a" * 40)
+        home = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
         done = subprocess.run(
             [sys.executable, "-c", script, "someone/tiny"],
-            env=os.environ | home,
+            env=os.environ | home | {"HF_HUB_OFFLINE": "0"},
             capture_output=True,
             text=True,
             timeout=100,
         )
         asked = "\n".join(request for request in hub.requests if "/resolve/" in request)
-    assert done.stdout.split() == ["a" * 40, "onnx/model.onnx"], done.stderr
+    assert done.stdout.split() == ["a" * 40, "onnx/model.onnx", "32"], done.stderr
     assert "onnx/model.onnx" in asked
-    assert "safetensors" not in asked
-    assert "int8" not in asked
+    assert "onnx/Constant_7_value" in asked
+    assert not any(name in asked for name in ("safetensors", "int8", "Constant_8"))
 
 
 def test_an_export_replaces_nothing_and_keeps_nothing_that_differs_from_torch(

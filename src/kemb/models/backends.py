@@ -91,13 +91,24 @@ def patterns(runtime: Runtime, file: str) -> list[str]:
     return [pattern for name in names for pattern in (f"{name}*", f"{name.removesuffix('.xml')}.bin")]
 
 
+def weights_elsewhere(folder: Path, runtime: Runtime, file: str) -> list[str]:
+    """What else must be fetched: files with weights of the ONNX file that are not there and have a name of their own
+    (`onnx/Constant_7_attr__value` of BAAI/bge-m3).
+    """
+    path = _path(folder, runtime, file)
+    if path is None or path.suffix != ".onnx":
+        return []
+    parts = [path.parent / name for name in _read_onnx(path)[0]]
+    return [part.relative_to(folder).as_posix() for part in parts if not part.is_file()]
+
+
 def find_file(folder: Path, runtime: Runtime, file: str = "") -> BackendFile:
     """The file that is meant, read once for its hash.
 
     :param file: its path in the folder, or its name where it lies in `onnx/` or `openvino/`; '' for the usual one.
     :raises ModelError: it is not there or not whole, with the files that are.
     """
-    path = next((folder / name for name in _candidates(runtime, file) if (folder / name).is_file()), None)
+    path = _path(folder, runtime, file)
     if path is None:
         raise _missing(folder, runtime, file)
     total, alone = hashlib.sha256(), False
@@ -112,6 +123,10 @@ def find_file(folder: Path, runtime: Runtime, file: str = "") -> BackendFile:
             total.update(hashlib.file_digest(handle, "sha256").digest())
     version = ".".join(importlib.metadata.version(PACKAGES[runtime]).split(".")[:2])
     return BackendFile(runtime, path.relative_to(folder).as_posix(), total.hexdigest(), alone, version)
+
+
+def _path(folder: Path, runtime: Runtime, file: str) -> Path | None:
+    return next((folder / name for name in _candidates(runtime, file) if (folder / name).is_file()), None)
 
 
 def _candidates(runtime: Runtime, file: str) -> list[str]:

@@ -52,12 +52,8 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise MissingExtra("A transformer model", "st") from error
-    if loading.backend is None and loading.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
-    if loading.backend is None and loading.device.startswith("cuda:"):
-        known = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-        if loading.device not in known:
-            raise ModelError(f"--device {loading.device} is not there; this machine has {', '.join(known)}.")
+    if loading.backend is None and loading.device.startswith("cuda"):
+        _refuse_missing_gpu(loading.device)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
@@ -80,6 +76,16 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         kind.check(model, folder)
     eos = model.tokenizer.eos_token if loading.append_eos else ""
     return TorchEncoder(model, loading.kind, eos, loading.beside)
+
+
+def _refuse_missing_gpu(device: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
+    if int(device.partition(":")[2] or 0) >= (n := torch.cuda.device_count()):
+        known = ", ".join(f"cuda:{i}" for i in range(n))
+        raise ModelError(f"--device {device} is not there; this machine has {known}.")
 
 
 def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context manager

@@ -261,14 +261,22 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
         return _built_in(spec, options, task_names)
     if spec is not None and spec.loader in CANNOT_RUN:
         raise NotSupported(f"{spec.name} cannot be run. {CANNOT_RUN[spec.loader]}")
+    spec = spec or ModelSpec(name=plain)
+    path, commit = _fetch(spec.hub or spec.name, revision or spec.revision, options, heads.HUB_FILES if head else ())
+    folder = files.read_folder(path, needs_weights=options.backend is None)
+    return _from_folder(spec, commit, folder, options, task_names, head)
+
+
+def _fetch(hub: str, revision: str | None, options: ModelOptions, also: Sequence[str]) -> tuple[Path, str]:
     from kemb.models.hub import fetch_model
 
-    spec = spec or ModelSpec(name=plain)
-    also = heads.HUB_FILES if head else ()
-    instead = backends.patterns(options.backend, options.backend_file) if options.backend else ()
-    hub, wanted = spec.hub or spec.name, revision or spec.revision
-    path, commit = fetch_model(hub, wanted, options.trust_remote_code, also, instead)
-    return _from_folder(spec, commit, files.read_folder(path, not instead), options, task_names, head)
+    if options.backend is None:
+        return fetch_model(hub, revision, options.trust_remote_code, also)
+    instead = backends.patterns(options.backend, options.backend_file)
+    path, commit = fetch_model(hub, revision, options.trust_remote_code, also, instead)
+    if more := backends.weights_elsewhere(path, options.backend, options.backend_file):
+        return fetch_model(hub, commit, options.trust_remote_code, also, [*instead, *more])
+    return path, commit
 
 
 def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> PromptTable:
