@@ -249,9 +249,10 @@ def test_what_several_processes_cannot_do_is_refused(
     with pytest.raises(UsageError, match=r"line 14: 3 processes need 3 GPUs, 2 are there. Type processes = 2"):
         check.check_recipe(file, "cuda")
     check.check_recipe(file, "cpu")
+    alone = replace(sets[0], kind=replace(sets[0].kind, contrastive=False))
+    many = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 5")
     with pytest.raises(UsageError, match=r"line 14: the data pairs has 16 rows, a step of 5 processes 20; they leave"):
-        alone = replace(sets[0], kind=replace(sets[0].kind, contrastive=False))
-        fit.check_batches(recipe(tmp_path, plain_st, "batch = 4\nprocesses = 5"), [alone])
+        fit.check_batches(many, [alone])
     dev = file.path.read_text(encoding="utf-8") + "[dev]\nevery = 2\nshare = 0.1\n"
     file.path.write_text(dev, encoding="utf-8")
     with pytest.raises(UsageError, match=r"line 21: a fit of \d processes is not scored on its way"):
