@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("accelerate")
-from kemb.errors import ModelError, UsageError
+from kemb.errors import FetchError, ModelError, UsageError
 from kemb.pipeline import train
 from kemb.store import Store
 from kemb.train.job import TrainOptions, plan
@@ -292,6 +292,12 @@ def test_a_task_that_is_the_training_data_is_refused(folder: Path, tmp_path: Pat
     for work in (train, plan):
         with pytest.raises(UsageError, match=r"line \d+: 50% of the items of my-search \(test\) stand"):
             work(read_recipe(folder / "recipe.toml"), options(tmp_path))
+
+
+def test_a_base_that_is_not_here_is_to_be_named_in_the_recipe(folder: Path, tmp_path: Path) -> None:
+    path = changed(folder, ('kind = "static"\ndim = 32\ntokenizer = { vocab = 300 }', 'kind = "hub"\nid = "org/none"'))
+    with pytest.raises(FetchError, match=r'hf download org/none --local-dir DIR`, .* kind = "local", id = "DIR" under'):
+        plan(read_recipe(path), options(tmp_path))
 
 
 def test_data_that_cannot_be_read_is_refused_with_its_line(folder: Path, tmp_path: Path) -> None:

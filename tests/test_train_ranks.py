@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,14 @@ def test_what_several_processes_cannot_do_is_refused(
     with pytest.raises(UsageError, match=r"line 14: 3 processes need 3 GPUs, 2 are there. Type processes = 2"):
         check.check_recipe(file, "cuda")
     check.check_recipe(file, "cpu")
+    alone = replace(sets[0], kind=replace(sets[0].kind, contrastive=False))
+    many = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 5")
+    with pytest.raises(UsageError, match=r"line 14: the data pairs has 16 rows, a step of 5 processes 20; they leave"):
+        fit.check_batches(many, [alone])
+    dev = file.path.read_text(encoding="utf-8") + "[dev]\nevery = 2\nshare = 0.1\n"
+    file.path.write_text(dev, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"line 21: a fit of \d processes is not scored on its way"):
+        check.check_recipe(read_recipe(file.path), "cpu")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match=r"line 14: this command was started 2 times, by torchrun .* Start it once"):
         check.check_recipe(file, "cpu")

@@ -16,13 +16,19 @@ UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*
 
 
 def fetch_model(
-    repo: str, revision: str | None, trust_code: bool, also: Sequence[str] = (), instead: Sequence[str] = ()
+    repo: str,
+    revision: str | None,
+    trust_code: bool,
+    also: Sequence[str] = (),
+    instead: Sequence[str] = (),
+    give: str = "give that folder here with -m DIR",
 ) -> tuple[Path, str]:
     """The folder of a model in the local hub cache, downloaded if need be, and its commit.
 
     :param revision: a commit, branch or tag; None for the main branch. It is resolved to a commit either way.
     :param also: names of more files.
     :param instead: patterns of another runtime's files; then the weights of torch are left where they are.
+    :param give: how a folder is named here, for the message.
     :raises FetchError: when the hub does not give it; the message says what to do.
     :raises ModelError: when the repository holds no safetensors weights.
     """
@@ -32,9 +38,7 @@ def fetch_model(
     patterns = [*WANTED, *also, *instead, *(["*.py"] if trust_code else [])]
     unwanted = TORCH_WEIGHTS if instead else UNWANTED
     need = f"{repo} is to be loaded{f' at revision {revision}' if revision else ''}"
-    elsewhere = (
-        f"On a machine with network type `hf download {repo} --local-dir DIR`, and give that folder here with -m DIR."
-    )
+    elsewhere = f"On a machine with network type `hf download {repo} --local-dir DIR`, and {give}."
     try:
         commit = revision if is_offline() else _look(repo, revision, patterns, unwanted, needs_weights=not instead)
         fetch = partial(snapshot_download, repo, allow_patterns=patterns, ignore_patterns=unwanted)

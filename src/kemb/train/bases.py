@@ -54,7 +54,8 @@ def base_folder(file: RecipeFile) -> tuple[Path, str]:
     if base.kind == "hub":
         from kemb.models.hub import fetch_model
 
-        return fetch_model(base.id, base.revision, trust_code=False)
+        give = 'name that folder in a copy of the recipe: kind = "local", id = "DIR" under [base]'
+        return fetch_model(base.id, base.revision, trust_code=False, give=give)
     folder = (file.path.parent / base.id).resolve()
     if not folder.is_dir():
         raise file.error(("base", "id"), f"there is no folder {folder}; a base of kind 'local' is a model's folder.")
@@ -82,7 +83,8 @@ def guide_folder(file: RecipeFile) -> Path | None:
     from kemb.models.hub import fetch_model
 
     plain, _, revision = name.partition("@")
-    return fetch_model(plain, revision or None, trust_code=False)[0]
+    give = 'name that folder in the recipe: guide = "DIR" under [loss]'
+    return fetch_model(plain, revision or None, trust_code=False, give=give)[0]
 
 
 def make_static(base: BaseSection, texts: Iterable[str], seed: int, prompts: PromptsSection, out: Path) -> None:

@@ -188,9 +188,9 @@ def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
         if train.processes > 1 and train.rows_per_step > entry.table.num_rows:
             raise file.error(
                 ("train", "processes"),
-                f"the data {entry.name} has {entry.table.num_rows} rows, {train.processes} batches "
-                f"{train.rows_per_step}; several processes leave out a batch that is not full, so nothing would be "
-                "trained. Lower batch or processes.",
+                f"the data {entry.name} has {entry.table.num_rows} rows, a step of {train.processes} processes "
+                f"{train.rows_per_step}; they leave out a step that is not full, so nothing would be trained. Lower "
+                "batch or processes.",
             )
     section, steps = file.recipe.dev, n_steps(file, sets)
     if section and section.every >= steps:
