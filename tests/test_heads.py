@@ -233,6 +233,14 @@ def test_names_of_heads() -> None:
     assert (facts.kind, facts.n_parameters, facts.dim) == ("sparse", 568_000_000, None)
 
 
+def test_a_download_of_the_published_files_is_told_how_to_become_loadable(m3: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(m3, tmp_path / "as-published")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"copy colbert_linear\.pt and sparse_linear\.pt into it, then name") as told:
+        resolve(f"{folder}#sparse")
+    assert "SentenceTransformer(folder).save_pretrained(new_folder)" in str(told.value)
+
+
 def test_another_head_file_is_another_model(m3: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(m3, tmp_path / "other")
     before = [resolve(f"{folder}#{head}").revision for head in FLAG_EMBEDDING]

@@ -272,6 +272,8 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     assert (tight.timing, tight.untimed) == (None, "0.0 GB and the activations are needed, 0.0 GB are free")
     mined = plan(read_recipe(changed(folder, ("[train]", MINE + "[train]"))), options(tmp_path), timed=True)
     assert (mined.timing, mined.untimed) == (None, "the negatives are mined first")
+    shared = plan(read_recipe(changed(folder, ("batch = 32", "processes = 2"))), options(tmp_path), timed=True)
+    assert (shared.timing, shared.untimed) == (None, "2 processes make each of them")
 
 
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:

@@ -85,10 +85,12 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     if not weights and needs_weights:
         pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
+        heads = [name for name in pickles if name.endswith("_linear.pt")]  # BGE-M3's
+        copy = f"copy {' and '.join(heads)} into it, " if heads else ""
         raise ModelError(
             f"The model folder {path} holds {held}. kemb loads safetensors only, because a pickle can run code. "
-            f"Convert it: {_CLASSES.get(loader, 'SentenceTransformer')}(folder).save_pretrained(new_folder), then name "
-            "the new folder."
+            f"Convert it: {_CLASSES.get(loader, 'SentenceTransformer')}(folder).save_pretrained(new_folder), "
+            f"{copy}then name the new folder."
         )
     for weight in weights:
         _check_complete(weight)

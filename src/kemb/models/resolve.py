@@ -316,8 +316,7 @@ def _from_folder(
     task_names: Collection[str],
     head: Head | None = None,
 ) -> Model:
-    if head is not None:
-        spec = heads.read_through(spec, folder, head)
+    spec = heads.read_through(spec, folder, head) if head else spec
     pooling = options.pooling or spec.pooling
     if spec.loader == "sentence-transformers":
         spec = spec.model_copy(update={"loader": folder.loader})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,6 +188,18 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
         return {SCORE: float(np.mean(list(values.values()))), **values}
 
     return score_of
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Whatever draws random numbers inside, those outside do not notice."""
+    import torch
+
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  what libraries draw from
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        yield
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002  as above
 
 
 def _as_saved(file: RecipeFile, base: Path, device: str) -> Model:

@@ -10,8 +10,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,14 +108,14 @@ def fit(job: FitJob) -> FitReport:
         job.on_step,
         job.on_note,
         patience=recipe.dev.patience if recipe.dev else None,
+        is_scaled=recipe.train.precision == "fp16",
         rank=job.rank,
         several=recipe.train.processes > 1,
     )
-    watch.is_scaled = recipe.train.precision == "fp16"
     watch.look(0)
     score, before = None, {}
     if job.dev:
-        with _random_state_kept():
+        with dev.random_state_kept():
             score = dev.scorer(job.file, job.dev, job.base, job.device)
             before = score(model)
         job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
@@ -145,19 +144,6 @@ def fit(job: FitJob) -> FitReport:
         effective_rank=watch.geometry.get("effective_rank"),
         dev=chosen,
     )
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Whatever draws random numbers inside, those outside do not notice."""
-    import numpy as np
-    import torch
-
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  what libraries draw from
-    with torch.random.fork_rng(range(torch.cuda.device_count())):
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)  # noqa: NPY002  as above
 
 
 def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport:  # noqa: ANN401  sentence-transformers
@@ -251,7 +237,7 @@ def trainer_of(
     library_class = getattr(st, bases.TRAINER[job.file.recipe.base.family])
 
     def evaluate(trainer: Any, *args: Any, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401  as above
-        with _random_state_kept():  # being looked at changes nothing
+        with dev.random_state_kept():  # being looked at changes nothing
             scores: dict[str, float] = library_class.evaluate(trainer, *args, **kwargs)
         return scores
 

@@ -176,6 +176,8 @@ def _untimed(run: Work, size: int | None) -> str:
         return "the negatives are mined first"
     if run.file.recipe.loss.teacher:
         return "the teacher's vectors are made first"
+    if (n := run.file.recipe.train.processes) > 1:
+        return f"{n} processes make each of them"
     needed, free = memory_gb(run, size or 0), timing.free_gb(run.device)
     if free is not None and needed > free:
         return f"{needed:.1f} GB and the activations are needed, {free:.1f} GB are free"
