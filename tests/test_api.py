@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -309,14 +310,23 @@ def test_a_run_records_what_it_cost_and_nowhere_the_key(endpoint: Endpoint, tmp_
     data = tmp_path / "pairs.csv"
     rows = [f"{TEXTS[i]},{TEXTS[i + 1]},{i % 6}" for i in range(20)]
     data.write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
-    model = model_of(endpoint, tmp_path, price_per_million_tokens=2.0, price_date="2026-07-03")
+    model = model_of(
+        endpoint, tmp_path, price_per_million_tokens=2.0, price_date="2026-07-03", price_source="their page"
+    )
     options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     (outcome,) = evaluate([load_task(data)], [model], options)
     assert outcome.result is not None, outcome.message
     record = outcome.result.kemb["api"]
     assert record["n_tokens"] == 63  # 21 texts
     assert record["usd"] == pytest.approx(63 * 2 / 1e6)
-    assert record["price_date"] == "2026-07-03"
+    assert (record["price_date"], record["price_source"]) == ("2026-07-03", "their page")
+    assert record["korean"] == {"n_chars": sum(map(len, TEXTS[:21])), "n_tokens": 63}
+    meta = json.loads((outcome.result.path.parent / "model_meta.json").read_text(encoding="utf-8"))
+    assert meta["embed_dim"] == 6
+    again = replace(options, results_dir=tmp_path / "again")
+    (stored,) = evaluate([load_task(data)], [model], again)
+    assert stored.result is not None
+    assert (stored.result.kemb["api"]["usd"], stored.result.kemb["api"]["korean"]) == (0, None)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
 

@@ -25,7 +25,7 @@ LAYERS = [
     ["groups", "workers", "encode"],
     ["score"],
     ["views", "gather", "retrieve"],
-    ["stats", "recompute", "provenance", "merge"],
+    ["stats", "recompute", "provenance", "lengths", "merge"],
     ["items", "flips", "adapters"],
     ["run", "paired"],
     ["board", "compare", "verify", "audit"],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kemb.benchmarks import load_benchmark
-from kemb.models.resolve import resolve
+from kemb.models.resolve import ModelOptions, resolve
 from kemb.results import read_items, read_result
 from kemb.run import Outcome, RunOptions, Task, evaluate
 from kemb.store import Store
@@ -34,8 +34,9 @@ def task(*subsets: str, revision: str = "1", shift: int = 0) -> Task:
     return Task(spec, lambda: data_)
 
 
-def run(root: Path, wanted: Task) -> Outcome:
-    (outcome,) = evaluate([wanted], [resolve("toy")], RunOptions(root / "results", Store(root / "store")))
+def run(root: Path, wanted: Task, model: str = "toy") -> Outcome:
+    found = resolve(model, ModelOptions(device="cpu"))
+    (outcome,) = evaluate([wanted], [found], RunOptions(root / "results", Store(root / "store")))
     assert outcome.result is not None, outcome.message
     return outcome
 
@@ -90,3 +91,14 @@ def test_parts_of_another_metric_version_or_without_items_are_not_kept(tmp_path:
 )
 def test_a_benchmark_names_the_subsets_it_wants(benchmark: str, task_: str, wanted: list[str]) -> None:
     assert load_benchmark(benchmark).subsets_of(task_) == wanted
+
+
+def test_lengths_of_kept_parts_stay_in_the_record(tmp_path: Path, tiny_st: Path) -> None:
+    first = run(tmp_path, task("ko"), str(tiny_st)).result
+    both = run(tmp_path, task("en"), str(tiny_st)).result
+    at_once = run(tmp_path / "other", task("ko", "en"), str(tiny_st)).result
+    assert first is not None
+    assert both is not None
+    assert at_once is not None
+    assert set(first.kemb["lengths"]) == {"test/ko"}
+    assert both.kemb["lengths"] == at_once.kemb["lengths"]

@@ -549,6 +549,33 @@ def test_sparse_and_late_models_rerank_candidates_and_stand_in_fusions(
     assert both.status == "scored"
 
 
+def test_the_index_of_every_family_is_measured_on_its_documents(
+    search: Path, splade: Path, colbert: Path, reranker: Path, tmp_path: Path
+) -> None:
+    from sentence_transformers import MultiVectorEncoder, SparseEncoder
+
+    def size_of(name: str) -> float | None:
+        result = go(search, name, tmp_path).result
+        assert result is not None
+        found: float | None = result.kemb.get("index_bytes_per_document")
+        return found
+
+    entries = int((SparseEncoder(str(splade), device="cpu").encode_document(SENTENCES).to_dense() != 0).sum())
+    assert size_of(str(splade)) == pytest.approx(8 * entries / 80, abs=0.05)  # an index and a float32 each
+    vectors = MultiVectorEncoder(str(colbert), device="cpu").encode_document(SENTENCES)
+    assert size_of(str(colbert)) == pytest.approx(2 * 16 * sum(map(len, vectors)) / 80, abs=0.05)  # float16
+    postings = sum(len(bigrams(text)) for text in SENTENCES)
+    assert size_of("bm25:bigram") == pytest.approx(8 * postings / 80, abs=0.05)
+    assert size_of(f"bm25:bigram+reranker:{reranker}@10") == size_of("bm25:bigram")
+    whole = size_of(f"rrf({splade}, {colbert}, bm25:bigram)")
+    parts = [size_of(name) or 0 for name in (str(splade), str(colbert), "bm25:bigram")]
+    assert whole == pytest.approx(sum(parts), abs=0.2)
+
+
+def bigrams(text: str) -> set[str]:
+    return {word[i : i + 2] for word in text.split() for i in range(len(word) - 1)}
+
+
 def test_what_a_family_cannot_do_is_refused_in_one_sentence(
     pairs: Path, splade: Path, colbert: Path, tmp_path: Path
 ) -> None:

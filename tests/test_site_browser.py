@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from kemb import demo
 from kemb.benchmarks.spec import Benchmark, CellSpec
 from kemb.board import Board, BoardOptions, build_board
+from kemb.cli import cli
 from kemb.publish.site.build import build_site, write_site
 from kemb.publish.site.schema import Snippet, SnippetData
 from kemb.results import Claim, ScoredPart, TaskResult, read_results, result_dir, write_meta, write_result
@@ -520,3 +523,51 @@ def violations(page: Page) -> list[str]:
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}" for rule in found for node in rule["nodes"]
     ]
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of two models without a download and the views of one."""
+    folder = tmp_path_factory.mktemp("costs")
+    task = next(path for path in demo.task_folders() if path.name == "ko-mini-retrieval")
+    arguments = ["run", str(task), "-m", "toy", "-m", "bm25:bigram", "--dims", "128,16", "--quantize", "binary"]
+    done = CliRunner().invoke(cli, [*arguments, "--results", str(folder / "results")])
+    assert done.exit_code == 0, done.output
+    cell = CellSpec(task="KoMiniRetrieval", group="retrieval", splits=["test"])
+    bench = Benchmark(name="own", title="내 결과", cells=[cell])
+    board = build_board(read_results(folder / "results"), bench)
+    write_site(build_site({"own": board}) | {"manifest.json": b"{}"}, folder / "site")
+    return folder / "site"
+
+
+def test_columns_of_costs_are_sorted_and_hidden(browser: Browser, costs: Path) -> None:
+    reader = Reader(browser, costs)
+    page = reader.board()
+    page.click("th[data-col=index] button")
+    assert page.get_attribute("th[data-col=index]", "aria-sort") == "ascending"
+    assert column(page, "index") == sorted(column(page, "index"))
+    assert shown(page)[0] == "toy"
+    page.click("#columns summary")
+    page.uncheck("#columns label:has-text('색인 GB') input")
+    assert not page.is_visible("th[data-col=index]")
+    page.wait_for_url("**hide=index**")
+    page.reload()
+    page.wait_for_selector("#controls:not([hidden])")
+    assert not page.is_visible("#ranked td[data-col=index] >> nth=0")
+    assert reader.problems == []
+    reader.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["index.html", "en/model/toy.html"])
+def test_axe_finds_nothing_in_the_curve_and_the_costs(browser: Browser, costs: Path, theme: str, path: str) -> None:
+    needs(AXE, "run npm ci in frontend/")
+    reader = Reader(browser, costs, color_scheme=theme)
+    page = reader.open(path)
+    page.wait_for_selector("svg.curve")
+    page.wait_for_timeout(150)
+    page.add_script_tag(path=str(AXE))
+    assert violations(page) == []
+    page.set_viewport_size({"width": 375, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    reader.context.close()

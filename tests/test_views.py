@@ -152,7 +152,7 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
         assert items == pytest.approx((one * other).sum(1) / np.maximum(lengths, 1e-12), abs=1e-6)
         assert outcome.result.path.parent.parent.name == "experiments"
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
-    sizes = {row: outcome.result.kemb["index_bytes_per_vector"] for row, outcome in rows.items() if outcome.result}
+    sizes = {row: outcome.result.kemb["index_bytes_per_document"] for row, outcome in rows.items() if outcome.result}
     assert sizes == {
         "toy [quantize_binary]": 32,
         "toy [dims_64]": 256,
@@ -233,7 +233,7 @@ def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
         assert outcome.result is not None
         assert outcome.result.kemb["encoded"]["n_encoded"] == 0
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
-        assert outcome.result.kemb["index_bytes_per_vector"] == (32 if "binary" in outcome.row else 1024)
+        assert outcome.result.kemb["index_bytes_per_document"] == (32 if "binary" in outcome.row else 1024)
 
 
 def ranked(outcome: Outcome) -> dict[str, list[str]]:

@@ -69,6 +69,7 @@ function facts(card: Card): HTMLElement {
   add(t("items"), card.n_items === null ? "" : card.n_items.toLocaleString("en"));
   add(t("prompts"), prompts(card));
   add(t("max_tokens"), card.max_tokens === null ? t("not_recorded") : String(card.max_tokens));
+  add(t("truncated"), lengths(card));
   add(t("dtype"), card.dtype);
   add(t("similarity"), card.similarity);
   add(
@@ -79,13 +80,20 @@ function facts(card: Card): HTMLElement {
   );
   add(t("hardware"), card.hardware);
   if (card.encode_seconds !== null || card.score_seconds !== null) {
-    add(
-      t("seconds"),
-      t("seconds_value", ...[card.encode_seconds, card.score_seconds].map((own) => (own === null ? NONE : short(own)))),
-    );
+    const [encode, score] = [card.encode_seconds, card.score_seconds].map((own) => (own === null ? NONE : short(own)));
+    add(t("seconds"), card.from_store ? t("seconds_stored", score!) : t("seconds_value", encode!, score!));
   }
   add(t("date"), card.date);
   return list;
+}
+
+/** How many texts of each column were cut. */
+function lengths(card: Card): string {
+  return card.lengths
+    .map(({ column, n_texts, n_truncated, longest }) =>
+      t("truncated_value", column, n_truncated === null ? NONE : n_truncated, n_texts, longest),
+    )
+    .join("; ");
 }
 
 function prompts(card: Card): string | Node {

@@ -37,6 +37,10 @@ export function rowOf(data: RowData, model: ModelData): Row {
     params: model.n_parameters,
     dim: model.dim,
     tokens: model.max_tokens,
+    korean: data.cost?.tokens_per_1000_korean ?? null,
+    index: data.cost?.index_bytes_per_document ?? null,
+    speed: data.cost?.texts_per_second ?? null,
+    usd: data.cost?.usd ?? null,
     license: model.license_class || null,
     prompt: model.needs_prompt === null ? null : Number(model.needs_prompt),
     source: data.source ? "claimed" : "measured",
@@ -56,7 +60,7 @@ export function rowOf(data: RowData, model: ModelData): Row {
 
 /** Whether a column is best shown from high to low at first: numbers, but not ranks. */
 export function fallsFirst(column: string): boolean {
-  return /^(score|params|dim|tokens|prompt|[gc]\d+)$/.test(column);
+  return /^(score|params|dim|tokens|speed|prompt|[gc]\d+)$/.test(column);
 }
 
 /** Whether a row passes the search and every filter; a row that lacks the value of a filter does not pass it. */

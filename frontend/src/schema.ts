@@ -38,11 +38,13 @@ export interface Card {
   n_items: number | null;
   prompts: PromptData[] | null;
   max_tokens: number | null;
+  lengths: LengthData[];
   dtype: string;
   similarity: string;
   versions: Record<string, string>;
   hardware: string;
   encode_seconds: number | null;
+  from_store: boolean;
   score_seconds: number | null;
   date: string;
   command: string;
@@ -69,6 +71,22 @@ export interface CellData {
   has_items: boolean;
 }
 
+/** What a measured row costs beside its scores; null or '' where nothing is recorded. */
+export interface CostData {
+  family: string;
+  n_parameters: number | null;
+  index_bytes_per_document: number | null;
+  tokens_per_1000_korean: number | null;
+  truncated: number | null;
+  texts_per_second: number | null;
+  tokens_per_second: number | null;
+  encode_seconds: number | null;
+  hardware: string;
+  from_store: boolean;
+  usd: number | null;
+  price: string;
+}
+
 /** A group of tasks. */
 export interface GroupData {
   key: string;
@@ -92,6 +110,14 @@ export interface ItemPart {
   ids: string[];
   texts: string[];
   values: Record<string, number[]>;
+}
+
+/** The lengths of one column of a task's texts (queries, documents, ...), in tokens. */
+export interface LengthData {
+  column: string;
+  n_texts: number;
+  n_truncated: number | null;
+  longest: number;
 }
 
 /** Facts of a model; null or '' where nothing is known. */
@@ -159,6 +185,8 @@ export interface RowData {
   win_rate: number | null;
   cells: (number | null)[];
   groups: (number | null)[];
+  cut: number[];
+  cost: CostData | null;
 }
 
 /** What every page needs. */

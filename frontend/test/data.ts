@@ -34,6 +34,8 @@ export const row = (change: Partial<RowData> = {}): RowData => ({
   win_rate: null,
   cells: [],
   groups: [],
+  cut: [],
+  cost: null,
   ...change,
 });
 

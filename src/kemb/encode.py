@@ -176,14 +176,14 @@ def encode_missing(
                 case Batched():
                     progress.add(event, time.perf_counter() - started)
                     on_progress(progress)
-                case Finished(rows, vectors):
+                case Finished(rows, vectors, counts, facts):
                     numbers, (own, *others) = groups[number][rows], kinds_of(vectors)
-                    for place, of_kind in zip(
-                        beside, others, strict=True
-                    ):  # first, so that a killed run makes it again
-                        _keep_beside(collection, numbers, of_kind, place)
+                    for place, of_kind in zip(beside, others, strict=True):  # first: a killed run makes it again
+                        place.space.describe(facts)
+                        _keep_beside(collection, numbers, of_kind, counts, place)
                     _check(collection, numbers, own, space)
-                    space.add(collection.keys[numbers], own)
+                    space.describe(facts)
+                    space.add(collection.keys[numbers], own, counts)
                     progress.n_shards += 1
                 case Failed(row, before, after):
                     raise ModelError(f"{before}{collection.where(int(groups[number][row]))}{after}")
@@ -219,14 +219,16 @@ def _stream_missing(
     return progress
 
 
-def _keep_beside(collection: Collection, numbers: IntArray, rows: Rows, beside: Beside) -> None:
+def _keep_beside(
+    collection: Collection, numbers: IntArray, rows: Rows, counts: IntArray | None, beside: Beside
+) -> None:
     """Store the rows of another kind that are wanted and not there."""
     keys = collection.keys[numbers]
     wanted = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
     if len(wanted):
         chosen = rows.take(wanted) if isinstance(rows, Ragged) else rows[wanted]
         _check(collection, numbers[wanted], chosen, beside.space)
-        beside.space.add(keys[wanted], chosen)
+        beside.space.add(keys[wanted], chosen, None if counts is None else counts[wanted])
 
 
 def _check(collection: Collection, numbers: IntArray, vectors: Rows, space: Space) -> None:

@@ -104,6 +104,8 @@ class Sources:
         """By identity of the model."""
         self.seconds = 0.0
         """Spent on scores of pairs."""
+        self.n_postings = self.n_documents = 0
+        """Of the inverted indexes of the runs so far, and the documents that were ranked."""
         self._store, self._rescore, self._report, self._kept = store, rescore, report, kept
 
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:

@@ -5,7 +5,7 @@ What happens is told as events, so that it may happen here or in another process
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from kemb.errors import KembError
-from kemb.models.encoders import Encoder, OutOfMemory, TwoStageEncoder
+from kemb.models.encoders import Encoder, Measured, OutOfMemory, TwoStageEncoder
 from kemb.types import Input, IntArray, Rows, Together, stack_together
 
 T = TypeVar("T")
@@ -50,6 +50,10 @@ class Finished(NamedTuple):
 
     rows: IntArray
     vectors: Rows | Together
+    counts: IntArray | None
+    """As `Measured.lengths` [n, 2]; None where the encoder shows no tokens."""
+    facts: Mapping[str, int]
+    """As `Measured.facts`."""
 
 
 class Failed(NamedTuple):
@@ -73,6 +77,8 @@ class Batch:
     tokens: IntArray
     inputs: list[Input]
     prepared: object
+    lengths: IntArray | None = None
+    """Tokens before truncation, as the encoder tells them."""
 
     @property
     def cost(self) -> int:
@@ -86,17 +92,24 @@ class GroupEncoder:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.two_stage = encoder if isinstance(encoder, TwoStageEncoder) else None
+        self.measured = encoder if isinstance(encoder, Measured) else None
+        self.facts = dict(self.measured.facts) if self.measured else {}
         self.limit: int | None = None
 
     def batches(self, inputs: Sequence[Input], budget: Budget) -> list[Batch]:
         """The batches of a group: sorted by token count, padded cost within the budget, tokenised."""
-        tokens = self.encoder.token_counts(inputs)
+        lengths = self._lengths(inputs)
+        if lengths is None or self.measured is None:
+            tokens = self.encoder.token_counts(inputs)
+        else:
+            tokens = np.minimum(lengths[:, 0], self.measured.limit)
         order = np.argsort(-tokens, kind="stable")
         batches, start = [], 0
         while start < len(order):
             fit = max(1, budget.batch_tokens // max(int(tokens[order[start]]), 1))
             chosen = order[start : start + min(fit, budget.max_batch)]
-            batches.append(self._batch(chosen, tokens[chosen], [inputs[i] for i in chosen.tolist()]))
+            own = None if lengths is None else lengths[chosen]
+            batches.append(self._batch(chosen, tokens[chosen], [inputs[i] for i in chosen.tolist()], own))
             start += len(chosen)
         return batches
 
@@ -126,7 +139,14 @@ class GroupEncoder:
                 return
             done.append(vectors)
             yield Batched(len(batch.rows), int(batch.tokens.sum()), self.limit)
-        yield Finished(np.concatenate([batch.rows for batch in batches]), stack_together(done))
+        lengths = [batch.lengths for batch in batches if batch.lengths is not None]
+        counts = np.concatenate(lengths) if lengths else None
+        yield Finished(np.concatenate([batch.rows for batch in batches]), stack_together(done), counts, self.facts)
+
+    def _lengths(self, inputs: Sequence[Input]) -> IntArray | None:
+        """Tokens before truncation [n, 2]; None where the encoder does not show them."""
+        found = self.measured.lengths(inputs) if self.measured else None
+        return None if found is None or (found < 0).any() else found
 
     def _forward(self, batch: Batch) -> Rows | Together:
         if self.two_stage is not None:
@@ -134,8 +154,8 @@ class GroupEncoder:
             return vectors
         return self.encoder.encode(batch.inputs)
 
-    def _batch(self, rows: IntArray, tokens: IntArray, inputs: list[Input]) -> Batch:
-        return Batch(rows, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None)
+    def _batch(self, rows: IntArray, tokens: IntArray, inputs: list[Input], lengths: IntArray | None = None) -> Batch:
+        return Batch(rows, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None, lengths)
 
     def _halves(self, batch: Batch) -> list[Batch]:
         half = len(batch.rows) // 2

@@ -48,7 +48,8 @@ def merged(record: Record, kept: TaskResult, parts: Sequence[tuple[str, str]]) -
     for key in PER_PART:
         before, now = _of_parts(old.get(key), names), new[key]
         new[key] = before | now if isinstance(now, Mapping) else [*before, *now]
-    return {**record, "task": new}
+    lengths = _of_parts(kept.kemb.get("lengths") or {}, names) | dict(record.get("lengths") or {})
+    return {**record, "task": new} | ({"lengths": lengths} if lengths else {})
 
 
 def _task(record: Record) -> Record:

@@ -9,16 +9,15 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from kemb import score
-from kemb.gather import Encoded, prompts_of
+from kemb import lengths, score
+from kemb.gather import Encoded, Sources, prompts_of
 from kemb.models.backends import PACKAGES
 from kemb.models.resolve import Model, library_versions
-from kemb.store import fingerprint_id
+from kemb.store import Space, fingerprint_id
 from kemb.tasks.spec import TaskSpec
 from kemb.types import LabelData, MultilabelData, TaskData
-from kemb.views import index_bytes
 
 _MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
     kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
@@ -79,8 +78,21 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
     return record
 
 
-def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: float, command: str) -> dict[str, Any]:
-    """What is shown and never gates: versions, hardware, time, command."""
+def now() -> str:
+    """The time as it is recorded."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+class Around(NamedTuple):
+    """The command that a score is made in, and when it began with the model."""
+
+    command: str
+    started: str
+
+
+def circumstances(model: Model, sources: Sources, task: str, score_seconds: float, around: Around) -> dict[str, Any]:
+    """What is shown and never gates: versions, hardware, time, command, costs."""
+    encoded = sources.encoded
     versions = {"kemb": importlib.metadata.version("kemb"), "python": platform.python_version()}
     for library in ("numpy", "scipy", "scikit-learn"):
         versions[library] = importlib.metadata.version(library)
@@ -96,8 +108,9 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
         "hardware": hardware(*_devices(next(iter(model.encoders), model))),
         "seconds": {"score": round(score_seconds, 3)},
         "timestamp": int(time.time()),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command,
+        "date": now(),
+        "started": around.started,
+        "command": around.command,
     }
     if encoded:
         found = [of_part.progress for of_part in encoded.values()]
@@ -112,21 +125,38 @@ def circumstances(model: Model, encoded: Mapping[str, Encoded], score_seconds: f
             "token_limit_after_out_of_memory": min(limits, default=None),
         }
     if one and model.spec.api is not None:
-        record["api"] = _api(model, one.progress.calls)
-    if one and model.family == "dense" and (dim := one.space.dim()):
-        record["index_bytes_per_vector"] = index_bytes(model.view, dim)
+        record["api"] = _api(model, one)
+    if (size := lengths.index_bytes(model, sources, task)) is not None:
+        record["index_bytes_per_document"] = size
+    if one:
+        record["loaded"] = loaded(model, one.space)
+        record["lengths"] = lengths.measure(model, one, task)
     if model.parts:
         record["part_fingerprints"] = {name: of_part.space.fingerprint for name, of_part in encoded.items()}
     return record
 
 
-def _api(model: Model, calls: Mapping[str, int]) -> dict[str, Any]:
-    """What this command asked of an endpoint and what that costs at the declared price."""
-    api = model.spec.api
+def loaded(model: Model, space: Space) -> dict[str, int]:
+    """What loading the model has shown, and the dimension of its vectors: n_parameters, max_tokens, dim."""
+    space.refresh()
+    dim = space.dim() if model.family == "dense" else None
+    return space.facts() | ({"dim": dim} if dim else {})
+
+
+def _api(model: Model, encoded: Encoded) -> dict[str, Any]:
+    """What this command asked of an endpoint, and what that costs at the declared price; no cost of guessed tokens."""
+    api, calls = model.spec.api, encoded.progress.calls
     assert api is not None
-    price = api.price_per_million_tokens
-    cost = None if price is None else round(calls.get("n_tokens", 0) * price / 1e6, 6)
-    return {**calls, "usd_per_million_tokens": price, "price_date": api.price_date or None, "usd": cost}
+    price, n_tokens = api.price_per_million_tokens, calls.get("n_tokens", 0)
+    is_known = price is not None and not calls.get("n_tokens_guessed")
+    return {
+        **calls,
+        "usd_per_million_tokens": price,
+        "price_date": api.price_date or None,
+        "price_source": api.price_source or None,
+        "usd": round(n_tokens * price / 1e6, 6) if is_known and price is not None else None,
+        "korean": lengths.billed_korean(encoded),
+    }
 
 
 def _devices(model: Model) -> tuple[str, ...]:
@@ -150,8 +180,11 @@ def hardware(device: str, *others: str) -> dict[str, Any]:
     return record
 
 
-def mteb_meta(model: Model) -> dict[str, Any]:
-    """`model_meta.json` in mteb's format (`ModelMeta.to_dict`)."""
+def mteb_meta(model: Model, seen: Mapping[str, int]) -> dict[str, Any]:
+    """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
+
+    :param seen: as `loaded`; it fills in what nobody declares.
+    """
     spec = model.spec
     return {
         "name": model.name,
@@ -159,10 +192,10 @@ def mteb_meta(model: Model) -> dict[str, Any]:
         "release_date": None,
         "languages": spec.languages or None,
         "loader": None,
-        "n_parameters": spec.n_parameters,
+        "n_parameters": spec.n_parameters or seen.get("n_parameters"),
         "memory_usage_mb": None,
-        "max_tokens": model.max_tokens,
-        "embed_dim": spec.dim,
+        "max_tokens": model.max_tokens or seen.get("max_tokens"),
+        "embed_dim": spec.dim or seen.get("dim"),
         "license": spec.license or None,
         "open_weights": spec.open_weights,
         "public_training_code": None,

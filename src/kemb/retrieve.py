@@ -136,16 +136,20 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
                 return fusion.raw_sum(_of_all(model, spec, part, sources), how.weights, data.doc_ids, depth=RUN_DEPTH)
             runs = [_stage(member, spec, part, sources) for member in model.parts]
             if how.weights:
-                return fusion.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
-            return fusion.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
+                fused = fusion.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
+            else:
+                fused = fusion.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
+            return replace(fused, n_postings=sum(run.n_postings for run in runs))
         case "cross-encoder":
             return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
         case "pipeline":
             first, reranker = model.parts
             assert isinstance(model.how, Reranked)
-            candidates = fusion.first(_stage(first, spec, part, sources), model.how.depth)
+            stage = _stage(first, spec, part, sources)
+            candidates = fusion.first(stage, model.how.depth)
             pairs = Pairs(part, *pairs_of_run(candidates))
-            return replace(_reranked(reranker, spec, pairs, sources), candidates=candidates)
+            ranked = _reranked(reranker, spec, pairs, sources)
+            return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
         case "sparse" | "late-interaction":
             queries, documents = sources.ragged(model, spec, part)
             return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)

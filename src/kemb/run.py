@@ -175,6 +175,8 @@ class _OfModel:
     outcomes: list[Outcome]
     encoders: Sequence[Model] = ()
     """Of all models of the command: heads of one model are encoded together."""
+    started: str = field(default_factory=lambda: provenance.now())
+    """Tells one command's work on the model from another's."""
     opened: Opened = field(default_factory=Opened)
     """Rerankers that are loaded; they are needed by one task after the other."""
 
@@ -192,7 +194,7 @@ class _OfModel:
         todo = [task for task in tasks if not self._settled(task)]
         if not todo:
             return
-        results.write_meta(self.folder, provenance.mteb_meta(self.model))
+        self._write_meta()
         try:
             encoded = self._encode(todo)
         except StoreError:
@@ -204,6 +206,13 @@ class _OfModel:
         with contextlib.closing(self.opened):
             for task in todo:
                 self._attempt(task, encoded)
+        self._write_meta()  # once more, with what loading the model has shown
+
+    def _write_meta(self) -> None:
+        model = self.model
+        has_space = model in model.encoders or model.family == "cross-encoder"
+        seen = provenance.loaded(model, self.options.store.space(model.fingerprint())) if has_space else {}
+        results.write_meta(self.folder, provenance.mteb_meta(model, seen))
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
@@ -287,9 +296,10 @@ class _OfModel:
             seconds = time.perf_counter() - started - sources.seconds
             record = provenance.cell(task.spec, task.data, self.model)
             kept = self._kept(task, record)
+            around = provenance.Around(self.options.command, self.started)
+            record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
             if kept is not None:
                 record = merge.merged(record, *kept)
-            record |= provenance.circumstances(self.model, sources.encoded, seconds, self.options.command)
             path = results.write_result(self.folder, task.spec.name, task.data.revision, parts, record, kept)
             self.done(Outcome(self.model.row, task.spec.name, "scored", results.read_result(path)))
         except (RunError, ValueError) as error:
@@ -309,5 +319,8 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
     """The score of one part of a task, from vectors or pair scores that are there."""
     if spec.type in RANKINGS:
         assert isinstance(part.data, RetrievalData)
-        return score.score_run(spec, part.data, make_run(model, spec, part, sources))
+        run = make_run(model, spec, part, sources)
+        sources.n_postings += run.n_postings
+        sources.n_documents += len(part.data.documents)
+        return score.score_run(spec, part.data, run)
     return score.score(spec, part.data, sources.representations(model, spec, part), similarity=model.similarity)

@@ -16,6 +16,7 @@ from kemb.types import FloatArray, IntArray, Ragged, Rows, stack
 
 Keys = NDArray[np.bytes_]
 """Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is exact."""
+_COUNTS = ("tokens", "text_tokens")
 _DIM = b"dim"
 """Key of the table's metadata: the dimension of sparse vectors, which their entries do not tell."""
 
@@ -27,14 +28,24 @@ class Shard:
     path: Path
     keys: Keys
     vectors: Rows
+    counts: IntArray | None
+    """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2]; None: unknown."""
 
 
-def to_table(keys: Keys, vectors: Rows) -> pa.Table:
+def to_table(keys: Keys, vectors: Rows, counts: IntArray | None = None) -> pa.Table:
     """The table of a shard.
 
     The column `vector` is a list of fixed size for dense vectors, a list of such lists for tokens, and a list of
-    (index, value) for sparse vectors.
+    (index, value) for sparse vectors. Numbers of tokens, where they are known, are two columns of int32.
     """
+    table = _keys_and_vectors(keys, vectors)
+    if counts is not None:
+        for name, column in zip(_COUNTS, counts.T, strict=True):
+            table = table.append_column(name, pa.array(column, type=pa.int32()))
+    return table
+
+
+def _keys_and_vectors(keys: Keys, vectors: Rows) -> pa.Table:
     key = pa.array(_to_bytes(keys), type=pa.binary(32))
     if not isinstance(vectors, Ragged):
         return pa.table({"key": key, "vector": _fixed(vectors)})
@@ -55,14 +66,17 @@ def read_shard(path: Path) -> Shard:
     table = ipc.open_file(pa.memory_map(str(path))).read_all()
     vector = table.column("vector").combine_chunks()
     keys = np.frombuffer(table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vector))
+    counts = None
+    if set(_COUNTS) <= set(table.column_names):
+        counts = np.stack([table.column(name).to_numpy().astype(np.int64) for name in _COUNTS], axis=1)
     if not pa.types.is_large_list(vector.type):
-        return Shard(path, keys, _matrix(vector))
+        return Shard(path, keys, _matrix(vector), counts)
     dim = int(table.schema.metadata[_DIM])
     offsets = vector.offsets.to_numpy()
     if pa.types.is_struct(vector.values.type):
         index, value = (vector.values.field(name).to_numpy(zero_copy_only=True) for name in ("index", "value"))
-        return Shard(path, keys, Ragged(offsets, value[:, None], dim, index))
-    return Shard(path, keys, Ragged(offsets, _matrix(vector.values), dim))
+        return Shard(path, keys, Ragged(offsets, value[:, None], dim, index), counts)
+    return Shard(path, keys, Ragged(offsets, _matrix(vector.values), dim), counts)
 
 
 def checksum(path: Path) -> str:

@@ -32,6 +32,7 @@ from kemb.types import IntArray, Ragged, Rows, stack
 BoolArray = NDArray[np.bool_]
 
 SUFFIX = ".arrow"
+ABOUT = "model.json"
 STALE_SECONDS = 3600.0
 MERGED_SHARD_BYTES = 256 << 20
 
@@ -129,15 +130,16 @@ class Space:
             if self._index is not None:
                 return np.asarray(rows >= 0)
 
-    def add(self, keys: Keys, vectors: Rows) -> str:
+    def add(self, keys: Keys, vectors: Rows, counts: IntArray | None = None) -> str:
         """Write one shard: whole, or not at all.
 
         :param keys: S32 [n].
         :param vectors: float16 or float32 [n, dim], or ragged rows.
+        :param counts: tokens of each input before truncation, and those of its text alone [n, 2]; -1: unknown.
         :return: the shard's file name.
         :raises StoreError: when the folder cannot be written (disk full, no permission).
         """
-        table = to_table(keys, vectors)
+        table = to_table(keys, vectors, counts)
         temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
         try:
             self._create()
@@ -168,6 +170,39 @@ class Space:
         :raises StoreError: when some are missing.
         """
         return StoredRagged(*self._located(keys))
+
+    def counts(self, keys: Keys) -> IntArray:
+        """Of each input its tokens before truncation, and those of its text alone [n, 2]; -1 where nobody counted.
+
+        :raises StoreError: when some vectors are missing.
+        """
+        shards, shard_of, row_of = self._located(keys)
+        found = np.full((len(keys), 2), -1, dtype=np.int64)
+        for number in np.unique(shard_of).tolist():
+            own = shard_of == number
+            if (counts := shards[number].counts) is not None:
+                found[own] = counts[row_of[own]]
+        return found
+
+    def describe(self, facts: Mapping[str, int]) -> None:
+        """Keep what loading the model has shown: its size, the tokens that it reads.
+
+        :raises StoreError: when the folder cannot be written.
+        """
+        if not facts or facts == self.facts():
+            return
+        try:
+            self._create()
+            _write(self.folder / ABOUT, facts)
+        except OSError as error:
+            raise _write_error(self.folder, error) from error
+
+    def facts(self) -> dict[str, int]:
+        """What is kept by `describe`; empty where nothing is."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            found = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+            return {name: value for name, value in found.items() if type(value) is int}
+        return {}
 
     def _located(self, keys: Keys) -> tuple[list[Shard], IntArray, IntArray]:
         """Shards, and of each key the shard and the row in it."""
@@ -223,20 +258,19 @@ class Space:
         if len(group) == 1 and len(distinct) == len(keys):
             return
         vectors = stack([shard.vectors for shard in group])
-        merged = self.add(distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first])
+        counts = None
+        if any(shard.counts is not None for shard in group):
+            unknown = (np.full((len(s.keys), 2), -1, dtype=np.int64) if s.counts is None else s.counts for s in group)
+            counts = np.concatenate(list(unknown))[first]
+        merged = self.add(distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first], counts)
         for shard in group:
             if shard.path.name != merged:  # one shard held all the others already, as after a merge that was killed
                 shard.path.unlink(missing_ok=True)
         self.refresh()
 
     def _create(self) -> None:
-        path, text = self.folder / "fingerprint.json", json.dumps(self.fingerprint, indent=1, sort_keys=True) + "\n"
-        if path.is_file() and path.read_bytes() == text.encode():
-            return
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        _write(self.folder / "fingerprint.json", self.fingerprint)
 
     def _open(self, path: Path) -> Shard | None:
         """Map a shard; a file that Arrow cannot read is damaged."""
@@ -288,6 +322,16 @@ class Space:
             return np.full(len(keys), -1, dtype=np.int64)
         position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
         return np.where(known[position] == keys, position, -1)
+
+
+def _write(path: Path, table: Mapping[str, object]) -> None:
+    """Write a table as JSON, unless it is there already."""
+    text = json.dumps(dict(table), indent=1, sort_keys=True) + "\n"
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _sizes(paths: Iterable[Path]) -> list[int]:

@@ -303,6 +303,8 @@ class Run:
     """Queries and documents without a direction, whose cosine similarities were set to 0."""
     candidates: Run | None = None
     """The first stage's documents, where a reranker put them in order."""
+    n_postings: int = 0
+    """Of the inverted index that the run was made with, or its parts were; 0 where there was none."""
 
 
 class ItemBlock(NamedTuple):

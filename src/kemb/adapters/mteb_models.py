@@ -102,7 +102,7 @@ class KembEncoder:
         """Name, revision and what else is known; the name of a built-in model is put under `kemb/`."""
         from mteb.models import ModelMeta
 
-        known = provenance.mteb_meta(self.model)
+        known = provenance.mteb_meta(self.model, {})
         plain = re.sub(r"[^\w.-]+", "-", self.model.name.rpartition("/")[2])
         organisation = self.model.name.rpartition("/")[0] or "kemb"
         wanted = "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name use_instructions"

@@ -153,7 +153,13 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
     update: dict[str, Any] = {"model": api.model or spec.name.removeprefix("api/")}
     if base:
         # The key of the declared endpoint must not be sent to another.
-        update |= {"base_url": base, "key_env": KEY_ENV, "price_per_million_tokens": None, "price_date": ""}
+        update |= {
+            "base_url": base,
+            "key_env": KEY_ENV,
+            "price_per_million_tokens": None,
+            "price_date": "",
+            "price_source": "",
+        }
     api = api.model_copy(update=update)
     _check_address(api.base_url)
     spec = spec.model_copy(update={"api": api, "loader": "api"})

@@ -19,6 +19,7 @@ from kemb.models.kinds import DENSE, Kind
 from kemb.types import Input, IntArray, Rows, Together
 
 TOKENS_PER_CALL = 2048
+_ENDLESS = 1 << 20
 ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
 
 
@@ -148,17 +149,48 @@ class TorchEncoder:
     def dim(self) -> int:
         return self.kind.dim(self.model)
 
+    @property
+    def limit(self) -> int:
+        """Most tokens that the model reads; 2^20 where it has no limit."""
+        return int(min(self.model.max_seq_length or _ENDLESS, _ENDLESS))
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What the loaded model shows of itself."""
+        n_parameters = sum(weights.numel() for weights in self.model.parameters())  # 0 in another runtime than torch
+        known = {"n_parameters": n_parameters, "max_tokens": self.limit if self.limit < _ENDLESS else 0}
+        return {name: value for name, value in known.items() if value}
+
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Token counts after truncation; characters where the model's first module has no tokenizer."""
+        counts = self.lengths(inputs)[:, 0]
+        chars = np.array([len(item.prompt) + len(item.text) for item in inputs], dtype=np.int64)
+        return np.minimum(np.where(counts < 0, chars, counts), self.limit)
+
+    def lengths(self, inputs: Sequence[Input]) -> IntArray:
+        """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2].
+
+        -1 where the model's first module has no tokenizer.
+        """
         tokenizer = getattr(self.model, "tokenizer", None)
-        limit = min(self.model.max_seq_length or 1 << 20, 1 << 20)
-        if not callable(tokenizer):
-            return np.array([min(len(i.prompt) + len(i.text), limit) for i in inputs], dtype=np.int64)
+        if not inputs or not (callable(tokenizer) or hasattr(tokenizer, "encode_batch")):
+            return np.full((len(inputs), 2), -1, dtype=np.int64)
+        counts = self._counted([(item.text + self.eos, item.prompt) for item in inputs])
+        # White space at the end of a prompt belongs to the first token of the text.
+        nothing = self._counted([(self.kind.nothing + self.eos, inputs[0].prompt.rstrip())])[0]
+        return np.stack([counts, np.maximum(counts - nothing, 0)], axis=1)
+
+    def _counted(self, texts: Sequence[tuple[str, str]]) -> IntArray:
+        """Tokens of (text, prompt), not truncated, with special tokens."""
+        tokenizer, given = self.model.tokenizer, [self.kind.given(*pair) for pair in texts]
         counts: list[int] = []
-        for start in range(0, len(inputs), TOKENS_PER_CALL):
-            texts = [self.kind.given(i.text + self.eos, i.prompt) for i in inputs[start : start + TOKENS_PER_CALL]]
-            ids = tokenizer(texts, truncation=True, max_length=limit, padding=False)["input_ids"]
-            counts.extend(len(row) for row in ids)
+        for start in range(0, len(given), TOKENS_PER_CALL):
+            some = given[start : start + TOKENS_PER_CALL]
+            if callable(tokenizer):
+                ids = tokenizer(some, truncation=False, padding=False, verbose=False)["input_ids"]
+            else:  # a static model's, of the package tokenizers
+                ids = [row.ids for row in tokenizer.encode_batch(some, add_special_tokens=False)]
+            counts.extend(map(len, ids))
         return np.array(counts, dtype=np.int64)
 
     def prepare(self, inputs: Sequence[Input]) -> tuple[dict[str, Any], dict[str, str]]:

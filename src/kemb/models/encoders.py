@@ -36,6 +36,28 @@ class TwoStageEncoder(Encoder, Protocol):
         ...
 
 
+@runtime_checkable
+class Measured(Encoder, Protocol):
+    """An encoder that shows its tokens, and what its weights are."""
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of an input that it reads."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, int]:
+        """`n_parameters` and `max_tokens` of the loaded model, where they are known."""
+        ...
+
+    def lengths(self, inputs: Sequence[Input]) -> IntArray:
+        """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2].
+
+        All inputs have the same prompt. Special tokens count as the prompt's.
+        """
+        ...
+
+
 class Done(NamedTuple):
     """One batch of a stream: its number, its vectors [n, dim] and the tokens it cost."""
 

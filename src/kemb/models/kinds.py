@@ -26,6 +26,8 @@ class Kind:
     dim: Callable[[Any], int]
     given: Callable[[str, str], Any] = lambda text, prompt: prompt + text
     """What the model is given for a text of the store and a prompt."""
+    nothing: str = ""
+    """The text of the store in which there is none."""
     options: Callable[[Any], dict[str, Any]] = lambda model: {}
     """Of the forward pass."""
     check: Callable[[Any, Path], None] = lambda model, folder: None
@@ -102,7 +104,7 @@ def _dim(model: Any) -> int:  # noqa: ANN401  sentence-transformers has no types
 DENSE = Kind("SentenceTransformer", lambda model, output: _array(output["sentence_embedding"]), _dim)
 KINDS: dict[str, Kind] = {
     "dense": DENSE,
-    "cross-encoder": Kind("CrossEncoder", _scores, lambda model: 1, _pair, check=_one_score),
+    "cross-encoder": Kind("CrossEncoder", _scores, lambda model: 1, _pair, pair_text("", ""), check=_one_score),
     "sparse": Kind("SparseEncoder", _entries, _dim, options=_active_dims),
     "late-interaction": Kind("MultiVectorEncoder", _token_vectors, _dim),
     "m3-sparse": Kind(

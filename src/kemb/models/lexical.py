@@ -102,7 +102,7 @@ def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int],
             best = own[_top(values[own], k)]
         indices[i, : len(best)] = order[best]
         scores[i, : len(best)] = values[best]
-    return Run(indices, scores)
+    return Run(indices, scores, n_postings=len(index.rows))
 
 
 def build_index(documents: Iterable[Sequence[str]], common: float | None = None) -> Index:

@@ -86,6 +86,8 @@ class ApiSpec(BaseModel):
     price_per_million_tokens: float | None = Field(default=None, ge=0)
     """In US dollars, as of `price_date` (YYYY-MM-DD)."""
     price_date: str = ""
+    price_source: str = ""
+    """Where the price was read."""
 
 
 @dataclass(frozen=True, slots=True)

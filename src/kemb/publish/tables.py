@@ -10,11 +10,12 @@ import dataclasses
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+from kemb.benchmarks.spec import CellSpec
 from kemb.board import Board, Row
-from kemb.publish.costs import Cost, cost_of
+from kemb.publish.costs import CUT, Cost, cost_of, is_cut
 from kemb.publish.markdown import clean, escape
 from kemb.publish.words import below_line, footer, heading
 
@@ -29,7 +30,7 @@ class Column(NamedTuple):
     """One column of a printed board."""
 
     title: str
-    kind: Literal["rank", "model", "score", "group", "cell", "certainty", "cost"]
+    kind: Literal["rank", "model", "score", "group", "cell", "certainty", "cost", "detail"]
     values: list[str]
     """One for each visible row."""
 
@@ -62,41 +63,65 @@ def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         found.append(Column("Other views", "certainty", [_span(*pair) if pair else "" for pair in ranks]))
-    found += _costs(rows)
+    found += (costs := _costs(rows))[0]
     if any(len(numbers) > 1 for numbers in groups.values()):
         found += [Column(name, "group", [points(row.groups[name]) for row in rows]) for name in groups]
     found += [
-        Column(cell.title, "cell", [points(row.cells[number]) for row in rows])
+        Column(cell.title, "cell", [points(row.cells[number]) + cut_mark(row, cell) for row in rows])
         for number, cell in enumerate(board.cells)
     ]
-    return found
+    return found + costs[1]
 
 
-def _costs(rows: Sequence[Row]) -> list[Column]:
-    """What rows cost, where something of one's own is shown and anything is known of it."""
+def cut_mark(row: Row, cell: CellSpec) -> str:
+    """What stands behind a score of truncated texts."""
+    found = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
+    return f" {CUT}" if any(map(is_cut, found)) else ""
+
+
+def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
+    """What rows cost, where something of one's own is shown and anything is known of it; then the details."""
     if all(row.claim for row in rows):
-        return []
+        return [], []
     costs = [cost_of(row) for row in rows]
-    found = [
-        Column("Parameters", "cost", [_millions(cost.n_parameters) for cost in costs]),
-        Column("GB per 1M", "cost", [_gigabytes(cost.index_bytes_per_vector) for cost in costs]),
-        Column("Texts/s", "cost", ["" if c.texts_per_second is None else f"{c.texts_per_second:,.0f}" for c in costs]),
-    ]
-    families = [cost.family for cost in costs]
-    tells_apart = len(set(families)) > 1
+
+    def column(title: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]) -> list[Column]:
+        found = Column(title, kind, [printed(cost) for cost in costs])
+        return [found] if any(found.values) else []
+
+    tells_apart = len({cost.family for cost in costs}) > 1
     return [
-        *([Column("Family", "cost", families)] if tells_apart else []),
-        *(column for column in found if any(column.values)),
+        *(column("Family", "cost", lambda cost: cost.family) if tells_apart else []),
+        *column("Parameters", "cost", lambda cost: millions(cost.n_parameters)),
+        *column("GB per 1M", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
+        *column("Tokens per 1k Korean", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
+        *column("Texts/s", "cost", speed),
+    ], [
+        *column("Tokens/s", "detail", lambda cost: whole(cost.tokens_per_second)),
+        *column("Seconds", "detail", lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}"),
+        *column("Truncated", "detail", lambda cost: share(cost.truncated)),
+        *column("API USD", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"),
     ]
 
 
-def _millions(n: int | None) -> str:
-    return "" if n is None else f"{n / 1e6:,.0f}M"
+def millions(n: int | None) -> str:
+    """Parameters, a few of them exactly."""
+    return "" if n is None else f"{n / 1e6:,.0f}M" if n >= 1e6 else f"{n / 1e6:.2g}M"
 
 
-def _gigabytes(bytes_per_vector: int | None) -> str:
-    """Of a million vectors."""
-    return "" if bytes_per_vector is None else f"{bytes_per_vector / 1e3:.2f}"
+def gigabytes(bytes_per_document: float | None) -> str:
+    """Of a million documents."""
+    return "" if bytes_per_document is None else f"{bytes_per_document / 1e3:.2f}"
+
+
+def whole(value: float | None) -> str:
+    """A number without decimals; '' for none."""
+    return "" if value is None else f"{value:,.0f}"
+
+
+def speed(cost: Cost) -> str:
+    """Texts per second; a word where vectors came from the store and nothing was measured."""
+    return whole(cost.texts_per_second) or ("stored" if cost.from_store else "")
 
 
 def labels(board: Board, rows: Sequence[Row]) -> list[str]:

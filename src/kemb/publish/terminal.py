@@ -65,7 +65,8 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, in their order: the first three always, others by kind, all of a kind or none."""
     chosen = {"rank", "model", "score"}
     is_short = sum(column.kind == "cell" for column in columns) <= _FEW_CELLS
-    for kind in ("cell", "cost", "group", "certainty") if is_short else ("group", "certainty", "cost", "cell"):
+    kinds = ("cell", "cost", "group", "certainty") if is_short else ("group", "certainty", "cost", "cell")
+    for kind in (*kinds, "detail"):
         wanted = [column for column in columns if column.kind in chosen | {kind}]
         needed = sum(min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted)
         if needed + 3 * len(wanted) + 1 <= width:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from kemb.board import Board
+from kemb.board import Board, Row
+from kemb.lengths import TRUNCATED
+from kemb.publish.costs import CUT, cost_of, is_cut
 
 
 def heading(board: Board) -> str:
@@ -26,9 +28,29 @@ def footer(board: Board, marks: Mapping[str, str]) -> list[str]:
         *([intervals_text(board)] if board.complete else []),
         *_influence(board),
         *_sources(board, marks),
+        *cost_notes(board.rows),
         *_made(board),
         *board.notes,
     ]
+
+
+def cost_notes(rows: Sequence[Row]) -> list[str]:
+    """What marks and numbers of costs stand for, where there are any."""
+    own = [row for row in rows if row.claim is None]
+    costs = [cost_of(row) for row in own]
+    notes = []
+    if any(is_cut(result.kemb) for row in own for result in row.results.values()):
+        notes.append(
+            f"{CUT} more than {TRUNCATED:.0%} of the task's queries, documents or texts are longer than the model "
+            "reads; the rest of them was cut off."
+        )
+    if any(cost.tokens_per_1000_korean for cost in costs):
+        notes.append("Tokens per 1k Korean: tokens per 1,000 characters of the tasks' Korean texts.")
+    if places := sorted({cost.hardware for cost in costs if cost.texts_per_second}):
+        notes.append(f"Speed of encoding: on {'; '.join(places)}; 'stored' where an earlier command had encoded.")
+    if prices := sorted({cost.price for cost in costs if cost.price}):
+        notes.append(f"API USD: what was paid for the tokens that the endpoint counted, at {'; '.join(prices)}.")
+    return notes
 
 
 def data_date(boards: Iterable[Board]) -> str:

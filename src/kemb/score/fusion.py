@@ -78,7 +78,8 @@ def min_max(run: Run) -> DoubleArray:
 def without_zeros(run: Run) -> Run:
     """A run without documents that share no term with the query (score 0), which a search engine does not return."""
     keep = (run.indices >= 0) & (run.scores > 0)
-    return Run(np.where(keep, run.indices, -1), np.where(keep, run.scores, -np.inf).astype(np.float32))
+    scores = np.where(keep, run.scores, -np.inf).astype(np.float32)
+    return Run(np.where(keep, run.indices, -1), scores, n_postings=run.n_postings)
 
 
 def first(run: Run, depth: int) -> Run:

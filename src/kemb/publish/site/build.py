@@ -24,7 +24,7 @@ from kemb.errors import ResultError, UsageError
 from kemb.models.facts import facts_of
 from kemb.publish import downloads
 from kemb.publish.costs import cost_of
-from kemb.publish.site.cards import card_data, hardware, item_data, replicate_data
+from kemb.publish.site.cards import card_data, item_data, replicate_data
 from kemb.publish.site.examples import Shown
 from kemb.publish.site.pages import Extras, render
 from kemb.publish.site.past import Past, change_entries, feed, model_history, past_of, snapshot_refs
@@ -197,9 +197,10 @@ def _speeds(boards: Mapping[str, Board]) -> dict[str, Speed]:
     """By model, the best recorded rate of encoding."""
     found: dict[str, Speed] = {}
     for row in (row for board in boards.values() for row in board.rows if row.claim is None):
-        rate = cost_of(row).texts_per_second
+        cost = cost_of(row)
+        rate = cost.texts_per_second
         if rate is not None and (row.model not in found or rate > found[row.model].texts_per_second):
-            found[row.model] = Speed(round(rate, 1), hardware(next(iter(row.results.values()))))
+            found[row.model] = Speed(round(rate, 1), cost.hardware)
     return found
 
 

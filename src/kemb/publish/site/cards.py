@@ -13,12 +13,15 @@ from kemb.benchmarks.spec import CellSpec
 from kemb.board import Row
 from kemb.errors import ResultError
 from kemb.flips import PartItems, goodness
+from kemb.lengths import lengths_of
+from kemb.publish.costs import hardware
 from kemb.publish.site.examples import Shown
 from kemb.publish.site.schema import (
     Card,
     CardData,
     ItemData,
     ItemPart,
+    LengthData,
     Named,
     OtherValue,
     PromptData,
@@ -106,6 +109,7 @@ def _card(view: BoardView, number: int, column: int, value: float, result: TaskR
     low, high = intervals[column] if intervals else (None, None)
     model, task = record.get("model", {}), record.get("task", {})
     seconds, claim = record.get("seconds", {}), row.claim
+    from_store = "encoded" in record and not record["encoded"]["n_encoded"]
     return Card(
         row=number,
         cell=column,
@@ -118,12 +122,14 @@ def _card(view: BoardView, number: int, column: int, value: float, result: TaskR
         data_sha256=[f"{part} {digest}" for part, digest in sorted(task.get("data_sha256", {}).items())],
         n_items=None if row.claim else n_items,
         prompts=_prompts(result),
-        max_tokens=model.get("max_tokens"),
+        max_tokens=model.get("max_tokens") or record.get("loaded", {}).get("max_tokens"),
+        lengths=[LengthData(column=name, **found) for name, found in lengths_of(record).items()],
         dtype=str(model.get("dtype") or ""),
         similarity=str(model.get("similarity") or ""),
         versions=_versions(result),
-        hardware=hardware(result),
-        encode_seconds=seconds.get("encode"),
+        hardware=hardware(record),
+        encode_seconds=None if from_store else seconds.get("encode"),
+        from_store=from_store,
         score_seconds=seconds.get("score"),
         date=str(record.get("date") or ""),
         command=str(record.get("command") or ""),
@@ -147,14 +153,6 @@ def _versions(result: TaskResult) -> dict[str, str]:
     if result.claim and result.claim.mteb_version:
         return {"mteb": result.claim.mteb_version}
     return {name: str(version) for name, version in result.kemb.get("versions", {}).items() if version}
-
-
-def hardware(result: TaskResult) -> str:
-    """Processor or accelerator of a measured result, in one line."""
-    found = result.kemb.get("hardware", {})
-    if not found:
-        return ""
-    return str(found.get("gpu") or f"{found.get('cpu', '')} x {found.get('n_cores', '?')}")
 
 
 def _others(view: BoardView, number: int, column: int) -> Iterator[OtherValue]:

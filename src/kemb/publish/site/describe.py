@@ -7,6 +7,7 @@ from kemb.benchmarks.spec import spec_of
 from kemb.models import catalogue
 from kemb.models.facts import ModelFacts
 from kemb.models.prompts import build_prompts, declares_prompts, resolve, roles
+from kemb.publish.site.costs import length_text
 from kemb.publish.site.schema import Card, ModelData, Named
 from kemb.publish.site.text import KINDS, LICENSES, Lang, group_title
 from kemb.publish.site.views import SiteView
@@ -103,12 +104,15 @@ def card_details(card: Card, lang: Lang) -> Facts:
         for value, what in ((card.encode_seconds, "encode"), (card.score_seconds, "score"))
         if value is not None
     )
+    if card.from_store:
+        seconds += " (벡터는 저장소에 있었음)" if ko else " (vectors were stored)"
     pairs = [
         ("모델 리비전" if ko else "Model revision", card.model_revision),
         ("자료 리비전" if ko else "Data revision", card.dataset_revision),
         ("자료 해시" if ko else "Data hash", ", ".join(card.data_sha256)),
         ("프롬프트" if ko else "Prompts", prompts),
         ("최대 토큰" if ko else "Max tokens", str(card.max_tokens or "")),
+        ("잘린 텍스트" if ko else "Truncated texts", "; ".join(length_text(own, lang) for own in card.lengths)),
         ("자료형" if ko else "Dtype", card.dtype),
         ("유사도" if ko else "Similarity", card.similarity),
         ("버전" if ko else "Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),

@@ -106,7 +106,7 @@ def scatter(view: BoardView, parameters: Sequence[int | None]) -> Scatter | None
         )
         if left <= math.log10(size) <= right
     ]
-    y_ticks = [Tick(down(value), f"{value * 100:g}") for value in _round_values(bottom, top)]
+    y_ticks = [Tick(down(value), f"{value * 100:g}") for value in round_values(bottom, top)]
     without = [row.label for _, row, size in known if not size]
     return Scatter(points, x_ticks, y_ticks, " ".join(f"{p.x},{p.y}" for p in line), without)
 
@@ -149,7 +149,7 @@ def _front(pairs: Sequence[tuple[float, float]]) -> set[int]:
     }
 
 
-def _round_values(low: float, high: float) -> list[float]:
+def round_values(low: float, high: float) -> list[float]:
     """Four to eight round numbers between the ends."""
     span = high - low
     step = 10 ** math.floor(math.log10(span / 4))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 from kemb.board import Board
+from kemb.lengths import TRUNCATED
 from kemb.publish import words
+from kemb.publish.costs import CUT, cost_of, is_cut
 from kemb.publish.site.figures import group_name
 from kemb.publish.site.text import Lang
 from kemb.publish.tables import source_marks
@@ -17,7 +19,30 @@ def board_notes(board: Board, lang: Lang) -> list[str]:
     if lang == "en":
         own = words.footer(board, marks)
         return [*own[: len(own) - len(board.notes)], _MISSING_EN]
-    return [formula_text(board, "ko"), intervals_text(board, "ko"), *_influence(board), _MISSING_KO, *_sources(board)]
+    return [
+        formula_text(board, "ko"),
+        intervals_text(board, "ko"),
+        *_influence(board),
+        _MISSING_KO,
+        *_sources(board),
+        *_costs(board),
+    ]
+
+
+def _costs(board: Board) -> list[str]:
+    """As `words.cost_notes`."""
+    own = [row for row in board.rows if row.claim is None]
+    costs = [cost_of(row) for row in own]
+    notes = []
+    if any(is_cut(result.kemb) for row in own for result in row.results.values()):
+        notes.append(f"{CUT} 질의나 문서, 텍스트의 {TRUNCATED:.0%}를 넘게 모델이 읽는 길이보다 길어 뒤가 잘렸습니다.")
+    if any(cost.tokens_per_1000_korean for cost in costs):
+        notes.append("한국어 토큰: 과제의 한국어 텍스트 1,000자당 토큰 수.")
+    if places := sorted({cost.hardware for cost in costs if cost.texts_per_second}):
+        notes.append(f"인코딩 속도를 잰 장비: {'; '.join(places)}. '저장소'는 벡터가 이미 있어 재지 않은 행입니다.")
+    if prices := sorted({cost.price for cost in costs if cost.price}):
+        notes.append(f"API 달러: API가 센 토큰에 낸 돈. 값: {'; '.join(prices)}.")
+    return notes
 
 
 _MISSING_KO = (

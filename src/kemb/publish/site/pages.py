@@ -12,8 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from kemb.publish.costs import CUT
 from kemb.publish.history.snapshots import BoardState, Snapshot
 from kemb.publish.site import figures, notes
+from kemb.publish.site.costs import cost_columns, cost_table, cut_texts
+from kemb.publish.site.curves import curves
 from kemb.publish.site.describe import card_details, model_facts, model_prompts, task_facts
 from kemb.publish.site.schema import Card, Named, RowData, Snippet
 from kemb.publish.site.text import KINDS, LANGS, LICENSES, VIEWS, Lang
@@ -23,6 +26,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_GROUPS = 2
 """Groups get columns of their own from this number on, where one of them has several tasks."""
 N_MATRIX = 12
+N_CURVES = 3
 N_STRONG = 3
 
 
@@ -116,6 +120,7 @@ class _Context:
             "license_text": lambda key: self.named(LICENSES[key]),
             "at": None,
             "description": "",
+            "cut_mark": CUT,
         }
         text = _environment().get_template(f"{page}.html.j2").render(common | values)
         return (f"en/{path}" if self.lang == "en" else path), text
@@ -139,6 +144,7 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
     ranked = data.rows[: data.n_ranked]
     groups = len(data.groups) >= SHOWN_GROUPS and len(data.groups) < len(data.cells)
     bounds = [bound for row in ranked for bound in (row.low, row.high) if bound is not None]
+    costs = cost_columns(view, lang)
     parameters = [model.n_parameters for model in context.site.models]
     return {
         "data": data,
@@ -154,7 +160,8 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
         "kinds": [(key, context.named(text)) for key, text in KINDS.items() if key],
         "licenses": [(key, context.named(text)) for key, text in LICENSES.items() if key],
         "show_groups": groups,
-        "n_columns": 9 + len(data.cells) + (len(data.groups) if groups else 0),
+        "cost_columns": costs,
+        "n_columns": 9 + len(costs) + len(data.cells) + (len(data.groups) if groups else 0),
         "score_low": min(bounds, default=0.0),
         "score_high": max(bounds, default=0.0),
         "heat_class": _heat_class(view),
@@ -162,6 +169,7 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
         "strips": figures.profile(view, lang),
         "sensitivity": figures.sensitivity(view),
         "correlations": figures.correlations(board),
+        "curves": curves(view)[:N_CURVES],
     }
 
 
@@ -237,6 +245,8 @@ def _model_page(context: _Context, number: int) -> dict[str, Any]:
         "link": facts.reference if facts.reference.startswith("https://") else "",
         "facts": model_facts(model, facts, lang),
         "entries": [entry for view in site.boards if (entry := _of_board(context, view, number))],
+        "costs": cost_table(site, number, lang),
+        "cut": cut_texts(site, context.extras.cards, number),
         "prompts": model_prompts(model.name, site, lang),
         "snippets": context.extras.snippets.get(model.slug, ()),
         "history": history,
@@ -288,11 +298,13 @@ def _of_board(context: _Context, view: BoardView, number: int) -> dict[str, Any]
         "title": context.named(data.title),
         "href": view.href,
         "rows": [data.rows[place] for place in places],
+        "all_rows": data.rows,
         "n_ranked": data.n_ranked,
         "median": _median([row.score for row in ranked]),
         "lines": lines,
         "strong": gaps[:N_STRONG] if enough else [],
         "weak": gaps[::-1][:N_STRONG] if enough else [],
+        "curves": curves(view, number),
         "views": [(context.named(VIEWS[name]), rank) for name, (_, rank) in standing.views.items()]
         if standing and len(data.cells) > 1
         else [],

@@ -105,6 +105,26 @@ class CellData(_Data):
     has_items: bool
 
 
+class CostData(_Data):
+    """What a measured row costs beside its scores; null or '' where nothing is recorded."""
+
+    family: str
+    n_parameters: int | None
+    index_bytes_per_document: float | None
+    tokens_per_1000_korean: float | None
+    """Tokens per 1,000 characters of Korean text."""
+    truncated: float | None
+    """The greatest share of truncated texts of any task's column."""
+    texts_per_second: float | None
+    tokens_per_second: float | None
+    encode_seconds: float | None
+    hardware: str
+    from_store: bool
+    """Whether no command of the row measured its speed, as all vectors were stored."""
+    usd: float | None
+    price: str
+
+
 class RowData(_Data):
     """A row of a board; `tr[data-row]` holds its place in `rows`."""
 
@@ -128,6 +148,10 @@ class RowData(_Data):
     """Of rows below the line, on the tasks they have."""
     cells: list[float | None]
     groups: list[float | None]
+    cut: list[int]
+    """Places of the cells whose texts were truncated so often that the score is marked."""
+    cost: CostData | None
+    """None of claimed rows."""
 
 
 class BoardData(_Data):
@@ -181,6 +205,16 @@ class OtherValue(_Data):
     href: str
 
 
+class LengthData(_Data):
+    """The lengths of one column of a task's texts (queries, documents, ...), in tokens."""
+
+    column: str
+    n_texts: int
+    n_truncated: int | None
+    """Those that are longer than the model reads; null where it has no limit."""
+    longest: int
+
+
 class Card(_Data):
     """What lies behind a number."""
 
@@ -197,11 +231,14 @@ class Card(_Data):
     prompts: list[PromptData] | None
     """None where nobody recorded them."""
     max_tokens: int | None
+    lengths: list[LengthData]
     dtype: str
     similarity: str
     versions: dict[str, str]
     hardware: str
     encode_seconds: float | None
+    """Of the command, for all its tasks; null where every vector was stored."""
+    from_store: bool
     score_seconds: float | None
     date: str
     command: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from kemb import stats
 from kemb.benchmarks.cells import expression_of
@@ -12,12 +12,14 @@ from kemb.benchmarks.spec import CellSpec, spec_of
 from kemb.board import Board, Row
 from kemb.models.facts import ModelFacts
 from kemb.publish import tables
+from kemb.publish.costs import cost_of
 from kemb.publish.site.names import slugs
 from kemb.publish.site.schema import (
     SCHEMA_VERSION,
     BoardData,
     BoardRef,
     CellData,
+    CostData,
     GroupData,
     ModelData,
     Named,
@@ -178,7 +180,7 @@ def _board(
     ]
     names, marks = tables.names(board, board.rows), tables.source_marks(board.rows)
     rows = [
-        _row(row, name, marks[row.claim.source] if row.claim else "", places[row.model], ids[identity(row)], keys)
+        _row(board, row, name, marks[row.claim.source] if row.claim else "", places[row.model], ids[identity(row)])
         for row, name in zip(board.rows, names, strict=True)
     ]
     return BoardData(
@@ -217,8 +219,9 @@ def _has_items(row: Row, task: str) -> bool:
     return result is not None and "items_sha256" in result.kemb
 
 
-def _row(row: Row, label: str, mark: str, model: int, row_id: str, groups: Sequence[str]) -> RowData:
+def _row(board: Board, row: Row, label: str, mark: str, model: int, row_id: str) -> RowData:
     standing = row.standing
+    marked = [number for number, cell in enumerate(board.cells) if tables.cut_mark(row, cell)]
     return RowData(
         id=row_id,
         model=model,
@@ -233,5 +236,7 @@ def _row(row: Row, label: str, mark: str, model: int, row_id: str, groups: Seque
         high=standing.high if standing else None,
         win_rate=row.common.win_rate if row.common else None,
         cells=row.cells,
-        groups=[row.groups[key] for key in groups],
+        groups=[row.groups[key] for key in board.groups],
+        cut=[] if row.claim else marked,
+        cost=None if row.claim else CostData(**asdict(cost_of(row))),
     )
