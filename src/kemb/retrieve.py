@@ -133,12 +133,14 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             how = model.how
             assert isinstance(how, Fused)
             if how.is_raw:
-                return fusion.raw_sum(_of_all(model, spec, part, sources), how.weights, data.doc_ids, depth=RUN_DEPTH)
-            runs = [_stage(member, spec, part, sources) for member in model.parts]
-            if how.weights:
-                fused = fusion.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
+                runs = _of_all(model, spec, part, sources)
+                fused = fusion.raw_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
             else:
-                fused = fusion.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
+                runs = [_stage(member, spec, part, sources) for member in model.parts]
+                if how.weights:
+                    fused = fusion.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
+                else:
+                    fused = fusion.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
             return replace(fused, n_postings=sum(run.n_postings for run in runs))
         case "cross-encoder":
             return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)

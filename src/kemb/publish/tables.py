@@ -222,7 +222,7 @@ def to_csv(board: Board) -> str:
                 *(standing.elsewhere if standing else ("", "")),
                 n_cells,
                 _blank(common.win_rate if common else None),
-                *("" if value is None else value for value in dataclasses.astuple(cost_of(row))),
+                *map(_plain, dataclasses.astuple(cost_of(row))),
                 *(_exact_points(row.groups[name]) for name in groups),
                 *map(_exact_points, row.cells),
             ]
@@ -296,6 +296,10 @@ def _exact_points(score: float | None) -> str:
 
 def _blank(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _plain(value: object) -> object:
+    return "" if value is None else no_formula(value) if isinstance(value, str) else value
 
 
 def no_formula(text: str) -> str:
