@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from kemb.lengths import is_korean, korean_tokens, truncated
+from kemb.models.encoders import Measured
 from kemb.models.resolve import ModelOptions, resolve
 from kemb.results import TaskResult
 from kemb.run import RunOptions, evaluate, load_task
 from kemb.store import Store
+from kemb.types import Input, RetrievalData
 
 QUERIES = ["비가 온다", "눈이 그친다", "wind and rain"]
 DOCUMENTS = ["비가 온다 " * 20, "눈이 그쳤다", "hello", "비가 온다 " * 20, "구름이 흩어진다 " * 8]
@@ -112,3 +114,23 @@ def test_an_inverted_index_has_eight_bytes_per_posting(search: Path, tmp_path: P
 )
 def test_korean_texts_are_those_of_which_half_the_letters_are_hangul(text: str, expected: bool) -> None:
     assert is_korean(text) is expected
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("prompt", ["", "query: "])
+def test_lengths_of_a_real_tokenizer(shared_data: Path, minilm: Path, prompt: str) -> None:
+    from transformers import AutoTokenizer
+
+    (part,) = load_task("AutoRAGRetrieval", shared_data / "packs").load().parts
+    assert isinstance(part.data, RetrievalData)
+    texts = part.data.documents[:100]
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    encoder = resolve(str(minilm), ModelOptions(device="cpu")).open()
+    assert isinstance(encoder, Measured)
+    found = encoder.lengths([Input("", prompt, text) for text in texts])
+    assert found[:, 0].tolist() == [len(tokenizer(prompt + text)["input_ids"]) for text in texts]
+    assert found[:, 1].tolist() == [len(tokenizer.tokenize(text)) for text in texts]
+    tokens = encoder.token_counts([Input("", prompt, text) for text in texts])
+    assert tokens.tolist() == [
+        len(tokenizer(prompt + text, truncation=True, max_length=256)["input_ids"]) for text in texts
+    ]
