@@ -187,7 +187,8 @@ def share(value: float | None) -> str:
 def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
     """GitHub tables; what comes from outside is escaped."""
     rows, n_hidden = visible(board, every)
-    found = [c for c in columns(board, rows) if wide or c.kind != "cell" or len(board.cells) <= FEW_CELLS]
+    left_out = {"detail"} if len(board.cells) <= FEW_CELLS else {"detail", "cell"}
+    found = [column for column in columns(board, rows) if wide or column.kind not in left_out]
     lines = [[escape(column.title) for column in found]]
     lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
     text = ["| " + " | ".join(line) + " |" for line in lines]
