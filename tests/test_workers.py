@@ -307,6 +307,34 @@ def test_models_of_two_workers_are_bit_equal_to_one(tiny_st: Path, tmp_path: Pat
     assert len(names[0]) > 5
 
 
+FEW_ROWS = """
+import sys
+from pathlib import Path
+import numpy as np
+from kemb.models.dense import Loading, open_torch
+from kemb.types import Input
+
+encoder = open_torch(Path(sys.argv[1]), Loading(device="cpu"))
+import torch
+
+texts = [Input("", "", text) for text in ("one two three", "a b c d e f g", "rain or snow", "fog", "wind")]
+for batch in (texts[:1], texts[1:2], texts[:2], texts[:3], texts):
+    found = []
+    for n_threads in (1, 2, 4):
+        torch.set_num_threads(n_threads)
+        found.append(encoder.encode(batch))
+    print(all(np.array_equal(found[0], other) for other in found))
+"""
+
+
+def test_small_products_do_not_depend_on_the_number_of_threads(minilm: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_ROWS, str(minilm)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True"] * 5
+
+
 def test_minilm_with_two_workers_gives_the_vectors_of_one(
     minilm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
