@@ -446,6 +446,11 @@ def test_mined_negatives_reach_the_fit_and_scored_rows_need_none(folder: Path, t
     assert [s.name for s in outcome.stages] == ["data", "filter", "mine", "base", "fit", "proof"]
     fit = next(s for s in outcome.stages if s.name == "fit")
     assert fit.report["n_negatives"] == {"pairs": 32 * 3 - 1}
+    assert outcome.model_dir is not None
+    card = (outcome.model_dir / "README.md").read_text(encoding="utf-8")
+    section = card[card.index("## Mined negatives") :].partition("\n## ")[0]
+    assert "| Rows by their negatives | 2: 445 |" in section
+    assert "{" not in section
 
 
 def test_mine_without_a_section_says_so(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,6 +62,9 @@ def test_a_proven_model_is_uploaded_once(hub: HubStandIn, folder: Path, tmp_path
     files = sorted(path.relative_to(own).as_posix() for path in own.rglob("*") if path.is_file())
     assert {"README.md", "model.safetensors", "CONTAMINATION.md", "recipe.lock.json"} <= set(files)
     assert all((made / name).read_bytes() == (own / name).read_bytes() for name in files)
+    command = json.loads((own / "recipe.lock.json").read_text(encoding="utf-8"))["resolved"]["command"]
+    assert command == "kemb train changed.toml -o run --push"
+    assert str(tmp_path) in (tmp_path / "run" / "recipe.lock.json").read_text(encoding="utf-8")
     assert SECRET not in done.stdout + done.stderr + "".join(
         file.read_text(encoding="utf-8") for file in own.iterdir() if file.suffix in (".md", ".json")
     )

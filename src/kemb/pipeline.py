@@ -327,7 +327,7 @@ def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: 
     out = run.options.run_dir / run.file.recipe.name
     readme = read_existing(out / README) or (target.readme if target else "")
     export.copy_model(tuned, out, export.make_files(run, tuned, proof))
-    shutil.copyfile(run.options.run_dir / stages.LOCK, out / stages.LOCK)
+    stages.copy_lock(run.options.run_dir, out)
     scores = _contamination(run, out, proof)
     _card(run, out, proof, spread, scores, readme)
     return out

@@ -13,6 +13,22 @@ from kemb.train.proof import Proof
 from kemb.train.recipe import RecipeFile
 from kemb.train.spread import Spread
 
+_MINED = {
+    "teacher": "Teacher",
+    "rerank": "Reranked by",
+    "n_rows": "Rows",
+    "n_queries": "Different queries",
+    "n_documents": "Documents",
+    "n_candidates": "Candidates in the rank range",
+    "dropped": "Candidates dropped by",
+    "n_left": "Candidates left",
+    "n_negatives": "Negatives taken",
+    "found": "Rows by their negatives",
+    "n_kept_rows": "Rows kept",
+    "mean_positive_score": "Mean score of positives",
+    "mean_negative_score": "Mean score of negatives",
+    "mean_rank": "Mean rank of negatives, from 0",
+}
 BEGIN, END = "<!-- kemb:training:begin -->", "<!-- kemb:training:end -->"
 SHARE_ALIKE = "CC-BY-SA"
 
@@ -175,8 +191,15 @@ def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[Clea
 def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:
     if file.recipe.mine is None:
         return ""
-    rows = [[_text(key), _text(value)] for key, value in report.items()]
+    rows = [[_MINED[key], _mined(value)] for key, value in report.items() if key in _MINED and value not in ("", None)]
     return "## Mined negatives\n\n" + table(["", ""], rows)
+
+
+def _mined(value: object) -> str:
+    """A count, a mean, a name, or several counts by name."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_text(key)}: {count:,}" for key, count in value.items()) or "none"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else _text(value)
 
 
 def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:

@@ -138,7 +138,6 @@ class Work:
         return {
             "device": self.device,
             "base_revision": self.base_revision,
-            "base_folder": str(self.base) if self.base else "",
             "processes": self.file.recipe.train.processes,
             "torch_threads": ranks.n_threads(self.file.recipe.train.processes),
             "command": self.options.command,

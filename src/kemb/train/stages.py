@@ -11,6 +11,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +26,8 @@ from kemb.train.recipe import RecipeFile
 RECORD = "stage.json"
 INPUTS = "inputs.json"
 LOCK = "recipe.lock.json"
+_LEADING_FOLDERS = re.compile(r"(?:^|(?<==))(?=[/~.]).*/(?=[^/])")
+"""Of a path on this machine, `--option=path` too; ids of the hub have none."""
 PARTIAL = ".partial"
 KEY_LENGTH = 12
 LIBRARIES = (
@@ -190,6 +194,14 @@ def write_lock(file: RecipeFile, run_dir: Path, stages: list[Stage], device: str
         },
     )
     return path
+
+
+def copy_lock(run_dir: Path, out: Path) -> None:
+    """The lock as it may be published: without the folders that the command named on this machine."""
+    record = read_lock(run_dir)
+    words = shlex.split(record["resolved"]["command"])
+    record["resolved"]["command"] = shlex.join(_LEADING_FOLDERS.sub("", word) for word in words)
+    write_json(out / LOCK, record)
 
 
 def read_lock(run_dir: Path) -> dict[str, Any]:
