@@ -19,6 +19,7 @@ from kemb.results import read_items, read_results
 from kemb.rows import find_row, rows_of
 from kemb.run import Outcome, RunOptions, evaluate, load_task
 from kemb.store import Space, Store
+from kemb.types import Input
 from kemb.verify import VerifyOptions, verify_result
 from m3_folder import PAIRS, make
 
@@ -233,12 +234,20 @@ def test_names_of_heads() -> None:
     assert (facts.kind, facts.n_parameters, facts.dim) == ("sparse", 568_000_000, None)
 
 
-def test_a_download_of_the_published_files_is_told_how_to_become_loadable(m3: Path, tmp_path: Path) -> None:
+def test_the_published_files_are_read_as_they_are(m3: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
     folder = shutil.copytree(m3, tmp_path / "as-published")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"copy colbert_linear\.pt and sparse_linear\.pt into it, then name") as told:
-        resolve(f"{folder}#sparse")
-    assert "SentenceTransformer(folder).save_pretrained(new_folder)" in str(told.value)
+    weights = folder / "model.safetensors"
+    torch.save(load_file(weights), folder / "pytorch_model.bin")
+    weights.unlink()
+    for head in FLAG_EMBEDDING:
+        given = [Input("", "", "나무 그림")]
+        own, safe = (
+            resolve(f"{where}#{head}", ModelOptions(device="cpu")).open().encode(given) for where in (folder, m3)
+        )
+        assert np.array_equal(getattr(own, "values", own), getattr(safe, "values", safe))
 
 
 def test_another_head_file_is_another_model(m3: Path, tmp_path: Path) -> None:

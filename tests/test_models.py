@@ -109,12 +109,59 @@ def test_folders_that_are_no_models_are_refused_in_one_paragraph(copy_of_st: Pat
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"model\.safetensors are damaged or incomplete"):
         resolve(str(copy_of_st), CPU)
-    weights.rename(copy_of_st / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"only pickle weights \(pytorch_model.bin\).*safetensors only"):
+    weights.rename(copy_of_st / "model.ckpt")
+    with pytest.raises(ModelError, match=r"only pickle weights \(model.ckpt\).*safetensors and pytorch_model"):
         resolve(str(copy_of_st), CPU)
     (copy_of_st / "modules.json").write_text("[{")
     with pytest.raises(ModelError, match=r"modules\.json is not valid JSON"):
         resolve(str(copy_of_st), CPU)
+
+
+def as_torch_saves(folder: Path, also: dict[str, object] | None = None) -> None:
+    """The same weights in pytorch_model.bin, as BAAI/bge-m3 has them."""
+    import torch
+    from safetensors.torch import load_file
+
+    weights = folder / "model.safetensors"
+    torch.save(load_file(weights) | (also or {}), folder / "pytorch_model.bin")
+    weights.unlink()
+
+
+def test_weights_that_torch_saved_give_the_same_vectors_and_are_the_models_identity(
+    tiny_st: Path, copy_of_st: Path
+) -> None:
+    as_torch_saves(copy_of_st)
+    model = resolve(str(copy_of_st), CPU)
+    assert np.array_equal(encode(model, WORDS), encode(resolve(str(tiny_st), CPU), WORDS))
+    weights = copy_of_st / "pytorch_model.bin"
+    whole = weights.read_bytes()
+    at = len(whole) // 2
+    weights.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert resolve(str(copy_of_st), CPU).revision != model.revision
+    weights.write_bytes(whole[:at])
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin are damaged or incomplete"):
+        resolve(str(copy_of_st), CPU)
+
+
+class Payload:
+    """Unpickled by an ordinary reader, it makes a file."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.made,)
+
+
+def test_code_in_weights_that_torch_saved_does_not_run(copy_of_st: Path, tmp_path: Path) -> None:
+    import torch
+
+    as_torch_saves(copy_of_st, {"payload": Payload(tmp_path / "ran")})
+    with pytest.raises(ModelError, match="pytorch_model.bin cannot be read as tensors.*code, which kemb does not run"):
+        encode(resolve(str(copy_of_st), CPU), WORDS)
+    assert not (tmp_path / "ran").exists()
+    torch.load(copy_of_st / "pytorch_model.bin", weights_only=False)
+    assert (tmp_path / "ran").exists()  # so the payload is one
 
 
 def test_code_from_the_repository_runs_only_when_asked_for(copy_of_st: Path) -> None:
@@ -219,12 +266,26 @@ def test_pickle_only_repositories_are_refused_before_anything_is_downloaded(tmp_
     folder = tmp_path / "repo"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (folder / "pytorch_model.bin").write_bytes(b"x")
+    (folder / "weights.pt").write_bytes(b"x")
     with HubStandIn() as hub:
         hub.add_repo("model", "someone/pickled", folder, COMMIT)
         done = fetch(hub, tmp_path, "someone/pickled")
-        assert "only pickle weights (pytorch_model.bin)" in done.stderr
+        assert "only pickle weights (weights.pt)" in done.stderr
         assert not [request for request in hub.requests if "/resolve/" in request]
+
+
+def test_weights_that_torch_saved_are_fetched_where_there_are_no_others(copy_of_st: Path, tmp_path: Path) -> None:
+    with HubStandIn() as hub:
+        shutil.copy(copy_of_st / "model.safetensors", copy_of_st / "pytorch_model.bin")
+        hub.add_repo("model", "someone/both", copy_of_st, COMMIT)
+        assert fetch(hub, tmp_path, "someone/both").stdout.split()[1:2] == [COMMIT]
+        assert not [request for request in hub.requests if "pytorch_model.bin" in request]
+        (copy_of_st / "pytorch_model.bin").unlink()
+        as_torch_saves(copy_of_st)
+        hub.add_repo("model", "someone/torch", copy_of_st, COMMIT)
+        done = fetch(hub, tmp_path, "someone/torch")
+        assert done.stdout.split()[1:2] == [COMMIT], done.stderr
+        assert [request for request in hub.requests if "pytorch_model.bin" in request]
 
 
 def test_a_forward_pass_that_fails_is_one_paragraph_that_names_the_limit(tiny_st: Path) -> None:

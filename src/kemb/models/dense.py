@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 
 from kemb.errors import MissingExtra, ModelError
+from kemb.models import files
 from kemb.models.backends import BackendFile
 from kemb.models.encoders import OutOfMemory
 from kemb.models.kinds import DENSE, Kind
@@ -62,6 +64,8 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
     try:
         with _runtime(folder, loading):
             model = _load(folder, loading, getattr(torch, loading.dtype))
+    except UnpicklingError as error:
+        raise ModelError(files.more_than_tensors(folder)) from error
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ModelError(
@@ -125,7 +129,7 @@ def share_threads(n_workers: int) -> None:
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
     import sentence_transformers
 
-    model_kwargs = {} if loading.backend else {"dtype": dtype, "use_safetensors": True}
+    model_kwargs = {} if loading.backend else {"dtype": dtype, **files.weights_kwargs(folder)}
     device, backend = ("cpu", "onnx") if loading.backend else (loading.device, "torch")
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
     if loading.pooling is None:

@@ -7,9 +7,10 @@ import json
 import os
 import re
 import struct
+import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kemb.errors import ModelError
@@ -32,6 +33,10 @@ _CLASSES: dict[Loader, str] = {
 }
 _TABLES = (".StaticEmbedding", ".WordEmbeddings", ".BoW")
 CLASSIFIER = "ForSequenceClassification"
+TORCH_WEIGHTS = "pytorch_model*.bin"
+"""Weights as torch saves them. They are read as tensors only, by an unpickler that runs no code."""
+HEADS = ("sparse_linear", "colbert_linear")
+"""Files of layers beside BGE-M3, without their ending."""
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
@@ -81,16 +86,14 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
             "(transformers). Name the folder that holds the model's files."
         )
     loader = _loader(config, st_config)
-    weights = sorted(path.rglob("*.safetensors"))
+    weights = [*sorted(path.rglob("*.safetensors")), *torch_weights(path)]
     if not weights and needs_weights:
         pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
-        heads = [name for name in pickles if name.endswith("_linear.pt")]  # BGE-M3's
-        copy = f"copy {' and '.join(heads)} into it, " if heads else ""
         raise ModelError(
-            f"The model folder {path} holds {held}. kemb loads safetensors only, because a pickle can run code. "
-            f"Convert it: {_CLASSES.get(loader, 'SentenceTransformer')}(folder).save_pretrained(new_folder), "
-            f"{copy}then name the new folder."
+            f"The model folder {path} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, because other pickles "
+            f"can run code. Convert it: {_CLASSES.get(loader, 'SentenceTransformer')}(folder)."
+            "save_pretrained(new_folder), then name the new folder."
         )
     for weight in weights:
         _check_complete(weight)
@@ -123,17 +126,44 @@ def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
     return kind or ("cross-encoder" if architecture.endswith(CLASSIFIER) else "sentence-transformers")
 
 
+def torch_weights(path: Path) -> list[Path]:
+    """Weights that torch saved, of folders (the model's, or a module's below it) without safetensors."""
+    every = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix in (".bin", ".safetensors")}
+    return [path / name for name in needed_torch_weights(every)]
+
+
+def needed_torch_weights(names: Collection[str]) -> list[str]:
+    """Of the files of a model those weights of torch in whose folder there are no safetensors; BGE-M3's heads aside."""
+    found = [PurePosixPath(name) for name in names]
+    safe = {file.parent for file in found if file.suffix == ".safetensors" and file.stem not in HEADS}
+    return sorted(str(file) for file in found if file.match(TORCH_WEIGHTS) and file.parent not in safe)
+
+
+def more_than_tensors(path: Path) -> str:
+    """What is said of weights whose reader found something else than tensors, which it does not make."""
+    names = ", ".join(str(file.relative_to(path)) for file in torch_weights(path))
+    return (
+        f"{path}: {names} cannot be read as tensors: it is damaged, or holds code, which kemb does not run. Fetch the "
+        "model again, or ask its author for safetensors."
+    )
+
+
+def weights_kwargs(path: Path) -> dict[str, Any]:
+    """What sentence-transformers is told of a folder's weights: safetensors, or what there is, as tensors only."""
+    return {"use_safetensors": None if torch_weights(path) else True}
+
+
 def content_hash(path: Path, also: Collection[str] = ()) -> str:
     """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12).
 
     :param also: names of files that count whatever their ending.
     """
-    total = hashlib.sha256()
+    total, own = hashlib.sha256(), set(torch_weights(path))
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
         counts = name in (*also, STANFORD) or (file.suffix in IDENTITY_SUFFIXES and file.name not in NOT_IDENTITY)
-        if hidden or not counts or not file.is_file():
+        if hidden or not (counts or file in own) or not file.is_file():
             continue
         with file.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -142,9 +172,12 @@ def content_hash(path: Path, also: Collection[str] = ()) -> str:
 
 
 def _check_complete(weights: Path) -> None:
-    """Refuse a truncated safetensors file: its header says how long it must be."""
+    """Refuse a truncated file: safetensors say at the beginning how long they are, torch's zip files at the end."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
+        if zipfile.is_zipfile(file) or (weights.suffix == ".bin" and file.read(1) == b"\x80"):  # torch before 1.6
+            return
+        file.seek(0)
         try:
             (n_header,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(n_header)) if n_header < size else None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from kemb.errors import FetchError, ModelError
 from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
-from kemb.models.files import STANFORD
+from kemb.models.files import STANFORD, TORCH_WEIGHTS, needed_torch_weights
 
 WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", STANFORD]
-TORCH_WEIGHTS = ["model.safetensors", "model-*.safetensors"]
+NETWORK = ["model.safetensors", "model-*.safetensors", TORCH_WEIGHTS]
+"""Weights of the network itself, which another runtime has in its own file."""
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
 
 
@@ -36,11 +37,15 @@ def fetch_model(
 
     quiet_client()
     patterns = [*WANTED, *also, *instead, *(["*.py"] if trust_code else [])]
-    unwanted = TORCH_WEIGHTS if instead else UNWANTED
+    unwanted = NETWORK if instead else UNWANTED
     need = f"{repo} is to be loaded{f' at revision {revision}' if revision else ''}"
     elsewhere = f"On a machine with network type `hf download {repo} --local-dir DIR`, and {give}."
     try:
-        commit = revision if is_offline() else _look(repo, revision, patterns, unwanted, needs_weights=not instead)
+        if is_offline():
+            commit = revision
+        else:
+            commit, own = _look(repo, revision, patterns, unwanted, needs_weights=not instead)
+            patterns += own
         fetch = partial(snapshot_download, repo, allow_patterns=patterns, ignore_patterns=unwanted)
         path = Path(retry(partial(fetch, revision=commit)))
     except (FetchError, ModelError):
@@ -50,22 +55,29 @@ def fetch_model(
     return path, path.name
 
 
-def _look(repo: str, revision: str | None, patterns: list[str], unwanted: list[str], needs_weights: bool) -> str:
-    """The commit of a revision, once it is known that its files are fit to be loaded and that the hub gives them."""
+def _look(
+    repo: str, revision: str | None, patterns: list[str], unwanted: list[str], needs_weights: bool
+) -> tuple[str, list[str]]:
+    """The commit of a revision, once it is known that its files are fit to be loaded and that the hub gives them.
+
+    With it the weights of torch that stand in for safetensors.
+    """
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # not listed, but documented
 
     info = retry(lambda: HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT))
     commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
-    if needs_weights and not any(name.endswith(".safetensors") for name in names):
+    own = needed_torch_weights(list(filter_repo_objects(names, ignore_patterns=unwanted))) if needs_weights else []
+    if needs_weights and not own and not any(name.endswith(".safetensors") for name in names):
         pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
-            f"The model {repo} at {commit} holds {held}. kemb loads safetensors only, because a pickle can run code. "
-            "Ask its author for safetensors, or convert a copy: SentenceTransformer(name).save_pretrained(folder) "
+            f"The model {repo} at {commit} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, because other "
+            "pickles can run code. Ask its author for safetensors, or convert a copy: "
+            "SentenceTransformer(name).save_pretrained(folder) "
             "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then -m folder."
         )
-    for name in filter_repo_objects(names, allow_patterns=patterns, ignore_patterns=unwanted):
+    for name in filter_repo_objects(names, allow_patterns=[*patterns, *own], ignore_patterns=unwanted):
         if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
             ask_first(repo, name, "model", commit)
-    return commit
+    return commit, own

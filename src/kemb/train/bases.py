@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
     :raises ModelError: when it cannot be loaded.
     """
     st = need_libraries()
-    model_kwargs = {"use_safetensors": True}
+    model_kwargs = files.weights_kwargs(folder)
     try:
         if base.family == "dense":
             model = _open_dense(base, folder, device)
@@ -158,6 +159,8 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
             )
         else:
             model = getattr(st, MODEL[base.family])(str(folder), device=device, model_kwargs=model_kwargs)
+    except UnpicklingError as error:
+        raise ModelError(files.more_than_tensors(folder)) from error
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ModelError(f"The base model in {folder} cannot be loaded: {reason}") from error
@@ -175,7 +178,7 @@ def _open_dense(base: BaseSection, folder: Path, device: str) -> Any:  # noqa: A
 
     own = files.read_folder(folder)
     if own.has_modules:
-        model = SentenceTransformer(str(folder), device=device, model_kwargs={"use_safetensors": True})
+        model = SentenceTransformer(str(folder), device=device, model_kwargs=files.weights_kwargs(folder))
         if base.pooling != "keep":
             position = next(number for number, module in enumerate(model) if isinstance(module, Pooling))
             model[position] = Pooling(model.get_embedding_dimension(), ST_POOLING[base.pooling])
@@ -185,7 +188,7 @@ def _open_dense(base: BaseSection, folder: Path, device: str) -> Any:  # noqa: A
             f"The base {base.id} is a plain transformers model; its files do not say how token vectors become one "
             'vector. Type pooling = "mean", "cls" or "last" under [base].'
         )
-    transformer = Transformer(str(folder), model_kwargs={"use_safetensors": True})
+    transformer = Transformer(str(folder), model_kwargs=files.weights_kwargs(folder))
     pooling = Pooling(transformer.get_embedding_dimension(), ST_POOLING[base.pooling])
     return SentenceTransformer(modules=[transformer, pooling], device=device)
 

@@ -290,7 +290,7 @@ def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
     guide = None
     if job.guide:
         guide = bases.need_libraries().SentenceTransformer(
-            str(job.guide), device=job.device, model_kwargs={"use_safetensors": True}
+            str(job.guide), device=job.device, model_kwargs=files.weights_kwargs(job.guide)
         )
     made = {}
     for entry in job.sets:

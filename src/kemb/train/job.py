@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kemb.benchmarks import load_benchmark
 from kemb.benchmarks import names as benchmark_names
 from kemb.errors import DataError
+from kemb.models import files
 from kemb.models.device import find_device
 from kemb.run import Reporter, Silent, Task, load_task
 from kemb.store import Store
@@ -296,7 +297,7 @@ def _are_empty(base: Path | None) -> filters.AreEmpty | None:
     """For a static base: whether the vector of a text is zero. Networks give every text a vector."""
     if base is None or "StaticEmbedding" not in _modules(base):
         return None
-    model = bases.need_libraries().SentenceTransformer(str(base), device="cpu", model_kwargs={"use_safetensors": True})
+    model = bases.need_libraries().SentenceTransformer(str(base), device="cpu", model_kwargs=files.weights_kwargs(base))
 
     def empty(texts: Sequence[str]) -> NDArray[np.bool_]:
         vectors = model.encode(list(texts), prompt="", show_progress_bar=False)
