@@ -157,7 +157,9 @@ def test_code_in_weights_that_torch_saved_does_not_run(copy_of_st: Path, tmp_pat
     import torch
 
     as_torch_saves(copy_of_st, {"payload": Payload(tmp_path / "ran")})
-    with pytest.raises(ModelError, match="pytorch_model.bin cannot be read as tensors.*code, which kemb does not run"):
+    with pytest.raises(
+        ModelError, match=r"pytorch_model\.bin cannot be read as tensors.*code, which kemb does not run"
+    ):
         encode(resolve(str(copy_of_st), CPU), WORDS)
     assert not (tmp_path / "ran").exists()
     torch.load(copy_of_st / "pytorch_model.bin", weights_only=False)

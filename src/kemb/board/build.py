@@ -10,7 +10,7 @@ import numpy as np
 from kemb.benchmarks.cells import cell_value, declared_parts, group_values, of_results, overall
 from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula
 from kemb.board import ranking
-from kemb.board.comparable import data_notes, refusal_notes, refuse
+from kemb.board.comparable import candidate_notes, data_notes, refusal_notes, refuse
 from kemb.board.repeated import without_repeated
 from kemb.board.types import Board, BoardOptions, Intervals, Replicates, Row
 from kemb.claims import join_revisions
@@ -74,7 +74,7 @@ def build_board(
         for row, own in zip(kept, counting, strict=True)
     ]
     notes = [*_other_formula(benchmark, chosen, kept, ranked), *repeated]
-    notes += [*refusal_notes(given, refused), *data_notes(counted, tasks)]
+    notes += [*refusal_notes(given, refused), *data_notes(counted, tasks), *candidate_notes(kept, tasks)]
     name = formula or next(iter(benchmark.formulas))
     return Board(benchmark, name, chosen, cells, weights, ranked, intervals, effective, notes, drawn)
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from kemb.benchmarks.spec import Comparable
@@ -202,3 +203,18 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
 
 def _name(row: ResultRow) -> str:
     return f"{row.model} [{row.variant}]" if row.variant else row.model
+
+
+def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
+    """Of reranked rows the share of relevant documents that their first stage found."""
+    notes = []
+    for row in rows:
+        said = []
+        for task in (task for task in tasks if task in row.results):
+            entries = [entry for own in row.results[task].scores.values() for entry in own]
+            found = [entry["candidate_recall"] for entry in entries if "candidate_recall" in entry]
+            if found:
+                said.append(f"{task} {fmean(found) * 100:.1f} %")
+        if said:
+            notes.append(f"{_name(row)}: recall of its candidates, which it cannot exceed: {', '.join(said)}.")
+    return notes
