@@ -114,6 +114,54 @@ class _Prompt(_Given):
     route: str
 
 
+_Count = Annotated[int, Field(ge=0)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Column(_Strict):
+    n_texts: _Count
+    n_truncated: _Count | None
+    longest: _Count
+
+
+class _Korean(_Strict):
+    n_texts: _Count
+    n_chars: _Count
+    n_tokens: _Count
+
+
+class _Lengths(_Strict):
+    columns: dict[str, _Column]
+    korean: _Korean
+
+
+class _Loaded(_Strict):
+    dim: _Count | None = None
+    max_tokens: _Count | None = None
+    n_parameters: _Count | None = None
+
+
+class _Encoded(_Given):
+    n_encoded: _Count = 0
+    n_tokens: _Count = 0
+
+
+class _Seconds(_Given):
+    encode: _Amount = 0
+
+
+class _Billed(_Strict):
+    n_chars: _Count
+    n_tokens: _Count
+
+
+class _Api(_Given):
+    n_tokens_guessed: _Count | None = None
+    usd: _Amount | None = None
+    usd_per_million_tokens: _Amount | None = None
+    korean: _Billed | None = None
+
+
 class _Provenance(_Given):
     task: _Task
     model: _Model
@@ -122,6 +170,15 @@ class _Provenance(_Given):
     timestamp: Annotated[int, Field(gt=0)]
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T")]
     command: str
+    started: str = ""
+    family: str = ""
+    encoded: _Encoded = _Encoded()
+    seconds: _Seconds = _Seconds()
+    hardware: dict[str, Any] = {}
+    api: _Api | None = None
+    lengths: dict[str, _Lengths] = {}
+    loaded: _Loaded | None = None
+    index_bytes_per_document: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class _Entry(BaseModel):
