@@ -177,6 +177,9 @@ def test_expressions_are_read_as_written() -> None:
     [
         ("rrf(a)", "two models or more"),
         ("rrf(a, )", "a name is missing"),
+        ("rrf(a, b, k=-1)", "'k=-1' is no setting"),
+        ("rrf(a, b, depth=3)", "'depth=3' is no setting"),
+        ("rff(a, b)", r"no rff\(...\)"),
         ("rrf(a, b", "a parenthesis is missing"),
         ("fuse(a + b)", "'a \\+ b' is not a positive weight"),
         ("fuse(0*a + 1*b)", "'0\\*a' is not a positive weight"),
@@ -359,6 +362,14 @@ def test_a_run_file_scores_what_its_program_scored(search: Path, tmp_path: Path)
     assert outcome["main_score"] == toy.result.main_score
     again = go(search, f"rrf(run:{file}, run:{file})", tmp_path)
     assert [document for document, _ in ranking(again, "q3")] == [document for document, _ in ranking(toy, "q3")]
+
+
+def test_a_run_file_can_be_a_first_stage(search: Path, reranker: Path, tmp_path: Path) -> None:
+    file = trec(tmp_path / "mine.trec", ["q3 Q0 d1 1 3 x", "q3 Q0 d2 2 2 x", "q3 Q0 d5 3 1 x"])
+    outcome = go(search, f"run:{file}+reranker:{reranker}@2", tmp_path)
+    assert outcome.result is not None, outcome.message
+    assert {document for document, _ in ranking(outcome, "q3")} == {"d1", "d2"}
+    assert outcome.result.model == "run/mine+reranker:local/tiny-reranker@2"
 
 
 @pytest.mark.parametrize(
@@ -879,7 +890,7 @@ def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(stanford
     changed = resolve(str(folder))
     assert changed.revision != resolve(str(stanford)).revision
     assert changed.prompts.layers[0].prompts == {"query": "[unused0] ", "document": "[D] "}
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    (folder / "model.safetensors").rename(folder / "model.ckpt")
     with pytest.raises(ModelError, match=r"Convert it: MultiVectorEncoder\(folder\)\.save_pretrained"):
         resolve(str(folder))
 

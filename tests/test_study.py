@@ -117,6 +117,13 @@ def test_what_does_not_change_or_does_not_apply_is_said_and_is_no_failure(tmp_pa
         robustness(resolve("bm25:bigram"), [load_task(data)], ["nfd"], options(tmp_path))
 
 
+def test_a_run_file_has_no_answer_to_changed_queries(tmp_path: Path) -> None:
+    file = tmp_path / "mine.trec"
+    file.write_text("q1 Q0 d1 1 1.0 x\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot answer changed queries"):
+        robustness(resolve(f"rrf(toy, run:{file})"), [task()], ["typo"], options(tmp_path))
+
+
 def test_a_prompt_study_leaves_the_declared_row_and_adds_variants(tmp_path: Path, tiny_transformer: Path) -> None:
     own = tmp_path / "mine.toml"
     own.write_text('[prompts]\nsts = "문장: "\n', encoding="utf-8")

@@ -190,7 +190,8 @@ def export_onnx(model: str, out: Path, int8: bool, **settings: Any) -> None:  # 
     from kemb.models.onnx_export import export_folder
     from kemb.models.resolve import ModelOptions, resolve
 
-    found = resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
+    plain = resolve(model, ModelOptions(**settings))
+    found = plain if plain.folder is None else resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
     for file in export_folder(found, out, int8):
         click.echo(
             f"{file.path}: {file.n_bytes / 1e6:,.1f} MB. To torch on {file.parity.n_texts} texts: numbers differ by up "

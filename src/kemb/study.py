@@ -96,7 +96,11 @@ def robustness(
     """A model on tasks as they are and with each perturbation of what users write.
 
     Results on perturbed texts lie in `<results>-perturbed/<perturbation>/`, where no board looks.
+
+    :raises UsageError: the model ranks by a run file.
     """
+    if _is_of_files(model):
+        raise UsageError(f"{model.name} ranks by a run file, which cannot answer changed queries. Leave it out.")
     loaded = {task.spec.name: _Once(task) for task in tasks}
     outcomes = evaluate([Task(task.spec, task) for task in loaded.values()], [model], run, reporter)
     rows = {"original": _row(model, outcomes)}
@@ -121,6 +125,10 @@ def robustness(
     originals = {task.spec.name: task() for task in scored}
     slices = [part for way in changed for part in _slices(rows["original"], rows[way], way, originals)]
     return replace(study, changed=changed, slices=slices, skipped=skipped)
+
+
+def _is_of_files(model: Model) -> bool:
+    return model.run_file is not None or any(map(_is_of_files, model.parts))
 
 
 def _given(data: TaskData) -> TaskData:

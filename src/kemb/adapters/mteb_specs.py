@@ -167,7 +167,7 @@ def _checked_type(task: AbsTask) -> TaskType:
     """The task type, after everything that kemb has no way to express is refused."""
     metadata = task.metadata
     if metadata.modalities != ["text"]:
-        raise NotSupported(f"it is a task of {', '.join(metadata.modalities)}; kemb scores text.")
+        raise NotSupported(f"{metadata.name} is a task of {', '.join(metadata.modalities)}; kemb scores text.")
     if metadata.type not in TYPES:
         raise NotSupported(f"kemb has no task type for mteb's {metadata.type}.")
     if own := [name for name in ("_evaluate_subset", "_undersample_data") if _own(task, name)]:

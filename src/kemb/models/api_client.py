@@ -31,6 +31,8 @@ _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _BUSY = {429, 503, 529}
 _TOO_MUCH = re.compile(r"token|too (long|large|many)|length|maximum|context|batch|exceed", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient_quota|billing|payment", re.IGNORECASE)
+_UNHEARD = 4
+"""Attempts at an address that never answered in this command."""
 _FIRST_PAUSE, _LONGEST_PAUSE, _PATIENCE = 0.5, 60.0, 600.0
 _MOST_CUTS = 24
 
@@ -133,14 +135,27 @@ class Client:
                     break
                 if response.status_code in _BUSY:
                     self._pace.hold(pause)
-            if attempt < self.api.attempts and self.stop.wait(pause):
+            if attempt >= self._n_attempts(response):
+                break
+            if self.stop.wait(pause):
                 raise Stopped
         asked_for = f"was asked {attempt} times and gave no vectors: {self._safe(reason)}"
         raise ModelError(
             f"The endpoint {endpoint.url(self.api)} {asked_for}. "
-            "What was finished is stored; type the same command again later, or lower requests_per_minute, "
-            "tokens_per_minute or concurrency in the model's [api] table."
+            f"What was finished is stored; type the same command again later, {self._advice(response)}."
         )
+
+    def _is_unheard(self, response: httpx.Response | None) -> bool:
+        return response is None and not self.calls.n_tokens
+
+    def _advice(self, response: httpx.Response | None) -> str:
+        if self._is_unheard(response):
+            return "once its address (--api-base) is right and its server runs"
+        return "or lower requests_per_minute, tokens_per_minute or concurrency in the model's [api] table"
+
+    def _n_attempts(self, response: httpx.Response | None) -> int:
+        """Fewer at an address that has not answered yet."""
+        return min(self.api.attempts, _UNHEARD) if self._is_unheard(response) else self.api.attempts
 
     def _post(self, content: bytes) -> tuple[httpx.Response | None, str]:
         """An answer, and what is wrong with it or with the way there."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kemb.errors import UsageError
 from kemb.models import files
-from kemb.models.expression import Expression, Fused, Leaf, Reranked
+from kemb.models.expression import Expression, Fused, Leaf, Reranked, parse
 from kemb.models.prompts import PromptTable
 from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
 from kemb.models.spec import Loader, ModelSpec
@@ -33,6 +33,18 @@ def run_of_file(path: Path, name: str = "") -> Model:
     with path.open("rb") as file:
         revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     return replace(_ranker("run", f"run/{name}", revision), run_file=path)
+
+
+def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model | None:
+    """A run file or an expression as a model; None for a plain name. `resolve` comes here first.
+
+    :raises UsageError: as `compose`, and for what can be neither.
+    """
+    run_file = Path(name.removeprefix("run:")) if name.startswith("run:") else None
+    expression = Leaf(name) if run_file is not None and run_file.is_file() else parse(name)
+    if not isinstance(expression, Leaf):
+        return compose(expression, options, own_tasks)
+    return None if run_file is None else run_of_file(run_file)
 
 
 def compose(expression: Expression, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model:

@@ -70,6 +70,8 @@ def parse(text: str) -> Expression:
     if found is None:
         if not text or re.match(r"(rrf|fuse|sum)\s*\(", text):
             raise _wrong(text, "a parenthesis is missing" if text else "a name is missing")
+        if other := re.fullmatch(r"([A-Za-z]\w*)\s*\(.*[,*].*\)", text, re.DOTALL):
+            raise _wrong(text, f"there are rrf(...), fuse(...) and sum(...), no {other[1]}(...)")
         return Leaf(text)
     return _rrf(text, found[2]) if found[1] == "rrf" else _weighted(text, found[2], found[1] == "sum")
 
@@ -80,6 +82,8 @@ def _rrf(text: str, inside: str) -> Fused:
     if option := re.fullmatch(r"\s*k\s*=\s*(\d{1,6})\s*", pieces[-1]):
         constant = int(option[1])
         pieces.pop()
+    elif re.match(r"\s*[a-zA-Z]+\s*=", pieces[-1]):
+        raise _wrong(text, f"{pieces[-1].strip()!r} is no setting; the last place may be k=60, a whole number")
     if len(pieces) < 2:
         raise _wrong(text, "rrf needs two models or more, separated by commas")
     return Fused(tuple(parse(piece) for piece in pieces), constant=constant)

@@ -18,7 +18,7 @@ from kemb.errors import NotSupported, UnknownName, UsageError
 from kemb.models import backends, catalogue, files, heads
 from kemb.models.device import find_devices
 from kemb.models.encoders import Encoder
-from kemb.models.expression import Fused, Leaf, Reranked, parse
+from kemb.models.expression import Fused, Reranked
 from kemb.models.heads import LOADERS, Head
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
 from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity, View
@@ -229,12 +229,11 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     """
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
-    if not Path(name).is_dir() and (name.startswith("run:") or not isinstance(expression := parse(name), Leaf)):
+    if not Path(name).is_dir():
         from kemb.models import compose
 
-        if name.startswith("run:"):
-            return compose.run_of_file(Path(name.removeprefix("run:")))
-        return compose.compose(expression, options, own_tasks)
+        if (found := compose.composed(name, options, own_tasks)) is not None:
+            return found
     task_names = {*tasks.names(), *own_tasks}
     if name.startswith("mteb:"):
         from kemb.models.mteb_model import resolve_mteb
