@@ -48,13 +48,12 @@ def main() -> None:
     """Run the command line; a KembError becomes one paragraph and an exit code."""
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        _leave(130, "Interrupted. What was finished is kept; the same command goes on from there.")
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        resume = " (a fit that had begun, with --resume)" if sys.argv[1:2] == ["train"] else ""
+        _leave(130, f"Interrupted. What was finished is kept; the same command goes on from there{resume}.")
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _leave(130, "Interrupted. What was finished is kept; the same command goes on from there.")
     except KembError as error:
         if "--debug" in sys.argv:
             raise
