@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from kemb.errors import ModelError
 from kemb.models.spec import Loader
@@ -171,11 +171,17 @@ def content_hash(path: Path, also: Collection[str] = ()) -> str:
     return total.hexdigest()
 
 
+def _is_old(file: BinaryIO) -> bool:
+    """Whether it is a file of torch before 1.6, which is no zip file and does not say how long it is."""
+    file.seek(0)
+    return file.read(1) == b"\x80"
+
+
 def _check_complete(weights: Path) -> None:
     """Refuse a truncated file: safetensors say at the beginning how long they are, torch's zip files at the end."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
-        if zipfile.is_zipfile(file) or (weights.suffix == ".bin" and file.read(1) == b"\x80"):  # torch before 1.6
+        if weights.suffix == ".bin" and (zipfile.is_zipfile(file) or _is_old(file)):
             return
         file.seek(0)
         try:
