@@ -117,13 +117,14 @@ def test_folders_that_are_no_models_are_refused_in_one_paragraph(copy_of_st: Pat
         resolve(str(copy_of_st), CPU)
 
 
-def as_torch_saves(folder: Path, also: dict[str, object] | None = None) -> None:
+def as_torch_saves(folder: Path, also: dict[str, object] | None = None, as_zip: bool = True) -> None:
     """The same weights in pytorch_model.bin, as BAAI/bge-m3 has them."""
     import torch
     from safetensors.torch import load_file
 
     weights = folder / "model.safetensors"
-    torch.save(load_file(weights) | (also or {}), folder / "pytorch_model.bin")
+    content = load_file(weights) | (also or {})
+    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=as_zip)
     weights.unlink()
 
 
@@ -141,6 +142,11 @@ def test_weights_that_torch_saved_give_the_same_vectors_and_are_the_models_ident
     weights.write_bytes(whole[:at])
     with pytest.raises(ModelError, match=r"pytorch_model\.bin are damaged or incomplete"):
         resolve(str(copy_of_st), CPU)
+
+
+def test_weights_of_an_old_torch_are_read(tiny_st: Path, copy_of_st: Path) -> None:
+    as_torch_saves(copy_of_st, as_zip=False)
+    assert np.array_equal(encode(resolve(str(copy_of_st), CPU), WORDS), encode(resolve(str(tiny_st), CPU), WORDS))
 
 
 class Payload:
