@@ -169,7 +169,7 @@ def test_who_says_the_prompts() -> None:
     assert usage_of("org/mine", differ).query is None
     found = by_name(snippets("org/mine", differ))
     assert set(found) == {"sentence-transformers", "kemb"}
-    assert "kemb does not know the prompts" in found["sentence-transformers"]
+    assert "kemb does not know one prompt" in found["sentence-transformers"]
     # Published numbers say nothing of prompts.
     claimed = replace(agree[0], claim=Claim("a paper"))
     assert usage_of("org/mine", [claimed]).query is None
