@@ -17,7 +17,7 @@ from kemb.results import TaskResult
 
 QUERY = "대한민국의 수도는 어디인가요?"
 DOCUMENT = "서울은 대한민국의 수도이다."
-UNKNOWN = "# kemb does not know one prompt for queries and documents: see config_sentence_transformers.json or the card.\n"
+UNKNOWN = "# kemb does not know one prompt for queries and documents: see its config_sentence_transformers.json.\n"
 
 _TEI_POOLING = {"mean": "mean", "cls": "cls", "last": "last-token"}
 _POOL = {
