@@ -107,8 +107,8 @@ def reranking(depth: int, n_rounds: int) -> None:
 
     rng = np.random.default_rng(0)
     syllables = [chr(0xAC00 + 28 * i) for i in range(300)]
-    texts = ["".join(rng.choice(syllables, rng.integers(20, 60))) for _ in range(depth)]
-    pairs = [("".join(rng.choice(syllables, 8)), text) for _ in range(depth) for text in texts]
+    texts = [" ".join(rng.choice(syllables, rng.integers(20, 60))) for _ in range(depth)]
+    pairs = [(" ".join(rng.choice(syllables, 8)), text) for _ in range(depth) for text in texts]
     with tempfile.TemporaryDirectory() as scratch:
         model = make_reranker(Path(scratch))
         encoder = model.open()
@@ -132,7 +132,8 @@ def reranking(depth: int, n_rounds: int) -> None:
             encoder.model.predict(pairs, batch_size=32, show_progress_bar=False)  # type: ignore[attr-defined]
 
         theirs()  # the first passes of a process are slow
-        print(f"Reranking: {len(pairs):,} pairs")
+        n_tokens = sum(int(batch.tokens.sum()) for batch in batches)
+        print(f"Reranking: {len(pairs):,} pairs of {n_tokens / len(pairs):.0f} tokens in the mean")
         table(
             [
                 {
