@@ -154,6 +154,10 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         {"test.csv": STS + "꽃,나무,3,예쁨\n"},
         *("ragged row", "test.csv", 4, "", "'꽃,나무,3,예쁨'", "4 fields, but the header has 3"),
     ),
+    "nothing but separators": (
+        {"queries.csv": ",\n,,\n"},
+        *("empty file", "queries.csv", None, "", "", "there is no row that holds anything"),
+    ),
     "semicolons": (
         {"test.csv": STS.replace(",", ";")},
         *("separator", "test.csv", 1, "", "'sentence1;sentence2;score'", "separated by ';'; expected commas"),

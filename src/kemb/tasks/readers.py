@@ -191,6 +191,7 @@ def _read_jsonl(text: str, file: str, findings: Findings) -> Table | None:
 def _read_csv(text: str, delimiter: str, file: str, findings: Findings, is_qrels: bool) -> Table | None:
     records = _csv_records(text, delimiter, file, findings)
     if not records:
+        findings.error("empty file", file, "there is no row that holds anything")
         return None
     if is_qrels and len(records[0][1]) == 3 and records[0][1][2].strip().isdigit():
         records.insert(0, (0, ["query-id", "corpus-id", "score"]))
