@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from kemb.cli_options import results_option
+from kemb.cli_options import in_one, results_option
 
 
 @click.command()
@@ -19,8 +20,11 @@ from kemb.cli_options import results_option
 @click.option("--name", default="", metavar="ORG/NAME", help="Name under which the model is published.")
 @click.option("--license", "license_name", default="", help="Licence, in place of what is known.")
 @click.option("--private", is_flag=True, help="State results on your own data, too.")
-@click.option("--push", "repo", default="", metavar="ORG/NAME", help="Upload to this model repository (HF_TOKEN).")
-@click.option("--pr", "create_pr", is_flag=True, help="With --push: as a pull request.")
+@in_one(
+    "upload",
+    click.option("--push", "repo", default="", metavar="ORG/NAME", help="Upload to this model repository (HF_TOKEN)."),
+    click.option("--pr", "create_pr", is_flag=True, help="With --push: as a pull request."),
+)
 def card(
     model: str,
     results_dir: Path,
@@ -29,8 +33,7 @@ def card(
     name: str,
     license_name: str,
     private: bool,
-    repo: str,
-    create_pr: bool,
+    upload: dict[str, Any],
 ) -> None:
     """Write a model card from measured results: scores with intervals, code with prompts, provenance.
 
@@ -45,7 +48,8 @@ def card(
     from kemb.errors import UsageError
     from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
 
-    if create_pr and not repo:
+    repo: str = upload["repo"]
+    if upload["create_pr"] and not repo:
         raise UsageError("--pr says how to upload; add --push ORG/NAME.")
     # A model's folder may belong to somebody else (a package, the hub's cache): it is read, and written only by -o.
     own = Path(model) / README if (Path(model) / "config.json").is_file() else None
@@ -71,4 +75,4 @@ def card(
     if repo:
         from kemb.publish.push import push
 
-        click.echo(f"Uploaded: {push(repo, made.files, parent, create_pr)}", err=True)
+        click.echo(f"Uploaded: {push(repo, made.files, parent, upload['create_pr'])}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb.cli_options import FOLDER, data_option, store_option
+from kemb.cli_options import FOLDER, data_option, in_one, store_option
 
 if TYPE_CHECKING:
     from kemb.pipeline import Outcome
@@ -29,21 +29,25 @@ _TIMED_STEPS = 5
 @data_option
 @click.option("--results", "results_dir", type=FOLDER, help="Folder of result files.  [results in the run]")
 @store_option
-@click.option("--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written.")
-@click.option("--seeds", type=click.IntRange(2, 100), metavar="N",
-              help="Train with N seeds, from the recipe's own onwards; the model is that of the first.")  # fmt: skip
-@click.option("--push", is_flag=True, help="Upload the model to [publish] repo if it passes everything (HF_TOKEN).")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint.")
+@in_one(
+    "how",
+    click.option("--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written."),
+    click.option(
+        "--seeds",
+        type=click.IntRange(2, 100),
+        metavar="N",
+        help="Train with N seeds, from the recipe's own onwards; the model is that of the first.",
+    ),
+    click.option("--push", is_flag=True, help="Upload the model to [publish] repo if it passes everything (HF_TOKEN)."),
+    click.option("--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint."),
+)
 def train(
     recipe: str,
     out: Path | None,
     data: Path | None,
     results_dir: Path | None,
     store_dir: Path | None,
-    dry_run: bool,
-    seeds: int | None,
-    push: bool,
-    resume: bool,
+    how: dict[str, Any],
 ) -> None:
     """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and site.
 
@@ -63,18 +67,18 @@ def train(
     from kemb.train.spread import with_n_seeds
 
     file = read_recipe(recipe)
-    if seeds:
-        file = with_n_seeds(file, seeds)
+    if how["seeds"]:
+        file = with_n_seeds(file, how["seeds"])
     options = TrainOptions(
         run_dir=out or Path("runs") / file.recipe.name,
         store=Store(store_dir or default_root()),
         data_dir=data,
         results_dir=results_dir,
-        resume=resume,
-        push=push,
+        resume=how["resume"],
+        push=how["push"],
         command=shlex.join(["kemb", *sys.argv[1:]]),
     )
-    if dry_run:
+    if how["dry_run"]:
         click.echo("A few steps are trained, to time them, and forgotten.", err=True)
         _show_plan(plan(file, options, timed=True))
         return

@@ -87,8 +87,8 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
 def _steady_products() -> None:
     """Let MKL add in one order for any number of threads, so that several workers give the bits of one.
 
-    Without it the products of few rows (a single short text, a pooled batch of five) change in the last bit. It costs
-    no time that could be measured, and works until MKL's first product.
+    Without it the products of few rows (a single short text, a pooled batch of five) change in the last bit. It works
+    until MKL's first product.
     """
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, cast
 import numpy as np
 
 from kemb.errors import ModelError, UsageError
-from kemb.models.files import ModelFolder
+from kemb.models.files import HEADS, ModelFolder
 from kemb.models.spec import Loader, ModelSpec
 from kemb.types import Ragged
 
@@ -26,7 +26,7 @@ Head = Literal["dense", "sparse", "colbert"]
 LOADERS: dict[Loader, Head] = {"m3-sparse": "sparse", "m3-colbert": "colbert"}
 HEADED: tuple[Loader, ...] = ("sentence-transformers", "transformers")
 """Loaders whose models may have heads."""
-FILES = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
+FILES = dict(zip(("sparse", "colbert"), HEADS, strict=True))
 """Of a head's weights, without the ending: a linear layer's `weight` and `bias`."""
 SUFFIXES = (".safetensors", ".pt")
 HUB_FILES = tuple(f"{stem}.pt" for stem in FILES.values())
