@@ -15,7 +15,7 @@ import time
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from kemb.models.api_client import ApiEncoder, Client
+from kemb.models.encoders.api import ApiEncoder, Client
 from kemb.models.spec import ApiSpec, ModelSpec
 from kemb.types import Input
 

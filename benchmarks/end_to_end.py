@@ -69,7 +69,7 @@ def run_mteb(batch_size: int) -> tuple[float, dict[str, float]]:
 
 def run_kemb(results: Path, store: Path) -> tuple[float, dict[str, float]]:
     """Seconds of the whole command, and its scores."""
-    command = [sys.executable, "-m", "kemb.cli", "run", *TASKS, "-m", MODEL, "--data", str(PACKS), "--device", "cpu"]
+    command = [sys.executable, "-m", "kemb", "run", *TASKS, "-m", MODEL, "--data", str(PACKS), "--device", "cpu"]
     started = time.perf_counter()
     done = subprocess.run(
         [*command, "--results", str(results), "--store", str(store), "--json"], capture_output=True, text=True

@@ -18,12 +18,12 @@ from statistics import median
 
 import numpy as np
 
-from kemb.encode import Collection, Texts, encode_missing
-from kemb.groups import Batch, Budget, GroupEncoder
-from kemb.models.kinds import pair_text
+from kemb.encoding.batches import Batch, Budget, GroupEncoder
+from kemb.encoding.encode import Collection, Texts, encode_missing
+from kemb.encoding.store import Store
+from kemb.models.encoders.kinds import pair_text
 from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.score.ragged import DOCUMENT_VALUES, rank_ragged
-from kemb.store import Store
+from kemb.scoring.search.ragged import DOCUMENT_VALUES, rank_ragged
 from kemb.types import IntArray, Ragged, RetrievalData
 
 N_QUERIES, QUERY_TOKENS, DIM = 64, 32, 128

@@ -11,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from kemb.encoding.store import Store
 from kemb.pipeline import Outcome, train
-from kemb.store import Store
-from kemb.train.job import TrainOptions
-from kemb.train.recipe import read_recipe
+from kemb.training.job import TrainOptions
+from kemb.training.recipe import read_recipe
 
 
 def run(root: Path, packs: Path, name: str) -> tuple[Outcome, float]:

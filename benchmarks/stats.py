@@ -15,42 +15,42 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, v_measure_score
 
-from kemb import stats
+from kemb import statistics
 
 N_EXPERIMENTS = 10
 
 
-def make_measure(kind: str, n: int, n_models: int, rng: np.random.Generator) -> stats.Measure:
+def make_measure(kind: str, n: int, n_models: int, rng: np.random.Generator) -> statistics.Measure:
     if kind == "sts":
         gold = np.round(rng.uniform(0, 5, n), 1)
-        return stats.CorrelationMeasure(gold, gold + rng.normal(0, 2, (n_models, n)))
+        return statistics.CorrelationMeasure(gold, gold + rng.normal(0, 2, (n_models, n)))
     if kind == "pairs":
         labels = rng.integers(0, 2, n)
-        return stats.PrecisionMeasure(labels, labels + rng.normal(0, 1, (n_models, n)))
+        return statistics.PrecisionMeasure(labels, labels + rng.normal(0, 1, (n_models, n)))
     if kind == "clustering":
         labels = rng.integers(0, 7, n)
         noise = rng.integers(0, 7, (n_models, N_EXPERIMENTS, n))
         assignments = np.where(rng.random(noise.shape) < 0.6, labels, noise)
-        return stats.VMeasure(labels, assignments, rng.poisson(1, (1, N_EXPERIMENTS, n)))
-    return stats.MeanMeasure(rng.beta(2, 1, (n_models, n)))
+        return statistics.VMeasure(labels, assignments, rng.poisson(1, (1, N_EXPERIMENTS, n)))
+    return statistics.MeanMeasure(rng.beta(2, 1, (n_models, n)))
 
 
-def plain_seconds(measure: stats.Measure, counts: np.ndarray) -> float:
+def plain_seconds(measure: statistics.Measure, counts: np.ndarray) -> float:
     """Seconds per replicate and model of the library call on the items written out."""
     started = time.perf_counter()
     for row in counts[:3]:
         rows = np.repeat(np.arange(len(row)), row)
         for model in range(2):
             match measure:
-                case stats.CorrelationMeasure():
+                case statistics.CorrelationMeasure():
                     spearmanr(measure.similarities[model, rows], measure.gold[rows])
-                case stats.PrecisionMeasure():
+                case statistics.PrecisionMeasure():
                     average_precision_score(measure.labels[rows], measure.similarities[model, rows])
-                case stats.VMeasure():
+                case statistics.VMeasure():
                     for experiment in range(N_EXPERIMENTS):
                         drawn = np.repeat(np.arange(len(row)), row * measure.draws[0, experiment])
                         v_measure_score(measure.labels[drawn], measure.assignments[model, experiment, drawn])
-                case stats.MeanMeasure():
+                case statistics.MeanMeasure():
                     measure.values[model, rows].mean()
     return (time.perf_counter() - started) / 6
 
@@ -71,13 +71,13 @@ def main() -> None:
         n = int(rng.integers(1000, 3501))
         measure = make_measure(kind, n, chosen.models, rng)
         started = time.perf_counter()
-        counts = stats.draw_counts(n, chosen.replicates, ["benchmark", number])
+        counts = statistics.draw_counts(n, chosen.replicates, ["benchmark", number])
         scores.append((measure.point(), measure.replicates(counts)))
         ours[kind] = ours.get(kind, 0) + time.perf_counter() - started
         plain[kind] = plain.get(kind, 0) + plain_seconds(measure, counts) * chosen.replicates * chosen.models
     started = time.perf_counter()
     point, replicates = (np.mean([score[part] for score in scores], axis=0) for part in (0, 1))
-    stats.rank_intervals(point, replicates)
+    statistics.rank_intervals(point, replicates)
     ours["rank intervals"] = time.perf_counter() - started
     print(f"{chosen.models} models, {chosen.tasks} tasks, {chosen.replicates} replicates\n")
     print("| | kemb, s | a call per replicate, s | ratio |\n|---|---:|---:|---:|")

@@ -17,12 +17,12 @@ if (process.argv.includes("--test")) {
     rmSync(folder, { recursive: true });
   }
 } else {
-  const outfile = "../src/kemb/publish/static/kemb.js";
+  const outfile = "../src/kemb/publishing/static/kemb.js";
   const options = { ...shared, entryPoints: ["src/main.ts"], outfile, format: "iife", minify: true, charset: "utf8" };
   if (process.argv.includes("--check")) {
     const [built] = (await build({ ...options, write: false })).outputFiles;
     if (built.text !== readFileSync(outfile, "utf8")) {
-      console.error("src/kemb/publish/static/kemb.js is not what frontend/ builds; type make frontend");
+      console.error("src/kemb/publishing/static/kemb.js is not what frontend/ builds; type make frontend");
       process.exitCode = 1;
     }
   } else {

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from endpoint_server import DIM, Endpoint, serving, vector_of
-from kemb.encode import Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.encode import Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.store import Space, Store
 from kemb.errors import ModelError, UsageError
-from kemb.models import api_client
-from kemb.models.api import memory
-from kemb.models.pace import Pace
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
+from kemb.evaluation.verify import VerifyOptions, verify_result
+from kemb.models.encoders import api
+from kemb.models.encoders.api_identity import memory
+from kemb.models.encoders.pace import Pace
 from kemb.models.resolve import Model, ModelOptions, resolve
 from kemb.models.spec import ApiSpec
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Space, Store
-from kemb.verify import VerifyOptions, verify_result
 
 TEXTS = [f"한국어 문장 {i}" for i in range(60)]
 KEY = "sk-very-secret-1234"
@@ -30,7 +30,7 @@ KEY = "sk-very-secret-1234"
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoint]:
-    monkeypatch.setattr(api_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(api, "_FIRST_PAUSE", 0.01)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("TEST_API_KEY", KEY)

@@ -234,7 +234,7 @@ def test_the_command_exits_with_1_on_findings_only(tmp_path: Path) -> None:
 
     def command(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "kemb.cli", "audit", *map(str, arguments)],
+            [sys.executable, "-m", "kemb", "audit", *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,

@@ -15,20 +15,21 @@ import pytest
 from click.testing import CliRunner
 
 from hub import HubStandIn
+from kemb.adapters import onnx_export
+from kemb.encoding.store import Store
 from kemb.errors import MissingExtra, ModelError, UsageError
-from kemb.models import backends, onnx_export
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
+from kemb.evaluation.verify import VerifyOptions, recorded_model
+from kemb.models import backends
 from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.publish.card_body import _flags
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
+from kemb.publishing.card.body import _flags
 from kemb.types import Input
-from kemb.verify import VerifyOptions, recorded_model
 
 pytest.importorskip("onnx", reason='ONNX files need pip install "kemb[onnx]"')
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
+from kemb.adapters.onnx_export import INT8, MODEL, export_folder
 from kemb.cli import cli
-from kemb.models.onnx_export import INT8, MODEL, export_folder
 
 ONNX = ModelOptions(backend="onnx")
 CPU = ModelOptions(device="cpu")

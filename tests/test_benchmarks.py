@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kemb.benchmarks import load_benchmark, names
-from kemb.benchmarks.cells import cell_value, declared_parts, expression_of, group_values, overall, part_value
-from kemb.benchmarks.expressions import canonical, evaluate, names_in
-from kemb.benchmarks.metrics import BY_TYPE, CUTOFFS
-from kemb.benchmarks.spec import Benchmark, CellSpec, Formula, of_tasks, spec_of
+from kemb.boards.benchinit import load_benchmark, names
+from kemb.boards.benchmark import Benchmark, CellSpec, Formula, of_tasks, spec_of
+from kemb.boards.cells import cell_value, declared_parts, expression_of, group_values, overall, part_value
+from kemb.boards.expressions import canonical, evaluate, names_in
+from kemb.boards.metrics import BY_TYPE, CUTOFFS
 from kemb.errors import UnknownName, UsageError
-from kemb.results import Claim, TaskResult, our_metric, read_result
-from kemb.score import pairs, ranking
-from kemb.score.clusters import clustering
-from kemb.score.labels import label_metrics
-from kemb.score.runs import SUBQUERIES
-from kemb.score.search import run_from_scores
+from kemb.results.files import Claim, TaskResult, our_metric, read_result
+from kemb.scoring import pairs, ranking
+from kemb.scoring.classification import label_metrics
+from kemb.scoring.clusters import clustering
+from kemb.scoring.runs import SUBQUERIES
+from kemb.scoring.search.search import run_from_scores
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ArrayVectors, ClusterData, PairData, RetrievalData, Vectors
 

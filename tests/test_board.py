@@ -17,14 +17,14 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from kemb.benchmarks import load_benchmark
-from kemb.benchmarks.spec import Benchmark, CellSpec, Comparable, Formula
-from kemb.board import Board, BoardOptions, Row, build_board
-from kemb.claims import FOLDER
+from kemb.boards import Board, BoardOptions, Row, build_board
+from kemb.boards.benchinit import load_benchmark
+from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula
 from kemb.errors import UnknownName, UsageError
-from kemb.publish.tables import to_csv, to_json, to_markdown, visible
-from kemb.publish.terminal import print_board
-from kemb.results import Claim, ScoredPart, TaskResult, read_result, read_results, write_result
+from kemb.publishing.tables import to_csv, to_json, to_markdown, visible
+from kemb.publishing.terminal import print_board
+from kemb.results.claims import FOLDER
+from kemb.results.files import Claim, ScoredPart, TaskResult, read_result, read_results, write_result
 from kemb.types import ItemBlock, PartScore
 
 SOURCE = Claim("a paper", "https://example.org/paper", "abcdef0123456789")
@@ -495,8 +495,8 @@ def test_of_many_claimed_rows_below_the_line_the_first_are_shown_and_measured_on
 @pytest.fixture(scope="module")
 def public(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[TaskResult]:
     """The public result files of 60 models."""
-    from kemb.adapters.mteb import read_results_folder, source_of
-    from kemb.claims import read_claims, write_claims
+    from kemb.adapters.mteb_results import read_results_folder, source_of
+    from kemb.results.claims import read_claims, write_claims
 
     folder = shared_data / "mteb-results-ko"
     path = tmp_path_factory.mktemp("claims") / "all.parquet"
@@ -514,7 +514,7 @@ def test_mtebs_own_tables_come_out(
 ) -> None:
     """Mean (Task), Mean (TaskType) and Rank (Borda) of all complete models, with mteb as oracle."""
     mteb = pytest.importorskip("mteb")
-    from kemb.adapters.mteb import main_revisions
+    from kemb.adapters.mteb_results import main_revisions
 
     loaded = mteb.ResultCache(shared_data / "mteb-results-ko").load_results(
         tasks=mteb.get_benchmark(theirs), require_model_meta=False, include_remote=False, validate_and_filter=True
@@ -557,9 +557,9 @@ def test_most_adjacent_ranks_of_the_public_board_cannot_be_told_apart(public: li
 
 @pytest.mark.shared
 def test_a_measured_cell_is_what_one_computes_by_hand_from_the_file(shared_data: Path, tmp_path: Path) -> None:
+    from kemb.encoding.store import Store
+    from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
     from kemb.models.resolve import resolve
-    from kemb.run import RunOptions, evaluate, load_task
-    from kemb.store import Store
 
     tasks = [load_task(name, shared_data / "packs") for name in ("KorSTS", "AutoRAGRetrieval")]
     evaluate(tasks, [resolve("toy")], RunOptions(tmp_path / "results", Store(tmp_path / "store")))

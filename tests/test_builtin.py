@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kemb.models import builtin
+from kemb.models.encoders import hashed
 from kemb.types import Input
 
 TEXTS = ["서울의 날씨가 맑다", "서울 날씨는 맑음", "ＫＯＲＥＡ 2024년 커피", "뷁쉛 커피 커피"]
-OPENERS = [builtin.open_toy, builtin.open_tfidf]
+OPENERS = [hashed.open_toy, hashed.open_tfidf]
 
 
 def inputs(texts: list[str]) -> list[Input]:
@@ -42,21 +42,21 @@ def test_tfidf_equals_scikit_learn_before_hashing() -> None:
     oracle = TfidfVectorizer(analyzer=ngrams_of, vocabulary=vocabulary, sublinear_tf=True)
     oracle.idf_ = np.array([math.log((1 + n) / (1 + table.get(ngram, 4))) + 1 for ngram in vocabulary])
     expected = oracle.transform(TEXTS)
-    wide = builtin.HashedNgrams(1 << 22, builtin.open_tfidf().idf).encode(inputs(TEXTS))
+    wide = hashed.HashedNgrams(1 << 22, hashed.open_tfidf().idf).encode(inputs(TEXTS))
     np.testing.assert_allclose(wide @ wide.T, (expected @ expected.T).toarray(), atol=1e-6)
 
 
 def test_hash_is_splitmix64() -> None:
     # The first number of Vigna's splitmix64.c from seed 1234567.
     expected = 6457827717110365317
-    vector = builtin.hash_features(np.array([1234567], dtype=np.uint64), np.array([2.5]), 2048)
+    vector = hashed.hash_features(np.array([1234567], dtype=np.uint64), np.array([2.5]), 2048)
     assert {int(i): float(vector[i]) for i in np.flatnonzero(vector)} == {expected % 2048: 2.5}
     assert expected < 1 << 63  # so its sign is plus
 
 
 def test_codes_and_texts_of_ngrams_agree() -> None:
-    codes, counts = builtin.ngrams("한국 한A 😀a")
-    found = {builtin.ngram_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)}
+    codes, counts = hashed.ngrams("한국 한A 😀a")
+    found = {hashed.ngram_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)}
     assert found == {"한": 2, "국": 1, "a": 2, "😀": 1, "한국": 1, "한a": 1, "😀a": 1}
 
 
@@ -106,16 +106,16 @@ def test_equal_bytes_in_every_process() -> None:
 
 
 def test_identity_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = builtin.tfidf_identity()
-    read = builtin._read
-    monkeypatch.setattr(builtin, "_read", lambda name: read(name) + "뷁\t5\n".encode())
-    assert builtin.tfidf_identity() != before
+    before = hashed.tfidf_identity()
+    read = hashed._read
+    monkeypatch.setattr(hashed, "_read", lambda name: read(name) + "뷁\t5\n".encode())
+    assert hashed.tfidf_identity() != before
 
 
 def test_eight_megabytes_in_one_text() -> None:
     text = "한국어 문서를 검색하는 모델을 평가한다. " * 140_000
     assert len(text.encode()) > 7_500_000
-    vectors = builtin.open_tfidf().encode(inputs([text, "한국어 문서를 검색하는 모델을 평가한다."]))
+    vectors = hashed.open_tfidf().encode(inputs([text, "한국어 문서를 검색하는 모델을 평가한다."]))
     assert vectors[0] @ vectors[1] > 0.9
 
 
@@ -124,7 +124,7 @@ def test_korsts_as_published_for_character_tfidf(shared_data: Path) -> None:
     from scipy.stats import spearmanr
 
     table = pq.read_table(shared_data / "packs/KorSTS/test.parquet")
-    encoder = builtin.open_tfidf()
+    encoder = hashed.open_tfidf()
     left, right = (encoder.encode(inputs(table[c].to_pylist())) for c in ("sentence1", "sentence2"))
     value = spearmanr((left * right).sum(axis=1), table["score"].to_numpy().astype(float))[0]
     assert value == pytest.approx(0.643, abs=0.005)

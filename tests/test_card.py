@@ -14,20 +14,20 @@ from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard, metadata_load
 
 from kemb import demo
+from kemb.adapters.docinit import read_document
 from kemb.adapters.published import card_rows
 from kemb.audit import audit
-from kemb.benchmarks.spec import of_tasks
-from kemb.board import build_board
-from kemb.claims import read_all
+from kemb.boards import build_board
+from kemb.boards.benchmark import of_tasks
 from kemb.cli import cli
-from kemb.documents import read_document
+from kemb.encoding.store import Store
 from kemb.errors import DataError, UsageError
 from kemb.models.files import content_hash
-from kemb.publish.card import BEGIN, END, CardOptions, make_card
-from kemb.publish.card_body import part_scores
-from kemb.publish.card_metadata import merged_index
-from kemb.results import TaskResult, read_result, read_results
-from kemb.store import Store
+from kemb.publishing.card.body import part_scores
+from kemb.publishing.card.card import BEGIN, END, CardOptions, make_card
+from kemb.publishing.card.metadata import merged_index
+from kemb.results.claims import read_all
+from kemb.results.files import TaskResult, read_result, read_results
 
 TASKS = ["KoMiniNLI", "KoMiniRetrieval", "KoMiniSTS", "KoMiniTopics"]
 
@@ -51,8 +51,8 @@ def minilm_results(
     minilm: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory, shared_store: Path
 ) -> Path:
     """A real model on two real tasks, from its folder."""
+    from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
     from kemb.models.resolve import resolve
-    from kemb.run import RunOptions, evaluate, load_task
 
     folder = tmp_path_factory.mktemp("card-minilm") / "results"
     tasks = [load_task(name, shared_data / "packs") for name in ("KorSTS", "KLUE-NLI")]

@@ -20,7 +20,7 @@ from kemb.models.spec import CANNOT_RUN, ModelSpec
 KNOWN = sorted((Path(kemb.models.__file__).parent / "known").glob("*.toml"))
 TASKS = [
     str(tomllib.loads(path.read_text(encoding="utf-8"))["name"])
-    for path in Path(kemb.tasks.__file__).parent.glob("*.toml")
+    for path in Path(kemb.tasks.__file__).parent.glob("known/*.toml")
 ]
 
 

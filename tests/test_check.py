@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from kemb.errors import DataError
 from kemb.tasks import load_spec, names
-from kemb.tasks.check import CheckReport, check_folder, format_report, to_toml
-from kemb.tasks.folder import load_folder
-from kemb.tasks.readers import Finding
+from kemb.tasks.own import load_folder
+from kemb.tasks.own.checktwo import CheckReport, check_folder, format_report, to_toml
+from kemb.tasks.own.readers import Finding
 from kemb.tasks.spec import TaskSpec
 
 CORPUS = '{"_id": "d1", "title": "수도", "text": "서울"}\n{"_id": "d2", "text": "부산"}\n'

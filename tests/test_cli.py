@@ -13,7 +13,7 @@ LINE = '{"sentence1": "비가 온다", "sentence2": "눈이 온다", "score": 2}
 
 
 def kemb(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kemb.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "kemb", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
 
 
@@ -179,7 +179,7 @@ def test_tasks_of_mteb_become_files_that_run(tmp_path: Path) -> None:
     assert "2 tasks written" in done.stdout
     assert "KLUE-NLI was left out: it changes its data by code of its own" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["NFCorpus.toml", "STS22.toml"]
-    from kemb.run import load_task
+    from kemb.evaluation.evaluate import load_task
 
     assert load_task(tmp_path / "STS22.toml").spec.subsets == ["en"]
     assert "Name a task of mteb" in refused(kemb("tasks", "import", "mteb"), 2)

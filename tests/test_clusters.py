@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import adjusted_mutual_info_score, v_measure_score
 
 from kemb.errors import DataError, ModelError
-from kemb.score.clusters import clustering
+from kemb.scoring.clusters import clustering
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ArrayVectors, ClusterData, FloatArray, Label, PartScore, Vectors
 

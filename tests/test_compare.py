@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kemb.benchmarks.spec import Benchmark, CellSpec, Formula, of_tasks
-from kemb.cli_compare import compare as compare_command
-from kemb.compare import CompareOptions, Comparison, Difference, compare
+from kemb.boards.benchmark import Benchmark, CellSpec, Formula, of_tasks
+from kemb.boards.compare import CompareOptions, Comparison, Difference, compare
+from kemb.boards.paired import PartItems, flips, goodness
+from kemb.cli.compare import compare as compare_command
+from kemb.encoding.store import Store
 from kemb.errors import KembError, UnknownName, UsageError
-from kemb.flips import PartItems, flips, goodness
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
-from kemb.publish.comparison import to_json, to_markdown
-from kemb.recompute import of_part
-from kemb.results import Claim, ScoredPart, read_items, read_results, result_dir, write_meta, write_result
-from kemb.rows import ResultRow, find_row, rows_of
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
+from kemb.publishing.reports import to_json, to_markdown
+from kemb.results.files import Claim, ScoredPart, read_items, read_results, result_dir, write_meta, write_result
+from kemb.results.rows import ResultRow, find_row, rows_of
+from kemb.scoring.recompute import of_part
 from kemb.types import ItemBlock, PartScore, TaskType
 
 MAIN: dict[str, str] = {

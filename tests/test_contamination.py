@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from kemb import load_task
+from kemb.encoding.store import Store
 from kemb.errors import DataError, ResultError
+from kemb.evaluation.evaluate import RunOptions, evaluate
 from kemb.models.resolve import resolve
-from kemb.publish import contamination as published
-from kemb.results import TaskResult
-from kemb.run import RunOptions, evaluate
-from kemb.store import Store
-from kemb.train import contamination, data, shingles
-from kemb.train.clean import clean_scores
-from kemb.train.evaltexts import eval_texts, read_registry, write_registry
-from kemb.train.filters import evaluations
-from kemb.train.lineage import LineageNote, lineage
-from kemb.train.sections import Columns, ContaminationSection, DataSection, FiltersSection, Source
+from kemb.publishing.card import contamination as published
+from kemb.results.files import TaskResult
+from kemb.training import contamination, data, shingles
+from kemb.training.clean import clean_scores
+from kemb.training.filters import evaluations
+from kemb.training.lineage import LineageNote, lineage
+from kemb.training.overlap import eval_texts, read_registry, write_registry
+from kemb.training.sections import Columns, ContaminationSection, DataSection, FiltersSection, Source
 from kemb.types import PairData, Part, RetrievalData, TaskData
 
 ITEM = "동해물과 백두산이 마르고 닳도록 하느님이 보우하사 우리나라 만세, 무궁화 삼천리 화려 강산"

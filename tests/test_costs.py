@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kemb.board import Row, build_board
-from kemb.publish.costs import Cost, cost_of
-from kemb.publish.tables import columns, to_csv
-from kemb.publish.words import footer
-from kemb.results import Claim, TaskResult
+from kemb.boards import Row, build_board
+from kemb.publishing.costs import Cost, cost_of
+from kemb.publishing.tables import columns, to_csv
+from kemb.publishing.words import footer
+from kemb.results.files import Claim, TaskResult
 
 
 def row(model: str, claim: Claim | None = None, **kemb: object) -> Row:

@@ -16,10 +16,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from kemb import demo
-from kemb.models import lexical
-from kemb.models.builtin import open_toy
-from kemb.tasks.check import check_folder
-from kemb.tasks.folder import load_folder
+from kemb.models.encoders.hashed import open_toy
+from kemb.scoring.search import lexical
+from kemb.tasks.own import load_folder
+from kemb.tasks.own.checktwo import check_folder
 from kemb.types import ClusterData, FloatArray, Input, PairData, RetrievalData, columns
 
 pytrec_eval = pytest.importorskip("pytrec_eval")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kemb.documents import Table, read_document
-from kemb.documents.tables import make_cell
+from kemb.adapters.docinit import Table, read_document
+from kemb.adapters.tables import make_cell
 from kemb.errors import DataError
 
 DOCUMENTS = [

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kemb.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.store import Space, Store
 from kemb.errors import ModelError
 from kemb.models.encoders import OutOfMemory
-from kemb.store import Space, Store
 from kemb.types import FloatArray, Input, IntArray
 
 SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)

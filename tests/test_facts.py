@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from kemb.claims import shipped
 from kemb.models import catalogue
 from kemb.models.facts import ModelFacts, facts_of
+from kemb.results.claims import shipped
 
 
 def test_facts_agree_with_mtebs_registry() -> None:

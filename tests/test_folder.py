@@ -14,8 +14,8 @@ import pytest
 
 from kemb.errors import DataError, UsageError
 from kemb.tasks import load_spec
-from kemb.tasks.folder import load_folder
 from kemb.tasks.load import load
+from kemb.tasks.own import load_folder
 from kemb.types import ClusterData, LabelData, PairData, RetrievalData
 
 DOCUMENTS = {
@@ -394,9 +394,9 @@ def test_a_path_that_is_no_data_is_a_usage_error(tmp_path: Path, name: str) -> N
 
 
 def test_the_clustering_protocol_of_task_toml_counts_and_its_change_makes_a_new_result(tmp_path: Path) -> None:
+    from kemb.encoding.store import Store
+    from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
     from kemb.models.resolve import resolve
-    from kemb.run import RunOptions, evaluate, load_task
-    from kemb.store import Store
 
     folder = tmp_path / "topics"
     folder.mkdir()

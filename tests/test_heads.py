@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kemb.encoding.store import Space, Store
 from kemb.errors import KembError, ModelError, UsageError
-from kemb.models import catalogue, dense
+from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
+from kemb.evaluation.verify import VerifyOptions, verify_result
+from kemb.models import catalogue
+from kemb.models.encoders import torch
+from kemb.models.encoders.bge_m3 import split_head
 from kemb.models.facts import facts_of
-from kemb.models.heads import split_head
 from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.results import read_items, read_results
-from kemb.rows import find_row, rows_of
-from kemb.run import Outcome, RunOptions, evaluate, load_task
-from kemb.store import Space, Store
+from kemb.results.files import read_items, read_results
+from kemb.results.rows import find_row, rows_of
 from kemb.types import Input
-from kemb.verify import VerifyOptions, verify_result
 from m3_folder import PAIRS, make
 
 FLAG_EMBEDDING = {
@@ -98,7 +99,7 @@ def test_a_head_in_safetensors_is_the_same(m3: Path, search: Path, tmp_path: Pat
 
 def stored(models: Sequence[Model], store: Path) -> dict[str, bytes]:
     """The bytes of all vectors of the texts, by model."""
-    from kemb.store import input_keys
+    from kemb.encoding.store import input_keys
 
     keys = input_keys("", "", [text for pair in PAIRS for text in pair])
     found = {}
@@ -116,13 +117,13 @@ def stored(models: Sequence[Model], store: Path) -> dict[str, bytes]:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """How often a model was loaded, and how many kinds of vectors each was to make."""
     calls: list[tuple[str, int]] = []
-    real = dense.open_torch
+    real = torch.open_torch
 
-    def counted(folder: Path, loading: dense.Loading) -> dense.TorchEncoder:
+    def counted(folder: Path, loading: torch.Loading) -> torch.TorchEncoder:
         calls.append((folder.name, 1 + len(loading.beside)))
         return real(folder, loading)
 
-    monkeypatch.setattr(dense, "open_torch", counted)
+    monkeypatch.setattr(torch, "open_torch", counted)
     return calls
 
 
@@ -185,7 +186,7 @@ def test_a_run_killed_between_two_heads_ends_with_the_same_bits(
 
 
 def test_heads_share_a_pass_only_under_one_profile(m3: Path, plain: Path) -> None:
-    from kemb.models.beside import heads_beside
+    from kemb.encoding.beside import heads_beside
 
     dense_one, sparse, colbert = all_heads(m3)
     assert heads_beside(dense_one, [dense_one, sparse, colbert]) == [colbert, sparse]

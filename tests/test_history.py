@@ -10,12 +10,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from kemb.benchmarks import load_benchmark
-from kemb.benchmarks.spec import Benchmark, CellSpec, Formula
-from kemb.board import BoardOptions, build_board
-from kemb.claims import shipped
+from kemb.boards import BoardOptions, build_board
+from kemb.boards.benchinit import load_benchmark
+from kemb.boards.benchmark import Benchmark, CellSpec, Formula
 from kemb.errors import ResultError, UsageError
-from kemb.publish.history.changes import (
+from kemb.publishing.history.changes import (
     CAUSES_KO,
     Cause,
     CellChange,
@@ -26,10 +25,11 @@ from kemb.publish.history.changes import (
     changes,
     sentence,
 )
-from kemb.publish.history.feed import ATOM, XHTML, Entry, atom, entries
-from kemb.publish.history.snapshots import Snapshot, append, read_snapshots, snapshot_of
-from kemb.publish.site.project import SiteOptions, publish_site
-from kemb.results import Claim, ScoredPart, TaskResult, result_dir, write_result
+from kemb.publishing.history.feed import ATOM, XHTML, Entry, atom, entries
+from kemb.publishing.history.snapshots import Snapshot, append, read_snapshots, snapshot_of
+from kemb.publishing.site.project import SiteOptions, publish_site
+from kemb.results.claims import shipped
+from kemb.results.files import Claim, ScoredPart, TaskResult, result_dir, write_result
 from kemb.types import PartScore
 
 TASKS = ("ta", "tb")

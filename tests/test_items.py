@@ -8,20 +8,20 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import v_measure_score
 
-from kemb.benchmarks.cells import cell_value
-from kemb.benchmarks.spec import CellSpec, Formula
+from kemb.boards.benchmark import CellSpec, Formula
+from kemb.boards.cells import cell_value
+from kemb.boards.items import cell_measures, cell_replicates, part_measures
 from kemb.errors import NotSupported, ResultError
-from kemb.items import cell_measures, cell_replicates, part_measures
-from kemb.recompute import metrics_from_items, of_part
-from kemb.results import ScoredPart, TaskResult, items_table, read_items, read_result, write_result
-from kemb.score.bitext import bitext_mining
-from kemb.score.clusters import clustering
-from kemb.score.labels import classification
-from kemb.score.multilabel import multilabel_classification
-from kemb.score.pairs import pair_classification, sts
-from kemb.score.ranking import ranking_metrics
-from kemb.score.search import top_k
-from kemb.score.summarization import summarization
+from kemb.results.files import ScoredPart, TaskResult, items_table, read_items, read_result, write_result
+from kemb.scoring.bitext import bitext_mining
+from kemb.scoring.classification import classification
+from kemb.scoring.clusters import clustering
+from kemb.scoring.labels import multilabel_classification
+from kemb.scoring.pairs import pair_classification, sts
+from kemb.scoring.ranking import ranking_metrics
+from kemb.scoring.recompute import metrics_from_items, of_part
+from kemb.scoring.search.search import top_k
+from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import ClusteringProtocol, SummarizationProtocol
 from kemb.types import (
     ArrayVectors,

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import MissingExtra, ModelError
-from kemb.models import kiwi_static, lexical
+from kemb.models.encoders import kiwi_static
+from kemb.scoring.search import lexical
 from kemb.types import Input
 
 TEXTS = ["은행에서 돈을 빌렸다", "대출을 받았다", "고양이가 잔다", "Python 3.11", "어머나"]

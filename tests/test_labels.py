@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from kemb.errors import DataError, ModelError
-from kemb.score.labels import classification, label_metrics
+from kemb.scoring.classification import classification, label_metrics
 from kemb.types import ArrayVectors, FloatArray, Label, LabelData, Vectors
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kemb.lengths import is_korean, korean_tokens, truncated
+from kemb.encoding.lengths import is_korean, korean_tokens, truncated
+from kemb.encoding.store import Store
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.encoders import Measured
 from kemb.models.resolve import ModelOptions, resolve
-from kemb.results import TaskResult
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
+from kemb.results.files import TaskResult
 from kemb.types import Input, RetrievalData
 
 QUERIES = ["비가 온다", "눈이 그친다", "wind and rain"]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import MissingExtra, UnknownName
-from kemb.models import lexical
+from kemb.scoring.search import lexical
 from kemb.types import RetrievalData
 
 DOCUMENTS = ["서울 날씨 맑음", "부산 날씨 흐림 날씨", "커피"]

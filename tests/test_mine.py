@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kemb.encoding.store import Store
 from kemb.errors import DataError, NotSupported
 from kemb.models.resolve import resolve
-from kemb.store import Store
-from kemb.train import mine, rankers
-from kemb.train.rankers import Ranked, Ranker
-from kemb.train.sections import MineSection
+from kemb.training import mine, teachers
+from kemb.training.sections import MineSection
+from kemb.training.teachers import Ranked, Ranker
 from kemb.types import FloatArray, IntArray
 
 PLAIN: dict[str, Any] = {"rank": {"min": 0, "max": 50}, "margin": {}, "sampling": "top", "negatives": 2}
@@ -110,7 +110,7 @@ def test_two_writings_of_one_text_are_one_negative() -> None:
 def test_samples_do_not_depend_on_the_order_of_rows_but_on_the_seed() -> None:
     rows = [(f"질문 {i}", f"답 {i}") for i in range(20)]
     own = section(sampling="random", negatives=3, rank={"min": 2, "max": 20})
-    ranker = rankers.bm25("bigram")
+    ranker = teachers.bm25("bigram")
 
     def run(order: Sequence[int], seed: int = 42) -> dict[str, tuple[str, ...]]:
         corpus = [f"질문 {i}에 대한 글 {i * 7}" for i in range(40)]
@@ -153,7 +153,7 @@ def test_a_cross_encoder_scores_again_within_the_teachers_ranks() -> None:
 def test_bm25_teacher_gives_the_scores_of_its_own_index() -> None:
     documents = sorted(["파란 하늘과 구름", "빨간 사과", "파란 바다", "하늘과 바다"])
     pairs = np.array([[0, i] for i in range(4)])
-    ranked = rankers.bm25("bigram")(["파란 하늘"], documents, 4, pairs)
+    ranked = teachers.bm25("bigram")(["파란 하늘"], documents, 4, pairs)
     by_document = dict(enumerate(ranked.pair_scores.tolist()))
     found = [n for n in ranked.indices[0].tolist() if n >= 0]
     assert [by_document[n] for n in found] == ranked.scores[0, : len(found)].tolist()
@@ -164,9 +164,9 @@ def test_bm25_teacher_gives_the_scores_of_its_own_index() -> None:
 
 def test_only_models_that_can_teach_are_teachers(tmp_path: Path) -> None:
     with pytest.raises(NotSupported, match="family fusion"):
-        rankers.ranker_of(resolve("rrf(bm25:bigram, toy)"), Store(tmp_path))
+        teachers.ranker_of(resolve("rrf(bm25:bigram, toy)"), Store(tmp_path))
     with pytest.raises(NotSupported, match=r"mine\.rerank takes a cross-encoder"):
-        rankers.scorer_of(resolve("toy"), Store(tmp_path))
+        teachers.scorer_of(resolve("toy"), Store(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_negatives_are_those_of_sentence_transformers(tiny_st: Path, tmp_path: P
         verbose=False,
         **settings,
     )
-    ranker = rankers.ranker_of(resolve(str(tiny_st)), Store(tmp_path))
+    ranker = teachers.ranker_of(resolve(str(tiny_st)), Store(tmp_path))
     masks = {"same_group": False, "same_normalized_text": False, "other_positives_of_query": True}
     wanted = section(negatives=3, rank={"min": 0, "max": 42}, false_negatives=masks, **own)
     ours, _ = mine.mine(table(rows), wanted, ranker, corpus)
@@ -222,7 +222,7 @@ def test_probe_on_parakqc(shared_data: Path, tmp_path: Path) -> None:
     groups: dict[str, list[str]] = {}
     for line in pq.read_table(shared_data / "packs/ParaKQC/test.parquet").to_pylist():
         groups.setdefault(str(line["group"]), []).append(line["text"])
-    ranker = rankers.bm25("bigram")
+    ranker = teachers.bm25("bigram")
 
     def rate(**own: Any) -> float:  # noqa: ANN401
         return mine.probe(groups, section(negatives=5, **own), ranker).rate

@@ -15,17 +15,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kemb import benchmarks, claims
-from kemb.adapters.mteb import Read, main_revisions, metric_name, read_results_folder, source_of
 from kemb.adapters.mteb_export import export_mteb
-from kemb.benchmarks.cells import cell_value, overall
-from kemb.claims import ClaimRow, Source, join_revisions, read_claims, write_claims
-from kemb.cli_import import export_group, import_group
+from kemb.adapters.mteb_results import Read, main_revisions, metric_name, read_results_folder, source_of
+from kemb.boards import benchinit
+from kemb.boards.cells import cell_value, overall
+from kemb.cli.exchange import export_group, import_group
+from kemb.encoding.store import Store
 from kemb.errors import UsageError
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
-from kemb.results import Claim, TaskResult, read_results
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
+from kemb.results import claims
+from kemb.results.claims import ClaimRow, Source, join_revisions, read_claims, write_claims
+from kemb.results.files import Claim, TaskResult, read_results
 
 mteb = pytest.importorskip("mteb")
 
@@ -188,7 +189,7 @@ def test_means_of_mteb_come_out_of_imported_results(imported: list[TaskResult], 
         row["Model"]: (row["Mean (Task)"], row["Mean (TaskType)"])
         for row in theirs.dropna(subset=["Mean (Task)"]).to_dict("records")
     }
-    benchmark = benchmarks.load_benchmark("mteb-kor-v2")
+    benchmark = benchinit.load_benchmark("mteb-kor-v2")
     rows: dict[str, dict[str, TaskResult]] = {}
     for joined in join_revisions(imported, main_revisions()):
         rows.setdefault(joined.model, {})[joined.task] = joined

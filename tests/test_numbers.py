@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from kemb.encoding.store import Store
+from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
 from kemb.models.resolve import ModelOptions, resolve
-from kemb.run import Outcome, RunOptions, evaluate, load_task
-from kemb.store import Store
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 

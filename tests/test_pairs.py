@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import DataError, ModelError
-from kemb.score.pairs import (
+from kemb.scoring.pairs import (
     LEADERBOARD_CORRELATIONS,
     pair_classification,
     pair_similarities,

@@ -7,9 +7,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from kemb import perturb
 from kemb.errors import DataError, NotSupported, UsageError
-from kemb.perturb_tables import HANJA, LOANWORDS
+from kemb.tasks import perturb
+from kemb.tasks.perturb_tables import HANJA, LOANWORDS
 from kemb.types import LabelData, PairData, Part, RetrievalData, SummaryData, TaskData
 
 KEYBOARD = {"ㅎ": "ㄹ", "ㄱ": "ㄷㅅ", "ㅏ": "ㅓㅣ", "ㅜ": "ㅠㅡ"}

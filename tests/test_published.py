@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kemb import benchmarks
+from kemb.adapters.documents import find_tables
+from kemb.adapters.metadata import Entry
 from kemb.adapters.published import Imported, Scale, card_rows, table_rows
-from kemb.benchmarks.cells import cell_value, overall
-from kemb.claims import FOLDER, read_claims, read_source
-from kemb.cli_import import import_group
-from kemb.documents.metadata import Entry
-from kemb.documents.read import find_tables
+from kemb.boards import benchinit
+from kemb.boards.cells import cell_value, overall
+from kemb.cli.exchange import import_group
 from kemb.errors import DataError, ResultError, UsageError
-from kemb.results import TaskResult
+from kemb.results.claims import FOLDER, read_claims, read_source
+from kemb.results.files import TaskResult
 
 STS = (
     "mean(pearson, spearman, cosine_pearson, cosine_spearman, euclidean_pearson, euclidean_spearman, "
@@ -30,7 +30,7 @@ def table(header: str, *rows: str, benchmark: str = "ko-leaderboard-v1", scale: 
     n = header.count("|") + 1
     lines = ["# Scores", "", "", "", "", "", "", f"| {header} |", "|" + "---|" * n, *(f"| {row} |" for row in rows)]
     (found,) = find_tables("\n".join(lines))
-    return table_rows(found, benchmarks.load_benchmark(benchmark), scale)
+    return table_rows(found, benchinit.load_benchmark(benchmark), scale)
 
 
 def values(imported: Imported) -> dict[tuple[str, str], float]:
@@ -216,7 +216,7 @@ def test_a_card_on_one_line_gives_its_published_average(shared_data: Path, tmp_p
     done = invoke(tmp_path, "card", card)
     assert done.exit_code == 0, done.output
     results = imported(tmp_path)["BAAI/bge-base-en-v1.5"]
-    benchmark = benchmarks.load_benchmark("mteb-eng-v1")
+    benchmark = benchinit.load_benchmark("mteb-eng-v1")
     values = [cell_value(cell, benchmark.formula(), results) for cell in benchmark.cells]
     total = overall(values, benchmark.cell_weights(benchmark.formula()))
     assert total == pytest.approx(0.635476, abs=5e-7)

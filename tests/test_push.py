@@ -34,7 +34,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("push") / "results"
     mini = next(path for path in demo.task_folders() if "sts" in path.name)
     subprocess.run(
-        [sys.executable, "-m", "kemb.cli", "run", str(mini), "-m", "toy", "--results", str(folder)],
+        [sys.executable, "-m", "kemb", "run", str(mini), "-m", "toy", "--results", str(folder)],
         check=True,
         capture_output=True,
         env=os.environ | {"KEMB_STORE": str(folder.parent / "store")},
@@ -53,7 +53,7 @@ def push(hub: HubStandIn, results: Path, *words: str, token: str = SECRET, repo:
         "HF_TOKEN": token,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "kemb.cli", "card", "toy", "--results", str(results), "--push", repo, *words],
+        [sys.executable, "-m", "kemb", "card", "toy", "--results", str(results), "--push", repo, *words],
         env=os.environ | wanted | env,
         capture_output=True,
         text=True,
@@ -123,8 +123,8 @@ def test_somebody_elses_commit_in_between_is_not_overwritten(
     hub: HubStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kemb.errors import FetchError
-    from kemb.publish.push import push as upload
-    from kemb.publish.push import remote_readme
+    from kemb.publishing.hub import push as upload
+    from kemb.publishing.hub import remote_readme
 
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kemb.errors import DataError
-from kemb.score.ranking import CUTOFFS, f1_of_means, query_metrics, ranking_metrics, relevance_matrix
-from kemb.score.search import run_from_scores
+from kemb.scoring.ranking import CUTOFFS, f1_of_means, query_metrics, ranking_metrics, relevance_matrix
+from kemb.scoring.search.search import run_from_scores
 from kemb.types import Qrels, RetrievalData, Run
 
 

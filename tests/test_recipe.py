@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kemb.errors import UnknownName, UsageError
-from kemb.train.arguments import PUBLISHED
-from kemb.train.check import check_recipe
-from kemb.train.losses import KINDS, n_negatives
-from kemb.train.recipe import line_of, read_recipe, shipped_names
+from kemb.training.arguments import PUBLISHED
+from kemb.training.check import check_recipe
+from kemb.training.losses import KINDS, n_negatives
+from kemb.training.recipe import line_of, read_recipe, shipped_names
 
 RECIPE = """recipe = 1
 name = "mine"
@@ -149,13 +149,14 @@ def test_unknown_recipes_are_offered_the_nearest_and_broken_files_say_why(tmp_pa
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_recipe_is_sound(name: str) -> None:
-    from kemb import benchmarks, tasks
+    from kemb import tasks
+    from kemb.boards import benchinit
 
     file = read_recipe(name)
     assert file.recipe.name == name
     check_recipe(file, "cuda")
     for task in file.recipe.evaluate.tasks:
-        assert task in [*tasks.names(), *benchmarks.names(), "DocsKo"]  # the last is a folder of the shared data
+        assert task in [*tasks.names(), *benchinit.names(), "DocsKo"]  # the last is a folder of the shared data
 
 
 @pytest.mark.shared
@@ -181,7 +182,7 @@ def test_every_loss_exists_in_the_installed_library_and_takes_its_options() -> N
     pytest.importorskip("sentence_transformers")
     import inspect
 
-    from kemb.train.losses import _class
+    from kemb.training.losses import _class
 
     for family, kinds in KINDS.items():
         for name, kind in kinds.items():

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kemb.board import build_board
+from kemb.boards import build_board
 from kemb.cli import cli
+from kemb.encoding.store import Store
 from kemb.errors import DataError, ModelError, UsageError
+from kemb.evaluation.evaluate import Outcome, RunOptions, Task, evaluate, load_task
 from kemb.models.compose import run_of_file
-from kemb.models.expression import Fused, Leaf, Reranked, parse
+from kemb.models.expressions import Fused, Leaf, Reranked, parse
 from kemb.models.resolve import resolve
-from kemb.results import read_items, read_results
-from kemb.run import Outcome, RunOptions, Task, evaluate, load_task
-from kemb.score import fusion
-from kemb.store import Store
-from kemb.trec import read_run
+from kemb.results.files import read_items, read_results
+from kemb.scoring.search import runs as search_runs
+from kemb.scoring.search.trec import read_run
 from kemb.types import Run
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
@@ -203,17 +203,17 @@ def test_reciprocal_ranks_computed_by_hand() -> None:
     # Query 0: a is 1st and 3rd, b 2nd and 1st, c 3rd and absent, d absent and 2nd. Query 1: one run is empty.
     first = run_of([[(0, 9.0), (1, 5.0), (2, 1.0)], [(3, 1.0)]], 3)
     second = run_of([[(1, 0.9), (3, 0.8), (0, 0.1)], []], 3)
-    fused = fusion.reciprocal_ranks([first, second], ["a", "b", "c", "d"])
+    fused = search_runs.reciprocal_ranks([first, second], ["a", "b", "c", "d"])
     assert fused.indices.tolist() == [[1, 0, 3, 2], [3, -1, -1, -1]]
     expected = [1 / 62 + 1 / 61, 1 / 61 + 1 / 63, 1 / 62, 1 / 63]
     np.testing.assert_allclose(fused.scores[0], expected, rtol=1e-6)
     assert fused.scores[1].tolist() == [np.float32(1 / 61), -np.inf, -np.inf, -np.inf]
-    assert fusion.reciprocal_ranks([first, second], ["a", "b", "c", "d"], constant=0).scores[0, 0] == 1.5
+    assert search_runs.reciprocal_ranks([first, second], ["a", "b", "c", "d"], constant=0).scores[0, 0] == 1.5
 
 
 def test_ties_of_a_fusion_go_by_id_descending() -> None:
     first, second = run_of([[(0, 2.0), (1, 1.0)]], 2), run_of([[(1, 2.0), (0, 1.0)]], 2)
-    assert fusion.reciprocal_ranks([first, second], ["a", "b"]).indices.tolist() == [[1, 0]]
+    assert search_runs.reciprocal_ranks([first, second], ["a", "b"]).indices.tolist() == [[1, 0]]
 
 
 def test_a_weighted_sum_is_that_of_ranx() -> None:
@@ -228,7 +228,7 @@ def test_a_weighted_sum_is_that_of_ranx() -> None:
             rows.append(list(zip(documents.tolist(), values.astype(np.float32).tolist(), strict=True)))
         runs.append(run_of(rows, 12))
         tables.append([dict(row) for row in rows])
-    fused = fusion.weighted_sum(runs, [0.3, 0.7], ids)
+    fused = search_runs.weighted_sum(runs, [0.3, 0.7], ids)
     for i in range(5):
         expected: dict[int, float] = {}
         for table, weight in zip(tables, (0.3, 0.7), strict=True):
@@ -257,7 +257,7 @@ def test_raw_scores_are_added_over_what_any_part_has_among_its_best(search: Path
             2,
         ),
     ]
-    assert fusion.pooled(runs, ["q"], ["a", "b", "c", "d"]) == {"q": ["a", "b", "d"]}
+    assert search_runs.pooled(runs, ["q"], ["a", "b", "c", "d"]) == {"q": ["a", "b", "d"]}
 
 
 def test_a_raw_sum_ranks_candidates_and_refuses_parts_that_score_only_what_they_retrieved(
@@ -274,7 +274,7 @@ def test_a_raw_sum_ranks_candidates_and_refuses_parts_that_score_only_what_they_
 
 def test_equal_scores_and_single_documents_become_zero() -> None:
     run = run_of([[(0, 3.0), (1, 3.0)], [(1, 5.0)], []], 2)
-    assert fusion.min_max(run).tolist() == [[0, 0], [0, 0], [0, 0]]
+    assert search_runs.min_max(run).tolist() == [[0, 0], [0, 0], [0, 0]]
 
 
 def test_a_fusion_of_models_is_the_fusion_of_their_runs(search: Path, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_fusion_of_models_is_the_fusion_of_their_runs(search: Path, tmp_path: 
 
 
 def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path, pairs: Path, tmp_path: Path) -> None:
-    from kemb.rows import find_row, rows_of
+    from kemb.results.rows import find_row, rows_of
 
     name = "fuse(0.3*bm25:bigram + 0.7*toy)"
     assert [go(search, name, tmp_path).status for _ in range(2)] == ["scored", "kept"]
@@ -307,7 +307,7 @@ def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path,
 
 
 def test_every_family_is_verified(search: Path, reranker: Path, splade: Path, colbert: Path, tmp_path: Path) -> None:
-    from kemb.verify import VerifyOptions, verify_items, verify_result
+    from kemb.evaluation.verify import VerifyOptions, verify_items, verify_result
 
     task = load_task(search)
     for name in ("rrf(bm25:bigram, toy, k=5)", f"toy+reranker:{reranker}@9", str(splade), str(colbert)):
@@ -411,7 +411,7 @@ def test_a_run_file_is_another_model_when_its_bytes_change(tmp_path: Path) -> No
 
 
 def test_a_run_on_candidates_must_stay_among_them(tmp_path: Path) -> None:
-    from kemb.retrieve import check
+    from kemb.scoring.search.retrieve import check
     from kemb.types import Part, RetrievalData
 
     data = RetrievalData(["a", "b"], ["x", "y"], ["q"], ["x"], {"q": {"a": 1}}, {"q": ["a"]})
@@ -632,7 +632,7 @@ def test_sts_of_sparse_vectors_is_that_of_sentence_transformers(
 def test_dense_and_sparse_models_stand_in_one_table_and_are_verified(
     pairs: Path, search: Path, splade: Path, tmp_path: Path
 ) -> None:
-    from kemb.verify import VerifyOptions, verify_items, verify_result
+    from kemb.evaluation.verify import VerifyOptions, verify_items, verify_result
 
     names = ["tfidf:char", str(splade), "bm25:bigram"]
     arguments = ["run", str(pairs), str(search), "--results", str(tmp_path / "results")]
@@ -669,7 +669,7 @@ def test_maxsim_is_that_of_sentence_transformers(search: Path, colbert: Path, tm
 
 
 def test_token_vectors_take_half_the_space_and_come_back_as_they_were(tmp_path: Path) -> None:
-    from kemb.store import input_keys
+    from kemb.encoding.store import input_keys
     from kemb.types import Ragged
 
     rng = np.random.default_rng(0)
@@ -721,7 +721,7 @@ def test_search_in_small_pieces_is_the_plain_computation(
     similarity: str, n_values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oracle is a loop over all pairs in float64; documents 5 and 6 have the same text and tie."""
-    from kemb.score import ragged
+    from kemb.scoring.search import ragged
     from kemb.types import RetrievalData
 
     monkeypatch.setattr(ragged, "DOCUMENT_VALUES", n_values)
@@ -776,7 +776,7 @@ def test_broken_token_vectors_are_refused_with_the_place_they_stand_in(
 
 def test_what_cannot_be_compared_is_refused(colbert: Path) -> None:
     from kemb.models.resolve import ModelOptions
-    from kemb.score.ragged import rank_ragged
+    from kemb.scoring.search.ragged import rank_ragged
     from kemb.types import RetrievalData
 
     rng = np.random.default_rng(0)

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from kemb.encoding.store import Store
 from kemb.errors import ResultError
+from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
 from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.results import ScoredPart, read_items, read_result, read_results, write_result
-from kemb.run import Outcome, RunOptions, evaluate, load_task
-from kemb.store import Store
+from kemb.results.files import ScoredPart, read_items, read_result, read_results, write_result
 from kemb.types import PartScore
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
@@ -146,7 +146,7 @@ def test_lexical_models_apply_to_retrieval_only(folders: dict[str, Path], tmp_pa
 def test_a_model_that_fails_leaves_the_others_alone_and_writes_no_score(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kemb.models.builtin import open_toy
+    from kemb.models.encoders.hashed import open_toy
 
     class Broken:
         dim = 256
@@ -232,7 +232,7 @@ def test_mteb_reads_the_results_folder(folders: dict[str, Path], tmp_path: Path,
 
 def command(folder: Path, model: Path, out: Path) -> list[str]:
     where = ["--results", str(out / "results"), "--store", str(out / "store"), "--device", "cpu"]
-    return [sys.executable, "-m", "kemb.cli", "run", str(folder), "-m", str(model), *where]
+    return [sys.executable, "-m", "kemb", "run", str(folder), "-m", str(model), *where]
 
 
 def big_folder(tmp_path: Path) -> Path:

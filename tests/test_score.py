@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kemb.errors import DataError, ModelError, NotSupported
-from kemb.score import run_from_scores, score, score_run
+from kemb.scoring import run_from_scores, score, score_run
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import ArrayVectors, PairData, RetrievalData, TaskType, Vectors
 

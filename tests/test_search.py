@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import kemb.score.search as search
 from kemb.errors import DataError, ModelError, UsageError
-from kemb.score.search import run_from_scores, top_k
+from kemb.scoring.search import search
+from kemb.scoring.search.search import run_from_scores, top_k
 from kemb.types import ArrayVectors, FloatArray, RetrievalData, Run
 
 
@@ -82,7 +82,7 @@ def test_similarities_are_those_of_sentence_transformers(similarity: str) -> Non
     """And so are those of pairs, of which candidates are ranked."""
     from sentence_transformers.util.similarity import SimilarityFunction
 
-    from kemb.score.rerank import rerank
+    from kemb.scoring.search.rerank import rerank
 
     rng = np.random.default_rng(0)
     queries, documents = (rng.normal(size=(n, 24)).astype(np.float32) * 3 for n in (40, 500))

@@ -21,14 +21,14 @@ import pytest
 from click.testing import CliRunner
 
 from kemb import demo
-from kemb.benchmarks.spec import Benchmark, CellSpec
-from kemb.board import Board, build_board
-from kemb.claims import read_all
+from kemb.boards import Board, build_board
+from kemb.boards.benchmark import Benchmark, CellSpec
 from kemb.cli import cli
-from kemb.publish.site.build import build_site, manifest
-from kemb.publish.site.figures import scatter
-from kemb.publish.site.names import slugs
-from kemb.results import Claim, TaskResult
+from kemb.publishing.site.build import build_site, manifest
+from kemb.publishing.site.figures import scatter
+from kemb.publishing.site.names import slugs
+from kemb.results.claims import read_all
+from kemb.results.files import Claim, TaskResult
 
 HOSTILE = [
     "<script>alert(1)</script>/x",
@@ -68,14 +68,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(measured: Path) -> tuple[dict[str, Board], dict[str, bytes]]:
-    from kemb import benchmarks
-    from kemb.claims import shipped
+    from kemb.boards import benchinit
+    from kemb.results.claims import shipped
 
     results = [*read_all(measured), *shipped()]
     boards = {
         "measured": build_board([result for result in results if result.claim is None]),
-        "kure": build_board(results, benchmarks.load_benchmark("kure")),
-        "ko-leaderboard-v2": build_board(results, benchmarks.load_benchmark("ko-leaderboard-v2")),
+        "kure": build_board(results, benchinit.load_benchmark("kure")),
+        "ko-leaderboard-v2": build_board(results, benchinit.load_benchmark("ko-leaderboard-v2")),
     }
     return boards, build_site(boards)
 
@@ -364,8 +364,8 @@ def test_small_and_incomplete_boards_are_useful_pages(models: list[str], n_tasks
 
 def test_a_figure_leaves_out_only_what_has_no_size_and_says_so() -> None:
     from kemb.models.facts import facts_of
-    from kemb.publish.site.schema import Named
-    from kemb.publish.site.views import site_view
+    from kemb.publishing.site.schema import Named
+    from kemb.publishing.site.views import site_view
 
     board = board_of(["BAAI/bge-m3", "intfloat/multilingual-e5-small", "nobody/unknown"], 6)
     facts = {row.model: facts_of(row.model) for row in board.rows}
@@ -485,7 +485,7 @@ def test_an_old_or_damaged_snapshot_is_named_and_the_site_is_built(measured: Pat
 
 @pytest.mark.shared
 def test_texts_of_items_are_shown_where_licence_and_data_allow(shared_data: Path) -> None:
-    from kemb.publish.site.examples import shown
+    from kemb.publishing.site.examples import shown
 
     found = shown(["KorSTS", "KLUE-STS", "KoMiniRetrieval", "nobody's"], shared_data / "packs")
     assert set(found) == {"KorSTS", "KoMiniRetrieval"}  # KLUE-STS may be shown, but the mirror lacks it

@@ -17,12 +17,12 @@ import pytest
 from click.testing import CliRunner
 
 from kemb import demo
-from kemb.benchmarks.spec import Benchmark, CellSpec
-from kemb.board import Board, BoardOptions, build_board
+from kemb.boards import Board, BoardOptions, build_board
+from kemb.boards.benchmark import Benchmark, CellSpec
 from kemb.cli import cli
-from kemb.publish.site.build import build_site, write_site
-from kemb.publish.site.schema import Snippet, SnippetData
-from kemb.results import Claim, ScoredPart, TaskResult, read_results, result_dir, write_meta, write_result
+from kemb.publishing.site.build import build_site, write_site
+from kemb.publishing.site.schema import Snippet, SnippetData
+from kemb.results.files import Claim, ScoredPart, TaskResult, read_results, result_dir, write_meta, write_result
 from kemb.types import ItemBlock, PartScore
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from kemb import demo
-from kemb.board import Board, build_board
+from kemb.boards import Board, build_board
 from kemb.cli import cli
 from kemb.models.facts import facts_of
-from kemb.publish.costs import cost_of, is_cut
-from kemb.publish.site.build import build_site
-from kemb.publish.site.curves import Curve, curves
-from kemb.publish.site.schema import Named
-from kemb.publish.site.views import site_view
-from kemb.results import read_results
+from kemb.publishing.costs import cost_of, is_cut
+from kemb.publishing.site.build import build_site
+from kemb.publishing.site.curves import Curve, curves
+from kemb.publishing.site.schema import Named
+from kemb.publishing.site.views import site_view
+from kemb.results.files import read_results
 
 
 @pytest.fixture(scope="module")

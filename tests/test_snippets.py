@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from kemb.models import catalogue
-from kemb.models.dense import Loading, open_torch
-from kemb.publish.site.schema import Snippet
-from kemb.publish.snippets import DOCUMENT, QUERY, code_for, snippets
-from kemb.publish.usage import Usage, usage_of
-from kemb.results import Claim, TaskResult
+from kemb.models.encoders.torch import Loading, open_torch
+from kemb.publishing.site.schema import Snippet
+from kemb.publishing.usage import DOCUMENT, QUERY, code_for, snippets
+from kemb.publishing.usagetwo import Usage, usage_of
+from kemb.results.files import Claim, TaskResult
 from kemb.types import Input
 
 PYTHON = ("sentence-transformers", "transformers", "LangChain", "vLLM")

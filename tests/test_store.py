@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kemb.encoding.store import Space, Store, input_keys
 from kemb.errors import StoreError
-from kemb.store import Space, Store, input_keys
 
 PRINT = {"model": "org/name", "revision": "abc"}
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kemb import demo, perturb, stats
+from kemb import demo, statistics
 from kemb.cli import cli
+from kemb.encoding.store import Store
 from kemb.errors import UsageError
+from kemb.evaluation.evaluate import RunOptions, Task, evaluate, load_task
+from kemb.evaluation.study import prompt_study, robustness
 from kemb.models.resolve import ModelOptions, resolve
-from kemb.results import read_items, read_results
-from kemb.run import RunOptions, Task, evaluate, load_task
-from kemb.store import Store
-from kemb.study import prompt_study, robustness
+from kemb.results.files import read_items, read_results
+from kemb.tasks import perturb
 
 FOLDERS = {folder.name: folder for folder in demo.task_folders()}
 
@@ -101,7 +102,7 @@ def test_all_tests_of_a_study_are_one_family(tmp_path: Path) -> None:
     cells = [cell for way in study.differences.values() for cell in way]
     assert len(cells) == 6
     raw = [cell.p for cell in cells if cell.p is not None]
-    assert [cell.p_adjusted for cell in cells] == pytest.approx(stats.holm(np.array(raw)).tolist())
+    assert [cell.p_adjusted for cell in cells] == pytest.approx(statistics.holm(np.array(raw)).tolist())
     assert "6 tests" in study.family
 
 

@@ -20,18 +20,18 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from kemb.claims import shipped
 from kemb.cli import cli
+from kemb.encoding.store import Store
 from kemb.errors import ResultError, UsageError
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
-from kemb.publish import repository
-from kemb.publish.private import is_own, own_data
-from kemb.results import Claim, TaskResult, read_result, read_results
-from kemb.rows import rows_of
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
-from kemb.submission import MANIFEST, check
-from kemb.submit import pack, take_out
+from kemb.publishing import repository
+from kemb.publishing.private import is_own, own_data
+from kemb.publishing.submission import MANIFEST, check
+from kemb.publishing.submit import pack, take_out
+from kemb.results.claims import shipped
+from kemb.results.files import Claim, TaskResult, read_result, read_results
+from kemb.results.rows import rows_of
 
 PUBLIC = "KorSTS"
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("accelerate")
+from kemb.encoding.store import Store
 from kemb.errors import FetchError, ModelError, UsageError
 from kemb.pipeline import train
-from kemb.store import Store
-from kemb.train.job import TrainOptions, plan
-from kemb.train.recipe import read_recipe
+from kemb.training.job import TrainOptions, plan
+from kemb.training.recipe import read_recipe
 
 WHO = "아버지가 어머니가 동생이 친구가 선생님이 할머니가 이웃이 사장이".split()
 WHO += "의사가 기자가 농부가 학생이 군인이 가수가 화가가".split()
@@ -207,8 +207,8 @@ def test_a_text_without_a_vector_stops_before_it_destroys_the_weights(folder: Pa
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
-    from kemb.train import bases
-    from kemb.train.recipe import TokenizerSection
+    from kemb.training import bases
+    from kemb.training.recipe import TokenizerSection
 
     tokenizer = bases.train_tokenizer(TokenizerSection(vocab=300), ["어머나 세상에", "사과를 샀다"])
     rows = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), 32)).astype(np.float32)
@@ -246,8 +246,8 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
 
     from click.testing import CliRunner
 
-    from kemb import cli_train
-    from kemb.train import guards, timing
+    from kemb.cli import train as cli_train
+    from kemb.training import guards, timing
 
     before = guards.Watch.before_step
 
@@ -344,8 +344,8 @@ def test_what_is_forgotten_fails_the_run_and_a_merge_may_save_it(folder: Path, t
 def test_merging_is_the_weighted_mean_of_all_weights(folder: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    from kemb.train import bases
-    from kemb.train.merge import merge
+    from kemb.training import bases
+    from kemb.training.merge import merge
 
     recipe = read_recipe(folder / "recipe.toml").recipe
     for seed in (1, 2):
@@ -359,7 +359,7 @@ def test_merging_is_the_weighted_mean_of_all_weights(folder: Path, tmp_path: Pat
 
 def test_the_command_exits_with_1_when_something_was_forgotten(folder: Path, tmp_path: Path) -> None:
     mislead(folder)
-    command = [sys.executable, "-m", "kemb.cli", "train", str(folder / "recipe.toml"), "-o", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "kemb", "train", str(folder / "recipe.toml"), "-o", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "my-search: FORGOTTEN" in done.stdout
@@ -466,7 +466,7 @@ def test_the_mine_command_probes_groups(folder: Path, tmp_path: Path) -> None:
               for end in ("샀다", "사 왔다", "사 갔다", "사 두었다")]  # fmt: skip
     write(tmp_path / "groups.jsonl", groups)
     path = changed(folder, ("[train]", MINE + 'sampling = "top"\n[train]'))
-    command = [sys.executable, "-m", "kemb.cli", "mine", str(path), "--probe", str(tmp_path / "groups.jsonl"), "--json"]
+    command = [sys.executable, "-m", "kemb", "mine", str(path), "--probe", str(tmp_path / "groups.jsonl"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["n_negatives"] == 30
@@ -523,7 +523,7 @@ def test_scores_on_all_and_on_clean_items_reach_the_card(shared_data: Path, tmp_
     from scipy.stats import spearmanr
     from sentence_transformers import SentenceTransformer
 
-    from kemb.train.shingles import normal_form
+    from kemb.training.shingles import normal_form
 
     packs = shared_data / "packs"
     (tmp_path / "leaky.toml").write_text(CONTAMINATED, encoding="utf-8")

@@ -16,9 +16,9 @@ import pytest
 from pydantic import ValidationError
 
 from kemb.errors import DataError, UsageError
-from kemb.tasks import mirror
-from kemb.train import data, filters
-from kemb.train.sections import DataSection, FiltersSection, MineSection
+from kemb.tasks import sources
+from kemb.training import data, filters
+from kemb.training.sections import DataSection, FiltersSection, MineSection
 
 
 def section(file: str = "a.jsonl", **changes: Any) -> DataSection:  # noqa: ANN401  values of TOML
@@ -121,7 +121,7 @@ def test_a_column_missing_in_one_file_of_many_names_the_file(tmp_path: Path) -> 
 def test_a_hub_dataset_comes_from_the_mirror_and_is_refused_offline(tmp_path: Path) -> None:
     commit = "a" * 40
     rows = pa.table({"anchor": ["가"], "positive": ["나"]})
-    mirror.write(tmp_path, "org/pairs", commit, "default", {"train": rows}, "MIT")
+    sources.write(tmp_path, "org/pairs", commit, "default", {"train": rows}, "MIT")
     own = section(source={"hub": "org/pairs", "revision": commit})
     assert data.load_pairs([own], tmp_path, data_dir=tmp_path)["anchor"].to_pylist() == ["가"]
     with pytest.raises(DataError, match="no split 'test'; it has train"):

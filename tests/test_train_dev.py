@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("accelerate")
+from kemb.encoding.store import Store
 from kemb.errors import DataError, UsageError
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
 from kemb.pipeline import train
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
-from kemb.train.dev import hold_out
-from kemb.train.job import Quiet, TrainOptions, plan, prepare
-from kemb.train.recipe import read_recipe
-from kemb.train.shingles import normal_form
+from kemb.training.dev import hold_out
+from kemb.training.job import Quiet, TrainOptions, plan, prepare
+from kemb.training.recipe import read_recipe
+from kemb.training.shingles import normal_form
 from test_train import CONTAMINATED, SCORED, changed, folder, kill_in_step, mislead, options, weights, write
 
 __all__ = ["folder"]

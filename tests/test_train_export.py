@@ -14,16 +14,16 @@ import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("accelerate")
+from kemb.adapters import onnx_export
 from kemb.cli import cli
+from kemb.encoding.store import Store
 from kemb.errors import MissingExtra, UsageError
-from kemb.models import onnx_export
 from kemb.models.resolve import ModelOptions, resolve
 from kemb.pipeline import train
-from kemb.store import Store
-from kemb.train.check import check_export
-from kemb.train.export import from_json
-from kemb.train.job import TrainOptions
-from kemb.train.recipe import RecipeFile, read_recipe
+from kemb.training.check import check_export
+from kemb.training.export import from_json
+from kemb.training.job import TrainOptions
+from kemb.training.recipe import RecipeFile, read_recipe
 from kemb.types import Input
 
 LETTERS = [chr(0xAC00 + 28 * i) for i in range(200)]

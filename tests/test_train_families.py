@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("accelerate")
 from kemb.errors import DataError, ModelError, UsageError
-from kemb.train import fit
-from kemb.train.recipe import RecipeFile, read_recipe
-from kemb.train.shapes import training_sets
+from kemb.training import fit
+from kemb.training.recipe import RecipeFile, read_recipe
+from kemb.training.shapes import training_sets
 
 WORDS = "가을 나무 바다 구름 아침 저녁 학교 시장 노래 그림 편지 우산 시계 기차 공원 도서관".split()
 
@@ -111,7 +111,7 @@ def test_dense_with_scores(loss: str, tiny_transformer: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["gist", "cached-gist"])
 def test_guided_losses_take_a_guide_of_the_same_tokenizer(name: str, tiny_st: Path, tmp_path: Path) -> None:
-    from kemb.train.check import check_guide
+    from kemb.training.check import check_guide
 
     made = recipe(tmp_path, tiny_st, "dense", f'name = "{name}"\nguide = "{tiny_st}"')
     check_guide(made, tiny_st, tiny_st)
@@ -120,7 +120,7 @@ def test_guided_losses_take_a_guide_of_the_same_tokenizer(name: str, tiny_st: Pa
 
 
 def test_a_guide_of_another_tokenizer_is_refused(tiny_st: Path, minilm: Path, tmp_path: Path) -> None:
-    from kemb.train.check import check_guide
+    from kemb.training.check import check_guide
 
     file = recipe(tmp_path, tiny_st, "dense", f'name = "gist"\nguide = "{minilm}"')
     with pytest.raises(UsageError, match=r"line 15: the guide .* has another tokenizer"):
@@ -222,7 +222,7 @@ def test_losses_say_what_their_data_lacks(tiny_transformer: Path, tmp_path: Path
 
 
 def test_vectors_that_fall_together_stop_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kemb.train import guards
+    from kemb.training import guards
 
     rng = np.random.default_rng(0)
     shapes = {0: rng.normal(size=(64, 8)), 1: rng.normal(size=(64, 8)) + 1, 2: rng.normal(size=(64, 8)) + 200}
@@ -237,7 +237,7 @@ def test_vectors_that_fall_together_stop_the_fit(tmp_path: Path, monkeypatch: py
 
 
 def test_geometry_of_known_clouds() -> None:
-    from kemb.train.guards import geometry
+    from kemb.training.guards import geometry
 
     assert geometry(np.eye(4, dtype=np.float32)) == pytest.approx({"mean_cosine": 0.0, "effective_rank": 4.0})
     same = np.ones((5, 3), dtype=np.float32)
@@ -248,7 +248,7 @@ def test_a_step_that_overflows_in_fp16_is_left_out_but_not_for_ever(tmp_path: Pa
     """The first steps of fp16 overflow until the scale of the loss fits; a model that is broken overflows on."""
     import torch
 
-    from kemb.train import guards
+    from kemb.training import guards
 
     model = torch.nn.Linear(2, 1)
     watch = guards.Watch(model, model, [], tmp_path / "events.jsonl")

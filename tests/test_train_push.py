@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("accelerate")
 from hub import HubStandIn
 from kemb.errors import DataError, FetchError, UsageError
-from kemb.publish.push import find_target, push_folder
-from kemb.publish.release import target_of
-from kemb.train.recipe import read_recipe
+from kemb.publishing.hub import find_target, push_folder
+from kemb.publishing.release import target_of
+from kemb.training.recipe import read_recipe
 from test_push import SECRET
 from test_train import changed, folder
 
@@ -45,7 +45,7 @@ def recipe(folder: Path, *more: tuple[str, str]) -> Path:
 
 def run(hub: HubStandIn, path: Path, tmp_path: Path, token: str = SECRET) -> subprocess.CompletedProcess[str]:
     env = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": token}
-    command = [sys.executable, "-m", "kemb.cli", "train", str(path), "-o", str(tmp_path / "run"), "--push"]
+    command = [sys.executable, "-m", "kemb", "train", str(path), "-o", str(tmp_path / "run"), "--push"]
     environment = os.environ | env | {"HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
 

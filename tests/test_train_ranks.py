@@ -16,10 +16,10 @@ pytest.importorskip("accelerate")
 from safetensors.numpy import load_file
 
 from kemb.errors import ModelError, RunError, UsageError
-from kemb.train import check, fit, ranks
-from kemb.train.guards import OnStep
-from kemb.train.recipe import RecipeFile, read_recipe
-from kemb.train.shapes import training_sets
+from kemb.training import check, fit, processes
+from kemb.training.guards import OnStep
+from kemb.training.recipe import RecipeFile, read_recipe
+from kemb.training.shapes import training_sets
 from kemb.types import FloatArray
 
 WORDS = "가을 나무 바다 구름 아침 저녁 학교 시장 노래 그림 편지 우산 시계 기차 공원 도서관".split()
@@ -98,10 +98,12 @@ def gathered(plain_st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gathered")
     steps: list[tuple[int, int]] = []
     file = recipe(folder, plain_st, "batch = 4\nprocesses = 2")
-    report = ranks.fit_on_ranks(job(file, plain_st, folder, on_step=lambda n, total, loss: steps.append((n, total))))
+    report = processes.fit_on_ranks(
+        job(file, plain_st, folder, on_step=lambda n, total, loss: steps.append((n, total)))
+    )
     assert steps == [(n, 6) for n in range(1, 7)]
     assert report.n_negatives == {"pairs": 7}
-    assert not (folder / ranks.FOLDER).exists()
+    assert not (folder / processes.FOLDER).exists()
     return folder
 
 
@@ -121,7 +123,7 @@ def test_weights_of_a_loss_are_averaged_as_well(plain_st: Path, tmp_path: Path) 
     one = recipe(tmp_path, plain_st, "batch = 8", loss)
     fit.fit(job(one, plain_st, tmp_path / "one"))
     two = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2", loss)
-    ranks.fit_on_ranks(job(two, plain_st, tmp_path / "two"))
+    processes.fit_on_ranks(job(two, plain_st, tmp_path / "two"))
     states = [
         next((tmp_path / name).glob("checkpoints/checkpoint-6")) / "loss_state.safetensors" for name in ("one", "two")
     ]
@@ -155,10 +157,10 @@ def test_a_nan_stops_all_and_names_the_text_of_any_and_the_fit_goes_on_to_the_sa
 ) -> None:
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with monkeypatch.context() as patch:
-        patch.setattr(ranks, "COMMAND", [sys.executable, "-c", POISONED])
+        patch.setattr(processes, "COMMAND", [sys.executable, "-c", POISONED])
         with pytest.raises(ModelError, match=r"Step 4 gave numbers that are not finite.* or one of zeros: '어머나'\."):
-            ranks.fit_on_ranks(job(file, plain_st, tmp_path))
-    report = ranks.fit_on_ranks(job(file, plain_st, tmp_path, resume=True))
+            processes.fit_on_ranks(job(file, plain_st, tmp_path))
+    report = processes.fit_on_ranks(job(file, plain_st, tmp_path, resume=True))
     assert report.resumed_at == 2
     whole, resumed = ((folder / "tiny" / "model.safetensors").read_bytes() for folder in (gathered, tmp_path))
     assert resumed == whole
@@ -170,39 +172,39 @@ def fake(code: str) -> list[str]:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[ranks.Rank]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[processes.Rank]:
     """The processes that a test starts."""
-    found: list[ranks.Rank] = []
-    start = ranks._start
+    found: list[processes.Rank] = []
+    start = processes._start
 
-    def starting(folder: Path, rank: int, n_ranks: int) -> ranks.Rank:
+    def starting(folder: Path, rank: int, n_ranks: int) -> processes.Rank:
         found.append(start(folder, rank, n_ranks))
         return found[-1]
 
-    monkeypatch.setattr(ranks, "_start", starting)
+    monkeypatch.setattr(processes, "_start", starting)
     return found
 
 
 def test_ctrl_c_leaves_no_orphan(
-    started: list[ranks.Rank], plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started: list[processes.Rank], plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(number: int, total: int, loss: float | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ranks, "COMMAND", fake("print('[1, 6, null]', flush=True)\ntime.sleep(60)"))
+    monkeypatch.setattr(processes, "COMMAND", fake("print('[1, 6, null]', flush=True)\ntime.sleep(60)"))
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with pytest.raises(KeyboardInterrupt):
-        ranks.fit_on_ranks(job(file, plain_st, tmp_path, on_step=interrupt))
+        processes.fit_on_ranks(job(file, plain_st, tmp_path, on_step=interrupt))
     assert [rank.returncode for rank in started] == [-15, -15]
 
 
 def test_a_killed_rank_ends_the_others(
-    started: list[ranks.Rank], plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started: list[processes.Rank], plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranks, "COMMAND", fake("os.kill(os.getpid(), 9) if rank else time.sleep(60)"))
+    monkeypatch.setattr(processes, "COMMAND", fake("os.kill(os.getpid(), 9) if rank else time.sleep(60)"))
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with pytest.raises(RunError, match=r"process 1 of 2 was killed by SIGKILL, the others were ended.*--resume"):
-        ranks.fit_on_ranks(job(file, plain_st, tmp_path))
+        processes.fit_on_ranks(job(file, plain_st, tmp_path))
     assert [rank.returncode for rank in started] == [-15, -9]
 
 
@@ -216,13 +218,13 @@ def test_a_rank_ends_when_its_parent_is_gone() -> None:
 
 def test_a_rank_that_fails_is_quoted(plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = "if rank == 0:\n    time.sleep(60)\nprint('RuntimeError: no memory left', file=sys.stderr)\nsys.exit(1)"
-    monkeypatch.setattr(ranks, "COMMAND", fake(failing))
-    monkeypatch.setattr(ranks, "GRACE", 0.2)
+    monkeypatch.setattr(processes, "COMMAND", fake(failing))
+    monkeypatch.setattr(processes, "GRACE", 0.2)
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with pytest.raises(
         RunError, match=r"process 1 of 2 failed: RuntimeError: no memory left\. More is in .*rank-\*\.log"
     ):
-        ranks.fit_on_ranks(job(file, plain_st, tmp_path))
+        processes.fit_on_ranks(job(file, plain_st, tmp_path))
 
 
 def test_batches_are_counted_over_all_processes(plain_st: Path, tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from kemb.cli_compare import verify as verify_command
+from kemb.cli.compare import verify as verify_command
+from kemb.encoding.store import Store
 from kemb.errors import DataError, KembError, ModelError, ResultError, UsageError
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
+from kemb.evaluation.verify import VerifyOptions, verify_items, verify_result
 from kemb.models.encoders import Encoder
 from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.results import Claim, TaskResult, read_result
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Store
-from kemb.verify import VerifyOptions, verify_items, verify_result
+from kemb.results.files import Claim, TaskResult, read_result
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
 VERBS = "온다 그친다 불어온다 흩어진다 내린다 걷힌다 떨어진다 맺힌다".split()

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kemb.encoding.store import Store
+from kemb.encoding.views import index_bytes, see, viewed, with_views
 from kemb.errors import ModelError, UsageError
+from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
+from kemb.evaluation.verify import VerifyOptions, verify_result
 from kemb.models.resolve import Model, resolve
 from kemb.models.spec import View
-from kemb.results import read_items
-from kemb.run import Outcome, RunOptions, evaluate, load_task
-from kemb.score.rerank import rerank
-from kemb.score.search import top_k
-from kemb.store import Store
+from kemb.results.files import read_items
+from kemb.scoring.search.rerank import rerank
+from kemb.scoring.search.search import top_k
 from kemb.types import ArrayVectors, RetrievalData
-from kemb.verify import VerifyOptions, verify_result
-from kemb.views import index_bytes, see, viewed, with_views
 
 RNG = np.random.default_rng(0)
 DOCUMENTS = RNG.normal(size=(300, 10)).astype(np.float32)
@@ -170,7 +170,7 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
 
 
 def keys_of(texts: list[str]) -> np.ndarray:
-    from kemb.store import input_keys
+    from kemb.encoding.store import input_keys
 
     return input_keys("", "", texts)
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kemb.encode import Beside, Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.encode import Beside, Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.store import Space, Store
+from kemb.encoding.workers import Opened, Workers, opened
 from kemb.errors import ModelError, UsageError
+from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.device import find_devices
 from kemb.models.encoders import Encoder, OutOfMemory
 from kemb.models.resolve import ModelOptions, resolve
-from kemb.run import RunOptions, evaluate, load_task
-from kemb.store import Space, Store
 from kemb.types import Input, IntArray, Ragged, Rows, Together
-from kemb.workers import Opened, Workers, opened
 
 SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from kemb import benchmarks, tasks
+from kemb import tasks
+from kemb.boards import benchinit
 from kemb.cli import cli
 from kemb.models import catalogue
-from kemb.train.arguments import LIBRARY_DEFAULT, PUBLISHED
-from kemb.train.losses import KINDS
+from kemb.training.arguments import LIBRARY_DEFAULT, PUBLISHED
+from kemb.training.losses import KINDS
 
 
 def cli_help() -> str:
@@ -28,7 +29,7 @@ def cli_help() -> str:
 
 def task_table() -> str:
     """Every task, with its data and where it stands."""
-    lists = {name: set(benchmarks.load_benchmark(name).tasks) for name in benchmarks.names()}
+    lists = {name: set(benchinit.load_benchmark(name).tasks) for name in benchinit.names()}
     lines = [
         "| task | type | subsets | splits | main score | data set @ revision | licence | in |",
         "|---|" * 1 + "---|" * 7,

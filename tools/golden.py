@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb import stats
+from kemb import statistics
 
 OUT = Path(__file__).parent.parent / "frontend" / "test" / "golden.json"
 SCALE = 20000
@@ -28,12 +28,12 @@ def main() -> None:
 
 def cases() -> dict[str, Any]:
     """Boards with their resamples, under several weights; quantiles; verdicts."""
-    rng = stats.generator(["golden"])
+    rng = statistics.generator(["golden"])
     scores = rng.uniform(0.3, 0.9, 9)[:, None] + rng.normal(0, 0.08, (9, 8))
     scores[4] = scores[3]  # equal rows: no difference, no error
     scores[6, :-1], scores[6, -1] = scores[5, :-1], scores[5, -1] - 0.1  # differ where nothing is drawn
     strata = ["a", "a", "b", "b", "b", "c", "c", ""]
-    draws = stats.draw_tasks(strata, N_REPLICATES, ["golden", "tasks"]).astype(np.uint8)
+    draws = statistics.draw_tasks(strata, N_REPLICATES, ["golden", "tasks"]).astype(np.uint8)
     noise = rng.normal(0, 0.02, (N_REPLICATES, 8, 9)) + scores.T
     noise[:, :, 4] = noise[:, :, 3]
     items = np.round(noise * SCALE).astype("<i2")
@@ -48,9 +48,9 @@ def cases() -> dict[str, Any]:
         "boards": [_board("tasks", scores, weights, strata, draws), _board("items", scores, weights, [], items)],
         "interval": {
             "values": quantiles.tolist(),
-            "levels": [[level, *map(float, stats.interval(quantiles, level))] for level in (0.95, 0.9, 0.5)],
+            "levels": [[level, *map(float, statistics.interval(quantiles, level))] for level in (0.95, 0.9, 0.5)],
         },
-        "verdicts": [[low, high, stats.verdict(low, high)] for low, high in edges],
+        "verdicts": [[low, high, statistics.verdict(low, high)] for low, high in edges],
     }
 
 
@@ -72,12 +72,12 @@ def _board(mode: str, scores: Array, weights: list[Array], strata: list[str], va
 
 def _case(mode: str, scores: Array, weights: Array, strata: list[str], values: Array) -> dict[str, Any]:
     if mode == "tasks":
-        replicates = stats.weigh_draws(values.astype(np.int64), strata, weights) @ scores.T
+        replicates = statistics.weigh_draws(values.astype(np.int64), strata, weights) @ scores.T
     else:
         replicates = np.einsum("btm,t->bm", values / SCALE, weights)
     point = scores @ weights
-    low, high = stats.interval(replicates)
-    rank_low, rank_high = stats.rank_intervals(point, replicates)
+    low, high = statistics.interval(replicates)
+    rank_low, rank_high = statistics.rank_intervals(point, replicates)
     return {
         "weights": weights.tolist(),
         "scores": point.tolist(),

@@ -1,4 +1,4 @@
-"""Write src/kemb/train/registry.parquet: hashes of evaluation texts, so that training data can be checked without them.
+"""Write src/kemb/training/registry.parquet: hashes of evaluation texts, so that training data can be checked without them.
 
     python tools/make_registry.py ../shared/data/packs
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from kemb import tasks
 from kemb.errors import KembError
-from kemb.tasks import mirror
+from kemb.tasks import sources
 from kemb.tasks.load import load
-from kemb.train.evaltexts import REGISTRY, eval_texts, write_registry
+from kemb.training.overlap import REGISTRY, eval_texts, write_registry
 
 KOREAN = ("kor", "ko")
 MAX_BYTES = 1_000_000
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=REGISTRY)
     options = parser.parse_args()
     found, missing = [], []
-    hubs = json.loads((options.data / mirror.INDEX).read_text(encoding="utf-8"))
+    hubs = json.loads((options.data / sources.INDEX).read_text(encoding="utf-8"))
     for name in tasks.names():
         spec = tasks.load_spec(name)
         if spec.source.hub not in hubs or not any(code.startswith(KOREAN) for code in spec.languages):

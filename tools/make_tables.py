@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kemb.models import kiwi_static
-from kemb.models.builtin import NGRAM_TABLE, ngram_text, ngrams, read_counts
-from kemb.models.lexical import kiwi_tokens, kiwi_version
+from kemb.models.encoders import kiwi_static
+from kemb.models.encoders.hashed import NGRAM_TABLE, ngram_text, ngrams, read_counts
+from kemb.scoring.search.lexical import kiwi_tokens, kiwi_version
 from kemb.types import DoubleArray
 
 OUT = Path(__file__).resolve().parent.parent / "src/kemb/models/data"

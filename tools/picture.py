@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kemb.board import build_board
-from kemb.publish import terminal
-from kemb.results import read_results
+from kemb.boards import build_board
+from kemb.publishing import terminal
+from kemb.results.files import read_results
 
 
 def main(folder: Path, out: Path) -> None:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kemb.publish.site import schema
+from kemb.publishing.site import schema
 
 OUT = Path(__file__).parent.parent / "frontend" / "src" / "schema.ts"
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
@@ -28,7 +28,7 @@ def render() -> str:
         found |= definition.pop("$defs", {})
         found[model.__name__] = definition
     head = [
-        "// Written by tools/site_types.py from src/kemb/publish/site/schema.py; do not edit.",
+        "// Written by tools/site_types.py from src/kemb/publishing/site/schema.py; do not edit.",
         f"export const SCHEMA_VERSION = {schema.SCHEMA_VERSION};",
     ]
     return "\n\n".join(["\n".join(head), *(_interface(name, found[name]) for name in sorted(found))]) + "\n"

@@ -1,4 +1,4 @@
-// Written by tools/site_types.py from src/kemb/publish/site/schema.py; do not edit.
+// Written by tools/site_types.py from src/kemb/publishing/site/schema.py; do not edit.
 export const SCHEMA_VERSION = 1;
 
 /** One board: complete rows in order, then those below the line. */

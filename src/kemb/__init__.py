@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kemb.adapters.mteb_models import to_mteb
-    from kemb.benchmarks import load_benchmark
-    from kemb.board import build_board
+    from kemb.boards import build_board
+    from kemb.boards.benchinit import load_benchmark
+    from kemb.encoding.store import Store
     from kemb.errors import KembError
+    from kemb.evaluation.evaluate import RunOptions, Task, evaluate, load_task
     from kemb.models.resolve import Model, ModelOptions, resolve
-    from kemb.results import read_results
-    from kemb.run import RunOptions, Task, evaluate, load_task
-    from kemb.store import Store
+    from kemb.results.files import read_results
     from kemb.tasks import load_spec
-    from kemb.tasks.folder import load_folder
+    from kemb.tasks.own import load_folder
     from kemb.tasks.spec import TaskSpec
 
 __version__ = "0.1.0"

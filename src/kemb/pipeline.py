@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kemb.encoding.store import Store
 from kemb.errors import UsageError
+from kemb.evaluation.evaluate import RunOptions
 from kemb.models.files import content_hash, read_folder
 from kemb.models.resolve import Model, resolve
-from kemb.publish import contamination, training
-from kemb.publish.card import README, CardOptions, make_card, read_existing, write_card
-from kemb.publish.push import Target
-from kemb.publish.release import push_model, target_of
-from kemb.publish.site.project import SiteOptions, publish_site
-from kemb.run import RunOptions
-from kemb.store import Store
-from kemb.train import bases, data, export, fit, ranks, stages
-from kemb.train import mine as mining
-from kemb.train.clean import CleanScore, clean_scores
-from kemb.train.contamination import ContaminationReport, clean_items
-from kemb.train.dev import DevSet, held_out_tasks
-from kemb.train.job import (
+from kemb.publishing.card import contamination, training
+from kemb.publishing.card.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.publishing.hub import Target
+from kemb.publishing.release import push_model, target_of
+from kemb.publishing.site.project import SiteOptions, publish_site
+from kemb.training import bases, data, export, fit, processes, stages
+from kemb.training import mine as mining
+from kemb.training.clean import CleanScore, clean_scores
+from kemb.training.contamination import ContaminationReport, clean_items
+from kemb.training.dev import DevSet, held_out_tasks
+from kemb.training.job import (
     Listener,
     Quiet,
     TrainOptions,
@@ -36,14 +36,14 @@ from kemb.train.job import (
     prepare,
     task_hashes,
 )
-from kemb.train.mine import Probe
-from kemb.train.pairs import DEV, PAIRS, make_pairs, read_column
-from kemb.train.proof import Proof, prove
-from kemb.train.rankers import ranker_of, scorer_of
-from kemb.train.recipe import RecipeFile
-from kemb.train.shapes import TrainingSet, training_sets
-from kemb.train.spread import Spread, scores_of, with_seed
-from kemb.train.stages import Stage
+from kemb.training.mine import Probe
+from kemb.training.pairs import DEV, PAIRS, make_pairs, read_column
+from kemb.training.proof import Proof, prove
+from kemb.training.recipe import RecipeFile
+from kemb.training.shapes import TrainingSet, training_sets
+from kemb.training.spread import Spread, scores_of, with_seed
+from kemb.training.stages import Stage
+from kemb.training.teachers import ranker_of, scorer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
             _dev_set(run, held_out),
             run.listener.note,
         )
-        train_it = ranks.fit_on_ranks if recipe.train.processes > 1 else fit.fit
+        train_it = processes.fit_on_ranks if recipe.train.processes > 1 else fit.fit
         report = dataclasses.asdict(train_it(job))
         shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
         return report
@@ -262,7 +262,7 @@ def _teacher(run: Work) -> Any:  # noqa: ANN401  shapes.Teacher, or nothing
     name = run.file.recipe.loss.teacher
     if not name:
         return None
-    from kemb.train.teach import teacher
+    from kemb.training.teach import teacher
 
     return teacher(resolve(name), run.options.store)
 
@@ -309,7 +309,7 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
     section = run.file.recipe.merge
     if section is None or (section.on == "forget-fail" and proof.passed):
         return None
-    from kemb.train.merge import merge
+    from kemb.training.merge import merge
 
     name = run.file.recipe.name
 

@@ -21,14 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kemb.adapters.mteb_load import load_mteb_task
 from kemb.adapters.mteb_models import to_mteb
 from kemb.adapters.mteb_specs import import_tasks, spec_of_task
-from kemb.adapters.mteb_tasks import load_mteb_task
+from kemb.encoding.store import Store
 from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
+from kemb.evaluation.evaluate import RunOptions, Task, evaluate
 from kemb.models.resolve import resolve
-from kemb.results import mteb_metric
-from kemb.run import RunOptions, Task, evaluate
-from kemb.store import Store
+from kemb.results.files import mteb_metric
 from kemb.tasks.load import load
 from kemb.tasks.spec import TaskSpec
 

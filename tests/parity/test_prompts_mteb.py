@@ -14,15 +14,7 @@ from hypothesis import strategies as st
 
 import kemb.tasks
 from kemb.models.catalogue import load_spec, names, profiles, read_table
-from kemb.models.prompts import (
-    MTEB_TYPES,
-    PromptTable,
-    build_prompts,
-    read_prompts_file,
-    resolve,
-    roles,
-    rules_for,
-)
+from kemb.models.prompts import MTEB_TYPES, PromptTable, build_prompts, read_prompts_file, resolve, roles, rules_for
 from kemb.types import Role, TaskType
 
 mteb = pytest.importorskip("mteb")
@@ -30,7 +22,7 @@ sentence_transformers = pytest.importorskip("sentence_transformers")
 
 SHIPPED: dict[str, str | dict[str, str]] = {
     str(table["name"]): table.get("instruction", "")
-    for table in map(read_table, sorted(Path(kemb.tasks.__file__).parent.glob("*.toml")))
+    for table in map(read_table, sorted(Path(kemb.tasks.__file__).parent.glob("known/*.toml")))
 }
 """kemb's tasks and their instructions, as the run hands them to `resolve`."""
 TASKS = [*SHIPPED, "SummEval", "EmitClassification"]

@@ -10,7 +10,7 @@ import numpy as np
 from mteb_tasks import evaluate, numbers, rows, splits
 from sklearn.metrics import precision_recall_fscore_support
 
-from kemb.score import score
+from kemb.scoring import score
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import ArrayVectors, BitextData, FloatArray, PartScore
 

@@ -11,7 +11,7 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, splits
 
-from kemb.score.clusters import clustering
+from kemb.scoring.clusters import clustering
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ArrayVectors, ClusterData, FloatArray, Label
 

@@ -9,7 +9,7 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, splits
 
-from kemb.score.labels import classification
+from kemb.scoring.classification import classification
 from kemb.types import ArrayVectors, IntArray, Label, LabelData
 
 

@@ -11,7 +11,7 @@ from mteb_tasks import evaluate, numbers, rows, splits, tied
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
-from kemb.score.pairs import SIMILARITIES, pair_classification, separation, sts
+from kemb.scoring.pairs import SIMILARITIES, pair_classification, separation, sts
 from kemb.types import ArrayVectors, FloatArray, PairData, Vectors
 
 N = 120

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores, make_score_dict
 from mteb_tasks import evaluate, numbers, rows, tied
 
-from kemb.score import run_from_scores, score
-from kemb.score.ranking import CUTOFFS, query_metrics, ranking_metrics
+from kemb.scoring import run_from_scores, score
+from kemb.scoring.ranking import CUTOFFS, query_metrics, ranking_metrics
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import ArrayVectors, Qrels, RetrievalData
 

@@ -9,10 +9,10 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, tied
 
-from kemb.models.lexical import search
-from kemb.score import score, score_run, top_k
-from kemb.score.ranking import CUTOFFS
-from kemb.score.rerank import rerank
+from kemb.scoring import score, score_run, top_k
+from kemb.scoring.ranking import CUTOFFS
+from kemb.scoring.search.lexical import search
+from kemb.scoring.search.rerank import rerank
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import ArrayVectors, FloatArray, RetrievalData
 

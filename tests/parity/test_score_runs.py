@@ -9,7 +9,7 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, tied
 
-from kemb.score import score
+from kemb.scoring import score
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import ArrayVectors, RetrievalData
 

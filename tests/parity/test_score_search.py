@@ -11,7 +11,7 @@ from datasets import Dataset
 from mteb.models.search_wrappers import SearchEncoderWrapper
 from mteb_tasks import TableEncoder, metadata_of, numbers, rows, tied
 
-from kemb.score import top_k
+from kemb.scoring import top_k
 from kemb.types import ArrayVectors, FloatArray
 
 

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
-from kemb import score
+from kemb import scoring
 from kemb.errors import NotSupported
 from kemb.tasks import load_spec
 from kemb.types import (
@@ -46,7 +46,9 @@ def both(task: str, data: PartData, tables: dict[str, FloatArray], similarity: s
     assert set(tables) == set(columns(data))
     dense: Representations = {name: ArrayVectors(table) for name, table in tables.items()}
     folded: Representations = {name: ragged(table) for name, table in tables.items()}
-    return score.score(spec, data, folded, similarity=similarity), score.score(spec, data, dense, similarity=similarity)
+    return scoring.score(spec, data, folded, similarity=similarity), scoring.score(
+        spec, data, dense, similarity=similarity
+    )
 
 
 def assert_same(one: PartScore, other: PartScore) -> None:
@@ -123,4 +125,4 @@ def test_what_needs_dense_vectors_says_so_and_broken_ones_are_named() -> None:
     labels = LabelData(list("abcd"), list("abcd"), [0, 1, 0, 1], list("abcd"), [0, 1, 0, 1], [np.arange(4)], False)
     of_texts = dict.fromkeys(("texts", "train_texts"), table)
     with pytest.raises(NotSupported, match="needs dense vectors"):
-        score.score(load_spec("KorSarcasmClassification"), labels, of_texts, similarity="dot")
+        scoring.score(load_spec("KorSarcasmClassification"), labels, of_texts, similarity="dot")

@@ -10,7 +10,7 @@ import numpy as np
 from mteb_tasks import evaluate, numbers, rows, tied
 
 from kemb.errors import DataError, ModelError
-from kemb.score.summarization import summarization
+from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import SummarizationProtocol
 from kemb.types import ArrayVectors, FloatArray, SummaryData
 

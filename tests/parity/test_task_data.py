@@ -15,7 +15,7 @@ from mteb._create_dataloaders import _retrieval_texts
 from mteb.abstasks.retrieval_dataset_loaders import RetrievalDatasetLoader
 from mteb.types import PromptType
 
-from kemb.tasks import load_spec, mirror
+from kemb.tasks import load_spec, sources
 from kemb.tasks.load import load
 from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
 from kemb.tasks.spec import ClassificationProtocol, Subsample
@@ -187,7 +187,7 @@ def test_a_task_that_samples_and_names_its_labels(tmp_path: Path) -> None:
     }
     tables = {split: pa.table(columns) for split, columns in table.items()}
     spec = load_spec("KLUE-TC")
-    mirror.write(tmp_path, str(spec.source.hub), spec.source.revision, "ynat", tables, "")
+    sources.write(tmp_path, str(spec.source.hub), spec.source.revision, "ynat", tables, "")
     (part,) = load(spec, tmp_path).parts
     task = mteb.get_task("KLUE-TC")
     whole = {split: datasets.Dataset.from_dict(columns) for split, columns in table.items()}

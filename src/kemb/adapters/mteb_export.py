@@ -16,7 +16,7 @@ from typing import Any
 
 from kemb import tasks
 from kemb.errors import ResultError, UsageError
-from kemb.results import EXPERIMENTS, META, TaskResult, read_result
+from kemb.results.files import EXPERIMENTS, META, TaskResult, read_result
 
 PRIVATE = "kemb"
 """The key of a result file that stays at home."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kemb import provenance
 from kemb.adapters.mteb_specs import TYPES, instruction_of
-from kemb.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.store import Store, default_root
 from kemb.errors import MissingExtra, NotSupported
+from kemb.evaluation import provenance
 from kemb.models.encoders import Encoder
 from kemb.models.prompts import resolve
 from kemb.models.resolve import Model
-from kemb.store import Store, default_root
 from kemb.types import FloatArray, Role
 
 if TYPE_CHECKING:

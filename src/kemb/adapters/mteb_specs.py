@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kemb.benchmarks.metrics import known_metrics
+from kemb.boards.metrics import known_metrics
 from kemb.errors import MissingExtra, NotSupported, UnknownName
 from kemb.models.prompts import MTEB_TYPES
-from kemb.results import our_metric
+from kemb.results.files import our_metric
 from kemb.tasks.spec import DEFAULT_MAIN_SCORE, TaskSpec
 from kemb.types import TaskType
 
@@ -67,7 +67,7 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
 
     Args:
         task: limited to the subsets and splits that are wanted.
-        loads_itself: the task object will load its data, by whatever code it has (`kemb.adapters.mteb_tasks`).
+        loads_itself: the task object will load its data, by whatever code it has (`kemb.adapters.mteb_load`).
 
     Raises:
         NotSupported: kemb cannot express the task; one sentence says why.

@@ -13,7 +13,7 @@ import numpy as np
 
 from kemb.audit.findings import Finding, Kind
 from kemb.audit.shape import Shape, plain_name, ranks_of, short_name
-from kemb.benchmarks import load_benchmark, names
+from kemb.boards.benchinit import load_benchmark, names
 from kemb.types import DoubleArray
 
 FACTS = Path(__file__).with_name("facts.toml")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kemb.adapters.mteb import metric_name
+from kemb.adapters.docinit import Document, Table
+from kemb.adapters.mteb_results import metric_name
 from kemb.audit.findings import Finding
 from kemb.audit.shape import plain_name
-from kemb.documents import Document, Table
 
 
 def check_task_tables(document: Document) -> Iterator[Finding]:

@@ -8,10 +8,10 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from kemb import tasks
+from kemb.adapters.docinit import Document
 from kemb.audit.findings import Finding
 from kemb.audit.shape import Shape, plain_name
-from kemb.benchmarks import load_benchmark, names
-from kemb.documents import Document
+from kemb.boards.benchinit import load_benchmark, names
 
 _KLUE = {"mrc", "ynat", "sts", "nli", "ner", "re", "dp", "wos"}
 _HUBS = {"huggingface.co", "www.huggingface.co", "hf.co", "github.com", "modelscope.cn", "www.modelscope.cn"}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kemb.adapters.docinit import Document, read_document
 from kemb.audit.averages import check_averages
 from kemb.audit.cards import check_task_tables
 from kemb.audit.findings import Finding
@@ -13,7 +14,6 @@ from kemb.audit.labels import check_labels, check_links
 from kemb.audit.rankings import check_rankings
 from kemb.audit.shape import shape_of
 from kemb.audit.sources import Facts, check_card, check_sources, check_tables_agree, facts
-from kemb.documents import Document, read_document
 
 
 @dataclass(frozen=True, slots=True)

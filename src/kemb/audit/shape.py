@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kemb.documents import Table
+from kemb.adapters.docinit import Table
 from kemb.types import DoubleArray
 
 _RANK = re.compile(r"rank|순위|#|no\.?|place", re.IGNORECASE)

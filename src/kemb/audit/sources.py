@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from kemb.adapters.docinit import Document
 from kemb.adapters.published import card_rows
 from kemb.audit.findings import Finding
 from kemb.audit.shape import Shape, plain_name, ranks_of, short_name
-from kemb.benchmarks import load_benchmark, names
-from kemb.benchmarks.cells import cell_value, group_values, overall
-from kemb.benchmarks.spec import Benchmark, CellSpec
-from kemb.claims import shipped
-from kemb.documents import Document
+from kemb.boards.benchinit import load_benchmark, names
+from kemb.boards.benchmark import Benchmark, CellSpec
+from kemb.boards.cells import cell_value, group_values, overall
 from kemb.errors import DataError
-from kemb.results import Claim, TaskResult, our_metric, read_results
+from kemb.results.claims import shipped
+from kemb.results.files import Claim, TaskResult, our_metric, read_results
 from kemb.types import DoubleArray
 
 _LARGE = 5.0

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from kemb.errors import UsageError
-from kemb.models.heads import spec_of_head, split_head
+from kemb.models.encoders.bge_m3 import spec_of_head, split_head
 from kemb.models.spec import ModelSpec
 
 HERE = Path(__file__).parent

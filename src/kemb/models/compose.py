@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kemb.errors import UsageError
 from kemb.models import files
-from kemb.models.expression import Expression, Fused, Leaf, Reranked, parse
+from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
 from kemb.models.prompts import PromptTable
 from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
 from kemb.models.spec import Loader, ModelSpec

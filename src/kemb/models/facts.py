@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kemb.models import catalogue
-from kemb.models.heads import LOADERS
+from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.spec import Loader, ModelSpec
 
 _TABLE = Path(__file__).parent.parent / "data" / "models.json"

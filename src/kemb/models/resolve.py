@@ -15,11 +15,11 @@ from typing import Literal
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
-from kemb.models import backends, catalogue, files, heads
+from kemb.models import backends, catalogue, files
 from kemb.models.device import find_devices
-from kemb.models.encoders import Encoder
-from kemb.models.expression import Fused, Reranked
-from kemb.models.heads import LOADERS, Head
+from kemb.models.encoders import Encoder, bge_m3
+from kemb.models.encoders.bge_m3 import LOADERS, Head
+from kemb.models.expressions import Fused, Reranked
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
 from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity, View
 
@@ -172,24 +172,24 @@ class Model:
     def open(self, beside: Sequence[Model] = ()) -> Encoder:
         """Load the model.
 
-        :param beside: heads of the same model, to be read off the same forward pass (`kemb.models.beside`).
+        :param beside: heads of the same model, to be read off the same forward pass (`kemb.encoding.beside`).
         :raises ModelError: when it cannot be loaded.
         """
         if self.spec.loader in BUILT_IN:
-            from kemb.models.builtin import open_built_in
+            from kemb.models.encoders.hashed import open_built_in
 
             return open_built_in(self.spec)
         if self.spec.loader == "mteb":
-            from kemb.models.mteb_model import open_mteb
+            from kemb.models.encoders.mteb import open_mteb
 
             return open_mteb(self.name, self.revision, self.device)
         if self.spec.loader == "api":
-            from kemb.models.api import open_api
+            from kemb.models.encoders.api_identity import open_api
 
             return open_api(self)
         assert self.folder is not None
-        from kemb.models.dense import Loading, open_torch
-        from kemb.models.kinds import KINDS
+        from kemb.models.encoders.kinds import KINDS
+        from kemb.models.encoders.torch import Loading, open_torch
 
         files.refuse_remote_code(self.folder, self.name, self.trust_remote_code)
         pooling, is_normalized = self.built
@@ -236,22 +236,22 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
             return found
     task_names = {*tasks.names(), *own_tasks}
     if name.startswith("mteb:"):
-        from kemb.models.mteb_model import resolve_mteb
+        from kemb.models.encoders.mteb import resolve_mteb
 
         return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     given = name
-    name, head = (name, None) if Path(name).is_dir() else heads.split_head(name)
+    name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
-    if head and (name.startswith("api:") or (spec is not None and spec.loader not in heads.HEADED)):
-        heads.refuse_head(plain, spec.loader if spec else "API", head)
+    if head and (name.startswith("api:") or (spec is not None and spec.loader not in bge_m3.HEADED)):
+        bge_m3.refuse_head(plain, spec.loader if spec else "API", head)
     if name.startswith("api:") or (spec is not None and spec.loader == "api"):
-        from kemb.models.api import resolve_api
+        from kemb.models.encoders.api_identity import resolve_api
 
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and Path(name).is_dir():
         return _local(Path(name), options, task_names, head)
-    heads.refuse_other_heads(name)
+    bge_m3.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
             "model", given, catalogue.accepted_names(), "Type `kemb models`, a folder, or a hub id `org/name`."
@@ -261,7 +261,7 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     if spec is not None and spec.loader in CANNOT_RUN:
         raise NotSupported(f"{spec.name} cannot be run. {CANNOT_RUN[spec.loader]}")
     spec = spec or ModelSpec(name=plain)
-    path, commit = _fetch(spec.hub or spec.name, revision or spec.revision, options, heads.HUB_FILES if head else ())
+    path, commit = _fetch(spec.hub or spec.name, revision or spec.revision, options, bge_m3.HUB_FILES if head else ())
     folder = files.read_folder(path, needs_weights=options.backend is None)
     return _from_folder(spec, commit, folder, options, task_names, head)
 
@@ -291,7 +291,7 @@ def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()
 
 def _local(path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None) -> Model:
     folder = files.read_folder(path.resolve(), needs_weights=options.backend is None)
-    revision = files.content_hash(path.resolve(), heads.HUB_FILES if head in heads.FILES else ())[:12]
+    revision = files.content_hash(path.resolve(), bge_m3.HUB_FILES if head in bge_m3.FILES else ())[:12]
     return _from_folder(ModelSpec(name=files.local_name(path)), revision, folder, options, task_names, head)
 
 
@@ -300,10 +300,10 @@ def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str
     given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting.")
-    from kemb.models import builtin
+    from kemb.models.encoders import hashed
 
     prompts = build_prompts(spec, None, None, task_names)
-    revision = builtin.revision_of(spec)
+    revision = hashed.revision_of(spec)
     return Model(spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False)
 
 
@@ -315,7 +315,7 @@ def _from_folder(
     task_names: Collection[str],
     head: Head | None = None,
 ) -> Model:
-    spec = heads.read_through(spec, folder, head) if head else spec
+    spec = bge_m3.read_through(spec, folder, head) if head else spec
     pooling = options.pooling or spec.pooling
     if spec.loader == "sentence-transformers":
         spec = spec.model_copy(update={"loader": folder.loader})

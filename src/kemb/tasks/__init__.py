@@ -14,7 +14,7 @@ from kemb.errors import DataError, UnknownName
 if TYPE_CHECKING:
     from kemb.tasks.spec import TaskSpec
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "known"
 
 
 def names() -> list[str]:

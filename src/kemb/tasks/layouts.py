@@ -17,16 +17,7 @@ from kemb.tasks.columns import Rows, column, ids, is_list, labels, numbers, text
 from kemb.tasks.parts import Notes, checked_retrieval
 from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
 from kemb.tasks.spec import TaskSpec
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    IntArray,
-    Label,
-    LabelData,
-    PairData,
-    Qrels,
-    RetrievalData,
-)
+from kemb.types import BitextData, ClusterData, IntArray, Label, LabelData, PairData, Qrels, RetrievalData
 
 
 class Request(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.errors import DataError, FetchError, NotSupported
-from kemb.tasks import hub, layouts, lists, mirror
+from kemb.tasks import hub, layouts, lists, sources
 from kemb.tasks.columns import Rows
 from kemb.tasks.parts import make_part
 from kemb.types import PartData, TaskData
@@ -30,7 +30,7 @@ def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) ->
 
     Args:
         spec: what to load.
-        data_dir: a mirror (see `kemb.tasks.mirror`) that is looked at before the user's own and the hub.
+        data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and the hub.
         train: whether to load the few-shot examples of classification tasks; without them the hash differs.
 
     Raises:
@@ -76,7 +76,7 @@ class _Reader:
     spec: TaskSpec
     data_dir: Path | None
     revision: str = ""
-    _configs: dict[Request, mirror.Config] = field(default_factory=dict)
+    _configs: dict[Request, sources.Config] = field(default_factory=dict)
 
     def __call__(self, request: Request, split: str) -> Rows:
         if request not in self._configs:
@@ -93,9 +93,9 @@ class _Reader:
             split = splits[0]
         return Rows(_of_subset(self.spec, request, config.read(split), config.origin(split)), config.origin(split))
 
-    def _locate(self, request: Request) -> mirror.Config:
+    def _locate(self, request: Request) -> sources.Config:
         if self.data_dir is not None:
-            found = mirror.find(self.data_dir, str(self.spec.source.hub), _names(request))
+            found = sources.find(self.data_dir, str(self.spec.source.hub), _names(request))
             if found is not None:
                 self._refuse_other_revision(found)
                 return found
@@ -103,7 +103,7 @@ class _Reader:
         found = _find(self.spec, request, own)
         return found if found is not None else _download(self.spec, request, own)
 
-    def _refuse_other_revision(self, found: mirror.Config) -> None:
+    def _refuse_other_revision(self, found: sources.Config) -> None:
         pinned = self.spec.source.revision
         if found.revision and pinned != "main" and found.revision != pinned:
             raise DataError(
@@ -143,12 +143,12 @@ def _names(request: Request) -> list[str]:
     return [name for name in (request.subset, *request.configs) if name]
 
 
-def _find(spec: TaskSpec, request: Request, root: Path) -> mirror.Config | None:
+def _find(spec: TaskSpec, request: Request, root: Path) -> sources.Config | None:
     """The table in a mirror that kemb writes itself, if it is there at the revision the task wants."""
-    if not (root / mirror.INDEX).exists():
+    if not (root / sources.INDEX).exists():
         return None
     try:
-        found = mirror.find(root, str(spec.source.hub), _names(request))
+        found = sources.find(root, str(spec.source.hub), _names(request))
     except DataError:  # a file was removed or damaged: it is downloaded again
         return None
     if found is None or spec.source.revision not in ("main", found.revision):
@@ -156,22 +156,22 @@ def _find(spec: TaskSpec, request: Request, root: Path) -> mirror.Config | None:
     return found
 
 
-def _download(spec: TaskSpec, request: Request, root: Path) -> mirror.Config:
+def _download(spec: TaskSpec, request: Request, root: Path) -> sources.Config:
     dataset = str(spec.source.hub)
     try:
-        with mirror.locked(root, ".fetch.lock"):
+        with sources.locked(root, ".fetch.lock"):
             if found := _find(spec, request, root):  # another process was faster
                 return found
             with hub.download(spec.name, dataset, spec.source.revision, request.configs, root / ".partial") as got:
                 name = request.subset or got.config
                 origin = f"{dataset} at {got.revision}"
                 tables = {split: _of_subset(spec, request, table, origin) for split, table in got.tables.items()}
-                mirror.write(root, dataset, got.revision, name, tables, spec.license)
+                sources.write(root, dataset, got.revision, name, tables, spec.license)
                 del tables
     except OSError as error:
         reason = error.strerror or error
         raise FetchError(f"{spec.name}: the data of {dataset} could not be written to {root}: {reason}.") from error
-    written = mirror.find(root, dataset, [name])
+    written = sources.find(root, dataset, [name])
     assert written is not None
     return written
 

@@ -1,0 +1,277 @@
+"""A text document -> its tables, whatever way they are written, and the results in its model card metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+from kemb.adapters.metadata import Entry, read_entries
+from kemb.adapters.tables import Table, build, make_cell, split_cells
+from kemb.errors import DataError
+
+MAX_BYTES = 64 << 20
+_MAX_LINE = 1 << 20
+_SEPARATOR = re.compile(r"\|?(?:\s*:?-{2,}:?\s*\|){1,}(?:\s*:?-{2,}:?\s*)?\|?")
+_HEADING = re.compile(r"\s*(?:#{1,6}\s+|[-*•]\s+)?(\S.*)")
+_WHOLE_NUMBER = re.compile(r"[-−]?\d+(\.\d+)?%?|nan", re.IGNORECASE)
+_LONG = 90
+"""Characters a caption has at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was found in a file."""
+
+    path: Path
+    text: str
+    tables: list[Table]
+    entries: list[Entry]
+    """Results in the metadata of a model card."""
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be read, with line numbers."""
+        return [problem for table in self.tables for problem in table.problems]
+
+
+def read_document(path: Path) -> Document:
+    """Read a README, a model card, a scraped page or a `.eval_results` YAML.
+
+    :raises DataError: not text, or too large.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path} has more than {MAX_BYTES >> 20} MB; a page with tables is expected.")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start}); save the page as text and try again."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if "\0" in text[:4096]:
+        raise DataError(f"{path} is not text; save the page as text and try again.")
+    return Document(path, text, find_tables(text), read_entries(text))
+
+
+def find_tables(text: str) -> list[Table]:
+    """All tables of a text, in order: Markdown (also flattened to one line), HTML, tabs, and columns of blanks."""
+    lines = [line if len(line) <= _MAX_LINE else "" for line in text.splitlines()]
+    tables: list[Table] = []
+    taken = [False] * len(lines)
+    for table, first, last in _html_tables(text) if "<table" in text.lower() else []:
+        tables.append(table)
+        taken[first - 1 : last] = [True] * (last - first + 1)
+    for finder in (_markdown_tables, _tab_tables, _blank_tables):
+        for table, first, last in list(finder(lines, taken)):
+            tables.append(table)
+            taken[first : last + 1] = [True] * (last + 1 - first)
+    return sorted(tables, key=lambda table: table.line)
+
+
+Found = tuple[Table, int, int]
+"""A table with the first and last line it takes, from 0."""
+
+
+def _title(lines: Sequence[str], before: int, taken: Sequence[bool], extra: str = "") -> str:
+    """The caption and the heading above line number `before`."""
+    found = [extra] if extra else []
+    for place in range(before - 1, max(before - 12, -1), -1):
+        line = lines[place].strip()
+        if not line or (taken[place] and found):
+            continue
+        if taken[place]:
+            continue
+        match = _HEADING.fullmatch(line)
+        caption = make_cell(match[1]).text.strip("* :") if match else ""
+        if not caption or len(caption) > _LONG or "|" in caption:
+            continue
+        is_heading = line.startswith("#")
+        if is_heading or not found:
+            found.append(caption)
+        if is_heading or len(found) > 1:
+            break
+    return " / ".join(reversed(found))
+
+
+def _markdown_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
+    skip_to = 0
+    for place, line in enumerate(lines):
+        if place < skip_to or taken[place] or "--" not in line or "|" not in line:
+            continue
+        if _SEPARATOR.fullmatch(line.strip()) and place:
+            columns = split_cells(line)
+            above = split_cells(lines[place - 1])
+            if len(above) < len(columns) and not lines[place - 1].strip().startswith("|"):
+                continue
+            header, before = above[-len(columns) :], above[: -len(columns)]
+            if len(above) < len(columns):
+                header = above
+            end = place + 1
+            while end < len(lines) and "|" in lines[end] and not taken[end]:
+                if end + 1 < len(lines) and _SEPARATOR.fullmatch(lines[end + 1].strip()):
+                    break  # the header of the next table
+                end += 1
+            rows = [(number + 1, _cells_of(lines[number], len(header))) for number in range(place + 1, end)]
+            title = _title(lines, place - 1, taken, re.sub(r"\(http\S*\)", " ", " ".join(before)).strip())
+            if rows:
+                yield build(title, header, rows, place), place - 1, end - 1
+            taken[place - 1 : end] = [True] * (end - place + 1)
+            skip_to = end
+        else:
+            found = list(_flattened(line, place + 1))
+            yield from ((table, place, place) for table in found)
+
+
+def _cells_of(line: str, n: int) -> list[str]:
+    """The cells of a row; an empty first cell is one, where the row is else too short."""
+    cells = split_cells(line)
+    if len(cells) == n - 1 and re.match(r"\s*\|\s*\|", line):
+        return ["", *cells]
+    if len(cells) < n:
+        inner = line.strip().removeprefix("|").removesuffix("|")
+        return [cell.strip() for cell in re.split(r"(?<!\\)\|", inner)]
+    return cells
+
+
+def _flattened(line: str, number: int) -> Iterator[Table]:
+    """Markdown tables whose line ends were lost: rows are what stands between empty cells."""
+    for match in re.finditer(r"\|(?:\s*:?-{2,}:?\s*\|){2,}", line):
+        n = len(split_cells(match[0]))
+        before = re.split(r"(?<!\\)\|", line[: match.start()])
+        if len(before) < n + 2:
+            continue
+        header, caption = before[-n - 1 : -1], before[-n - 2]
+        after = re.split(r"(?<!\\)\|", line[match.end() :])
+        rows = []
+        for start in range(0, len(after) - n - 1, n + 1):
+            if after[start].strip():
+                break
+            rows.append((number, [cell.strip() for cell in after[start + 1 : start + n + 1]]))
+        bold = re.findall(r"\*\*([^*]{1,60})\*\*|#+ ([^#|`]{1,60})", caption[-1000:])
+        title = next((part for part in bold[-1] if part), "").strip() if bold else ""
+        yield build(title, [cell.strip() for cell in header], rows, number)
+
+
+def _tab_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
+    place = 0
+    while place < len(lines):
+        n = lines[place].count("\t")
+        end = place
+        while end < len(lines) and n and lines[end].count("\t") == n and not taken[end]:
+            end += 1
+        if end - place >= 3:
+            rows = [(number + 1, lines[number].split("\t")) for number in range(place + 1, end)]
+            table = build(_title(lines, place, taken), lines[place].split("\t"), rows, place + 1)
+            if any(cell.number is not None for row in table.rows for cell in row):
+                yield table, place, end - 1
+        place = max(end, place + 1)
+
+
+def _blank_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
+    """Rows that end in as many numbers as the line above them has words left after the first."""
+    place = 0
+    while place < len(lines):
+        end = place
+        while end < len(lines) and not taken[end] and _n_numbers(lines[end]):
+            end += 1
+        # A name may end in a number as well: the fewest numbers are those of the columns.
+        n = min((_n_numbers(line) for line in lines[place:end]), default=0)
+        header = lines[place - 1].split() if place and not taken[place - 1] else []
+        fits = len(header) > n and not any(_WHOLE_NUMBER.fullmatch(word) for word in header)
+        if n == 1:
+            fits = fits and len(header) == 2 and all(len(lines[row].split()) == 2 for row in range(place, end))
+        if end - place >= 2 and n and fits and len(" ".join(header)) <= 2 * _LONG:
+            columns = [" ".join(header[:-n]), *header[-n:]]
+            rows = []
+            for number in range(place, end):
+                words = lines[number].split()
+                rows.append((number + 1, [" ".join(words[:-n]), *words[-n:]]))
+            yield build(_title(lines, place - 1, taken), columns, rows, place), place - 1, end - 1
+        place = max(end, place + 1)
+
+
+def _n_numbers(line: str) -> int:
+    """How many numbers end a line that starts with a word; 0 for any other line."""
+    words = line.split()
+    if len(words) < 2 or len(line) > 400:
+        return 0
+    n = 0
+    while n < len(words) and _WHOLE_NUMBER.fullmatch(words[-1 - n]):
+        n += 1
+    return n if n < len(words) and re.search(r"[^\W\d_]", words[0]) else 0
+
+
+class _Tables(HTMLParser):
+    """Rows of the tables of an HTML page, with lines."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[int, int, list[tuple[int, list[str]]], str]] = []
+        self.rows: list[tuple[int, list[str]]] | None = None
+        self.cell: list[str] | None = None
+        self.start, self.merged = 0, ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "table":
+            self.rows, self.start, self.merged = [], self.getpos()[0], ""
+        elif self.rows is not None and tag == "tr":
+            self.rows.append((self.getpos()[0], []))
+        elif self.rows and tag in ("td", "th"):
+            self.cell = []
+            if any((given.get(name) or "1") != "1" for name in ("colspan", "rowspan")):
+                self.merged = f"line {self.getpos()[0]}: a table with merged cells (colspan or rowspan) was left out"
+        elif self.cell is not None and tag == "a" and given.get("href"):
+            self.cell.append(f"]({given['href']})[")
+        elif self.cell is not None and tag == "br":
+            self.cell.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if self.cell is not None:
+            self.cell.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.rows and tag in ("td", "th") and self.cell is not None:
+            self.rows[-1][1].append(_with_link("".join(self.cell)))
+            self.cell = None
+        elif tag == "table" and self.rows is not None:
+            self.found.append((self.start, self.getpos()[0], self.rows, self.merged))
+            self.rows = None
+
+
+def _with_link(text: str) -> str:
+    match = re.search(r"\]\(([^)]*)\)\[", text)
+    plain = re.sub(r"\]\([^)]*\)\[", "", text)
+    return f"[{plain.strip()}]({match[1]})" if match else " ".join(plain.split())
+
+
+def _html_tables(text: str) -> Iterator[Found]:
+    parser = _Tables()
+    parser.feed(text)
+    lines = text.splitlines()
+    nothing = [False] * len(lines)
+    for first, last, rows, merged in parser.found:
+        full = [(line, cells) for line, cells in rows if cells]
+        title = _title(lines, first - 1, nothing)
+        if merged:
+            yield Table(title, [], [], [], first, [merged]), first, last
+        elif len(full) > 1:
+            yield build(title, full[0][1], full[1:], full[0][0]), first, last
+
+
+def read_parsed(path: Path) -> list[Table]:
+    """Tables of a JSON file with `columns` and `rows`.
+
+    :raises DataError: it is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [["" if value is None else str(value) for value in row] for row in content["rows"]]
+        return [build(str(content.get("title") or ""), list(content["columns"]), [(0, row) for row in rows], 0)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a JSON table with `columns` and `rows` ({type(error).__name__}).") from error

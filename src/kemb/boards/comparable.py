@@ -1,0 +1,220 @@
+"""Which results of a task may be ranked together (DESIGN 3.10), and what readers must know about those that are."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from kemb.boards.benchmark import Comparable
+from kemb.models import catalogue
+from kemb.results.claims import FOLDER
+from kemb.results.files import TaskResult
+from kemb.results.rows import ResultRow
+
+UNSTATED = ("", "unknown")
+"""Data revisions of results whose source does not say which one it used."""
+_N_NAMED = 3
+_N_TASKS = 4
+"""Of more tasks a board does not speak one by one."""
+_OTHER_DATA = "data revision"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A result that is not ranked with the others of its task."""
+
+    row: int
+    task: str
+    reason: str
+
+
+def refuse(
+    rows: Sequence[ResultRow], tasks: Sequence[str], rule: Comparable, favoured: Collection[int]
+) -> list[Refused]:
+    """The results that must not be ranked with the others.
+
+    Of each task the largest group of results with the same data and metric is the standard: the largest among
+    favoured rows (those that have every cell, whatever its data), of equal ones that with the row that leads them all
+    (measured, then imported, then shipped; newest first), so that one row stays whole; else the largest among all, the
+    newest among equals. A result that does not say which data revision it used, as published tables never do, is not
+    refused for it.
+
+    :param favoured: numbers of the rows whose vote goes first.
+    """
+    refused = [found for number, row in enumerate(rows) for found in _other_profile(number, row)]
+    in_order = sorted(favoured, key=lambda number: (_precedence(rows[number]), -number))
+    lead = {number: place for place, number in enumerate(in_order, start=1)}
+    for task in tasks:
+        out = {found.row for found in refused if found.task == task}
+        held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results and n not in out}
+        if rule.dataset_revision:
+            stated = {n: result for n, result in held.items() if result.dataset_revision not in UNSTATED}
+            refused += _minority(task, stated, lead, lambda result: result.dataset_revision, _revision_reason)
+            held = {n: held[n] for n in held.keys() - {found.row for found in refused if found.task == task}}
+        if rule.data:
+            measured = {n: result for n, result in held.items() if "task" in result.kemb}
+            refused += _minority(task, measured, lead, _data_key, _data_reason)
+    return refused
+
+
+def _minority(
+    task: str,
+    results: Mapping[int, TaskResult],
+    lead: Mapping[int, int],
+    key_of: Callable[[TaskResult], str],
+    reason: Callable[[TaskResult, TaskResult], str],
+) -> list[Refused]:
+    keys = {number: key_of(result) for number, result in results.items()}
+    if len(set(keys.values())) < 2:
+        return []
+    all_votes, first_votes = Counter(keys.values()), Counter(keys[n] for n in keys if n in lead)
+    newest: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for number, key in keys.items():
+        first[key] = max(first.get(key, 0), lead.get(number, 0))
+        newest[key] = max(newest.get(key, 0), int(results[number].kemb.get("timestamp") or 0))
+    standard = max(all_votes, key=lambda key: (first_votes[key], first[key], all_votes[key], newest[key], key))
+    example = results[min(number for number, key in keys.items() if key == standard)]
+    return [
+        Refused(number, task, reason(results[number], example))
+        for number, key in sorted(keys.items())
+        if key != standard
+    ]
+
+
+def _precedence(row: ResultRow) -> tuple[bool, bool, int, str]:
+    """Measured rows, then imports of one's own, then what comes with kemb; the newest record or reading first."""
+    results = list(row.results.values())
+    shipped = any(FOLDER in result.path.parents for result in results)
+    measured = max((int(result.kemb.get("timestamp") or 0) for result in results), default=0)
+    read = max((result.claim.retrieved for result in results if result.claim), default="")
+    return not row.source, not shipped, measured, read
+
+
+def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
+    return f"{_OTHER_DATA} {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
+
+
+_DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
+
+
+def _data_key(result: TaskResult) -> str:
+    task: dict[str, Any] = result.kemb["task"]
+    return json.dumps([task.get(key) for key in _DATA_FIELDS], sort_keys=True)
+
+
+def _data_reason(result: TaskResult, standard: TaskResult) -> str:
+    own, other = result.kemb["task"], standard.kemb["task"]
+    differing = [key for key in _DATA_FIELDS if own.get(key) != other.get(key)]
+    says = {
+        "data_sha256": "other data (their hash differs)",
+        "main_metric": f"main metric {own.get('main_metric')}; ranked is {other.get('main_metric')}",
+        "metric_version": f"metric version {own.get('metric_version')}; ranked is {other.get('metric_version')}",
+        "dedupe_pairs": f"repeated pairs {'dropped' if own.get('dedupe_pairs') else 'kept'}, not so by the others",
+        "clustering": "another clustering protocol",
+    }
+    return ", ".join(says[key] for key in differing)
+
+
+def _other_profile(number: int, row: ResultRow) -> list[Refused]:
+    """Results made with another profile than the row stands for: the declared one, or that of its other results."""
+    profiles = {task: result.kemb["model"] for task, result in row.results.items() if "model" in result.kemb}
+    if not profiles:
+        return []
+    fields = ("dtype", "max_tokens", "pooling", "similarity")
+    keys = {task: tuple(profile.get(field) for field in fields) for task, profile in profiles.items()}
+    counts = Counter(keys.values())
+    usual = max(counts, key=lambda key: (counts[key], str(key)))
+    spec = None if row.variant else catalogue.load_spec(row.model)
+    declared = spec.max_tokens if spec else None
+    refused = []
+    for task, key in keys.items():
+        max_tokens = profiles[task].get("max_tokens")
+        prompts = row.results[task].kemb.get("prompts", {})
+        if key != usual:
+            differing = [i for i, (own, other) in enumerate(zip(key, usual, strict=True)) if own != other]
+            said = ", ".join(
+                f"{fields[i].replace('_', ' ')} {key[i]}; elsewhere in the row {usual[i]}" for i in differing
+            )
+            refused.append(Refused(number, task, said))
+        elif declared and max_tokens and max_tokens != declared:
+            said = f"max tokens {max_tokens} are not the declared {declared}, and the row is no variant"
+            refused.append(Refused(number, task, said))
+        elif not row.variant and any(found.get("source") == "file" for found in prompts.values()):
+            refused.append(Refused(number, task, "prompts of a file are not declared, and the row is no variant"))
+    return refused
+
+
+def refusal_notes(rows: Sequence[ResultRow], refused: Sequence[Refused]) -> list[str]:
+    """One sentence for each task and reason, naming some rows; one for all where rows use other data in many tasks."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for found in refused:
+        by_reason.setdefault((found.task, found.reason), []).append(_name(rows[found.row]))
+    of_data: dict[tuple[str, ...], list[str]] = {}
+    for (task, reason), names in sorted(by_reason.items()):
+        if reason.startswith(_OTHER_DATA):
+            of_data.setdefault(tuple(names), []).append(task)
+    notes = []
+    for names_of, tasks in of_data.items():
+        if len(tasks) > _N_TASKS:
+            said = f"{', '.join(tasks[:_N_NAMED])} and {len(tasks) - _N_NAMED} more tasks"
+            notes.append(f"{said}: not ranked with the others: {_some(names_of)}; other data revisions.")
+    for (task, reason), names in sorted(by_reason.items()):
+        if not reason.startswith(_OTHER_DATA) or len(of_data[tuple(names)]) <= _N_TASKS:
+            notes.append(f"{task}: not ranked with the others: {_some(names)}; {reason}.")
+    return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _N_NAMED else f"{len(names)} rows ({names[0]}, ...)"
+
+
+def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
+    """What must be known of the data of results that are ranked together."""
+    notes = []
+    unstated: set[str] = set()
+    mixed: dict[str, str] = {}
+    for task in tasks:
+        held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
+        records = [result.kemb["task"] for result in held.values() if "task" in result.kemb]
+        if parts := next(
+            (record["train_is_evaluated"] for record in records if record.get("train_is_evaluated")), None
+        ):
+            notes.append(f"{task}: its few-shot examples stand among the evaluated rows ({', '.join(parts)}).")
+        if any(record.get("unpinned") for record in records):
+            notes.append(f"{task}: its data revision is not pinned.")
+        counts = Counter(r.dataset_revision for r in held.values() if r.dataset_revision not in UNSTATED)
+        if len(counts) > 1:
+            mixed[task] = ", ".join(f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common())
+        unstated |= {_name(rows[n]) for n, result in held.items() if result.dataset_revision in UNSTATED}
+    told = "results on different data revisions are ranked together"
+    if len(mixed) > _N_TASKS:
+        notes.append(f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: {told}.")
+    else:
+        notes += [f"{task}: {told}: {said}." for task, said in mixed.items()]
+    if unstated:
+        notes.append(f"Ranked without a stated data revision: {_some(sorted(unstated))}.")
+    return notes
+
+
+def _name(row: ResultRow) -> str:
+    return f"{row.model} [{row.variant}]" if row.variant else row.model
+
+
+def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
+    """Of reranked rows the share of relevant documents that their first stage found."""
+    notes = []
+    for row in rows:
+        said = []
+        for task in (task for task in tasks if task in row.results):
+            entries = [entry for own in row.results[task].scores.values() for entry in own]
+            found = [entry["candidate_recall"] for entry in entries if "candidate_recall" in entry]
+            if found:
+                said.append(f"{task} {fmean(found) * 100:.1f} %")
+        if said:
+            notes.append(f"{_name(row)}: recall of its candidates, which it cannot exceed: {', '.join(said)}.")
+    return notes

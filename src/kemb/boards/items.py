@@ -1,0 +1,274 @@
+"""The items of several model rows -> measures, which know what a cell's score is on any resample of its items.
+
+Rows are aligned by item id: every measure has one line per row and one column per item, and all rows are resampled
+together, so that what is hard for all of them cancels out in their differences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kemb import statistics
+from kemb.boards.benchmark import CellSpec, Formula
+from kemb.boards.cells import declared_parts, expression_of
+from kemb.boards.expressions import evaluate, names_in
+from kemb.errors import NotSupported, ResultError
+from kemb.results.files import TaskResult, read_items
+from kemb.scoring.pairs import LEADERBOARD_CORRELATIONS
+from kemb.scoring.similarity import SIMILARITIES
+from kemb.types import DoubleArray, IntArray
+
+_COMPOSITE = re.compile(r"\b(main_score|mean_correlation|v_measure)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class PartMeasures:
+    """One (split, subset) of a task, of M rows over the same items."""
+
+    task: str
+    split: str
+    subset: str
+    n_items: int
+    expression: str
+    """Of the names of `measures`."""
+    measures: dict[str, statistics.Measure]
+    clusters: IntArray | None
+    """[n_items]: items of one cluster are drawn together; None where all are independent."""
+
+    def point(self) -> DoubleArray:
+        """The scores [M] of the items as they are."""
+        return evaluate(self.expression, {name: measure.point() for name, measure in self.measures.items()})
+
+    def replicates(self, n_replicates: int, seed: int) -> DoubleArray:
+        """The scores [n_replicates, M] of resampled items; the same resamples for every row and metric.
+
+        Their mean is moved to the point: a resample repeats items, which lifts the v-measure by points (pairs of equal
+        documents always agree) and average precision a little, so that the interval of the raw replicates can miss
+        the very score it belongs to. Differences between rows keep their spread.
+        """
+        counts = statistics.draw_counts(
+            self.n_items, n_replicates, [seed, self.task, self.split, self.subset], clusters=self.clusters
+        )
+        raw = evaluate(self.expression, {name: m.replicates(counts) for name, m in self.measures.items()})
+        centred: DoubleArray = raw + (self.point() - raw.mean(axis=0))
+        return centred
+
+
+def cell_measures(cell: CellSpec, formula: Formula, rows: Sequence[Mapping[str, TaskResult]]) -> list[PartMeasures]:
+    """All parts of a cell, or of its members; the cell is their mean.
+
+    :param rows: for every model row its results by task.
+    :raises ResultError: items are missing, were changed, or are others in another row.
+    :raises NotSupported: a metric that cannot be computed again on a resample; rows of which some hold the task and
+        others its members, or members with different numbers of parts.
+    """
+    tasks = [cell.task] if all(cell.task in row for row in rows) else cell.members
+    if not tasks or any(task not in row for row in rows for task in tasks):
+        raise NotSupported(f"the rows do not hold the same tasks for {cell.title}")
+    found: list[list[PartMeasures]] = []
+    for task in tasks:
+        results = [row[task] for row in rows]
+        tables = [read_items(result) for result in results]
+        recorded = [(split, str(entry["hf_subset"])) for split, part in results[0].scores.items() for entry in part]
+        parts = declared_parts(cell) or recorded
+        found.append([part_measures(results, tables, part, expression_of(cell, formula)) for part in parts])
+    if len({len(parts) for parts in found}) > 1:
+        raise NotSupported(f"the members of {cell.title} have different numbers of parts")
+    return [part for parts in found for part in parts]
+
+
+def cell_replicates(parts: Sequence[PartMeasures], n_replicates: int, seed: int) -> DoubleArray:
+    """The scores [n_replicates, M] of a cell: the mean over its parts, each resampled on its own."""
+    total: DoubleArray = sum(
+        (part.replicates(n_replicates, seed) for part in parts[1:]), start=parts[0].replicates(n_replicates, seed)
+    )
+    return total / len(parts)
+
+
+def part_measures(
+    results: Sequence[TaskResult], tables: Sequence[pa.Table], part: tuple[str, str], expression: str
+) -> PartMeasures:
+    """The measures of one (split, subset) of a task.
+
+    :param results: one for each row, of the same task.
+    :param tables: their items, whole (`results.read_items`).
+    :raises ResultError: the items of two rows are not the same.
+    :raises NotSupported: a metric that cannot be computed again on a resample.
+    """
+    own = [
+        table.filter(pc.and_(pc.equal(table["split"], part[0]), pc.equal(table["subset"], part[1]))) for table in tables
+    ]
+    items = _Items(results, own, part)
+    n_items = len(items.ids)  # first, as it refuses a table without items
+    expression = items.expand(expression)
+    measures = {name: items.measure(name) for name in names_in(expression)}
+    return PartMeasures(results[0].task, *part, n_items, expression, measures, items.clusters)
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The item tables [M] of one part."""
+
+    results: Sequence[TaskResult]
+    tables: Sequence[pa.Table]
+    part: tuple[str, str]
+
+    @property
+    def task_type(self) -> str:
+        return str(self.results[0].kemb["task"]["type"])
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The metrics there are items of, in the first row."""
+        return set(self.tables[0]["metric"].unique().to_pylist())
+
+    @cached_property
+    def anchor(self) -> pa.Table:
+        """The items of the first row, each once: they set the order for all rows."""
+        wanted = ["gold", "gold_level_0", "ndcg@10", "f1"]
+        if self.task_type in ("summarization", "reranking", "retrieval"):
+            # Of documents where gold scores are those of summaries, of merged queries where those are scored.
+            wanted.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
+        first = next((name for name in wanted if name in self.names), "")
+        return _of_metric(self.tables[0], first)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        if not self.anchor.num_rows:
+            raise self._other_items(self.results[0])
+        ids: list[str] = self.anchor["item_id"].to_pylist()
+        return ids
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.ids)}
+
+    @cached_property
+    def clusters(self) -> IntArray | None:
+        found = self.anchor["cluster_id"]
+        if found.null_count:
+            return None
+        codes: IntArray = np.unique(np.array(found.to_pylist()), return_inverse=True)[1].astype(np.int64)
+        return codes
+
+    def expand(self, expression: str) -> str:
+        """The expression in names that items are kept of: composite metrics are means of them."""
+
+        def parts(match: re.Match[str]) -> str:
+            name = match[1]
+            if name == "main_score":
+                return self.expand(str(self.results[0].kemb["task"]["main_metric"]))
+            if name == "mean_correlation":
+                return f"mean({', '.join(LEADERBOARD_CORRELATIONS)})"
+            levels = sorted(found.removeprefix("gold") for found in self.names if found.startswith("gold_level_"))
+            return f"mean({', '.join(name + level for level in levels)})" if levels else name
+
+        return _COMPOSITE.sub(parts, expression)
+
+    def measure(self, name: str) -> statistics.Measure:
+        prefix, _, metric = name.rpartition("_")
+        match self.task_type:
+            case "retrieval" | "reranking" | "bitext_mining" if name in self.names - {
+                "retrieved",
+                "candidates",
+                "nearest",
+            }:
+                return statistics.MeanMeasure(self.column([name] * len(self.results)))
+            case "summarization" if f"{prefix or 'cosine'}_{metric}" in self.names:
+                return statistics.MeanMeasure(self.column(self._declared(prefix, f"_{metric}")))
+            case "classification" | "multilabel_classification" if name == "accuracy":
+                return statistics.MeanMeasure(self._share_right())
+            case "sts" if metric in ("pearson", "spearman"):
+                kind = "pearson" if metric == "pearson" else "spearman"
+                return statistics.CorrelationMeasure(self._gold(), self._similarities(prefix), kind)  # type: ignore[arg-type]
+            case "pair_classification" if metric == "ap":
+                labels = self._gold().astype(np.int64)
+                if prefix != "max":
+                    return statistics.PrecisionMeasure(labels, self._similarities(prefix))
+                return statistics.PrecisionMeasure(
+                    labels, np.stack([self._similarities(s) for s in SIMILARITIES], axis=1)
+                )
+            case "clustering" if name.startswith("v_measure") and not name.endswith("_std"):
+                return self._v_measure(name.removeprefix("v_measure"))
+        raise NotSupported(f"{self.results[0].task}: {name} cannot be computed again on a resample of its items")
+
+    def column(self, names: Sequence[str]) -> DoubleArray:
+        """Values [M, n] of one metric for each row, in the order of `ids`."""
+        out = np.empty((len(self.results), len(self.ids)))
+        for row, name in enumerate(names):
+            found = _of_metric(self.tables[row], name)
+            places = self._places(found, row)
+            if len(places) != len(self.ids) or len(np.unique(places)) != len(places):
+                raise self._other_items(self.results[row])
+            out[row, places] = found["value"].to_numpy()
+        return out
+
+    def _places(self, found: pa.Table, row: int) -> IntArray:
+        """For every line of a table the place of its item."""
+        ids = found["item_id"].to_pylist()
+        if ids == self.ids:
+            return np.arange(len(ids))
+        places = np.array([self.place.get(item_id, -1) for item_id in ids], dtype=np.int64)
+        if (places < 0).any():
+            raise self._other_items(self.results[row])
+        return places
+
+    def _other_items(self, result: TaskResult) -> ResultError:
+        where = "/".join(self.part)
+        return ResultError(
+            f"The items of {where} in {result.path} are not those of the other rows, or are missing. Run "
+            f"{result.task} again for {result.model} with --overwrite."
+        )
+
+    def _gold(self) -> DoubleArray:
+        gold: DoubleArray = self.column(["gold"] * len(self.results))[0]
+        return gold
+
+    def _similarities(self, prefix: str) -> DoubleArray:
+        """[M, n]; without a prefix, or with `similarity`, the one that each row's model declares."""
+        return self.column(self._declared(prefix))
+
+    def _declared(self, prefix: str, suffix: str = "") -> list[str]:
+        """For each row the name of a similarity; without a prefix, or with `similarity`, the one its model declares."""
+        declared = [str(result.kemb["model"]["similarity"]) for result in self.results]
+        return [f"{own if prefix in ('', 'similarity') else prefix}{suffix}" for own in declared]
+
+    def _share_right(self) -> DoubleArray:
+        """[M, n]: of the experiments, the share that predicts the label."""
+        shares = []
+        for row, table in enumerate(self.tables):
+            found = _of_metric(table, "prediction")
+            right = np.bincount(self._places(found, row), found["value"].to_numpy(), minlength=len(self.ids))
+            if not found.num_rows or found.num_rows % len(self.ids):
+                raise self._other_items(self.results[row])
+            shares.append(right / (found.num_rows // len(self.ids)))
+        return np.stack(shares)
+
+    def _v_measure(self, level: str) -> statistics.VMeasure:
+        """Assignments [M, experiments, n], -1 where a document was not drawn, and how often it was."""
+        gold = _of_metric(self.tables[0], f"gold{level}")
+        labels = np.zeros(len(self.ids), dtype=np.int64)  # documents without this level are never drawn
+        labels[self._places(gold, 0)] = gold["value"].to_numpy().astype(np.int64)
+        every = [_of_metric(table, f"assignment{level}") for table in self.tables]
+        if missing := [row for row, found in enumerate(every) if not found.num_rows]:
+            raise self._other_items(self.results[missing[0]])
+        experiments = np.unique(np.concatenate([found["experiment"].to_numpy() for found in every]))
+        shape = (len(self.tables), len(experiments), len(self.ids))
+        assignments, draws = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        for row, found in enumerate(every):
+            drawn = _of_metric(self.tables[row], f"n_draws{level}")
+            where = (np.searchsorted(experiments, found["experiment"].to_numpy()), self._places(found, row))
+            assignments[row][where] = found["value"].to_numpy().astype(np.int64)
+            draws[row][where] = drawn["value"].to_numpy().astype(np.int64) if drawn.num_rows else 1
+        return statistics.VMeasure(labels, assignments, draws[:1] if (draws == draws[:1]).all() else draws)
+
+
+def _of_metric(table: pa.Table, metric: str) -> pa.Table:
+    return table.filter(pc.equal(table["metric"], metric))

@@ -1,0 +1,242 @@
+"""Item by item: how well each of two rows does on it, and the items on which they differ most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kemb.boards.expressions import evaluate, names_in
+from kemb.errors import ResultError
+from kemb.scoring.recompute import of_metric
+from kemb.types import BitextData, DoubleArray, LabelData, MultilabelData, PairData, Part, RetrievalData, SummaryData
+
+N_ANSWERS = 5
+"""Documents per query that are shown."""
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a row says to an item: a retrieved document, a predicted label, or the similarity of a pair."""
+
+    value: str
+    right: bool | None = None
+    """None where that is no question of right and wrong, or not known without the data."""
+    score: float | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """An item on which the rows differ."""
+
+    split: str
+    subset: str
+    item_id: str
+    goodness: tuple[float, float]
+    """Of A and B, see `goodness`."""
+    answers: tuple[list[Answer], list[Answer]]
+    texts: list[str] = field(default_factory=list)
+    """The query, both sentences, or the text; empty without data."""
+    expected: list[str] = field(default_factory=list)
+    """Relevant documents (only with data), the gold score or the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartItems:
+    """The items of one (split, subset) of two results, and how they are to be judged."""
+
+    split: str
+    subset: str
+    task_type: str
+    metric: str
+    similarity: str
+    """That of a pair which decides; "" for other task types."""
+    tables: tuple[pa.Table, pa.Table]
+    part: Part | None = None
+    """The data, where they are at hand."""
+
+
+def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
+    """How well each row does on every item: ids [n], values [2, n], higher is better; None for clustering.
+
+    - retrieval, reranking, bitext_mining, summarization: the value of the metric for the query, sentence or document;
+    - classification: the share of experiments that predict the label, or, of many labels, exactly those;
+    - pair_classification: the share of pairs of the other label that stand on the right side of this one, equal
+      similarities counting half. Their mean over positive pairs is the area under the ROC curve;
+    - sts: 1 - |rank by similarity - rank by gold score| / n, with mean ranks for ties.
+
+    Raises:
+        ResultError: the rows hold other items.
+    """
+    match items.task_type:
+        case "retrieval" | "reranking" | "bitext_mining" | "summarization":
+            names = names_in(items.metric)
+            columns = {name: column(items, name) for name in names}
+            return columns[names[0]][0], evaluate(items.metric, {name: values for name, (_, values) in columns.items()})
+        case "classification" | "multilabel_classification":
+            return _share_right(items)
+        case "sts" | "pair_classification":
+            ids, similarities = column(items, items.similarity)
+            gold = column(items, "gold")[1][0]
+            judge = _rank_agreement if items.task_type == "sts" else _on_the_right_side
+            return ids, np.stack([judge(row, gold) for row in similarities])
+        case _:
+            return None
+
+
+def wins_ties_losses(values: DoubleArray) -> tuple[int, int, int]:
+    """On how many items B is better than, as good as, and worse than A, of values [2, n]."""
+    difference = values[1] - values[0]
+    wins, losses = int(np.sum(difference > _SAME)), int(np.sum(difference < -_SAME))
+    return wins, difference.size - wins - losses, losses
+
+
+def flips(items: PartItems, ids: Sequence[str], values: DoubleArray, n: int) -> list[Flip]:
+    """The n items that lose most from A to B, then the n that gain most.
+
+    :param ids: [n_items] and `values` [2, n_items] are those of `goodness`.
+    """
+    difference = values[1] - values[0]
+    order = np.argsort(difference, kind="stable")
+    worst = [row for row in order[:n] if difference[row] < -_SAME]
+    best = [row for row in order[::-1][:n] if difference[row] > _SAME]
+    texts = _texts(items.part)
+    return [_flip(items, texts, ids[row], (float(values[0, row]), float(values[1, row]))) for row in [*worst, *best]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What the data add to ids; all empty without data."""
+
+    of_item: Mapping[str, list[str]]
+    relevant: Mapping[str, list[str]] | None
+    documents: Mapping[str, str]
+
+
+def _texts(part: Part | None) -> _Texts:
+    match part.data if part is not None else None:
+        case RetrievalData() as data:
+            relevant = {query: [doc for doc, grade in data.qrels[query].items() if grade > 0] for query in data.qrels}
+            queries = {query: [text] for query, text in zip(data.query_ids, data.queries, strict=True)}
+            return _Texts(queries, relevant, dict(zip(data.doc_ids, data.documents, strict=True)))
+        case PairData() as data:
+            rows = zip(data.item_ids, data.sentence1, data.sentence2, strict=True)
+            return _Texts({item_id: [first, second] for item_id, first, second in rows}, None, {})
+        case BitextData() as data:
+            first = {item_id: [text] for item_id, text in zip(data.item_ids, data.sentence1, strict=True)}
+            return _Texts(first, None, dict(zip(data.item_ids, data.sentence2, strict=True)))
+        case SummaryData() as data:
+            of_item: dict[str, list[str]] = {}
+            for text, number in zip(data.machine, data.machine_of.tolist(), strict=True):
+                of_item.setdefault(data.document_ids[number], []).append(text)
+            return _Texts(of_item, None, {})
+        case LabelData() | MultilabelData() as data:
+            return _Texts({item_id: [text] for item_id, text in zip(data.item_ids, data.texts, strict=True)}, None, {})
+        case _:
+            return _Texts({}, None, {})
+
+
+def _flip(items: PartItems, texts: _Texts, item_id: str, pair: tuple[float, float]) -> Flip:
+    found = [table.filter(pc.equal(table["item_id"], item_id)) for table in items.tables]
+    match items.task_type:
+        case "bitext_mining":
+            expected = [item_id]
+            a, b = (_nearest(table, texts.documents) for table in found)
+        case "retrieval" | "reranking":
+            relevant = None if texts.relevant is None else texts.relevant.get(item_id, [])
+            expected = relevant or []
+            a, b = (_best_documents(table, relevant, texts.documents) for table in found)
+        case "classification" | "multilabel_classification":
+            expected = of_metric(found[0], "gold")["target"].to_pylist()
+            a, b = (_predictions(table, expected[0]) for table in found)
+        case "summarization":
+            expected = []
+            a, b = (
+                [answer for name in names_in(items.metric) for answer in _similarity(table, name)] for table in found
+            )
+        case _:
+            expected = [f"{of_metric(found[0], 'gold')['value'][0].as_py():g}"]
+            a, b = (_similarity(table, items.similarity) for table in found)
+    of_item = texts.of_item.get(item_id, [])
+    return Flip(items.split, items.subset, item_id, pair, (a, b), of_item, expected)
+
+
+def _best_documents(table: pa.Table, relevant: Sequence[str] | None, documents: Mapping[str, str]) -> list[Answer]:
+    retrieved = of_metric(table, "retrieved").slice(0, N_ANSWERS)
+    pairs = zip(retrieved["target"].to_pylist(), retrieved["value"].to_pylist(), strict=True)
+    return [
+        Answer(document, None if relevant is None else document in relevant, score, documents.get(document, ""))
+        for document, score in pairs
+    ]
+
+
+def _nearest(table: pa.Table, sentences: Mapping[str, str]) -> list[Answer]:
+    found = of_metric(table, "nearest")
+    item_id, right = found["target"][0].as_py(), found["value"][0].as_py() == 1
+    return [Answer(item_id, right, text=sentences.get(item_id, ""))]
+
+
+def _predictions(table: pa.Table, gold: str) -> list[Answer]:
+    """Predicted labels by frequency; the score is the share of experiments."""
+    predicted = of_metric(table, "prediction")["target"].to_pylist()
+    return [Answer(label, label == gold, n / len(predicted)) for label, n in Counter(predicted).most_common()]
+
+
+def _similarity(table: pa.Table, name: str) -> list[Answer]:
+    return [Answer(name, score=of_metric(table, name)["value"][0].as_py())]
+
+
+def column(items: PartItems, metric: str) -> tuple[list[str], DoubleArray]:
+    """Ids [n] and values [2, n] of a metric, in the order of A.
+
+    Raises:
+        ResultError: the rows hold other items.
+    """
+    found = [of_metric(table, metric) for table in items.tables]
+    ids = found[0]["item_id"].to_pylist()
+    places = {item_id: row for row, item_id in enumerate(found[1]["item_id"].to_pylist())}
+    if not ids or places.keys() != set(ids):
+        raise ResultError(
+            f"The item scores of {items.split}/{items.subset} hold other items of {metric!r} in the two rows "
+            f"({len(ids)} and {len(places)}); run the task again for both."
+        )
+    a, b = (table["value"].to_numpy() for table in found)
+    return ids, np.stack([a, b[[places[item_id] for item_id in ids]]])
+
+
+def _share_right(items: PartItems) -> tuple[list[str], DoubleArray]:
+    ids = of_metric(items.tables[0], "gold")["item_id"].to_pylist()
+    place = {item_id: row for row, item_id in enumerate(ids)}
+    shares = []
+    for table in items.tables:
+        found = of_metric(table, "prediction")
+        rows = np.array([place.get(item_id, -1) for item_id in found["item_id"].to_pylist()])
+        if not len(rows) or len(rows) % len(ids) or rows.min() < 0:
+            raise ResultError(f"The item scores of {items.split}/{items.subset} hold other items in the two rows.")
+        right = np.bincount(rows, found["value"].to_numpy(), minlength=len(ids))
+        shares.append(right / (len(rows) // len(ids)))
+    return ids, np.stack(shares)
+
+
+def _rank_agreement(similarities: DoubleArray, gold: DoubleArray) -> DoubleArray:
+    from scipy.stats import rankdata
+
+    agreement: DoubleArray = 1 - np.abs(rankdata(similarities) - rankdata(gold)) / len(gold)
+    return agreement
+
+
+def _on_the_right_side(similarities: DoubleArray, gold: DoubleArray) -> DoubleArray:
+    positive = gold == 1
+    shares = np.empty(len(gold))
+    for own, sign in ((positive, 1), (~positive, -1)):
+        others = np.sort(sign * similarities[~own])
+        mine = sign * similarities[own]
+        below, up_to = np.searchsorted(others, mine, "left"), np.searchsorted(others, mine, "right")
+        shares[own] = (below + up_to) / 2 / len(others)
+    return shares

@@ -1,0 +1,229 @@
+"""What can be said of the order of complete rows: intervals, rank sets, other ways to add up, single cells left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kemb import statistics
+from kemb.boards.benchmark import CellSpec, Formula
+from kemb.boards.items import cell_measures, cell_replicates
+from kemb.boards.types import BoardOptions, Common, Interval, Intervals, Mode, Replicates, Standing
+from kemb.errors import NotSupported, ResultError, UsageError
+from kemb.results.files import TaskResult
+from kemb.types import DoubleArray, IntArray
+
+MIN_TASKS = 5
+"""With fewer tasks resampling them says nothing."""
+_SAME = 1e-5
+"""What a score and the same score computed from its items may differ by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The complete rows [M] of a board and its cells [T]."""
+
+    values: DoubleArray
+    """[M, T]."""
+    weights: DoubleArray
+    """[T]."""
+    groups: Mapping[str, Sequence[int]]
+    cells: Sequence[CellSpec]
+    formula: Formula
+    results: Sequence[Mapping[str, TaskResult]]
+    """For each row its results by task."""
+
+    @property
+    def scores(self) -> DoubleArray:
+        """[M]."""
+        out: DoubleArray = self.values @ self.weights
+        return out
+
+
+def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Intervals, Replicates]:
+    """The standing of every row, how the intervals were made, and the resamples behind them, rows as in the field.
+
+    :raises UsageError: when the intervals asked for cannot be made.
+    """
+    scores = field.scores
+    drawn, reason = _replicates(field, options)
+    cells, mode, replicates = drawn.cells, _mode(drawn), overall_replicates(field, drawn)
+    if options.intervals not in ("auto", mode):
+        raise UsageError(f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type none.")
+    ranks = ranks_of(scores)
+    low, high = statistics.interval(replicates, options.level) if replicates is not None else (None, None)
+    rank_low, rank_high = ranks, ranks
+    first = top3 = np.full(len(scores), 1.0)
+    if replicates is not None and len(scores) > 1:
+        rank_low, rank_high = statistics.rank_intervals(scores, replicates, options.level)
+        first, top3 = statistics.rank_probability(replicates, 1), statistics.rank_probability(replicates, 3)
+    views = {
+        name: (values, ranks_of(values))
+        for name, values in other_views(field.values, field.weights, field.groups).items()
+    }
+    left_out = leave_one_out(field.values, field.weights, field.groups)
+    of_cells, of_groups = _cell_intervals(cells, field.groups, options.level)
+    found = [
+        Standing(
+            rank=int(ranks[row]),
+            rank_low=int(rank_low[row]),
+            rank_high=int(rank_high[row]),
+            low=None if low is None else float(low[row]),
+            high=None if high is None else float(high[row]),
+            p_first=None if replicates is None else float(first[row]),
+            p_top3=None if replicates is None else float(top3[row]),
+            views={name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()},
+            leave_one_out=(int(left_out[:, row].min()), int(left_out[:, row].max())),
+            cell_intervals=of_cells[row] if of_cells else [],
+            group_intervals=of_groups[row] if of_groups else {},
+        )
+        for row in range(len(scores))
+    ]
+    return found, Intervals(mode, reason, options.level, options.n_replicates, options.seed), drawn
+
+
+def overall_replicates(field: Field, drawn: Replicates) -> DoubleArray | None:
+    """Overall scores [B, M] on the resamples; None where there are none."""
+    if drawn.cells is not None:
+        return np.asarray(np.einsum("btm,t->bm", drawn.cells, field.weights))
+    if drawn.draws is not None:
+        return np.asarray(statistics.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T)
+    return None
+
+
+def ranks_of(scores: DoubleArray) -> IntArray:
+    """Ranks [M] from 1, the highest score first; equal scores (to 1e-12) share the best rank."""
+    rounded = np.round(scores, 12)
+    ranks: IntArray = 1 + (rounded[None, :] > rounded[:, None]).sum(axis=1)
+    return ranks
+
+
+def other_views(
+    values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]
+) -> dict[str, DoubleArray]:
+    """Other ways [M] to add up the cells [M, T]; only `standardised` has the weights [T] of the board's formula."""
+    return {
+        "mean_task": values.mean(axis=1),
+        "mean_group": np.mean([values[:, list(columns)].mean(axis=1) for columns in groups.values()], axis=0),
+        "borda": statistics.borda(values),
+        "standardised": statistics.standardised_mean(values, weights),
+    }
+
+
+def leave_one_out(values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]) -> IntArray:
+    """Ranks [T, M] without each cell in turn.
+
+    Its weight goes to the other cells of its group, or, where it is the only one, to all in proportion.
+    """
+    if len(weights) == 1:
+        return ranks_of(values[:, 0])[None]
+    ranks = []
+    for columns in groups.values():
+        for column in columns:
+            rest = weights.copy()
+            rest[column] = 0
+            others = [c for c in columns if c != column and weights[c]]
+            rest[others] += weights[column] * weights[others] / weights[others].sum() if others else 0
+            ranks.append(ranks_of(values @ (rest / rest.sum())))
+    return np.array(ranks)
+
+
+def effective_weights(
+    values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]
+) -> dict[str, float]:
+    """Share of each group in what separates the rows: weight x standard deviation of the group's mean, summing to 1.
+
+    Equal weights are not equal influence: a group whose scores spread widely decides the order.
+    """
+    if len(values) < 2:
+        return {}
+    spread = {
+        name: float(weights[list(columns)].sum() * values[:, list(columns)].mean(axis=1).std())
+        for name, columns in groups.items()
+    }
+    total = sum(spread.values())
+    return {name: value / total for name, value in spread.items()} if total > 0 else {}
+
+
+def common(values: Sequence[float | None], complete: DoubleArray) -> Common:
+    """An incomplete row against the complete rows [M, T], cell by cell on those that it has."""
+    columns = [column for column, value in enumerate(values) if value is not None]
+    if not columns or not len(complete):
+        return Common(len(columns), None)
+    own = np.array([value for value in values if value is not None])
+    others = complete[:, columns]
+    return Common(len(columns), float(np.mean((own > others) + 0.5 * (own == others))))
+
+
+def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+    """Of items where possible, else of tasks, else none; and why no better ones."""
+    cells, reason = _item_replicates(field, options)
+    if cells is not None:
+        return Replicates(cells=cells), ""
+    drawn, why = _task_draws(field, options)
+    return drawn, " ".join(filter(None, [reason, why]))
+
+
+def _mode(drawn: Replicates) -> Mode:
+    return "items" if drawn.cells is not None else "tasks" if drawn.draws is not None else "none"
+
+
+def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:
+    """Cells [B, T, M] on resampled items, or why there are none."""
+    if options.intervals in ("tasks", "none"):
+        return None, ""
+    claimed = [name for row in field.results for name in [_claimed(row)] if name]
+    if claimed:
+        others = f" and {len(claimed) - 1} more" if len(claimed) > 1 else ""
+        return None, f"Items cannot be resampled: {claimed[0]}{others} are claimed, without items."
+    try:
+        parts = [cell_measures(cell, field.formula, field.results) for cell in field.cells]
+    except (NotSupported, ResultError) as error:
+        return None, f"Items cannot be resampled: {str(error).rstrip('.')}."
+    n_values = len(field.results) * sum(part.n_items for of_cell in parts for part in of_cell)
+    if options.intervals == "auto" and options.max_item_values is not None and n_values > options.max_item_values:
+        return None, "Items were not resampled to save time; `kemb board` does it."
+    for column, of_cell in enumerate(parts):
+        again = np.mean([part.point() for part in of_cell], axis=0)
+        if np.abs(again - field.values[:, column]).max() > _SAME:
+            title = field.cells[column].title
+            return None, f"Items cannot be resampled: those of {title} do not give its recorded scores."
+    replicates = np.stack([cell_replicates(of_cell, options.n_replicates, options.seed) for of_cell in parts], axis=1)
+    if not np.isfinite(replicates).all():
+        column = int(np.flatnonzero(~np.isfinite(replicates).all(axis=(0, 2)))[0])
+        return None, f"Items cannot be resampled: {field.cells[column].title} has too few of them."
+    return replicates, ""
+
+
+def _claimed(row: Mapping[str, TaskResult]) -> str:
+    return next((result.model for result in row.values() if result.claim is not None or not result.kemb), "")
+
+
+def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+    """Resampled tasks, or why there are none."""
+    if options.intervals in ("items", "none"):
+        return Replicates(), ""
+    if len(field.cells) < MIN_TASKS:
+        return Replicates(), f"Fewer than {MIN_TASKS} tasks cannot be resampled either."
+    alone = {name for name, columns in field.groups.items() if len(columns) == 1}
+    strata = tuple("" if cell.group_name in alone else cell.group_name for cell in field.cells)
+    key: list[str | int] = [options.seed, "tasks", *(cell.title for cell in field.cells)]
+    return Replicates(draws=statistics.draw_tasks(strata, options.n_replicates, key), strata=strata), ""
+
+
+def _cell_intervals(
+    cells: DoubleArray | None, groups: Mapping[str, Sequence[int]], level: float
+) -> tuple[list[list[Interval]], list[dict[str, Interval]]]:
+    """For each row the intervals of its cells and of its groups; empty without replicates [B, T, M]."""
+    if cells is None:
+        return [], []
+    low, high = statistics.interval(cells, level)
+    of_cells = [list(zip(low[:, row].tolist(), high[:, row].tolist(), strict=True)) for row in range(low.shape[1])]
+    of_groups: list[dict[str, Interval]] = [{} for _ in of_cells]
+    for name, columns in groups.items():
+        low, high = statistics.interval(cells[:, list(columns)].mean(axis=1), level)
+        for row, found in enumerate(of_groups):
+            found[name] = (float(low[row]), float(high[row]))
+    return of_cells, of_groups

@@ -1,0 +1,175 @@
+"""The command line: one thin function per verb. Everything but click is imported when a verb needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kemb.cli import audit, compare, exchange, lists, publish, run, site, study, submit, train
+from kemb.cli.options import results_option, task_names
+from kemb.errors import KembError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from kemb.boards.benchmark import Benchmark
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kemb", message="kemb %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Evaluate, rank and compare text-embedding models, Korean first.
+
+    \b
+    Examples:
+      kemb demo
+      kemb run KLUE-STS Ko-StrategyQA -m BAAI/bge-m3 -m bm25:kiwi
+      kemb board
+    """
+
+
+def main() -> None:
+    """Run the command line; a KembError becomes one paragraph and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        resume = " (a fit that had begun, with --resume)" if sys.argv[1:2] == ["train"] else ""
+        _leave(130, f"Interrupted. What was finished is kept; the same command goes on from there{resume}.")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KembError as error:
+        if "--debug" in sys.argv:
+            raise
+        _leave(error.exit_code, f"Error: {error}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _leave(code: int, message: str) -> None:
+    width = min(os.get_terminal_size(2).columns, 120) if sys.stderr.isatty() else 10_000
+    click.echo(textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True)
+    sys.exit(code)
+
+
+@cli.command()
+@click.argument("targets", nargs=-1, metavar="[BENCHMARK|FILE.toml|TASK...]")
+@results_option
+@click.option("--formula", default="", help="One of the benchmark's formulas.  [its first]")
+@click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
+@click.option("--claimed", is_flag=True, help="Without a benchmark: published scores as well.")
+@click.option("--intervals", type=click.Choice(["auto", "items", "tasks", "none"]), default="auto", show_default=True,
+              help="What is resampled.")  # fmt: skip
+@click.option("--mixed", is_flag=True, help="Rank different data revisions together, as mteb does.")
+@click.option("--wide", is_flag=True, help="Every column, however wide.")
+@click.option("--all", "every", is_flag=True, help="Every row below the line.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+def board(
+    targets: tuple[str, ...],
+    results_dir: Path,
+    formula: str,
+    only: str | None,
+    claimed: bool,
+    form: str,
+    **settings: Any,  # noqa: ANN401  click gives each its type
+) -> None:
+    """Rank results, with intervals for scores and ranks.
+
+    With a benchmark the published scores that come with kemb stand beside your own. With tasks, or without any name,
+    only what was measured in the results folder.
+
+    \b
+    Examples:
+      kemb board
+      kemb board mteb-kor-v2
+      kemb board KorSTS KLUE-STS --format md
+    """
+    from kemb.boards import BoardOptions, build_board
+    from kemb.publishing import tables
+    from kemb.results.claims import read_all, shipped
+
+    benchmark, is_public = _benchmark_of(targets)
+    found = read_all(results_dir)
+    if (is_public or claimed or only == "claimed") and only != "measured":
+        found += shipped()
+    else:
+        only = "measured"
+    found = [result for result in found if only in (None, "claimed" if result.claim else "measured")]
+    options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
+    with _busy("Ranking"):
+        built = build_board(found, benchmark, formula, options) if found else None
+    if built is None or not built.rows:
+        _refuse_unknown(targets, [result.task for result in found])
+        public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
+        name = f" of {', '.join(targets)}" if targets else ""
+        raise UsageError(
+            f"There are no results{name} in {results_dir}. Make some with `kemb run`, or name --results DIR{public}."
+        )
+    if form == "table":
+        from kemb.publishing.terminal import print_board
+
+        print_board(built, wide=settings["wide"], every=settings["every"])
+    elif form == "md":
+        click.echo(tables.to_markdown(built, settings["wide"], settings["every"]), nl=False)
+    else:
+        click.echo({"csv": tables.to_csv, "json": tables.to_json}[form](built), nl=False)
+
+
+for command in (
+    run.run_command,
+    run.demo,
+    run.check,
+    study.prompts_group,
+    study.robustness,
+    compare.compare,
+    compare.verify,
+    audit.audit,
+    site.site,
+    publish.card,
+    exchange.import_group,
+    exchange.export_group,
+    submit.submit,
+    submit.init,
+    train.train,
+    train.mine,
+    lists.tasks_group,
+    lists.models,
+    lists.benchmarks,
+    lists.store,
+):
+    cli.add_command(command)
+
+
+def _benchmark_of(targets: tuple[str, ...]) -> tuple[Benchmark | None, bool]:
+    """The cells that targets mean, and whether they are those of one benchmark; None for every task there is."""
+    from kemb.boards import benchinit
+    from kemb.boards.benchmark import of_tasks
+
+    if len(targets) == 1 and (targets[0] in benchinit.names() or targets[0].endswith(".toml")):
+        return benchinit.load_benchmark(targets[0]), True
+    return (of_tasks(list(dict.fromkeys(task_names(targets)))) if targets else None), False
+
+
+def _refuse_unknown(targets: tuple[str, ...], own_tasks: list[str]) -> None:
+    from kemb import tasks
+    from kemb.boards import benchinit
+
+    known = [*benchinit.names(), *tasks.names(), *own_tasks]
+    for target in targets:
+        if target not in known and not target.endswith(".toml"):
+            raise UnknownName("benchmark or task", target, known, "Type `kemb benchmarks` or `kemb tasks` for all.")
+
+
+def _busy(what: str) -> AbstractContextManager[object]:
+    """A sign of life on a terminal: resampling many items takes a while."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)

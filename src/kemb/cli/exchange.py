@@ -1,0 +1,233 @@
+"""The verbs that bring published numbers in, and take ours out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kemb.cli.options import FILE, FOLDER, results_option, task_names
+
+if TYPE_CHECKING:
+    from kemb.adapters.published import Scale
+    from kemb.results.claims import ClaimRow, Source
+
+N_SHOWN = 20
+
+
+@click.group(name="import")
+def import_group() -> None:
+    """Bring published numbers in; they are claimed, keep their source, and never pass for measured ones.
+
+    \b
+    Examples:
+      kemb import mteb ~/.cache/mteb
+      kemb import card README.md
+      kemb import table README.md --benchmark ko-leaderboard-v1
+    """
+
+
+name_option = click.option("--name", default="", help="What boards call the source.  [the file, folder or repository]")
+
+
+@import_group.command(name="mteb")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="PATH")
+@results_option
+@click.option("--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable.")
+@name_option
+def import_mteb(folder: Path, results_dir: Path, wanted: tuple[str, ...], name: str) -> None:
+    """Read mteb's results: a results folder, a clone of the public results, an mteb cache, or one model's folder.
+
+    \b
+    Example:
+      kemb import mteb ./results-clone --tasks mteb-kor-v2
+    """
+    from kemb.adapters import mteb_results
+
+    read = mteb_results.read_results_folder(folder, task_names(wanted), _track)
+    _finish(results_dir, read.rows, mteb_results.source_of(folder, name), read.problems)
+
+
+scale_option = click.option(
+    "--scale",
+    type=click.Choice(["auto", "percent", "fraction"]),
+    default="auto",
+    show_default=True,
+    help="What the numbers are; auto refuses what is in doubt.",
+)
+url_option = click.option("--url", default="", help="Where the file was found.")
+commit_option = click.option("--commit", default="", help="Its commit there.")
+
+
+@import_group.command(name="card")
+@click.argument("file", type=FILE)
+@results_option
+@click.option("--model", default="", metavar="ORG/NAME", help="The model; by default the one that the card names.")
+@scale_option
+@name_option
+@url_option
+@commit_option
+def import_card(file: Path, results_dir: Path, model: str, scale: Scale, name: str, url: str, commit: str) -> None:
+    """Read the results in a model card's model-index, or in a .eval_results YAML.
+
+    \b
+    Example:
+      kemb import card README.md --model org/my-model --url https://huggingface.co/org/my-model
+    """
+    from kemb.adapters.docinit import read_document
+    from kemb.adapters.published import card_rows, model_name
+    from kemb.errors import UsageError
+    from kemb.results.claims import Source
+
+    entries = read_document(file).entries
+    if not entries:
+        raise UsageError(f"{file} has no results in a model-index, and is no .eval_results file.")
+    named = {model} if model else {entry.model for entry in entries}
+    full = model_name(min(named))
+    if len(named) != 1 or "/" not in full:
+        printed = ", ".join(sorted(filter(None, named))) or "nothing"
+        raise UsageError(f"{file} names {printed} as its model; say which one it is with --model ORG/NAME.")
+    read = card_rows(full, entries, scale)
+    _finish(results_dir, read.rows, Source(name or f"{full} card", url, commit), read.problems)
+
+
+@import_group.command(name="table")
+@click.argument("file", type=FILE)
+@click.option("--benchmark", "benchmark_name", required=True, metavar="NAME|TOML", help="Whose cells the columns are.")
+@click.option("--table", "number", type=click.IntRange(1), help="Only the table of this number, from 1.")
+@results_option
+@scale_option
+@name_option
+@url_option
+@commit_option
+def import_table(
+    file: Path,
+    benchmark_name: str,
+    number: int | None,
+    results_dir: Path,
+    scale: Scale,
+    name: str,
+    url: str,
+    commit: str,
+) -> None:
+    """Read tables of models x cells of a benchmark, in Markdown, HTML, tabs or columns.
+
+    \b
+    Example:
+      kemb import table README.md --benchmark ko-leaderboard-v1
+    """
+    from kemb.adapters.docinit import read_document
+    from kemb.adapters.published import table_rows
+    from kemb.boards.benchinit import load_benchmark
+    from kemb.errors import UsageError
+    from kemb.results.claims import Source
+
+    benchmark = load_benchmark(benchmark_name)
+    tables = read_document(file).tables
+    if number is not None and number > len(tables):
+        raise UsageError(f"{file} has {len(tables)} tables; there is no table {number}.")
+    rows: list[ClaimRow] = []
+    problems: list[str] = []
+    n_matched = 0
+    for place, table in enumerate(tables, 1):
+        if number not in (None, place):
+            continue
+        read = table_rows(table, benchmark, scale)
+        if not read.matched:
+            continue
+        n_matched += 1
+        matched = ", ".join(f"{column} = {cell}" if column != cell else cell for column, cell in read.matched.items())
+        click.echo(f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: {', '.join(read.ignored)}.")
+        rows += read.rows
+        problems += read.problems
+    if not n_matched:
+        cells = ", ".join(cell.title for cell in benchmark.cells)
+        raise UsageError(f"No table of {file} has a column that is a cell of {benchmark.name}: {cells}.")
+    _finish(results_dir, rows, Source(name or f"{file.name} ({benchmark.name})", url, commit), problems)
+
+
+@click.group(name="export")
+def export_group() -> None:
+    """Write measured results for other programs."""
+
+
+@export_group.command(name="mteb")
+@click.argument("out", type=FOLDER, metavar="DIR")
+@results_option
+def export_mteb(out: Path, results_dir: Path) -> None:
+    """Write measured results so that mteb loads and tabulates them: mteb.ResultCache(DIR).load_results().
+
+    \b
+    Example:
+      kemb export mteb ./for-mteb
+    """
+    from kemb.adapters.mteb_export import export_mteb as export
+
+    done = export(results_dir, out)
+    click.echo(f"{out / 'results'}: {done.n_results} results of {done.n_rows} rows.")
+    _show("Left out:", done.left_out)
+    _show("Not exported:", done.problems)
+    sys.exit(1 if done.problems else 0)
+
+
+@export_group.command(name="onnx")
+@click.argument("model")
+@click.option("-o", "--out", type=FOLDER, required=True, help="New folder: a copy of the model, with onnx/ in it.")
+@click.option("--int8", is_flag=True, help="Write onnx/model_int8.onnx, too.")
+@click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
+def export_onnx(model: str, out: Path, int8: bool, **settings: Any) -> None:  # noqa: ANN401  options
+    """Write a dense model as ONNX, compare its vectors with those of torch, and keep it only if they are the same.
+
+    \b
+    Examples:
+      kemb export onnx BAAI/bge-m3 -o ./bge-m3-onnx --int8
+      kemb run KorSTS -m ./bge-m3-onnx --backend onnx --backend-file model_int8.onnx
+    """
+    from kemb.adapters.onnx_export import export_folder
+    from kemb.models.resolve import ModelOptions, resolve
+
+    plain = resolve(model, ModelOptions(**settings))
+    found = plain if plain.folder is None else resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
+    for file in export_folder(found, out, int8):
+        click.echo(
+            f"{file.path}: {file.n_bytes / 1e6:,.1f} MB. To torch on {file.parity.n_texts} texts: numbers differ by up "
+            f"to {file.parity.max_difference:.1e}, least cosine {file.parity.min_cosine:.4f}."
+        )
+    click.echo(f"What it scores: kemb run TASK -m {out} --backend onnx{' --backend-file model_int8.onnx' * int8}")
+
+
+def _track(files: Sequence[tuple[Path, str]]) -> Iterable[tuple[Path, str]]:
+    """The files one by one, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(files, "Reading", console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+
+
+def _finish(results_dir: Path, rows: Sequence[ClaimRow], source: Source, problems: Sequence[str]) -> None:
+    """Write what was read and say so; problems make the exit code 1."""
+    from kemb.results.claims import claims_path, write_claims
+
+    path = claims_path(results_dir, source.name)
+    if rows:
+        write_claims(path, rows, source)
+        n_models, n_tasks = len({row.model for row in rows}), len({row.task for row in rows})
+        n_cells = len({row[:4] for row in rows})
+        click.echo(f"{path}: {len(rows)} numbers, {n_cells} results, {n_models} models, {n_tasks} tasks.")
+    else:
+        click.echo("No numbers were read; nothing was written.", err=True)
+    _show("Not imported:", problems)
+    sys.exit(1 if problems or not rows else 0)
+
+
+def _show(title: str, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    shown = [f"  {line}" for line in lines[:N_SHOWN]]
+    if len(lines) > N_SHOWN:
+        shown.append(f"  and {len(lines) - N_SHOWN} more")
+    click.echo("\n".join([title, *shown]), err=True)

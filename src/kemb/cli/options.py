@@ -1,0 +1,87 @@
+"""Options that several verbs share, and what their values mean."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    envvar="KEMB_DATA",
+    help="Folder with local copies of data sets (kemb tasks fetch).",
+)
+results_option = click.option(
+    "--results", "results_dir", type=FOLDER, default=Path("results"), show_default=True, help="Folder of result files."
+)
+store_option = click.option("--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]")
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how a model is loaded."""
+    for option in (
+        click.option("--api-base", default="", envvar="KEMB_API_BASE", help="Address of an API, for -m api:NAME."),
+        click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository."),
+        click.option("--prompts", "prompts_file", help="Prompts file, or a shipped profile."),
+        click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."),
+        click.option("--max-tokens", type=click.IntRange(1), help="Cut inputs after so many tokens."),
+        click.option("--backend-file", default="", help="File for --backend.  [onnx/model.onnx or the like]"),
+        click.option("--backend", type=click.Choice(["onnx", "openvino"]), help="Compute such a file of the model."),
+        click.option("--dtype", help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]"),
+        click.option("--workers", type=click.IntRange(1), help="Processes that encode side by side on the CPU."),
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 both."),
+    ):
+        command = option(command)
+    return command
+
+
+def in_one(name: str, *options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options whose values reach the command together, as a table `name`."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def call(**values: Any) -> Any:  # noqa: ANN401  of any command
+            table = {option.name: values.pop(option.name) for option in own}
+            return command(**values, **{name: table})
+
+        wrapped = functools.wraps(command)(call)
+        n_before = len(getattr(command, "__click_params__", []))
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        own: list[click.Parameter] = wrapped.__click_params__[n_before:]  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
+
+
+view_options = in_one(
+    "views",
+    click.option("--dims", default="", help="Rows with fewer dimensions too: 1024,512."),
+    click.option("--quantize", "levels", default="", help="Rows with coarser numbers too: int8,binary,binary@100."),
+    click.option("--similarity", "similarities", default="", help="Rows by dot, euclidean, manhattan or cosine too."),
+)
+
+
+def task_names(targets: tuple[str, ...]) -> list[str]:
+    """Task names, with benchmarks replaced by their tasks."""
+    return [name for name, _ in task_targets(targets)]
+
+
+def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its specification."""
+    from kemb.boards import benchinit
+
+    found: list[tuple[str, list[str]]] = []
+    for target in targets:
+        if target in benchinit.names():
+            benchmark = benchinit.load_benchmark(target)
+            found += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
+        else:
+            found.append((target, []))
+    return found

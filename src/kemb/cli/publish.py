@@ -1,0 +1,78 @@
+"""The verb `card`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kemb.cli.options import in_one, results_option
+
+
+@click.command()
+@click.argument("model")
+@results_option
+@click.option("--benchmark", "benchmark_names", multiple=True, metavar="NAME|TOML",
+              help="Tell the rank on it; repeatable.  [those whose tasks are all there]")  # fmt: skip
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="README.md",
+              help="File to write or to bring up to date.  [printed, nothing is written]")  # fmt: skip
+@click.option("--name", default="", metavar="ORG/NAME", help="Name under which the model is published.")
+@click.option("--license", "license_name", default="", help="Licence, in place of what is known.")
+@click.option("--private", is_flag=True, help="State results on your own data, too.")
+@in_one(
+    "upload",
+    click.option("--push", "repo", default="", metavar="ORG/NAME", help="Upload to this model repository (HF_TOKEN)."),
+    click.option("--pr", "create_pr", is_flag=True, help="With --push: as a pull request."),
+)
+def card(
+    model: str,
+    results_dir: Path,
+    benchmark_names: tuple[str, ...],
+    out: Path | None,
+    name: str,
+    license_name: str,
+    private: bool,
+    upload: dict[str, Any],
+) -> None:
+    """Write a model card from measured results: scores with intervals, code with prompts, provenance.
+
+    MODEL is a row of results (MODEL, MODEL@REVISION, 'MODEL [VARIANT]') or the folder of a local model. Text of yours
+    in an existing README is kept: only what stands between the marks of kemb is replaced.
+
+    \b
+    Examples:
+      kemb card bge-m3 -o README.md
+      kemb card ./my-model --push my-org/my-model --license apache-2.0
+    """
+    from kemb.errors import UsageError
+    from kemb.publishing.card.card import README, CardOptions, make_card, read_existing, write_card
+
+    repo: str = upload["repo"]
+    if upload["create_pr"] and not repo:
+        raise UsageError("--pr says how to upload; add --push ORG/NAME.")
+    # A model's folder may belong to somebody else (a package, the hub's cache): it is read, and written only by -o.
+    own = Path(model) / README if (Path(model) / "config.json").is_file() else None
+    base = out or own
+    existing = read_existing(base) if base else ""
+    parent = ""
+    if repo:
+        from kemb.publishing.hub import remote_readme
+
+        remote, parent = remote_readme(repo)
+        existing = existing or remote
+    options = CardOptions(results_dir, benchmark_names, name or repo, license_name, private)
+    made = make_card(model, options, existing)
+    if out:
+        write_card(made.files, out)
+        n_more = len(made.files) - 1
+        more = f" and {n_more} files in {out.parent / '.eval_results'}" if n_more else ""
+        click.echo(f"Written: {out}{more}.", err=True)
+    elif not repo:
+        click.echo(made.files[README], nl=False)
+    if made.left_out:
+        click.echo(f"Left out, on your own data (--private adds them): {', '.join(made.left_out)}.", err=True)
+    if repo:
+        from kemb.publishing.hub import push
+
+        click.echo(f"Uploaded: {push(repo, made.files, parent, upload['create_pr'])}", err=True)

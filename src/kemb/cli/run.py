@@ -1,0 +1,215 @@
+"""The verbs that load tasks and models: `run`, `demo`, `check`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kemb.cli.options import (
+    FILE,
+    FOLDER,
+    data_option,
+    in_one,
+    model_options,
+    results_option,
+    store_option,
+    task_targets,
+    view_options,
+)
+from kemb.errors import UsageError
+
+if TYPE_CHECKING:
+    from kemb.evaluation.evaluate import Outcome, Task
+    from kemb.models.resolve import Model, ModelOptions
+
+QUICK = 200_000
+"""Values of (row, item) that are resampled at the end of a run: a few seconds."""
+
+
+@click.command(name="run")
+@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
+@click.option("-m", "--model", "models", multiple=True, help="Known name, hub id, folder, or several put together.")
+@in_one(
+    "run_files",
+    click.option("--run", "paths", type=FILE, multiple=True, help="A TREC run file as one more model; repeatable."),
+    click.option("--run-name", "names", multiple=True, help="Its name on the board.  [the file's name]"),
+)
+@data_option
+@model_options
+@view_options
+@in_one(
+    "keeping",
+    results_option,
+    store_option,
+    click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing."),
+    click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists."),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print outcomes as JSON.")
+def run_command(
+    targets: tuple[str, ...],
+    models: tuple[str, ...],
+    run_files: dict[str, Any],
+    data: Path | None,
+    views: dict[str, str],
+    keeping: dict[str, Any],
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Evaluate models on tasks; every text is encoded once, every score keeps its items.
+
+    \b
+    Examples:
+      kemb run KorSTS KLUE-NLI -m BAAI/bge-m3 -m kiwi-static
+      kemb run ./mydata -m ./my-finetuned-model -m bm25:kiwi
+      kemb run ./mydata -m "rrf(bm25:kiwi, BAAI/bge-m3)" -m "fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3)"
+      kemb run ./mydata -m bm25:kiwi+reranker:BAAI/bge-reranker-v2-m3@100
+      kemb run ./mydata -m Qwen/Qwen3-Embedding-0.6B --dims 512,256 --quantize int8,binary@100
+      kemb run ./mydata -m BAAI/bge-m3 --device cuda:0,cuda:1
+      kemb run ./mydata --run elastic.trec --run-name elastic
+    """
+    from kemb.encoding.store import Store, default_root
+    from kemb.encoding.views import with_views
+    from kemb.evaluation.evaluate import RunOptions
+    from kemb.models.compose import run_of_file
+    from kemb.models.resolve import resolve
+
+    paths, names = run_files["paths"], run_files["names"]
+    if not models and not paths:
+        raise UsageError("There is no model to run. Name one with -m MODEL, or a run file with --run FILE.")
+    if len(names) > len(paths):
+        raise UsageError(f"{len(names)} --run-name for {len(paths)} --run; give each name with its file.")
+
+    tasks = load_tasks(targets, data)
+    resolved = [resolve(name, options_of(model_settings), [task.spec.name for task in tasks]) for name in models]
+    resolved = with_views(resolved, **views)
+    resolved += [run_of_file(path, name) for path, name in zip(paths, [*names, *[""] * len(paths)], strict=False)]
+    store = Store(keeping.pop("store_dir") or default_root())
+    options = RunOptions(store=store, command=shlex.join(["kemb", *sys.argv[1:]]), **keeping)
+    _run_and_show(tasks, resolved, options, as_json)
+
+
+def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json: bool) -> None:  # noqa: ANN401  lazy
+    from kemb.boards import BoardOptions, build_board
+    from kemb.boards.benchmark import of_tasks
+    from kemb.evaluation.evaluate import evaluate
+    from kemb.publishing.terminal import TerminalReporter, print_board
+    from kemb.results.rows import ResultRow
+
+    with TerminalReporter() as reporter:
+        outcomes = evaluate(tasks, models, options, reporter)
+    found = [outcome.result for outcome in outcomes if outcome.result]
+    if as_json:
+        import json
+
+        click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
+    else:
+        # A model that applies to none of the tasks is a row of dashes; where all its cells failed there is no row.
+        shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
+        rows = tuple(ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown)
+        quick = BoardOptions(max_item_values=QUICK, rows=rows)
+        if rows:
+            subsets = {task.spec.name: task.spec.subsets for task in tasks}
+            print_board(build_board(found, of_tasks(list(subsets), subsets), options=quick))
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if failed:
+        click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
+        sys.exit(1)
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "model": outcome.row,
+        "task": outcome.task,
+        "status": outcome.status,
+        "main_score": outcome.result.main_score if outcome.result else None,
+        "path": str(outcome.result.path) if outcome.result else None,
+        "message": outcome.message or None,
+    }
+
+
+@click.command()
+@click.option("-o", "--out", type=FOLDER, default=Path("kemb-demo"), show_default=True, help="Folder for the results.")
+@store_option
+def demo(out: Path, store_dir: Path | None) -> None:
+    """Run the shipped models on the shipped Korean mini benchmark; needs no network.
+
+    \b
+    Example:
+      kemb demo
+    """
+    from kemb import demo as shipped
+    from kemb.encoding.store import Store
+    from kemb.evaluation.evaluate import RunOptions
+    from kemb.models.resolve import resolve
+    from kemb.publishing.site.project import SiteOptions, publish_site
+
+    tasks = load_tasks(tuple(str(folder) for folder in shipped.task_folders()), None)
+    models = [resolve(name) for name in shipped.models()]
+    options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
+    _run_and_show(tasks, models, options, as_json=False)
+    page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
+    click.echo(f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m tfidf:char")
+    click.echo(f"Leaderboard: open {page} in a browser.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def check(folder: Path, toml: bool, as_json: bool) -> None:
+    """Say what kemb understands of a data folder, and what is wrong in it.
+
+    \b
+    Example:
+      kemb check ./mydata
+    """
+    from kemb.tasks.own.checktwo import check_folder, format_report, to_toml
+
+    report = check_folder(folder)
+    if as_json:
+        import dataclasses
+        import json
+
+        record = {
+            field.name: getattr(report, field.name) for field in dataclasses.fields(report) if field.name != "spec"
+        }
+        for name in ("findings", "files", "texts"):
+            record[name] = [dataclasses.asdict(entry) for entry in record[name]]
+        record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
+        click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+    elif toml and report.spec is not None:
+        click.echo(to_toml(report.spec), nl=False)
+    else:
+        click.echo(format_report(report))
+    sys.exit(1 if report.has_errors else 0)
+
+
+def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
+    """Tasks, benchmarks and data folders, in the order given, each once."""
+    from kemb.evaluation.evaluate import load_task
+
+    found: dict[str, Task] = {}
+    for name, subsets in task_targets(targets):
+        task = load_task(name, data, subsets)
+        if (earlier := found.get(task.spec.name)) is not None and subsets != earlier.spec.subsets:
+            task = load_task(name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets])))
+        found[task.spec.name] = task
+    return list(found.values())
+
+
+def options_of(settings: dict[str, Any]) -> ModelOptions:
+    """What the options of `model_options` mean."""
+    from kemb.models import catalogue
+    from kemb.models.resolve import ModelOptions
+
+    short: dict[Any, Any] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+    dtype = settings.get("dtype")
+    if dtype is not None and short.get(dtype, dtype) not in short.values():
+        raise UsageError(f"--dtype {dtype!r} is not known. Type float32, float16 (fp16) or bfloat16 (bf16).")
+    if file := settings.get("prompts_file"):
+        settings = settings | {"prompts_file": catalogue.profiles().get(file, Path(file))}
+    return ModelOptions(**(settings | {"dtype": short.get(dtype, dtype)}))

@@ -1,0 +1,1 @@
+"""Texts x prompts -> unique inputs -> encoded once -> store."""

@@ -1,0 +1,176 @@
+"""How long the texts of a task are for a model's tokenizer: what is cut off, and what Korean costs.
+
+Both come from the numbers of tokens that stand beside the vectors in the store, so they are the same whether the
+vectors were made now or long ago.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kemb.encoding import views
+from kemb.encoding.encode import Texts
+from kemb.encoding.plan import Encoded, Sources
+from kemb.models.encoders.kinds import split_pair
+from kemb.models.resolve import Model
+from kemb.scoring.search.retrieve import Pairs
+from kemb.types import IntArray
+
+N_KOREAN = 2000
+"""Unique texts of a column that the cost of Korean is taken from: those whose keys come first."""
+TRUNCATED = 0.05
+"""Share of a column's texts from which on a score is marked: a cut text is judged by its beginning."""
+_NEARLY = 0.95
+
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def is_korean(text: str) -> bool:
+    """Whether at least half of a text's letters are Hangul."""
+    n_hangul = sum(map(len, _HANGUL.findall(text)))
+    return n_hangul > 0 and 2 * n_hangul >= sum(map(len, _LETTERS.findall(text)))
+
+
+def measure(model: Model, encoded: Encoded, task: str) -> dict[str, Any]:
+    """Lengths of a task's texts by "<split>/<subset>", for the record; empty where the model shows no tokens.
+
+    Each part holds by column `n_texts`, `n_truncated` (those of more tokens, with prompt and special tokens, than the
+    model reads; None where it has no limit, or several) and `longest`; and as `korean` the number of unique Korean
+    texts, their characters, and the tokens that they add to the prompt.
+    """
+    # Late interaction reads queries and documents up to different lengths.
+    limit = None if model.family == "late-interaction" else encoded.space.facts().get("max_tokens")
+    by_part: dict[str, dict[str, Texts]] = {}
+    for (own_task, split, subset, name), texts in encoded.columns.items():
+        if own_task == task and len(texts.keys):
+            by_part.setdefault(f"{split}/{subset}", {})[name] = texts
+    found: dict[str, Any] = {}
+    for part, columns in by_part.items():
+        counts = {name: encoded.space.counts(texts.keys) for name, texts in columns.items()}
+        if all((own >= 0).all() for own in counts.values()):
+            korean = np.sum([_korean(texts, counts[name][:, 1]) for name, texts in columns.items()], axis=0).tolist()
+            found[part] = {
+                "columns": {name: _lengths(own[:, 0], limit) for name, own in counts.items()},
+                "korean": dict(zip(("n_texts", "n_chars", "n_tokens"), korean, strict=True)),
+            }
+    return found
+
+
+def _lengths(counts: IntArray, limit: int | None) -> dict[str, int | None]:
+    n_truncated = None if limit is None else int((counts > limit).sum())
+    return {"n_texts": len(counts), "n_truncated": n_truncated, "longest": int(counts.max())}
+
+
+def _korean(column: Texts, tokens: IntArray) -> tuple[int, int, int]:
+    """Unique Korean texts of a column, their characters and tokens."""
+    is_pair = isinstance(column.texts, Pairs)
+    n_texts = n_chars = n_tokens = 0
+    for row in np.unique(column.keys, return_index=True)[1][:N_KOREAN].tolist():
+        text = "".join(split_pair(column.texts[row])) if is_pair else column.texts[row]
+        if is_korean(text):
+            n_texts, n_chars, n_tokens = n_texts + 1, n_chars + len(text), n_tokens + int(tokens[row])
+    return n_texts, n_chars, n_tokens
+
+
+def billed_korean(encoded: Encoded) -> dict[str, int] | None:
+    """Characters sent to an API, and the tokens that it billed for them, where nearly all was Korean text.
+
+    None unless this command sent every text, whole and without a prompt, and the endpoint counted every token.
+    """
+    progress = encoded.progress
+    columns = encoded.columns.values()
+    not_whole = progress.calls.get("n_cut") or progress.calls.get("n_tokens_guessed")
+    if not progress.n_encoded or progress.n_encoded != progress.n_unique or not_whole:
+        return None
+    if any(column.prompt for column in columns):
+        return None
+    texts = {text for column in columns for text in column.texts}
+    n_chars, n_korean = sum(map(len, texts)), sum(len(text) for text in texts if is_korean(text))
+    return {"n_chars": n_chars, "n_tokens": progress.calls["n_tokens"]} if n_korean >= _NEARLY * n_chars else None
+
+
+def index_bytes(model: Model, sources: Sources, task: str) -> float | None:
+    """Bytes of an index per document of a task; None where something of it is not known.
+
+    A dense vector has 4 bytes per dimension, less in a view; a sparse one 8 per entry (int32, float32); late
+    interaction 2 per dimension of a token (float16); an inverted index 8 per posting (int32, float32). Ids and whatever
+    else an engine adds are not counted. Of a fusion it is the sum of its parts, of a reranked stage that stage's.
+    """
+    parts = _indexed(model)
+    if not parts or any(part.family in ("run", "cross-encoder") for part in parts):
+        return None
+    is_inverted = any(part.family == "lexical" for part in parts)
+    if is_inverted and not sources.n_postings:
+        return None
+    total = 8 * sources.n_postings / sources.n_documents if is_inverted else 0.0
+    for part in parts:
+        if part.family != "lexical":
+            own = _stored_bytes(part, sources.encoded[part.identity], task)
+            if own is None:
+                return None
+            total += own
+    return round(total, 1)
+
+
+def _indexed(model: Model) -> list[Model]:
+    """The models whose documents are in an index."""
+    match model.family:
+        case "fusion":
+            return [leaf for part in model.parts for leaf in _indexed(part)]
+        case "pipeline":
+            return _indexed(model.parts[0])
+        case _:
+            return [model]
+
+
+def _stored_bytes(model: Model, encoded: Encoded, task: str) -> float | None:
+    dim = encoded.space.dim()
+    if dim is None:
+        return None
+    if model.family == "dense":
+        return views.index_bytes(model.view, dim)
+    found = [
+        encoded.space.ragged(texts.keys).lengths()
+        for (own, *_, name), texts in encoded.columns.items()
+        if own == task and name == "documents"
+    ]
+    n_values = np.concatenate(found).mean() if found else np.nan
+    return None if np.isnan(n_values) else float(n_values) * (8 if model.family == "sparse" else 2 * dim)
+
+
+def lengths_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`n_texts`, `n_truncated` and `longest` of a result by column, over its splits and subsets."""
+    columns: dict[str, list[dict[str, Any]]] = {}
+    for part in record.get("lengths", {}).values():
+        for name, found in part["columns"].items():
+            columns.setdefault(name, []).append(found)
+    return {
+        name: {
+            "n_texts": sum(own["n_texts"] for own in found),
+            "n_truncated": sum(own["n_truncated"] for own in found) if found[0]["n_truncated"] is not None else None,
+            "longest": max(own["longest"] for own in found),
+        }
+        for name, found in columns.items()
+    }
+
+
+def truncated(record: Mapping[str, Any]) -> float | None:
+    """Of the columns of a result the greatest share of truncated texts; None where it is not known."""
+    shares = [
+        own["n_truncated"] / own["n_texts"]
+        for own in lengths_of(record).values()
+        if own["n_truncated"] is not None and own["n_texts"]
+    ]
+    return max(shares, default=None)
+
+
+def korean_tokens(records: Iterable[Mapping[str, Any]]) -> float | None:
+    """Tokens per 1,000 characters of Korean over some results; None where nothing is known."""
+    parts = [part["korean"] for record in records for part in record.get("lengths", {}).values()]
+    n_chars = sum(part["n_chars"] for part in parts)
+    return 1000 * sum(part["n_tokens"] for part in parts) / n_chars if n_chars else None

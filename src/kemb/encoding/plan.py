@@ -1,0 +1,238 @@
+"""From tasks to the store and back: which texts a model needs under which prompt, and where their vectors lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from kemb.encoding.beside import heads_beside
+from kemb.encoding.encode import Beside, Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.encoding.store import Space, Store
+from kemb.encoding.views import see
+from kemb.encoding.workers import Opened, Workers, opened
+from kemb.models.encoders import Encoder
+from kemb.models.prompts import Resolved, resolve, roles
+from kemb.models.resolve import Model
+from kemb.scoring.search.retrieve import Pairs, unfit
+from kemb.scoring.summarization import summary_ids
+from kemb.tasks.spec import TaskSpec
+from kemb.types import (
+    ArrayVectors,
+    BitextData,
+    ClusterData,
+    FloatArray,
+    LabelData,
+    MultilabelData,
+    PairData,
+    Part,
+    PartData,
+    Ragged,
+    RaggedRows,
+    Representations,
+    RetrievalData,
+    Role,
+    SummaryData,
+    TaskData,
+    TaskType,
+    Vectors,
+    columns,
+)
+
+Columns = dict[tuple[str, str, str, str], Texts]
+"""Texts with their keys by task, split, subset and column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The vectors of all texts that a model needs, and where each column lies."""
+
+    space: Space
+    progress: Progress
+    columns: Columns
+
+    def vectors(self, spec: TaskSpec, part: Part) -> dict[str, Vectors]:
+        """Vectors of a part by column; documents stay on disk and are read in blocks, the rest is read now."""
+        found: dict[str, Vectors] = {}
+        for name, column in columns(part.data).items():
+            stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
+            found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
+        return found
+
+    def sparse(self, spec: TaskSpec, part: Part) -> dict[str, Ragged]:
+        """Sparse vectors of a part by column, read now."""
+        found = {}
+        for name in columns(part.data):
+            stored = self.space.ragged(self.columns[spec.name, part.split, part.subset, name].keys)
+            found[name] = stored.take(np.arange(stored.shape[0]))
+        return found
+
+    def ragged(self, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
+        """The rows of queries, read now, and of documents, read when they are wanted."""
+        queries, documents = (
+            self.space.ragged(self.columns[spec.name, part.split, part.subset, name].keys)
+            for name in ("queries", "documents")
+        )
+        return queries.take(np.arange(queries.shape[0])), documents
+
+    def joined(self, other: Encoded) -> Encoded:
+        """With the columns and counts of another, later one of the same model."""
+        mine, its = self.progress, other.progress
+        counts = ("n_texts", "n_unique", "n_stored", "n_encoded", "n_tokens", "n_batches", "n_shards", "seconds")
+        limits = [progress.token_limit for progress in (mine, its) if progress.token_limit is not None]
+        progress = Progress(**{name: getattr(mine, name) + getattr(its, name) for name in counts})
+        progress.token_limit = min(limits, default=None)
+        progress.calls = {name: mine.calls.get(name, 0) + its.calls.get(name, 0) for name in mine.calls | its.calls}
+        return Encoded(other.space, progress, self.columns | other.columns)
+
+
+class Sources:
+    """The vectors and pair scores that one model needs for one task."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoded: Mapping[str, Encoded],
+        rescore: bool,
+        report: OnProgress,
+        kept: Opened,
+    ) -> None:
+        self.encoded = dict(encoded)
+        """By identity of the model."""
+        self.seconds = 0.0
+        """Spent on scores of pairs."""
+        self.n_postings = self.n_documents = 0
+        """Of the inverted indexes of the runs so far, and the documents that were ranked."""
+        self._store, self._rescore, self._report, self._kept = store, rescore, report, kept
+
+    def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
+        """As `kemb.scoring.search.retrieve.Sources`, through the model's view."""
+        return see(model, self.encoded[model.identity].vectors(spec, part))
+
+    def representations(self, model: Model, spec: TaskSpec, part: Part) -> Representations:
+        """What the texts of a part are compared by: dense vectors through the model's view, or sparse ones."""
+        if model.family == "sparse":
+            return self.encoded[model.identity].sparse(spec, part)
+        return self.vectors(model, spec, part)
+
+    def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
+        """As `kemb.scoring.search.retrieve.Sources`."""
+        return self.encoded[model.identity].ragged(spec, part)
+
+    def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
+        """As `kemb.scoring.search.retrieve.Sources`; scores are kept in the store and only those it lacks are computed."""
+        prompt = prompts_of(model, spec)["text"]
+        texts = Texts.of("", prompt.prompt, pairs, partial(_name_pair, spec.name, pairs))
+        columns = {(spec.name, pairs.part.split, pairs.part.subset, "pairs"): texts}
+        space = self._store.space(model.fingerprint())
+        if self._rescore:
+            done = stored(columns, space)
+        else:
+            done = encode(columns, space, model, self._report, partial(self._kept.open, model))
+        self.seconds += done.progress.seconds
+        before = self.encoded.get(model.identity)
+        self.encoded[model.identity] = done if before is None else before.joined(done)
+        return space.vectors(texts.keys).block(0, len(pairs))[:, 0]
+
+
+def _name_pair(task: str, pairs: Pairs, number: int) -> str:
+    data, part = pairs.part.data, pairs.part
+    assert isinstance(data, RetrievalData)
+    query, document = data.query_ids[pairs.of_query[number]], data.doc_ids[pairs.of_document[number]]
+    return f"{task} ({part.subset}, {part.split}), query {query} with document {document}"
+
+
+def prompts_of(model: Model, spec: TaskSpec) -> dict[Role, Resolved]:
+    """What goes before the texts of each role of a task; a reranker has one text, the pair."""
+    own: tuple[Role, ...] = ("text",) if model.family == "cross-encoder" else roles(spec.type)
+    return {role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role) for role in own}
+
+
+def columns_of(tasks: Sequence[tuple[TaskSpec, TaskData]], model: Model) -> Columns:
+    """All texts of the tasks as the model is to see them."""
+    found: Columns = {}
+    for spec, data in tasks:
+        prompts = prompts_of(model, spec)
+        for part in data.parts:
+            for name, column in columns(part.data).items():
+                where = _Where(spec.name, part, name)
+                prompt = prompts[column.role]
+                key = (spec.name, part.split, part.subset, name)
+                found[key] = Texts.of(prompt.route, prompt.prompt, column.texts, where)
+    return found
+
+
+def encode(
+    columns: Columns,
+    space: Space,
+    model: Model,
+    on_progress: OnProgress,
+    open_encoder: Callable[[], Encoder | Workers] | None = None,
+    beside: Sequence[tuple[Model, Beside]] = (),
+) -> Encoded:
+    """Encode what the space lacks.
+
+    :param beside: heads of the same model that are encoded in the same pass, and where their rows go.
+
+    :raises ModelError: as `encode_missing`.
+    :raises StoreError: when the store cannot be written.
+    """
+    budget = Budget.for_device(model.device)
+    others, places = [other for other, _ in beside], [place for _, place in beside]
+    with ExitStack() as stack:
+        opener = open_encoder or (lambda: stack.enter_context(opened(model, others)))
+        progress = encode_missing(Collection(list(columns.values())), space, opener, budget, on_progress, places)
+    return Encoded(space, progress, columns)
+
+
+def together(
+    model: Model, others: Iterable[Model], columns: Columns, types: Mapping[str, TaskType], store: Store
+) -> list[tuple[Model, Beside]]:
+    """Heads of the same model that lack vectors of these columns, and where theirs go.
+
+    :param others: the models of the command.
+    :param types: of the tasks; a head gets vectors only for those it applies to.
+    """
+    found = []
+    for other in heads_beside(model, others):
+        keys = [column.keys for (task, *_), column in columns.items() if unfit(other, types[task]) is None]
+        wanted = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
+        space = store.space(other.fingerprint())
+        if not space.stored(wanted).all():
+            found.append((other, Beside(space, wanted)))
+    return found
+
+
+def stored(columns: Columns, space: Space) -> Encoded:
+    """What is in a space, with nothing encoded."""
+    collection = Collection(list(columns.values()))
+    return Encoded(space, Progress(collection.n_texts, len(collection), len(collection)), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Names the origin of a text, for messages."""
+
+    task: str
+    part: Part
+    column: str
+
+    def __call__(self, row: int) -> str:
+        ids = _ids(self.part.data, self.column)
+        item = ids[row] if ids is not None else f"row {row}"
+        return f"{self.task} ({self.part.subset}, {self.part.split}), {self.column}, id {item}"
+
+
+def _ids(data: PartData, column: str) -> list[str] | None:
+    match data:
+        case RetrievalData():
+            return data.doc_ids if column == "documents" else data.query_ids
+        case LabelData() | MultilabelData():
+            return data.item_ids if column == "texts" else None
+        case SummaryData():
+            return summary_ids(data, column)
+        case PairData() | ClusterData() | BitextData():
+            return data.item_ids

@@ -1,0 +1,368 @@
+"""Content-addressed vectors: one folder per fingerprint, immutable Arrow shards inside.
+
+A fingerprint names everything that changes a vector except the input itself; a key is the hash of the input.
+So two models cannot meet, and equal inputs are encoded once, whatever task, split or role they came from. A shard
+is named by the hash of its bytes and appears by a rename: it is there whole or not at all, and a damaged one is
+noticed when its vectors are wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import struct
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import ipc
+
+from kemb.encoding.shards import Keys, Shard, StoredRagged, StoredVectors, checksum, read_shard, to_table
+from kemb.errors import StoreError
+from kemb.types import IntArray, Ragged, Rows, stack
+
+BoolArray = NDArray[np.bool_]
+
+SUFFIX = ".arrow"
+ABOUT = "model.json"
+STALE_SECONDS = 3600.0
+MERGED_SHARD_BYTES = 256 << 20
+
+
+def input_keys(route: str, prompt: str, texts: Sequence[str]) -> Keys:
+    """sha256 of the length-prefixed (route, prompt, text) for each text, as S32 [n]."""
+    head = b""
+    for part in (route.encode(), prompt.encode()):
+        head += struct.pack("<Q", len(part)) + part
+    start = hashlib.sha256(head)
+    keys = np.empty(len(texts), dtype="S32")
+    for i, text in enumerate(texts):
+        data = text.encode("utf-8", "surrogatepass")
+        digest = start.copy()
+        digest.update(struct.pack("<Q", len(data)))
+        digest.update(data)
+        keys[i] = digest.digest()
+    return keys
+
+
+def default_root() -> Path:
+    """`$KEMB_STORE`, or the user's cache folder."""
+    if configured := os.environ.get("KEMB_STORE"):
+        return Path(configured)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("kemb")) / "store"
+
+
+def fingerprint_id(fingerprint: Mapping[str, str]) -> str:
+    """16 hex digits that name a fingerprint."""
+    return hashlib.sha256(json.dumps(dict(fingerprint), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Store:
+    """A folder of vector spaces."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def space(self, fingerprint: Mapping[str, str]) -> Space:
+        """The vectors of one fingerprint; created when first written to."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", fingerprint["model"]).strip(".-")[:80]
+        return Space(self.root / f"{name}-{fingerprint_id(fingerprint)}", fingerprint)
+
+    def spaces(self) -> list[Space]:
+        """Every space on disk, by folder name."""
+        found = []
+        for path in sorted(self.root.glob("*/fingerprint.json")):
+            with contextlib.suppress(OSError, ValueError):  # damaged: written again when the model is used next
+                found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+        return found
+
+    def find(self, identifier: str) -> Space | None:
+        """The space whose fingerprint has this id."""
+        for space in self.spaces():
+            if fingerprint_id(space.fingerprint) == identifier:
+                return space
+        return None
+
+
+class Space:
+    """The vectors of one fingerprint."""
+
+    def __init__(self, folder: Path, fingerprint: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.fingerprint = dict(fingerprint)
+        self.damaged: list[str] = []
+        """Names of shards that failed their checksum and were removed."""
+        self._shards: dict[str, Shard] = {}
+        self._verified: set[str] = set()
+        self._index: tuple[list[Shard], Keys, IntArray, IntArray] | None = None
+
+    def refresh(self) -> None:
+        """Read the shards that other processes have added, and forget those that are gone."""
+        names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
+        if names == self._shards.keys():
+            return
+        for gone in self._shards.keys() - names:
+            del self._shards[gone]
+        for name in names - self._shards.keys():
+            shard = self._open(self.folder / name)
+            if shard is not None:
+                self._shards[name] = shard
+        self._index = None
+
+    def stored(self, keys: Keys) -> BoolArray:
+        """Which keys have a vector whose shard is intact; damaged shards are removed on the way."""
+        while True:
+            self.refresh()
+            shards, _, shard_of, _ = self._built()
+            rows = self._rows(keys)
+            for number in np.unique(shard_of[rows[rows >= 0]]).tolist():
+                self._verify(shards[number])
+            if self._index is not None:
+                return np.asarray(rows >= 0)
+
+    def add(self, keys: Keys, vectors: Rows, counts: IntArray | None = None) -> str:
+        """Write one shard: whole, or not at all.
+
+        :param keys: S32 [n].
+        :param vectors: float16 or float32 [n, dim], or ragged rows.
+        :param counts: tokens of each input before truncation, and those of its text alone [n, 2]; -1: unknown.
+        :return: the shard's file name.
+        :raises StoreError: when the folder cannot be written (disk full, no permission).
+        """
+        table = to_table(keys, vectors, counts)
+        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
+        try:
+            self._create()
+            with pa.OSFile(str(temporary), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table.combine_chunks())
+            name = f"{checksum(temporary)}{SUFFIX}"
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(self.folder / name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise _write_error(self.folder, error) from error
+        self._verified.add(name)
+        self.refresh()
+        return name
+
+    def vectors(self, keys: Keys) -> StoredVectors:
+        """The vectors of `keys`, row by row.
+
+        :raises StoreError: when some are missing.
+        """
+        return StoredVectors(*self._located(keys))
+
+    def ragged(self, keys: Keys) -> StoredRagged:
+        """The ragged rows of `keys`.
+
+        :raises StoreError: when some are missing.
+        """
+        return StoredRagged(*self._located(keys))
+
+    def counts(self, keys: Keys) -> IntArray:
+        """Of each input its tokens before truncation, and those of its text alone [n, 2]; -1 where nobody counted.
+
+        :raises StoreError: when some vectors are missing.
+        """
+        shards, shard_of, row_of = self._located(keys)
+        found = np.full((len(keys), 2), -1, dtype=np.int64)
+        for number in np.unique(shard_of).tolist():
+            own = shard_of == number
+            if (counts := shards[number].counts) is not None:
+                found[own] = counts[row_of[own]]
+        return found
+
+    def describe(self, facts: Mapping[str, int]) -> None:
+        """Keep what loading the model has shown: its size, the tokens that it reads.
+
+        :raises StoreError: when the folder cannot be written.
+        """
+        if not facts or facts == self.facts():
+            return
+        try:
+            self._create()
+            _write(self.folder / ABOUT, facts)
+        except OSError as error:
+            raise _write_error(self.folder, error) from error
+
+    def facts(self) -> dict[str, int]:
+        """What is kept by `describe`; empty where nothing is."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            found = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+            return {name: value for name, value in found.items() if type(value) is int}
+        return {}
+
+    def _located(self, keys: Keys) -> tuple[list[Shard], IntArray, IntArray]:
+        """Shards, and of each key the shard and the row in it."""
+        stored = self.stored(keys)
+        if not stored.all():
+            raise StoreError(
+                f"{int((~stored).sum())} of {len(keys)} vectors are not in the store {self.folder}. "
+                "Run the same command without --rescore to encode them."
+            )
+        shards, _, shard_of, row_of = self._built()
+        rows = self._rows(keys)
+        return shards, shard_of[rows], row_of[rows]
+
+    def dim(self) -> int | None:
+        """Dimension of the stored vectors; None while there are none."""
+        return next((shard.vectors.shape[1] for shard in self._shards.values()), None)
+
+    def n_vectors(self) -> int:
+        """Number of distinct stored inputs."""
+        self.refresh()
+        return len(np.unique(self._built()[1]))
+
+    def size(self) -> tuple[int, int]:
+        """Number of shards and their bytes."""
+        sizes = _sizes(self.folder.glob(f"*{SUFFIX}"))
+        return len(sizes), sum(sizes)
+
+    def compact(self) -> int:
+        """Drop leftovers of killed runs, damaged shards and repeated rows, and merge small shards.
+
+        :return: bytes freed.
+        """
+        before = sum(_sizes(self.folder.iterdir()))
+        for path in self.folder.glob("*.tmp"):
+            with contextlib.suppress(FileNotFoundError):  # a run that is going on has finished it meanwhile
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
+        self.refresh()
+        for shard in list(self._shards.values()):
+            self._verify(shard)
+        self.refresh()
+        small = sorted(
+            (s for s in self._shards.values() if s.path.stat().st_size < MERGED_SHARD_BYTES // 2),
+            key=lambda s: s.path.name,
+        )
+        for group in _groups(small, MERGED_SHARD_BYTES):
+            self._merge(group)
+        return before - sum(_sizes(self.folder.iterdir()))
+
+    def _merge(self, group: list[Shard]) -> None:
+        keys = np.concatenate([shard.keys for shard in group])
+        distinct, first = np.unique(keys, return_index=True)
+        if len(group) == 1 and len(distinct) == len(keys):
+            return
+        vectors = stack([shard.vectors for shard in group])
+        counts = None
+        if any(shard.counts is not None for shard in group):
+            unknown = (np.full((len(s.keys), 2), -1, dtype=np.int64) if s.counts is None else s.counts for s in group)
+            counts = np.concatenate(list(unknown))[first]
+        merged = self.add(distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first], counts)
+        for shard in group:
+            if shard.path.name != merged:  # one shard held all the others already, as after a merge that was killed
+                shard.path.unlink(missing_ok=True)
+        self.refresh()
+
+    def _create(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / "fingerprint.json", self.fingerprint)
+
+    def _open(self, path: Path) -> Shard | None:
+        """Map a shard; a file that Arrow cannot read is damaged."""
+        try:
+            return read_shard(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, KeyError, ValueError, AttributeError, TypeError, pa.ArrowException):
+            self._remove(path)
+            return None
+
+    def _verify(self, shard: Shard) -> None:
+        name = shard.path.name
+        if name in self._verified or name not in self._shards:
+            return
+        try:
+            intact = f"{checksum(shard.path)}{SUFFIX}" == name
+        except FileNotFoundError:  # another process merged it into a new shard meanwhile: look again
+            self._shards.pop(name, None)
+            self._index = None
+            return
+        if intact:
+            self._verified.add(name)
+        else:
+            self._remove(shard.path)
+
+    def _remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.damaged.append(path.name)
+        self._shards.pop(path.name, None)
+        self._index = None
+
+    def _built(self) -> tuple[list[Shard], Keys, IntArray, IntArray]:
+        """Shards, all keys sorted, and for each sorted key its shard and row."""
+        if self._index is None:
+            shards = [self._shards[name] for name in sorted(self._shards)]
+            sizes = [len(shard.keys) for shard in shards]
+            keys = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, dtype="S32")
+            order = np.argsort(keys, kind="stable")
+            shard_of = np.repeat(np.arange(len(shards)), sizes)
+            row_of = np.concatenate([np.arange(size) for size in sizes]) if shards else np.empty(0, dtype=np.int64)
+            self._index = (shards, keys[order], shard_of[order], row_of[order])
+        return self._index
+
+    def _rows(self, keys: Keys) -> IntArray:
+        """Position of each key among the sorted keys, -1 where absent."""
+        known = self._built()[1]
+        if not len(known):
+            return np.full(len(keys), -1, dtype=np.int64)
+        position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[position] == keys, position, -1)
+
+
+def _write(path: Path, table: Mapping[str, object]) -> None:
+    """Write a table as JSON, unless it is there already."""
+    text = json.dumps(dict(table), indent=1, sort_keys=True) + "\n"
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _sizes(paths: Iterable[Path]) -> list[int]:
+    """Bytes of the files among `paths`; those that vanish meanwhile (renamed, merged) are not counted."""
+    sizes = []
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sizes
+
+
+def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
+    group: list[Shard] = []
+    size = 0
+    for shard in shards:
+        size += shard.path.stat().st_size
+        group.append(shard)
+        if size >= limit:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _write_error(folder: Path, error: OSError) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"The disk that holds the vector store {folder.parent} is full; everything encoded before this batch is "
+            "kept. Free space or name another folder with --store DIR (or KEMB_STORE), then run the same command again."
+        )
+    return StoreError(
+        f"The vector store {folder.parent} cannot be written ({error.strerror or error}). Name a folder you may write "
+        "to with --store DIR (or KEMB_STORE)."
+    )

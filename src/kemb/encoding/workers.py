@@ -1,0 +1,280 @@
+"""Several processes for one model, each with the model loaded: one per GPU, or some that share the cores of a CPU.
+
+The parent draws groups, hands each to a process that is free, and is the only one that writes to the store. A group
+is the unit of work in one process and in many, so the vectors are the same (docs/store.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from kemb.encoding.batches import Batch, Batched, Budget, Draw, Event, Failed, GroupEncoder
+from kemb.errors import KembError, ModelError, UsageError
+from kemb.models.encoders import Encoder
+from kemb.models.resolve import Model
+from kemb.types import Input
+
+Opener = Callable[[], Encoder]
+"""Opens the encoder in a worker; it is sent there, so it is made of functions and data that can be pickled."""
+_STOP_SECONDS = 5.0
+
+
+class _Task(NamedTuple):
+    """What a worker is sent: the arguments of `GroupEncoder.batches`."""
+
+    inputs: list[Input]
+    budget: Budget
+
+
+class _Opened(NamedTuple):
+    """What a worker answers first."""
+
+
+class _Unopened(NamedTuple):
+    """What it answers when it has no model."""
+
+    text: str
+    is_usage: bool
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process and the groups that it has been sent, the one under way first."""
+
+    name: str
+    process: SpawnProcess
+    connection: Connection
+    sent: deque[int] = field(default_factory=deque)
+    is_open: bool = False
+
+
+class Workers:
+    """Processes that encode groups; started when there is work, kept until `close`."""
+
+    def __init__(self, openers: Sequence[tuple[str, Opener]]) -> None:
+        """:param openers: of each worker its device, for messages, and how it opens its encoder."""
+        self._openers = openers
+        self._workers: list[_Worker] = []
+
+    def encode(self, draws: Sequence[Draw], budget: Budget) -> Generator[tuple[int, Event], None, None]:
+        """Events of the groups, each with the group's number, in the order in which they happen.
+
+        A worker that is at work has the next group waiting, as long as there are enough groups for all.
+
+        :raises UsageError, ModelError: a worker that cannot open the model, or that died.
+        """
+        waiting = deque(enumerate(draws))
+        wanted = min(len(self._openers), len(draws))
+        try:
+            with _quiet_start():
+                self._workers += [_start(*opener) for opener in self._openers[len(self._workers) : wanted]]
+            for depth in (1, 2):
+                for worker in self._workers[:wanted]:
+                    self._feed(worker, waiting, budget, depth)
+            while busy := [worker for worker in self._workers if worker.sent]:
+                ready = wait([worker.connection for worker in busy])
+                for worker in (worker for worker in busy if worker.connection in ready):
+                    event = _received(worker)
+                    if isinstance(event, _Opened):
+                        worker.is_open = True
+                        continue
+                    yield worker.sent[0], event
+                    if not isinstance(event, Batched):
+                        worker.sent.popleft()
+                        self._feed(worker, waiting, budget, 2)
+        finally:
+            if any(worker.sent for worker in self._workers):  # what they are doing is wanted no more
+                self.close()
+
+    def _feed(self, worker: _Worker, waiting: deque[tuple[int, Draw]], budget: Budget, depth: int) -> None:
+        """Send groups until the worker has `depth` of them; the last ones are for workers that have none."""
+        while waiting and len(worker.sent) < depth and (not worker.sent or len(waiting) > len(self._workers)):
+            number, draw = waiting.popleft()
+            if (inputs := draw()) is None:
+                continue
+            worker.sent.append(number)
+            with contextlib.suppress(OSError):  # a process that is gone is found when its answer is read
+                worker.connection.send(_Task(inputs, budget))
+
+    def close(self) -> None:
+        """End all processes."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join(_STOP_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+            worker.process.close()
+
+
+@contextlib.contextmanager
+def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Workers]:
+    """The model's encoder, or, where it has several devices, a worker for each.
+
+    :param beside: as `Model.open`.
+    """
+    n = len(model.devices)
+    if n < 2:
+        yield model.open(beside) if beside else model.open()
+        return
+    openers = [(device, _Open(replace(model, device=device), tuple(beside), n)) for device in model.devices]
+    with contextlib.closing(Workers(openers)) as workers:
+        yield workers
+
+
+class Opened:
+    """Encoders that are kept open for one use after the other."""
+
+    def __init__(self, given: Mapping[str, Encoder] | None = None) -> None:
+        """:param given: encoders that are open already, by identity of their model."""
+        self._stack = contextlib.ExitStack()
+        self._encoders: dict[str, Encoder | Workers] = dict(given or {})
+
+    def open(self, model: Model) -> Encoder | Workers:
+        """The encoder of a model, opened at its first use."""
+        if model.identity not in self._encoders:
+            self._encoders[model.identity] = self._stack.enter_context(opened(model))
+        return self._encoders[model.identity]
+
+    def close(self) -> None:
+        """End all workers."""
+        self._encoders.clear()
+        self._stack.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Opens a model beside others on the same machine."""
+
+    model: Model
+    beside: tuple[Model, ...]
+    n_workers: int
+
+    def __call__(self) -> Encoder:
+        if self.model.device == "cpu":
+            from kemb.models.encoders.torch import share_threads
+
+            share_threads(self.n_workers)
+        return self.model.open(self.beside)
+
+
+def _start(device: str, opener: Opener) -> _Worker:
+    ours, theirs = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=_serve, args=(theirs, opener), daemon=True)
+    process.start()
+    theirs.close()  # so that the end of the process is the end of what can be read
+    return _Worker(device, process, ours)
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Started in here, a process ignores Ctrl-C, which is the parent's business, and imports nothing of the script.
+
+    `spawn` imports the main module again; a script without `if __name__ == "__main__"` would run a second time.
+    """
+    main = sys.modules["__main__"]
+    hidden: dict[str, object] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        yield
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
+        vars(main).update(hidden)
+
+
+def _received(worker: _Worker) -> Event | _Opened:
+    """The next answer of a worker; its end is a failure of the group that it had begun."""
+    try:
+        answer: Event | _Opened | _Unopened = worker.connection.recv()
+    except (EOFError, OSError):
+        return _died(worker)
+    if isinstance(answer, _Unopened):
+        raise (UsageError if answer.is_usage else ModelError)(answer.text)
+    return answer
+
+
+def _died(worker: _Worker) -> Failed:
+    worker.process.join(_STOP_SECONDS)
+    code = worker.process.exitcode
+    how = f"exit code {code}"
+    if code is not None and code < 0:
+        how = f"signal {-code}"
+        if -code == 9:
+            how += ", which is mostly the system's when memory runs out"
+    advice = "What was finished is stored. Type fewer --workers or --device and run the same command again."
+    if not worker.is_open:
+        raise ModelError(f"The worker process on {worker.name} ended while it loaded the model ({how}). {advice}")
+    return Failed(0, f"The worker process on {worker.name} ended ({how}) at the texts that begin with ", f". {advice}")
+
+
+def _serve(connection: Connection, opener: Opener) -> None:
+    """The life of a worker: open the model, then encode what comes, until the parent ends it or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inbox: SimpleQueue[_Task] = SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    try:
+        work = GroupEncoder(opener())
+    except KembError as error:
+        connection.send(_Unopened(str(error), isinstance(error, UsageError)))
+        return
+    except Exception as error:  # whatever a model's own code raises
+        connection.send(_Unopened(f"A worker process could not load the model: {_reason(error)}.", False))
+        return
+    connection.send(_Opened())
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        for batches in _tokenised(work, inbox, pool):
+            try:
+                for event in work.events(batches.result()):
+                    connection.send(event)
+            except KembError as error:
+                connection.send(Failed(0, f"{error} The texts began with ", "."))
+            except Exception as error:  # as above; here the parent says where
+                connection.send(
+                    Failed(0, f"A worker process failed ({_reason(error)}) at the texts that begin with ", ".")
+                )
+
+
+def _tokenised(
+    work: GroupEncoder, inbox: SimpleQueue[_Task], pool: ThreadPoolExecutor
+) -> Iterator[Future[list[Batch]]]:
+    """The batches of one task after the other; those of the next, if it is there, are made meanwhile."""
+    following: Future[list[Batch]] | None = None
+    while True:
+        current = following or pool.submit(work.batches, *inbox.get())
+        following = None
+        current.exception()  # wait: the thread makes the batches of one task at a time
+        with contextlib.suppress(Empty):
+            following = pool.submit(work.batches, *inbox.get_nowait())
+        yield current
+
+
+def _listen(connection: Connection, inbox: SimpleQueue[_Task]) -> None:
+    """Read at once what the parent sends, so that it never waits; end with the parent, whatever ended it."""
+    try:
+        while True:
+            inbox.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

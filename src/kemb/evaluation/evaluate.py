@@ -1,0 +1,326 @@
+"""tasks x models -> results: the main flow.
+
+For each model: what is not on disk yet is collected over all tasks, encoded once, and scored task by task; each
+score is written as soon as it is there. A task or a model that fails does not take the others with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from kemb import scoring as kemb_scoring
+from kemb.encoding.encode import Progress
+from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
+from kemb.encoding.store import Space, Store
+from kemb.encoding.workers import Opened
+from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
+from kemb.evaluation import provenance
+from kemb.models.resolve import Model
+from kemb.results import files, merge
+from kemb.results.files import ScoredPart, TaskResult
+from kemb.scoring.search.retrieve import RANKINGS, check, make_run, unfit
+from kemb.tasks.spec import TaskSpec
+from kemb.types import Part, PartScore, RetrievalData, TaskData
+
+MTEB = "mteb:"
+"""Before the name of a task or model that mteb is to load."""
+
+Status = Literal["scored", "kept", "not applicable", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task with the way to load its data; loading is put off until a result is wanted."""
+
+    spec: TaskSpec
+    load: Callable[[], TaskData]
+
+
+def load_task(target: str | Path, data_dir: Path | None = None, subsets: Sequence[str] = ()) -> Task:
+    """A task by name or by its TOML file, `mteb:NAME` for any text task of mteb's, or one's own folder or file.
+
+    :param data_dir: local copies of hub data sets, asked before the hub.
+    :param subsets: those of a known task that are wanted, instead of those of its specification.
+    :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
+    :raises DataError: when the folder cannot be understood (checked at once; named tasks load when they run).
+    """
+    from kemb import tasks
+
+    if str(target).endswith(".toml") and Path(target).is_file():
+        from kemb.tasks.load import load
+
+        own = tasks.read_spec(Path(target))
+        return Task(own, lambda: load(own, data_dir))
+    if Path(target).exists() and str(target) not in tasks.names():
+        from kemb.tasks.own import load_folder
+
+        spec, data = load_folder(Path(target))
+        return Task(spec, lambda: data)
+    if str(target).startswith(MTEB):
+        from kemb.adapters.mteb_load import load_mteb_task, spec_of_loaded
+        from kemb.adapters.mteb_specs import task_of
+
+        foreign = task_of(str(target).removeprefix(MTEB))
+        return Task(spec_of_loaded(foreign), lambda: load_mteb_task(foreign)[1])
+    from kemb.tasks.load import load
+
+    if os.sep in str(target) or str(target).startswith("."):
+        raise UsageError(f"There is no file or folder {target}. Type the path of your data, or a name of `kemb tasks`.")
+    spec = tasks.load_spec(str(target))
+    if subsets:
+        spec = spec.model_copy(update={"subsets": list(subsets)})
+    return Task(spec, lambda: load(spec, data_dir))
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Where things lie, and what to do about what is there already."""
+
+    results_dir: Path
+    store: Store
+    rescore: bool = False
+    """Score again from stored vectors; encode nothing."""
+    overwrite: bool = False
+    """Score again even where a comparable result exists."""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one cell."""
+
+    row: str
+    task: str
+    status: Status
+    result: TaskResult | None = None
+    message: str = ""
+
+
+class Reporter(Protocol):
+    """Hears what a run is doing; the command line shows it, the library may ignore it."""
+
+    def loading(self, task: str) -> None: ...
+
+    def encoding(self, row: str, progress: Progress) -> None: ...
+
+    def scoring(self, row: str, task: str) -> None: ...
+
+    def done(self, outcome: Outcome) -> None: ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def loading(self, task: str) -> None: ...
+
+    def encoding(self, row: str, progress: Progress) -> None: ...
+
+    def scoring(self, row: str, task: str) -> None: ...
+
+    def done(self, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A task whose data is there."""
+
+    spec: TaskSpec
+    data: TaskData
+
+
+def evaluate(
+    tasks: Sequence[Task], models: Sequence[Model], options: RunOptions, reporter: Reporter | None = None
+) -> list[Outcome]:
+    """Evaluate every model on every task; one outcome per cell, models outermost.
+
+    Failures of single tasks and models are outcomes, not exceptions; a store or results folder that cannot be
+    written ends the run.
+
+    :raises StoreError: when the store cannot be written.
+    :raises ResultError: when the results cannot be written.
+    """
+    reporter = reporter or Silent()
+    loaded: list[_Loaded] = []
+    broken: dict[str, str] = {}
+    for task in tasks:
+        reporter.loading(task.spec.name)
+        try:
+            loaded.append(_Loaded(task.spec, task.load()))
+        except KembError as error:
+            broken[task.spec.name] = str(error)
+    outcomes: list[Outcome] = []
+    encoders = [encoder for model in models for encoder in model.encoders]
+    for model in models:
+        failed = [Outcome(model.row, name, "failed", message=message) for name, message in broken.items()]
+        of_model = _OfModel(model, options, reporter, [], encoders)
+        for outcome in failed:
+            of_model.done(outcome)
+        of_model.run(loaded)
+        outcomes += of_model.outcomes
+    return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class _OfModel:
+    """The work of one model."""
+
+    model: Model
+    options: RunOptions
+    reporter: Reporter
+    outcomes: list[Outcome]
+    encoders: Sequence[Model] = ()
+    """Of all models of the command: heads of one model are encoded together."""
+    started: str = field(default_factory=lambda: provenance.now())
+    """Tells one command's work on the model from another's."""
+    opened: Opened = field(default_factory=Opened)
+    """Rerankers that are loaded; they are needed by one task after the other."""
+
+    def done(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.reporter.done(outcome)
+
+    @property
+    def folder(self) -> Path:
+        model = self.model
+        return files.result_dir(self.options.results_dir, model.path_name, model.revision, model.variant)
+
+    def run(self, tasks: Sequence[_Loaded]) -> None:
+        """Do what is not done."""
+        todo = [task for task in tasks if not self._settled(task)]
+        if not todo:
+            return
+        self._write_meta()
+        try:
+            encoded = self._encode(todo)
+        except StoreError:
+            raise
+        except KembError as error:
+            for task in todo:
+                self.done(Outcome(self.model.row, task.spec.name, "failed", message=str(error)))
+            return
+        with contextlib.closing(self.opened):
+            for task in todo:
+                self._attempt(task, encoded)
+        self._write_meta()  # once more, with what loading the model has shown
+
+    def _write_meta(self) -> None:
+        model = self.model
+        has_space = model in model.encoders or model.family == "cross-encoder"
+        seen = provenance.loaded(model, self.options.store.space(model.fingerprint())) if has_space else {}
+        files.write_meta(self.folder, provenance.mteb_meta(model, seen))
+
+    def _settled(self, task: _Loaded) -> bool:
+        """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
+        model, spec = self.model, task.spec
+        if (reason := unfit(model, spec.type)) is not None:
+            self.done(Outcome(model.row, spec.name, "not applicable", message=reason))
+            return True
+        try:
+            for part in task.data.parts:
+                check(model, spec, part)
+        except KembError as error:
+            self.done(Outcome(model.row, spec.name, "failed", message=f"{spec.name}: {error}"))
+            return True
+        path = self.folder / f"{spec.name}.json"
+        if not path.is_file() or self.options.overwrite or self.options.rescore:
+            return False
+        try:
+            result = files.read_result(path)
+        except ResultError:
+            return False  # damaged: made again
+        if not result.kemb:
+            message = f"{path} was not made by kemb and would be overwritten. Name another folder with --results DIR."
+            self.done(Outcome(model.row, spec.name, "failed", message=message))
+            return True
+        if not self._is_current(result, task):
+            return False
+        self.done(Outcome(model.row, spec.name, "kept", result))
+        return True
+
+    def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
+        """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its items."""
+        wanted = provenance.cell(task.spec, task.data, self.model)
+        return merge.same_profile(result.kemb, wanted) and merge.holds(result.kemb, wanted) and files.has_items(result)
+
+    def _kept(self, task: _Loaded, record: Mapping[str, Any]) -> tuple[TaskResult, list[tuple[str, str]]] | None:
+        """An earlier result under the same profile, and the parts of it that this command does not make again."""
+        path = self.folder / f"{task.spec.name}.json"
+        with contextlib.suppress(ResultError):
+            result = files.read_result(path)
+            if files.has_items(result) and (parts := merge.other_parts(result, record)):
+                return result, parts
+        return None
+
+    def _encode(self, todo: Sequence[_Loaded]) -> dict[str, Encoded]:
+        """Bring all texts of the tasks into the store, for every part of the model that makes vectors."""
+        found: dict[str, Encoded] = {}
+        for encoder in self.model.encoders:
+            columns = columns_of([(task.spec, task.data) for task in todo], encoder)
+            space = self.options.store.space(encoder.fingerprint())
+            if self.options.rescore:
+                found[encoder.identity] = stored(columns, self._recorded_space(todo) or space)
+            else:
+                report = partial(self.reporter.encoding, encoder.row)
+                types = {task.spec.name: task.spec.type for task in todo}
+                others = together(encoder, self.encoders, columns, types, self.options.store)
+                found[encoder.identity] = encode(columns, space, encoder, report, beside=others)
+        return found
+
+    def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
+        """The space that an earlier result was scored from; its libraries may not be the ones installed now."""
+        for task in todo:
+            path = self.folder / f"{task.spec.name}.json"
+            if not path.is_file():
+                continue
+            with contextlib.suppress(ResultError):  # a damaged record names no space; it is made again
+                identifier = files.read_result(path).kemb.get("fingerprint_id") or ""
+                if space := self.options.store.find(identifier):
+                    return space
+        return None
+
+    def _attempt(self, task: _Loaded, encoded: Mapping[str, Encoded]) -> None:
+        """Score and write one task; what goes wrong becomes its outcome."""
+        self.reporter.scoring(self.model.row, task.spec.name)
+        started = time.perf_counter()
+        try:
+            report = partial(self.reporter.encoding, self.model.row)
+            sources = Sources(self.options.store, encoded, self.options.rescore, report, self.opened)
+            parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
+            seconds = time.perf_counter() - started - sources.seconds
+            record = provenance.cell(task.spec, task.data, self.model)
+            kept = self._kept(task, record)
+            around = provenance.Around(self.options.command, self.started)
+            record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
+            if kept is not None:
+                record = merge.merged(record, *kept)
+            path = files.write_result(self.folder, task.spec.name, task.data.revision, parts, record, kept)
+            self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
+        except (RunError, ValueError) as error:
+            if isinstance(error, ResultError | StoreError) and (
+                "cannot be written" in str(error) or "is full" in str(error)
+            ):
+                raise
+            self.done(Outcome(self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"))
+
+    def _scored(self, spec: TaskSpec, part: Part, sources: Sources) -> ScoredPart:
+        languages = spec.subset_languages.get(part.subset, spec.languages)
+        value = scored(self.model, spec, part, sources)
+        return ScoredPart(part.split, part.subset, languages, value, spec.main_metric)
+
+
+def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartScore:
+    """The score of one part of a task, from vectors or pair scores that are there."""
+    if spec.type in RANKINGS:
+        assert isinstance(part.data, RetrievalData)
+        run = make_run(model, spec, part, sources)
+        sources.n_postings += run.n_postings
+        sources.n_documents += len(part.data.documents)
+        return kemb_scoring.score_run(spec, part.data, run)
+    return kemb_scoring.score(spec, part.data, sources.representations(model, spec, part), similarity=model.similarity)

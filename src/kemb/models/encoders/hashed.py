@@ -1,0 +1,186 @@
+"""Dense encoders without weights: hashed character n-grams, plain (`toy`) or with idf (`tfidf:char`).
+
+The idf comes from a shipped table of document frequencies (`data/`, made by tools/make_tables.py), never from the
+texts of the moment: a text has one vector, whatever it is evaluated with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kemb.models.encoders import Encoder
+from kemb.models.spec import ModelSpec
+from kemb.types import DoubleArray, FloatArray, Input, IntArray
+
+TOY_DIM = 256
+TFIDF_DIM = 2048
+NGRAM_TABLE = "char_ngrams.tsv"
+
+Codes = NDArray[np.uint64]
+"""An n-gram as a number: the code point of one character, or two of them, the first shifted by 21 bits."""
+
+
+class Idf(NamedTuple):
+    """Weights of known n-grams, sorted by code, and of all others."""
+
+    codes: Codes
+    weights: DoubleArray
+    unseen: float
+
+
+@dataclass(frozen=True, slots=True)
+class HashedNgrams:
+    """Character n-grams of a text, hashed with signs into `dim` buckets, unit length.
+
+    With `idf`, an n-gram that stands tf times weighs (1 + ln tf) * idf; without, tf.
+    """
+
+    dim: int
+    idf: Idf | None = None
+
+    def token_counts(self, inputs: Sequence[Input]) -> IntArray:
+        """Characters of each input, [n]."""
+        return np.array([len(item.prompt) + len(item.text) for item in inputs], dtype=np.int64)
+
+    def encode(self, inputs: Sequence[Input]) -> FloatArray:
+        """Unit vectors, float32 [n, dim]; a text without characters gets the first unit vector."""
+        rows = np.zeros((len(inputs), self.dim), dtype=np.float32)
+        for row, item in zip(rows, inputs, strict=True):
+            row[:] = self._vector(item.prompt + item.text)
+        return rows
+
+    def _vector(self, text: str) -> DoubleArray:
+        codes, counts = ngrams(text)
+        weights = counts.astype(np.float64)
+        if self.idf is not None:
+            at = np.minimum(np.searchsorted(self.idf.codes, codes), len(self.idf.codes) - 1)
+            known = self.idf.codes[at] == codes
+            weights = (1 + np.log(weights)) * np.where(known, self.idf.weights[at], self.idf.unseen)
+        vector = hash_features(codes, weights, self.dim)
+        norm = float(np.linalg.norm(vector))
+        if norm == 0:
+            vector[0] = norm = 1.0
+        return vector / norm
+
+
+def revision_of(spec: ModelSpec) -> str:
+    """The version of a download-free model: of its analyser, its tables and what they depend on."""
+    if spec.loader == "bm25":
+        from kemb.scoring.search.lexical import analyser_version
+
+        return analyser_version(spec.name.partition(":")[2])
+    return hashlib.sha256(repr(sorted(_identity(spec).items())).encode()).hexdigest()[:12]
+
+
+def _identity(spec: ModelSpec) -> dict[str, str]:
+    if spec.loader == "kiwi-static":
+        from kemb.models.encoders.kiwi_static import kiwi_static_identity
+
+        return kiwi_static_identity()
+    return toy_identity() if spec.loader == "toy" else tfidf_identity()
+
+
+def open_built_in(spec: ModelSpec) -> Encoder:
+    """The encoder of a download-free model."""
+    if spec.loader == "kiwi-static":
+        from kemb.models.encoders.kiwi_static import open_kiwi_static
+
+        return open_kiwi_static()
+    return open_toy() if spec.loader == "toy" else open_tfidf()
+
+
+def open_toy() -> HashedNgrams:
+    """The encoder of tests and demonstrations."""
+    return HashedNgrams(TOY_DIM)
+
+
+def toy_identity() -> dict[str, str]:
+    """Everything that changes a vector of `toy`."""
+    return {"version": "1"}
+
+
+def open_tfidf() -> HashedNgrams:
+    """Character tf-idf with the shipped table."""
+    n_texts, counts = read_counts(NGRAM_TABLE)
+    codes = np.array([_code(ngram) for (ngram,) in counts], dtype=np.uint64)
+    order = np.argsort(codes)
+    weights = np.array([idf(n_texts, count) for count in counts.values()])
+    return HashedNgrams(TFIDF_DIM, Idf(codes[order], weights[order], unseen_idf(n_texts, counts)))
+
+
+def tfidf_identity() -> dict[str, str]:
+    """Everything that changes a vector of `tfidf:char`."""
+    return {"version": "1", "table": table_hash(NGRAM_TABLE)}
+
+
+def ngrams(text: str) -> tuple[Codes, IntArray]:
+    """Distinct characters and pairs of neighbours inside words, after NFKC and lower case, and their counts."""
+    normal = " ".join(unicodedata.normalize("NFKC", text).lower().split())
+    points = np.frombuffer(normal.encode("utf-32-le"), dtype="<u4").astype(np.uint64)
+    inside = points != ord(" ")
+    pairs = (points[:-1] << np.uint64(21)) | points[1:]
+    return np.unique(np.concatenate((points[inside], pairs[inside[:-1] & inside[1:]])), return_counts=True)
+
+
+def ngram_text(code: int) -> str:
+    """The n-gram a code stands for."""
+    first, last = divmod(code, 1 << 21)
+    return (chr(first) if first else "") + chr(last)
+
+
+def hash_features(codes: Codes, weights: DoubleArray, dim: int) -> DoubleArray:
+    """Sum of the weights by bucket with a sign from the hash, [dim] (Weinberger et al. 2009, "Feature hashing").
+
+    The hash is the finaliser of SplitMix64 (Steele et al. 2014), the same on every machine.
+    """
+    mixed = codes + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    signs = np.where(mixed >> np.uint64(63), -1.0, 1.0)
+    buckets = (mixed % np.uint64(dim)).astype(np.int64)
+    return np.bincount(buckets, weights=signs * weights, minlength=dim).astype(np.float64)
+
+
+def idf(n_texts: int, n_with: int) -> float:
+    """Smooth inverse document frequency ln((1 + n) / (1 + df)) + 1, as in scikit-learn."""
+    return math.log((1 + n_texts) / (1 + n_with)) + 1
+
+
+def unseen_idf(n_texts: int, counts: dict[tuple[str, ...], int]) -> float:
+    """Weight of what the table leaves out for being rare."""
+    return idf(n_texts, min(counts.values()) - 1)
+
+
+def read_counts(name: str) -> tuple[int, dict[tuple[str, ...], int]]:
+    """A shipped table of document frequencies: the number of texts, and how many of them hold each key."""
+    lines = [line.split("\t") for line in _read(name).decode().removesuffix("\n").split("\n")]
+    return int(lines[0][-1]), {tuple(line[:-1]): int(line[-1]) for line in lines[1:]}
+
+
+def read_components(name: str) -> tuple[list[tuple[str, str]], DoubleArray]:
+    """Principal components as combinations of morphemes: (form, tag) and coefficients [n_morphemes, n_components]."""
+    lines = [line.split("\t") for line in _read(name).decode().removesuffix("\n").split("\n")]
+    return [(line[0], line[1]) for line in lines], np.array([[float(x) for x in line[2:]] for line in lines])
+
+
+def table_hash(*names: str) -> str:
+    """Hash of shipped tables, for an encoder's identity."""
+    return hashlib.sha256(b"".join(_read(name) for name in names)).hexdigest()[:16]
+
+
+def _read(name: str) -> bytes:
+    return (files("kemb.models") / "data" / name).read_bytes()
+
+
+def _code(ngram: str) -> int:
+    return ord(ngram) if len(ngram) == 1 else ord(ngram[0]) << 21 | ord(ngram[1])

@@ -1,0 +1,252 @@
+"""Models on sentence-transformers: its modules, its pooling, its preprocessing; our batching."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+
+from kemb.errors import MissingExtra, ModelError
+from kemb.models import files
+from kemb.models.backends import BackendFile
+from kemb.models.encoders import OutOfMemory
+from kemb.models.encoders.kinds import DENSE, Kind
+from kemb.types import Input, IntArray, Rows, Together
+
+TOKENS_PER_CALL = 2048
+_ENDLESS = 1 << 20
+ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a model folder is loaded."""
+
+    device: str
+    dtype: str = "float32"
+    max_tokens: int | None = None
+    pooling: str | None = None
+    """None for a sentence-transformers folder; else the pooling put on a plain transformers model."""
+    normalize: bool = False
+    append_eos: bool = False
+    trust_remote_code: bool = False
+    kind: Kind = DENSE
+    beside: tuple[Kind, ...] = ()
+    """More to be read off each forward pass."""
+    backend: BackendFile | None = None
+    """The file that another runtime computes; None for torch."""
+
+
+def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
+    """Load weights from a folder.
+
+    :raises MissingExtra: when sentence-transformers is not installed.
+    :raises ModelError: when the folder cannot be loaded or the device is not there.
+    """
+    _steady_products()
+    try:
+        import torch
+        from transformers.utils import logging as transformers_logging
+    except ImportError as error:
+        raise MissingExtra("A transformer model", "st") from error
+    if loading.backend is None and loading.device.startswith("cuda"):
+        _refuse_missing_gpu(loading.device)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    try:
+        with _runtime(folder, loading):
+            model = _load(folder, loading, getattr(torch, loading.dtype))
+    except UnpicklingError as error:
+        raise ModelError(files.more_than_tensors(folder)) from error
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise ModelError(
+            f"The model in {folder} cannot be loaded: {reason} Check that the folder is complete and that the "
+            "installed transformers knows this architecture."
+        ) from error
+    if loading.max_tokens is not None:
+        model.max_seq_length = loading.max_tokens
+        own = getattr(model[0], "document_length", None)  # of late interaction; it would win over the limit
+        if own is not None:
+            model[0].document_length = min(own, loading.max_tokens)
+    model.eval()
+    for kind in (loading.kind, *loading.beside):
+        kind.check(model, folder)
+    eos = model.tokenizer.eos_token if loading.append_eos else ""
+    return TorchEncoder(model, loading.kind, eos, loading.beside)
+
+
+def _steady_products() -> None:
+    """Let MKL add in one order for any number of threads, so that several workers give the bits of one.
+
+    Without it the products of few rows (a single short text, a pooled batch of five) change in the last bit. It works
+    until MKL's first product.
+    """
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+
+def _refuse_missing_gpu(device: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
+    if int(device.partition(":")[2] or 0) >= (n := torch.cuda.device_count()):
+        known = ", ".join(f"cuda:{i}" for i in range(n))
+        raise ModelError(f"--device {device} is not there; this machine has {known}.")
+
+
+def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context manager
+    if loading.backend is None:
+        return nullcontext()
+    from kemb.models.encoders.onnx import in_place_of_optimum
+
+    return in_place_of_optimum(folder, loading.backend, loading.device)
+
+
+def share_threads(n_workers: int) -> None:
+    """Let this process use its share of the cores, beside other workers; before the model is opened.
+
+    :raises MissingExtra: when torch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra("A transformer model", "st") from error
+
+    n_threads = max(1, torch.get_num_threads() // n_workers)
+    torch.set_num_threads(n_threads)
+    os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # of tokenizers
+
+
+def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
+    import sentence_transformers
+
+    model_kwargs = {} if loading.backend else {"dtype": dtype, **files.weights_kwargs(folder)}
+    device, backend = ("cpu", "onnx") if loading.backend else (loading.device, "torch")
+    shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
+    if loading.pooling is None:
+        load = getattr(sentence_transformers, loading.kind.class_name)
+        return load(str(folder), device=device, model_kwargs=model_kwargs, backend=backend, **shared)
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    transformer = Transformer(
+        str(folder),
+        model_kwargs={**model_kwargs, **shared},
+        processor_kwargs=shared,
+        config_kwargs=shared,
+        backend=backend,
+    )
+    modules = [transformer, Pooling(transformer.get_embedding_dimension(), ST_POOLING[loading.pooling])]
+    if loading.normalize:
+        modules.append(Normalize())
+    return sentence_transformers.SentenceTransformer(modules=modules, device=device)
+
+
+class TorchEncoder:
+    """A loaded sentence-transformers model as a two-stage encoder."""
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401  sentence-transformers has no types
+        kind: Kind,
+        eos: str = "",
+        beside: tuple[Kind, ...] = (),
+    ) -> None:
+        self.model = model
+        self.kind = kind
+        self.eos = eos
+        self.beside = beside
+
+    @property
+    def dim(self) -> int:
+        return self.kind.dim(self.model)
+
+    @property
+    def limit(self) -> int:
+        """Most tokens that the model reads; 2^20 where it has no limit."""
+        return int(min(self.model.max_seq_length or _ENDLESS, _ENDLESS))
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What the loaded model shows of itself."""
+        n_parameters = sum(weights.numel() for weights in self.model.parameters())  # 0 in another runtime than torch
+        known = {"n_parameters": n_parameters, "max_tokens": self.limit if self.limit < _ENDLESS else 0}
+        return {name: value for name, value in known.items() if value}
+
+    def token_counts(self, inputs: Sequence[Input]) -> IntArray:
+        """Token counts after truncation; characters where the model's first module has no tokenizer."""
+        counts = self.lengths(inputs)[:, 0]
+        chars = np.array([len(item.prompt) + len(item.text) for item in inputs], dtype=np.int64)
+        return np.minimum(np.where(counts < 0, chars, counts), self.limit)
+
+    def lengths(self, inputs: Sequence[Input]) -> IntArray:
+        """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2].
+
+        -1 where the model's first module has no tokenizer.
+        """
+        tokenizer = getattr(self.model, "tokenizer", None)
+        if not inputs or not (callable(tokenizer) or hasattr(tokenizer, "encode_batch")):
+            return np.full((len(inputs), 2), -1, dtype=np.int64)
+        counts = self._counted([(item.text + self.eos, item.prompt) for item in inputs])
+        # White space at the end of a prompt belongs to the first token of the text.
+        nothing = self._counted([(self.kind.nothing + self.eos, inputs[0].prompt.rstrip())])[0]
+        return np.stack([counts, np.maximum(counts - nothing, 0)], axis=1)
+
+    def _counted(self, texts: Sequence[tuple[str, str]]) -> IntArray:
+        """Tokens of (text, prompt), not truncated, with special tokens."""
+        tokenizer, given = self.model.tokenizer, [self.kind.given(*pair) for pair in texts]
+        counts: list[int] = []
+        for start in range(0, len(given), TOKENS_PER_CALL):
+            some = given[start : start + TOKENS_PER_CALL]
+            if callable(tokenizer):
+                ids = tokenizer(some, truncation=False, padding=False, verbose=False)["input_ids"]
+            else:  # a static model's, of the package tokenizers
+                ids = [row.ids for row in tokenizer.encode_batch(some, add_special_tokens=False)]
+            counts.extend(map(len, ids))
+        return np.array(counts, dtype=np.int64)
+
+    def prepare(self, inputs: Sequence[Input]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The padded features of one batch, on the CPU, and what the forward pass must know of the route."""
+        route = {"task": inputs[0].route} if inputs[0].route else {}
+        texts = [self.kind.given(i.text + self.eos, "") for i in inputs]
+        return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
+
+    def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows | Together:
+        """One forward pass; rows of every kind where there are several."""
+        import torch
+        from sentence_transformers.util import batch_to_device
+
+        features, route = prepared
+        try:
+            with torch.inference_mode():
+                given = batch_to_device(features, self.model.device)
+                output = self.model(given, **route, **self.kind.options(self.model))
+                own = self.kind.read(self.model, output)
+                return Together((own, *(k.read(self.model, output) for k in self.beside))) if self.beside else own
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory from error
+        except (RuntimeError, IndexError) as error:
+            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+                raise OutOfMemory from error  # torch on the CPU
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise ModelError(
+                f"The model failed on a batch of texts up to {self._longest(features)} tokens long: {reason} If it has "
+                f"fewer positions than that (its limit is set to {self.model.max_seq_length}), type a smaller "
+                "--max-tokens."
+            ) from error
+
+    @staticmethod
+    def _longest(features: dict[str, Any]) -> object:
+        return features["input_ids"].shape[-1] if "input_ids" in features else "an unknown number of"
+
+    def encode(self, inputs: Sequence[Input]) -> Rows | Together:
+        return self.encode_prepared(self.prepare(inputs))

@@ -1,0 +1,244 @@
+"""Results -> a model card: README.md with front matter and `.eval_results/<Task>.yaml`, beside the author's own text.
+
+Only what stands between the two marks is replaced. Equal results give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kemb.boards import Board, Row, benchinit, build_board
+from kemb.boards.cells import cell_value
+from kemb.errors import DataError, ResultError, UnknownName, UsageError
+from kemb.hub import quiet_client
+from kemb.models import catalogue, files
+from kemb.models.facts import facts_of
+from kemb.publishing.card.body import CardData, body
+from kemb.publishing.card.metadata import dataset_of, eval_results_yaml, merged
+from kemb.publishing.markdown import clean, escape
+from kemb.publishing.private import own_data
+from kemb.publishing.usage import code_for
+from kemb.publishing.usagetwo import usage_of
+from kemb.results.claims import read_all, shipped
+from kemb.results.files import META, TaskResult
+from kemb.results.rows import ResultRow, find_row, rows_of
+
+README = "README.md"
+EVAL_RESULTS = ".eval_results"
+BEGIN, END = "<!-- kemb:begin -->", "<!-- kemb:end -->"
+_BLOCK = re.compile(rf"^{BEGIN}[ \t]*\r?$.*?^{END}[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class CardOptions:
+    """What a card is made of."""
+
+    results_dir: Path
+    benchmarks: tuple[str, ...] = ()
+    """Those whose rank is told; by default every shipped one of which the model has all tasks."""
+    name: str = ""
+    """`org/name` under which the model is published; the name of its row by default."""
+    license: str = ""
+    """Replaces what the front matter says."""
+    private: bool = False
+    """State results on data of one's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A card, and what was left out of it."""
+
+    files: dict[str, str]
+    """Path -> content: `README.md`, `.eval_results/<Task>.yaml`."""
+    left_out: list[str]
+    """Tasks on data of one's own."""
+
+
+def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
+    """The files of a model's card.
+
+    Args:
+        written: a row of measured results as `find_row` takes it, or the folder of a local model.
+        options: what to tell.
+        existing: the README that is there; its text is kept.
+
+    Raises:
+        UsageError: no such row, only claimed numbers, or only results on data of one's own.
+        DataError: the README's front matter or marks are broken.
+    """
+    found = read_all(options.results_dir)
+    row = _measured(written, found)
+    private = [] if options.private else own_data(row.results.values())
+    tasks = {name: result for name, result in sorted(row.results.items()) if result not in private}
+    if not tasks:
+        raise UsageError(
+            f"{row.label} has results on your own data only ({', '.join(sorted(row.results))}). A card is public; add "
+            "--private if these numbers may be."
+        )
+    row = replace(row, results=tasks)
+    name = options.name or row.model
+    usage = usage_of(row.model, tasks.values(), options.name if row.model.startswith("local/") else "")
+    facts = facts_of(row.model, _meta(row))
+    if options.license:
+        facts = replace(facts, license=options.license)
+    boards = _boards(row, found, options.benchmarks)
+    card = CardData(name, row, facts, code_for(usage), boards)
+    old, text = _split(existing)
+    if options.license:
+        old = {key: value for key, value in old.items() if key not in ("license", "license_link")}
+    front = merged(old, facts, usage, name, list(tasks.values()))
+    content = _joined(front, _placed(text, body(card), name))
+    # The hub shows these on the pages of data sets, so they are of tasks whose data lies there.
+    on_hub = [result for result in tasks.values() if dataset_of(result) != result.task]
+    extra = {f"{EVAL_RESULTS}/{result.task}.yaml": eval_results_yaml(result) for result in on_hub}
+    return Made({README: content, **extra}, [result.task for result in private])
+
+
+def write_card(made: Mapping[str, str], path: Path) -> None:
+    """Write the README at `path` and the other files beside it, each at once or not at all, the README last.
+
+    :raises ResultError: when a file cannot be written.
+    """
+    for name, content in sorted(made.items(), key=lambda pair: pair[0] == README):
+        target = path if name == README else path.parent / name
+        temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(content, encoding="utf-8", newline="")
+            os.replace(temporary, target)
+        except OSError as error:
+            raise ResultError(
+                f"{target} cannot be written ({error.strerror or error}); the file that was there is unchanged."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def read_existing(path: Path) -> str:
+    """The README that is there, line ends as they are; '' where there is none.
+
+    :raises DataError: when it is no UTF-8 text.
+    """
+    if not path.exists():
+        return ""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}); nothing was written.") from error
+
+
+def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
+    """The row of measured results that is meant."""
+    try:
+        row = find_row(_row_of_folder(written), rows_of(r for r in found if r.kemb and r.claim is None))
+    except UnknownName:
+        spec = catalogue.load_spec(written)
+        name = (spec.name if spec else written).lower()
+        if name not in {result.model.lower() for result in [*found, *shipped()]}:
+            raise
+        row = None
+    if row is None or not all(result.kemb for result in row.results.values()):
+        raise UsageError(
+            f"{written} has only published numbers here. A card states what was measured: type `kemb run TASK -m "
+            f"{written}` first."
+        )
+    return row
+
+
+def _row_of_folder(written: str) -> str:
+    """Results of a local model are found by its folder, too."""
+    folder = Path(written)
+    if not folder.is_dir() or not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+        return written
+    return f"{files.local_name(folder)}@{files.content_hash(folder.resolve())[:12]}"
+
+
+def _meta(row: ResultRow) -> dict[str, Any]:
+    folder = next(iter(row.results.values())).path.parent
+    path = (folder.parent.parent if row.variant else folder) / META
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) -> list[tuple[Board, Row]]:
+    """The boards to tell of: those asked for, else the shipped ones of which the row has all tasks.
+
+    Where there are none, the one of all its tasks, if other models were measured on them.
+    """
+    public = [*found, *shipped()]
+    names = list(wanted) or [name for name in benchinit.names() if _is_complete(row, name)]
+    boards = [build_board(public, benchinit.load_benchmark(name)) for name in names]
+    if not names:
+        own = [r for r in found if r.claim is None and r.task in row.results]
+        boards = [build_board(own)]
+    pairs = [(board, _own_row(board, row)) for board in boards]
+    told = [(board, own) for board, own in pairs if own is not None]
+    return told if wanted else [(board, own) for board, own in told if own.standing and len(board.complete) > 1]
+
+
+def _is_complete(row: ResultRow, name: str) -> bool:
+    benchmark = benchinit.load_benchmark(name)
+    formula = benchmark.formula()
+    weighted = zip(benchmark.cells, benchmark.cell_weights(formula), strict=True)
+    return all(cell_value(cell, formula, row.results) is not None for cell, weight in weighted if weight)
+
+
+def _own_row(board: Board, row: ResultRow) -> Row | None:
+    key = (row.model, row.revision, row.variant)
+    same = (other for other in board.rows if (other.model, other.revision, other.variant) == key and not other.claim)
+    return next(same, None)
+
+
+def _split(existing: str) -> tuple[dict[str, Any], str]:
+    """Front matter and text of a README."""
+    import yaml
+    from huggingface_hub.repocard import RepoCard
+
+    quiet_client()
+    try:
+        card = RepoCard(existing)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"The front matter of the README (between its first two lines ---) is no YAML of keys: {reason}. "
+            "Repair it, or name another file with -o. Nothing was written."
+        ) from error
+    data: Any = card.data
+    return data.to_dict(), card.text
+
+
+def _joined(front: dict[str, Any], text: str) -> str:
+    from huggingface_hub import CardData as FrontMatter
+
+    end = "\r\n" if "\r\n" in text else "\n"
+    return f"---{end}{FrontMatter(**front).to_yaml(line_break=end)}{end}---{end}{text}"
+
+
+def _placed(text: str, own: str, name: str) -> str:
+    """The author's text with our block in its place: where it was, else at the end."""
+    found = _BLOCK.findall(text)
+    lone = text.count(BEGIN) + text.count(END) - sum(block.count(BEGIN) + block.count(END) for block in found)
+    if len(found) > 1 or (lone and not found):
+        raise DataError(
+            f"The README has a lone {BEGIN} or {END}, or more than one pair of them. Keep one pair, each on a line of "
+            "its own, or none; nothing was written."
+        )
+    block = f"{BEGIN}\n{own}\n{END}"
+    end = "\n"
+    if "\r\n" in text:
+        end, block = "\r\n", block.replace("\n", "\r\n")
+    if found:
+        return text.replace(found[0].rstrip("\r"), block)
+    if not text.strip():
+        return f"\n# {escape(clean(name))}\n\n{block}\n"
+    return f"{text.rstrip()}{end}{end}{block}{end}"

@@ -1,0 +1,230 @@
+"""Results -> the files of a site: a pure function, then a folder that appears whole or not at all.
+
+index.html, board/, model/, task/, compare.html, ...    Korean; the same below en/
+assets/   kemb.css, kemb.js        data/   scripts that hold data        download/   CSV, JSON, Parquet, Markdown
+manifest.json   sha256 and size of every file, and of what they were made from
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from kemb import statistics
+from kemb.boards import Board
+from kemb.errors import ResultError, UsageError
+from kemb.models.facts import facts_of
+from kemb.publishing import downloads
+from kemb.publishing.costs import cost_of
+from kemb.publishing.site.evidence import card_data, item_data, replicate_data
+from kemb.publishing.site.examples import Shown
+from kemb.publishing.site.pages import Extras, render
+from kemb.publishing.site.past import Past, change_entries, feed, model_history, past_of, snapshot_refs
+from kemb.publishing.site.schema import CardData, ItemData, Named, SnippetData
+from kemb.publishing.site.views import SiteView, Speed, site_view
+from kemb.publishing.usage import snippets
+from kemb.publishing.words import data_date
+from kemb.results.files import META, TaskResult
+
+STATIC = Path(__file__).parent.parent / "static"
+MARKER = "manifest.json"
+TITLE = Named(ko="한국어 임베딩 순위표", en="Korean embedding leaderboard")
+
+
+def build_site(
+    boards: Mapping[str, Board],
+    *,
+    title: Named = TITLE,
+    has_private: bool = False,
+    past: Past | None = None,
+    texts: Mapping[str, Shown] | None = None,
+) -> dict[str, bytes]:
+    """Every file of a site by its path; equal boards and snapshots give equal bytes.
+
+    Args:
+        boards: by slug; the first is the start page.
+        title: of the site.
+        has_private: marks every page as not to be published.
+        past: earlier states of the boards.
+        texts: of items by task, where they may be shown.
+
+    Raises:
+        ResultError: items that a result was written with are gone.
+    """
+    past = past or past_of(boards, (), ())
+    results = [result for board in boards.values() for row in board.rows for result in row.results.values()]
+    names = {row.model for board in boards.values() for row in board.rows}
+    metas = _metas(results)
+    facts = {name: facts_of(name, metas.get(name)) for name in names}
+    site = site_view(boards, facts, _speeds(boards), title=title, date=data_date(boards.values()))
+    site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
+    items = _items(site, texts or {})
+    n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
+    cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
+    code = {model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models}
+    files = _data_files(site, cards, items)
+    files["data/snippets.js"] = _script("snippets", SnippetData(models=code))
+    for view in site.boards:
+        for kind, content in downloads.of_board(view.board).items():
+            files[f"download/{view.data.slug}.{kind}"] = content
+    for task, slug in site.tasks.items():
+        files |= {f"download/task-{slug}.{kind}": content for kind, content in downloads.of_task(task, boards).items()}
+    extras = Extras(
+        cards={slug: found.cards for slug, found in cards.items()},
+        snippets=code,
+        changes=change_entries(past),
+        problems=[problem.message for problem in past.problems],
+        model_history=model_history(past),
+        detectable=_detectable(boards),
+        examples={task: found.examples for task, found in (texts or {}).items()},
+        n_items=n_items,
+    )
+    files |= {path: text.encode() for path, text in render(site, extras, past.older)}
+    files["feed.xml"] = feed(past, title.ko)
+    files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
+    return files
+
+
+def _own_results(model: str, boards: Mapping[str, Board]) -> list[TaskResult]:
+    """The results of one measured row of a model, the declared profile before any variant."""
+    rows = [row for board in boards.values() for row in board.rows if row.model == model and row.claim is None]
+    first = min(rows, key=lambda row: row.variant != "", default=None)
+    return list(first.results.values()) if first else []
+
+
+def _data_files(site: SiteView, cards: Mapping[str, CardData], items: Mapping[str, ItemData]) -> dict[str, bytes]:
+    """The scripts that hold data."""
+    found: dict[str, BaseModel] = {"site": site.data}
+    for view in site.boards:
+        slug = view.data.slug
+        found |= {f"board-{slug}": view.data, f"cards-{slug}": cards[slug]}
+        if (drawn := replicate_data(view)) is not None:
+            found[f"draws-{slug}"] = drawn
+    found |= {f"items-{slug}": data for slug, data in items.items()}
+    return {f"data/{name}.js": _script(name, data) for name, data in found.items()}
+
+
+def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:
+    """What the site consists of and was made from: hashes of all files and of all result files."""
+    inputs: dict[str, str] = {}
+    for board in boards.values():
+        for row in board.rows:
+            for result in row.results.values():
+                if result.path.is_file():
+                    parts = result.path.parts[-5 if row.variant else -3 :]
+                    name = f"claims/{result.path.name}" if row.claim else "/".join(parts)
+                    inputs.setdefault(name, _digest(result.path.read_bytes()))
+    record = {
+        "kemb": importlib.metadata.version("kemb"),
+        "boards": {slug: len(board.rows) for slug, board in boards.items()},
+        "inputs": dict(sorted(inputs.items())),
+        "files": {path: {"sha256": _digest(files[path]), "bytes": len(files[path])} for path in sorted(files)},
+    }
+    return (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def write_site(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write a site beside its place, then move it there; what an earlier build left there goes.
+
+    :raises UsageError: when the folder holds something that is no site.
+    """
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
+        raise UsageError(
+            f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. Name an empty or a "
+            "new folder with -o DIR."
+        )
+    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        for path, content in files.items():
+            target = fresh / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        if folder.exists():
+            old = folder.with_name(f"{fresh.name}-old")
+            folder.rename(old)
+            fresh.rename(folder)
+            shutil.rmtree(old)
+        else:
+            fresh.rename(folder)
+    except OSError as error:
+        raise ResultError(
+            f"The site cannot be written to {folder} ({error.strerror or error}); what was there is unchanged. Free "
+            "space or name another folder with -o DIR."
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _script(name: str, data: BaseModel) -> bytes:
+    """A data script; `<` and the two line ends that old engines stumble over are written as escapes."""
+    text = json.dumps(data.model_dump(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"kembData({json.dumps(name)},{text});\n".encode()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
+    """By model, the `model_meta.json` beside its measured results."""
+    found: dict[str, dict[str, object]] = {}
+    for result in results:
+        if result.claim is not None or result.model in found:
+            continue
+        folder = result.path.parent.parent.parent if result.variant else result.path.parent
+        path = folder / META
+        if path.is_file():
+            try:
+                meta = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ResultError(f"{path} is not valid JSON ({error}). Delete it and run the model again.") from error
+            if isinstance(meta, dict):
+                found[result.model] = meta
+    return found
+
+
+def _speeds(boards: Mapping[str, Board]) -> dict[str, Speed]:
+    """By model, the best recorded rate of encoding."""
+    found: dict[str, Speed] = {}
+    for row in (row for board in boards.values() for row in board.rows if row.claim is None):
+        cost = cost_of(row)
+        rate = cost.texts_per_second
+        if rate is not None and (row.model not in found or rate > found[row.model].texts_per_second):
+            found[row.model] = Speed(round(rate, 1), cost.hardware)
+    return found
+
+
+def _items(site: SiteView, texts: Mapping[str, Shown]) -> dict[str, ItemData]:
+    """By slug of the task, its items in the first board that has them."""
+    found: dict[str, ItemData] = {}
+    for view in site.boards:
+        for column, cell in enumerate(view.data.cells):
+            if cell.slug not in found and (data := item_data(view, column, texts.get(cell.task))) is not None:
+                found[cell.slug] = data
+    return found
+
+
+def _detectable(boards: Mapping[str, Board]) -> dict[str, float]:
+    """Task -> the difference found in 80 % of cases: the median over pairs of measured rows of one board."""
+    found: dict[str, float] = {}
+    for board in boards.values():
+        drawn = board.replicates.cells
+        for column, cell in enumerate(board.cells if drawn is not None else ()):
+            assert drawn is not None
+            n = drawn.shape[2]
+            errors = [(drawn[:, column, a] - drawn[:, column, b]).std() for a in range(n) for b in range(a)]
+            known = sorted(error for error in errors if error > 0)
+            if known:
+                middle = float(known[len(known) // 2])
+                found.setdefault(cell.task, statistics.minimum_detectable(middle, 1, board.intervals.level))
+    return found

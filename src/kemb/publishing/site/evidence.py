@@ -1,0 +1,226 @@
+"""What lies behind the numbers of a board: provenance, other sources' values, items of measured rows."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from kemb.boards import Row
+from kemb.boards.benchmark import CellSpec
+from kemb.boards.cells import declared_parts, expression_of
+from kemb.boards.paired import PartItems, goodness
+from kemb.encoding.lengths import lengths_of
+from kemb.errors import ResultError
+from kemb.publishing.costs import hardware
+from kemb.publishing.site.examples import Shown
+from kemb.publishing.site.schema import (
+    Card,
+    CardData,
+    ItemData,
+    ItemPart,
+    LengthData,
+    Named,
+    OtherValue,
+    PromptData,
+    ReplicateData,
+)
+from kemb.publishing.site.views import BoardView
+from kemb.results.files import TaskResult, read_items
+from kemb.scoring.recompute import of_part
+
+N_ITEMS = 1000
+"""Items of a task that a page holds."""
+N_DRAWS = 2000
+N_VALUES = 400_000
+"""Item replicates (draws x cells x rows) that a page holds."""
+MIN_DRAWS = 200
+SCALE = 20_000
+
+_MEANING = {
+    "retrieval": Named(ko="질의별 점수", en="score of the query"),
+    "reranking": Named(ko="질의별 점수", en="score of the query"),
+    "bitext_mining": Named(ko="문장별 점수", en="score of the sentence"),
+    "classification": Named(ko="맞힌 실험의 비율", en="share of experiments that predict the label"),
+    "multilabel_classification": Named(
+        ko="레이블을 모두 맞힌 실험의 비율", en="share of experiments that predict exactly the labels"
+    ),
+    "summarization": Named(ko="문서 안에서의 상관계수", en="correlation inside the document"),
+    "sts": Named(ko="1 - 정답과의 순위 차이 / n", en="1 - difference of ranks to gold / n"),
+    "pair_classification": Named(
+        ko="반대 레이블 쌍과의 순서가 맞은 비율", en="share of pairs of the other label on the right side"
+    ),
+}
+
+
+def replicate_data(view: BoardView) -> ReplicateData | None:
+    """The resamples of a board for its sliders and differences; None where it has none.
+
+    Of items only the first draws are given, so many that the file stays small; those of tasks are all there.
+    """
+    drawn, slug = view.board.replicates, view.data.slug
+    if drawn.cells is not None:
+        _, n_cells, n_rows = drawn.cells.shape
+        n = max(MIN_DRAWS, min(N_DRAWS, N_VALUES // max(1, n_cells * n_rows)))
+        values = np.round(drawn.cells[:n] * SCALE).clip(-32767, 32767).astype("<i2")
+        return ReplicateData(
+            slug=slug, mode="items", n_replicates=len(values), scale=SCALE, strata=[], values=_text(values)
+        )
+    if drawn.draws is not None:
+        names = list(dict.fromkeys(drawn.strata))
+        strata = [names.index(name) for name in drawn.strata]
+        counts = drawn.draws[:N_DRAWS].astype(np.uint8)
+        return ReplicateData(
+            slug=slug, mode="tasks", n_replicates=len(counts), scale=1, strata=strata, values=_text(counts)
+        )
+    return None
+
+
+def _text(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def card_data(view: BoardView, n_items: Mapping[str, int]) -> CardData:
+    """A card for every number of a board.
+
+    :param n_items: of tasks whose items are known.
+    """
+    board = view.board
+    cards = []
+    for number, row in enumerate(board.rows):
+        for column, (cell, value) in enumerate(zip(board.cells, row.cells, strict=True)):
+            result = _result_of(row, cell)
+            if value is not None and result is not None:
+                cards.append(_card(view, number, column, value, result, n_items.get(cell.task)))
+    return CardData(slug=view.data.slug, cards=cards)
+
+
+def _result_of(row: Row, cell: CellSpec) -> TaskResult | None:
+    """Of a cell that is the mean of its members, the first member's."""
+    return next((row.results[task] for task in [cell.task, *cell.members] if task in row.results), None)
+
+
+def _card(view: BoardView, number: int, column: int, value: float, result: TaskResult, n_items: int | None) -> Card:
+    board, record = view.board, result.kemb
+    row = board.rows[number]
+    intervals = row.standing.cell_intervals if row.standing else []
+    low, high = intervals[column] if intervals else (None, None)
+    model, task = record.get("model", {}), record.get("task", {})
+    seconds, claim = record.get("seconds", {}), row.claim
+    from_store = "encoded" in record and not record["encoded"]["n_encoded"]
+    return Card(
+        row=number,
+        cell=column,
+        value=value,
+        low=low,
+        high=high,
+        metric=view.data.cells[column].metric,
+        model_revision=row.revision,
+        dataset_revision=result.dataset_revision or "",
+        data_sha256=[f"{part} {digest}" for part, digest in sorted(task.get("data_sha256", {}).items())],
+        n_items=None if row.claim else n_items,
+        prompts=_prompts(result),
+        max_tokens=model.get("max_tokens") or record.get("loaded", {}).get("max_tokens"),
+        lengths=[LengthData(column=name, **found) for name, found in lengths_of(record).items()],
+        dtype=str(model.get("dtype") or ""),
+        similarity=str(model.get("similarity") or ""),
+        versions=_versions(result),
+        hardware=hardware(record),
+        encode_seconds=None if from_store else seconds.get("encode"),
+        from_store=from_store,
+        score_seconds=seconds.get("score"),
+        date=str(record.get("date") or ""),
+        command=str(record.get("command") or ""),
+        source=claim.source if claim else "",
+        url=claim.url if claim else "",
+        commit=claim.commit if claim else "",
+        others=list(_others(view, number, column)),
+    )
+
+
+def _prompts(result: TaskResult) -> list[PromptData] | None:
+    if "prompts" not in result.kemb:
+        return None
+    return [
+        PromptData(role=role, prompt=found["prompt"], route=found.get("route", ""), source=found.get("source", ""))
+        for role, found in result.kemb["prompts"].items()
+    ]
+
+
+def _versions(result: TaskResult) -> dict[str, str]:
+    if result.claim and result.claim.mteb_version:
+        return {"mteb": result.claim.mteb_version}
+    return {name: str(version) for name, version in result.kemb.get("versions", {}).items() if version}
+
+
+def _others(view: BoardView, number: int, column: int) -> Iterator[OtherValue]:
+    """The same cell in other rows of the same model."""
+    model = view.board.rows[number].model
+    for other, row in enumerate(view.board.rows):
+        value = row.cells[column]
+        if other != number and row.model == model and value is not None:
+            data = view.data.rows[other]
+            yield OtherValue(source=data.source or data.label, value=value, href=f"#{data.id}")
+
+
+def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemData | None:
+    """How well each measured row does on every item of a cell; None where fewer than two rows have items."""
+    cell = view.board.cells[column]
+    rows = {
+        data.id: row.results[cell.task]
+        for row, data in zip(view.board.rows, view.data.rows, strict=True)
+        if not row.claim and cell.task in row.results and "items_sha256" in row.results[cell.task].kemb
+    }
+    if len(rows) < 2:
+        return None
+    loaded = {row_id: read_items(result) for row_id, result in rows.items()}
+    first = next(iter(rows.values()))
+    kind = str(first.kemb["task"]["type"])
+    recorded = [(split, str(entry["hf_subset"])) for split, found in first.scores.items() for entry in found]
+    metric = expression_of(cell, view.board.formula)
+    metric = str(first.kemb["task"]["main_metric"]) if metric == "main_score" else metric
+    parts, left_out = [], 0
+    for split, subset in declared_parts(cell) or recorded:
+        found = _item_part((split, subset), kind, metric, rows, loaded, texts)
+        if found is not None:
+            parts.append(found[0])
+            left_out += found[1]
+    if not parts:
+        return None
+    data = view.data.cells[column]
+    return ItemData(slug=data.slug, task=cell.task, meaning=_MEANING[kind], parts=parts, n_left_out=left_out)
+
+
+def _item_part(
+    where: tuple[str, str],
+    kind: str,
+    metric: str,
+    rows: dict[str, TaskResult],
+    loaded: dict[str, pa.Table],
+    texts: Shown | None,
+) -> tuple[ItemPart, int] | None:
+    """One (split, subset): the items of the first row, and how many are left out; None where rows do not fit."""
+    split, subset = where
+    ids: Sequence[str] = []
+    values: dict[str, list[float]] = {}
+    for row_id, result in rows.items():
+        own = of_part(loaded[row_id], split, subset)
+        similarity = str(result.kemb["model"]["similarity"])
+        try:
+            judged = goodness(PartItems(split, subset, kind, metric, similarity, (own, own)))
+        except (ResultError, KeyError, IndexError):
+            continue  # items of another kind or of a broken run: the row has no items here
+        if judged is None:
+            return None
+        if values and judged[0] != ids:
+            continue
+        ids = judged[0]
+        values[row_id] = [round(value, 2) for value in judged[1][0][:N_ITEMS].tolist()]
+    if len(values) < 2:
+        return None
+    own = texts.texts.get(where, {}) if texts else {}
+    shown = [own.get(item_id, "") for item_id in ids[:N_ITEMS]] if own else []
+    part = ItemPart(split=split, subset=subset, ids=list(ids[:N_ITEMS]), texts=shown, values=values)
+    return part, max(0, len(ids) - N_ITEMS)

@@ -1,0 +1,308 @@
+"""A board as columns of text, and as Markdown, CSV or JSON.
+
+Scores are points (times 100): two decimals in tables, four in CSV; JSON has fractions at full precision.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from kemb.boards import Board, Row
+from kemb.boards.benchmark import CellSpec
+from kemb.publishing.costs import CUT, Cost, cost_of, is_cut
+from kemb.publishing.markdown import clean, escape
+from kemb.publishing.words import below_line, footer, heading
+
+NO_SCORE = "-"
+FEW_CELLS = 8
+"""So many cells are shown beside the means of their groups."""
+N_BELOW = 20
+"""Claimed rows below the line that are shown where not all are asked for."""
+
+
+class Column(NamedTuple):
+    """One column of a printed board."""
+
+    title: str
+    kind: Literal["rank", "model", "score", "group", "cell", "certainty", "cost", "detail"]
+    values: list[str]
+    """One for each visible row."""
+
+
+def visible(board: Board, every: bool = False) -> tuple[list[Row], int]:
+    """The rows to print, and how many are left out: of those below the line claimed ones beyond the first 20."""
+    below = board.incomplete
+    n_claimed = 0
+    shown = []
+    for row in below:
+        n_claimed += row.claim is not None
+        if every or row.claim is None or n_claimed <= N_BELOW:
+            shown.append(row)
+    return board.complete + shown, len(below) - len(shown)
+
+
+def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
+    """All columns of a board for some of its rows."""
+    groups = board.groups
+    found = [
+        Column("Rank", "rank", [rank_text(row) for row in rows]),
+        Column("Model", "model", labels(board, rows)),
+        Column("Score", "score", [score_text(row) for row in rows]),
+    ]
+    if board.intervals.mode != "none":
+        first = [row.standing.p_first if row.standing else None for row in rows]
+        top3 = [row.standing.p_top3 if row.standing else None for row in rows]
+        found.append(Column("P(1st)", "certainty", [share(value) for value in first]))
+        found.append(Column("P(top 3)", "certainty", [share(value) for value in top3]))
+    if len(board.cells) > 1:
+        ranks = [row.standing.elsewhere if row.standing else None for row in rows]
+        found.append(Column("Other views", "certainty", [_span(*pair) if pair else "" for pair in ranks]))
+    found += (costs := _costs(rows))[0]
+    if any(len(numbers) > 1 for numbers in groups.values()):
+        found += [Column(name, "group", [points(row.groups[name]) for row in rows]) for name in groups]
+    found += [
+        Column(cell.title, "cell", [points(row.cells[number]) + cut_mark(row, cell) for row in rows])
+        for number, cell in enumerate(board.cells)
+    ]
+    return found + costs[1]
+
+
+def cut_mark(row: Row, cell: CellSpec) -> str:
+    """What stands behind a score of truncated texts."""
+    found = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
+    return f" {CUT}" if any(map(is_cut, found)) else ""
+
+
+def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
+    """What rows cost, where something of one's own is shown and anything is known of it; then the details."""
+    if all(row.claim for row in rows):
+        return [], []
+    costs = [cost_of(row) for row in rows]
+
+    def column(title: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]) -> list[Column]:
+        found = Column(title, kind, [printed(cost) for cost in costs])
+        return [found] if any(found.values) else []
+
+    tells_apart = len({cost.family for cost in costs}) > 1
+    return [
+        *(column("Family", "cost", lambda cost: cost.family) if tells_apart else []),
+        *column("Parameters", "cost", lambda cost: millions(cost.n_parameters)),
+        *column("GB per 1M", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
+        *column("Tokens per 1k Korean", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
+        *column("Texts/s", "cost", speed),
+    ], [
+        *column("Tokens/s", "detail", lambda cost: whole(cost.tokens_per_second)),
+        *column("Seconds", "detail", lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}"),
+        *column("Truncated", "detail", lambda cost: share(cost.truncated)),
+        *column("API USD", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"),
+    ]
+
+
+def millions(n: int | None) -> str:
+    """Parameters, a few of them exactly."""
+    return "" if n is None else f"{n / 1e6:,.0f}M" if n >= 1e6 else f"{n / 1e6:.2g}M"
+
+
+def gigabytes(bytes_per_document: float | None) -> str:
+    """Of a million documents."""
+    return "" if bytes_per_document is None else f"{bytes_per_document / 1e3:.2f}"
+
+
+def whole(value: float | None) -> str:
+    """A number without decimals; '' for none."""
+    return "" if value is None else f"{value:,.0f}"
+
+
+def speed(cost: Cost) -> str:
+    """Texts per second; a word where vectors came from the store and nothing was measured."""
+    return whole(cost.texts_per_second) or ("stored" if cost.from_store else "")
+
+
+def labels(board: Board, rows: Sequence[Row]) -> list[str]:
+    """Names of rows, with a mark where claimed."""
+    marks = source_marks(rows)
+    return [
+        f"{name} {marks[row.claim.source]}" if row.claim else name
+        for name, row in zip(names(board, rows), rows, strict=True)
+    ]
+
+
+def names(board: Board, rows: Sequence[Row]) -> list[str]:
+    """Names of rows; with the revision where the name alone would not tell them apart."""
+    counts = Counter((row.name, _source(row)) for row in board.rows)
+    out = []
+    for row in rows:
+        revision = f"@{row.revision[:12]}" if counts[row.name, _source(row)] > 1 else ""
+        variant = f" [{row.variant}]" if row.variant else ""
+        out.append(clean(f"{row.model}{revision}{variant}"))
+    return out
+
+
+def source_marks(rows: Sequence[Row]) -> dict[str, str]:
+    """Source of the claimed ones among the rows -> the mark behind their names."""
+    sources = sorted({row.claim.source for row in rows if row.claim})
+    return {source: "†" if len(sources) == 1 else f"†{n}" for n, source in enumerate(sources, 1)}
+
+
+def rank_text(row: Row) -> str:
+    """The rank interval, `1-3`; nothing below the line."""
+    return _span(row.standing.rank_low, row.standing.rank_high) if row.standing else ""
+
+
+def score_text(row: Row) -> str:
+    """The score with half its interval; below the line, how the row does on common tasks."""
+    standing = row.standing
+    if standing is None or row.score is None:
+        common = row.common
+        return (
+            NO_SCORE
+            if common is None or common.win_rate is None
+            else f"wins {share(common.win_rate)} of {common.n_cells}"
+        )
+    if standing.low is None or standing.high is None:
+        return points(row.score)
+    return f"{points(row.score)} ±{(standing.high - standing.low) * 50:.1f}"
+
+
+def points(score: float | None) -> str:
+    """A score in 0..1 as points."""
+    return NO_SCORE if score is None else f"{score * 100:.2f}"
+
+
+def share(value: float | None) -> str:
+    """A probability or a share in percent; 100% and 0% only where nothing else happened."""
+    if value is None:
+        return ""
+    if value not in (0.0, 1.0):
+        value = min(max(value, 0.01), 0.99)
+    return f"{value:.0%}"
+
+
+def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
+    """GitHub tables; what comes from outside is escaped."""
+    rows, n_hidden = visible(board, every)
+    left_out = {"detail"} if len(board.cells) <= FEW_CELLS else {"detail", "cell"}
+    found = [column for column in columns(board, rows) if wide or column.kind not in left_out]
+    lines = [[escape(column.title) for column in found]]
+    lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    text.insert(1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|")
+    title = [f"**{escape(heading(board))}**\n"] if heading(board) else []
+    notes = [*below_line(board, n_hidden), *footer(board, source_marks(rows))]
+    return "\n".join([*title, *text, *(f"\n{escape(clean(note))}" for note in notes)]) + "\n"
+
+
+def to_csv(board: Board) -> str:
+    """Comma-separated: every row, with intervals and cells, in points."""
+    groups = list(board.groups)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    fixed = ["rank_low", "rank_high", "rank", "model", "revision", "variant", "kind", "source", "score", "low", "high"]
+    fixed += ["p_first", "p_top3", "best_rank_elsewhere", "worst_rank_elsewhere", "n_cells", "win_rate"]
+    fixed += [field.name for field in dataclasses.fields(Cost)]
+    writer.writerow([*fixed, *(f"group: {name}" for name in groups), *(cell.title for cell in board.cells)])
+    for row in board.rows:
+        standing, common = row.standing, row.common
+        numbers: list[object] = [standing.rank_low, standing.rank_high, standing.rank] if standing else ["", "", ""]
+        identity = [row.model, row.revision, row.variant, _kind(row), _source(row)]
+        scores = [row.score, standing.low if standing else None, standing.high if standing else None]
+        sure = [standing.p_first, standing.p_top3] if standing else [None, None]
+        n_cells = common.n_cells if common else len(board.cells)
+        writer.writerow(
+            [
+                *numbers,
+                *map(no_formula, identity),
+                *map(_exact_points, scores),
+                *map(_blank, sure),
+                *(standing.elsewhere if standing else ("", "")),
+                n_cells,
+                _blank(common.win_rate if common else None),
+                *map(_plain, dataclasses.astuple(cost_of(row))),
+                *(_exact_points(row.groups[name]) for name in groups),
+                *map(_exact_points, row.cells),
+            ]
+        )
+    return out.getvalue()
+
+
+def to_json(board: Board) -> str:
+    """Everything, at full precision."""
+    weights = {cell.title: weight for cell, weight in zip(board.cells, board.weights, strict=True)}
+    record = {
+        "benchmark": {"name": board.benchmark.name, "title": board.benchmark.title},
+        "formula": {"name": board.formula_name, **board.formula.model_dump()},
+        "cells": [
+            {"title": c.title, "task": c.task, "group": c.group_name, "metric": c.metric, "weight": weights[c.title]}
+            for c in board.cells
+        ],
+        "groups": {
+            name: {
+                "weight": sum(board.weights[number] for number in numbers),
+                "effective_weight": board.effective_weights.get(name),
+            }
+            for name, numbers in board.groups.items()
+        },
+        "intervals": dataclasses.asdict(board.intervals),
+        "rows": [_row_record(board, row) for row in board.rows],
+        "notes": footer(board, source_marks(board.rows)),
+    }
+    return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def _row_record(board: Board, row: Row) -> dict[str, Any]:
+    titles = [cell.title for cell in board.cells]
+    record: dict[str, Any] = {
+        "model": row.model,
+        "revision": row.revision,
+        "variant": row.variant,
+        "kind": _kind(row),
+        "claim": dataclasses.asdict(row.claim) if row.claim else None,
+        "score": row.score,
+        "groups": row.groups,
+        "cells": dict(zip(titles, row.cells, strict=True)),
+        "missing": row.missing,
+    }
+    record["cost"] = dataclasses.asdict(cost_of(row))
+    if row.standing:
+        standing = dataclasses.asdict(row.standing)
+        standing["views"] = {name: {"value": v, "rank": r} for name, (v, r) in row.standing.views.items()}
+        standing["cell_intervals"] = dict(zip(titles, row.standing.cell_intervals, strict=False))
+        record["standing"] = standing
+    if row.common:
+        record["common"] = dataclasses.asdict(row.common)
+    return record
+
+
+def _kind(row: Row) -> str:
+    return "claimed" if row.claim else "measured"
+
+
+def _source(row: Row) -> str:
+    return row.claim.source if row.claim else ""
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _exact_points(score: float | None) -> str:
+    return "" if score is None else f"{score * 100:.4f}"
+
+
+def _blank(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _plain(value: object) -> object:
+    return "" if value is None else no_formula(value) if isinstance(value, str) else value
+
+
+def no_formula(text: str) -> str:
+    """Spreadsheets run cells that start like a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,156 @@
+"""What a person sees in the terminal: progress on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from kemb.boards import Board
+from kemb.encoding.encode import Progress as EncodeProgress
+from kemb.evaluation.evaluate import Outcome
+from kemb.publishing import tables, words
+from kemb.publishing.tables import Column
+
+PIPE_WIDTH = 10_000
+
+
+def print_board(board: Board, console: Console | None = None, wide: bool = False, every: bool = False) -> None:
+    """Print a board; rows without all tasks stand below a line, without a rank.
+
+    What does not fit the console is left out: of a long benchmark first single cells, then costs, certainties and means
+    of groups; of a short one certainties first.
+
+    :param wide: print all columns, however wide.
+    :param every: print all rows below the line.
+    """
+    console = console or stdout()
+    rows, n_hidden = tables.visible(board, every)
+    every_column = tables.columns(board, rows)
+    shown = every_column if wide else _fitting(every_column, console.width)
+    if title := words.heading(board):
+        console.print(Text(title, style="bold"))
+    table = Table(header_style="bold")
+    for column in shown:
+        is_model = column.kind == "model"
+        table.add_column(
+            Text(_short(column)),
+            justify="left" if is_model else "right",
+            overflow="fold",
+            min_width=None if is_model else _width(column),
+        )
+    for number, row in enumerate(rows):
+        style = "dim" if row.claim and row.standing is None else ""
+        last = number + 1 == len(board.complete) < len(rows)
+        table.add_row(*(Text(column.values[number]) for column in shown), style=style, end_section=last)
+    console.print(table)
+    if hidden := len(every_column) - len(shown):
+        console.print(
+            Text(f"{hidden} columns do not fit; --wide shows them, or --format md, csv or json."), style="dim"
+        )
+    for note in words.below_line(board, n_hidden):
+        console.print(Text(note), style="dim")
+    if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
+        console.print(Text("--mixed ranks different data revisions together, as mteb does."), style="dim")
+    for note in words.footer(board, tables.source_marks(rows)):
+        console.print(Text(note), style="dim")
+
+
+def _fitting(columns: list[Column], width: int) -> list[Column]:
+    """The columns that fit, in their order: the first three always, others by kind, all of a kind or none."""
+    chosen = {"rank", "model", "score"}
+    is_short = sum(column.kind == "cell" for column in columns) <= _FEW_CELLS
+    kinds = ("cell", "cost", "group", "certainty") if is_short else ("group", "certainty", "cost", "cell")
+    for kind in (*kinds, "detail"):
+        wanted = [column for column in columns if column.kind in chosen | {kind}]
+        needed = sum(min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted)
+        if needed + 3 * len(wanted) + 1 <= width:
+            chosen.add(kind)
+    return [column for column in columns if column.kind in chosen]
+
+
+_FEW_CELLS = 8
+"""Tasks that a reader wants to see one by one before anything else."""
+_MODEL_WIDTH = 28
+_TITLE_WIDTH = 12
+_SHORT = {"classification": "class.", "pair_classification": "pairs", "multilabel_classification": "multil."}
+
+
+def _short(column: Column) -> str:
+    return _SHORT.get(column.title, column.title) if column.kind == "group" else column.title
+
+
+def _width(column: Column) -> int:
+    """Cells of the terminal that a column needs; long titles are folded."""
+    return max([min(cell_len(_short(column)), _TITLE_WIDTH), *map(cell_len, column.values)])
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """Print plain rows, one line each."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    stdout().print(table)
+
+
+def stdout() -> Console:
+    """Stdout; never cut to 80 columns when it is not a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+
+
+class TerminalReporter:
+    """Progress of a run on stderr; bars only where that is a terminal, failures always."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=PIPE_WIDTH)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._bar = self._progress.add_task("", total=None, rate="")
+
+    def __enter__(self) -> TerminalReporter:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def loading(self, task: str) -> None:
+        self._show(f"loading {task}")
+
+    def encoding(self, row: str, progress: EncodeProgress) -> None:
+        done = progress.n_stored + progress.n_encoded
+        rate = ""
+        if progress.seconds > 0:
+            texts, tokens = progress.n_encoded / progress.seconds, progress.n_tokens / progress.seconds
+            rate = f"{texts:,.0f} texts/s, {tokens:,.0f} tokens/s"
+        self._progress.update(
+            self._bar, description=f"encoding {row}", completed=done, total=progress.n_unique, rate=rate
+        )
+
+    def scoring(self, row: str, task: str) -> None:
+        self._show(f"scoring {row} on {task}")
+
+    def done(self, outcome: Outcome) -> None:
+        if outcome.status == "failed":
+            self.console.print(Text(f"{outcome.row}, {outcome.task}: failed. {outcome.message}", style="red"))
+        elif outcome.status == "not applicable" and outcome.message:
+            self.console.print(Text(f"{outcome.row}, {outcome.task}: not applicable. {outcome.message}", style="dim"))
+
+    def _show(self, description: str) -> None:
+        self._progress.update(self._bar, description=description, total=None, completed=0, rate="")

@@ -1,0 +1,1 @@
+"""What a run leaves on disk: one record and one table of items per task; published numbers as claims."""

@@ -1,0 +1,1 @@
+"""Rankings: exact search, lexical search, fusion, reranking, and runs of other programs."""

@@ -1,0 +1,217 @@
+"""The run of one part of a task by any family of models: lexical, fused, reranked, read from a file, or by vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, overload
+
+from kemb import scoring
+from kemb.errors import DataError
+from kemb.models.compose import typed
+from kemb.models.encoders.kinds import pair_text
+from kemb.models.expressions import Fused, Reranked
+from kemb.models.resolve import Model
+from kemb.models.spec import View
+from kemb.scoring.search import runs as search_runs
+from kemb.scoring.search.ragged import rank_ragged
+from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
+from kemb.scoring.search.trec import read_run
+from kemb.tasks.spec import TaskSpec
+from kemb.types import FloatArray, IntArray, Part, Ragged, RaggedRows, RetrievalData, Run, TaskType, Vectors
+
+RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
+COMPARISONS: tuple[TaskType, ...] = ("sts", "pair_classification", "bitext_mining", "summarization")
+"""Types whose texts are compared in pairs: a sparse vector is as good as a dense one."""
+RUN_DEPTH = 1000
+"""Documents per query in a run, as in mteb."""
+_MAKES = {
+    "sparse": "makes sparse vectors",
+    "late-interaction": "makes a vector per token",
+    "fusion": "only ranks documents",
+    "pipeline": "only ranks documents",
+    "run": "only ranks documents",
+}
+
+
+class Sources(Protocol):
+    """Where vectors and scores of pairs come from."""
+
+    def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
+        """The stored vectors of a part by column, for each of `model.encoders`."""
+        ...
+
+    def ragged(self, model: Model, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
+        """The stored rows of queries and documents, of a sparse or late-interaction model."""
+        ...
+
+    def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
+        """A reranker's scores [n] of queries with documents."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs(Sequence[str]):
+    """Queries with documents as the texts that a store keeps scores of, made when they are asked for."""
+
+    part: Part
+    of_query: IntArray
+    """Rows in ascending order."""
+    of_document: IntArray
+
+    def __len__(self) -> int:
+        return len(self.of_query)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        data = _ranking_data(self.part)
+        return pair_text(data.queries[self.of_query[number]], data.documents[self.of_document[number]])
+
+
+def unfit(model: Model, task_type: TaskType) -> str | None:
+    """Why a model does not apply to a type of tasks: a sentence, '' where it goes without saying; None if it does."""
+    if task_type in model.spec.not_for:
+        return ""
+    if model.family == "cross-encoder" and task_type == "retrieval":
+        return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{typed(model)}"
+    if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
+        return None
+    if model.family == "dense":
+        return _unseen(model, task_type)
+    what = _MAKES.get(model.family)
+    wanted = "vector" if task_type in COMPARISONS else "dense vector"
+    return f"{model.name} {what}; {task_type} needs one {wanted} per text." if what else ""
+
+
+def _unseen(model: Model, task_type: TaskType) -> str | None:
+    """Why a dense model's view does not apply to a type of tasks that are no rankings."""
+    if model.view is not None and model.view.candidates is not None:
+        return f"{model.row} puts found documents in order; {task_type} finds none."
+    if task_type == "summarization" and model.similarity not in ("cosine", "dot"):
+        return f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
+    return None
+
+
+def check(model: Model, spec: TaskSpec, part: Part) -> None:
+    """Refuse run files that do not fit a task, before anything is encoded.
+
+    Raises:
+        DataError: a line that is none, an unknown document, no known query.
+    """
+    if model.run_file is not None:
+        _of_file(model.run_file, _ranking_data(part))
+    for member in model.parts:
+        check(member, spec, part)
+
+
+def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The ranked documents of every query.
+
+    Args:
+        model: any that applies to the task.
+        sources: of vectors and pair scores.
+
+    Raises:
+        RunError: data, vectors or files that no run can be made from.
+    """
+    data = _ranking_data(part)
+    match model.family:
+        case "lexical":
+            from kemb.scoring.search.lexical import search
+
+            return search(model.name.partition(":")[2], data, RUN_DEPTH)
+        case "run":
+            assert model.run_file is not None
+            return _of_file(model.run_file, data)
+        case "fusion":
+            how = model.how
+            assert isinstance(how, Fused)
+            if how.is_raw:
+                runs = _of_all(model, spec, part, sources)
+                fused = search_runs.raw_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
+            else:
+                runs = [_stage(member, spec, part, sources) for member in model.parts]
+                if how.weights:
+                    fused = search_runs.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
+                else:
+                    fused = search_runs.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
+            return replace(fused, n_postings=sum(run.n_postings for run in runs))
+        case "cross-encoder":
+            return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
+        case "pipeline":
+            first, reranker = model.parts
+            assert isinstance(model.how, Reranked)
+            stage = _stage(first, spec, part, sources)
+            candidates = search_runs.first(stage, model.how.depth)
+            pairs = Pairs(part, *pairs_of_run(candidates))
+            ranked = _reranked(reranker, spec, pairs, sources)
+            return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
+        case "sparse" | "late-interaction":
+            queries, documents = sources.ragged(model, spec, part)
+            return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
+        case _:
+            found = scoring.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
+            if model.view is None or model.view.candidates is None:
+                return found
+            return _rescored(model, spec, part, search_runs.first(found, model.view.candidates), sources)
+
+
+def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:
+    """Candidates by binary codes in the order of the dot product of the query's full vector with the documents' codes.
+
+    As Yamada et al. 2021, "Efficient Passage Retrieval with Hashing for Open-domain Question Answering".
+    """
+    assert model.view is not None
+    full = replace(model, view=View(model.view.dims))
+    data = _ranking_data(part)
+    queries = sources.vectors(full, spec, part)["queries"].block(0, len(data.queries))
+    codes = sources.vectors(model, spec, part)["documents"]
+    return replace(rerank(queries, codes, data, similarity="dot", candidates=candidates), candidates=candidates)
+
+
+def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> Run:
+    if not len(pairs):
+        raise DataError(f"No query has a candidate that {model.name} could rerank.")
+    scores = sources.pair_scores(model, spec, pairs)
+    return run_of_pairs(pairs.of_query, pairs.of_document, scores, _ranking_data(pairs.part))
+
+
+def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[Run]:
+    """A run of every part over the same documents: the candidates of the task, or what any part has among its best."""
+    data = _ranking_data(part)
+    if data.candidates is None:
+        found = [_stage(member, spec, part, sources) for member in model.parts]
+        candidates = search_runs.pooled(found, data.query_ids, data.doc_ids)
+        part = replace(part, data=replace(data, candidates=candidates))
+        spec = spec.model_copy(update={"type": "reranking"})
+    return [make_run(member, spec, part, sources) for member in model.parts]
+
+
+def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """A run to be worked on: of a lexical or sparse model only documents that share a term with the query."""
+    run = make_run(model, spec, part, sources)
+    return search_runs.without_zeros(run) if model.family in ("lexical", "sparse") else run
+
+
+def _of_file(path: Path, data: RetrievalData) -> Run:
+    scores = read_run(path)
+    try:
+        run = scoring.run_from_scores(scores, data.query_ids, data.doc_ids, RUN_DEPTH)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    for query in data.query_ids if data.candidates is not None else ():
+        own = set((data.candidates or {}).get(query, ()))
+        if other := next((document for document in scores.get(query, ()) if document not in own), None):
+            raise DataError(f"{path}: document {other!r} is not among the candidates of query {query!r}.")
+    return run
+
+
+def _ranking_data(part: Part) -> RetrievalData:
+    assert isinstance(part.data, RetrievalData)
+    return part.data

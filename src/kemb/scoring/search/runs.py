@@ -1,0 +1,100 @@
+"""Several runs of the same queries made into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kemb.scoring.search.search import TOP_K
+from kemb.scoring.search.topk import empty_run, fill_run, rank_ids
+from kemb.types import DoubleArray, IntArray, Run
+
+RRF_K = 60
+"""As in Cormack et al. 2009, who found it by a pilot and that it is not critical."""
+
+
+def reciprocal_ranks(runs: Sequence[Run], doc_ids: Sequence[str], *, constant: int = RRF_K, depth: int = TOP_K) -> Run:
+    """Reciprocal rank fusion: a document's score is the sum over runs of 1 / (constant + rank), ranks from 1.
+
+    A run that does not hold the document adds nothing (Cormack, Clarke and Büttcher 2009). Ties go by document id,
+    descending.
+
+    Args:
+        runs: of the same queries and documents.
+        doc_ids: of the rows that the runs name.
+        constant: added to every rank.
+        depth: documents per query in the result.
+    """
+    values = [
+        np.broadcast_to(1 / (constant + np.arange(1.0, run.indices.shape[1] + 1)), run.indices.shape) for run in runs
+    ]
+    return _sum(runs, values, doc_ids, depth)
+
+
+def weighted_sum(runs: Sequence[Run], weights: Sequence[float], doc_ids: Sequence[str], *, depth: int = TOP_K) -> Run:
+    """The weighted sum of scores, each run's brought to 0..1 by min-max over the documents of the query.
+
+    (score - min) / max(max - min, 1e-9), as in ranx; a run that does not hold the document adds 0, as if it were its
+    last one. Ties go by document id, descending.
+
+    Args:
+        runs: of the same queries and documents.
+        weights: one per run.
+        doc_ids: of the rows that the runs name.
+        depth: documents per query in the result.
+    """
+    values = [weight * min_max(run) for run, weight in zip(runs, weights, strict=True)]
+    return _sum(runs, values, doc_ids, depth)
+
+
+def raw_sum(runs: Sequence[Run], weights: Sequence[float], doc_ids: Sequence[str], *, depth: int = TOP_K) -> Run:
+    """The weighted sum of scores as they are, of runs that hold the same documents. Arguments as `weighted_sum`."""
+    values = [weight * run.scores.astype(np.float64) for run, weight in zip(runs, weights, strict=True)]
+    return _sum(runs, values, doc_ids, depth)
+
+
+def pooled(runs: Sequence[Run], query_ids: Sequence[str], doc_ids: Sequence[str]) -> dict[str, list[str]]:
+    """By query the documents that a run holds among its best, as many of each run as make 1,000 together."""
+    rows = np.concatenate([run.indices[:, : TOP_K // len(runs)] for run in runs], axis=1)
+    return {
+        query: [doc_ids[row] for row in np.unique(own[own >= 0]).tolist()]
+        for query, own in zip(query_ids, rows, strict=True)
+    }
+
+
+def min_max(run: Run) -> DoubleArray:
+    """Scores [n_queries, k] from 0 to 1 within each query; 0 where nothing was retrieved, or where all are equal."""
+    there = run.indices >= 0
+    scores = run.scores.astype(np.float64)
+    low = np.where(there, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    high = np.where(there, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    out = np.zeros(scores.shape)
+    width = np.maximum(np.where(high > low, high - low, 0.0), 1e-9)
+    np.divide(scores - np.where(np.isfinite(low), low, 0.0), width, out=out, where=there)
+    return out
+
+
+def without_zeros(run: Run) -> Run:
+    """A run without documents that share no term with the query (score 0), which a search engine does not return."""
+    keep = (run.indices >= 0) & (run.scores > 0)
+    scores = np.where(keep, run.scores, -np.inf).astype(np.float32)
+    return Run(np.where(keep, run.indices, -1), scores, n_postings=run.n_postings)
+
+
+def first(run: Run, depth: int) -> Run:
+    """The best `depth` documents of every query."""
+    return Run(run.indices[:, :depth], run.scores[:, :depth], run.n_zero_vectors)
+
+
+def _sum(runs: Sequence[Run], values: Sequence[DoubleArray], doc_ids: Sequence[str], depth: int) -> Run:
+    order, id_ranks = rank_ids(doc_ids)
+    n_queries = len(runs[0].indices)
+    indices, scores = empty_run(n_queries, min(depth, len(doc_ids)))
+    for i in range(n_queries):
+        rows: IntArray = np.concatenate([run.indices[i] for run in runs])
+        terms = np.concatenate([value[i] for value in values])[rows >= 0]
+        found, place = np.unique(rows[rows >= 0], return_inverse=True)
+        total = np.bincount(place, terms, minlength=len(found)).astype(np.float32)
+        fill_run(indices[i], scores[i], total, id_ranks[found], order)
+    return Run(indices, scores, sum(run.n_zero_vectors for run in runs))

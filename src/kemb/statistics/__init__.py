@@ -1,0 +1,57 @@
+"""Intervals, tests and rank sets from item scores; numpy only, seeded, vectorised over models."""
+
+from kemb.statistics.inference import (
+    LEVEL,
+    N_REPLICATES,
+    ZONE,
+    Verdict,
+    draw_counts,
+    draw_tasks,
+    generator,
+    holm,
+    interval,
+    max_t,
+    minimum_detectable,
+    resample_tasks,
+    sign_flip,
+    verdict,
+    weigh_draws,
+)
+from kemb.statistics.measures import CorrelationMeasure, MeanMeasure, Measure, PrecisionMeasure, VMeasure
+from kemb.statistics.ranks import (
+    borda,
+    certainly_better,
+    mean_ranks,
+    rank_intervals,
+    rank_probability,
+    standardised_mean,
+)
+
+__all__ = [
+    "LEVEL",
+    "N_REPLICATES",
+    "ZONE",
+    "CorrelationMeasure",
+    "MeanMeasure",
+    "Measure",
+    "PrecisionMeasure",
+    "VMeasure",
+    "Verdict",
+    "borda",
+    "certainly_better",
+    "draw_counts",
+    "draw_tasks",
+    "generator",
+    "holm",
+    "interval",
+    "max_t",
+    "mean_ranks",
+    "minimum_detectable",
+    "rank_intervals",
+    "rank_probability",
+    "resample_tasks",
+    "sign_flip",
+    "standardised_mean",
+    "verdict",
+    "weigh_draws",
+]

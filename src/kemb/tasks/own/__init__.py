@@ -1,0 +1,66 @@
+"""A folder, or a single file, of a user's own as a task like any other (docs/own-data.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from kemb.errors import DataError
+from kemb.tasks import layouts
+from kemb.tasks.columns import Rows
+from kemb.tasks.own.checktwo import examine
+from kemb.tasks.parts import Notes, make_part
+from kemb.tasks.spec import TaskSpec
+from kemb.types import PartData, TaskData
+
+_N_SHOWN = 3
+_LAYOUT_COLUMNS = {
+    "pair_classification": {"label": "labels"},
+    "clustering": {"text": "sentences", "label": "labels"},
+}
+"""Our column -> the name that `layouts` reads, where they differ."""
+_BUILD: dict[str, Callable[[TaskSpec, str, str, layouts.ReadRows], tuple[PartData, Notes]]] = {
+    "retrieval": layouts.retrieval,
+    "sts": layouts.pairs,
+    "pair_classification": layouts.pairs,
+    "classification": partial(layouts.classification, train=True),
+    "clustering": layouts.clusters,
+}
+
+
+def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
+    """The task that a folder or a file of a user's own is, and its data.
+
+    Warnings of `kemb check` do not stop loading, errors do. The data's revision is a hash of its files.
+
+    Raises:
+        UsageError: there is nothing at the path, or no data file.
+        DataError: the files are not understood, or hold errors; the message shows the first of them.
+    """
+    understood, clean, findings = examine(path)
+    if understood is None or findings.n_errors:
+        errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
+        rest = findings.n_errors - len(errors)
+        more = f" And {rest} more." if rest else ""
+        raise DataError(f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check {path}")
+    spec, tables = understood.spec, understood.draft.tables
+    plain = spec.model_copy(update={"columns": {}})
+
+    def read(request: layouts.Request, split: str) -> Rows:
+        import pyarrow as pa
+
+        role = split
+        if spec.type == "retrieval":
+            role = next((name for name in ("corpus", "queries") if name in request.configs), f"qrels/{split}")
+        if role not in clean:
+            raise DataError(f"{path} has no file for the split {split!r}; it has {', '.join(tables)}.")
+        names = _LAYOUT_COLUMNS.get(spec.type, {})
+        columns = {names.get(ours, ours): values for ours, values in clean[role].items()}
+        return Rows(pa.table(columns), tables[role].file)
+
+    parts = []
+    for split in spec.splits:
+        data, notes = _BUILD[spec.type](plain, "default", split, read)
+        parts.append(make_part(spec, split, spec.subsets[0], data, notes))
+    return spec, TaskData(spec.name, spec.type, understood.revision, parts)

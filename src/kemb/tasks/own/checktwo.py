@@ -1,0 +1,215 @@
+"""`kemb check`: what kemb understands of a folder of a user's own, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from kemb.tasks.own.check import Clean, check_content
+from kemb.tasks.own.readers import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.understandtwo import Understood, understand
+from kemb.tasks.spec import TaskSpec
+
+_SCRIPTS = {
+    "Hangul": re.compile(r"[가-힣ㄱ-ㆎᄀ-ᇿ]"),
+    "Latin": re.compile(r"[A-Za-z\u00c0-\u024f]"),
+    "Han": re.compile(r"[\u3400-\u9fff\uf900-\ufaff]"),
+    "Kana": re.compile(r"[\u3040-\u30ff]"),
+    "digits": re.compile(r"[0-9]"),
+}
+_SAMPLE = 1000
+"""Texts, evenly spaced, that the shares of scripts are counted on."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file that the task uses."""
+
+    file: str
+    role: str
+    """`corpus`, `queries`, `qrels/<split>`, or the split."""
+    n_rows: int
+    columns: dict[str, str]
+    """Our column -> the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextReport:
+    """One column of texts: lengths in characters, and how much of its letters and digits is in which script."""
+
+    role: str
+    column: str
+    n_texts: int
+    min_chars: int
+    median_chars: int
+    max_chars: int
+    scripts: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What was understood (nothing, if `spec` is None) and what was found."""
+
+    path: str
+    findings: list[Finding]
+    """At most five of a kind."""
+    n_findings: dict[str, int]
+    """All of them, by kind."""
+    n_errors: int
+    spec: TaskSpec | None = None
+    layout: str = ""
+    rules: list[str] = field(default_factory=list)
+    revision: str = ""
+    files: list[FileReport] = field(default_factory=list)
+    texts: list[TextReport] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether `kemb run` refuses the folder."""
+        return self.n_errors > 0
+
+
+class Examined(NamedTuple):
+    """A folder, read and checked; `clean` is whole if there are no errors."""
+
+    understood: Understood | None
+    clean: Clean
+    findings: Findings
+
+
+def examine(path: Path) -> Examined:
+    """Read a folder or a file, decide what it is, and check every value.
+
+    Raises:
+        UsageError: if there is nothing at the path, or no data file.
+    """
+    findings = Findings()
+    understood = understand(path, findings)
+    clean = check_content(understood.spec, understood.draft.tables, findings) if understood else {}
+    return Examined(understood, clean, findings)
+
+
+def check_folder(path: Path) -> CheckReport:
+    """What kemb understands of a folder or a file, and all that is wrong with it.
+
+    Raises:
+        UsageError: if there is nothing at the path, or no data file.
+    """
+    understood, clean, findings = examine(path)
+    texts = [
+        _describe(role, ours, values)
+        for role, columns in clean.items()
+        for ours, values in columns.items()
+        if ours in ("title", "text", "sentence1", "sentence2") and any(values)
+    ]
+    if understood and understood.spec.languages == ["kor-Hang"] and all(_not_korean(text) for text in texts):
+        message = 'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
+        findings.warn("language", "task.toml", message, column="languages")
+    counts = {kind: n for (_, kind), n in findings.counts.items()}
+    report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
+    if understood is None:
+        return report
+    draft = understood.draft
+    return replace(
+        report,
+        spec=understood.spec,
+        layout=draft.layout,
+        rules=draft.rules,
+        revision=understood.revision,
+        files=[FileReport(table.file, role, len(table), table.names) for role, table in draft.tables.items()],
+        texts=texts,
+    )
+
+
+def _not_korean(text: TextReport) -> bool:
+    return text.scripts.get("Hangul", 0.0) < 0.1
+
+
+def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
+    lengths = sorted(map(len, texts))
+    sample = "".join(texts[:: max(1, len(texts) // _SAMPLE)])
+    counts = {script: len(pattern.findall(sample)) for script, pattern in _SCRIPTS.items()}
+    total = max(1, sum(counts.values()))
+    scripts = {script: n / total for script, n in counts.items() if n}
+    return TextReport(role, column, len(texts), lengths[0], int(median(lengths)), lengths[-1], scripts)
+
+
+def format_report(report: CheckReport) -> str:
+    """A report for a terminal: what was understood, the TOML that says the same, and the findings."""
+    lines = [report.path]
+    if report.spec is not None:
+        lines += ["", f"{report.spec.type}, layout {report.layout}, revision {report.revision}"]
+        lines += [f"  {rule}" for rule in report.rules]
+        lines += ["", "files", *_grid([_file_cells(file) for file in report.files])]
+        lines += [
+            "",
+            "texts (characters: shortest, median, longest)",
+            *_grid([_text_cells(text) for text in report.texts]),
+        ]
+        lines += ["", "as task.toml", *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines())]
+    else:
+        lines += ["", "kemb cannot say what this is; docs/own-data.md shows the layouts it knows."]
+    for level in ("error", "warning"):
+        for kind in dict.fromkeys(finding.kind for finding in report.findings if finding.level == level):
+            n = report.n_findings[kind]
+            lines += ["", f"{level}: {kind} ({n})"]
+            lines += [f"  {finding}" for finding in report.findings if finding.kind == kind]
+            lines += [f"  ... and {n - MAX_EXAMPLES} more"] if n > MAX_EXAMPLES else []
+    n_warnings = sum(report.n_findings.values()) - report.n_errors
+    verdict = "kemb run refuses this" if report.n_errors else "kemb run takes this"
+    lines += ["", f"errors: {report.n_errors}, warnings: {n_warnings}. {verdict}."]
+    return "\n".join(lines)
+
+
+def _file_cells(file: FileReport) -> list[str]:
+    columns = ", ".join(ours if ours == name else f"{ours} = {name}" for ours, name in file.columns.items())
+    return [file.file, f"{file.n_rows:,} rows", file.role, columns]
+
+
+def _text_cells(text: TextReport) -> list[str]:
+    scripts = ", ".join(f"{script} {share:.0%}" for script, share in text.scripts.items())
+    numbers = (text.n_texts, text.min_chars, text.median_chars, text.max_chars)
+    return [f"{text.role} {text.column}", *(f"{number:,}" for number in numbers), scripts]
+
+
+def _grid(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def to_toml(spec: TaskSpec) -> str:
+    """The TOML file of a task: `TaskSpec.model_validate(tomllib.loads(to_toml(spec))) == spec`."""
+    data = spec.model_dump(exclude_defaults=True, exclude_none=True)
+    data["source"] = {"layout": spec.source.layout} | data["source"]
+    lines = [f"{_key(key)} = {_toml(value)}" for key, value in data.items() if not isinstance(value, dict)]
+    for key, table in data.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{_key(key)}]", *(f"{_key(name)} = {_toml(value)}" for name, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _toml(name)
+
+
+def _toml(value: object) -> str:
+    """A value in TOML; a JSON string is a TOML string, but for DEL, which TOML wants escaped."""
+    match value:
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "{ " + ", ".join(f"{_key(name)} = {_toml(item)}" for name, item in value.items()) + " }"
+        case list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case _:
+            return str(value)

@@ -1,0 +1,181 @@
+"""Korean as it is really typed: deterministic variants of the texts that users write. docs/robustness.md.
+
+Only what users write is changed: queries, first sentences of pairs, texts to be classified or clustered. Documents,
+training texts and gold answers stay, and so do item ids: every changed item is paired with its original.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from kemb.errors import DataError, NotSupported, UsageError
+from kemb.tasks.perturb_tables import HANJA, LOANWORDS
+from kemb.types import (
+    BitextData,
+    ClusterData,
+    LabelData,
+    MultilabelData,
+    PairData,
+    Part,
+    PartData,
+    RetrievalData,
+    SummaryData,
+    TaskData,
+)
+
+VERSION = "1"
+"""Of the rules and tables below; part of the hash of perturbed data."""
+SYLLABLES_PER_TYPO = 20
+_LEADS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
+_VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
+_KEYS = ("ㅂㅈㄷㄱㅅ", "ㅁㄴㅇㄹㅎ", "ㅋㅌㅊㅍ", "ㅛㅕㅑㅐㅔ", "ㅗㅓㅏㅣ", "ㅠㅜㅡ")
+"""Rows of the two-set keyboard, consonants and vowels apart; a slip lands on a key beside."""
+_FIRST, _N, _D, _B, _HARD = 0xAC00, 4, 0, 17, (18, 20, 25, 27)
+"""The first syllable; finals none, ㄴ and ㅂ; and the finals ㅄ ㅆ ㅌ ㅎ, after which a polite ending is 습니다."""
+
+
+def spacing(text: str) -> str:
+    """Without the spaces between Hangul: 한국 어 -> 한국어."""
+    return re.sub(r"(?<=[가-힣])[ \t]+(?=[가-힣])", "", text)
+
+
+def nfd(text: str) -> str:
+    """Syllables taken apart (NFD), as file names of macOS are."""
+    return unicodedata.normalize("NFD", text)
+
+
+def typo(text: str) -> str:
+    """One slip to a key beside for every 20 syllables, at least one: 한국 -> 한눅 or 헌국.
+
+    Which syllables and which keys follows from the hash of the text.
+    """
+    places = [place for place, letter in enumerate(text) if "가" <= letter <= "힣" and _slips(letter)]
+    chosen = sorted(places, key=partial(_hash, text))[: max(1, len(places) // SYLLABLES_PER_TYPO)]
+    letters = list(text)
+    for place in chosen:
+        slips = _slips(letters[place])
+        letters[place] = slips[_hash(text, -1 - place) % len(slips)]
+    return "".join(letters)
+
+
+def hanja(text: str) -> str:
+    """Common Sino-Korean words in Chinese characters: 경제 -> 經濟."""
+    return _replaced(text, HANJA)
+
+
+def loanword(text: str) -> str:
+    """Loanwords as they are often misspelt: 콘텐츠 -> 컨텐츠."""
+    return _replaced(text, LOANWORDS)
+
+
+def honorific(text: str) -> str:
+    """Plain endings of sentences made polite: 했다. -> 했습니다., 무엇인가? -> 무엇입니까?"""
+    return re.sub(r"([가-힣])(다|는가|가)(?=[.?!]*(?:\s|$))", _polite, text)
+
+
+PERTURBATIONS: dict[str, Callable[[str], str]] = {
+    "spacing": spacing,
+    "nfd": nfd,
+    "typo": typo,
+    "hanja": hanja,
+    "honorific": honorific,
+    "loanword": loanword,
+}
+
+
+def parse(written: str) -> list[str]:
+    """Names of perturbations as on the command line: `spacing,nfd`.
+
+    :raises UsageError: for an unknown or no name.
+    """
+    names = list(dict.fromkeys(name.strip() for name in written.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in PERTURBATIONS] or ([] if names else [written]):
+        raise UsageError(f"--perturb {unknown[0]!r} is not known. Type one or more of {','.join(PERTURBATIONS)}.")
+    return names
+
+
+def perturbed(data: TaskData, name: str) -> TaskData:
+    """The task with what users write changed; the notes of a part count the texts that are other.
+
+    :raises NotSupported: for a task type without such texts.
+    :raises DataError: when no text changes, so that there is nothing to measure.
+    """
+    parts = [_part(part, name) for part in data.parts]
+    if not any(part.notes["n_perturbed"] for part in parts):
+        raise DataError(
+            f"{data.task}: no text is changed by {name!r}, so there is no drop to measure. Leave {name} out of "
+            "--perturb for this task."
+        )
+    return replace(data, revision=f"{data.revision}+{name}", parts=parts)
+
+
+def user_texts(data: PartData) -> tuple[str, list[str], list[str]]:
+    """The column that users write, its item ids and its texts.
+
+    :raises NotSupported: there is none.
+    """
+    match data:
+        case RetrievalData():
+            return "queries", data.query_ids, data.queries
+        case PairData() | BitextData():
+            return "sentence1", data.item_ids, data.sentence1
+        case LabelData() | MultilabelData() | ClusterData():
+            return "texts", data.item_ids, data.texts
+        case SummaryData():
+            raise NotSupported("Summaries are not written by users; --perturb leaves summarization tasks out.")
+
+
+def _part(part: Part, name: str) -> Part:
+    column, _, texts = user_texts(part.data)
+    changed = [PERTURBATIONS[name](text) for text in texts]
+    n = sum(before != after for before, after in zip(texts, changed, strict=True))
+    digest = hashlib.sha256(f"{part.sha256} {name} {VERSION}".encode()).hexdigest()
+    other: PartData = replace(part.data, **{column: changed})  # type: ignore[arg-type]
+    return replace(part, data=other, sha256=digest, notes={**part.notes, "n_perturbed": n, "n_user_texts": len(texts)})
+
+
+def _hash(text: str, number: int) -> int:
+    digest = hashlib.sha256(f"{VERSION} {number} {text}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def _slips(syllable: str) -> list[str]:
+    """The syllable with its initial consonant or its vowel struck on a key beside."""
+    number = ord(syllable) - _FIRST
+    lead, vowel, final = number // 588, number % 588 // 28, number % 28
+    leads = [_syllable(_LEADS.index(key), vowel, final) for key in _beside(_LEADS[lead])]
+    return leads + [_syllable(lead, _VOWELS.index(key), final) for key in _beside(_VOWELS[vowel])]
+
+
+def _beside(key: str) -> list[str]:
+    for row in _KEYS:
+        if (place := row.find(key)) >= 0:
+            return [row[near] for near in (place - 1, place + 1) if 0 <= near < len(row)]
+    return []
+
+
+def _syllable(lead: int, vowel: int, final: int) -> str:
+    return chr(_FIRST + lead * 588 + vowel * 28 + final)
+
+
+def _polite(found: re.Match[str]) -> str:
+    stem, ending = found[1], found[2]
+    final = (ord(stem) - _FIRST) % 28
+    closed = stem + "습니" if final in _HARD else ""
+    if final == _D and (ending == "는가" or (stem == "이" and ending == "다")):
+        closed = chr(ord(stem) + _B) + "니"  # 하는가 -> 합니까, 이다 -> 입니다
+    if final == _N and (ending == "다" or (stem == "인" and ending == "가")):
+        closed = chr(ord(stem) + _B - _N) + "니"  # 한다 -> 합니다, 인가 -> 입니까
+    if not closed or (ending == "가" and stem != "인"):
+        return found[0]
+    return closed + ("다" if ending == "다" else "까")
+
+
+def _replaced(text: str, table: dict[str, str]) -> str:
+    words = sorted(table, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, words)), lambda found: table[found[0]], text)

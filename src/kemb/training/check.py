@@ -1,0 +1,259 @@
+"""What is refused before any work: settings that contradict each other, the machine, or the evaluation."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kemb.adapters.onnx_export import need_packages
+from kemb.boards.metrics import BY_TYPE
+from kemb.errors import MissingExtra, nearest
+from kemb.evaluation.evaluate import Task
+from kemb.models.device import n_cuda_devices
+from kemb.models.files import read_folder
+from kemb.tasks.spec import DEFAULT_MAIN_SCORE
+from kemb.training.losses import kind_of
+from kemb.training.recipe import RecipeFile
+from kemb.types import PairData, RetrievalData, TaskData, TaskType, columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAME = 0.5
+"""Share of a task's pairs or queries in the training data from which on it is the training data."""
+
+
+def check_recipe(file: RecipeFile, device: str) -> None:
+    """Refuse what cannot work, with the line that says so.
+
+    :raises UsageError: for the first finding.
+    """
+    recipe = file.recipe
+    kinds = {section.id: kind_of(file, section.role) for section in recipe.data}
+    for number, section in enumerate(recipe.data):
+        if [entry.id for entry in recipe.data].count(section.id) > 1:
+            raise file.error(("data", number, "id"), f"two sections of [[data]] have the id {section.id!r}.")
+        if not section.in_batch_negatives and kinds[section.id].contrastive:
+            raise file.error(
+                ("data", number, "in_batch_negatives"),
+                f"the loss {recipe.loss.name} takes the other rows of a batch as negatives, which the data "
+                f'{section.id} forbids. Take margin-mse or kl, or role = "similarity" for scored pairs.',
+            )
+    contrastive = any(kind.contrastive for kind in kinds.values())
+    if recipe.train.accumulate > 1 and contrastive:
+        raise file.error(
+            ("train", "accumulate"),
+            "gradient accumulation does not add negatives to a contrastive loss: the batch stays the batch. Set "
+            'accumulate = 1 and raise batch; loss.name = "cached-mnrl" makes large batches fit.',
+        )
+    if recipe.train.precision == "fp16" and not device.startswith("cuda"):
+        raise file.error(("train", "precision"), f'fp16 needs a GPU, the device is {device}. Type precision = "auto".')
+    _check_matryoshka(file)
+    _check_processes(file, device)
+    if recipe.base.lora and importlib.util.find_spec("peft") is None:
+        raise MissingExtra("LoRA", "train")
+    if recipe.base.family == "cross-encoder" and recipe.prompts.model_fields_set:
+        raise file.error(("prompts",), "a cross-encoder reads query and document together; it has no prompts.")
+    if recipe.base.family != "dense" and recipe.merge:
+        raise file.error(("merge",), f"merging is for dense models; the base is of family {recipe.base.family}.")
+
+
+def _check_processes(file: RecipeFile, device: str) -> None:
+    n = file.recipe.train.processes
+    at = ("train", "processes")
+    if (launched := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise file.error(
+            at,
+            f"this command was started {launched} times, by torchrun or accelerate (WORLD_SIZE={launched}). Start it "
+            f"once, without them, and type processes = {launched} under [train]: it starts the others itself.",
+        )
+    if n == 1:
+        return
+    if file.recipe.dev:
+        raise file.error(
+            ("dev",), f"a fit of {n} processes is not scored on its way. Leave out [dev], or type processes = 1."
+        )
+    if device == "cpu":
+        return
+    if device != "cuda":
+        raise file.error(
+            at,
+            f'{n} processes take the first {n} GPUs, the device is {device}. Type device = "cuda" and choose the GPUs '
+            "by the variable CUDA_VISIBLE_DEVICES, or type processes = 1.",
+        )
+    if n > (found := n_cuda_devices()):
+        raise file.error(at, f"{n} processes need {n} GPUs, {found} are there. Type processes = {max(found, 1)}.")
+
+
+def _check_matryoshka(file: RecipeFile) -> None:
+    recipe = file.recipe
+    if recipe.matryoshka is None:
+        return
+    at = ("matryoshka", "dims")
+    if recipe.base.family != "dense":
+        raise file.error(at, f"Matryoshka dimensions are for dense models; the base is of family {recipe.base.family}.")
+    if recipe.base.is_static and recipe.matryoshka.dims[0] != recipe.base.dim:
+        raise file.error(
+            at, f"the first dimension must be that of the model, {recipe.base.dim}, given {recipe.matryoshka.dims}."
+        )
+
+
+def check_export(file: RecipeFile, base: Path | None) -> None:
+    """Refuse formats that the model cannot have.
+
+    :param base: folder of the base; None for a model from scratch.
+    :raises UsageError: with the line; MissingExtra when ONNX files cannot be written here.
+    """
+    recipe = file.recipe
+    others = [name for name in recipe.export.formats if name != "safetensors"]
+    if not others:
+        return
+    asked = f"{' and '.join(others)} {'are' if len(others) > 1 else 'is'} not applicable"
+    instead = 'Type formats = ["safetensors"], or leave [export] out.'
+    if recipe.base.is_static or (base is not None and read_folder(base).is_table):
+        why = "a static model is a table of word vectors, without a network"
+        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+    if recipe.base.family != "dense":
+        why = f"ONNX files are written of dense models; the base is of family {recipe.base.family}"
+        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+    need_packages()
+
+
+def check_guide(file: RecipeFile, base: Path | None, guide: Path) -> None:
+    """Refuse a guide whose tokens are not the model's.
+
+    sentence-transformers would decode the model's tokens for it: cut, without unknown characters, with the prompt.
+
+    :param base: folder of the base; None for a model from scratch.
+    :raises UsageError: with the line.
+    """
+    if base is None or _vocabulary(base) != _vocabulary(guide):
+        raise file.error(
+            ("loss", "guide"),
+            f"the guide {file.recipe.loss.guide} has another tokenizer than the base: it would be shown decoded, cut "
+            "texts instead of the data's. Take a guide of the same family.",
+        )
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    """Token ids of a model folder."""
+    paths = sorted(folder.rglob("tokenizer.json"))
+    if not paths:
+        return {}
+    from tokenizers import Tokenizer
+
+    vocabulary: dict[str, int] = Tokenizer.from_str(paths[0].read_text(encoding="utf-8")).get_vocab()
+    return vocabulary
+
+
+def check_positives(file: RecipeFile, table: pa.Table) -> None:
+    """Refuse batches that the rows cannot fill with different positives, before anything is made of the rows.
+
+    :raises UsageError: with the line of train.batch.
+    """
+    import pyarrow.compute as pc
+
+    for section in file.recipe.data:
+        if kind_of(file, section.role).contrastive:
+            rows = table.filter(pc.equal(table["source"], section.id))
+            if rows.num_rows:
+                check_batch(file, section.id, len(rows["positive"].unique()))
+
+
+def check_batch(file: RecipeFile, name: str, n_positives: int) -> None:
+    """Refuse a batch of a contrastive loss that is larger than the different positives of the data `name`.
+
+    :raises UsageError: with the line of train.batch.
+    """
+    train = file.recipe.train
+    if train.rows_per_step <= n_positives:
+        return
+    each = f" ({train.batch} for each of {train.processes} processes)" if train.processes > 1 else ""
+    raise file.error(
+        ("train", "batch"),
+        f"a batch of {train.rows_per_step} rows{each} is larger than the {n_positives} different positives of the data "
+        f"{name}: every batch would hold a positive twice, once as a negative. "
+        f"Type batch = {2 ** (max(n_positives // train.processes, 1).bit_length() - 1)} or less.",
+    )
+
+
+def check_tasks(file: RecipeFile, table: pa.Table, tasks: Mapping[str, TaskData]) -> None:
+    """Refuse a task that is the training data; what overlaps less is for the contamination filter.
+
+    :raises UsageError: with the line of evaluate.tasks.
+    """
+    anchors, positives = (table[name].to_pylist() for name in ("anchor", "positive"))
+    pairs = {frozenset(pair) for pair in zip(anchors, positives, strict=True)}
+    texts = {*anchors, *positives}
+    for name, data in tasks.items():
+        for part in data.parts:
+            share = 0.0
+            if isinstance(part.data, PairData):
+                found = zip(part.data.sentence1, part.data.sentence2, strict=True)
+                share = _share(frozenset(pair) in pairs for pair in found)
+            elif isinstance(part.data, RetrievalData):
+                share = _share(query in texts for query in part.data.queries)
+            if share >= SAME:
+                raise file.error(
+                    ("evaluate", "tasks"),
+                    f"{share:.0%} of the items of {name} ({part.split}) stand in the training data: its score would "
+                    "say nothing. Evaluate on another split or task, or take that data out.",
+                )
+
+
+def check_dev(file: RecipeFile, dev: Sequence[Task], tests: Sequence[Task]) -> None:
+    """Refuse dev data that is what proves the training, under whatever name, or that lacks the metric.
+
+    :raises UsageError: with the line.
+    """
+    _check_dev_metric(file, dev)
+    items = {task.spec.name: _items(task.load()) for task in tests} if dev else {}
+    for task in dev:
+        own = _items(task.load())
+        for name, known in items.items():
+            share = _share(item in known for item in own)
+            if task.spec.name == name or share >= SAME:
+                raise file.error(
+                    ("dev", "tasks"),
+                    f"{task.spec.name} is what the recipe is proved on: {share:.0%} of its items stand in {name}. A "
+                    "checkpoint that is chosen on the test proves nothing. Name another split (KorSTS:validation), a "
+                    "task of your own, or hold rows out of training: share = 0.02.",
+                )
+
+
+def _check_dev_metric(file: RecipeFile, dev: Sequence[Task]) -> None:
+    section = file.recipe.dev
+    if section is None or not section.metric:
+        return
+    types: list[TaskType] = [task.spec.type for task in dev]
+    if section.share:
+        types += ["sts" if entry.role == "similarity" else "retrieval" for entry in file.recipe.data]
+    for kind in types:
+        if section.metric not in BY_TYPE[kind]:
+            near = nearest(section.metric, BY_TYPE[kind], 1) or [DEFAULT_MAIN_SCORE[kind]]
+            raise file.error(
+                ("dev", "metric"),
+                f"dev data of the type {kind} has no metric {section.metric!r}. Type {near[0]}, or leave it out: then "
+                "every task has its own.",
+            )
+
+
+def _items(data: TaskData) -> set[object]:
+    """What a task asks: pairs, queries, or texts."""
+    found: set[object] = set()
+    for part in data.parts:
+        if isinstance(part.data, PairData):
+            found |= {frozenset(pair) for pair in zip(part.data.sentence1, part.data.sentence2, strict=True)}
+        elif isinstance(part.data, RetrievalData):
+            found |= set(part.data.queries)
+        else:
+            found |= set(next(iter(columns(part.data).values())).texts)
+    return found
+
+
+def _share(hits: Iterable[bool]) -> float:
+    found = list(hits)
+    return sum(found) / len(found) if found else 0.0

@@ -1,0 +1,211 @@
+"""Losses by name: which class of sentence-transformers a recipe means, and what data it wants. No loss is written here.
+
+The sections "2.4" of sentence-transformers' own documentation describe them; the names are those people use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kemb.errors import nearest
+from kemb.training.recipe import Family, LossSection, RecipeFile
+
+Shape = Literal["tuple", "scored", "labelled", "listed", "taught", "vectors"]
+"""Columns a loss wants. tuple: anchor, positive, negatives. scored: two texts and a score. labelled: two texts and 0 or
+1, made of tuples. listed: anchor, texts, labels. taught: a tuple with the teacher's score of each text. vectors: texts
+with the teacher's vectors."""
+
+CONTRASTIVE = {"scale": "scale", "gather": "gather_across_devices", "directions": "directions"}
+CACHE = {"mini_batch": "mini_batch_size"}
+GUIDED = {
+    "temperature": "temperature",
+    "margin": "margin",
+    "margin_strategy": "margin_strategy",
+    "gather": "gather_across_devices",
+}
+SPLADE = {"document_weight": "document_regularizer_weight", "query_weight": "query_regularizer_weight"}
+SEEN_BY_US = ("name", "similarity", "guide", "teacher")
+
+
+@dataclass(frozen=True, slots=True)
+class LossKind:
+    """What a name of a recipe stands for."""
+
+    cls: str
+    shape: Shape
+    options: Mapping[str, str]
+    """Keys of [loss] it takes, with the argument each becomes."""
+    contrastive: bool = False
+    """Whether the other rows of a batch are negatives."""
+    cached: bool = False
+    guided: bool = False
+    inner: str = ""
+    """Class of the loss it is put around; sentence-transformers trains no sparse model without such a wrapping."""
+
+
+KINDS: dict[Family, dict[str, LossKind]] = {
+    "dense": {
+        "mnrl": LossKind("MultipleNegativesRankingLoss", "tuple", CONTRASTIVE, True),
+        "cached-mnrl": LossKind("CachedMultipleNegativesRankingLoss", "tuple", CONTRASTIVE | CACHE, True, True),
+        "gist": LossKind("GISTEmbedLoss", "tuple", GUIDED, True, guided=True),
+        "cached-gist": LossKind("CachedGISTEmbedLoss", "tuple", GUIDED | CACHE, True, True, True),
+        "cosent": LossKind("CoSENTLoss", "scored", {"scale": "scale"}),
+        "angle": LossKind("AnglELoss", "scored", {"scale": "scale"}),
+        "margin-mse": LossKind("MarginMSELoss", "taught", {}),
+        "kl": LossKind("DistillKLDivLoss", "taught", {"temperature": "temperature"}),
+        "embed-distill": LossKind("EmbedDistillLoss", "vectors", {"distance": "distance_metric"}),
+    },
+    "sparse": {
+        "splade": LossKind(
+            "SpladeLoss", "tuple", SPLADE | CONTRASTIVE, True, inner="SparseMultipleNegativesRankingLoss"
+        ),
+        "cached-splade": LossKind(
+            "CachedSpladeLoss",
+            "tuple",
+            SPLADE | CACHE | CONTRASTIVE,
+            True,
+            True,
+            inner="SparseMultipleNegativesRankingLoss",
+        ),
+        "splade-margin-mse": LossKind("SpladeLoss", "taught", SPLADE, inner="SparseMarginMSELoss"),
+        "splade-kl": LossKind(
+            "SpladeLoss", "taught", SPLADE | {"temperature": "temperature"}, inner="SparseDistillKLDivLoss"
+        ),
+        "splade-cosent": LossKind("SpladeLoss", "scored", SPLADE | {"scale": "scale"}, inner="SparseCoSENTLoss"),
+    },
+    "cross-encoder": {
+        "bce": LossKind("BinaryCrossEntropyLoss", "labelled", {}),
+        "mnrl": LossKind(
+            "MultipleNegativesRankingLoss", "tuple", {"scale": "scale", "n_random_negatives": "num_negatives"}, True
+        ),
+        "cached-mnrl": LossKind(
+            "CachedMultipleNegativesRankingLoss",
+            "tuple",
+            {"scale": "scale", "n_random_negatives": "num_negatives"} | CACHE,
+            True,
+            True,
+        ),
+        "listnet": LossKind("ListNetLoss", "listed", CACHE),
+        "lambda": LossKind("LambdaLoss", "listed", CACHE),
+        "margin-mse": LossKind("MarginMSELoss", "taught", {}),
+        "bce-scored": LossKind("BinaryCrossEntropyLoss", "scored", {}),
+    },
+    "multi-vector": {
+        "mnrl": LossKind(
+            "MultiVectorMultipleNegativesRankingLoss",
+            "tuple",
+            {"scale": "scale", "gather": "gather_across_devices"} | CACHE,
+            True,
+        ),
+        "cached-mnrl": LossKind(
+            "CachedMultiVectorMultipleNegativesRankingLoss",
+            "tuple",
+            {"scale": "scale", "gather": "gather_across_devices"} | CACHE,
+            True,
+            True,
+        ),
+        "kl": LossKind("MultiVectorDistillKLDivLoss", "taught", {"temperature": "temperature"}),
+        "margin-mse": LossKind("MultiVectorMarginMSELoss", "taught", {}),
+    },
+}
+
+NOT_CACHED = {"cached-mnrl": "mnrl", "cached-gist": "gist"}
+"""For static models: a table of rows has nothing to cache, and sentence-transformers refuses."""
+
+
+def kind_of(file: RecipeFile, role: str = "retrieval") -> LossKind:
+    """The loss of a recipe for data of a role, checked.
+
+    :raises UsageError: with the line, for an unknown name or a key that this loss does not take.
+    """
+    recipe = file.recipe
+    key = "similarity" if role == "similarity" else "name"
+    name = getattr(recipe.loss, key)
+    if key == "similarity" and name == "cosent":  # the default, in the words of the family
+        name = {"cross-encoder": "bce-scored", "sparse": "splade-cosent"}.get(recipe.base.family, name)
+    if recipe.base.is_static:
+        name = NOT_CACHED.get(name, name)
+    known = KINDS[recipe.base.family]
+    if name not in known:
+        near = nearest(name, known, 1)
+        offer = f"Did you mean {near[0]}? " if near else ""
+        raise file.error(
+            ("loss", key), f"unknown loss {name!r} for a {recipe.base.family} model. {offer}Known: {', '.join(known)}."
+        )
+    kind = known[name]
+    if key == "similarity" and kind.shape != "scored":
+        scored = ", ".join(other for other, entry in known.items() if entry.shape == "scored") or "none"
+        raise file.error(
+            ("loss", "similarity"),
+            f"{name!r} takes no scores, as data of role similarity has them; losses that do: {scored}.",
+        )
+    if kind.inner and recipe.loss.document_weight is None:
+        raise file.error(("loss",), f"the loss {name} needs a document_weight, such as 3e-5.")
+    if key == "name":
+        _check_options(file, name, kind)
+    return kind
+
+
+def _check_options(file: RecipeFile, name: str, kind: LossKind) -> None:
+    section = file.recipe.loss
+    for key in sorted(section.model_fields_set - set(SEEN_BY_US)):
+        if key not in kind.options and not (key == "mini_batch" and file.recipe.base.is_static):
+            takes = ", ".join(sorted(kind.options)) or "no settings"
+            raise file.error(("loss", key), f"the loss {name} has no {key}; it takes {takes}.")
+    if kind.guided and not section.guide:
+        raise file.error(("loss",), f"the loss {name} needs a guide: guide = org/name or a folder.")
+    if section.guide and not kind.guided:
+        raise file.error(("loss", "guide"), f"the loss {name} has no guide; use gist or cached-gist.")
+    if kind.shape == "vectors" and not section.teacher:
+        raise file.error(("loss",), f"the loss {name} needs a teacher: a model name that `kemb run -m` takes.")
+    if section.teacher and kind.shape != "vectors":
+        raise file.error(
+            ("loss", "teacher"), f"the loss {name} has no teacher of its own; scores of a teacher come from [mine]."
+        )
+
+
+def build_loss(
+    family: Family,
+    kind: LossKind,
+    section: LossSection,
+    model: Any,  # noqa: ANN401  sentence-transformers has no types
+    guide: Any = None,  # noqa: ANN401  as above
+    teacher_dim: int | None = None,
+) -> Any:  # noqa: ANN401  a torch module
+    """The loss as a module around `model`.
+
+    :param guide: a loaded model, for guided losses.
+    :param teacher_dim: dimension of the teacher's vectors; another one than the student's makes a projection.
+    """
+    given = {key: value for key, value in section.model_dump().items() if value is not None}
+    options = {argument: given[key] for key, argument in kind.options.items() if key in given}
+    if "directions" in options:
+        options["directions"] = tuple(options["directions"])
+    if kind.guided:
+        options["guide"] = guide
+    if kind.shape == "vectors" and teacher_dim not in (None, model.get_embedding_dimension()):
+        options["projection_dim"] = teacher_dim
+    if not kind.inner:
+        return _class(family, kind.cls)(model, **options)
+    own = set(SPLADE.values()) | set(CACHE.values())
+    inner = _class(family, kind.inner)(model, **{key: value for key, value in options.items() if key not in own})
+    return _class(family, kind.cls)(model, inner, **{key: value for key, value in options.items() if key in own})
+
+
+def _class(family: Family, name: str) -> Any:  # noqa: ANN401  as above
+    import importlib
+
+    package = {"dense": "sentence_transformer", "multi-vector": "multi_vector_encoder"}.get(family, "")
+    package = package or {"sparse": "sparse_encoder", "cross-encoder": "cross_encoder"}[family]
+    return getattr(importlib.import_module(f"sentence_transformers.{package}.losses"), name)
+
+
+def n_negatives(batch: int, n_hard: int, n_devices: int, gather: bool) -> int:
+    """Negatives of one anchor: every other positive and every hard negative it is compared with.
+
+    Without gathering each device sees its own batch only.
+    """
+    rows = batch * n_devices if gather else batch
+    return rows * (1 + n_hard) - 1

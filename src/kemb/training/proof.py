@@ -1,0 +1,123 @@
+"""Is the tuned model better than its base, and on nothing worse? The same items for both, by kemb's own run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kemb import statistics
+from kemb.boards.benchmark import of_tasks
+from kemb.boards.compare import CompareOptions, Comparison, Difference, compare
+from kemb.errors import RunError
+from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
+from kemb.models.resolve import Model
+from kemb.results.files import TaskResult
+from kemb.results.rows import ResultRow, rows_of
+from kemb.training.recipe import GuardSection
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLine:
+    """The forget-check of one task. Difference and interval are fractions, the tolerance is in points."""
+
+    task: str
+    difference: float
+    low: float | None
+    tolerance: float
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was measured, compared and decided."""
+
+    comparison: Comparison
+    guard: list[GuardLine]
+    lexical: dict[str, dict[str, float]]
+    """Main scores of the rows without training, by model and task."""
+
+    @property
+    def passed(self) -> bool:
+        return all(line.passed for line in self.guard)
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for a stage's report."""
+        overall = [self.comparison.overall] if self.comparison.overall else []
+        cells = [*self.comparison.cells, *self.comparison.groups, *overall]
+        return {
+            "base": self.comparison.a.label,
+            "tuned": self.comparison.b.label,
+            "tasks": sorted(self.comparison.b.results),
+            "differences": [
+                {key: value for key, value in asdict(cell).items() if key != "flips"} | {"difference": cell.difference}
+                for cell in cells
+            ],
+            "family": self.comparison.family,
+            "refused": self.comparison.refused,
+            "guard": [asdict(line) for line in self.guard],
+            "passed": self.passed,
+            "lexical": self.lexical,
+        }
+
+
+def prove(
+    base: Model,
+    tuned: Model,
+    lexical: Sequence[Model],
+    tasks: Sequence[Task],
+    guard: GuardSection,
+    options: RunOptions,
+    reporter: Reporter | None = None,
+) -> Proof:
+    """Evaluate all models on the tasks, compare tuned with base, and check what was forgotten.
+
+    :raises RunError: when a task of base or tuned model fails.
+    """
+    outcomes = evaluate(tasks, [base, tuned, *lexical], options, reporter)
+    needed = {base.row, tuned.row}
+    failed = [outcome for outcome in outcomes if outcome.status == "failed" and outcome.row in needed]
+    if failed:
+        raise RunError(f"The proof is not complete. {failed[0].row}, {failed[0].message}")
+    results = [outcome.result for outcome in outcomes if outcome.result]
+    comparison = compare(
+        _row(results, base),
+        _row(results, tuned),
+        of_tasks([task.spec.name for task in tasks]),
+        CompareOptions(zone=statistics.ZONE, n_flips=0),
+    )
+    rows = {model.row: _scores(results, model) for model in lexical}
+    return Proof(comparison, [forgotten(cell, guard) for cell in comparison.cells], rows)
+
+
+def forgotten(cell: Difference, guard: GuardSection) -> GuardLine:
+    """Non-inferiority of one task: the lower end of the 95 % interval must not lie below -tolerance.
+
+    Where a difference has no interval, the difference itself is taken.
+    """
+    tolerance = guard.by_task.get(cell.title, guard.tolerance)
+    low = cell.difference if cell.low is None else cell.low
+    if guard.decision == "none":
+        return GuardLine(cell.title, cell.difference, cell.low, tolerance, True, "not checked")
+    if guard.decision == "verdict":
+        passed = cell.verdict != "worse"
+        return GuardLine(cell.title, cell.difference, cell.low, tolerance, passed, f"verdict: {cell.verdict or 'none'}")
+    passed = low * 100 >= -tolerance
+    reason = f"{'lowest plausible difference' if cell.low is not None else 'difference'} {low * 100:+.2f} points"
+    return GuardLine(cell.title, cell.difference, cell.low, tolerance, passed, reason)
+
+
+def _row(results: Sequence[TaskResult], model: Model) -> ResultRow:
+    """The row of a model, told from others by its revision."""
+    own = [
+        result
+        for result in results
+        if (result.model, result.revision, result.variant) == (model.name, model.revision, model.variant)
+    ]
+    return rows_of(own)[0]
+
+
+def _scores(results: Sequence[TaskResult], model: Model) -> dict[str, float]:
+    own = [result for result in results if result.model == model.name and result.revision == model.revision]
+    return {result.task: result.main_score for result in own}
