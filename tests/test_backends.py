@@ -21,7 +21,9 @@ from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.evaluation.verify import VerifyOptions, recorded_model
 from kemb.models import backends
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.publishing.card.body import _flags
 from kemb.types import Input
 
@@ -46,7 +48,7 @@ RUNTIMES = [
 
 
 def encode(model: Model, texts: list[str], prompt: str = "") -> np.ndarray:
-    return np.asarray(model.open().encode([Input("", prompt, text) for text in texts]))
+    return np.asarray(open_model(model).encode([Input("", prompt, text) for text in texts]))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_vectors_are_those_of_torch(exported: Path, runtime: backends.Runtime) -
     torch = resolve(str(exported), CPU)
     model = resolve(str(exported), ModelOptions(backend=runtime))
     assert np.abs(encode(model, WORDS, "가: ") - encode(torch, WORDS, "가: ")).max() < 1e-5
-    assert model.open().dim == 32
+    assert open_model(model).dim == 32
 
 
 def test_a_plain_transformer_is_pooled_as_asked(exported: Path, tiny_transformer: Path, tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_openvinos_own_format_is_read_and_linked_weights_are_refused(own: Path) 
     (own / "onnx" / "model.onnx_data").symlink_to(own / "blob")
     linked = resolve(str(own), ModelOptions(backend="openvino", backend_file="model.onnx"))
     with pytest.raises(ModelError, match=r"no weights of an ONNX file through links.*--local-dir DIR"):
-        linked.open()
+        open_model(linked)
 
 
 def test_weights_from_elsewhere_are_not_read(own: Path) -> None:
@@ -246,7 +248,7 @@ def test_a_damaged_file_is_refused_when_it_is_opened(own: Path, runtime: backend
     path = own / "onnx" / "model.onnx"
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ModelError, match=r"model\.onnx cannot be opened by .*Fetch or export"):
-        resolve(str(own), ModelOptions(backend=runtime)).open()
+        open_model(resolve(str(own), ModelOptions(backend=runtime)))
     path.write_bytes(b"")
     with pytest.raises(ModelError, match="is empty"):
         resolve(str(own), ModelOptions(backend=runtime))
@@ -263,14 +265,14 @@ def test_networks_of_another_kind_are_refused(own: Path, old: bytes, new: bytes,
     path = own / "onnx" / "model.onnx"
     path.write_bytes(path.read_bytes().replace(old, new))
     with pytest.raises(ModelError, match=says):
-        resolve(str(own), ONNX).open()
+        open_model(resolve(str(own), ONNX))
 
 
 def test_devices_that_are_not_there_are_refused(exported: Path) -> None:
     with pytest.raises(ModelError, match=r"needs onnxruntime for CUDA.*--device cpu"):
-        resolve(str(exported), ModelOptions(backend="onnx", device="cuda")).open()
+        open_model(resolve(str(exported), ModelOptions(backend="onnx", device="cuda")))
     with pytest.raises(ModelError, match=r"on the CPU here, not on mps"):
-        resolve(str(exported), ModelOptions(backend="onnx", device="mps")).open()
+        open_model(resolve(str(exported), ModelOptions(backend="onnx", device="mps")))
 
 
 def test_a_result_says_by_which_file_it_was_made_and_is_verified_by_it(own: Path, tmp_path: Path) -> None:
@@ -307,8 +309,10 @@ def test_of_a_hub_model_only_the_file_and_no_weights_of_torch_are_fetched(own: P
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="Constant_7_value", size_threshold=1024)
     (own / "onnx" / "Constant_8_value").write_bytes(b"of another file")
     script = (
-        "import sys; from kemb.models.resolve import resolve, ModelOptions\n"
-        "m = resolve(sys.argv[1], ModelOptions(backend='onnx')); print(m.revision, m.backend.path, m.open().dim)\n"
+        "import sys; from kemb.models.model import ModelOptions\n"
+        "from kemb.models.resolve import resolve\n"
+        "from kemb.models.open import open_model\n"
+        "m = resolve(sys.argv[1], ModelOptions(backend='onnx')); print(m.revision, m.backend.path, open_model(m).dim)\n"
     )
     with HubStandIn() as hub:
         hub.add_repo("model", "someone/tiny", own, "a" * 40)

@@ -13,20 +13,29 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kemb.boards.benchinit import load_benchmark, names
-from kemb.boards.benchmark import Benchmark, CellSpec, Formula, of_tasks, spec_of
+from kemb.arrays import ArrayVectors, Vectors
+from kemb.boards.benchmark import (
+    BY_TYPE,
+    CUTOFFS,
+    Benchmark,
+    CellSpec,
+    Formula,
+    load_benchmark,
+    names,
+    of_tasks,
+    spec_of,
+)
 from kemb.boards.cells import cell_value, declared_parts, expression_of, group_values, overall, part_value
 from kemb.boards.expressions import canonical, evaluate, names_in
-from kemb.boards.metrics import BY_TYPE, CUTOFFS
 from kemb.errors import UnknownName, UsageError
 from kemb.results.files import Claim, TaskResult, our_metric, read_result
 from kemb.scoring import pairs, ranking
-from kemb.scoring.classification import label_metrics
 from kemb.scoring.clusters import clustering
-from kemb.scoring.runs import SUBQUERIES
+from kemb.scoring.labels import label_metrics
+from kemb.scoring.ranking import SUBQUERIES
 from kemb.scoring.search.search import run_from_scores
 from kemb.tasks.spec import ClusteringProtocol
-from kemb.types import ArrayVectors, ClusterData, PairData, RetrievalData, Vectors
+from kemb.types import ClusterData, PairData, RetrievalData
 
 SHIPPED = """autorag-ko c-mteb ko-leaderboard-v1 ko-leaderboard-v2 ko-retrieval kure mteb-eng-v1 mteb-kor-v1
 mteb-kor-v2""".split()

@@ -18,8 +18,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from kemb.boards import Board, BoardOptions, Row, build_board
-from kemb.boards.benchinit import load_benchmark
-from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula
+from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula, load_benchmark
 from kemb.errors import UnknownName, UsageError
 from kemb.publishing.tables import to_csv, to_json, to_markdown, visible
 from kemb.publishing.terminal import print_board

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kemb.models.encoders import hashed
+from kemb.models.encoders import hashed, tables
 from kemb.types import Input
 
 TEXTS = ["서울의 날씨가 맑다", "서울 날씨는 맑음", "ＫＯＲＥＡ 2024년 커피", "뷁쉛 커피 커피"]
@@ -107,7 +107,7 @@ def test_equal_bytes_in_every_process() -> None:
 
 def test_identity_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     before = hashed.tfidf_identity()
-    read = hashed._read
+    read = tables._read
     monkeypatch.setattr(hashed, "_read", lambda name: read(name) + "뷁\t5\n".encode())
     assert hashed.tfidf_identity() != before
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard, metadata_load
 
 from kemb import demo
-from kemb.adapters.docinit import read_document
+from kemb.adapters.documents import read_document
 from kemb.adapters.published import card_rows
 from kemb.audit import audit
 from kemb.boards import build_board

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kemb.errors import DataError
 from kemb.tasks import load_spec, names
 from kemb.tasks.own import load_folder
-from kemb.tasks.own.checktwo import CheckReport, check_folder, format_report, to_toml
+from kemb.tasks.own.check import CheckReport, check_folder, format_report, to_toml
 from kemb.tasks.own.readers import Finding
 from kemb.tasks.spec import TaskSpec
 

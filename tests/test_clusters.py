@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, v_measure_score
 
+from kemb.arrays import ArrayVectors, FloatArray, Vectors
 from kemb.errors import DataError, ModelError
 from kemb.scoring.clusters import clustering
 from kemb.tasks.spec import ClusteringProtocol
-from kemb.types import ArrayVectors, ClusterData, FloatArray, Label, PartScore, Vectors
+from kemb.types import ClusterData, Label, PartScore
 
 ROWS = ClusteringProtocol(kind="rows")
 BOOTSTRAP = ClusteringProtocol(n_experiments=3, documents_per_experiment=200)

@@ -21,7 +21,7 @@ from kemb.models.resolve import resolve
 from kemb.publishing.reports import to_json, to_markdown
 from kemb.results.files import Claim, ScoredPart, read_items, read_results, result_dir, write_meta, write_result
 from kemb.results.rows import ResultRow, find_row, rows_of
-from kemb.scoring.recompute import of_part
+from kemb.scoring.items import of_part
 from kemb.types import ItemBlock, PartScore, TaskType
 
 MAIN: dict[str, str] = {

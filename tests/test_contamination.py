@@ -17,12 +17,11 @@ from kemb.encoding.store import Store
 from kemb.errors import DataError, ResultError
 from kemb.evaluation.evaluate import RunOptions, evaluate
 from kemb.models.resolve import resolve
-from kemb.publishing.card import contamination as published
+from kemb.publishing.card import training as published
 from kemb.results.files import TaskResult
 from kemb.training import contamination, data, shingles
-from kemb.training.clean import clean_scores
+from kemb.training.contamination import LineageNote, clean_scores, lineage
 from kemb.training.filters import evaluations
-from kemb.training.lineage import LineageNote, lineage
 from kemb.training.overlap import eval_texts, read_registry, write_registry
 from kemb.training.sections import Columns, ContaminationSection, DataSection, FiltersSection, Source
 from kemb.types import PairData, Part, RetrievalData, TaskData

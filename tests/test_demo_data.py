@@ -16,11 +16,12 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from kemb import demo
+from kemb.arrays import FloatArray
 from kemb.models.encoders.hashed import open_toy
 from kemb.scoring.search import lexical
 from kemb.tasks.own import load_folder
-from kemb.tasks.own.checktwo import check_folder
-from kemb.types import ClusterData, FloatArray, Input, PairData, RetrievalData, columns
+from kemb.tasks.own.check import check_folder
+from kemb.types import ClusterData, Input, PairData, RetrievalData, columns
 
 pytrec_eval = pytest.importorskip("pytrec_eval")
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from kemb.adapters.docinit import Table, read_document
-from kemb.adapters.tables import make_cell
+from kemb.adapters.documents import Table, make_cell, read_document
 from kemb.errors import DataError
 
 DOCUMENTS = [

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kemb.arrays import FloatArray, IntArray
 from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.errors import ModelError
 from kemb.models.encoders import OutOfMemory
-from kemb.types import FloatArray, Input, IntArray
+from kemb.types import Input
 
 SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
 

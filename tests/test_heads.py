@@ -18,7 +18,9 @@ from kemb.models import catalogue
 from kemb.models.encoders import torch
 from kemb.models.encoders.bge_m3 import split_head
 from kemb.models.facts import facts_of
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.results.files import read_items, read_results
 from kemb.results.rows import find_row, rows_of
 from kemb.types import Input
@@ -186,7 +188,7 @@ def test_a_run_killed_between_two_heads_ends_with_the_same_bits(
 
 
 def test_heads_share_a_pass_only_under_one_profile(m3: Path, plain: Path) -> None:
-    from kemb.encoding.beside import heads_beside
+    from kemb.encoding.plan import heads_beside
 
     dense_one, sparse, colbert = all_heads(m3)
     assert heads_beside(dense_one, [dense_one, sparse, colbert]) == [colbert, sparse]
@@ -246,7 +248,7 @@ def test_the_published_files_are_read_as_they_are(m3: Path, tmp_path: Path) -> N
     for head in FLAG_EMBEDDING:
         given = [Input("", "", "나무 그림")]
         own, safe = (
-            resolve(f"{where}#{head}", ModelOptions(device="cpu")).open().encode(given) for where in (folder, m3)
+            open_model(resolve(f"{where}#{head}", ModelOptions(device="cpu"))).encode(given) for where in (folder, m3)
         )
         assert np.array_equal(getattr(own, "values", own), getattr(safe, "values", safe))
 
@@ -298,7 +300,7 @@ def test_head_files_that_are_none(
     else:
         file.write_bytes(file.read_bytes()[:300])
     with pytest.raises(KembError, match=expected):
-        resolve(f"{folder}#sparse").open()
+        open_model(resolve(f"{folder}#sparse"))
     (outcome,) = go(search, [resolve(f"{folder}#sparse")], tmp_path)
     assert outcome.status == "failed"
     assert "Traceback" not in outcome.message

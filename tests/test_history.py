@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from kemb.boards import BoardOptions, build_board
-from kemb.boards.benchinit import load_benchmark
-from kemb.boards.benchmark import Benchmark, CellSpec, Formula
+from kemb.boards.benchmark import Benchmark, CellSpec, Formula, load_benchmark
 from kemb.errors import ResultError, UsageError
 from kemb.publishing.history.changes import (
     CAUSES_KO,
@@ -27,7 +26,7 @@ from kemb.publishing.history.changes import (
 )
 from kemb.publishing.history.feed import ATOM, XHTML, Entry, atom, entries
 from kemb.publishing.history.snapshots import Snapshot, append, read_snapshots, snapshot_of
-from kemb.publishing.site.project import SiteOptions, publish_site
+from kemb.publishing.site.build import SiteOptions, publish_site
 from kemb.results.claims import shipped
 from kemb.results.files import Claim, ScoredPart, TaskResult, result_dir, write_result
 from kemb.types import PartScore

@@ -19,8 +19,8 @@ import pytest
 
 from hub import Fault, HubStandIn
 from kemb.hub import one_line, retry
-from kemb.tasks.hub import Download, _matching
 from kemb.tasks.load import fetch, load
+from kemb.tasks.sources import Download, _matching
 from kemb.tasks.spec import TaskSpec
 
 REPO = "someone/sts"
@@ -294,7 +294,7 @@ def give(sentences: list[str], monkeypatch: pytest.MonkeyPatch, revision: str = 
     """Let the hub give these rows, without a process of its own."""
     table = pa.table({"sentence1": sentences, "sentence2": sentences, "score": [1.0] * len(sentences)})
     got = Download(revision, "default", {"test": table})
-    monkeypatch.setattr("kemb.tasks.hub.download", lambda *_: nullcontext(got))
+    monkeypatch.setattr("kemb.tasks.sources.download", lambda *_: nullcontext(got))
 
 
 @pytest.mark.parametrize("written", range(4))

@@ -8,23 +8,22 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import v_measure_score
 
+from kemb.arrays import ArrayVectors
 from kemb.boards.benchmark import CellSpec, Formula
 from kemb.boards.cells import cell_value
 from kemb.boards.items import cell_measures, cell_replicates, part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import ScoredPart, TaskResult, items_table, read_items, read_result, write_result
-from kemb.scoring.bitext import bitext_mining
-from kemb.scoring.classification import classification
 from kemb.scoring.clusters import clustering
-from kemb.scoring.labels import multilabel_classification
-from kemb.scoring.pairs import pair_classification, sts
+from kemb.scoring.items import of_part
+from kemb.scoring.labels import classification, multilabel_classification
+from kemb.scoring.pairs import bitext_mining, pair_classification, sts
 from kemb.scoring.ranking import ranking_metrics
-from kemb.scoring.recompute import metrics_from_items, of_part
+from kemb.scoring.recompute import metrics_from_items
 from kemb.scoring.search.search import top_k
 from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import ClusteringProtocol, SummarizationProtocol
 from kemb.types import (
-    ArrayVectors,
     BitextData,
     ClusterData,
     LabelData,

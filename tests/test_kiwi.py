@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import MissingExtra, ModelError
+from kemb.models import analysers
 from kemb.models.encoders import kiwi_static
-from kemb.scoring.search import lexical
 from kemb.types import Input
 
 TEXTS = ["은행에서 돈을 빌렸다", "대출을 받았다", "고양이가 잔다", "Python 3.11", "어머나"]
@@ -47,7 +47,7 @@ def test_vectors_are_recovered_from_cosines_alone() -> None:
 
 @pytest.mark.slow
 def test_recovered_vectors_reproduce_kiwis_similarities(cache_dir: Path) -> None:
-    kiwi = lexical.load_kiwi("test")
+    kiwi = analysers.load_kiwi("test")
     keys, vectors = kiwi_static.load_morphemes(cache_dir)
     assert vectors.shape[1] == 256
     assert len(keys) == len(vectors) > 70_000
@@ -134,7 +134,7 @@ def test_sign_vectors_have_unit_length_and_differ() -> None:
 
 def test_missing_kiwi_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "kiwipiepy", None)
-    lexical._kiwi.cache_clear()
+    analysers._kiwi.cache_clear()
     with pytest.raises(MissingExtra, match=r'kiwi-static needs .* pip install "kemb\[kiwi\]"'):
         kiwi_static.open_kiwi_static(tmp_path)
 

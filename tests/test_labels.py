@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from kemb.arrays import ArrayVectors, FloatArray, Vectors
 from kemb.errors import DataError, ModelError
-from kemb.scoring.classification import classification, label_metrics
-from kemb.types import ArrayVectors, FloatArray, Label, LabelData, Vectors
+from kemb.scoring.labels import classification, label_metrics
+from kemb.types import Label, LabelData
 
 
 def separable(n_per_label: int, labels: list[Label]) -> tuple[LabelData, dict[str, Vectors]]:

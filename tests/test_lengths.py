@@ -11,7 +11,9 @@ from kemb.encoding.lengths import is_korean, korean_tokens, truncated
 from kemb.encoding.store import Store
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.encoders import Measured
-from kemb.models.resolve import ModelOptions, resolve
+from kemb.models.model import ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.results.files import TaskResult
 from kemb.types import Input, RetrievalData
 
@@ -68,7 +70,7 @@ def test_lengths_are_the_same_from_the_store_without_the_model(
     search: Path, tmp_path: Path, tiny_st: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = go(search, str(tiny_st), tmp_path / "out", tmp_path / "store").kemb
-    monkeypatch.setattr("kemb.models.resolve.Model.open", None)
+    monkeypatch.setattr("kemb.encoding.workers.open_model", None)
     again = go(search, str(tiny_st), tmp_path / "other", tmp_path / "store").kemb
     assert again["encoded"]["n_encoded"] == 0
     assert again["lengths"] == first["lengths"]
@@ -125,7 +127,7 @@ def test_lengths_of_a_real_tokenizer(shared_data: Path, minilm: Path, prompt: st
     assert isinstance(part.data, RetrievalData)
     texts = part.data.documents[:100]
     tokenizer = AutoTokenizer.from_pretrained(minilm)
-    encoder = resolve(str(minilm), ModelOptions(device="cpu")).open()
+    encoder = open_model(resolve(str(minilm), ModelOptions(device="cpu")))
     assert isinstance(encoder, Measured)
     found = encoder.lengths([Input("", prompt, text) for text in texts])
     assert found[:, 0].tolist() == [len(tokenizer(prompt + text)["input_ids"]) for text in texts]

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import MissingExtra, UnknownName
+from kemb.models import analysers
 from kemb.scoring.search import lexical
 from kemb.types import RetrievalData
 
@@ -122,32 +123,32 @@ def test_documents_without_any_term_score_zero() -> None:
 
 
 def test_bigrams_stay_inside_words() -> None:
-    assert list(lexical.tokenize("bigram", ["ＫＯＲＥＡ의 한 은행업"])) == [
+    assert list(analysers.tokenize("bigram", ["ＫＯＲＥＡ의 한 은행업"])) == [
         ["ko", "or", "re", "ea", "a의", "은행", "행업"]
     ]
 
 
 def test_kiwi_keeps_words_that_carry_content() -> None:
     text = "서울에서 커피를 3잔 마셨다. 아름다운 API를 사용했습니다!"
-    assert list(lexical.tokenize("kiwi", [text, ""])) == [
+    assert list(analysers.tokenize("kiwi", [text, ""])) == [
         ["서울", "커피", "3", "잔", "마시", "아름답", "api", "사용"],
         [],
     ]
 
 
-@pytest.mark.parametrize("analyser", lexical.ANALYSERS)
+@pytest.mark.parametrize("analyser", analysers.ANALYSERS)
 def test_decomposed_hangul_gives_the_same_terms(analyser: str) -> None:
     text = "은행의 인가 요건은 무엇인가요?"
     decomposed = unicodedata.normalize("NFD", text)
     assert decomposed != text
-    composed_terms, decomposed_terms = lexical.tokenize(analyser, [text, decomposed])
+    composed_terms, decomposed_terms = analysers.tokenize(analyser, [text, decomposed])
     assert composed_terms == decomposed_terms != []
 
 
 def test_kiwi_reads_long_texts_in_pieces_without_losing_words() -> None:
-    (terms,) = lexical.tokenize("kiwi", ["하늘이 파랗다. " * 2000])
+    (terms,) = analysers.tokenize("kiwi", ["하늘이 파랗다. " * 2000])
     assert terms.count("하늘") == 2000
-    (solid,) = lexical.tokenize("kiwi", ["7" * 9000])
+    (solid,) = analysers.tokenize("kiwi", ["7" * 9000])
     assert sum(map(len, solid)) == 9000
 
 
@@ -190,10 +191,10 @@ def test_unknown_analyser_offers_the_nearest() -> None:
 
 def test_version_names_kiwi_and_its_model() -> None:
     version = importlib.metadata.version
-    assert lexical.analyser_version("kiwi") == (
+    assert analysers.analyser_version("kiwi") == (
         f"1-kiwipiepy-{version('kiwipiepy')}+model-{version('kiwipiepy_model')}"
     )
-    assert lexical.analyser_version("bigram") == lexical.analyser_version("mteb") == "1"
+    assert analysers.analyser_version("bigram") == analysers.analyser_version("mteb") == "1"
 
 
 def test_missing_kiwi_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,11 +203,11 @@ def test_missing_kiwi_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setitem(sys.modules, "kiwipiepy", None)
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    lexical._kiwi.cache_clear()
+    analysers._kiwi.cache_clear()
     with pytest.raises(MissingExtra, match=r'bm25:kiwi needs .* pip install "kemb\[kiwi\]"'):
         lexical.search("kiwi", retrieval(DOCUMENTS, ["커피"]), k=1)
     with pytest.raises(MissingExtra, match="bm25:kiwi"):
-        lexical.analyser_version("kiwi")
+        analysers.analyser_version("kiwi")
 
 
 @pytest.mark.shared

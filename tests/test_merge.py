@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kemb.boards.benchinit import load_benchmark
+from kemb.boards.benchmark import load_benchmark
 from kemb.encoding.store import Store
 from kemb.evaluation.evaluate import Outcome, RunOptions, Task, evaluate
-from kemb.models.resolve import ModelOptions, resolve
+from kemb.models.model import ModelOptions
+from kemb.models.resolve import resolve
 from kemb.results.files import read_items, read_result
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import Source, TaskSpec

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kemb.arrays import FloatArray, IntArray
 from kemb.encoding.store import Store
 from kemb.errors import DataError, NotSupported
 from kemb.models.resolve import resolve
 from kemb.training import mine, teachers
 from kemb.training.sections import MineSection
 from kemb.training.teachers import Ranked, Ranker
-from kemb.types import FloatArray, IntArray
 
 PLAIN: dict[str, Any] = {"rank": {"min": 0, "max": 50}, "margin": {}, "sampling": "top", "negatives": 2}
 

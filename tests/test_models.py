@@ -14,7 +14,9 @@ import pytest
 from hub import HubStandIn
 from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
 from kemb.models import files
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.types import Input
 
 CPU = ModelOptions(device="cpu")
@@ -23,7 +25,7 @@ COMMIT = "a" * 40
 
 
 def encode(model: Model, texts: list[str], prompt: str = "") -> np.ndarray:
-    return model.open().encode([Input("", prompt, text) for text in texts])
+    return open_model(model).encode([Input("", prompt, text) for text in texts])
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_pooling_that_contradicts_the_files_is_refused(tiny_st: Path) -> None:
 
 
 def test_token_counts_are_the_tokenizers_and_cut_at_max_tokens(tiny_st: Path) -> None:
-    encoder = resolve(str(tiny_st), ModelOptions(device="cpu", max_tokens=5)).open()
+    encoder = open_model(resolve(str(tiny_st), ModelOptions(device="cpu", max_tokens=5)))
     inputs = [Input("", "", "가나"), Input("", "가", "나"), Input("", "", "가" * 50)]
     assert encoder.token_counts(inputs).tolist() == [4, 4, 5]
 
@@ -178,7 +180,7 @@ def test_code_from_the_repository_runs_only_when_asked_for(copy_of_st: Path) -> 
     (copy_of_st / "modules.json").write_text(json.dumps(modules))
     (copy_of_st / "custom_st.py").write_text("raise SystemExit('this code ran')")
     with pytest.raises(ModelError, match=r"custom_st\.Transformer.*--trust-remote-code"):
-        resolve(str(copy_of_st), CPU).open()
+        open_model(resolve(str(copy_of_st), CPU))
 
 
 def test_native_architectures_with_an_auto_map_need_no_trust(copy_of_st: Path) -> None:
@@ -189,7 +191,7 @@ def test_native_architectures_with_an_auto_map_need_no_trust(copy_of_st: Path) -
     config["model_type"] = "no_such_type"
     (copy_of_st / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"'no_such_type'.*--trust-remote-code"):
-        resolve(str(copy_of_st), CPU).open()
+        open_model(resolve(str(copy_of_st), CPU))
 
 
 def test_unknown_names_offer_the_nearest() -> None:
@@ -297,6 +299,6 @@ def test_weights_that_torch_saved_are_fetched_where_there_are_no_others(copy_of_
 
 
 def test_a_forward_pass_that_fails_is_one_paragraph_that_names_the_limit(tiny_st: Path) -> None:
-    encoder = resolve(str(tiny_st), ModelOptions(max_tokens=100_000)).open()
+    encoder = open_model(resolve(str(tiny_st), ModelOptions(max_tokens=100_000)))
     with pytest.raises(ModelError, match=r"tokens long.*--max-tokens"):
         encoder.encode([Input("", "", "가나다라" * 2000)])

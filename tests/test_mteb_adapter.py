@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kemb.adapters.mteb_export import export_mteb
-from kemb.adapters.mteb_results import Read, main_revisions, metric_name, read_results_folder, source_of
-from kemb.boards import benchinit
+from kemb.adapters.mteb_results import Read, export_mteb, main_revisions, metric_name, read_results_folder, source_of
+from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.cells import cell_value, overall
 from kemb.cli.exchange import export_group, import_group
 from kemb.encoding.store import Store
@@ -189,7 +188,7 @@ def test_means_of_mteb_come_out_of_imported_results(imported: list[TaskResult], 
         row["Model"]: (row["Mean (Task)"], row["Mean (TaskType)"])
         for row in theirs.dropna(subset=["Mean (Task)"]).to_dict("records")
     }
-    benchmark = benchinit.load_benchmark("mteb-kor-v2")
+    benchmark = boards_benchmark.load_benchmark("mteb-kor-v2")
     rows: dict[str, dict[str, TaskResult]] = {}
     for joined in join_revisions(imported, main_revisions()):
         rows.setdefault(joined.model, {})[joined.task] = joined

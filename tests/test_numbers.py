@@ -9,7 +9,8 @@ import pytest
 
 from kemb.encoding.store import Store
 from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
-from kemb.models.resolve import ModelOptions, resolve
+from kemb.models.model import ModelOptions
+from kemb.models.resolve import resolve
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from kemb.arrays import ArrayVectors, FloatArray, Vectors
 from kemb.errors import DataError, ModelError
 from kemb.scoring.pairs import (
     LEADERBOARD_CORRELATIONS,
@@ -16,7 +17,7 @@ from kemb.scoring.pairs import (
     separation,
     sts,
 )
-from kemb.types import ArrayVectors, FloatArray, PairData, Vectors
+from kemb.types import PairData
 
 
 def pairs(gold: list[float], sentence1: list[str] | None = None, sentence2: list[str] | None = None) -> PairData:

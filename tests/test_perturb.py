@@ -9,7 +9,7 @@ import pytest
 
 from kemb.errors import DataError, NotSupported, UsageError
 from kemb.tasks import perturb
-from kemb.tasks.perturb_tables import HANJA, LOANWORDS
+from kemb.tasks.perturb import HANJA, LOANWORDS
 from kemb.types import LabelData, PairData, Part, RetrievalData, SummaryData, TaskData
 
 KEYBOARD = {"ㅎ": "ㄹ", "ㄱ": "ㄷㅅ", "ㅏ": "ㅓㅣ", "ㅜ": "ㅠㅡ"}

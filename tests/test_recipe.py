@@ -150,13 +150,13 @@ def test_unknown_recipes_are_offered_the_nearest_and_broken_files_say_why(tmp_pa
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_recipe_is_sound(name: str) -> None:
     from kemb import tasks
-    from kemb.boards import benchinit
+    from kemb.boards import benchmark
 
     file = read_recipe(name)
     assert file.recipe.name == name
     check_recipe(file, "cuda")
     for task in file.recipe.evaluate.tasks:
-        assert task in [*tasks.names(), *benchinit.names(), "DocsKo"]  # the last is a folder of the shared data
+        assert task in [*tasks.names(), *benchmark.names(), "DocsKo"]  # the last is a folder of the shared data
 
 
 @pytest.mark.shared

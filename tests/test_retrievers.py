@@ -16,12 +16,11 @@ from kemb.cli import cli
 from kemb.encoding.store import Store
 from kemb.errors import DataError, ModelError, UsageError
 from kemb.evaluation.evaluate import Outcome, RunOptions, Task, evaluate, load_task
-from kemb.models.compose import run_of_file
 from kemb.models.expressions import Fused, Leaf, Reranked, parse
-from kemb.models.resolve import resolve
+from kemb.models.resolve import resolve, run_of_file
 from kemb.results.files import read_items, read_results
 from kemb.scoring.search import runs as search_runs
-from kemb.scoring.search.trec import read_run
+from kemb.scoring.search.runs import read_run
 from kemb.types import Run
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
@@ -669,8 +668,8 @@ def test_maxsim_is_that_of_sentence_transformers(search: Path, colbert: Path, tm
 
 
 def test_token_vectors_take_half_the_space_and_come_back_as_they_were(tmp_path: Path) -> None:
+    from kemb.arrays import Ragged
     from kemb.encoding.store import input_keys
-    from kemb.types import Ragged
 
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 180, 200)
@@ -695,7 +694,7 @@ def test_token_vectors_take_half_the_space_and_come_back_as_they_were(tmp_path: 
 
 
 def ragged_of(rng: np.random.Generator, counts: list[int], dim: int, sparse: bool) -> object:
-    from kemb.types import Ragged
+    from kemb.arrays import Ragged
 
     offsets = np.concatenate(([0], np.cumsum(counts)))
     if not sparse:
@@ -775,7 +774,7 @@ def test_broken_token_vectors_are_refused_with_the_place_they_stand_in(
 
 
 def test_what_cannot_be_compared_is_refused(colbert: Path) -> None:
-    from kemb.models.resolve import ModelOptions
+    from kemb.models.model import ModelOptions
     from kemb.scoring.search.ragged import rank_ragged
     from kemb.types import RetrievalData
 
@@ -896,8 +895,9 @@ def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(stanford
 
 
 def test_a_smaller_token_limit_cuts_documents_of_late_interaction(stanford: Path) -> None:
-    from kemb.models.resolve import ModelOptions
-    from kemb.types import Input, Ragged
+    from kemb.arrays import Ragged
+    from kemb.models.model import ModelOptions
+    from kemb.types import Input
 
     long = Input("document", "[unused1] ", "비가온다" * 9)
     counts = []

@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from kemb.encoding import workers
 from kemb.encoding.store import Store
 from kemb.errors import ResultError
 from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.results.files import ScoredPart, read_items, read_result, read_results, write_result
 from kemb.types import PartScore
 
@@ -158,8 +161,11 @@ def test_a_model_that_fails_leaves_the_others_alone_and_writes_no_score(
             return np.full((len(inputs), 256), np.nan, dtype=np.float32)
 
     bad, good = resolve("tfidf:char"), resolve("toy")
-    real_open = Model.open
-    monkeypatch.setattr(Model, "open", lambda self: Broken() if self.name == "tfidf:char" else real_open(self))
+
+    def opened(model: Model, beside: tuple[Model, ...] = ()) -> object:
+        return Broken() if model.name == "tfidf:char" else open_model(model, beside)
+
+    monkeypatch.setattr(workers, "open_model", opened)
     outcomes = go(folders, [bad, good], options(tmp_path), "sts", "search")
     assert [o.status for o in outcomes] == ["failed", "failed", "scored", "scored"]
     assert "not a number" in outcomes[0].message
@@ -182,10 +188,10 @@ def test_rescore_needs_no_model_and_refuses_when_vectors_are_missing(
     toy = resolve("toy")
     go(folders, [toy], options(tmp_path), "sts")
 
-    def never(self: Model) -> None:
+    def never(model: Model, beside: object) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(Model, "open", never)
+    monkeypatch.setattr(workers, "open_model", never)
     assert go(folders, [toy], options(tmp_path, rescore=True), "sts")[0].status == "scored"
     (missing,) = go(folders, [toy], options(tmp_path, rescore=True), "search")
     assert missing.status == "failed"

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kemb.arrays import ArrayVectors, Vectors
 from kemb.errors import DataError, ModelError, NotSupported
 from kemb.scoring import run_from_scores, score, score_run
 from kemb.tasks.spec import Source, TaskSpec
-from kemb.types import ArrayVectors, PairData, RetrievalData, TaskType, Vectors
+from kemb.types import PairData, RetrievalData, TaskType
 
 PAIRS = PairData(["p0", "p1", "p2"], ["a", "b", "c"], ["d", "e", "f"], np.array([0.0, 1.0, 1.0]))
 CORPUS = RetrievalData(["d1", "d2"], ["x", "y"], ["q1", "q2"], ["u", "v"], {"q1": {"d1": 1}, "q2": {"d1": 1}})

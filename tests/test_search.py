@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kemb.arrays import ArrayVectors, FloatArray
 from kemb.errors import DataError, ModelError, UsageError
 from kemb.scoring.search import search
 from kemb.scoring.search.search import run_from_scores, top_k
-from kemb.types import ArrayVectors, FloatArray, RetrievalData, Run
+from kemb.types import RetrievalData, Run
 
 
 def small_integers(rng: np.random.Generator, n: int, dim: int) -> FloatArray:

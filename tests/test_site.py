@@ -26,7 +26,7 @@ from kemb.boards.benchmark import Benchmark, CellSpec
 from kemb.cli import cli
 from kemb.publishing.site.build import build_site, manifest
 from kemb.publishing.site.figures import scatter
-from kemb.publishing.site.names import slugs
+from kemb.publishing.site.views import slugs
 from kemb.results.claims import read_all
 from kemb.results.files import Claim, TaskResult
 
@@ -68,14 +68,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(measured: Path) -> tuple[dict[str, Board], dict[str, bytes]]:
-    from kemb.boards import benchinit
+    from kemb.boards import benchmark
     from kemb.results.claims import shipped
 
     results = [*read_all(measured), *shipped()]
     boards = {
         "measured": build_board([result for result in results if result.claim is None]),
-        "kure": build_board(results, benchinit.load_benchmark("kure")),
-        "ko-leaderboard-v2": build_board(results, benchinit.load_benchmark("ko-leaderboard-v2")),
+        "kure": build_board(results, benchmark.load_benchmark("kure")),
+        "ko-leaderboard-v2": build_board(results, benchmark.load_benchmark("ko-leaderboard-v2")),
     }
     return boards, build_site(boards)
 
@@ -485,7 +485,7 @@ def test_an_old_or_damaged_snapshot_is_named_and_the_site_is_built(measured: Pat
 
 @pytest.mark.shared
 def test_texts_of_items_are_shown_where_licence_and_data_allow(shared_data: Path) -> None:
-    from kemb.publishing.site.examples import shown
+    from kemb.publishing.site.evidence import shown
 
     found = shown(["KorSTS", "KLUE-STS", "KoMiniRetrieval", "nobody's"], shared_data / "packs")
     assert set(found) == {"KorSTS", "KoMiniRetrieval"}  # KLUE-STS may be shown, but the mirror lacks it

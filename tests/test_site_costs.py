@@ -14,7 +14,7 @@ from kemb.cli import cli
 from kemb.models.facts import facts_of
 from kemb.publishing.costs import cost_of, is_cut
 from kemb.publishing.site.build import build_site
-from kemb.publishing.site.curves import Curve, curves
+from kemb.publishing.site.figures import Curve, curves
 from kemb.publishing.site.schema import Named
 from kemb.publishing.site.views import site_view
 from kemb.results.files import read_results

@@ -17,8 +17,7 @@ import pytest
 from kemb.models import catalogue
 from kemb.models.encoders.torch import Loading, open_torch
 from kemb.publishing.site.schema import Snippet
-from kemb.publishing.usage import DOCUMENT, QUERY, code_for, snippets
-from kemb.publishing.usagetwo import Usage, usage_of
+from kemb.publishing.usage import DOCUMENT, QUERY, Usage, code_for, snippets, usage_of
 from kemb.results.files import Claim, TaskResult
 from kemb.types import Input
 

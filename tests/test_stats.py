@@ -14,7 +14,7 @@ from scipy.stats import norm, pearsonr, permutation_test, rankdata, spearmanr
 from sklearn.metrics import average_precision_score, v_measure_score
 
 from kemb import statistics
-from kemb.types import DoubleArray, IntArray
+from kemb.arrays import DoubleArray, IntArray
 
 RNG = np.random.default_rng
 

@@ -121,7 +121,7 @@ def test_a_full_disk_is_one_paragraph_and_leaves_nothing_behind(
 
 def test_a_writer_killed_at_any_moment_leaves_only_whole_shards(tmp_path: Path) -> None:
     script = (
-        "import sys, numpy as np; from pathlib import Path; from kemb.store import Store, input_keys\n"
+        "import sys, numpy as np; from pathlib import Path; from kemb.encoding.store import Store, input_keys\n"
         f"space = Store(Path(sys.argv[1])).space({PRINT!r})\n"
         "for i in range(100000):\n"
         "    keys = input_keys('', '', [f'{i} {j}' for j in range(2000)])\n"

@@ -15,7 +15,8 @@ from kemb.encoding.store import Store
 from kemb.errors import UsageError
 from kemb.evaluation.evaluate import RunOptions, Task, evaluate, load_task
 from kemb.evaluation.study import prompt_study, robustness
-from kemb.models.resolve import ModelOptions, resolve
+from kemb.models.model import ModelOptions
+from kemb.models.resolve import resolve
 from kemb.results.files import read_items, read_results
 from kemb.tasks import perturb
 

@@ -26,7 +26,7 @@ from kemb.errors import ResultError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
 from kemb.publishing import repository
-from kemb.publishing.private import is_own, own_data
+from kemb.publishing.markdown import is_own, own_data
 from kemb.publishing.submission import MANIFEST, check
 from kemb.publishing.submit import pack, take_out
 from kemb.results.claims import shipped

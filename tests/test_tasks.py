@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kemb.tasks
-from kemb.boards import benchinit
+from kemb.boards import benchmark
 from kemb.errors import DataError, UnknownName
 from kemb.tasks import load_spec, names, read_spec
 
@@ -157,7 +157,7 @@ def test_benchmarks_have_the_tasks_splits_and_subsets_of_mteb(ours: str, theirs:
             task.metadata.name: (sorted(task.hf_subsets), sorted(task.eval_splits))
             for task in mteb.get_benchmark(theirs).tasks
         }
-    tasks = benchinit.load_benchmark(ours).tasks
+    tasks = benchmark.load_benchmark(ours).tasks
     assert len(set(tasks)) == len(tasks)
     specs = [load_spec(name) for name in tasks]
     assert {spec.name: (sorted(spec.subsets), sorted(spec.splits)) for spec in specs} == expected
@@ -210,7 +210,7 @@ DIFFERENT = {
 @pytest.mark.parametrize("name", names())
 def test_the_importer_gives_the_shipped_specification(name: str) -> None:
     pytest.importorskip("mteb")
-    from kemb.adapters.mteb_specs import import_tasks
+    from kemb.adapters.mteb_tasks import import_tasks
 
     shipped = load_spec(name)
     found = import_tasks([name], subsets=shipped.subsets)

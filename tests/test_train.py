@@ -189,9 +189,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from kemb.pipeline import train
-from kemb.train.job import Quiet, TrainOptions
-from kemb.store import Store
-from kemb.train.recipe import read_recipe
+from kemb.training.job import Quiet, TrainOptions
+from kemb.encoding.store import Store
+from kemb.training.recipe import read_recipe
 
 class Killer(Quiet):
     def step(self, number, total, loss):
@@ -247,7 +247,7 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     from click.testing import CliRunner
 
     from kemb.cli import train as cli_train
-    from kemb.training import guards, timing
+    from kemb.training import guards, job
 
     before = guards.Watch.before_step
 
@@ -263,11 +263,11 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     assert re.search(r"The fit will take about \d+ s, by 5 timed steps of 0\.(0[5-9]|[1-9]\d) s; the memory", said)
     assert [path.name for path in (tmp_path / "tmp").iterdir()] == []
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(timing, "LIMIT_SECONDS", 0.0)
+    monkeypatch.setattr(job, "LIMIT_SECONDS", 0.0)
     found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True).timing
     assert found is not None
     assert found.n_timed == 1
-    monkeypatch.setattr(timing, "free_gb", lambda device: 1e-5)
+    monkeypatch.setattr(job, "free_gb", lambda device: 1e-5)
     tight = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True)
     assert (tight.timing, tight.untimed) == (None, "0.0 GB and the activations are needed, 0.0 GB are free")
     mined = plan(read_recipe(changed(folder, ("[train]", MINE + "[train]"))), options(tmp_path), timed=True)
@@ -345,7 +345,7 @@ def test_merging_is_the_weighted_mean_of_all_weights(folder: Path, tmp_path: Pat
     from safetensors.numpy import load_file
 
     from kemb.training import bases
-    from kemb.training.merge import merge
+    from kemb.training.export import merge
 
     recipe = read_recipe(folder / "recipe.toml").recipe
     for seed in (1, 2):

@@ -18,7 +18,9 @@ from kemb.adapters import onnx_export
 from kemb.cli import cli
 from kemb.encoding.store import Store
 from kemb.errors import MissingExtra, UsageError
-from kemb.models.resolve import ModelOptions, resolve
+from kemb.models.model import ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.pipeline import train
 from kemb.training.check import check_export
 from kemb.training.export import from_json
@@ -95,7 +97,7 @@ def test_files_that_pass_lie_beside_the_weights_and_stand_on_card_and_board(tiny
     assert whole.parity.n_texts == 80
     assert [line.task for line in int8.quality] == ["my-search"]
     torch, of_file = (
-        np.asarray(resolve(str(out), setting).open().encode([Input("", "", "가갸 거겨"), Input("", "", "나")]))
+        np.asarray(open_model(resolve(str(out), setting)).encode([Input("", "", "가갸 거겨"), Input("", "", "나")]))
         for setting in (ModelOptions(device="cpu"), ModelOptions(backend="onnx"))
     )
     assert np.abs(torch - of_file).max() < 1e-5

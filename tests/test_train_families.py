@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("accelerate")
 from kemb.errors import DataError, ModelError, UsageError
 from kemb.training import fit
+from kemb.training.losses import training_sets
 from kemb.training.recipe import RecipeFile, read_recipe
-from kemb.training.shapes import training_sets
 
 WORDS = "가을 나무 바다 구름 아침 저녁 학교 시장 노래 그림 편지 우산 시계 기차 공원 도서관".split()
 

@@ -14,8 +14,7 @@ import pytest
 pytest.importorskip("accelerate")
 from hub import HubStandIn
 from kemb.errors import DataError, FetchError, UsageError
-from kemb.publishing.hub import find_target, push_folder
-from kemb.publishing.release import target_of
+from kemb.publishing.hub import find_target, push_folder, target_of
 from kemb.training.recipe import read_recipe
 from test_push import SECRET
 from test_train import changed, folder

@@ -15,12 +15,12 @@ import pytest
 pytest.importorskip("accelerate")
 from safetensors.numpy import load_file
 
+from kemb.arrays import FloatArray
 from kemb.errors import ModelError, RunError, UsageError
 from kemb.training import check, fit, processes
 from kemb.training.guards import OnStep
+from kemb.training.losses import training_sets
 from kemb.training.recipe import RecipeFile, read_recipe
-from kemb.training.shapes import training_sets
-from kemb.types import FloatArray
 
 WORDS = "가을 나무 바다 구름 아침 저녁 학교 시장 노래 그림 편지 우산 시계 기차 공원 도서관".split()
 
@@ -136,7 +136,7 @@ def test_weights_of_a_loss_are_averaged_as_well(plain_st: Path, tmp_path: Path) 
 POISONED = """
 import sys
 from pathlib import Path
-from kemb.train import guards, ranks
+from kemb.training import guards, processes
 
 before_step = guards.Watch.before_step
 
@@ -148,7 +148,7 @@ def poisoned(self, step):
 
 guards.Watch.before_step = poisoned
 guards.Watch._without_direction = lambda self, texts: ["어머나"] * self.rank
-sys.exit(ranks.main(Path(sys.argv[1])))
+sys.exit(processes.main(Path(sys.argv[1])))
 """
 
 
@@ -209,7 +209,7 @@ def test_a_killed_rank_ends_the_others(
 
 
 def test_a_rank_ends_when_its_parent_is_gone() -> None:
-    code = "from kemb.train import ranks\nimport time\nranks._end_with_parent()\ntime.sleep(60)"
+    code = "from kemb.training import processes\nimport time\nprocesses._end_with_parent()\ntime.sleep(60)"
     rank = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     assert rank.stdin is not None
     rank.stdin.close()

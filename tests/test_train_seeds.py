@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("accelerate")
 from kemb.errors import UsageError
 from kemb.pipeline import train
+from kemb.training.proof import with_n_seeds
 from kemb.training.recipe import read_recipe
-from kemb.training.spread import with_n_seeds
 from test_train import changed, folder, options, weights
 
 __all__ = ["folder"]

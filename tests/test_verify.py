@@ -14,12 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from kemb.cli.compare import verify as verify_command
+from kemb.encoding import workers
 from kemb.encoding.store import Store
 from kemb.errors import DataError, KembError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.evaluation.verify import VerifyOptions, verify_items, verify_result
 from kemb.models.encoders import Encoder
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.results.files import Claim, TaskResult, read_result
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
@@ -147,13 +150,12 @@ def test_nothing_is_reused_and_nothing_is_left(
     folders: dict[str, Path], measured: dict[str, TaskResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    real_open = Model.open
 
-    def noted(self: Model) -> Encoder:
-        opened.append(self.name)
-        return real_open(self)
+    def noted(model: Model, beside: tuple[Model, ...] = ()) -> Encoder:
+        opened.append(model.name)
+        return open_model(model, beside)
 
-    monkeypatch.setattr(Model, "open", noted)
+    monkeypatch.setattr(workers, "open_model", noted)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kemb.arrays import ArrayVectors
 from kemb.encoding.store import Store
 from kemb.encoding.views import index_bytes, see, viewed, with_views
 from kemb.errors import ModelError, UsageError
 from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
 from kemb.evaluation.verify import VerifyOptions, verify_result
-from kemb.models.resolve import Model, resolve
+from kemb.models.model import Model
+from kemb.models.resolve import resolve
 from kemb.models.spec import View
 from kemb.results.files import read_items
 from kemb.scoring.search.rerank import rerank
 from kemb.scoring.search.search import top_k
-from kemb.types import ArrayVectors, RetrievalData
+from kemb.types import RetrievalData
 
 RNG = np.random.default_rng(0)
 DOCUMENTS = RNG.normal(size=(300, 10)).astype(np.float32)

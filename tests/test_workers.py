@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kemb.arrays import IntArray, Ragged, Rows, Together
 from kemb.encoding.encode import Beside, Budget, Collection, Progress, Texts, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened, Workers, opened
@@ -23,8 +24,9 @@ from kemb.errors import ModelError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.device import find_devices
 from kemb.models.encoders import Encoder, OutOfMemory
-from kemb.models.resolve import ModelOptions, resolve
-from kemb.types import Input, IntArray, Ragged, Rows, Together
+from kemb.models.model import ModelOptions
+from kemb.models.resolve import resolve
+from kemb.types import Input
 
 SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kemb import tasks
-from kemb.boards import benchinit
+from kemb.boards import benchmark
 from kemb.cli import cli
 from kemb.models import catalogue
 from kemb.training.arguments import LIBRARY_DEFAULT, PUBLISHED
@@ -29,7 +29,7 @@ def cli_help() -> str:
 
 def task_table() -> str:
     """Every task, with its data and where it stands."""
-    lists = {name: set(benchinit.load_benchmark(name).tasks) for name in benchinit.names()}
+    lists = {name: set(benchmark.load_benchmark(name).tasks) for name in benchmark.names()}
     lines = [
         "| task | type | subsets | splits | main score | data set @ revision | licence | in |",
         "|---|" * 1 + "---|" * 7,

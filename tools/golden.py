@@ -1,6 +1,6 @@
-"""Writes frontend/test/golden.json: what kemb.stats computes, for the same functions in the site's script.
+"""Writes frontend/test/golden.json: what kemb.statistics computes, for the same functions in the site's script.
 
-Run by hand (`python tools/golden.py`) when kemb.stats changes; a test computes the numbers again.
+Run by hand (`python tools/golden.py`) when kemb.statistics changes; a test computes the numbers again.
 """
 
 from __future__ import annotations

@@ -19,14 +19,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from kemb.adapters.metadata import Entry
+from kemb.adapters.documents import Entry, build
 from kemb.adapters.mteb_results import entry_numbers
 from kemb.adapters.published import Imported, card_rows, model_name, table_rows
-from kemb.adapters.tables import build
-from kemb.boards import benchinit
+from kemb.boards import benchmark as boards_benchmark
+from kemb.boards.benchmark import MAIN_SCORE
 from kemb.boards.cells import declared_parts, expression_of
 from kemb.boards.expressions import names_in
-from kemb.boards.metrics import MAIN_SCORE
 from kemb.results.claims import FOLDER, UNSTATED, ClaimRow, Source, write_claims
 
 CUTOFFS = (1, 3, 5, 10)
@@ -70,8 +69,8 @@ C_MTEB = Source("bge-base-en-v1.5 card, C-MTEB reranking", BGE.url, "", "MIT")
 def needed() -> set[tuple[str, str, str, str]]:
     """Every (task, split, subset, metric) that a cell of a shipped benchmark is made of."""
     found = set()
-    for name in benchinit.names():
-        benchmark = benchinit.load_benchmark(name)
+    for name in boards_benchmark.names():
+        benchmark = boards_benchmark.load_benchmark(name)
         for cell in benchmark.cells:
             for formula in benchmark.formulas.values():
                 for split, subset in declared_parts(cell) or []:
@@ -175,7 +174,9 @@ def bge_rows(index: dict[str, Any], wanted: set[tuple[str, str, str, str]]) -> l
 
 def table(content: dict[str, Any], benchmark: str) -> Imported:
     rows = [(0, row) for row in content["raw_rows"]]
-    imported = table_rows(build(content["title"], content["columns"], rows, 0), benchinit.load_benchmark(benchmark))
+    imported = table_rows(
+        build(content["title"], content["columns"], rows, 0), boards_benchmark.load_benchmark(benchmark)
+    )
     assert not imported.problems, imported.problems
     return imported
 

@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kemb.arrays import DoubleArray
+from kemb.models.analysers import kiwi_tokens, kiwi_version
 from kemb.models.encoders import kiwi_static
-from kemb.models.encoders.hashed import NGRAM_TABLE, ngram_text, ngrams, read_counts
-from kemb.scoring.search.lexical import kiwi_tokens, kiwi_version
-from kemb.types import DoubleArray
+from kemb.models.encoders.hashed import NGRAM_TABLE, ngram_text, ngrams
+from kemb.models.encoders.tables import read_counts
 
 OUT = Path(__file__).resolve().parent.parent / "src/kemb/models/data"
 TRAINING = ("ChatbotData", "DocsKo", "KorQuestionPair", "NSMC-raw-sample", "WelfareQA")

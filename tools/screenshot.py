@@ -15,7 +15,7 @@ FLAGS = (
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
-    from kemb.publishing.site.project import SiteOptions, publish_site
+    from kemb.publishing.site.build import SiteOptions, publish_site
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = publish_site(Path(folder) / "site", SiteOptions(Path(folder) / "results", ("mteb-kor-v2", "kure")))

@@ -1,4 +1,4 @@
-"""Writes frontend/src/schema.ts: TypeScript types of the site's data, from kemb.publish.site.schema.
+"""Writes frontend/src/schema.ts: TypeScript types of the site's data, from kemb.publishing.site.schema.
 
 Run by hand (`python tools/site_types.py`) when the schema changes; a test compares.
 """

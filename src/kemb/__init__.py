@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kemb.adapters.mteb_models import to_mteb
     from kemb.boards import build_board
-    from kemb.boards.benchinit import load_benchmark
+    from kemb.boards.benchmark import load_benchmark
     from kemb.encoding.store import Store
     from kemb.errors import KembError
     from kemb.evaluation.evaluate import RunOptions, Task, evaluate, load_task
-    from kemb.models.resolve import Model, ModelOptions, resolve
+    from kemb.models.model import Model, ModelOptions
+    from kemb.models.resolve import resolve
     from kemb.results.files import read_results
     from kemb.tasks import load_spec
     from kemb.tasks.own import load_folder

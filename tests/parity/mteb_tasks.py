@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from mteb.similarity_functions import cos_sim, dot_score, pairwise_cos_sim, pairwise_dot_score
 
-from kemb.types import FloatArray
+from kemb.arrays import FloatArray
 
 
 class TableEncoder:

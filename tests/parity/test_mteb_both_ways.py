@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kemb.adapters.mteb_load import load_mteb_task
 from kemb.adapters.mteb_models import to_mteb
-from kemb.adapters.mteb_specs import import_tasks, spec_of_task
+from kemb.adapters.mteb_tasks import import_tasks, load_mteb_task, spec_of_task
 from kemb.encoding.store import Store
 from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
 from kemb.evaluation.evaluate import RunOptions, Task, evaluate
+from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.results.files import mteb_metric
 from kemb.tasks.load import load
@@ -209,7 +209,7 @@ def test_a_model_of_mtebs_gives_its_own_vectors(tmp_path: Path) -> None:
 
 
 def test_models_of_mtebs_that_cannot_be_used_are_refused_in_one_sentence() -> None:
-    from kemb.models.resolve import ModelOptions
+    from kemb.models.model import ModelOptions
 
     with pytest.raises(UnknownName, match="baseline-random-encoder"):
         resolve("mteb:mteb/baseline-random-encodr")
@@ -221,7 +221,7 @@ def test_models_of_mtebs_that_cannot_be_used_are_refused_in_one_sentence() -> No
     from kemb.types import Input
 
     with pytest.raises(ModelError, match="no task 'my-task'"):
-        model.open().encode([Input("my-task", "", "text")])
+        open_model(model).encode([Input("my-task", "", "text")])
 
 
 @pytest.mark.parametrize(

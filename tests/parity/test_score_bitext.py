@@ -10,9 +10,10 @@ import numpy as np
 from mteb_tasks import evaluate, numbers, rows, splits
 from sklearn.metrics import precision_recall_fscore_support
 
+from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import score
 from kemb.tasks.spec import Source, TaskSpec
-from kemb.types import ArrayVectors, BitextData, FloatArray, PartScore
+from kemb.types import BitextData, PartScore
 
 SPEC = TaskSpec(name="T", type="bitext_mining", splits=["test"], source=Source())
 

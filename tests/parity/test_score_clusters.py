@@ -11,9 +11,10 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, splits
 
+from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring.clusters import clustering
 from kemb.tasks.spec import ClusteringProtocol
-from kemb.types import ArrayVectors, ClusterData, FloatArray, Label
+from kemb.types import ClusterData, Label
 
 N = 300
 

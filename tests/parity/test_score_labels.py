@@ -9,8 +9,9 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, splits
 
-from kemb.scoring.classification import classification
-from kemb.types import ArrayVectors, IntArray, Label, LabelData
+from kemb.arrays import ArrayVectors, IntArray
+from kemb.scoring.labels import classification
+from kemb.types import Label, LabelData
 
 
 def few_shot(labels: list[Label], n_experiments: int = 10, samples_per_label: int = 8) -> list[IntArray]:

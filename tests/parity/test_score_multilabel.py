@@ -12,10 +12,11 @@ from mteb.abstasks._stratification import _iterative_train_test_split
 from mteb_tasks import evaluate, numbers, rows, splits, tied
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from kemb.arrays import ArrayVectors
 from kemb.scoring.labels import multilabel_classification
 from kemb.tasks.sampling import few_shot_multilabel_rows, stratified_multilabel_rows
 from kemb.tasks.spec import ClassificationProtocol
-from kemb.types import ArrayVectors, Label, MultilabelData
+from kemb.types import Label, MultilabelData
 
 TASK = "KorHateSpeechMLClassification"
 

@@ -11,8 +11,9 @@ from mteb_tasks import evaluate, numbers, rows, splits, tied
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
+from kemb.arrays import ArrayVectors, FloatArray, Vectors
 from kemb.scoring.pairs import SIMILARITIES, pair_classification, separation, sts
-from kemb.types import ArrayVectors, FloatArray, PairData, Vectors
+from kemb.types import PairData
 
 N = 120
 

@@ -9,12 +9,13 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, tied
 
+from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import score, score_run, top_k
 from kemb.scoring.ranking import CUTOFFS
 from kemb.scoring.search.lexical import search
 from kemb.scoring.search.rerank import rerank
 from kemb.tasks.spec import Source, TaskSpec
-from kemb.types import ArrayVectors, FloatArray, RetrievalData
+from kemb.types import RetrievalData
 
 SPEC = TaskSpec(name="T", type="reranking", splits=["dev"], source=Source())
 

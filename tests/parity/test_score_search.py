@@ -11,8 +11,8 @@ from datasets import Dataset
 from mteb.models.search_wrappers import SearchEncoderWrapper
 from mteb_tasks import TableEncoder, metadata_of, numbers, rows, tied
 
+from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import top_k
-from kemb.types import ArrayVectors, FloatArray
 
 
 def mteb_search(

@@ -9,21 +9,10 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
 from kemb import scoring
+from kemb.arrays import ArrayVectors, FloatArray, Ragged, Representations
 from kemb.errors import NotSupported
 from kemb.tasks import load_spec
-from kemb.types import (
-    ArrayVectors,
-    BitextData,
-    FloatArray,
-    LabelData,
-    PairData,
-    PartData,
-    PartScore,
-    Ragged,
-    Representations,
-    SummaryData,
-    columns,
-)
+from kemb.types import BitextData, LabelData, PairData, PartData, PartScore, SummaryData, columns
 
 N, DIM = 80, 300
 

@@ -9,10 +9,11 @@ pytest.importorskip("mteb")
 import numpy as np
 from mteb_tasks import evaluate, numbers, rows, tied
 
+from kemb.arrays import ArrayVectors, FloatArray
 from kemb.errors import DataError, ModelError
 from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import SummarizationProtocol
-from kemb.types import ArrayVectors, FloatArray, SummaryData
+from kemb.types import SummaryData
 
 
 def sample(rng: np.random.Generator, n: int) -> SummaryData:

@@ -2,16 +2,112 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
-from kemb.adapters.metadata import Entry, read_entries
-from kemb.adapters.tables import Table, build, make_cell, split_cells
+import yaml
+
 from kemb.errors import DataError
+
+_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)[^)]*\)")
+
+
+_MARKUP = re.compile(r"</?[A-Za-z][^>]*>|\*\*|__|`|(?<![\w\\])[*](?=\S)|(?<=[^\s\\])[*](?!\w)")
+
+
+_NUMBER = re.compile(
+    r"([-+−–]?)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+))?|\.(\d+))\s*(%?)(?:\s*(?:±|\+/-)\s*[\d.]+\s*%?)?"
+)
+
+
+MISSING = {"", "-", "–", "—", "nan", "n/a", "na", "none", "null", "?", "x"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in one place of a table."""
+
+    text: str
+    """Without markup."""
+    number: float | None = None
+    """As printed: percent stay percent."""
+    decimals: int = 0
+    link: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        return self.text.strip().lower() in MISSING
+
+    @property
+    def half_unit(self) -> float:
+        """Half of the last printed digit: how far rounding may have moved the number."""
+        return 0.5 * 10.0**-self.decimals
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with the line each row stands on, counted from 1."""
+
+    title: str
+    """The nearest heading or caption above it, and the one above that, joined by " / "."""
+    columns: list[str]
+    rows: list[list[Cell]]
+    lines: list[int]
+    line: int
+    problems: list[str] = field(default_factory=list)
+    """Rows that were left out, with line and reason."""
+
+    def column(self, index: int) -> list[Cell]:
+        """The cells of a column."""
+        return [row[index] for row in self.rows]
+
+
+def make_cell(raw: str) -> Cell:
+    """A cell from its source: links, bold and HTML are taken off, numbers are read.
+
+    Thousands separators, a percent sign and a "± spread" behind a number are understood; anything else beside it makes
+    the cell text.
+    """
+    link = _LINK.search(raw)
+    text = html.unescape(_MARKUP.sub("", _LINK.sub(r"\1", raw))).replace("\\", "").strip()
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return Cell(text, link=link[2] if link else "")
+    sign = -1 if match[1] in ("-", "−", "–") else 1
+    number = sign * float(match[2].replace(",", ""))
+    return Cell(text, number, len(match[3] or match[4] or ""), link[2] if link else "")
+
+
+def split_cells(line: str) -> list[str]:
+    """The cells of a Markdown row; an escaped pipe is part of its cell."""
+    cells = re.split(r"(?<!\\)\|", line.strip())
+    if cells and not cells[0].strip():
+        cells = cells[1:]
+    if cells and not cells[-1].strip():
+        cells = cells[:-1]
+    return [cell.strip() for cell in cells]
+
+
+def build(title: str, columns: list[str], rows: list[tuple[int, list[str]]], line: int) -> Table:
+    """A table; rows whose number of cells is not that of the header are left out and named."""
+    kept, lines, problems = [], [], []
+    for number, cells in rows:
+        if len(cells) == len(columns):
+            kept.append([make_cell(cell) for cell in cells])
+            lines.append(number)
+        else:
+            shown = " | ".join(cells)[:60]
+            problems.append(
+                f"line {number}: a row of {len(cells)} cells under a header of {len(columns)} ({shown!r}); "
+                "it was left out"
+            )
+    return Table(title, [make_cell(column).text for column in columns], kept, lines, line, problems)
+
 
 MAX_BYTES = 64 << 20
 _MAX_LINE = 1 << 20
@@ -275,3 +371,102 @@ def read_parsed(path: Path) -> list[Table]:
         return [build(str(content.get("title") or ""), list(content["columns"]), [(0, row) for row in rows], 0)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a JSON table with `columns` and `rows` ({type(error).__name__}).") from error
+
+
+_FLAT_RESULT = re.compile(
+    r"- task: type: (?P<type>.*?) dataset: (?P<dataset>.*?) metrics: (?P<metrics>.*?)(?=- task: type:|$)"
+)
+
+
+_FLAT_METRIC = re.compile(r"- type: (?P<type>\S+) value: (?P<value>\S+)")
+
+
+_FIELDS = ("type", "name", "config", "split", "revision")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Metrics of one model on one dataset, as a card states them."""
+
+    model: str
+    task_type: str
+    dataset: str
+    name: str
+    config: str
+    split: str
+    revision: str
+    metrics: dict[str, float]
+    line: int
+
+
+def read_entries(text: str) -> list[Entry]:
+    """All entries; empty where there are none or the YAML is broken."""
+    match = re.search(r"model-index:", text)
+    if match is None:
+        return list(_eval_results(text))
+    line = text.count("\n", 0, match.start()) + 1
+    own_line = text[match.start() :].split("\n", 1)[0]
+    return list(_flat(own_line, line)) if "- task: type:" in own_line else list(_block(text[match.start() :], line))
+
+
+def _block(text: str, line: int) -> Iterator[Entry]:
+    lines = text.split("\n")
+    end = next((i for i, row in enumerate(lines[1:], 1) if row.strip() and not row.startswith((" ", "-"))), len(lines))
+    end = next((i for i, row in enumerate(lines[:end]) if row.startswith("---")), end)
+    try:
+        models = yaml.safe_load("\n".join(lines[:end]))["model-index"]
+        for model in models:
+            for result in model["results"]:
+                dataset = result["dataset"]
+                metrics = {str(metric["type"]): metric["value"] for metric in result["metrics"]}
+                yield _entry(str(model.get("name", "")), str(result["task"]["type"]), dataset, metrics, line)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return
+
+
+def _flat(text: str, line: int) -> Iterator[Entry]:
+    name = re.search(r"model-index: - name: (\S+)", text)
+    for result in _FLAT_RESULT.finditer(text):
+        fields = re.split(rf"(?:^|\s)({'|'.join(_FIELDS)}): ", result["dataset"])
+        dataset = dict(zip(fields[1::2], (value.strip() for value in fields[2::2]), strict=False))
+        metrics = {metric["type"]: metric["value"] for metric in _FLAT_METRIC.finditer(result["metrics"])}
+        yield _entry(name[1] if name else "", result["type"].strip(), dataset, metrics, line)
+
+
+def _eval_results(text: str) -> Iterator[Entry]:
+    if "dataset:" not in text or "value:" not in text or len(text) > 1 << 20:
+        return
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return
+    for result in found if isinstance(found, list) else []:
+        if isinstance(result, dict) and isinstance(result.get("dataset"), dict) and "value" in result:
+            dataset = result["dataset"]
+            named = {
+                "type": dataset.get("id", ""),
+                "name": dataset.get("task_id", ""),
+                "revision": dataset.get("revision"),
+            }
+            yield _entry("", "", named, {"main_score": result["value"]}, 1)
+
+
+def _entry(model: str, task_type: str, dataset: dict[str, object], metrics: dict[str, object], line: int) -> Entry:
+    numbers = {}
+    for name, value in metrics.items():
+        try:
+            numbers[name] = float(str(value))
+        except ValueError:
+            continue
+    fields = {name: "" if dataset.get(name) is None else str(dataset[name]) for name in _FIELDS}
+    return Entry(
+        model,
+        task_type,
+        fields["type"],
+        fields["name"],
+        fields["config"],
+        fields["split"],
+        fields["revision"],
+        numbers,
+        line,
+    )

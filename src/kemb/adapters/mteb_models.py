@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kemb.adapters.mteb_specs import TYPES, instruction_of
+from kemb.adapters import mteb_results
+from kemb.adapters.mteb_tasks import TYPES, instruction_of
+from kemb.arrays import FloatArray
 from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
 from kemb.encoding.store import Store, default_root
 from kemb.errors import MissingExtra, NotSupported
-from kemb.evaluation import provenance
 from kemb.models.encoders import Encoder
+from kemb.models.model import Model
+from kemb.models.open import open_model
 from kemb.models.prompts import resolve
-from kemb.models.resolve import Model
-from kemb.types import FloatArray, Role
+from kemb.types import Role
 
 if TYPE_CHECKING:
     from mteb.models import ModelMeta
@@ -84,7 +86,7 @@ class KembEncoder:
     def _open(self) -> Encoder:
         """The loaded model; mteb asks for one column after the other."""
         if not self._opened:
-            self._opened.append(self.model.open())
+            self._opened.append(open_model(self.model))
         return self._opened[0]
 
     @property
@@ -102,7 +104,7 @@ class KembEncoder:
         """Name, revision and what else is known; the name of a built-in model is put under `kemb/`."""
         from mteb.models import ModelMeta
 
-        known = provenance.mteb_meta(self.model, {})
+        known = mteb_results.mteb_meta(self.model, {})
         plain = re.sub(r"[^\w.-]+", "-", self.model.name.rpartition("/")[2])
         organisation = self.model.name.rpartition("/")[0] or "kemb"
         wanted = "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name use_instructions"

@@ -14,16 +14,18 @@ import json
 import math
 import re
 import subprocess
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kemb import tasks
-from kemb.boards.metrics import MAIN_SCORE, known_metrics
-from kemb.errors import MissingExtra, UsageError
+from kemb.boards.benchmark import MAIN_SCORE, known_metrics
+from kemb.errors import MissingExtra, ResultError, UsageError
+from kemb.models.model import Model
 from kemb.results.claims import ClaimRow, Source
-from kemb.results.files import EXPERIMENTS, META, our_metric
+from kemb.results.files import EXPERIMENTS, META, TaskResult, our_metric, read_result
 
 UNKNOWN_DATA = "unknown"
 """The dataset revision of a file that does not say which data it used."""
@@ -303,3 +305,155 @@ def _git(folder: Path, *command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
+    kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
+}
+"""Families of models as mteb's `model_type` names them."""
+
+
+def mteb_meta(model: Model, seen: Mapping[str, int]) -> dict[str, Any]:
+    """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
+
+    :param seen: as `loaded`; it fills in what nobody declares.
+    """
+    spec = model.spec
+    return {
+        "name": model.name,
+        "revision": model.revision,
+        "release_date": None,
+        "languages": spec.languages or None,
+        "loader": None,
+        "n_parameters": spec.n_parameters or seen.get("n_parameters"),
+        "memory_usage_mb": None,
+        "max_tokens": model.max_tokens or seen.get("max_tokens"),
+        "embed_dim": spec.dim or seen.get("dim"),
+        "license": spec.license or None,
+        "open_weights": spec.open_weights,
+        "public_training_code": None,
+        "public_training_data": None,
+        "framework": [],
+        "reference": spec.reference or None,
+        "similarity_fn_name": "MaxSim" if model.similarity.endswith("maxsim") else model.similarity,
+        "use_instructions": bool(spec.instruction_template),
+        "training_datasets": None,
+        "adapted_from": spec.base_model,
+        "superseded_by": None,
+        "modalities": ["text"],
+        "model_type": [] if model.family == "run" else [_MTEB_KINDS.get(model.family, "dense")],
+        "experiment_kwargs": {"variant": model.variant} if model.variant else None,
+    }
+
+
+PRIVATE = "kemb"
+"""The key of a result file that stays at home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    n_results: int
+    n_rows: int
+    """Models, revisions and variants."""
+    left_out: list[str]
+    """Results that mteb cannot have, with the reason."""
+    problems: list[str]
+    """Results that could not be read, or would take the place of another file."""
+
+
+def export_mteb(results_dir: Path, out: Path) -> Exported:
+    """Write every measured result of a task that mteb knows to `out/results`; `mteb.ResultCache(out)` reads it.
+
+    Variants (another dtype, prompt profile, dimension) go to mteb's experiments, with `variant` as the only keyword:
+    its tables leave them out unless asked for. A file that is there already and differs is not overwritten.
+
+    :raises UsageError: when there is nothing to read.
+    :raises ResultError: when the folder cannot be written.
+    """
+    paths = [path for pattern in ("*/*", f"*/*/{EXPERIMENTS}/*") for path in results_dir.glob(f"{pattern}/*.json")]
+    paths = sorted(path for path in paths if path.name != META)
+    if not paths:
+        raise UsageError(f"There are no results in {results_dir}. Make some with `kemb run`, or name --results DIR.")
+    if out.resolve() == results_dir.resolve().parent and results_dir.name == "results":
+        raise UsageError(f"{out}/results is the results folder itself; name another folder to export to.")
+    written: set[Path] = set()
+    left_out: list[str] = []
+    problems: list[str] = []
+    n_results = 0
+    for path in paths:
+        try:
+            result = read_result(path)
+            if reason := _unfit(result):
+                left_out.append(f"{path}: {reason}")
+                continue
+            folder = _target(out, path, result)
+            _write(result, folder)
+        except ResultError as error:
+            problems.append(str(error))
+            continue
+        n_results += 1
+        written.add(folder)
+    return Exported(n_results, len(written), left_out, problems)
+
+
+def _unfit(result: TaskResult) -> str:
+    """Why mteb cannot have a result; empty where it can."""
+    if not result.kemb:
+        return "not measured by kemb"
+    if result.task not in tasks.names():
+        return f"mteb has no task {result.task}"
+    return ""
+
+
+def _target(out: Path, path: Path, result: TaskResult) -> Path:
+    """The folder as mteb names it: experiments by their keywords."""
+    if not result.variant:
+        return out / "results" / path.parent.parent.name / path.parent.name
+    row = path.parent.parent.parent
+    return out / "results" / row.parent.name / row.name / EXPERIMENTS / f"variant_{result.variant}"
+
+
+def _write(result: TaskResult, folder: Path) -> None:
+    record = {key: value for key, value in _read(result.path).items() if key != PRIVATE}
+    target = folder / result.path.name
+    if target.exists() and _read(target) != record:
+        raise ResultError(f"{target} is there already and holds other numbers. Delete it, or name another folder.")
+    meta = _read(result.path.with_name(META))
+    _write_json(folder / META, _meta(meta, folder if not result.variant else folder.parent.parent, result.variant))
+    _write_json(target, record)
+
+
+def _meta(meta: Mapping[str, Any], row: Path, variant: str) -> dict[str, Any]:
+    """The model's card with the name as mteb wants it, `org/name`: that of the folder."""
+    experiment = {"variant": variant} if variant else None
+    return {
+        **meta,
+        "name": row.parent.name.replace("__", "/", 1),
+        "revision": row.name,
+        "experiment_kwargs": experiment,
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ResultError(f"{path} cannot be written ({reason}). Free space, or name another folder.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path} cannot be read ({error}). Run the task again.") from error
+    if not isinstance(record, dict):
+        raise ResultError(f"{path} holds no JSON object. Run the task again.")
+    return record

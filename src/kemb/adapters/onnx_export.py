@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import FloatArray
 from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.models.encoders import Encoder
-from kemb.models.resolve import Model, ModelOptions, resolve
-from kemb.types import FloatArray, Input
+from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
+from kemb.types import Input
 
 MODEL, INT8 = "onnx/model.onnx", "onnx/model_int8.onnx"
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -81,7 +84,7 @@ def export_folder(model: Model, out: Path, int8: bool) -> list[Written]:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         shutil.copytree(model.folder.path, temporary, ignore=shutil.ignore_patterns("onnx", "openvino", ".*"))
-        encoder = model.open()
+        encoder = open_model(model)
         write_onnx(encoder, temporary / MODEL)
         files = [MODEL, *([INT8] if int8 else [])]
         if int8:
@@ -174,7 +177,7 @@ def file_vectors(folder: Path, file: str, texts: Sequence[str], settings: ModelO
     """Vectors of texts by an ONNX file of a folder."""
     from dataclasses import replace
 
-    return vectors_of(resolve(str(folder), replace(settings, backend_file=file)).open(), texts)
+    return vectors_of(open_model(resolve(str(folder), replace(settings, backend_file=file))), texts)
 
 
 def vectors_of(encoder: Encoder, texts: Sequence[str]) -> FloatArray:

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from kemb import tasks
-from kemb.adapters.metadata import Entry
+from kemb.adapters.documents import Entry, Table
 from kemb.adapters.mteb_results import RENAMED_TASKS, UNKNOWN_DATA, entry_numbers, finite, metric_name
-from kemb.adapters.tables import Table
-from kemb.boards.benchmark import Benchmark, CellSpec
+from kemb.boards.benchmark import Benchmark, CellSpec, known_metrics
 from kemb.boards.cells import declared_parts, joined_names
-from kemb.boards.metrics import known_metrics
 from kemb.errors import UsageError
 from kemb.models import catalogue
 from kemb.results.claims import UNSTATED, ClaimRow

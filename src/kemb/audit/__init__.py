@@ -1,6 +1,44 @@
 """Checks on published tables and cards: what is wrong, by which evidence, with which consequence."""
 
-from kemb.audit.findings import Finding
-from kemb.audit.run import Audit, audit
+from collections.abc import Sequence
+from pathlib import Path
+
+from kemb.adapters.documents import Document, read_document
+from kemb.audit.averages import check_averages
+from kemb.audit.findings import Audit, Finding
+from kemb.audit.names import check_labels, check_links, shape_of
+from kemb.audit.rankings import check_rankings
+from kemb.audit.sources import Facts, check_card, check_sources, check_tables_agree, check_task_tables, facts
 
 __all__ = ["Audit", "Finding", "audit"]
+
+
+def audit(paths: Sequence[Path], against: Sequence[Path] = ()) -> Audit:
+    """Check documents, each by itself and against numbers of other sources.
+
+    :param against: files with results of other sources (`kure_results.json`, result folders); the public scores that
+        kemb ships are always asked.
+    :raises DataError: a file that is no text, or no results.
+    """
+    documents = [read_document(path) for path in paths]
+    known = facts(against)
+    findings = [finding for document in documents for finding in _check(document, known)]
+    problems = [f"{document.path}: {problem}" for document in documents for problem in document.problems]
+    n_tables = sum(len(document.tables) for document in documents)
+    return Audit(findings, problems, n_tables, sum(len(document.entries) for document in documents))
+
+
+def _check(document: Document, known: Facts) -> list[Finding]:
+    file = document.path.name
+    shapes = [shape for table in document.tables if (shape := shape_of(table)) is not None]
+    found: list[Finding] = []
+    for shape in shapes:
+        found += check_averages(shape, file, document.text)
+    found += check_rankings(shapes, file)
+    found += check_labels(document, shapes)
+    found += check_links(document, shapes)
+    found += check_tables_agree(shapes, file)
+    found += check_card(document)
+    found += check_task_tables(document)
+    found += check_sources(document, shapes, known)
+    return found

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding, Kind
-from kemb.audit.shape import Shape, plain_name, ranks_of, short_name
-from kemb.boards.benchinit import load_benchmark, names
-from kemb.types import DoubleArray
+from kemb.audit.names import Shape, plain_name, ranks_of, short_name
+from kemb.boards.benchmark import load_benchmark, names
 
 FACTS = Path(__file__).with_name("facts.toml")
 _EPSILON = 1e-9

@@ -1,4 +1,4 @@
-"""What an audit says: findings with evidence and consequence, and confirmations."""
+"""What an audit says."""
 
 from __future__ import annotations
 
@@ -31,3 +31,18 @@ class Finding:
     def confirms(self) -> bool:
         """Whether it is a confirmation, which no exit code counts."""
         return self.kind == "reproduction"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found in documents, and what of them could not be read."""
+
+    findings: list[Finding]
+    problems: list[str]
+    n_tables: int
+    n_entries: int
+
+    @property
+    def n_wrong(self) -> int:
+        """Findings that are not confirmations."""
+        return sum(not finding.confirms for finding in self.findings)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding, Kind
-from kemb.audit.shape import Shape, plain_name
-from kemb.types import DoubleArray
+from kemb.audit.names import Shape, plain_name
 
 _METRIC = re.compile(
     r"(?:average|avg|mean|cosine|dot)?[\s_]*(f1|recall|precision|m?ap|m?rr|ndcg|hit(?:[\s_-]?rate)?|accuracy)"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kemb import tasks
 from kemb.boards.expressions import canonical, names_in
-from kemb.boards.metrics import known_metrics
 from kemb.errors import UnknownName, UsageError, nearest
 from kemb.tasks.spec import TaskSpec
+from kemb.types import TaskType
 
 _FRACTION = re.compile(r"\d{1,9}/0*[1-9]\d{0,8}|\d{1,9}(\.\d{1,9})?")
 
@@ -243,3 +245,90 @@ def _check_metrics(cell: CellSpec, formula: Formula) -> None:
             offer = f"; did you mean {' or '.join(near)}?" if near else ""
             kind = f"of type {spec.type}" if spec else "of any type"
             raise ValueError(f"cell {cell.title}: no task {kind} has the metric {metric!r}{offer}")
+
+
+CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
+
+
+MAIN_SCORE = "main_score"
+
+
+_RANKED = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate", "accuracy", "f1")
+
+
+_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
+
+_RANKING = {"accuracy", *(f"{name}@{k}" for name in _RANKED for k in CUTOFFS)}
+
+
+_MERGED = {f"max_over_subqueries_{name}" for name in _RANKING}
+
+
+_CORRELATIONS = {"mean_correlation", "pearson", "spearman"} | {
+    f"{similarity}_{kind}" for similarity in _SIMILARITIES for kind in ("pearson", "spearman")
+}
+
+
+_SEPARATION = {
+    f"{similarity}_{name}"
+    for similarity in (*_SIMILARITIES, "similarity", "max")
+    for name in ("ap", "accuracy", "f1", "precision", "recall")
+}
+
+
+_LABELS = {"accuracy", "ap", "ap_weighted"} | {
+    f"{name}{suffix}" for name in ("f1", "precision", "recall") for suffix in ("", "_weighted")
+}
+
+
+BY_TYPE: dict[TaskType, frozenset[str]] = {
+    "retrieval": frozenset(_RANKING),
+    "reranking": frozenset(_RANKING | _MERGED),
+    "sts": frozenset(_CORRELATIONS),
+    "summarization": frozenset(_CORRELATIONS),
+    "pair_classification": frozenset(_SEPARATION),
+    "classification": frozenset(_LABELS),
+    "multilabel_classification": frozenset({"accuracy", "f1", "hamming", "lrap"}),
+    "clustering": frozenset({"v_measure", "v_measure_std", "ami", "ami_std"}),
+    "bitext_mining": frozenset({"accuracy", "f1", "precision", "recall"}),
+}
+"""What `kemb.scoring` gives, and, for types it does not score, mteb."""
+
+
+def known_metrics(task_type: TaskType | None) -> frozenset[str]:
+    """All metric names of a task type, `main_score` among them; of every type where the type is not known."""
+    names = BY_TYPE[task_type] if task_type else frozenset().union(*BY_TYPE.values())
+    return names | {MAIN_SCORE}
+
+
+FOLDER = Path(__file__).parent / "known"
+
+
+@cache
+def names() -> list[str]:
+    """The names of all shipped benchmarks."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_benchmark(name: str | Path) -> Benchmark:
+    """A shipped benchmark by name, or one's own by the path of its TOML.
+
+    :raises UnknownName: with the nearest known names.
+    :raises UsageError: when the TOML is not a benchmark; says where.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        if str(name) not in names():
+            raise UnknownName("benchmark", str(name), names(), "Type `kemb benchmarks` for all.")
+        path = FOLDER / f"{name}.toml"
+    try:
+        return Benchmark.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a benchmark: {error}.") from error
+    except ValidationError as error:
+        where = "; ".join(
+            ": ".join(filter(None, [".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")]))
+            for e in error.errors()
+        )
+        raise UsageError(f"{path} is not a benchmark: {where}.") from error

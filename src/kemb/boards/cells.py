@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from kemb.boards.benchmark import Benchmark, CellSpec, Formula, of_tasks, spec_of
+from kemb.boards.benchmark import MAIN_SCORE, Benchmark, CellSpec, Formula, of_tasks, spec_of
 from kemb.boards.expressions import evaluate
-from kemb.boards.metrics import MAIN_SCORE
 from kemb.results.files import TaskResult
 
 

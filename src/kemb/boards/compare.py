@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from kemb import statistics
+from kemb.arrays import DoubleArray
 from kemb.boards.benchmark import Benchmark, CellSpec, of_tasks
 from kemb.boards.cells import cell_value, declared_parts, expression_of, overall
-from kemb.boards.paired import Flip
-from kemb.boards.pairedtwo import PairedPart, Pairing, paired_parts
+from kemb.boards.paired import Flip, PairedPart, Pairing, paired_parts
 from kemb.errors import ResultError, UsageError
 from kemb.results.files import TaskResult
 from kemb.results.rows import ResultRow
-from kemb.types import DoubleArray, TaskData
+from kemb.types import TaskData
 
 SEED = 42
 _MOST_FLIPS = 1000

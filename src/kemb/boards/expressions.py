@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from kemb.arrays import DoubleArray
 from kemb.errors import UsageError
-from kemb.types import DoubleArray
 
 _NAME = re.compile(r"[A-Za-z][\w.]*(?:@\d+)?")
 _F1 = re.compile(r"f1_of_means@(\d+)")

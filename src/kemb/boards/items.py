@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kemb import statistics
+from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import CellSpec, Formula
 from kemb.boards.cells import declared_parts, expression_of
 from kemb.boards.expressions import evaluate, names_in
@@ -23,7 +24,6 @@ from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring.pairs import LEADERBOARD_CORRELATIONS
 from kemb.scoring.similarity import SIMILARITIES
-from kemb.types import DoubleArray, IntArray
 
 _COMPOSITE = re.compile(r"\b(main_score|mean_correlation|v_measure)\b")
 

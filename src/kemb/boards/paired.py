@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kemb import statistics
+from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.expressions import evaluate, names_in
-from kemb.errors import ResultError
-from kemb.scoring.recompute import of_metric
-from kemb.types import BitextData, DoubleArray, LabelData, MultilabelData, PairData, Part, RetrievalData, SummaryData
+from kemb.boards.items import part_measures
+from kemb.errors import NotSupported, ResultError
+from kemb.results.files import TaskResult, read_items
+from kemb.scoring.items import of_metric, of_part
+from kemb.scoring.similarity import SIMILARITIES
+from kemb.types import BitextData, LabelData, MultilabelData, PairData, Part, RetrievalData, SummaryData, TaskData
 
 N_ANSWERS = 5
 """Documents per query that are shown."""
@@ -240,3 +246,101 @@ def _on_the_right_side(similarities: DoubleArray, gold: DoubleArray) -> DoubleAr
         below, up_to = np.searchsorted(others, mine, "left"), np.searchsorted(others, mine, "right")
         shares[own] = (below + up_to) / 2 / len(others)
     return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Two results of one task, to be compared on some of their parts."""
+
+    results: tuple[TaskResult, TaskResult]
+    parts: Sequence[tuple[str, str]]
+    expression: str
+    data: TaskData | None = None
+    """Texts and judgments for the items that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedPart:
+    """What the items of one (split, subset) say of the difference B - A."""
+
+    replicates: DoubleArray | None
+    """[n_replicates]; None where the metric cannot be computed on a resample."""
+    is_mean: bool
+    """Whether the difference is the mean of `differences`."""
+    differences: DoubleArray
+    """[n_items] of `goodness`; empty where there is none."""
+    clusters: IntArray | None
+    """[n_items], items that are not independent of each other."""
+    n_items: int
+    wins_ties_losses: tuple[int, int, int] | None
+    flips: list[Flip]
+
+
+def paired_parts(pairing: Pairing, n_replicates: int, seed: int, n_flips: int) -> list[PairedPart]:
+    """Every part of a pairing.
+
+    Raises:
+        ResultError: the items of one result are missing, changed, or not those of the other.
+    """
+    tables = [read_items(result) for result in pairing.results]
+    return [_paired_part(pairing, tables, where, n_replicates, seed, n_flips) for where in pairing.parts]
+
+
+def _paired_part(
+    pairing: Pairing, tables: Sequence[pa.Table], where: tuple[str, str], n_replicates: int, seed: int, n_flips: int
+) -> PairedPart:
+    own = [of_part(table, *where) for table in tables]
+    parts = pairing.data.parts if pairing.data else []
+    replicates, clusters, is_mean = None, None, False
+    expression = _expression(pairing)
+    # Without measures there is no interval, but there still are items to look at.
+    with contextlib.suppress(NotSupported):
+        found = part_measures(pairing.results, own, where, pairing.expression)
+        both = found.replicates(n_replicates, seed)
+        replicates, clusters, expression = both[:, 1] - both[:, 0], found.clusters, found.expression
+        is_mean = "f1_of_means" not in expression
+        is_mean = is_mean and all(isinstance(measure, statistics.MeanMeasure) for measure in found.measures.values())
+    part = next((part for part in parts if (part.split, part.subset) == where), None)
+    items = _items(pairing, own, where, expression, part)
+    judged = goodness(items)
+    if judged is None:
+        n_items = len(of_metric(own[0], "gold"))
+        return PairedPart(replicates, False, np.empty(0), clusters, n_items, None, [])
+    ids, values = judged
+    counts, changed = wins_ties_losses(values), flips(items, ids, values, n_flips)
+    return PairedPart(replicates, is_mean, values[1] - values[0], clusters, len(ids), counts, changed)
+
+
+def item_values(pairing: Pairing, where: tuple[str, str]) -> tuple[list[str], DoubleArray] | None:
+    """Item ids [n] of a part and how well each result does on them [2, n]; see `kemb.boards.paired.goodness`.
+
+    Raises:
+        ResultError: as `paired_parts`.
+    """
+    own = [of_part(read_items(result), *where) for result in pairing.results]
+    return goodness(_items(pairing, own, where, _expression(pairing), None))
+
+
+def _items(
+    pairing: Pairing, own: Sequence[pa.Table], where: tuple[str, str], expression: str, part: Part | None
+) -> PartItems:
+    return PartItems(
+        *where,
+        task_type=str(pairing.results[0].kemb["task"]["type"]),
+        metric=expression,
+        similarity=_deciding_similarity(pairing, expression),
+        tables=(own[0], own[1]),
+        part=part,
+    )
+
+
+def _expression(pairing: Pairing) -> str:
+    main = str(pairing.results[0].kemb["task"]["main_metric"])
+    return main if pairing.expression == "main_score" else pairing.expression
+
+
+def _deciding_similarity(pairing: Pairing, expression: str) -> str:
+    """The similarity of the metric, or the declared one where the metric is of several."""
+    prefixes = {name.partition("_")[0] for name in names_in(expression)}
+    named = next(iter(prefixes)) if len(prefixes) == 1 else ""
+    return named if named in SIMILARITIES else str(pairing.results[0].kemb["model"]["similarity"])

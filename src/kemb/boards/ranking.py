@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kemb import statistics
+from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import CellSpec, Formula
 from kemb.boards.items import cell_measures, cell_replicates
 from kemb.boards.types import BoardOptions, Common, Interval, Intervals, Mode, Replicates, Standing
 from kemb.errors import NotSupported, ResultError, UsageError
 from kemb.results.files import TaskResult
-from kemb.types import DoubleArray, IntArray
 
 MIN_TASKS = 5
 """With fewer tasks resampling them says nothing."""

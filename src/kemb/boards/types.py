@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import Benchmark, CellSpec, Formula
 from kemb.results.files import Claim, TaskResult
 from kemb.results.rows import ResultRow
-from kemb.types import DoubleArray, IntArray
 
 Mode = Literal["items", "tasks", "none"]
 Interval = tuple[float, float]

@@ -108,7 +108,7 @@ def verify(
 
     options = VerifyOptions(**settings)
     if record.endswith(".zip"):
-        from kemb.cli.submit import verify_submission
+        from kemb.cli.exchange import verify_submission
 
         if targets or options.fraction < 1:
             raise UsageError("Of a submission everything is checked, and nothing is run: name only the file.")
@@ -141,17 +141,17 @@ def _cells_and_data(
     targets: tuple[str, ...], data_dir: Path | None, common: list[str]
 ) -> tuple[Benchmark | None, dict[str, TaskData]]:
     """The cells of a comparison, and what data are at hand for the items of the common tasks."""
-    from kemb.boards import benchinit
+    from kemb.boards import benchmark as boards_benchmark
     from kemb.boards.benchmark import of_tasks
     from kemb.evaluation.evaluate import load_task
 
-    if len(targets) == 1 and (targets[0] in benchinit.names() or targets[0].endswith(".toml")):
-        benchmark = benchinit.load_benchmark(targets[0])
+    if len(targets) == 1 and (targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")):
+        benchmark = boards_benchmark.load_benchmark(targets[0])
         return benchmark, _named_data([task for task in benchmark.tasks if task in common], data_dir)
     found: dict[str, TaskData] = {}
     names: list[str] = []
     for target in targets:
-        if target in benchinit.names():
+        if target in boards_benchmark.names():
             raise UsageError(f"{target} is a benchmark; compare on it alone, or name tasks only.")
         if Path(target).exists():
             task = load_task(target)

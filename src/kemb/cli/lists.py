@@ -50,7 +50,7 @@ def tasks_group(ctx: click.Context, as_json: bool) -> None:
 def show_task(name: str) -> None:
     """Print a task's specification."""
     from kemb import tasks
-    from kemb.tasks.own.checktwo import to_toml
+    from kemb.tasks.own.check import to_toml
 
     click.echo(to_toml(tasks.load_spec(name)), nl=False)
 
@@ -93,9 +93,9 @@ def import_tasks_of_mteb(
       kemb tasks import mteb --benchmark "MTEB(eng, v1)" -o tasks
       kemb run tasks/NFCorpus.toml -m BAAI/bge-m3
     """
-    from kemb.adapters.mteb_specs import import_tasks
+    from kemb.adapters.mteb_tasks import import_tasks
     from kemb.errors import UsageError
-    from kemb.tasks.own.checktwo import to_toml
+    from kemb.tasks.own.check import to_toml
 
     if not names and not benchmarks_:
         raise UsageError("Name a task of mteb, or give --benchmark NAME. For all of them type: mteb available-tasks")
@@ -152,17 +152,17 @@ def benchmarks(name: str | None, as_json: bool) -> None:
     Example:
       kemb benchmarks mteb-kor-v2
     """
-    from kemb.boards import benchinit
+    from kemb.boards import benchmark
 
     if as_json:
-        _echo_json([benchinit.load_benchmark(each).model_dump() for each in ([name] if name else benchinit.names())])
+        _echo_json([benchmark.load_benchmark(each).model_dump() for each in ([name] if name else benchmark.names())])
         return
     if name is not None:
-        click.echo("\n".join(benchinit.load_benchmark(name).tasks))
+        click.echo("\n".join(benchmark.load_benchmark(name).tasks))
         return
     from kemb.publishing.terminal import print_table
 
-    specs = [benchinit.load_benchmark(each) for each in benchinit.names()]
+    specs = [benchmark.load_benchmark(each) for each in benchmark.names()]
     rows = [[spec.name, spec.title, str(len(spec.cells)), ", ".join(spec.formulas)] for spec in specs]
     print_table(["benchmark", "title", "cells", "formulas"], rows)
 

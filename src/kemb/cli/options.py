@@ -75,12 +75,12 @@ def task_names(targets: tuple[str, ...]) -> list[str]:
 
 def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its specification."""
-    from kemb.boards import benchinit
+    from kemb.boards import benchmark as boards_benchmark
 
     found: list[tuple[str, list[str]]] = []
     for target in targets:
-        if target in benchinit.names():
-            benchmark = benchinit.load_benchmark(target)
+        if target in boards_benchmark.names():
+            benchmark = boards_benchmark.load_benchmark(target)
             found += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
         else:
             found.append((target, []))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kemb.cli.options import in_one, results_option
+from kemb.cli.options import FILE, FOLDER, data_option, in_one, results_option
 
 
 @click.command()
@@ -76,3 +77,64 @@ def card(
         from kemb.publishing.hub import push
 
         click.echo(f"Uploaded: {push(repo, made.files, parent, upload['create_pr'])}", err=True)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[BENCHMARK[:FORMULA]|FILE.toml]...")
+@click.option("-o", "--out", type=FOLDER, required=True, help="Folder of the site; a new one, or an earlier site.")
+@results_option
+@data_option
+@click.option("--title", default="", help="Title of the site, in Korean.  [한국어 임베딩 순위표]")
+@click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
+@click.option(
+    "--private", "private_dirs", type=FOLDER, multiple=True, help="Results on your own data, shown too; repeatable."
+)
+@click.option("--public", is_flag=True, help="Refuse to show results on your own data.")
+@click.option("--snapshot", is_flag=True, help="Keep this state of the boards below the results, for the history.")
+@click.option("--base-url", default="", help="Where the site will lie; the feed links there.")
+def site(out: Path, **settings: Any) -> None:  # noqa: ANN401  click gives each its type
+    """Build a static leaderboard site; open its index.html, no server needed.
+
+    Without a name: what was measured in the results folder, then the Korean benchmarks that come with kemb.
+
+    \b
+    Examples:
+      kemb site -o site
+      kemb site mteb-kor-v2 kure:recall@10 -o site
+      kemb site --private ./my-results -o preview
+    """
+    from kemb.publishing.site.build import SiteOptions, publish_site
+
+    found = publish_site(out, SiteOptions(**settings))
+    click.echo(f"{found.n_boards} boards, {found.n_files} files, {found.n_bytes / 1e6:.1f} MB. Open {found.start_page}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Results of another source to compare with: a JSON table or a results folder; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def audit(files: tuple[Path, ...], against: tuple[Path, ...], as_json: bool) -> None:
+    """Check the tables and the metadata of READMEs and model cards.
+
+    Averages, ranks and the identities of metrics are computed again. Exit code 1 when something is wrong; numbers that
+    were reproduced are listed apart.
+
+    \b
+    Examples:
+      kemb audit README.md
+      kemb audit README.md --against kure_results.json
+    """
+    from kemb.audit import audit as check
+    from kemb.publishing.findings import print_audit, to_json
+
+    found = check(files, against)
+    if as_json:
+        click.echo(to_json(found), nl=False)
+    else:
+        print_audit(found)
+    sys.exit(1 if found.n_wrong else 0)

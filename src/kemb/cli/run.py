@@ -24,7 +24,7 @@ from kemb.errors import UsageError
 
 if TYPE_CHECKING:
     from kemb.evaluation.evaluate import Outcome, Task
-    from kemb.models.resolve import Model, ModelOptions
+    from kemb.models.model import Model, ModelOptions
 
 QUICK = 200_000
 """Values of (row, item) that are resampled at the end of a run: a few seconds."""
@@ -74,8 +74,7 @@ def run_command(
     from kemb.encoding.store import Store, default_root
     from kemb.encoding.views import with_views
     from kemb.evaluation.evaluate import RunOptions
-    from kemb.models.compose import run_of_file
-    from kemb.models.resolve import resolve
+    from kemb.models.resolve import resolve, run_of_file
 
     paths, names = run_files["paths"], run_files["names"]
     if not models and not paths:
@@ -145,7 +144,7 @@ def demo(out: Path, store_dir: Path | None) -> None:
     from kemb.encoding.store import Store
     from kemb.evaluation.evaluate import RunOptions
     from kemb.models.resolve import resolve
-    from kemb.publishing.site.project import SiteOptions, publish_site
+    from kemb.publishing.site.build import SiteOptions, publish_site
 
     tasks = load_tasks(tuple(str(folder) for folder in shipped.task_folders()), None)
     models = [resolve(name) for name in shipped.models()]
@@ -167,7 +166,7 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
     Example:
       kemb check ./mydata
     """
-    from kemb.tasks.own.checktwo import check_folder, format_report, to_toml
+    from kemb.tasks.own.check import check_folder, format_report, to_toml
 
     report = check_folder(folder)
     if as_json:
@@ -204,7 +203,7 @@ def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
 def options_of(settings: dict[str, Any]) -> ModelOptions:
     """What the options of `model_options` mean."""
     from kemb.models import catalogue
-    from kemb.models.resolve import ModelOptions
+    from kemb.models.model import ModelOptions
 
     short: dict[Any, Any] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
     dtype = settings.get("dtype")

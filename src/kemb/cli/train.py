@@ -63,8 +63,8 @@ def train(
     from kemb import pipeline
     from kemb.encoding.store import Store, default_root
     from kemb.training.job import TrainOptions, plan
+    from kemb.training.proof import with_n_seeds
     from kemb.training.recipe import read_recipe
-    from kemb.training.spread import with_n_seeds
 
     file = read_recipe(recipe)
     if how["seeds"]:

@@ -13,9 +13,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from kemb.arrays import IntArray, Rows, Together, stack_together
 from kemb.errors import KembError
 from kemb.models.encoders import Encoder, Measured, OutOfMemory, TwoStageEncoder
-from kemb.types import Input, IntArray, Rows, Together, stack_together
+from kemb.types import Input
 
 T = TypeVar("T")
 

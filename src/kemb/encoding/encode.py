@@ -16,13 +16,14 @@ from functools import partial
 
 import numpy as np
 
+from kemb.arrays import IntArray, Ragged, Rows, kinds_of
 from kemb.encoding.batches import Batched, Budget, Failed, Finished, GroupEncoder, encode_here
 from kemb.encoding.shards import Keys
 from kemb.encoding.store import Space, input_keys
 from kemb.encoding.workers import Workers
 from kemb.errors import ModelError
 from kemb.models.encoders import Encoder, StreamEncoder
-from kemb.types import Input, IntArray, Ragged, Rows, kinds_of
+from kemb.types import Input
 
 __all__ = ["Beside", "Budget", "Collection", "OnProgress", "Progress", "Texts", "encode_missing"]
 

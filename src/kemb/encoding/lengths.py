@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import IntArray
 from kemb.encoding import views
 from kemb.encoding.encode import Texts
 from kemb.encoding.plan import Encoded, Sources
-from kemb.models.encoders.kinds import split_pair
-from kemb.models.resolve import Model
+from kemb.models.encoders.torch import split_pair
+from kemb.models.model import Model
 from kemb.scoring.search.retrieve import Pairs
-from kemb.types import IntArray
 
 N_KOREAN = 2000
 """Unique texts of a column that the cost of Korean is taken from: those whose keys come first."""

@@ -9,36 +9,31 @@ from functools import partial
 
 import numpy as np
 
-from kemb.encoding.beside import heads_beside
+from kemb.arrays import ArrayVectors, FloatArray, Ragged, RaggedRows, Representations, Vectors
 from kemb.encoding.encode import Beside, Budget, Collection, OnProgress, Progress, Texts, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.encoding.workers import Opened, Workers, opened
 from kemb.models.encoders import Encoder
+from kemb.models.encoders.bge_m3 import LOADERS
+from kemb.models.model import Model
 from kemb.models.prompts import Resolved, resolve, roles
-from kemb.models.resolve import Model
 from kemb.scoring.search.retrieve import Pairs, unfit
 from kemb.scoring.summarization import summary_ids
 from kemb.tasks.spec import TaskSpec
 from kemb.types import (
-    ArrayVectors,
     BitextData,
     ClusterData,
-    FloatArray,
     LabelData,
     MultilabelData,
     PairData,
     Part,
     PartData,
-    Ragged,
-    RaggedRows,
-    Representations,
     RetrievalData,
     Role,
     SummaryData,
     TaskData,
     TaskType,
-    Vectors,
     columns,
 )
 
@@ -236,3 +231,24 @@ def _ids(data: PartData, column: str) -> list[str] | None:
             return summary_ids(data, column)
         case PairData() | ClusterData() | BitextData():
             return data.item_ids
+
+
+def heads_beside(model: Model, others: Iterable[Model]) -> list[Model]:
+    """Those of the others whose vectors a forward pass of the model makes too, each kind once."""
+    found = {other.kind: other for other in reversed(list(others)) if _shares(model, other)}
+    return list(found.values())
+
+
+def _shares(one: Model, other: Model) -> bool:
+    """Whether both are heads of BGE-M3 in one folder, under one profile, and see the same inputs."""
+    kinds = {one.kind, other.kind}
+    if len(kinds) < 2 or not kinds & LOADERS.keys() or not kinds <= {"dense", *LOADERS}:
+        return False
+    return _encoder(one) == _encoder(other)
+
+
+def _encoder(model: Model) -> tuple[object, ...]:
+    """What two heads must have in common; a plain folder may be pooled otherwise than BGE-M3 does."""
+    path = model.folder.path if model.folder else None
+    profile = (model.device, model.dtype, model.max_tokens, model.spec.append_eos, model.trust_remote_code)
+    return (path, model.built, model.prompts, model.backend, profile)

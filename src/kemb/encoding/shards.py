@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
-from kemb.types import FloatArray, IntArray, Ragged, Rows, stack
+from kemb.arrays import FloatArray, IntArray, Ragged, Rows, stack
 
 Keys = NDArray[np.bytes_]
 """Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is exact."""
@@ -86,7 +86,7 @@ def checksum(path: Path) -> str:
 
 
 class StoredVectors:
-    """Rows gathered from memory-mapped shards, as float32; satisfies `kemb.types.Vectors`."""
+    """Rows gathered from memory-mapped shards, as float32; satisfies `kemb.arrays.Vectors`."""
 
     def __init__(self, shards: list[Shard], shard_of: IntArray, row_of: IntArray) -> None:
         self._shards = shards
@@ -111,7 +111,7 @@ class StoredVectors:
 
 
 class StoredRagged:
-    """Ragged rows gathered from memory-mapped shards; satisfies `kemb.types.RaggedRows`."""
+    """Ragged rows gathered from memory-mapped shards; satisfies `kemb.arrays.RaggedRows`."""
 
     def __init__(self, shards: Sequence[Shard], shard_of: IntArray, row_of: IntArray) -> None:
         self._vectors = [shard.vectors for shard in shards]

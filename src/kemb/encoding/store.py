@@ -25,9 +25,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from kemb.arrays import IntArray, Ragged, Rows, stack
 from kemb.encoding.shards import Keys, Shard, StoredRagged, StoredVectors, checksum, read_shard, to_table
 from kemb.errors import StoreError
-from kemb.types import IntArray, Ragged, Rows, stack
 
 BoolArray = NDArray[np.bool_]
 

@@ -10,11 +10,11 @@ from typing import cast, get_args
 
 import numpy as np
 
+from kemb.arrays import FloatArray, Vectors
 from kemb.errors import ModelError, UsageError
-from kemb.models.resolve import Model
+from kemb.models.model import Model
 from kemb.models.spec import Level, Similarity, View
 from kemb.scoring.similarity import SIMILARITIES
-from kemb.types import FloatArray, Vectors
 
 _BLOCK = 4096
 _MOST_CANDIDATES = 1000
@@ -151,7 +151,7 @@ def see(model: Model, vectors: Mapping[str, Vectors]) -> Mapping[str, Vectors]:
 
 
 class _Seen:
-    """Vectors through a view; satisfies `kemb.types.Vectors`."""
+    """Vectors through a view; satisfies `kemb.arrays.Vectors`."""
 
     def __init__(self, vectors: Vectors, dims: int, level: Level | None) -> None:
         self._vectors, self._dims, self._level = vectors, dims, level

@@ -24,7 +24,8 @@ from typing import NamedTuple
 from kemb.encoding.batches import Batch, Batched, Budget, Draw, Event, Failed, GroupEncoder
 from kemb.errors import KembError, ModelError, UsageError
 from kemb.models.encoders import Encoder
-from kemb.models.resolve import Model
+from kemb.models.model import Model
+from kemb.models.open import open_model
 from kemb.types import Input
 
 Opener = Callable[[], Encoder]
@@ -131,7 +132,7 @@ def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Wor
     """
     n = len(model.devices)
     if n < 2:
-        yield model.open(beside) if beside else model.open()
+        yield open_model(model, beside)
         return
     openers = [(device, _Open(replace(model, device=device), tuple(beside), n)) for device in model.devices]
     with contextlib.closing(Workers(openers)) as workers:
@@ -171,7 +172,7 @@ class _Open:
             from kemb.models.encoders.torch import share_threads
 
             share_threads(self.n_workers)
-        return self.model.open(self.beside)
+        return open_model(self.model, self.beside)
 
 
 def _start(device: str, opener: Opener) -> _Worker:

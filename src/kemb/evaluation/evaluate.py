@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from kemb import scoring as kemb_scoring
+from kemb.adapters import mteb_results
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened
 from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
-from kemb.models.resolve import Model
-from kemb.results import files, merge
+from kemb.models.model import Model
+from kemb.results import files
+from kemb.results import files as results_files
 from kemb.results.files import ScoredPart, TaskResult
 from kemb.scoring.search.retrieve import RANKINGS, check, make_run, unfit
 from kemb.tasks.spec import TaskSpec
@@ -64,8 +66,7 @@ def load_task(target: str | Path, data_dir: Path | None = None, subsets: Sequenc
         spec, data = load_folder(Path(target))
         return Task(spec, lambda: data)
     if str(target).startswith(MTEB):
-        from kemb.adapters.mteb_load import load_mteb_task, spec_of_loaded
-        from kemb.adapters.mteb_specs import task_of
+        from kemb.adapters.mteb_tasks import load_mteb_task, spec_of_loaded, task_of
 
         foreign = task_of(str(target).removeprefix(MTEB))
         return Task(spec_of_loaded(foreign), lambda: load_mteb_task(foreign)[1])
@@ -214,7 +215,7 @@ class _OfModel:
         model = self.model
         has_space = model in model.encoders or model.family == "cross-encoder"
         seen = provenance.loaded(model, self.options.store.space(model.fingerprint())) if has_space else {}
-        files.write_meta(self.folder, provenance.mteb_meta(model, seen))
+        files.write_meta(self.folder, mteb_results.mteb_meta(model, seen))
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
@@ -247,14 +248,18 @@ class _OfModel:
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
         """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its items."""
         wanted = provenance.cell(task.spec, task.data, self.model)
-        return merge.same_profile(result.kemb, wanted) and merge.holds(result.kemb, wanted) and files.has_items(result)
+        return (
+            results_files.same_profile(result.kemb, wanted)
+            and results_files.holds(result.kemb, wanted)
+            and files.has_items(result)
+        )
 
     def _kept(self, task: _Loaded, record: Mapping[str, Any]) -> tuple[TaskResult, list[tuple[str, str]]] | None:
         """An earlier result under the same profile, and the parts of it that this command does not make again."""
         path = self.folder / f"{task.spec.name}.json"
         with contextlib.suppress(ResultError):
             result = files.read_result(path)
-            if files.has_items(result) and (parts := merge.other_parts(result, record)):
+            if files.has_items(result) and (parts := results_files.other_parts(result, record)):
                 return result, parts
         return None
 
@@ -299,7 +304,7 @@ class _OfModel:
             around = provenance.Around(self.options.command, self.started)
             record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
             if kept is not None:
-                record = merge.merged(record, *kept)
+                record = results_files.merged(record, *kept)
             path = files.write_result(self.folder, task.spec.name, task.data.revision, parts, record, kept)
             self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
         except (RunError, ValueError) as error:

@@ -7,7 +7,6 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +15,9 @@ from kemb.encoding import lengths
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
 from kemb.models.backends import PACKAGES
-from kemb.models.resolve import Model, library_versions
+from kemb.models.model import Model, library_versions
 from kemb.tasks.spec import TaskSpec
 from kemb.types import LabelData, MultilabelData, TaskData
-
-_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
-    kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
-}
-"""Families of models as mteb's `model_type` names them."""
 
 
 def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
@@ -179,36 +173,3 @@ def hardware(device: str, *others: str) -> dict[str, Any]:
     if others:
         record["devices"] = [device, *others]
     return record
-
-
-def mteb_meta(model: Model, seen: Mapping[str, int]) -> dict[str, Any]:
-    """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
-
-    :param seen: as `loaded`; it fills in what nobody declares.
-    """
-    spec = model.spec
-    return {
-        "name": model.name,
-        "revision": model.revision,
-        "release_date": None,
-        "languages": spec.languages or None,
-        "loader": None,
-        "n_parameters": spec.n_parameters or seen.get("n_parameters"),
-        "memory_usage_mb": None,
-        "max_tokens": model.max_tokens or seen.get("max_tokens"),
-        "embed_dim": spec.dim or seen.get("dim"),
-        "license": spec.license or None,
-        "open_weights": spec.open_weights,
-        "public_training_code": None,
-        "public_training_data": None,
-        "framework": [],
-        "reference": spec.reference or None,
-        "similarity_fn_name": "MaxSim" if model.similarity.endswith("maxsim") else model.similarity,
-        "use_instructions": bool(spec.instruction_template),
-        "training_datasets": None,
-        "adapted_from": spec.base_model,
-        "superseded_by": None,
-        "modalities": ["text"],
-        "model_type": [] if model.family == "run" else [_MTEB_KINDS.get(model.family, "dense")],
-        "experiment_kwargs": {"variant": model.variant} if model.variant else None,
-    }

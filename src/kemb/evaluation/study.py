@@ -14,17 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemb import statistics
+from kemb.arrays import DoubleArray
 from kemb.boards.benchmark import of_tasks
 from kemb.boards.compare import SEED, CompareOptions, Difference, adjusted, compare
-from kemb.boards.pairedtwo import Pairing, item_values
+from kemb.boards.paired import Pairing, item_values
 from kemb.errors import DataError, NotSupported, UsageError
 from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
 from kemb.models import catalogue
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.model import Model, ModelOptions
+from kemb.models.resolve import resolve
 from kemb.results.files import TaskResult
 from kemb.results.rows import ResultRow
 from kemb.tasks import perturb
-from kemb.types import DoubleArray, TaskData
+from kemb.types import TaskData
 
 PROFILES = ("none", "korean-instruction")
 _THIRDS = ("short", "medium", "long")

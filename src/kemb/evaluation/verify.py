@@ -11,19 +11,23 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kemb.arrays import DoubleArray, IntArray
 from kemb.encoding.plan import prompts_of
 from kemb.encoding.store import Store
 from kemb.encoding.views import viewed
 from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.models import catalogue
+from kemb.models.families import BUILT_IN
+from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
-from kemb.models.resolve import BUILT_IN, Model, ModelOptions, resolve
+from kemb.models.resolve import resolve
 from kemb.models.spec import View
 from kemb.results import files
 from kemb.results.files import TaskResult
-from kemb.scoring.recompute import metrics_from_items, of_metric, of_part
-from kemb.types import DoubleArray, IntArray, PairData, Part, PartData, RetrievalData, TaskData, TaskType
+from kemb.scoring.items import of_metric, of_part
+from kemb.scoring.recompute import metrics_from_items
+from kemb.types import PairData, Part, PartData, RetrievalData, TaskData, TaskType
 
 SAME = 1e-6
 """What other batch shapes may change (DESIGN 3.6)."""

@@ -5,218 +5,25 @@ Nothing here imports torch: a run whose vectors are all in the store never loads
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
+import hashlib
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
 from kemb.models import backends, catalogue, files
 from kemb.models.device import find_devices
-from kemb.models.encoders import Encoder, bge_m3
-from kemb.models.encoders.bge_m3 import LOADERS, Head
-from kemb.models.expressions import Fused, Reranked
+from kemb.models.encoders import bge_m3
+from kemb.models.encoders.bge_m3 import Head
+from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
+from kemb.models.families import _FAMILIES, _SIMILARITIES, BUILT_IN
+from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
-from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Pooling, Similarity, View
+from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Similarity
 
 LLM_PARAMETERS = 1_000_000_000
-LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
-BUILT_IN = ("toy", "tfidf", "kiwi-static")
-Family = Literal["dense", "sparse", "late-interaction", "lexical", "run", "fusion", "pipeline", "cross-encoder"]
-_FAMILIES: dict[Loader, Family] = {
-    "bm25": "lexical",
-    "run": "run",
-    "fusion": "fusion",
-    "pipeline": "pipeline",
-    "cross-encoder": "cross-encoder",
-    "sparse": "sparse",
-    "late-interaction": "late-interaction",
-    "m3-sparse": "sparse",
-    "m3-colbert": "late-interaction",
-}
-_SIMILARITIES: dict[Loader, tuple[tuple[Similarity, ...], Similarity]] = {
-    "sentence-transformers": (("cosine", "dot", "euclidean", "manhattan"), "cosine"),
-    "sparse": (("cosine", "dot"), "dot"),
-    "late-interaction": (("maxsim", "meanmaxsim"), "maxsim"),
-    "m3-sparse": (("dot",), "dot"),
-    "m3-colbert": (("meanmaxsim",), "meanmaxsim"),
-}
-"""What can be computed, and what is meant where nobody says; as in sentence-transformers."""
-RAGGED: tuple[Family, ...] = ("sparse", "late-interaction")
-"""Families whose vectors are rows of unequal length."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOptions:
-    """What the command line may change about a model; None means: as declared."""
-
-    device: str = "auto"
-    dtype: Dtype | None = None
-    max_tokens: int | None = None
-    pooling: Pooling | None = None
-    prompts_file: Path | None = None
-    trust_remote_code: bool = False
-    api_base: str = ""
-    """Address of an endpoint, instead of the one the model's TOML declares."""
-    backend: backends.Runtime | None = None
-    """What computes a dense model instead of torch."""
-    backend_file: str = ""
-    """The file it computes, in the model's folder; '' for the usual one."""
-    workers: int | None = None
-    """Processes on the CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model with an identity, not loaded yet."""
-
-    spec: ModelSpec
-    name: str
-    revision: str
-    """A commit, a content hash, or the version of an analyser; never a branch."""
-    prompts: PromptTable
-    folder: files.ModelFolder | None
-    device: str
-    dtype: Dtype
-    max_tokens: int | None
-    pooling: str | None
-    similarity: Similarity
-    variant: str
-    """'' for the declared profile, else what differs from it; names the experiments folder and the row."""
-    trust_remote_code: bool
-    parts: tuple[Model, ...] = ()
-    """The models that a fusion or a reranked first stage is made of."""
-    how: Fused | Reranked | None = None
-    run_file: Path | None = None
-    view: View | None = None
-    backend: backends.BackendFile | None = None
-    """The file that another runtime computes; None for torch."""
-    endpoint: tuple[tuple[str, str], ...] = ()
-    """What is known of the model behind an API, as its fingerprint."""
-    devices: tuple[str, ...] = ()
-    """Where it is encoded by several processes: the device of each, all of one kind."""
-
-    @property
-    def row(self) -> str:
-        """The name of the model's row on a board."""
-        return f"{self.name} [{self.variant}]" if self.variant else self.name
-
-    @property
-    def identity(self) -> str:
-        """What tells the models of one command apart."""
-        return f"{self.name}@{self.revision}[{self.variant}]"
-
-    @property
-    def path_name(self) -> str:
-        """The name of the model's result folder, before `/` and `:` are replaced."""
-        if not self.parts:
-            return self.name.replace("#", "+")  # a head
-        safe = re.sub(r"[^\w.+@-]+", "-", self.name).strip("-")
-        return f"kemb/{safe}"
-
-    @property
-    def family(self) -> Family:
-        """How the model ranks documents."""
-        return _FAMILIES.get(self.spec.loader, "dense")
-
-    @property
-    def encoders(self) -> tuple[Model, ...]:
-        """The models, of this one and its parts, whose vectors of single texts must be in the store."""
-        if self.parts:
-            return tuple(model for part in self.parts for model in part.encoders)
-        return (self,) if self.family in ("dense", *RAGGED) else ()
-
-    def fingerprint(self) -> dict[str, str]:
-        """Everything that changes a vector except the input (DESIGN 3.2)."""
-        if self.spec.loader in BUILT_IN:
-            return {"model": self.name, "revision": self.revision}
-        if self.endpoint:
-            return dict(self.endpoint) | {"revision": self.revision}
-        own = self.folder
-        parts = {
-            "model": self.name,
-            "revision": self.revision,
-            "loader": self.spec.loader,
-            "pooling": str(self.pooling),
-            "normalize": str(bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize),
-            "max_tokens": str(self.max_tokens),
-            "dtype": self.dtype,
-            "append_eos": str(self.spec.append_eos),
-            "trust_remote_code": str(self.trust_remote_code),
-            "backend": self.backend.fingerprint if self.backend else "torch",
-            "device": self.device.split(":")[0],
-            "attention": "library default",
-        }
-        if self.spec.loader == "mteb":
-            parts["backend"] = f"mteb {importlib.metadata.version('mteb')}"
-        return parts | library_versions()
-
-    @property
-    def kind(self) -> str:
-        """What is read off a forward pass: by family, or by head."""
-        return self.spec.loader if self.spec.loader in LOADERS else self.family
-
-    @property
-    def built(self) -> tuple[str | None, bool]:
-        """The pooling and normalisation put on a plain transformers model; None for all others."""
-        if self.folder is None or self.folder.has_modules:
-            return None, False
-        if self.spec.loader in LOADERS:
-            return "cls", True
-        return (self.pooling, bool(self.spec.normalize)) if self.family == "dense" else (None, False)
-
-    def open(self, beside: Sequence[Model] = ()) -> Encoder:
-        """Load the model.
-
-        :param beside: heads of the same model, to be read off the same forward pass (`kemb.encoding.beside`).
-        :raises ModelError: when it cannot be loaded.
-        """
-        if self.spec.loader in BUILT_IN:
-            from kemb.models.encoders.hashed import open_built_in
-
-            return open_built_in(self.spec)
-        if self.spec.loader == "mteb":
-            from kemb.models.encoders.mteb import open_mteb
-
-            return open_mteb(self.name, self.revision, self.device)
-        if self.spec.loader == "api":
-            from kemb.models.encoders.api_identity import open_api
-
-            return open_api(self)
-        assert self.folder is not None
-        from kemb.models.encoders.kinds import KINDS
-        from kemb.models.encoders.torch import Loading, open_torch
-
-        files.refuse_remote_code(self.folder, self.name, self.trust_remote_code)
-        pooling, is_normalized = self.built
-        loading = Loading(
-            device=self.device,
-            dtype=self.dtype,
-            max_tokens=self.max_tokens,
-            pooling=pooling,
-            normalize=is_normalized,
-            append_eos=self.spec.append_eos,
-            trust_remote_code=self.trust_remote_code,
-            kind=KINDS[self.kind],
-            beside=tuple(KINDS[other.kind] for other in beside),
-            backend=self.backend,
-        )
-        return open_torch(self.folder.path, loading)
-
-
-def library_versions() -> dict[str, str]:
-    """major.minor of the libraries whose releases may change a vector."""
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = ".".join(importlib.metadata.version(library).split("+")[0].split(".")[:2])
-        except importlib.metadata.PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions
 
 
 def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
@@ -230,9 +37,9 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
     if not Path(name).is_dir():
-        from kemb.models import compose
+        pass
 
-        if (found := compose.composed(name, options, own_tasks)) is not None:
+        if (found := composed(name, options, own_tasks)) is not None:
             return found
     task_names = {*tasks.names(), *own_tasks}
     if name.startswith("mteb:"):
@@ -267,7 +74,7 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
 
 
 def _fetch(hub: str, revision: str | None, options: ModelOptions, also: Sequence[str]) -> tuple[Path, str]:
-    from kemb.models.hub import fetch_model
+    from kemb.models.files import fetch_model
 
     if options.backend is None:
         return fetch_model(hub, revision, options.trust_remote_code, also)
@@ -300,10 +107,10 @@ def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str
     given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting.")
-    from kemb.models.encoders import hashed
+    from kemb.models import open
 
     prompts = build_prompts(spec, None, None, task_names)
-    revision = hashed.revision_of(spec)
+    revision = open.revision_of(spec)
     return Model(spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False)
 
 
@@ -392,3 +199,111 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
         return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
     return "float32"
+
+
+RAW = ("dense", "sparse", "late-interaction", "lexical")
+"""Families that give any document a score, whatever else was retrieved."""
+
+
+def run_of_file(path: Path, name: str = "") -> Model:
+    """A TREC run file as a model: its revision is the hash of its bytes.
+
+    :param name: of the row; the file's name without its ending otherwise.
+    :raises UsageError: there is no such file, or the name cannot be one.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no run file {path}. Give a TREC run file: `query Q0 document rank score tag`.")
+    name = name or re.sub(r"[^\w.-]+", "-", path.stem).strip(".-") or "run"
+    if not re.fullmatch(r"[\w.-]+", name) or set(name) == {"."}:
+        raise UsageError(f"--run-name {name!r} cannot be the name of a row; use letters, digits, . _ and -.")
+    with path.open("rb") as file:
+        revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return replace(_ranker("run", f"run/{name}", revision), run_file=path)
+
+
+def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model | None:
+    """A run file or an expression as a model; None for a plain name. `resolve` comes here first.
+
+    :raises UsageError: as `compose`, and for what can be neither.
+    """
+    run_file = Path(name.removeprefix("run:")) if name.startswith("run:") else None
+    expression = Leaf(name) if run_file is not None and run_file.is_file() else parse(name)
+    if not isinstance(expression, Leaf):
+        return compose(expression, options, own_tasks)
+    return None if run_file is None else run_of_file(run_file)
+
+
+def compose(expression: Expression, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model:
+    """The model of an expression; a setting reaches every part that has it.
+
+    :raises UsageError: a part that cannot stand where it stands; and as `resolve` for each part.
+    """
+    match expression:
+        case Leaf(name):
+            return resolve(name, _settings_of(name, options), own_tasks)
+        case Fused(parts, weights, constant):
+            models = tuple(compose(part, options, own_tasks) for part in parts)
+            for model in models:
+                _refuse_reranker(model)
+                if expression.is_raw and model.family not in RAW:
+                    raise UsageError(
+                        f"{model.name} cannot stand in sum(...): it adds the scores of models that score any document "
+                        "(dense, sparse, late interaction, BM25). For other runs type fuse(...) or rrf(...)."
+                    )
+            name = _fused_name(expression, models)
+            settings = f"{weights} {constant}{' raw' if expression.is_raw else ''}"
+            return _combined("fusion", name, settings, models, expression)
+        case Reranked(first, reranker, depth):
+            stage = compose(first, options, own_tasks)
+            scorer = resolve(reranker, options, own_tasks)
+            if scorer.family != "cross-encoder":
+                raise UsageError(
+                    f"{scorer.name} is no reranker: its files name no cross-encoder (model_type CrossEncoder, or a "
+                    f"{files.CLASSIFIER} architecture). To combine it with {stage.name}, type "
+                    f'"rrf({typed(stage)}, {typed(scorer)})".'
+                )
+            name = f"{stage.name}+reranker:{scorer.name}@{depth}"
+            _refuse_reranker(stage)
+            return _combined("pipeline", name, str(depth), (stage, scorer), expression)
+
+
+def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
+    if fused.weights:
+        how = "sum" if fused.is_raw else "fuse"
+        return f"{how}({'+'.join(f'{w:g}*{m.name}' for w, m in zip(fused.weights, models, strict=True))})"
+    constant = f",k={fused.constant}" if fused.constant != 60 else ""
+    return f"rrf({','.join(model.name for model in models)}{constant})"
+
+
+def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
+    """Models without files have no dtype, token limit or pooling."""
+    from kemb.models import catalogue
+
+    spec = catalogue.load_spec(name.partition("@")[0])
+    if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
+        return replace(options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file="")
+    return options
+
+
+def typed(model: Model) -> str:
+    """What to type for a model: its folder, where it is a local one."""
+    return str(model.folder.path) if model.name.startswith("local/") and model.folder else model.name
+
+
+def _refuse_reranker(model: Model) -> None:
+    if model.family == "cross-encoder":
+        raise UsageError(f"{model.name} is a reranker and needs a first stage: type bm25:kiwi+reranker:{typed(model)}.")
+
+
+def _combined(loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked) -> Model:
+    identity = [settings, *(f"{part.name}@{part.revision}[{part.variant}]" for part in parts)]
+    revision = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
+    variant = "__".join(dict.fromkeys(part.variant for part in parts if part.variant))
+    warnings = tuple(warning for part in parts for warning in part.prompts.warnings)
+    model = _ranker(loader, name, revision)
+    return replace(model, parts=parts, how=how, variant=variant, prompts=PromptTable((), warnings))
+
+
+def _ranker(loader: Loader, name: str, revision: str) -> Model:
+    spec = ModelSpec(name=name, loader=loader)
+    return Model(spec, name, revision, PromptTable(), None, "cpu", "float32", None, None, "cosine", "", False)

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from rich.text import Text
 
-from kemb.audit import Audit, Finding
+from kemb.audit.findings import Audit, Finding
 from kemb.publishing.terminal import stdout
 
 _SHOWN = 300

@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kemb.errors import FetchError, UsageError
+from kemb.audit import audit
+from kemb.errors import FetchError, RunError, UsageError
 from kemb.hub import explain, is_offline, one_line, quiet_client, retry
 from kemb.publishing.card.card import README
+from kemb.training.data import refuse_restricted
+from kemb.training.recipe import RecipeFile
 
 _REFUSED = (401, 403)
 _CHANGED = (409, 412)
@@ -170,3 +173,32 @@ def _explained(error: Exception, repo: str, model_dir: Path | None = None) -> Fe
         return FetchError(f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded.")
     elsewhere = f"The model lies in {model_dir}." if model_dir else "The card itself is written by -o."
     return explain(error, f"{repo} is to be written", "model", page, elsewhere)
+
+
+def target_of(file: RecipeFile) -> Target:
+    """The repository of a recipe.
+
+    :raises UsageError: for a recipe that names none, or no licence; and as `find_target`.
+    :raises DataError: for data that a published model must not be trained on.
+    """
+    recipe = file.recipe
+    if recipe.publish is None:
+        raise UsageError(f'{file.path} does not say where to. Add a section [publish] with repo = "ORG/NAME".')
+    if not recipe.card.license:
+        raise file.error(("card",), 'a published model needs a licence; add license = "apache-2.0", or another.')
+    refuse_restricted(recipe.data)
+    return find_target(recipe.publish.repo, recipe.publish.private)
+
+
+def push_model(target: Target, model_dir: Path) -> str:
+    """Upload the folder of a model that has passed its proof; the address of the commit.
+
+    :raises RunError: when `kemb audit` finds something in its card; FetchError when the hub refuses.
+    """
+    readme = model_dir / README
+    if found := [finding for finding in audit([readme]).findings if not finding.confirms]:
+        raise RunError(
+            f"The card {readme} is not in order, so nothing was uploaded: {found[0].what} Findings in all: "
+            f"{len(found)}; type: kemb audit {readme}"
+        )
+    return push_folder(target, model_dir)

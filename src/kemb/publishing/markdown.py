@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from kemb import demo
+from kemb.boards.benchmark import spec_of
+from kemb.results.files import TaskResult
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|"} | {"\n": " "})
 
@@ -42,3 +47,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 def _longest_run(text: str) -> int:
     return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def is_own(task: str, dataset_revision: str = "") -> bool:
+    """Whether data are somebody's own: neither kemb's specifications nor its demo know the task, or it is a folder."""
+    return task not in _of_demo() and (spec_of(task) is None or dataset_revision.startswith("sha256:"))
+
+
+def own_data(results: Iterable[TaskResult]) -> list[TaskResult]:
+    """The results on data of one's own, also those that another program wrote into a results folder.
+
+    Published numbers, imported or shipped, are public whatever their task.
+    """
+    return [
+        result
+        for result in results
+        if (result.claim is None or result.path.suffix == ".json") and is_own(result.task, result.dataset_revision)
+    ]
+
+
+@cache
+def _of_demo() -> frozenset[str]:
+    return frozenset(demo.task_names())

@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kemb.boards.benchmark import spec_of
 from kemb.errors import ResultError
 from kemb.evaluation.verify import TOLERANCE, Verification, verify_items
-from kemb.publishing.private import is_own
+from kemb.publishing.markdown import is_own
 from kemb.results.files import ITEMS_SCHEMA, META, TaskResult, items_path, read_result, result_dir
 from kemb.types import TaskType
 

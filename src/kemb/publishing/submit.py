@@ -16,7 +16,7 @@ from typing import Any
 from kemb.errors import ResultError, UsageError
 from kemb.evaluation.verify import refuse_unmeasured
 from kemb.publishing import submission
-from kemb.publishing.private import is_own, own_data
+from kemb.publishing.markdown import is_own, own_data
 from kemb.publishing.submission import MANIFEST, ROOT, FileEntry, Manifest, ResultEntry
 from kemb.results.files import META, TaskResult, has_items, items_path, result_dir
 from kemb.results.rows import ResultRow

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
+from kemb.arrays import Ragged, Representations
 from kemb.errors import DataError, ModelError, NotSupported
-from kemb.scoring.bitext import bitext_mining
-from kemb.scoring.classification import classification
 from kemb.scoring.clusters import clustering
-from kemb.scoring.labels import multilabel_classification
-from kemb.scoring.pairs import pair_classification, sts
-from kemb.scoring.ranking import ranking_metrics
-from kemb.scoring.runs import SUBQUERIES, merged_subqueries, without_own_ids
-from kemb.scoring.search.rerank import rerank
+from kemb.scoring.labels import classification, multilabel_classification
+from kemb.scoring.pairs import bitext_mining, pair_classification, sts
+from kemb.scoring.ranking import SUBQUERIES, merged_subqueries, ranking_metrics, without_own_ids
+from kemb.scoring.search.dense import check_shapes, rank, ranked
 from kemb.scoring.search.search import run_from_scores, top_k
 from kemb.scoring.similarity import SIMILARITIES
 from kemb.scoring.summarization import summarization
@@ -26,14 +23,10 @@ from kemb.types import (
     PairData,
     PartData,
     PartScore,
-    Ragged,
-    Representations,
     RetrievalData,
     Run,
     SummaryData,
     TaskType,
-    Vectors,
-    columns,
 )
 
 __all__ = ["METRIC_VERSION", "rank", "run_from_scores", "score", "score_run", "top_k"]
@@ -70,7 +63,7 @@ def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarit
     if similarity not in SIMILARITIES:
         raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: {SIMILARITIES}.")
     try:
-        _check_shapes(data, vectors)
+        check_shapes(data, vectors)
         if isinstance(data, PairData | BitextData | SummaryData):
             return _score_pairs(spec, data, vectors, similarity)
         dense = {name: column for name, column in vectors.items() if not isinstance(column, Ragged)}
@@ -78,7 +71,7 @@ def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarit
             raise NotSupported(f"Task {spec.name} has the type {spec.type!r}, which needs dense vectors.")
         match data:
             case RetrievalData():
-                return _score_of_run(spec, _ranked(spec, data, dense, similarity), data)
+                return _score_of_run(spec, ranked(spec, data, dense, similarity), data)
             case LabelData():
                 return classification(data, dense)
             case MultilabelData():
@@ -87,23 +80,6 @@ def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarit
                 return clustering(spec.clustering, data, dense)
     except (DataError, ModelError) as error:
         raise type(error)(f"Task {spec.name}: {error}") from error
-
-
-def rank(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], *, similarity: str) -> Run:
-    """The run that vectors make, for use beside others; arguments and errors are those of `score`."""
-    try:
-        _check_shapes(data, vectors)
-        return _ranked(spec, data, vectors, similarity)
-    except (DataError, ModelError) as error:
-        raise type(error)(f"Task {spec.name}: {error}") from error
-
-
-def _ranked(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], similarity: str) -> Run:
-    queries = vectors["queries"].block(0, len(data.queries))
-    if spec.type == "reranking":
-        return rerank(queries, vectors["documents"], data, similarity=similarity)
-    documents, query_ids = vectors["documents"], data.query_ids
-    return top_k(queries, documents, doc_ids=data.doc_ids, query_ids=query_ids, similarity=similarity)
 
 
 def _score_pairs(
@@ -149,15 +125,3 @@ def _score_of_run(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
     metrics = {f"{SUBQUERIES}{name}": value for name, value in merged.metrics.items()}
     items = [block._replace(metric=f"{SUBQUERIES}{block.metric}") for block in merged.items]
     return replace(found, metrics=found.metrics | metrics, items=[*found.items, *items[:-1]])
-
-
-def _check_shapes(data: PartData, vectors: Representations) -> None:
-    dims: dict[str, int] = {}
-    for name, column in columns(data).items():
-        n_rows, dims[name] = vectors[name].shape
-        if not column.texts:
-            raise DataError(f"The column {name!r} is empty; expected at least one text.")
-        if n_rows != len(column.texts):
-            raise ModelError(f"The column {name!r} has {n_rows} vectors for {len(column.texts)} texts.")
-    if len(set(dims.values())) > 1:
-        raise ModelError(f"The columns have vectors of different dimensions: {dims}; expected one dimension for all.")

@@ -6,11 +6,14 @@ import random
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 
+from kemb.arrays import IntArray, Vectors
 from kemb.errors import DataError
-from kemb.scoring.vectors import read_all
+from kemb.scoring.items import of_metric
+from kemb.scoring.similarity import read_all
 from kemb.tasks.spec import ClusteringProtocol
-from kemb.types import ClusterData, IntArray, ItemBlock, Label, PartScore, Vectors
+from kemb.types import ClusterData, ItemBlock, Label, PartScore
 
 SEED = 42
 ROWS_BATCH = 500
@@ -132,3 +135,29 @@ def _part_score(scores: dict[str, list[float]], items: list[ItemBlock]) -> PartS
     metrics = {name: float(np.mean(values)) for name, values in scores.items()}
     metrics |= {f"{name}_std": float(np.std(values)) for name, values in scores.items()}
     return PartScore(metrics=metrics, experiments=scores, items=items)
+
+
+def _clustering(items: pa.Table) -> dict[str, float]:
+    scores = []
+    for name in items["metric"].unique().to_pylist():
+        if name.startswith("gold"):
+            level = name.removeprefix("gold")
+            gold = of_metric(items, name)
+            labels = dict(zip(gold["item_id"].to_pylist(), gold["target"].to_pylist(), strict=True))
+            scores += _v_measures(of_metric(items, f"assignment{level}"), of_metric(items, f"n_draws{level}"), labels)
+    return {"v_measure": float(np.mean(scores)), "v_measure_std": float(np.std(scores))}
+
+
+def _v_measures(assignments: pa.Table, draws: pa.Table, labels: Mapping[str, str]) -> list[float]:
+    """The v-measure of every experiment; a document that was drawn n times counts n times."""
+    from sklearn.metrics import v_measure_score
+
+    # Assignments and draws are written in the same order.
+    n_draws = draws["value"].to_numpy().astype(int) if draws.num_rows else np.ones(assignments.num_rows, dtype=int)
+    experiments = assignments["experiment"].to_numpy()
+    gold = np.array([labels[item_id] for item_id in assignments["item_id"].to_pylist()])
+    clusters = assignments["value"].to_numpy()
+    return [
+        float(v_measure_score(np.repeat(gold[own], n_draws[own]), np.repeat(clusters[own], n_draws[own])))
+        for own in (experiments == number for number in np.unique(experiments))
+    ]

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from kemb.arrays import DoubleArray, FloatArray, Ragged, Representations, Vectors
 from kemb.errors import DataError, ModelError
-from kemb.scoring.similarity import SIMILARITIES
-from kemb.scoring.vectors import check_finite, read_sparse
-from kemb.types import DoubleArray, FloatArray, ItemBlock, PairData, PartScore, Ragged, Representations, Vectors
+from kemb.scoring.items import of_metric
+from kemb.scoring.search.ragged import rank_ragged
+from kemb.scoring.search.search import top_k
+from kemb.scoring.similarity import SIMILARITIES, check_finite, read_all, read_sparse
+from kemb.types import BitextData, ItemBlock, PairData, PartScore, RetrievalData, TaskType
 
 LEADERBOARD_CORRELATIONS = tuple(
     f"{prefix}{kind}" for prefix in ("", "cosine_", "euclidean_", "manhattan_") for kind in ("pearson", "spearman")
@@ -209,3 +213,59 @@ def _part_score(metrics: dict[str, float], data: PairData, values: Mapping[str, 
         ],
         notes={"n_zero_vectors": n_zero} if n_zero else {},
     )
+
+
+def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str) -> PartScore:
+    """Precision, recall and F1, averaged over sentences, and accuracy, as mteb.
+
+    Every sentence1 gets the most similar sentence2; of equally similar ones the first. Each row is a class of its
+    own with one gold member, so that scikit-learn's weighted averages are plain means over rows: with m sentences
+    that were given sentence2 i, and hit = 1 if sentence1 i is among them, precision = hit / m, recall = hit,
+    F1 = 2 hit / (m + 1).
+
+    Items: `precision`, `recall`, `f1` of every row, and `nearest` with the id of the sentence found as target and 1
+    as value where it is the aligned one.
+
+    Raises:
+        ModelError: a vector is not finite.
+    """
+    n = len(data.item_ids)
+    places = [f"{n - 1 - row:012d}" for row in range(n)]  # ties go to the greatest id: the first row
+    first, second = vectors["sentence1"], vectors["sentence2"]
+    if isinstance(first, Ragged) and isinstance(second, Ragged):
+        texts = RetrievalData(places, data.sentence2, data.item_ids, data.sentence1, {})
+        run = rank_ragged(first, second, texts, similarity=similarity, k=1)
+    else:
+        assert not isinstance(first, Ragged)
+        assert not isinstance(second, Ragged)
+        queries = read_all(first, "sentence1", data.item_ids)
+        run = top_k(queries, second, 1, doc_ids=places, query_ids=data.item_ids, similarity=similarity)
+    found = run.indices[:, 0]
+    hit = (found == np.arange(n)).astype(np.float64)
+    n_given = np.bincount(found, minlength=n)
+    values = {"precision": hit / np.maximum(n_given, 1), "recall": hit, "f1": 2 * hit / (n_given + 1)}
+    items = [ItemBlock(metric, data.item_ids, array) for metric, array in values.items()]
+    items.append(ItemBlock("nearest", data.item_ids, hit, targets=[data.item_ids[row] for row in found.tolist()]))
+    metrics = {metric: float(np.mean(array)) for metric, array in values.items()}
+    notes = {"n_zero_vectors": run.n_zero_vectors} if run.n_zero_vectors else {}
+    return PartScore(metrics | {"accuracy": metrics["recall"]}, {}, items, notes)
+
+
+def _pairs(items: pa.Table, task_type: TaskType) -> dict[str, float]:
+    from scipy.stats import pearsonr, spearmanr
+
+    gold = of_metric(items, "gold")["value"].to_numpy()
+    found: dict[str, float] = {}
+    for name in SIMILARITIES:
+        values = of_metric(items, name)["value"].to_numpy()
+        if task_type == "pair_classification":
+            found |= {f"{name}_{metric}": value for metric, value in separation(values, gold == 1).items()}
+        else:
+            found |= {
+                f"{name}_pearson": float(pearsonr(values, gold)[0]),
+                f"{name}_spearman": float(spearmanr(values, gold)[0]),
+            }
+    if task_type == "pair_classification":
+        for metric in ("ap", "accuracy", "f1", "precision", "recall"):
+            found[f"max_{metric}"] = max(found[f"{name}_{metric}"] for name in SIMILARITIES)
+    return found

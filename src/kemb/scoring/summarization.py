@@ -7,20 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import DoubleArray, FloatArray, IntArray, Ragged, Representations, Vectors
 from kemb.errors import DataError, ModelError
-from kemb.scoring.vectors import check_finite, lengths, read_sparse
+from kemb.scoring.similarity import check_finite, lengths, read_sparse
 from kemb.tasks.spec import SummarizationProtocol
-from kemb.types import (
-    DoubleArray,
-    FloatArray,
-    IntArray,
-    ItemBlock,
-    PartScore,
-    Ragged,
-    Representations,
-    SummaryData,
-    Vectors,
-)
+from kemb.types import ItemBlock, PartScore, SummaryData
 
 SIMILARITIES = ("cosine", "dot")
 

@@ -5,27 +5,25 @@ from kemb.statistics.inference import (
     N_REPLICATES,
     ZONE,
     Verdict,
+    borda,
+    certainly_better,
     draw_counts,
     draw_tasks,
     generator,
     holm,
     interval,
     max_t,
+    mean_ranks,
     minimum_detectable,
+    rank_intervals,
+    rank_probability,
     resample_tasks,
     sign_flip,
+    standardised_mean,
     verdict,
     weigh_draws,
 )
 from kemb.statistics.measures import CorrelationMeasure, MeanMeasure, Measure, PrecisionMeasure, VMeasure
-from kemb.statistics.ranks import (
-    borda,
-    certainly_better,
-    mean_ranks,
-    rank_intervals,
-    rank_probability,
-    standardised_mean,
-)
 
 __all__ = [
     "LEVEL",

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb.types import DoubleArray, IntArray
+from kemb.arrays import DoubleArray, IntArray
 
 BLOCK = 256
 """Replicates that are worked on together: their rows of items stay in the cache."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import DoubleArray
 from kemb.errors import DataError
-from kemb.tasks.columns import Rows, is_list, texts
-from kemb.tasks.layouts import ReadRows, rows_request
+from kemb.tasks.layouts import ReadRows, Rows, is_list, rows_request, texts
 from kemb.tasks.parts import Notes
 from kemb.tasks.sampling import few_shot_multilabel_rows, stratified_multilabel_rows
 from kemb.tasks.spec import TaskSpec
-from kemb.types import DoubleArray, Label, MultilabelData, SummaryData
+from kemb.types import Label, MultilabelData, SummaryData
 
 
 def multilabel(spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool) -> tuple[MultilabelData, Notes]:

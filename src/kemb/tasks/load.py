@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.errors import DataError, FetchError, NotSupported
-from kemb.tasks import hub, layouts, lists, sources
-from kemb.tasks.columns import Rows
+from kemb.tasks import layouts, lists, sources
+from kemb.tasks import sources as tasks_sources
+from kemb.tasks.layouts import Rows
 from kemb.tasks.parts import make_part
 from kemb.types import PartData, TaskData
 
@@ -162,7 +163,9 @@ def _download(spec: TaskSpec, request: Request, root: Path) -> sources.Config:
         with sources.locked(root, ".fetch.lock"):
             if found := _find(spec, request, root):  # another process was faster
                 return found
-            with hub.download(spec.name, dataset, spec.source.revision, request.configs, root / ".partial") as got:
+            with tasks_sources.download(
+                spec.name, dataset, spec.source.revision, request.configs, root / ".partial"
+            ) as got:
                 name = request.subset or got.config
                 origin = f"{dataset} at {got.revision}"
                 tables = {split: _of_subset(spec, request, table, origin) for split, table in got.tables.items()}

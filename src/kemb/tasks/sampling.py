@@ -7,8 +7,9 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
+from kemb.arrays import IntArray
 from kemb.tasks.spec import ClassificationProtocol, Subsample
-from kemb.types import IntArray, Label
+from kemb.types import Label
 
 
 def few_shot_rows(train_labels: Sequence[Label], protocol: ClassificationProtocol) -> list[IntArray]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import FloatArray
 from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.models import files
 from kemb.models.encoders.torch import ST_POOLING
 from kemb.training.arguments import PREFIX
 from kemb.training.recipe import BaseSection, Family, PromptsSection, RecipeFile, TokenizerSection
-from kemb.types import FloatArray
 
 TRAINER = {family: f"{prefix}Trainer" for family, prefix in PREFIX.items()}
 MODEL: dict[Family, str] = {
@@ -53,7 +53,7 @@ def base_folder(file: RecipeFile) -> tuple[Path, str]:
     """
     base = file.recipe.base
     if base.kind == "hub":
-        from kemb.models.hub import fetch_model
+        from kemb.models.files import fetch_model
 
         give = 'name that folder in a copy of the recipe: kind = "local", id = "DIR" under [base]'
         return fetch_model(base.id, base.revision, trust_code=False, give=give)
@@ -81,7 +81,7 @@ def guide_folder(file: RecipeFile) -> Path | None:
     if local.is_dir():
         files.read_folder(local)
         return local
-    from kemb.models.hub import fetch_model
+    from kemb.models.files import fetch_model
 
     plain, _, revision = name.partition("@")
     give = 'name that folder in the recipe: guide = "DIR" under [loss]'

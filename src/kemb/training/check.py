@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.adapters.onnx_export import need_packages
-from kemb.boards.metrics import BY_TYPE
+from kemb.boards.benchmark import BY_TYPE
 from kemb.errors import MissingExtra, nearest
 from kemb.evaluation.evaluate import Task
 from kemb.models.device import n_cuda_devices

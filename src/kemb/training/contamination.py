@@ -5,22 +5,30 @@ Rows that are found are dropped or reported, as the recipe says; what is left is
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kemb.arrays import IntArray
 from kemb.errors import DataError, ResultError
+from kemb.models.facts import facts_of
+from kemb.results.files import TaskResult, read_items
+from kemb.scoring import items as scoring_items
+from kemb.scoring import recompute
 from kemb.training.data import negative_columns
-from kemb.training.lineage import LineageNote
 from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, item_ids, sampled_windows
-from kemb.training.sections import ACTIONS, ContaminationSection
+from kemb.training.sections import ACTIONS, ContaminationSection, DataSection
 from kemb.training.shingles import estimated_pairs, joined, keys_of, near_pairs, normal_form, shared, sketch, windows
-from kemb.types import IntArray, TaskData
+from kemb.types import TaskData
 
 Level = Literal["exact", "near", "containment", "pair"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -346,3 +354,104 @@ def _examples(table: pa.Table, rows: _Rows, hits: _Hits, part: EvalPart, found: 
             source = str(table["source"][row].as_py())
             shown.append(Example(name, LEVELS[level], float(hits.similarity[hit]), source, table["row"][row].as_py()))
     return shown
+
+
+@dataclass(frozen=True, slots=True)
+class CleanScore:
+    """The main metric of one (split, subset), with and without the items that stand in the training data."""
+
+    task: str
+    split: str
+    subset: str
+    metric: str
+    full: float
+    clean: float
+    n_items: int
+    n_clean: int
+
+
+def clean_scores(result: TaskResult, clean: Mapping[tuple[str, str], Sequence[str]]) -> list[CleanScore]:
+    """A result computed again on some of its items, from the scores that lie beside it.
+
+    :param clean: ids of items by (split, subset), as of `contamination.clean_items`.
+    :raises ResultError: items are missing, or not those of the result, or none is left.
+    """
+    items = read_items(result)
+    metric = str(result.kemb["task"]["main_metric"])
+    found = []
+    for (split, subset), ids in clean.items():
+        part = scoring_items.of_part(items, split, subset)
+        wanted = set(ids)
+        rows = [name in wanted for name in part["item_id"].to_pylist()]
+        left = part.filter(rows)
+        n_items, n_clean = (len(table["item_id"].unique()) for table in (part, left))
+        if n_clean != len(wanted) or not n_clean:
+            raise ResultError(
+                f"{result.path} has {n_clean:,} of the {len(wanted):,} clean items of {split}/{subset}; a score needs "
+                f"all of them, and at least one. Run {result.task} again for {result.model} with --overwrite."
+            )
+        full, without = (
+            _metric(recompute.metrics_from_items(table, result.kemb["task"]["type"]), metric, result)
+            for table in (part, left)
+        )
+        found.append(CleanScore(result.task, split, subset, metric, full, without, n_items, n_clean))
+    return found
+
+
+def _metric(metrics: Mapping[str, float], name: str, result: TaskResult) -> float:
+    similarity = str(result.kemb["model"]["similarity"])
+    for known in (name, f"{similarity}_{name}", name.replace("similarity", similarity)):
+        if known in metrics:
+            return metrics[known]
+    raise ResultError(f"{result.task}: {name} cannot be computed from its items; they give {', '.join(metrics)}.")
+
+
+_TABLE = Path(__file__).parent / "lineage.toml"
+
+
+_MAX_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LineageNote:
+    """One thing known about where data or a base come from."""
+
+    subject: str
+    """The source's id, or the model."""
+    tasks: tuple[str, ...]
+    why: str
+    reference: str
+
+
+def lineage(sections: Sequence[DataSection], base: str = "") -> list[LineageNote]:
+    """Notes on the sources and on the base with all models it was made from.
+
+    :param base: the base's name on the hub; '' for none.
+    """
+    table = _table()
+    notes = []
+    for section in sections:
+        names = " ".join(_plain(name) for name in (section.id, section.source.hub, section.source.file) if name)
+        for entry in table["dataset"]:
+            if any(_plain(name) in names for name in entry["match"]):
+                notes.append(_note(section.id, entry))
+    model, depth = base, 0
+    while model and depth < _MAX_DEPTH:
+        for entry in table["model"]:
+            if model.lower() in (name.lower() for name in entry["match"]):
+                notes.append(_note(model, entry))
+        model, depth = facts_of(model).base_model, depth + 1
+    return notes
+
+
+def _note(subject: str, entry: dict[str, Any]) -> LineageNote:
+    return LineageNote(subject, tuple(entry["tasks"]), entry["why"], entry["reference"])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@cache
+def _table() -> dict[str, list[dict[str, Any]]]:
+    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))

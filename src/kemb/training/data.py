@@ -13,7 +13,8 @@ from typing import Literal
 import pyarrow as pa
 
 from kemb.errors import DataError, nearest
-from kemb.tasks import hub, sources
+from kemb.tasks import sources
+from kemb.tasks import sources as tasks_sources
 from kemb.tasks.load import user_mirror
 from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, read_table, shorten
 from kemb.training.sections import DataSection
@@ -170,7 +171,7 @@ def _hub_table(section: DataSection, data_dir: Path | None) -> Table:
     elsewhere = "Fetch it on a machine with network, write it to a Parquet file, and name that as source.file."
     with (
         sources.locked(own, ".fetch.lock"),
-        hub.download(section.id, dataset, source.revision, configs, own / ".partial", elsewhere) as got,
+        tasks_sources.download(section.id, dataset, source.revision, configs, own / ".partial", elsewhere) as got,
     ):
         sources.write(own, dataset, got.revision, got.config or "default", got.tables, section.license)
     found = sources.find(own, dataset, [got.config or "default"])

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kemb.arrays import IntArray
 from kemb.encoding import plan
 from kemb.encoding.store import Store
 from kemb.encoding.workers import Opened
 from kemb.errors import DataError
 from kemb.evaluation.evaluate import scored
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.kinds import KINDS
-from kemb.models.encoders.torch import TorchEncoder
-from kemb.models.resolve import Model, ModelOptions, resolve
+from kemb.models.encoders.torch import KINDS, TorchEncoder
+from kemb.models.model import Model, ModelOptions
+from kemb.models.resolve import resolve
 from kemb.scoring.search.retrieve import unfit
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import Source, TaskSpec
@@ -30,7 +31,7 @@ from kemb.training.data import negative_columns
 from kemb.training.guards import full_precision
 from kemb.training.recipe import RecipeFile
 from kemb.training.shingles import normal_form
-from kemb.types import IntArray, PairData, PartData, PartScore, RetrievalData, TaskData
+from kemb.types import PairData, PartData, PartScore, RetrievalData, TaskData
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,16 +20,20 @@ import numpy as np
 from kemb.adapters import onnx_export as onnx
 from kemb.boards.benchmark import of_tasks
 from kemb.boards.compare import CompareOptions, compare
+from kemb.errors import ModelError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.models.encoders import Encoder
 from kemb.models.files import content_hash
-from kemb.models.resolve import ModelOptions, resolve
+from kemb.models.model import ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
 from kemb.results.files import TaskResult
 from kemb.results.rows import rows_of
+from kemb.training import bases
 from kemb.training.job import Work, libraries, task_hashes
 from kemb.training.overlap import texts_of
 from kemb.training.proof import GuardLine, Proof, forgotten
-from kemb.training.recipe import GuardSection
+from kemb.training.recipe import GuardSection, Recipe
 from kemb.training.sections import ExportSection
 
 N_TEXTS, N_LONGEST = 256, 16
@@ -84,7 +88,7 @@ def write_files(
     beside = folder / tuned.name  # a model's files must lie in its folder
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(tuned, beside, copy_function=_link, ignore=shutil.ignore_patterns("onnx", "openvino"))
-    encoder = resolve(str(tuned), ModelOptions(device="cpu", dtype="float32")).open()
+    encoder = open_model(resolve(str(tuned), ModelOptions(device="cpu", dtype="float32")))
     onnx.write_onnx(encoder, beside / onnx.MODEL)
     texts = _texts(tasks)
     of_torch = onnx.vectors_of(encoder, texts)
@@ -184,3 +188,23 @@ def _quality(
     compared = compare(proof.comparison.b, rows_of(results)[0], names, CompareOptions(n_flips=0))
     guard = GuardSection(tolerance=section.tolerance)
     return [forgotten(cell, guard) for cell in compared.cells]
+
+
+def merge(recipe: Recipe, base: Path, tuned: Path, weight: float, out: Path) -> None:
+    """Save weight * tuned + (1 - weight) * base to `out`; everything else is the tuned model's.
+
+    :raises ModelError: when the two are not the same network.
+    """
+    st = bases.need_libraries()
+    model = st.SentenceTransformer(str(tuned), device="cpu", model_kwargs={"use_safetensors": True})
+    plain = recipe.base.model_copy(update={"lora": None})
+    before = bases.open_model(plain, base, recipe.prompts, "cpu").state_dict()
+    after = model.state_dict()
+    if before.keys() != after.keys() or any(before[name].shape != after[name].shape for name in after):
+        raise ModelError(f"The models in {base} and {tuned} are not the same network; they cannot be merged.")
+    mixed = {
+        name: weight * tensor + (1 - weight) * before[name] if tensor.is_floating_point() else tensor
+        for name, tensor in after.items()
+    }
+    model.load_state_dict(mixed)
+    bases.save(model, out)

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kemb.arrays import IntArray
 from kemb.errors import DataError, UsageError
 from kemb.training import contamination
-from kemb.training.contamination import ContaminationReport
+from kemb.training.contamination import ContaminationReport, LineageNote
 from kemb.training.data import negative_columns
-from kemb.training.lineage import LineageNote
 from kemb.training.overlap import EvalTexts, eval_texts, read_registry
 from kemb.training.sections import (
     REGISTRY,
@@ -32,7 +32,7 @@ from kemb.training.sections import (
     NormalizeSection,
 )
 from kemb.training.shingles import near_within, normal_form, windows
-from kemb.types import IntArray, TaskData
+from kemb.types import TaskData
 
 TokenCounts = Callable[[Sequence[str]], IntArray]
 """Tokens [n] of texts, before any cut."""

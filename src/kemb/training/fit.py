@@ -18,9 +18,8 @@ from typing import Any
 from kemb.errors import RunError
 from kemb.models import files
 from kemb.training import arguments, bases, check, dev, guards
-from kemb.training.losses import build_loss, n_negatives
+from kemb.training.losses import TrainingSet, build_loss, n_negatives
 from kemb.training.recipe import RecipeFile
-from kemb.training.shapes import TrainingSet
 
 CHECKPOINTS = "checkpoints"
 EVENTS = "events.jsonl"

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import FloatArray
 from kemb.errors import ModelError, RunError
 from kemb.training.arguments import DEV_KEY
-from kemb.types import FloatArray
 
 MARK = "kemb.json"
 """The last file of a checkpoint; without it the checkpoint is torn."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,25 +15,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb.boards.benchinit import load_benchmark
-from kemb.boards.benchinit import names as benchmark_names
+from kemb.arrays import IntArray
+from kemb.boards.benchmark import load_benchmark
+from kemb.boards.benchmark import names as benchmark_names
 from kemb.encoding.store import Store
-from kemb.errors import DataError
+from kemb.errors import DataError, RunError
 from kemb.evaluation.evaluate import Reporter, Silent, Task, load_task
 from kemb.models import files
 from kemb.models.device import find_device
 from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
 from kemb.tasks.load import load
-from kemb.training import bases, check, data, dev, filters, fit, processes, stages, timing
+from kemb.training import bases, check, data, dev, filters, fit, guards, processes, stages
+from kemb.training.contamination import lineage
 from kemb.training.filters import FilterReport
-from kemb.training.lineage import lineage
+from kemb.training.losses import TrainingSet, training_sets
 from kemb.training.recipe import RecipeFile
 from kemb.training.sections import REGISTRY
-from kemb.training.shapes import TrainingSet, training_sets
 from kemb.training.stages import Stage
-from kemb.training.timing import Timing
-from kemb.types import IntArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,7 +181,7 @@ def _untimed(run: Work, size: int | None) -> str:
         return "the teacher's vectors are made first"
     if (n := run.file.recipe.train.processes) > 1:
         return f"{n} processes make each of them"
-    needed, free = memory_gb(run, size or 0), timing.free_gb(run.device)
+    needed, free = memory_gb(run, size or 0), free_gb(run.device)
     if free is not None and needed > free:
         return f"{needed:.1f} GB and the activations are needed, {free:.1f} GB are free"
     return ""
@@ -191,7 +194,7 @@ def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
         if base is None:
             base = Path(folder) / "base"
             bases.make_static(recipe.base, data.texts_of(table), recipe.seed, recipe.prompts, base)
-        return timing.time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
+        return time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
 
 
 def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work:
@@ -360,3 +363,91 @@ def _no_teacher(role: str, texts: list[str]) -> Any:  # noqa: ANN401  an array
     import numpy as np
 
     return np.zeros((len(texts), 1), dtype=np.float32)
+
+
+N_STEPS = 5
+
+
+LIMIT_SECONDS = 60.0
+"""No further step is begun after this long."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timing:
+    """What a few steps took; the first, in which libraries warm up, does not count."""
+
+    n_timed: int
+    seconds_per_step: float
+    peak_gb: float | None
+    """Of the GPU; on the CPU of the whole process, data and libraries included. None where the system does not say."""
+
+
+def time_steps(job: fit.FitJob) -> Timing:
+    """Train a few steps on the job's data and forget them; nothing is left behind.
+
+    :raises ModelError: as `fit.fit`.
+    :raises RunError: when a step does not fit in the memory of the GPU.
+    """
+    import torch
+
+    recipe = job.file.recipe
+    few = recipe.train.model_copy(update={"max_steps": N_STEPS + 1, "processes": 1})
+    file = dataclasses.replace(job.file, recipe=recipe.model_copy(update={"train": few, "dev": None}))
+    on_gpu = job.device.startswith("cuda")
+    ends: list[float] = []
+
+    def ended(number: int, total: int, loss: float | None) -> None:
+        if on_gpu:
+            torch.cuda.synchronize()
+        ends.append(time.perf_counter())
+        if len(ends) > 1 and ends[-1] - ends[0] > LIMIT_SECONDS:
+            raise _Enough
+
+    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
+        own = dataclasses.replace(job, file=file, out=Path(folder), resume=False, dev=None)
+        model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
+        losses = fit.losses_of(own, model)
+        watch = guards.Watch(model, losses, [], Path(folder) / fit.EVENTS, on_step=ended)
+        trainer = fit.trainer_of(own, model, losses, watch, None, save_strategy="no")
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            trainer.train()
+        except _Enough:
+            pass
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"A step with batch = {recipe.train.batch} does not fit in the memory of the GPU. Lower train.batch or "
+                'base.max_tokens, or type loss.name = "cached-mnrl" with a mini_batch that fits.'
+            ) from error
+    n = len(ends) - 1
+    return Timing(n, (ends[-1] - ends[0]) / n, _peak_gb(on_gpu))
+
+
+def free_gb(device: str) -> float | None:
+    """Memory that is free for training; None where the system does not say."""
+    if device.startswith("cuda"):
+        import torch
+
+        return float(torch.cuda.mem_get_info(device)[0]) / 1e9
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+class _Enough(Exception):
+    """Steps that take long need not be many."""
+
+
+def _peak_gb(on_gpu: bool) -> float | None:
+    if on_gpu:
+        import torch
+
+        return float(torch.cuda.max_memory_allocated()) / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9

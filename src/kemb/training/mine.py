@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kemb.arrays import FloatArray, IntArray
 from kemb.errors import DataError
 from kemb.training.data import negative_columns
 from kemb.training.sections import MarginSection, MineSection
 from kemb.training.shingles import normal_form
 from kemb.training.teachers import Ranked, Ranker, Scorer
-from kemb.types import FloatArray, IntArray
 
 FILTERS = (
     "positive",

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kemb.arrays import IntArray
 from kemb.errors import DataError
 from kemb.training.shingles import Hashes, Sets, keys_of, normal_form, sketch, windows
 from kemb.types import (
     BitextData,
     ClusterData,
-    IntArray,
     LabelData,
     MultilabelData,
     PairData,

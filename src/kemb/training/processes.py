@@ -253,9 +253,8 @@ def _read_job(given: dict[str, Any], folder: Path, rank: int, on_step: Any) -> F
     import pyarrow.parquet as pq
 
     from kemb.training.fit import FitJob
-    from kemb.training.losses import LossKind
+    from kemb.training.losses import LossKind, TrainingSet
     from kemb.training.recipe import Recipe, RecipeFile
-    from kemb.training.shapes import TrainingSet
 
     return FitJob(
         file=RecipeFile(Path(given["path"]), given["text"], Recipe.model_validate(given["recipe"])),

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb.types import DoubleArray, IntArray
+from kemb.arrays import DoubleArray, IntArray
 
 Hashes = NDArray[np.uint64]
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from kemb.arrays import FloatArray, IntArray, Vectors
 from kemb.encoding.encode import Budget, Collection, OnProgress, Texts, encode_missing
 from kemb.encoding.store import Store
 from kemb.errors import NotSupported
-from kemb.models.encoders.kinds import pair_text
+from kemb.models import analysers
+from kemb.models.encoders.torch import pair_text
+from kemb.models.model import Model
+from kemb.models.open import open_model
+from kemb.models.prompts import resolve
 from kemb.models.prompts import resolve as resolve_prompt
-from kemb.models.resolve import Model
 from kemb.scoring.search import lexical
 from kemb.scoring.search.search import top_k
-from kemb.scoring.vectors import lengths
-from kemb.types import FloatArray, IntArray, Role, Vectors
+from kemb.scoring.similarity import lengths
+from kemb.training.losses import Teacher
+from kemb.types import Role, TaskType
 
 _ROWS = 1 << 14
 
@@ -60,7 +66,9 @@ def dense(model: Model, store: Store, on_progress: OnProgress = lambda progress:
     def rank(queries: Sequence[str], documents: Sequence[str], k: int, pairs: IntArray) -> Ranked:
         space = store.space(model.fingerprint())
         columns = [_texts(model, "query", queries), _texts(model, "document", documents)]
-        encode_missing(Collection(columns), space, model.open, Budget.for_device(model.device), on_progress)
+        encode_missing(
+            Collection(columns), space, partial(open_model, model), Budget.for_device(model.device), on_progress
+        )
         asked = space.vectors(columns[0].keys).block(0, len(queries))
         found = space.vectors(columns[1].keys)
         best = top_k(asked, found, k, doc_ids=_ids(len(documents)), query_ids=queries, similarity=model.similarity)
@@ -75,13 +83,13 @@ def bm25(analyser: str) -> Ranker:
     def rank(queries: Sequence[str], documents: Sequence[str], k: int, pairs: IntArray) -> Ranked:
         n = len(documents)
         # Stable sorting by score leaves ties in the order of the array, which is that of descending numbers.
-        index = lexical.build_index(lexical.tokenize(analyser, documents[::-1]))
+        index = lexical.build_index(analysers.tokenize(analyser, documents[::-1]))
         indices = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         pair_scores = np.zeros(len(pairs), dtype=np.float32)
         order = np.argsort(pairs[:, 0], kind="stable")
         starts = np.searchsorted(pairs[order, 0], np.arange(len(queries) + 1))
-        for i, terms in enumerate(lexical.tokenize(analyser, queries)):
+        for i, terms in enumerate(analysers.tokenize(analyser, queries)):
             values = lexical.score_documents(index, terms)
             own = order[starts[i] : starts[i + 1]]
             pair_scores[own] = values[n - 1 - pairs[own, 1]]
@@ -105,7 +113,9 @@ def scorer_of(model: Model, store: Store, on_progress: OnProgress = lambda progr
     def score(pairs: Sequence[tuple[str, str]]) -> FloatArray:
         space = store.space(model.fingerprint())
         column = _texts(model, "text", [pair_text(query, document) for query, document in pairs])
-        encode_missing(Collection([column]), space, model.open, Budget.for_device(model.device), on_progress)
+        encode_missing(
+            Collection([column]), space, partial(open_model, model), Budget.for_device(model.device), on_progress
+        )
         return space.vectors(column.keys).block(0, len(pairs))[:, 0]
 
     return score
@@ -136,3 +146,23 @@ def _pair_scores(queries: FloatArray, documents: Vectors, pairs: IntArray, simil
 def _ids(n: int) -> list[str]:
     """Ids whose order is that of their numbers."""
     return [f"{number:010d}" for number in range(n)]
+
+
+def teacher(model: Model, store: Store) -> Teacher:
+    """The teacher as a function of role and texts.
+
+    :raises NotSupported: for a model without vectors.
+    """
+    if model.family != "dense":
+        raise NotSupported(f"{model.name} has no vectors, so it cannot be a teacher of them. Name a dense model.")
+
+    def vectors(role: str, texts: list[str]) -> FloatArray:
+        task_type: TaskType = "sts" if role == "text" else "retrieval"
+        asked: Role = "text" if role == "text" else "query" if role == "query" else "document"
+        found = resolve(model.prompts, "", task_type, "", asked)
+        column = Texts.of(found.route, found.prompt, texts, lambda row: f"{role} {row} of the training data")
+        space = store.space(model.fingerprint())
+        encode_missing(Collection([column]), space, partial(open_model, model), Budget.for_device(model.device))
+        return space.vectors(column.keys).block(0, len(texts))
+
+    return vectors

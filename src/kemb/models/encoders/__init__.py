@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from kemb.types import FloatArray, Input, IntArray, Rows, Together
+from kemb.arrays import FloatArray, IntArray, Rows, Together
+from kemb.types import Input
 
 
 class Encoder(Protocol):

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError
 from kemb.models.encoders import Done, endpoint
-from kemb.models.encoders.endpoint import Answer
-from kemb.models.encoders.pace import Pace
+from kemb.models.encoders.endpoint import Answer, memory
 from kemb.models.spec import ModelSpec
-from kemb.types import FloatArray, Input, IntArray
+from kemb.types import Input
 
 if TYPE_CHECKING:
     import httpx
@@ -177,7 +177,7 @@ class Client:
         self._count(n_tokens=counted, n_tokens_guessed=counted if answer.tokens is None else 0)
         expected = None if self._served is None else self._served.get(endpoint.sent_model(self.api, route))
         if expected is not None and answer.served != expected:
-            from kemb.models.encoders.api_identity import memory
+            pass
 
             raise ModelError(
                 f"The endpoint {endpoint.url(self.api)} answered as model {answer.served[:80]!r}, where it was "
@@ -317,3 +317,43 @@ def _retry_after(response: httpx.Response) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+_BURST_SECONDS = 1.0
+"""Time without requests that may be made up for; more would break limits counted over short windows."""
+
+
+class Pace:
+    """Requests and tokens per minute, kept by all threads together (the generic cell rate algorithm)."""
+
+    def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        self._per_request = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._per_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
+        self._requests = self._tokens = self._hold = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self, tokens: int, stop: threading.Event) -> bool:
+        """Sleep until a request of so many tokens may start; False when `stop` was set meanwhile."""
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._requests, self._tokens, self._hold)
+            self._requests = max(self._requests, now - self._burst(self._per_request)) + self._per_request
+            self._tokens = max(self._tokens, now - _BURST_SECONDS) + tokens * self._per_token
+        while (left := max(start, self._hold) - time.monotonic()) > 0:
+            if stop.wait(left):
+                return False
+        return not stop.is_set()
+
+    def correct(self, guessed: int, counted: int) -> None:
+        """Give back, or take, the difference between the tokens guessed and those that were counted."""
+        with self._lock:
+            self._tokens += (counted - guessed) * self._per_token
+
+    def hold(self, seconds: float) -> None:
+        """No request of any thread for so long: the endpoint asked for it."""
+        with self._lock:
+            self._hold = max(self._hold, time.monotonic() + seconds)
+
+    @staticmethod
+    def _burst(step: float) -> float:
+        return min(_BURST_SECONDS, 8 * step)

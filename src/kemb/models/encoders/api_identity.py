@@ -6,7 +6,6 @@ behind its name is noticed. Keys come from the environment, go into one header a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,9 +18,9 @@ from urllib.parse import urlsplit
 from kemb.errors import UsageError
 from kemb.models import catalogue
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.endpoint import sent_model
+from kemb.models.encoders.endpoint import digest, memory, sent_model
+from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import build_prompts, prompts_label, rules_of_file
-from kemb.models.resolve import Model, ModelOptions
 from kemb.models.spec import ApiSpec, ModelSpec
 
 PREFIX = "api:"
@@ -51,7 +50,7 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
         "model": spec.name,
         "loader": "api",
         "kind": spec.api.kind,
-        "endpoint": _digest(spec.api.base_url.rstrip("/")),  # a hash: addresses of private servers stay private
+        "endpoint": digest(spec.api.base_url.rstrip("/")),  # a hash: addresses of private servers stay private
         "sent_model": spec.api.model,
         "body": json.dumps(spec.api.body, sort_keys=True),
         "dim": str(known["dim"]),
@@ -61,7 +60,7 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
     return Model(
         spec=spec,
         name=spec.name,
-        revision=_digest(json.dumps(parts, sort_keys=True)),
+        revision=digest(json.dumps(parts, sort_keys=True)),
         prompts=prompts,
         folder=None,
         device="api",
@@ -118,14 +117,6 @@ def identity_of(spec: ModelSpec) -> dict[str, Any]:
     temporary.write_text(json.dumps(found), encoding="utf-8")
     temporary.replace(path)
     return found
-
-
-def memory(api: ApiSpec) -> Path:
-    """Where it is kept who answered at an endpoint."""
-    import platformdirs
-
-    asked = json.dumps([api.kind, api.base_url, api.model, api.body], sort_keys=True)
-    return Path(platformdirs.user_cache_dir("kemb")) / "api" / f"{_digest(asked)}.json"
 
 
 def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
@@ -192,7 +183,3 @@ def open_api(model: Model) -> Encoder:
     assert api is not None
     identity = identity_of(model.spec)
     return ApiEncoder(Client(model.spec, key_of(api, model.name), dict(identity["served"]), int(identity["dim"])))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

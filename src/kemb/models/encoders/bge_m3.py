@@ -17,10 +17,10 @@ from typing import Any, Literal, NoReturn, cast
 
 import numpy as np
 
+from kemb.arrays import Ragged
 from kemb.errors import ModelError, UsageError
 from kemb.models.files import HEADS, ModelFolder
 from kemb.models.spec import Loader, ModelSpec
-from kemb.types import Ragged
 
 Head = Literal["dense", "sparse", "colbert"]
 LOADERS: dict[Loader, Head] = {"m3-sparse": "sparse", "m3-colbert": "colbert"}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kemb.arrays import FloatArray
 from kemb.errors import ModelError
 from kemb.models.spec import ApiSpec
-from kemb.types import FloatArray
 
 PATHS = {"openai": "embeddings", "cohere": "v2/embed"}
 _COHERE_DEFAULT = "search_document"
@@ -156,3 +158,15 @@ def _who(api: ApiSpec) -> str:
 
 def _start(content: bytes) -> str:
     return repr(" ".join(content[:400].decode("utf-8", "replace").split())[:120])
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def memory(api: ApiSpec) -> Path:
+    """Where it is kept who answered at an endpoint."""
+    import platformdirs
+
+    asked = json.dumps([api.kind, api.base_url, api.model, api.body], sort_keys=True)
+    return Path(platformdirs.user_cache_dir("kemb")) / "api" / f"{digest(asked)}.json"

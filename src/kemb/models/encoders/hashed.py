@@ -6,20 +6,17 @@ texts of the moment: a text has one vector, whatever it is evaluated with.
 
 from __future__ import annotations
 
-import hashlib
-import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb.models.encoders import Encoder
-from kemb.models.spec import ModelSpec
-from kemb.types import DoubleArray, FloatArray, Input, IntArray
+from kemb.arrays import DoubleArray, FloatArray, IntArray
+from kemb.models.encoders.tables import idf, read_counts, table_hash, unseen_idf
+from kemb.types import Input
 
 TOY_DIM = 256
 TFIDF_DIM = 2048
@@ -70,32 +67,6 @@ class HashedNgrams:
         if norm == 0:
             vector[0] = norm = 1.0
         return vector / norm
-
-
-def revision_of(spec: ModelSpec) -> str:
-    """The version of a download-free model: of its analyser, its tables and what they depend on."""
-    if spec.loader == "bm25":
-        from kemb.scoring.search.lexical import analyser_version
-
-        return analyser_version(spec.name.partition(":")[2])
-    return hashlib.sha256(repr(sorted(_identity(spec).items())).encode()).hexdigest()[:12]
-
-
-def _identity(spec: ModelSpec) -> dict[str, str]:
-    if spec.loader == "kiwi-static":
-        from kemb.models.encoders.kiwi_static import kiwi_static_identity
-
-        return kiwi_static_identity()
-    return toy_identity() if spec.loader == "toy" else tfidf_identity()
-
-
-def open_built_in(spec: ModelSpec) -> Encoder:
-    """The encoder of a download-free model."""
-    if spec.loader == "kiwi-static":
-        from kemb.models.encoders.kiwi_static import open_kiwi_static
-
-        return open_kiwi_static()
-    return open_toy() if spec.loader == "toy" else open_tfidf()
 
 
 def open_toy() -> HashedNgrams:
@@ -149,37 +120,6 @@ def hash_features(codes: Codes, weights: DoubleArray, dim: int) -> DoubleArray:
     signs = np.where(mixed >> np.uint64(63), -1.0, 1.0)
     buckets = (mixed % np.uint64(dim)).astype(np.int64)
     return np.bincount(buckets, weights=signs * weights, minlength=dim).astype(np.float64)
-
-
-def idf(n_texts: int, n_with: int) -> float:
-    """Smooth inverse document frequency ln((1 + n) / (1 + df)) + 1, as in scikit-learn."""
-    return math.log((1 + n_texts) / (1 + n_with)) + 1
-
-
-def unseen_idf(n_texts: int, counts: dict[tuple[str, ...], int]) -> float:
-    """Weight of what the table leaves out for being rare."""
-    return idf(n_texts, min(counts.values()) - 1)
-
-
-def read_counts(name: str) -> tuple[int, dict[tuple[str, ...], int]]:
-    """A shipped table of document frequencies: the number of texts, and how many of them hold each key."""
-    lines = [line.split("\t") for line in _read(name).decode().removesuffix("\n").split("\n")]
-    return int(lines[0][-1]), {tuple(line[:-1]): int(line[-1]) for line in lines[1:]}
-
-
-def read_components(name: str) -> tuple[list[tuple[str, str]], DoubleArray]:
-    """Principal components as combinations of morphemes: (form, tag) and coefficients [n_morphemes, n_components]."""
-    lines = [line.split("\t") for line in _read(name).decode().removesuffix("\n").split("\n")]
-    return [(line[0], line[1]) for line in lines], np.array([[float(x) for x in line[2:]] for line in lines])
-
-
-def table_hash(*names: str) -> str:
-    """Hash of shipped tables, for an encoder's identity."""
-    return hashlib.sha256(b"".join(_read(name) for name in names)).hexdigest()[:16]
-
-
-def _read(name: str) -> bytes:
-    return (files("kemb.models") / "data" / name).read_bytes()
 
 
 def _code(ngram: str) -> int:

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kemb.arrays import DoubleArray, FloatArray, IntArray
 from kemb.errors import ModelError
-from kemb.models.encoders.hashed import idf, read_components, read_counts, table_hash, unseen_idf
-from kemb.scoring.search.lexical import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_kiwi
-from kemb.types import DoubleArray, FloatArray, Input, IntArray
+from kemb.models.analysers import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_kiwi
+from kemb.models.encoders.tables import idf, read_components, read_counts, table_hash, unseen_idf
+from kemb.types import Input
 
 if TYPE_CHECKING:
     from kiwipiepy import Token

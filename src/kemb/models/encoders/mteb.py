@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError, NotSupported, UnknownName, UsageError
 from kemb.models.device import find_devices
+from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
-from kemb.models.resolve import Model, ModelOptions
 from kemb.models.spec import ModelSpec, Similarity
-from kemb.types import FloatArray, Input, IntArray
+from kemb.types import Input
 
 if TYPE_CHECKING:
     from mteb.models import ModelMeta

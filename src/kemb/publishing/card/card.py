@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kemb.boards import Board, Row, benchinit, build_board
+from kemb.boards import Board, Row, build_board
+from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.cells import cell_value
 from kemb.errors import DataError, ResultError, UnknownName, UsageError
 from kemb.hub import quiet_client
@@ -22,10 +23,8 @@ from kemb.models import catalogue, files
 from kemb.models.facts import facts_of
 from kemb.publishing.card.body import CardData, body
 from kemb.publishing.card.metadata import dataset_of, eval_results_yaml, merged
-from kemb.publishing.markdown import clean, escape
-from kemb.publishing.private import own_data
-from kemb.publishing.usage import code_for
-from kemb.publishing.usagetwo import usage_of
+from kemb.publishing.markdown import clean, escape, own_data
+from kemb.publishing.usage import code_for, usage_of
 from kemb.results.claims import read_all, shipped
 from kemb.results.files import META, TaskResult
 from kemb.results.rows import ResultRow, find_row, rows_of
@@ -176,8 +175,8 @@ def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) 
     Where there are none, the one of all its tasks, if other models were measured on them.
     """
     public = [*found, *shipped()]
-    names = list(wanted) or [name for name in benchinit.names() if _is_complete(row, name)]
-    boards = [build_board(public, benchinit.load_benchmark(name)) for name in names]
+    names = list(wanted) or [name for name in boards_benchmark.names() if _is_complete(row, name)]
+    boards = [build_board(public, boards_benchmark.load_benchmark(name)) for name in names]
     if not names:
         own = [r for r in found if r.claim is None and r.task in row.results]
         boards = [build_board(own)]
@@ -187,7 +186,7 @@ def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) 
 
 
 def _is_complete(row: ResultRow, name: str) -> bool:
-    benchmark = benchinit.load_benchmark(name)
+    benchmark = boards_benchmark.load_benchmark(name)
     formula = benchmark.formula()
     weighted = zip(benchmark.cells, benchmark.cell_weights(formula), strict=True)
     return all(cell_value(cell, formula, row.results) is not None for cell, weight in weighted if weight)

@@ -15,7 +15,7 @@ import yaml
 from kemb.adapters.mteb_results import metric_name
 from kemb.boards.benchmark import spec_of
 from kemb.models.facts import ModelFacts
-from kemb.publishing.usagetwo import Usage
+from kemb.publishing.usage import Usage
 from kemb.results.files import TaskResult, mteb_metric
 from kemb.types import TaskType
 

@@ -14,10 +14,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kemb.publishing.costs import CUT
 from kemb.publishing.history.snapshots import BoardState, Snapshot
-from kemb.publishing.site import figures, notes
-from kemb.publishing.site.costs import cost_columns, cost_table, cut_texts
-from kemb.publishing.site.curves import curves
-from kemb.publishing.site.describe import card_details, model_facts, model_prompts, task_facts
+from kemb.publishing.site import describe, figures
+from kemb.publishing.site.describe import (
+    card_details,
+    cost_columns,
+    cost_table,
+    cut_texts,
+    model_facts,
+    model_prompts,
+    task_facts,
+)
+from kemb.publishing.site.figures import curves
 from kemb.publishing.site.schema import Card, Named, RowData, Snippet
 from kemb.publishing.site.views import BoardView, SiteView
 from kemb.publishing.site.words import KINDS, LANGS, LICENSES, VIEWS, Lang
@@ -154,8 +161,8 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
             f"{data.title.ko}: 점수 높은 순, 자료 기준일 {context.site.date}",
             f"{data.title.en}: by score, data as of {context.site.date}",
         ),
-        "mode_text": notes.mode_text(board, lang),
-        "notes": notes.board_notes(board, lang) if board.rows else [],
+        "mode_text": describe.mode_text(board, lang),
+        "notes": describe.board_notes(board, lang) if board.rows else [],
         "data_notes": board.notes,
         "kinds": [(key, context.named(text)) for key, text in KINDS.items() if key],
         "licenses": [(key, context.named(text)) for key, text in LICENSES.items() if key],
@@ -208,7 +215,7 @@ def _front(site: SiteView) -> list[RowData]:
 
 def _method_page(context: _Context) -> dict[str, Any]:
     formulas = [
-        (view, notes.formula_text(view.board, context.lang), notes.intervals_text(view.board, context.lang))
+        (view, describe.formula_text(view.board, context.lang), describe.intervals_text(view.board, context.lang))
         for view in context.site.boards
     ]
     title = context.t("점수와 순위를 매기는 방법", "How scores and ranks are made")

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from kemb.arrays import FloatArray, IntArray, Ragged, RaggedRows
 from kemb.errors import DataError, ModelError
 from kemb.scoring.search.rerank import candidate_pairs, run_of_pairs
 from kemb.scoring.search.search import TOP_K, n_cpus
 from kemb.scoring.search.topk import LOW, Candidates, empty_run, rank_ids, scores_of
-from kemb.types import FloatArray, IntArray, Ragged, RaggedRows, RetrievalData, Run
+from kemb.scoring.similarity import sparse_matrix
+from kemb.types import RetrievalData, Run
 
 QUERY_VALUES = 1024
 """Query tokens, or sparse queries, that go through one product."""
@@ -138,13 +140,6 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
 
     with ThreadPoolExecutor(n_cpus()) as pool, threadpool_limits(1, user_api="blas"):
         yield pool
-
-
-def sparse_matrix(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types
-    """Sparse vectors as a float32 `csr_array` [n, dim]."""
-    from scipy.sparse import csr_array
-
-    return csr_array((rows.values[:, 0].astype(np.float32), rows.index, rows.offsets), shape=rows.shape)
 
 
 def _directions(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types

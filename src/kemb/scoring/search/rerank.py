@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from kemb.arrays import FloatArray, IntArray, Vectors
 from kemb.scoring.search.search import BLOCK, TOP_K
 from kemb.scoring.search.topk import empty_run, fill_run, rank_ids
-from kemb.scoring.similarity import of_pairs
-from kemb.scoring.vectors import check_finite, lengths
-from kemb.types import FloatArray, IntArray, RetrievalData, Run, Vectors
+from kemb.scoring.similarity import check_finite, lengths, of_pairs
+from kemb.types import RetrievalData, Run
 
 _PAIRS = 1 << 14
 """Products that are computed at once; they need 16 bytes per pair and dimension."""

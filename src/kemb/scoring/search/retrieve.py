@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Protocol, overload
 
 from kemb import scoring
+from kemb.arrays import FloatArray, IntArray, Ragged, RaggedRows, Vectors
 from kemb.errors import DataError
-from kemb.models.compose import typed
-from kemb.models.encoders.kinds import pair_text
+from kemb.models.encoders.torch import pair_text
 from kemb.models.expressions import Fused, Reranked
-from kemb.models.resolve import Model
+from kemb.models.model import Model
+from kemb.models.resolve import typed
 from kemb.models.spec import View
+from kemb.scoring.search import dense
 from kemb.scoring.search import runs as search_runs
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
-from kemb.scoring.search.trec import read_run
+from kemb.scoring.search.runs import read_run
 from kemb.tasks.spec import TaskSpec
-from kemb.types import FloatArray, IntArray, Part, Ragged, RaggedRows, RetrievalData, Run, TaskType, Vectors
+from kemb.types import Part, RetrievalData, Run, TaskType
 
 RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
 COMPARISONS: tuple[TaskType, ...] = ("sts", "pair_classification", "bitext_mining", "summarization")
@@ -156,7 +158,7 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             queries, documents = sources.ragged(model, spec, part)
             return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
         case _:
-            found = scoring.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
+            found = dense.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
             if model.view is None or model.view.candidates is None:
                 return found
             return _rescored(model, spec, part, search_runs.first(found, model.view.candidates), sources)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from kemb.arrays import DoubleArray, IntArray
+from kemb.errors import DataError, UsageError
 from kemb.scoring.search.search import TOP_K
 from kemb.scoring.search.topk import empty_run, fill_run, rank_ids
-from kemb.types import DoubleArray, IntArray, Run
+from kemb.types import Run
 
 RRF_K = 60
 """As in Cormack et al. 2009, who found it by a pilot and that it is not critical."""
@@ -98,3 +102,49 @@ def _sum(runs: Sequence[Run], values: Sequence[DoubleArray], doc_ids: Sequence[s
         total = np.bincount(place, terms, minlength=len(found)).astype(np.float32)
         fill_run(indices[i], scores[i], total, id_ranks[found], order)
     return Run(indices, scores, sum(run.n_zero_vectors for run in runs))
+
+
+Scores = dict[str, dict[str, float]]
+
+
+def read_run(path: Path) -> Scores:
+    """Scores by query id and document id. Only they count, as in trec_eval: the rank is not looked at.
+
+    Raises:
+        UsageError: there is no such file.
+        DataError: a line that is no line of a run, with its number.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except OSError as error:
+        raise UsageError(f"The run {path} cannot be read: {error.strerror or error}. Give a TREC run file.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"The run {path} is not UTF-8 text ({error.reason} at byte {error.start}).") from error
+    scores: Scores = {}
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 6:
+            raise DataError(
+                f"{path}, line {number}: {len(fields)} columns, expected the 6 of a TREC run (query Q0 document rank "
+                f"score tag): {line.strip()[:80]!r}. Ids must not contain spaces."
+            )
+        query, _, document, _, text, _ = fields
+        score = _number(text)
+        if score is None:
+            raise DataError(f"{path}, line {number}: the score {text[:40]!r} in column 5 is not a finite number.")
+        if document in scores.setdefault(query, {}):
+            raise DataError(f"{path}, line {number}: document {document!r} stands twice in the run of query {query!r}.")
+        scores[query][document] = score
+    if not scores:
+        raise DataError(f"The run {path} is empty; expected lines of `query Q0 document rank score tag`.")
+    return scores
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kemb.types import FloatArray, IntArray
+from kemb.arrays import FloatArray, IntArray
 
 LOW = np.int64(0xFFFFFFFF)
 """The part of a key that holds the rank of the document's id."""

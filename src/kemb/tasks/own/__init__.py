@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kemb.errors import DataError
 from kemb.tasks import layouts
-from kemb.tasks.columns import Rows
-from kemb.tasks.own.checktwo import examine
+from kemb.tasks.layouts import Rows
+from kemb.tasks.own.check import examine
 from kemb.tasks.parts import Notes, make_part
 from kemb.tasks.spec import TaskSpec
 from kemb.types import PartData, TaskData

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kemb.tasks.own import aliases as known
-from kemb.tasks.own.aliases import (
+from pydantic import ValidationError
+
+from kemb.errors import UsageError, nearest
+from kemb.tasks import names as known_tasks
+from kemb.tasks.own import readers as known
+from kemb.tasks.own.readers import (
+    DATA_SUFFIXES,
     Aliases,
+    Findings,
     Mapped,
+    Table,
     column_values,
+    decode,
     map_columns,
     match_columns,
     note_missing,
     plain_name,
+    read_table,
     to_number,
 )
-from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table
-from kemb.tasks.spec import ClassificationProtocol, ClusteringProtocol, Source
+from kemb.tasks.spec import ClassificationProtocol, ClusteringProtocol, Source, TaskSpec
 from kemb.types import TaskType
 
 TOML = "task.toml"
@@ -356,3 +367,122 @@ def _labelled(table: Table, by_split: Mapping[str, str], given: Given, findings:
         return None
     rule = f"{type_.capitalize()}, because there are text and label, {why}"
     return _Shape(type_, known.LABELS, names, given.get("labels", {}), [rule])
+
+
+SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
+
+
+TYPES = ("retrieval", "sts", "pair_classification", "classification", "clustering")
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A folder as a task."""
+
+    spec: TaskSpec
+    draft: Draft
+    revision: str
+
+
+def understand(path: Path, findings: Findings) -> Understood | None:
+    """Decide what a folder, or a single file, is; None, and findings, if that cannot be said.
+
+    Raises:
+        UsageError: if there is nothing at the path.
+    """
+    paths = _data_files(path)
+    given = _read_toml(path / TOML, findings)
+    if not paths:
+        others = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
+        message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {others}"
+        findings.error("no data", path.name, message)
+        return None
+    roles = {file: role_of(file) if path.is_dir() else "" for file in paths}
+    files = {file: read_table(where, file, findings, roles[file] == "qrels") for file, where in paths.items()}
+    draft = detect(files, roles, given, findings)
+    if draft is None:
+        return None
+    spec = _to_spec(path, draft, given, findings)
+    used = {table.file for table in draft.tables.values()}
+    if ("error", "several files") not in findings.counts:
+        for file in sorted(files.keys() - used):
+            message = "no part of the task: its name says nothing that goes with the other files"
+            findings.warn("file not used", file, message)
+    revision = _content_hash({file: paths[file] for file in sorted(used)})
+    return None if spec is None else Understood(spec, draft, revision)
+
+
+def _data_files(path: Path) -> dict[str, Path]:
+    """Data files by name; of subfolders only qrels/ counts, as in BEIR."""
+    if path.is_file():
+        if path.suffix.lower() not in DATA_SUFFIXES:
+            raise UsageError(f"{path} is no data file kemb reads: expected {', '.join(DATA_SUFFIXES)}, or a folder.")
+        return {path.name: path}
+    if not path.is_dir():
+        raise UsageError(f"There is no file or folder {path}. Type the path of a folder with your data.")
+    found = [*path.iterdir(), *(path / "qrels").glob("*")]
+    chosen = [item for item in found if item.suffix.lower() in DATA_SUFFIXES and not item.name.startswith(".")]
+    return {item.relative_to(path).as_posix(): item for item in sorted(chosen) if item.is_file()}
+
+
+def _read_toml(path: Path, findings: Findings) -> Given:
+    if not path.is_file():
+        return {}
+    text = decode(path.read_bytes(), TOML, findings)
+    try:
+        raw = tomllib.loads(text or "")
+        # The four fields that a folder need not give have stand-ins here.
+        spec = TaskSpec.model_validate({"name": "task", "type": "sts", "splits": ["test"], "source": {}, **raw})
+    except tomllib.TOMLDecodeError as error:
+        findings.error("broken TOML", TOML, str(error))
+        return {}
+    except ValidationError as error:
+        for problem in error.errors():
+            key = ".".join(map(str, problem["loc"]))
+            near = nearest(key, TaskSpec.model_fields) if problem["type"] == "extra_forbidden" else []
+            offer = f"; did you mean {' or '.join(near)}?" if near else ""
+            findings.error("task.toml", TOML, problem["msg"] + offer, column=key, value=problem["input"])
+        return {}
+    given = {key: getattr(spec, key) for key in raw}
+    if spec.source.hub or spec.source.revision:
+        findings.error("task.toml", TOML, "data in a folder has no hub or revision; leave them out", column="source")
+    if spec.type not in TYPES:
+        message = f"a folder can be {', '.join(TYPES)}"
+        findings.error("task.toml", TOML, message, column="type", value=spec.type)
+        del given["type"]
+    return given
+
+
+def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> TaskSpec | None:
+    """The specification: what the files say, and over it what task.toml says."""
+    folder = Path(os.path.abspath(path))  # not resolve(): the name is the one that was typed, link or not
+    name = given.get("name", unicodedata.normalize("NFC", folder.stem if path.is_file() else folder.name))
+    if name.lower() in map(str.lower, known_tasks()):
+        message = f'kemb has a task of this name; the results would mix. Set in {TOML}: name = "my-task"'
+        findings.error("unsafe name", folder.name, message, column="name", value=name)
+        return None
+    if not SAFE_NAME.fullmatch(name):
+        message = (
+            "results are filed under the task's name: letters, digits, . _ + and - only, at most 60. "
+            f'Rename it, or set in {TOML}: name = "my-task"'
+        )
+        findings.error("unsafe name", folder.name, message, column="name", value=name)
+        return None
+    subsets, source = given.get("subsets", ["default"]), given.get("source")
+    if len(subsets) != 1:
+        findings.error("task.toml", TOML, "a folder holds one subset", column="subsets", value=subsets)
+    if source and source.layout != draft.fields["source"].layout:
+        message = f"the files have the layout {draft.fields['source'].layout!r}"
+        findings.error("task.toml", TOML, message, column="source.layout", value=source.layout)
+    decided = draft.fields if draft.fields.get("labels") else {k: v for k, v in draft.fields.items() if k != "labels"}
+    return TaskSpec.model_validate({**given, "name": name, **decided})
+
+
+def _content_hash(files: dict[str, Path]) -> str:
+    """Identity of the data: every file's name and bytes, so that any change of them makes another revision."""
+    digest = hashlib.sha256()
+    for file, path in files.items():
+        raw = path.read_bytes()
+        digest.update(f"{file}\0{len(raw)}\0".encode())
+        digest.update(raw)
+    return f"sha256:{digest.hexdigest()[:16]}"

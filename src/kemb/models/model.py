@@ -1,0 +1,148 @@
+"""A model with an identity, not loaded yet: plain data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kemb.models import backends, files
+from kemb.models.encoders.bge_m3 import LOADERS
+from kemb.models.expressions import Fused, Reranked
+from kemb.models.families import _FAMILIES, BUILT_IN, RAGGED, Family
+from kemb.models.prompts import PromptTable
+from kemb.models.spec import Dtype, ModelSpec, Pooling, Similarity, View
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What the command line may change about a model; None means: as declared."""
+
+    device: str = "auto"
+    dtype: Dtype | None = None
+    max_tokens: int | None = None
+    pooling: Pooling | None = None
+    prompts_file: Path | None = None
+    trust_remote_code: bool = False
+    api_base: str = ""
+    """Address of an endpoint, instead of the one the model's TOML declares."""
+    backend: backends.Runtime | None = None
+    """What computes a dense model instead of torch."""
+    backend_file: str = ""
+    """The file it computes, in the model's folder; '' for the usual one."""
+    workers: int | None = None
+    """Processes on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model with an identity, not loaded yet."""
+
+    spec: ModelSpec
+    name: str
+    revision: str
+    """A commit, a content hash, or the version of an analyser; never a branch."""
+    prompts: PromptTable
+    folder: files.ModelFolder | None
+    device: str
+    dtype: Dtype
+    max_tokens: int | None
+    pooling: str | None
+    similarity: Similarity
+    variant: str
+    """'' for the declared profile, else what differs from it; names the experiments folder and the row."""
+    trust_remote_code: bool
+    parts: tuple[Model, ...] = ()
+    """The models that a fusion or a reranked first stage is made of."""
+    how: Fused | Reranked | None = None
+    run_file: Path | None = None
+    view: View | None = None
+    backend: backends.BackendFile | None = None
+    """The file that another runtime computes; None for torch."""
+    endpoint: tuple[tuple[str, str], ...] = ()
+    """What is known of the model behind an API, as its fingerprint."""
+    devices: tuple[str, ...] = ()
+    """Where it is encoded by several processes: the device of each, all of one kind."""
+
+    @property
+    def row(self) -> str:
+        """The name of the model's row on a board."""
+        return f"{self.name} [{self.variant}]" if self.variant else self.name
+
+    @property
+    def identity(self) -> str:
+        """What tells the models of one command apart."""
+        return f"{self.name}@{self.revision}[{self.variant}]"
+
+    @property
+    def path_name(self) -> str:
+        """The name of the model's result folder, before `/` and `:` are replaced."""
+        if not self.parts:
+            return self.name.replace("#", "+")  # a head
+        safe = re.sub(r"[^\w.+@-]+", "-", self.name).strip("-")
+        return f"kemb/{safe}"
+
+    @property
+    def family(self) -> Family:
+        """How the model ranks documents."""
+        return _FAMILIES.get(self.spec.loader, "dense")
+
+    @property
+    def encoders(self) -> tuple[Model, ...]:
+        """The models, of this one and its parts, whose vectors of single texts must be in the store."""
+        if self.parts:
+            return tuple(model for part in self.parts for model in part.encoders)
+        return (self,) if self.family in ("dense", *RAGGED) else ()
+
+    def fingerprint(self) -> dict[str, str]:
+        """Everything that changes a vector except the input (DESIGN 3.2)."""
+        if self.spec.loader in BUILT_IN:
+            return {"model": self.name, "revision": self.revision}
+        if self.endpoint:
+            return dict(self.endpoint) | {"revision": self.revision}
+        own = self.folder
+        parts = {
+            "model": self.name,
+            "revision": self.revision,
+            "loader": self.spec.loader,
+            "pooling": str(self.pooling),
+            "normalize": str(bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize),
+            "max_tokens": str(self.max_tokens),
+            "dtype": self.dtype,
+            "append_eos": str(self.spec.append_eos),
+            "trust_remote_code": str(self.trust_remote_code),
+            "backend": self.backend.fingerprint if self.backend else "torch",
+            "device": self.device.split(":")[0],
+            "attention": "library default",
+        }
+        if self.spec.loader == "mteb":
+            parts["backend"] = f"mteb {importlib.metadata.version('mteb')}"
+        return parts | library_versions()
+
+    @property
+    def kind(self) -> str:
+        """What is read off a forward pass: by family, or by head."""
+        return self.spec.loader if self.spec.loader in LOADERS else self.family
+
+    @property
+    def built(self) -> tuple[str | None, bool]:
+        """The pooling and normalisation put on a plain transformers model; None for all others."""
+        if self.folder is None or self.folder.has_modules:
+            return None, False
+        if self.spec.loader in LOADERS:
+            return "cls", True
+        return (self.pooling, bool(self.spec.normalize)) if self.family == "dense" else (None, False)
+
+
+def library_versions() -> dict[str, str]:
+    """major.minor of the libraries whose releases may change a vector."""
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = ".".join(importlib.metadata.version(library).split("+")[0].split(".")[:2])
+        except importlib.metadata.PackageNotFoundError:
+            versions[library] = "not installed"
+    return versions
