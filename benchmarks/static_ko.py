@@ -1,4 +1,5 @@
-"""The recipe static-ko on the shared data packs, twice: what comes out, how long it takes, whether the bits are equal.
+"""The recipe static-ko on the shared data packs, twice: what comes out, how long it takes, whether
+the bits are equal.
 
 python benchmarks/static_ko.py ../shared/data/packs
 """
@@ -19,7 +20,9 @@ from kemb.training.recipe import read_recipe
 
 def run(root: Path, packs: Path, name: str) -> tuple[Outcome, float]:
     started = time.perf_counter()
-    outcome = train(read_recipe("static-ko"), TrainOptions(root / name, Store(root / f"store-{name}"), packs))
+    outcome = train(
+        read_recipe("static-ko"), TrainOptions(root / name, Store(root / f"store-{name}"), packs)
+    )
     return outcome, time.perf_counter() - started
 
 
@@ -40,10 +43,16 @@ def main(packs: Path) -> None:
             interval = f"{(cell.low or 0) * 100:+.2f} to {(cell.high or 0) * 100:+.2f}"
             print(f"| {cell.title} | {a:.2f} | {b:.2f} | {b - a:+.2f} | {interval} | {cell.p} |")
         for model, scores in outcome.proof.lexical.items():
-            print(f"{model}: " + ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items()))
+            print(
+                f"{model}: "
+                + ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items())
+            )
         for stage in outcome.stages:
             print(f"{stage.name}: {stage.seconds:.1f} s")
-        print(f"all: {seconds:.1f} s; the second run's weights are {'equal' if len(hashes) == 1 else 'DIFFERENT'}")
+        print(
+            f"all: {seconds:.1f} s; the second run's weights are "
+            f"{'equal' if len(hashes) == 1 else 'DIFFERENT'}"
+        )
 
 
 if __name__ == "__main__":

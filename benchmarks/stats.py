@@ -1,9 +1,11 @@
-"""Resampled scores and rank intervals of a whole board beside one scipy or scikit-learn call per replicate.
+"""Resampled scores and rank intervals of a whole board beside one scipy or scikit-learn call per
+replicate.
 
     python benchmarks/stats.py [--models 60] [--tasks 25] [--replicates 2000]
 
-Synthetic items, 1,000 to 3,500 per task: 3 STS, 3 pair and 3 clustering tasks (10 experiments each), the rest means.
-The peer does 3 replicates of 2 models of one task of each kind; its time for the whole board is extrapolated.
+Synthetic items, 1,000 to 3,500 per task: 3 STS, 3 pair and 3 clustering tasks (10 experiments
+each), the rest means. The peer does 3 replicates of 2 models of one task of each kind; its time for
+the whole board is extrapolated.
 """
 
 from __future__ import annotations
@@ -49,14 +51,18 @@ def plain_seconds(measure: statistics.Measure, counts: np.ndarray) -> float:
                 case statistics.VMeasure():
                     for experiment in range(N_EXPERIMENTS):
                         drawn = np.repeat(np.arange(len(row)), row * measure.draws[0, experiment])
-                        v_measure_score(measure.labels[drawn], measure.assignments[model, experiment, drawn])
+                        v_measure_score(
+                            measure.labels[drawn], measure.assignments[model, experiment, drawn]
+                        )
                 case statistics.MeanMeasure():
                     measure.values[model, rows].mean()
     return (time.perf_counter() - started) / 6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", type=int, default=60)
     parser.add_argument("--tasks", type=int, default=25)
     parser.add_argument("--replicates", type=int, default=2000)
@@ -74,7 +80,9 @@ def main() -> None:
         counts = statistics.draw_counts(n, chosen.replicates, ["benchmark", number])
         scores.append((measure.point(), measure.replicates(counts)))
         ours[kind] = ours.get(kind, 0) + time.perf_counter() - started
-        plain[kind] = plain.get(kind, 0) + plain_seconds(measure, counts) * chosen.replicates * chosen.models
+        plain[kind] = (
+            plain.get(kind, 0) + plain_seconds(measure, counts) * chosen.replicates * chosen.models
+        )
     started = time.perf_counter()
     point, replicates = (np.mean([score[part] for score in scores], axis=0) for part in (0, 1))
     statistics.rank_intervals(point, replicates)
@@ -83,7 +91,10 @@ def main() -> None:
     print("| | kemb, s | a call per replicate, s | ratio |\n|---|---:|---:|---:|")
     for kind, seconds in ours.items():
         peer = plain.get(kind)
-        print(f"| {kind} | {seconds:.1f} | " + (f"{peer:.0f} | {peer / seconds:.0f} |" if peer else "| |"))
+        print(
+            f"| {kind} | {seconds:.1f} | "
+            + (f"{peer:.0f} | {peer / seconds:.0f} |" if peer else "| |")
+        )
     print(f"| **all** | **{sum(ours.values()):.1f}** | {sum(plain.values()):.0f} | |")
 
 

@@ -9,7 +9,9 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as kemb sets it, before a fixture computes anything
+os.environ.setdefault(
+    "MKL_CBWR", "AUTO,STRICT"
+)  # as kemb sets it, before a fixture computes anything
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +26,9 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data; where it is missing the test is skipped, or fails under KEMB_REQUIRE_SHARED."""
+    """The folder of real data; where it is missing the test is skipped, or fails under
+    KEMB_REQUIRE_SHARED.
+    """
     folder = Path(os.environ.get("KEMB_SHARED", ROOT.parent / "shared")) / "data"
     if not folder.is_dir():
         if os.environ.get("KEMB_REQUIRE_SHARED"):
@@ -42,14 +46,18 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One vector store for every test that encodes real data, so that each text is encoded once per session."""
+    """One vector store for every test that encodes real data, so that each text is encoded once per
+    session.
+    """
     configured = os.environ.get("KEMB_TEST_STORE")
     return Path(configured) if configured else tmp_path_factory.mktemp("shared-store")
 
 
 @pytest.fixture(scope="session")
 def tiny_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plain transformers folder: a random BERT of two layers, 32 dimensions, over single Korean syllables."""
+    """A plain transformers folder: a random BERT of two layers, 32 dimensions, over single Korean
+    syllables.
+    """
     torch = pytest.importorskip("torch")
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -88,14 +96,16 @@ def tiny_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_st(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same network as a sentence-transformers folder: mean pooling, normalised, with a query prompt."""
+    """The same network as a sentence-transformers folder: mean pooling, normalised, with a query
+    prompt.
+    """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(str(tiny_transformer))
     modules = [transformer, Pooling(32, "mean"), Normalize()]
     folder = tmp_path_factory.mktemp("tiny") / "tiny-st"
-    SentenceTransformer(modules=modules, device="cpu", prompts={"query": "가: ", "document": ""}).save_pretrained(
-        str(folder)
-    )
+    SentenceTransformer(
+        modules=modules, device="cpu", prompts={"query": "가: ", "document": ""}
+    ).save_pretrained(str(folder))
     return folder

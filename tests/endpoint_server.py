@@ -20,7 +20,9 @@ DIM = 6
 
 def vector_of(model: str, text: str, dim: int = DIM) -> np.ndarray:
     """The true vector of a text, float32 [dim]; what a test compares with."""
-    seed = int.from_bytes(hashlib.sha256(f"{model}\0{text}".encode("utf-8", "surrogatepass")).digest()[:8], "little")
+    seed = int.from_bytes(
+        hashlib.sha256(f"{model}\0{text}".encode("utf-8", "surrogatepass")).digest()[:8], "little"
+    )
     return np.random.default_rng(seed).normal(size=dim).astype(np.float32)
 
 
@@ -34,10 +36,12 @@ class Endpoint:
         self.headers: list[dict[str, str]] = []
         self.paid: Counter[str] = Counter()
         """How often each text was embedded with status 200."""
-        self.misbehave: Callable[[int, dict[str, Any]], tuple[int, dict[str, str], bytes] | str | None] = (
-            lambda number, body: None
-        )
-        """Called with the request's number and body: an answer of its own, 'drop', 'slow', or None to behave."""
+        self.misbehave: Callable[
+            [int, dict[str, Any]], tuple[int, dict[str, str], bytes] | str | None
+        ] = lambda number, body: None
+        """Called with the request's number and body: an answer of its own, 'drop', 'slow', or None
+        to behave.
+        """
         self.change: Callable[[dict[str, Any]], None] = lambda record: None
         """Changes a good answer."""
         self.url = ""
@@ -45,14 +49,22 @@ class Endpoint:
     def answer(self, body: dict[str, Any], path: str) -> bytes:
         texts = body.get("input", body.get("texts"))
         dim = body.get("dimensions", DIM)
-        vectors = [vector_of(body["model"] + body.get("input_type", ""), text, dim) for text in texts]
+        vectors = [
+            vector_of(body["model"] + body.get("input_type", ""), text, dim) for text in texts
+        ]
         if path.endswith("/v2/embed"):
             units = {"billed_units": {"input_tokens": 3 * len(texts)}}
-            return json.dumps({"embeddings": {"float": [v.tolist() for v in vectors]}, "meta": units}).encode()
+            return json.dumps(
+                {"embeddings": {"float": [v.tolist() for v in vectors]}, "meta": units}
+            ).encode()
         coded = body.get("encoding_format") == "base64"
         shown = [base64.b64encode(v.tobytes()).decode() if coded else v.tolist() for v in vectors]
         data = [{"index": i, "embedding": row} for i, row in enumerate(shown)]
-        record = {"data": data, "model": f"{body['model']}-served", "usage": {"total_tokens": 3 * len(texts)}}
+        record = {
+            "data": data,
+            "model": f"{body['model']}-served",
+            "usage": {"total_tokens": 3 * len(texts)},
+        }
         self.change(record)
         return json.dumps(record).encode()
 
@@ -74,7 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if wish == "slow":
             time.sleep(1.0)
-        status, headers, content = wish if isinstance(wish, tuple) else (200, {}, own.answer(body, self.path))
+        status, headers, content = (
+            wish if isinstance(wish, tuple) else (200, {}, own.answer(body, self.path))
+        )
         if status == 200 and not isinstance(wish, tuple):
             with own.lock:
                 own.paid.update(body.get("input", body.get("texts")))
@@ -98,7 +112,9 @@ def serving() -> Iterator[Endpoint]:
     handler = type("Handler", (_Handler,), {"endpoint": own})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     own.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     try:
         yield own

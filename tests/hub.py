@@ -1,12 +1,13 @@
-"""A stand-in of the Hugging Face hub on the loopback: enough of its API for `datasets` and `huggingface_hub`.
+"""A stand-in of the Hugging Face hub on the loopback: enough of its API for `datasets` and
+`huggingface_hub`.
 
     with HubStandIn() as hub:
         hub.add_repo("dataset", "org/name", folder, revision="0" * 40)
         hub.fault("error503", match="org/name", times=1)
         run_in_subprocess(env={"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)})
 
-Both libraries read HF_ENDPOINT when they are imported, so the code under test runs in a subprocess, or takes the
-endpoint as an argument.
+Both libraries read HF_ENDPOINT when they are imported, so the code under test runs in a subprocess,
+or takes the endpoint as an argument.
 """
 
 from __future__ import annotations
@@ -43,14 +44,22 @@ class _Fault:
 
 @dataclass
 class HubStandIn:
-    """Serves local folders as repositories; every request is kept in `requests` as "METHOD /path"."""
+    """Serves local folders as repositories; every request is kept in `requests` as "METHOD
+    /path".
+    """
 
     requests: list[str] = field(default_factory=list)
     endpoint: str = ""
     commits: list[tuple[str, Path, bool]] = field(default_factory=list)
-    """What was written: the Authorization header, the folder with its files, whether it was a pull request."""
+    """What was written: the Authorization header, the folder with its files, whether it was a pull
+    request.
+    """
     who: dict[str, object] = field(
-        default_factory=lambda: {"name": "me", "orgs": [{"name": "org"}], "auth": {"accessToken": {"role": "write"}}}
+        default_factory=lambda: {
+            "name": "me",
+            "orgs": [{"name": "org"}],
+            "auth": {"accessToken": {"role": "write"}},
+        }
     )
     """Whom every token belongs to."""
     folder: Path | None = None
@@ -69,7 +78,10 @@ class HubStandIn:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stopped.set()
         self._server.shutdown()
@@ -97,7 +109,11 @@ class HubStandIn:
     def take_fault(self, path: str, is_file: bool) -> Fault | None:
         """The fault that this request meets."""
         for fault in self._faults:
-            if fault.match not in path or fault.times == 0 or (fault.what in ("truncate", "gated") and not is_file):
+            if (
+                fault.match not in path
+                or fault.times == 0
+                or (fault.what in ("truncate", "gated") and not is_file)
+            ):
                 continue
             if fault.times is not None:
                 fault.times -= 1
@@ -110,7 +126,9 @@ class HubStandIn:
         if revision not in revisions:
             return None
         folder = revisions[revision]
-        return next(name for name, value in revisions.items() if value == folder and name != "main"), folder
+        return next(
+            name for name, value in revisions.items() if value == folder and name != "main"
+        ), folder
 
     def has_repo(self, kind: str, repo_id: str) -> bool:
         """Whether the repository exists."""
@@ -124,7 +142,12 @@ class HubStandIn:
 def _entry(folder: Path, path: Path) -> dict[str, object]:
     name = path.relative_to(folder).as_posix()
     if path.is_dir():
-        return {"type": "directory", "path": name, "oid": hashlib.sha1(name.encode()).hexdigest(), "size": 0}
+        return {
+            "type": "directory",
+            "path": name,
+            "oid": hashlib.sha1(name.encode()).hexdigest(),
+            "size": 0,
+        }
     return {"type": "file", "path": name, "oid": _etag(path), "size": path.stat().st_size}
 
 
@@ -133,7 +156,9 @@ def _etag(path: Path) -> str:
 
 
 def _git_oid(path: Path) -> str:
-    """As git names a file; the hub says it before an upload, so that what is there already is left out."""
+    """As git names a file; the hub says it before an upload, so that what is there already is left
+    out.
+    """
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
@@ -167,7 +192,9 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             elif fault == "gated":
                 self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
             elif is_file:
-                self.send_file(is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault == "truncate")
+                self.send_file(
+                    is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault == "truncate"
+                )
             elif path == "/api/whoami-v2":
                 self.send_json(hub.who)
             elif path == "/api/repos/create":
@@ -177,7 +204,9 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             elif (api := _API.fullmatch(path)) and api[3] in ("preupload", "commit"):
                 self.write(api[1], api[2], api[3], body)
             elif api:
-                self.send_api(api[1], api[2], api[3] or "revision", api[4] or "main", api[5] or "", body)
+                self.send_api(
+                    api[1], api[2], api[3] or "revision", api[4] or "main", api[5] or "", body
+                )
             else:
                 self.send_json({"error": "Not found"}, 404)
 
@@ -189,7 +218,9 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 self.send_json({"error": "Invalid rev id"}, 404, "RevisionNotFound")
             return at
 
-        def send_api(self, kind: str, repo_id: str, what: str, revision: str, below: str, body: bytes) -> None:
+        def send_api(
+            self, kind: str, repo_id: str, what: str, revision: str, below: str, body: bytes
+        ) -> None:
             if (at := self.found(kind, repo_id, revision)) is None:
                 return
             commit, folder = at
@@ -206,7 +237,14 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             else:
                 files = sorted(path for path in folder.rglob("*") if path.is_file())
                 siblings = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
-                info = {"_id": "0", "id": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []}
+                info = {
+                    "_id": "0",
+                    "id": repo_id,
+                    "sha": commit,
+                    "siblings": siblings,
+                    "private": False,
+                    "tags": [],
+                }
                 self.send_json(info | ({"modelId": repo_id} if kind == "model" else {}))
 
         def create(self, wanted: dict[str, str]) -> None:
@@ -218,13 +256,17 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             self.send_json({"url": f"{hub.endpoint}/{repo_id}", "name": repo_id})
 
         def write(self, kind: str, repo_id: str, what: str, body: bytes) -> None:
-            """A commit on main: all of its files, or none where the parent is another one than was read."""
+            """A commit on main: all of its files, or none where the parent is another one than was
+            read.
+            """
             if (at := self.found(kind, repo_id, "main")) is None:
                 return
             head, folder = at
             if what == "preupload":
                 names = [file["path"] for file in json.loads(body)["files"]]
-                found = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]
+                found = [
+                    {"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names
+                ]
                 for file in found:
                     if (folder / str(file["path"])).is_file():
                         file["oid"] = _git_oid(folder / str(file["path"]))
@@ -254,7 +296,9 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 }
             )
 
-        def send_file(self, kind: str, repo_id: str, revision: str, name: str, truncate: bool) -> None:
+        def send_file(
+            self, kind: str, repo_id: str, revision: str, name: str, truncate: bool
+        ) -> None:
             if (at := self.found(kind, repo_id, revision)) is None:
                 return
             commit, folder = at
@@ -267,7 +311,9 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             first = int(start[1]) if start else 0
             self.send_response(206 if start else 200)
             if start:
-                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+                self.send_header(
+                    "Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}"
+                )
             self.send_header("Content-Length", str(len(content) - first))
             self.send_header("Accept-Ranges", "bytes")
             self.send_header("ETag", f'"{_etag(path)}"')
@@ -281,7 +327,9 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             else:
                 self.wfile.write(content[first:])
 
-        def send_json(self, value: object, status: int = 200, code: str = "", commit: str = "") -> None:
+        def send_json(
+            self, value: object, status: int = 200, code: str = "", commit: str = ""
+        ) -> None:
             content = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

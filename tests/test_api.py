@@ -42,13 +42,20 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoi
 
 
 def model_of(endpoint: Endpoint, tmp_path: Path, head: str = "", **settings: object) -> Model:
-    fields = {"base_url": endpoint.url, "key_env": "TEST_API_KEY", "model": "m", "max_batch_texts": 8} | settings
+    fields = {
+        "base_url": endpoint.url,
+        "key_env": "TEST_API_KEY",
+        "model": "m",
+        "max_batch_texts": 8,
+    } | settings
     lines = [
         f"{name} = {json.dumps(value) if not isinstance(value, dict) else table(value)}"
         for name, value in fields.items()
     ]
     path = tmp_path / "own.toml"
-    path.write_text("\n".join(['name = "me/own"', 'loader = "api"', "prompts = {}", head, "[api]", *lines]))
+    path.write_text(
+        "\n".join(['name = "me/own"', 'loader = "api"', "prompts = {}", head, "[api]", *lines])
+    )
     return resolve(f"api:{path}")
 
 
@@ -56,10 +63,14 @@ def table(value: dict[str, object]) -> str:
     return "{ " + ", ".join(f"{name} = {json.dumps(item)}" for name, item in value.items()) + " }"
 
 
-def encode(model: Model, tmp_path: Path, texts: list[str] = TEXTS, route: str = "") -> tuple[Space, Progress]:
+def encode(
+    model: Model, tmp_path: Path, texts: list[str] = TEXTS, route: str = ""
+) -> tuple[Space, Progress]:
     space = Store(tmp_path / "store").space(model.fingerprint())
     column = Texts.of(route, "", texts, lambda row: f"text {row}")
-    return space, encode_missing(Collection([column]), space, model.open, Budget.for_device(model.device))
+    return space, encode_missing(
+        Collection([column]), space, model.open, Budget.for_device(model.device)
+    )
 
 
 def stored(space: Space, texts: list[str] = TEXTS, route: str = "") -> np.ndarray:
@@ -111,7 +122,9 @@ def test_retry_after_is_waited_for_by_every_thread(endpoint: Endpoint, tmp_path:
 
     endpoint.misbehave = once
     encode(model, tmp_path)
-    soon = [at for at in times[1:] if at - times[0] < 0.4]  # times[0] is the refusal: number 0 asked who answers
+    soon = [
+        at for at in times[1:] if at - times[0] < 0.4
+    ]  # times[0] is the refusal: number 0 asked who answers
     assert len(soon) <= 1  # what the other thread had already sent
 
 
@@ -127,7 +140,9 @@ def test_what_is_finished_is_stored_though_another_batch_fails_and_not_paid_agai
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
     model = model_of(endpoint, tmp_path, concurrency=3)
-    endpoint.misbehave = lambda number, body: (400, {}, b'{"error": "no"}') if TEXTS[30] in body["input"] else None
+    endpoint.misbehave = lambda number, body: (
+        (400, {}, b'{"error": "no"}') if TEXTS[30] in body["input"] else None
+    )
     with pytest.raises(ModelError, match="refused with 400"):
         encode(model, tmp_path)
     first = dict(endpoint.paid)
@@ -154,11 +169,15 @@ def test_a_second_run_asks_nothing_and_needs_no_key(
 LIES = {
     "7 vectors for 8 texts": lambda record: record["data"].pop(),
     "every index from 0 to 7 once": lambda record: record["data"][1].update(index=0),
-    "5 dimensions where it gave 6": lambda record: [entry["embedding"].pop() for entry in record["data"]],
+    "5 dimensions where it gave 6": lambda record: [
+        entry["embedding"].pop() for entry in record["data"]
+    ],
     "different or no dimensions": lambda record: record["data"][3]["embedding"].pop(),
     "not a number": lambda record: record["data"][3].update(embedding=[float("nan")] * DIM),
     "is not a number \\(NaN": lambda record: record["data"][3].update(embedding=[None] * DIM),
-    "neither a list of numbers nor base64": lambda record: record["data"][3].update(embedding="%%%"),
+    "neither a list of numbers nor base64": lambda record: record["data"][3].update(
+        embedding="%%%"
+    ),
     "neither a list of numbers": lambda record: record["data"][3].update(embedding=["0.1"] * DIM),
     "without embeddings": lambda record: record.pop("data"),
     "answered as model 'other'": lambda record: record.update(model="other"),
@@ -166,7 +185,9 @@ LIES = {
 
 
 @pytest.mark.parametrize("message", LIES)
-def test_an_answer_that_cannot_be_true_is_refused_whole(endpoint: Endpoint, tmp_path: Path, message: str) -> None:
+def test_an_answer_that_cannot_be_true_is_refused_whole(
+    endpoint: Endpoint, tmp_path: Path, message: str
+) -> None:
     model = model_of(endpoint, tmp_path)
     endpoint.change = LIES[message]  # type: ignore[assignment]
     with pytest.raises(ModelError, match=message):
@@ -198,14 +219,20 @@ def test_refusals_say_what_to_do_and_never_show_the_key(
     assert len(endpoint.seen) == (3 if status == 500 else 1)
 
 
-def test_an_endpoint_that_asks_for_too_much_patience_is_not_waited_for(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_endpoint_that_asks_for_too_much_patience_is_not_waited_for(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     endpoint.misbehave = lambda number, body: (429, {"Retry-After": "86400"}, b"{}")
     with pytest.raises(ModelError, match="asks to wait 86400 s"):
         model_of(endpoint, tmp_path)
 
 
-def test_a_server_that_is_not_there_and_one_that_is_too_slow(endpoint: Endpoint, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"the connection failed.*once its address \(--api-base\) is right"):
+def test_a_server_that_is_not_there_and_one_that_is_too_slow(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ModelError, match=r"the connection failed.*once its address \(--api-base\) is right"
+    ):
         model_of(endpoint, tmp_path, base_url="http://127.0.0.1:9/v1", attempts=2)
     endpoint.misbehave = lambda number, body: "slow"
     with pytest.raises(ModelError, match=r"did not answer within 0\.1 s"):
@@ -228,11 +255,15 @@ def test_batches_that_are_too_large_are_halved_and_texts_that_are_too_long_cut_a
     texts = [*TEXTS[:9], "가" * 100]
     space, progress = encode(model, tmp_path, texts)
     np.testing.assert_array_equal(stored(space, texts)[:9], truth(TEXTS[:9]))
-    np.testing.assert_array_equal(stored(space, texts)[9], vector_of("m", "가" * 42))  # 100, 75, 56, 42
+    np.testing.assert_array_equal(
+        stored(space, texts)[9], vector_of("m", "가" * 42)
+    )  # 100, 75, 56, 42
     assert progress.calls["n_cut"] == 1
 
 
-def test_empty_texts_are_not_sent_and_lone_surrogates_are(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_empty_texts_are_not_sent_and_lone_surrogates_are(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     model = model_of(endpoint, tmp_path)
     texts = ["", " \n", "가", "\ud800"]
     space, _ = encode(model, tmp_path, texts)
@@ -242,24 +273,42 @@ def test_empty_texts_are_not_sent_and_lone_surrogates_are(endpoint: Endpoint, tm
     assert not {"", " \n"} & set(endpoint.paid)
 
 
-def test_the_route_names_the_model_of_upstage_and_the_input_type_of_cohere(endpoint: Endpoint, tmp_path: Path) -> None:
-    model = model_of(endpoint, tmp_path, 'routes = { query = "query", document = "passage" }', model="solar-{route}")
+def test_the_route_names_the_model_of_upstage_and_the_input_type_of_cohere(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    model = model_of(
+        endpoint,
+        tmp_path,
+        'routes = { query = "query", document = "passage" }',
+        model="solar-{route}",
+    )
     space, _ = encode(model, tmp_path, TEXTS[:2], route="passage")
-    np.testing.assert_array_equal(stored(space, TEXTS[:2], "passage"), truth(TEXTS[:2], "solar-passage"))
+    np.testing.assert_array_equal(
+        stored(space, TEXTS[:2], "passage"), truth(TEXTS[:2], "solar-passage")
+    )
     assert json.loads(dict(model.endpoint)["served_model"]) == {
         "solar-query": "solar-query-served",
         "solar-passage": "solar-passage-served",
     }
     base = endpoint.url.removesuffix("/v1")
-    cohere = model_of(endpoint, tmp_path, 'routes = { query = "search_query" }', kind="cohere", base_url=base)
+    cohere = model_of(
+        endpoint, tmp_path, 'routes = { query = "search_query" }', kind="cohere", base_url=base
+    )
     space, progress = encode(cohere, tmp_path, TEXTS[:2], route="search_query")
-    np.testing.assert_array_equal(stored(space, TEXTS[:2], "search_query"), truth(TEXTS[:2], "msearch_query"))
+    np.testing.assert_array_equal(
+        stored(space, TEXTS[:2], "search_query"), truth(TEXTS[:2], "msearch_query")
+    )
     assert progress.n_tokens == 6
 
 
-def test_identity_changes_with_the_endpoint_the_body_and_who_answers(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_identity_changes_with_the_endpoint_the_body_and_who_answers(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     plain = model_of(endpoint, tmp_path)
-    assert plain.fingerprint() == model_of(endpoint, tmp_path, requests_per_minute=5, concurrency=2).fingerprint()
+    assert (
+        plain.fingerprint()
+        == model_of(endpoint, tmp_path, requests_per_minute=5, concurrency=2).fingerprint()
+    )
     short = model_of(endpoint, tmp_path, body={"dimensions": 4})
     assert dict(short.endpoint)["dim"] == "4"
     assert short.revision != plain.revision
@@ -284,9 +333,16 @@ def test_the_key_of_a_known_endpoint_is_not_sent_to_another(
 
 def test_a_known_open_model_keeps_its_name_and_prompts_behind_a_server(endpoint: Endpoint) -> None:
     model = resolve("api:nlpai-lab/KoE5", ModelOptions(api_base=endpoint.url))
-    assert (model.name, model.variant, endpoint.seen[0]["model"]) == ("nlpai-lab/KoE5", "loader_api", "nlpai-lab/KoE5")
+    assert (model.name, model.variant, endpoint.seen[0]["model"]) == (
+        "nlpai-lab/KoE5",
+        "loader_api",
+        "nlpai-lab/KoE5",
+    )
     assert any("query: " in layer.prompts.values() for layer in model.prompts.layers)
-    assert resolve("api:bge-m3:latest", ModelOptions(api_base=endpoint.url)).name == "api/bge-m3:latest"
+    assert (
+        resolve("api:bge-m3:latest", ModelOptions(api_base=endpoint.url)).name
+        == "api/bge-m3:latest"
+    )
 
 
 @pytest.mark.parametrize(
@@ -301,7 +357,9 @@ def test_a_known_open_model_keeps_its_name_and_prompts_behind_a_server(endpoint:
     ],
 )
 @pytest.mark.usefixtures("endpoint")
-def test_wrong_usage_is_refused_before_anything_is_sent(name: str, options: ModelOptions, message: str) -> None:
+def test_wrong_usage_is_refused_before_anything_is_sent(
+    name: str, options: ModelOptions, message: str
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         resolve(name, options)
     assert "pass@" not in str(caught.value)
@@ -312,7 +370,11 @@ def test_a_run_records_what_it_cost_and_nowhere_the_key(endpoint: Endpoint, tmp_
     rows = [f"{TEXTS[i]},{TEXTS[i + 1]},{i % 6}" for i in range(20)]
     data.write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
     model = model_of(
-        endpoint, tmp_path, price_per_million_tokens=2.0, price_date="2026-07-03", price_source="their page"
+        endpoint,
+        tmp_path,
+        price_per_million_tokens=2.0,
+        price_date="2026-07-03",
+        price_source="their page",
     )
     options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     (outcome,) = evaluate([load_task(data)], [model], options)
@@ -346,7 +408,10 @@ def test_a_result_is_verified_through_its_endpoint(endpoint: Endpoint, tmp_path:
 
 
 def test_pace_keeps_requests_and_tokens_within_their_limits() -> None:
-    for pace, tokens in ((Pace(6000, None), 0), (Pace(None, 600_000), 100)):  # 100 requests per second either way
+    for pace, tokens in (
+        (Pace(6000, None), 0),
+        (Pace(None, 600_000), 100),
+    ):  # 100 requests per second either way
         started = time.monotonic()
         for _ in range(150):
             assert pace.wait(tokens, threading.Event())

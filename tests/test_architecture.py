@@ -59,8 +59,12 @@ MAY_IMPORT_TORCH = {
     "provenance.py",
     "pipeline.py",
 }
-"""And train/. provenance asks for the name of the GPU a model ran on, pipeline for the number of threads."""
-HEAVY = set("torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich".split())
+"""And train/. provenance asks for the name of the GPU a model ran on, pipeline for the number of
+threads.
+"""
+HEAVY = set(
+    "torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich".split()
+)
 MAY_IMPORT_AT_TOP = {"rich": {"publish/terminal.py", "publish/findings.py"}}
 
 
@@ -107,7 +111,9 @@ def test_layers_sizes_and_heavy_imports(path: Path) -> None:
                 assert layer_of(imported) <= own, f"{name} imports {imported} from a layer above"
     for imported in imports_of(tree, top_level_only=True):
         package = imported.split(".")[0]
-        assert package not in HEAVY or name in MAY_IMPORT_AT_TOP.get(package, ()), f"{name} imports {package} at once"
+        assert package not in HEAVY or name in MAY_IMPORT_AT_TOP.get(package, ()), (
+            f"{name} imports {package} at once"
+        )
     if any(imported.split(".")[0] == "torch" for imported in imports_of(tree)):
         assert name in MAY_IMPORT_TORCH or name.startswith("train/"), f"{name} imports torch"
 
@@ -117,7 +123,9 @@ def test_inheritance_is_one_level_deep() -> None:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
-                own[node.name] = [ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases]
+                own[node.name] = [
+                    ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases
+                ]
     allowed = {"Protocol", "NamedTuple", "Group"}  # click's
 
     def is_free(name: str) -> bool:
@@ -160,6 +168,11 @@ def test_public_names_are_those_promised() -> None:
 
 
 def test_importing_kemb_or_its_command_line_loads_nothing_heavy() -> None:
-    script = f"import sys, kemb, kemb.cli; print(sorted({HEAVY | {'pyarrow', 'pydantic', 'numpy'}} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    script = (
+        f"import sys, kemb, kemb.cli; print(sorted({HEAVY | {'pyarrow', 'pydantic', 'numpy'}} "
+        "& set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

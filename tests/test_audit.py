@@ -1,4 +1,6 @@
-"""The audit finds what is known to be wrong in five published documents, and nothing in tables that are right."""
+"""The audit finds what is known to be wrong in five published documents, and nothing in tables that
+are right.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def published(shared_data: Path) -> Published:
 
     def findings(name: str) -> list[Finding]:
         if name not in found:
-            found[name] = audit([folder / "documents" / f"{name}.txt"], [folder / "kure_results.json"]).findings
+            found[name] = audit(
+                [folder / "documents" / f"{name}.txt"], [folder / "kure_results.json"]
+            ).findings
         return found[name]
 
     return findings
@@ -40,13 +44,20 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 @pytest.mark.shared
-def test_the_leaderboards_formula_holes_outlier_and_labels(published: Published, shared_data: Path) -> None:
+def test_the_leaderboards_formula_holes_outlier_and_labels(
+    published: Published, shared_data: Path
+) -> None:
     findings = published("ko-embedding-leaderboard-readme")
-    expected = json.loads((shared_data / "published" / "expected_findings.json").read_text())["findings"]
+    expected = json.loads((shared_data / "published" / "expected_findings.json").read_text())[
+        "findings"
+    ]
     by_id = {finding["id"]: finding for finding in expected}
     (formula,) = of_kind(findings, "formula")  # F01, F02
     assert "sum to 8/9" in formula.what
-    assert "STS_Average 1/9, NLI_Average 1/9, Clustering_Average 1/3, Retrieval_Average 1/3" in formula.evidence
+    assert (
+        "STS_Average 1/9, NLI_Average 1/9, Clustering_Average 1/3, Retrieval_Average 1/3"
+        in formula.evidence
+    )
     assert "0.0044" in formula.evidence
     changes = by_id["F02"]["changes"]
     assert f"{len(changes)} of 14 ranks change" in formula.consequence
@@ -90,14 +101,22 @@ def test_the_reversed_lists_of_the_bge_m3_ko_cards(published: Published, shared_
     assert "0.8296" in json.dumps(truth) or "0.829" in json.dumps(truth)
     first, second = published("bge-m3-ko-card-1"), published("bge-m3-ko-card-2")
     repeated = of_kind(first, "transcription")  # F10
-    assert [(finding.table, finding.where) for finding in repeated] == [("Top-k 5", "BGE-m3"), ("Top-k 10", "BGE-m3")]
-    assert all("that of the table of k = 3, number for number" in finding.evidence for finding in repeated)
+    assert [(finding.table, finding.where) for finding in repeated] == [
+        ("Top-k 5", "BGE-m3"),
+        ("Top-k 10", "BGE-m3"),
+    ]
+    assert all(
+        "that of the table of k = 3, number for number" in finding.evidence for finding in repeated
+    )
     for findings in (first, second):  # F11
         (cut,) = of_kind(findings, "rounding")
         assert cut.where == "BGE-m3, BGE-m3-ko"
         assert "0.6578 is 75/114" in cut.evidence
     (other,) = of_kind(second, "transcription")  # F12
-    assert (other.where, "0.6833 by cosine, 0.6723 by dot product" in other.evidence) == ("cosine_ndcg@10", True)
+    assert (other.where, "0.6833 by cosine, 0.6723 by dot product" in other.evidence) == (
+        "cosine_ndcg@10",
+        True,
+    )
     assert (len(first), len(second)) == (4, 3)
 
 
@@ -117,7 +136,16 @@ def test_the_bge_card(published: Published) -> None:
     links = of_kind(findings, "link")  # F16
     assert [finding.where for finding in links] == ["e5-small-v2", "hf.xwall.us.kg."]
     (same,) = of_kind(findings, "reproduction")  # F17
-    for text in ("63.5476", "53.2506", "45.7658", "86.5519", "58.8564", "82.3952", "31.0678", "75.5318"):
+    for text in (
+        "63.5476",
+        "53.2506",
+        "45.7658",
+        "86.5519",
+        "58.8564",
+        "82.3952",
+        "31.0678",
+        "75.5318",
+    ):
         assert text in same.evidence
     assert len(findings) == 6
 
@@ -164,7 +192,12 @@ def run(tmp_path: Path, text: str) -> list[Finding]:
     weighted=st.booleans(),
 )
 def test_nothing_is_found_in_averages_that_are_right(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, k: int, decimals: int, weighted: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    n: int,
+    k: int,
+    decimals: int,
+    weighted: bool,
 ) -> None:
     weights = np.random.default_rng(seed).integers(1, 16, k).tolist() if weighted else None
     columns, rows = average_table(seed, n, k, decimals, weights)
@@ -188,7 +221,9 @@ def test_averages_of_more_than_the_table_shows_are_no_finding(
 def test_one_wrong_average_is_found_in_its_row(tmp_path: Path, seed: int) -> None:
     columns, rows = average_table(seed, 10, 4, 2)
     rows[3][1] = f"{float(rows[3][1]) + 0.37:.2f}"
-    found = [finding for finding in run(tmp_path, table(columns, rows)) if "ranks" not in finding.what]
+    found = [
+        finding for finding in run(tmp_path, table(columns, rows)) if "ranks" not in finding.what
+    ]
     assert [(f.kind, f.line, rows[3][0] in f.where) for f in found] == [("transcription", 6, True)]
 
 
@@ -210,19 +245,34 @@ def ranking_tables(reverse: bool, seed: int = 0, n: int = 114) -> str:
             hit = ranks[ranks <= k]
             at = k + 1 - hit if reverse else hit
             recall = len(hit) / n
-            values = [2 * recall / (k + 1), recall, recall / k, (1 / at).sum() / n, (1 / np.log2(at + 1)).sum() / n]
+            values = [
+                2 * recall / (k + 1),
+                recall,
+                recall / k,
+                (1 / at).sum() / n,
+                (1 / np.log2(at + 1)).sum() / n,
+            ]
             rows.append([name, *(f"{value:.4f}" for value in values)])
-        text += f"## Top-k {k}\n\n" + table(["Model", "F1", "Recall", "Precision", "mRR", "NDCG"], rows) + "\n"
+        text += (
+            f"## Top-k {k}\n\n"
+            + table(["Model", "F1", "Recall", "Precision", "mRR", "NDCG"], rows)
+            + "\n"
+        )
     return text
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_right_rankings_are_no_finding_and_reversed_ones_are_recovered(tmp_path: Path, seed: int) -> None:
+def test_right_rankings_are_no_finding_and_reversed_ones_are_recovered(
+    tmp_path: Path, seed: int
+) -> None:
     assert run(tmp_path, ranking_tables(reverse=False, seed=seed)) == []
     (found,) = run(tmp_path, ranking_tables(reverse=True, seed=seed))
     assert found.kind == "reversed ranking"
     right = ranking_tables(reverse=False, seed=seed).split("## Top-k 10")[1]
-    best = max((line.split(" | ") for line in right.splitlines() if line.startswith("| m")), key=lambda row: row[-1])
+    best = max(
+        (line.split(" | ") for line in right.splitlines() if line.startswith("| m")),
+        key=lambda row: row[-1],
+    )
     assert f"{best[0][2:]} MRR {best[4]} nDCG {best[5].rstrip(' |')}" in found.consequence
 
 

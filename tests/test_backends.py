@@ -41,7 +41,8 @@ RUNTIMES = [
     pytest.param(
         "openvino",
         marks=pytest.mark.skipif(
-            importlib.util.find_spec("openvino") is None, reason='OpenVINO needs pip install "kemb[openvino]"'
+            importlib.util.find_spec("openvino") is None,
+            reason='OpenVINO needs pip install "kemb[openvino]"',
         ),
     ),
 ]
@@ -75,7 +76,9 @@ def test_vectors_are_those_of_torch(exported: Path, runtime: backends.Runtime) -
     assert open_model(model).dim == 32
 
 
-def test_a_plain_transformer_is_pooled_as_asked(exported: Path, tiny_transformer: Path, tmp_path: Path) -> None:
+def test_a_plain_transformer_is_pooled_as_asked(
+    exported: Path, tiny_transformer: Path, tmp_path: Path
+) -> None:
     plain = Path(shutil.copytree(tiny_transformer, tmp_path / "plain"))
     shutil.copytree(exported / "onnx", plain / "onnx")
     of_torch = encode(resolve(str(plain), ModelOptions(device="cpu", pooling="last")), WORDS)
@@ -83,7 +86,9 @@ def test_a_plain_transformer_is_pooled_as_asked(exported: Path, tiny_transformer
     assert np.abs(ours - of_torch).max() < 1e-5
 
 
-def test_int8_vectors_do_not_depend_on_the_batch(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_vectors_do_not_depend_on_the_batch(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = resolve(str(exported), ModelOptions(backend="onnx", backend_file="model_int8.onnx"))
     alone = np.concatenate([encode(model, [word]) for word in WORDS])
     assert np.abs(encode(model, WORDS) - alone).max() < 1e-6
@@ -114,7 +119,9 @@ def test_weights_beside_the_file_belong_to_it(own: Path) -> None:
 
     path = own / "onnx" / "model.onnx"
     network = onnx.load(path)
-    onnx.save(network, path, save_as_external_data=True, location="weights.data", size_threshold=1024)
+    onnx.save(
+        network, path, save_as_external_data=True, location="weights.data", size_threshold=1024
+    )
     before = resolve(str(own), ONNX)
     torch = resolve(str(own), CPU)
     assert np.abs(encode(before, WORDS) - encode(torch, WORDS)).max() < 1e-5
@@ -140,13 +147,20 @@ def test_token_vectors_of_another_name_and_smaller_ids_are_read(own: Path) -> No
         for i, name in enumerate(node.output):
             node.output[i] = name.replace("last_hidden_state", "token_embeddings")
         for i, name in enumerate(node.input):
-            node.input[i] = {"input_ids": "wide_ids", "last_hidden_state": "token_embeddings"}.get(name, name)
+            node.input[i] = {"input_ids": "wide_ids", "last_hidden_state": "token_embeddings"}.get(
+                name, name
+            )
     graph.output[0].name = "token_embeddings"
-    graph.node.insert(0, helper.make_node("Cast", ["input_ids"], ["wide_ids"], to=TensorProto.INT64))
+    graph.node.insert(
+        0, helper.make_node("Cast", ["input_ids"], ["wide_ids"], to=TensorProto.INT64)
+    )
     (ids,) = (entry for entry in graph.input if entry.name == "input_ids")
     ids.type.tensor_type.elem_type = TensorProto.INT32
     onnx.save(network, path)
-    assert np.abs(encode(resolve(str(own), ONNX), WORDS) - encode(resolve(str(own), CPU), WORDS)).max() < 1e-5
+    assert (
+        np.abs(encode(resolve(str(own), ONNX), WORDS) - encode(resolve(str(own), CPU), WORDS)).max()
+        < 1e-5
+    )
 
 
 def test_openvinos_own_format_is_read_and_linked_weights_are_refused(own: Path) -> None:
@@ -166,12 +180,20 @@ def test_openvinos_own_format_is_read_and_linked_weights_are_refused(own: Path) 
     weights.unlink()
     with pytest.raises(ModelError, match=r"keeps weights in openvino_model\.bin"):
         resolve(str(own), wanted)
-    onnx.save(onnx.load(path), path, save_as_external_data=True, location="model.onnx_data", size_threshold=1024)
+    onnx.save(
+        onnx.load(path),
+        path,
+        save_as_external_data=True,
+        location="model.onnx_data",
+        size_threshold=1024,
+    )
     (own / "blob").write_bytes((own / "onnx" / "model.onnx_data").read_bytes())
     (own / "onnx" / "model.onnx_data").unlink()
     (own / "onnx" / "model.onnx_data").symlink_to(own / "blob")
     linked = resolve(str(own), ModelOptions(backend="openvino", backend_file="model.onnx"))
-    with pytest.raises(ModelError, match=r"no weights of an ONNX file through links.*--local-dir DIR"):
+    with pytest.raises(
+        ModelError, match=r"no weights of an ONNX file through links.*--local-dir DIR"
+    ):
         open_model(linked)
 
 
@@ -180,9 +202,13 @@ def test_weights_from_elsewhere_are_not_read(own: Path) -> None:
 
     path = own / "onnx" / "model.onnx"
     network = onnx.load(path)
-    onnx.save(network, path, save_as_external_data=True, location="weights.data", size_threshold=1024)
+    onnx.save(
+        network, path, save_as_external_data=True, location="weights.data", size_threshold=1024
+    )
     path.write_bytes(path.read_bytes().replace(b"weights.data", b"../../secret"))
-    with pytest.raises(ModelError, match=r"wants weights from '\.\./\.\./secret', outside of its folder"):
+    with pytest.raises(
+        ModelError, match=r"wants weights from '\.\./\.\./secret', outside of its folder"
+    ):
         resolve(str(own), ONNX)
 
 
@@ -198,7 +224,10 @@ def test_no_weights_of_torch_are_needed(own: Path) -> None:
     ("options", "says"),
     [
         (ModelOptions(backend_file="model.onnx"), "without its runtime. Add --backend onnx"),
-        (ModelOptions(backend="onnx", backend_file="/etc/model.onnx"), r"inside the model's folder.*onnx/model\.onnx"),
+        (
+            ModelOptions(backend="onnx", backend_file="/etc/model.onnx"),
+            r"inside the model's folder.*onnx/model\.onnx",
+        ),
         (ModelOptions(backend="onnx", backend_file="../model.onnx"), "inside the model's folder"),
         (ModelOptions(backend="onnx", backend_file="model.safetensors"), r"no \.onnx file"),
         (ModelOptions(backend="onnx", dtype="float16"), "--dtype cannot be used with --backend"),
@@ -216,7 +245,9 @@ def test_models_without_a_network_are_refused(tmp_path: Path) -> None:
 
     table = StaticEmbedding(Tokenizer(models.WordLevel({"가": 0}, unk_token="가")), embedding_dim=4)
     SentenceTransformer(modules=[table], device="cpu").save_pretrained(str(tmp_path / "static"))
-    with pytest.raises(UsageError, match="dense models with a network, and local/static is not one"):
+    with pytest.raises(
+        UsageError, match="dense models with a network, and local/static is not one"
+    ):
         resolve(str(tmp_path / "static"), ONNX)
     with pytest.raises(UsageError, match="--backend cannot be used with bm25:bigram"):
         resolve("bm25:bigram", ONNX)
@@ -227,19 +258,29 @@ def test_models_without_a_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named_with_those_that_are_there(own: Path, tiny_st: Path) -> None:
-    with pytest.raises(ModelError, match=r"no q\.onnx in .*; there are onnx/model\.onnx, onnx/model_int8\.onnx"):
+    with pytest.raises(
+        ModelError, match=r"no q\.onnx in .*; there are onnx/model\.onnx, onnx/model_int8\.onnx"
+    ):
         resolve(str(own), ModelOptions(backend="onnx", backend_file="q.onnx"))
-    with pytest.raises(ModelError, match=r"no ONNX file \(onnx/model\.onnx or model\.onnx\).*kemb export onnx"):
+    with pytest.raises(
+        ModelError, match=r"no ONNX file \(onnx/model\.onnx or model\.onnx\).*kemb export onnx"
+    ):
         resolve(str(tiny_st), ONNX)
 
 
-@pytest.mark.parametrize(("runtime", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+@pytest.mark.parametrize(
+    ("runtime", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")]
+)
 def test_a_missing_package_is_one_sentence(
     exported: Path, monkeypatch: pytest.MonkeyPatch, runtime: backends.Runtime, package: str
 ) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else found(name))
-    with pytest.raises(MissingExtra, match=rf'--backend {runtime} needs .*pip install "kemb\[{runtime}\]"'):
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == package else found(name)
+    )
+    with pytest.raises(
+        MissingExtra, match=rf'--backend {runtime} needs .*pip install "kemb\[{runtime}\]"'
+    ):
         resolve(str(exported), ModelOptions(backend=runtime))
 
 
@@ -257,8 +298,16 @@ def test_a_damaged_file_is_refused_when_it_is_opened(own: Path, runtime: backend
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (b"attention_mask", b"attention_musk", r"wants the inputs .*attention_musk.*kemb gives attention_mask"),
-        (b"last_hidden_state", b"past_hidden_state", r"gives past_hidden_state; kemb reads a vector per token"),
+        (
+            b"attention_mask",
+            b"attention_musk",
+            r"wants the inputs .*attention_musk.*kemb gives attention_mask",
+        ),
+        (
+            b"last_hidden_state",
+            b"past_hidden_state",
+            r"gives past_hidden_state; kemb reads a vector per token",
+        ),
     ],
 )
 def test_networks_of_another_kind_are_refused(own: Path, old: bytes, new: bytes, says: str) -> None:
@@ -275,10 +324,15 @@ def test_devices_that_are_not_there_are_refused(exported: Path) -> None:
         open_model(resolve(str(exported), ModelOptions(backend="onnx", device="mps")))
 
 
-def test_a_result_says_by_which_file_it_was_made_and_is_verified_by_it(own: Path, tmp_path: Path) -> None:
+def test_a_result_says_by_which_file_it_was_made_and_is_verified_by_it(
+    own: Path, tmp_path: Path
+) -> None:
     words = "가 나다 라마바 사 아자차 카 타파하거너".split()
-    rows = [f'{{"sentence1": "{a} 위", "sentence2": "{b} 위", "score": {i * j % 6}}}' for i, a in enumerate(words)
-            for j, b in enumerate(words)]  # fmt: skip
+    rows = [
+        f'{{"sentence1": "{a} 위", "sentence2": "{b} 위", "score": {i * j % 6}}}'
+        for i, a in enumerate(words)
+        for j, b in enumerate(words)
+    ]
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "test.jsonl").write_text("\n".join(rows))
     task, store = load_task(str(tmp_path / "pairs")), Store(tmp_path / "store")
@@ -301,22 +355,35 @@ def test_a_result_says_by_which_file_it_was_made_and_is_verified_by_it(own: Path
         recorded_model(of_onnx, options)
 
 
-def test_of_a_hub_model_only_the_file_and_no_weights_of_torch_are_fetched(own: Path, tmp_path: Path) -> None:
+def test_of_a_hub_model_only_the_file_and_no_weights_of_torch_are_fetched(
+    own: Path, tmp_path: Path
+) -> None:
     import onnx
 
     path = own / "onnx" / "model.onnx"
     # As BAAI/bge-m3 has it: weights in files beside it, one of which does not have its name.
-    onnx.save(onnx.load(path), path, save_as_external_data=True, location="Constant_7_value", size_threshold=1024)
+    onnx.save(
+        onnx.load(path),
+        path,
+        save_as_external_data=True,
+        location="Constant_7_value",
+        size_threshold=1024,
+    )
     (own / "onnx" / "Constant_8_value").write_bytes(b"of another file")
     script = (
         "import sys; from kemb.models.model import ModelOptions\n"
         "from kemb.models.resolve import resolve\n"
         "from kemb.models.open import open_model\n"
-        "m = resolve(sys.argv[1], ModelOptions(backend='onnx')); print(m.revision, m.backend.path, open_model(m).dim)\n"
+        "m = resolve(sys.argv[1], ModelOptions(backend='onnx')); print(m.revision, m.backend.path, "
+        "open_model(m).dim)\n"
     )
     with HubStandIn() as hub:
         hub.add_repo("model", "someone/tiny", own, "a" * 40)
-        home = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        home = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+        }
         done = subprocess.run(
             [sys.executable, "-c", script, "someone/tiny"],
             env=os.environ | home | {"HF_HUB_OFFLINE": "0"},
@@ -336,12 +403,19 @@ def test_an_export_replaces_nothing_and_keeps_nothing_that_differs_from_torch(
 ) -> None:
     with pytest.raises(UsageError, match=r"is there already.*-o DIR"):
         export_folder(resolve(str(tiny_st), CPU), exported, int8=False)
-    monkeypatch.setattr(onnx_export, "write_onnx", lambda encoder, path: write_int8_as(path, exported))
-    with pytest.raises(ModelError, match=r"gives other vectors than torch: numbers differ by up to .*more than 0.0001"):
+    monkeypatch.setattr(
+        onnx_export, "write_onnx", lambda encoder, path: write_int8_as(path, exported)
+    )
+    with pytest.raises(
+        ModelError,
+        match=r"gives other vectors than torch: numbers differ by up to .*more than 0.0001",
+    ):
         export_folder(resolve(str(tiny_st), CPU), tmp_path / "out", int8=False)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r'Writing ONNX files needs .*pip install "kemb\[onnx\]"'):
+    with pytest.raises(
+        MissingExtra, match=r'Writing ONNX files needs .*pip install "kemb\[onnx\]"'
+    ):
         export_folder(resolve(str(tiny_st), CPU), tmp_path / "out", int8=False)
 
 

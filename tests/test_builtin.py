@@ -1,4 +1,6 @@
-"""`toy` and `tfidf:char` against scikit-learn, a known hash sequence, and the published score of char tf-idf."""
+"""`toy` and `tfidf:char` against scikit-learn, a known hash sequence, and the published score of
+char tf-idf.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +30,29 @@ def inputs(texts: list[str]) -> list[Input]:
 
 def ngrams_of(text: str) -> list[str]:
     words = unicodedata.normalize("NFKC", text).lower().split()
-    return [c for word in words for c in word] + [word[i : i + 2] for word in words for i in range(len(word) - 1)]
+    return [c for word in words for c in word] + [
+        word[i : i + 2] for word in words for i in range(len(word) - 1)
+    ]
 
 
 def test_tfidf_equals_scikit_learn_before_hashing() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    lines = (files("kemb.models") / "data/char_ngrams.tsv").read_bytes().decode().rstrip("\n").split("\n")
+    lines = (
+        (files("kemb.models") / "data/char_ngrams.tsv")
+        .read_bytes()
+        .decode()
+        .rstrip("\n")
+        .split("\n")
+    )
     n = int(lines[0].split("\t")[1])
     table = {ngram: int(count) for ngram, count in (line.split("\t") for line in lines[1:])}
     vocabulary = sorted({ngram for text in TEXTS for ngram in ngrams_of(text)})
     assert any(ngram not in table for ngram in vocabulary)
     oracle = TfidfVectorizer(analyzer=ngrams_of, vocabulary=vocabulary, sublinear_tf=True)
-    oracle.idf_ = np.array([math.log((1 + n) / (1 + table.get(ngram, 4))) + 1 for ngram in vocabulary])
+    oracle.idf_ = np.array(
+        [math.log((1 + n) / (1 + table.get(ngram, 4))) + 1 for ngram in vocabulary]
+    )
     expected = oracle.transform(TEXTS)
     wide = hashed.HashedNgrams(1 << 22, hashed.open_tfidf().idf).encode(inputs(TEXTS))
     np.testing.assert_allclose(wide @ wide.T, (expected @ expected.T).toarray(), atol=1e-6)
@@ -56,7 +68,9 @@ def test_hash_is_splitmix64() -> None:
 
 def test_codes_and_texts_of_ngrams_agree() -> None:
     codes, counts = hashed.ngrams("한국 한A 😀a")
-    found = {hashed.ngram_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)}
+    found = {
+        hashed.ngram_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)
+    }
     assert found == {"한": 2, "국": 1, "a": 2, "😀": 1, "한국": 1, "한a": 1, "😀a": 1}
 
 
@@ -95,13 +109,16 @@ def test_equal_bytes_in_every_process() -> None:
     script = (
         "from kemb.models import builtin as b; from kemb.types import Input; import hashlib\n"
         f"x = [Input('', '', t) for t in {TEXTS!r}]\n"
-        "print(*(hashlib.sha256(e().encode(x).tobytes()).hexdigest() for e in (b.open_toy, b.open_tfidf)))"
+        "print(*(hashlib.sha256(e().encode(x).tobytes()).hexdigest() for e in (b.open_toy, "
+        "b.open_tfidf)))"
     )
     printed = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "7"},
     ).stdout.split()  # fmt: skip
-    here = [hashlib.sha256(opener().encode(inputs(TEXTS)).tobytes()).hexdigest() for opener in OPENERS]
+    here = [
+        hashlib.sha256(opener().encode(inputs(TEXTS)).tobytes()).hexdigest() for opener in OPENERS
+    ]
     assert printed == here
 
 

@@ -1,4 +1,6 @@
-"""Model cards: the numbers of the results, the author's text kept, nothing that kemb's own audit objects to."""
+"""Model cards: the numbers of the results, the author's text kept, nothing that kemb's own audit
+objects to.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def kemb(*words: object) -> Result:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three models on the mini benchmark."""
     folder = tmp_path_factory.mktemp("card") / "results"
-    models = [argument for name in ("toy", "tfidf:char", "bm25:bigram") for argument in ("-m", name)]
+    models = [
+        argument for name in ("toy", "tfidf:char", "bm25:bigram") for argument in ("-m", name)
+    ]
     done = kemb("run", *demo.task_folders(), *models, "--results", folder)
     assert done.exit_code == 0, done.output
     return folder
@@ -56,13 +60,17 @@ def minilm_results(
 
     folder = tmp_path_factory.mktemp("card-minilm") / "results"
     tasks = [load_task(name, shared_data / "packs") for name in ("KorSTS", "KLUE-NLI")]
-    outcomes = evaluate(tasks, [resolve(str(minilm))], RunOptions(folder, Store(shared_store), command="kemb run"))
+    outcomes = evaluate(
+        tasks, [resolve(str(minilm))], RunOptions(folder, Store(shared_store), command="kemb run")
+    )
     assert [outcome.message for outcome in outcomes if outcome.status == "failed"] == []
     return folder
 
 
 def numbers(results: Path, model: str) -> dict[str, float]:
-    return {r.task: r.main_score for r in read_results(results) if r.model == model and not r.variant}
+    return {
+        r.task: r.main_score for r in read_results(results) if r.model == model and not r.variant
+    }
 
 
 def test_a_card_states_the_results_and_passes_the_audit(results: Path, tmp_path: Path) -> None:
@@ -73,13 +81,22 @@ def test_a_card_states_the_results_and_passes_the_audit(results: Path, tmp_path:
     assert sorted(expected) == TASKS
     front: dict[str, Any] = metadata_load(path) or {}
     (model,) = front["model-index"]
-    stated = {entry["dataset"]["name"]: {m["type"]: m["value"] for m in entry["metrics"]} for entry in model["results"]}
-    assert {name.removesuffix(" (default)"): found["main_score"] for name, found in stated.items()} == expected
+    stated = {
+        entry["dataset"]["name"]: {m["type"]: m["value"] for m in entry["metrics"]}
+        for entry in model["results"]
+    }
+    assert {
+        name.removesuffix(" (default)"): found["main_score"] for name, found in stated.items()
+    } == expected
     assert stated["KoMiniRetrieval (default)"]["ndcg_at_10"] == expected["KoMiniRetrieval"]
     assert front["language"] == ["ko"]
-    assert not any("verified" in metric for entry in model["results"] for metric in entry["metrics"])
+    assert not any(
+        "verified" in metric for entry in model["results"] for metric in entry["metrics"]
+    )
     ModelCard(path.read_text(encoding="utf-8"))  # the hub's own reader takes it
-    table = next(t for t in read_document(path).tables if t.columns[0] == "Task" and "Score" in t.columns)
+    table = next(
+        t for t in read_document(path).tables if t.columns[0] == "Task" and "Score" in t.columns
+    )
     for row in table.rows:
         assert row[5].text == f"{expected[row[0].text] * 100:.2f}"
     found = audit([path])
@@ -118,7 +135,8 @@ def test_a_rank_is_that_of_the_board(results: Path, tmp_path: Path) -> None:
     # A benchmark that is asked for and not complete: what is missing, and no rank.
     bench = tmp_path / "b.toml"
     bench.write_text(
-        'name = "b"\ntitle = "B"\n' + "".join(f'[[cells]]\ntask = "{t}"\n' for t in ("KoMiniSTS", "KLUE-STS"))
+        'name = "b"\ntitle = "B"\n'
+        + "".join(f'[[cells]]\ntask = "{t}"\n' for t in ("KoMiniSTS", "KLUE-STS"))
     )
     told = make_card("toy", CardOptions(results, benchmarks=(str(bench),))).files["README.md"]
     assert "No rank: 1 of 2 tasks are missing: KLUE-STS (no result)." in told
@@ -161,7 +179,16 @@ def test_a_real_model_on_real_tasks(minilm_results: Path, minilm: Path, tmp_path
     (one, two) = read_results(minilm_results)
     path = tmp_path / "README.md"
     done = kemb(
-        "card", minilm, "--results", minilm_results, "-o", path, "--name", "org/mini", "--license", "Apache-2.0"
+        "card",
+        minilm,
+        "--results",
+        minilm_results,
+        "-o",
+        path,
+        "--name",
+        "org/mini",
+        "--license",
+        "Apache-2.0",
     )
     assert done.exit_code == 0, done.output
     assert audit([path, *sorted((tmp_path / ".eval_results").iterdir())]).findings == []
@@ -169,7 +196,10 @@ def test_a_real_model_on_real_tasks(minilm_results: Path, minilm: Path, tmp_path
     assert (front["license"], front["pipeline_tag"]) == ("apache-2.0", "sentence-similarity")
     assert front["library_name"] == "sentence-transformers"
     assert front["model-index"][0]["name"] == "org/mini"
-    assert {e["dataset"]["type"] for e in front["model-index"][0]["results"]} == {"klue/klue", "dkoterwa/kor-sts"}
+    assert {e["dataset"]["type"] for e in front["model-index"][0]["results"]} == {
+        "klue/klue",
+        "dkoterwa/kor-sts",
+    }
     assert {e["dataset"]["revision"] for e in front["model-index"][0]["results"]} == {
         one.dataset_revision,
         two.dataset_revision,
@@ -178,14 +208,18 @@ def test_a_real_model_on_real_tasks(minilm_results: Path, minilm: Path, tmp_path
     assert 'SentenceTransformer("org/mini")' in text
     assert str(minilm) not in text, "no path of this machine in a public card"
     for result in (one, two):
-        entries = yaml.safe_load((tmp_path / ".eval_results" / f"{result.task}.yaml").read_text(encoding="utf-8"))
+        entries = yaml.safe_load(
+            (tmp_path / ".eval_results" / f"{result.task}.yaml").read_text(encoding="utf-8")
+        )
         HFEvalResults.model_validate(entries)
         assert [e["dataset"]["task_id"] for e in entries] == [
             f"{result.task}_default_{next(iter(result.scores))}",
             result.task,
         ]
         assert all(e["value"] / 100 == pytest.approx(result.main_score, abs=1e-12) for e in entries)
-        back = card_rows("org/mini", read_document(tmp_path / ".eval_results" / f"{result.task}.yaml").entries)
+        back = card_rows(
+            "org/mini", read_document(tmp_path / ".eval_results" / f"{result.task}.yaml").entries
+        )
         assert back.rows[0].value == pytest.approx(result.main_score, abs=1e-12)
 
 
@@ -239,10 +273,16 @@ def test_the_authors_text_and_fields_stay(results: Path) -> None:
     assert (front["license"], front["thumbnail"], front["tags"][0]) == ("mit", "a.png", "my-tag")
     (model,) = front["model-index"]
     assert model["name"] == "Mine"
-    found = [(e["dataset"]["name"], m["type"], m["value"]) for e in model["results"] for m in e["metrics"]]
+    found = [
+        (e["dataset"]["name"], m["type"], m["value"])
+        for e in model["results"]
+        for m in e["metrics"]
+    ]
     assert ("Other", "ndcg_at_10", 0.5) in found
     assert ("MTEB KoMiniSTS (default)", "cosine_pearson", 0.2) in found
-    ours = [value for name, kind, value in found if "KoMiniSTS" in name and kind == "cosine_spearman"]
+    ours = [
+        value for name, kind, value in found if "KoMiniSTS" in name and kind == "cosine_spearman"
+    ]
     assert ours == [numbers(results, "toy")["KoMiniSTS"]]
     # Text around the block of an earlier card stays where it is; --license wins over the author's.
     around = text.replace(END, f"{END}\n\n## After")
@@ -284,11 +324,27 @@ def test_windows_line_ends_are_kept(results: Path) -> None:
 
 
 def test_numbers_follow_the_scale_of_the_entries_that_stay() -> None:
-    new = [{"name": "m", "results": [{"dataset": {"name": "A"}, "metrics": [{"type": "ap", "value": 0.25}]}]}]
-    old = [{"name": "m", "results": [{"dataset": {"name": "B"}, "metrics": [{"type": "ap", "value": 61.5}]}]}]
-    assert [m["value"] for e in merged_index(old, new)[0]["results"] for m in e["metrics"]] == [61.5, 25.0]
+    new = [
+        {
+            "name": "m",
+            "results": [{"dataset": {"name": "A"}, "metrics": [{"type": "ap", "value": 0.25}]}],
+        }
+    ]
+    old = [
+        {
+            "name": "m",
+            "results": [{"dataset": {"name": "B"}, "metrics": [{"type": "ap", "value": 61.5}]}],
+        }
+    ]
+    assert [m["value"] for e in merged_index(old, new)[0]["results"] for m in e["metrics"]] == [
+        61.5,
+        25.0,
+    ]
     old[0]["results"][0]["metrics"][0]["value"] = 0.615  # type: ignore[index]
-    assert [m["value"] for e in merged_index(old, new)[0]["results"] for m in e["metrics"]] == [0.615, 0.25]
+    assert [m["value"] for e in merged_index(old, new)[0]["results"] for m in e["metrics"]] == [
+        0.615,
+        0.25,
+    ]
     assert merged_index(None, new) == new
     assert merged_index([{"name": "m", "results": None}], new) == new
 
@@ -302,7 +358,9 @@ def test_numbers_follow_the_scale_of_the_entries_that_stay() -> None:
         (f"{BEGIN}\na\n{END}\n{BEGIN}\nb\n{END}\n", "more than one pair"),
     ],
 )
-def test_a_readme_that_cannot_be_merged_is_left_alone(results: Path, tmp_path: Path, existing: str, said: str) -> None:
+def test_a_readme_that_cannot_be_merged_is_left_alone(
+    results: Path, tmp_path: Path, existing: str, said: str
+) -> None:
     path = tmp_path / "README.md"
     path.write_text(existing, encoding="utf-8")
     with pytest.raises(DataError, match=said):
@@ -321,7 +379,10 @@ def test_what_cannot_be_a_card(results: Path, tmp_path: Path) -> None:
     assert copied.task == "OurContracts"
     with pytest.raises(UsageError, match="--private"):
         make_card("toy", CardOptions(tmp_path / "r"))
-    assert "OurContracts" in make_card("toy", CardOptions(tmp_path / "r", private=True)).files["README.md"]
+    assert (
+        "OurContracts"
+        in make_card("toy", CardOptions(tmp_path / "r", private=True)).files["README.md"]
+    )
 
 
 def copy_as(result: TaskResult, root: Path, task: str) -> TaskResult:
@@ -330,12 +391,16 @@ def copy_as(result: TaskResult, root: Path, task: str) -> TaskResult:
     folder.mkdir(parents=True)
     record = json.loads(result.path.read_text(encoding="utf-8")) | {"task_name": task}
     (folder / f"{task}.json").write_text(json.dumps(record), encoding="utf-8")
-    shutil.copy(result.path.with_name(f"{result.task}.items.parquet"), folder / f"{task}.items.parquet")
+    shutil.copy(
+        result.path.with_name(f"{result.task}.items.parquet"), folder / f"{task}.items.parquet"
+    )
     shutil.copy(result.path.with_name("model_meta.json"), folder)
     return read_result(folder / f"{task}.json")
 
 
-@pytest.mark.parametrize("hostile", ["[x](javascript:alert(1))", "<script>alert(1)</script>", "a | b\n# c", "`x` *y*"])
+@pytest.mark.parametrize(
+    "hostile", ["[x](javascript:alert(1))", "<script>alert(1)</script>", "a | b\n# c", "`x` *y*"]
+)
 def test_hostile_names_are_only_text(results: Path, tmp_path: Path, hostile: str) -> None:
     source = next(r for r in read_results(results) if r.model == "toy" and r.task == "KoMiniSTS")
     made = copy_as(source, tmp_path / "r", "KoMiniSTS")
@@ -351,4 +416,7 @@ def test_hostile_names_are_only_text(results: Path, tmp_path: Path, hostile: str
     assert "](javascript" not in outside.replace("\\]", "")
     assert "\n# c" not in outside
     assert make_card(str(folder), CardOptions(tmp_path / "r"), text).files["README.md"] == text
-    assert yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))["model-index"][0]["name"] == hostile
+    assert (
+        yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))["model-index"][0]["name"]
+        == hostile
+    )

@@ -64,7 +64,8 @@ def test_short_names_and_aliases() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "no/such-model", "../spec", "baai__bge-m3/../toy", "/etc/passwd", "*", "m3", "BAAI"]
+    "name",
+    ["", "no/such-model", "../spec", "baai__bge-m3/../toy", "/etc/passwd", "*", "m3", "BAAI"],
 )
 def test_other_names_are_unknown(name: str) -> None:
     assert load_spec(name) is None
@@ -80,7 +81,11 @@ def test_a_row_variant_takes_the_rest_from_its_hub_model(tmp_path: Path) -> None
     variant = load_spec("BAAI/bge-multilingual-gemma2-fp16")
     assert base is not None
     assert variant is not None
-    assert (variant.hub, variant.dtype, base.dtype) == ("BAAI/bge-multilingual-gemma2", "float16", None)
+    assert (variant.hub, variant.dtype, base.dtype) == (
+        "BAAI/bge-multilingual-gemma2",
+        "float16",
+        None,
+    )
     same = {"name", "hub", "dtype"}
     assert variant.model_dump(exclude=same) == base.model_dump(exclude=same)
     mine = tmp_path / "mine.toml"

@@ -1,4 +1,6 @@
-"""`kemb check`: every kind of wrong input is found with its file, row and value; and the TOML it prints."""
+"""`kemb check`: every kind of wrong input is found with its file, row and value; and the TOML it
+prints.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def found(report: CheckReport, kind: str) -> list[Finding]:
     return [finding for finding in report.findings if finding.kind == kind]
 
 
-# Each line: what is in the folder, then the level, kind, file, row, column, value and a piece of the message expected.
+# Each line: what is in the folder, then the level, kind, file, row, column, value and a piece of
+# the message expected.
 ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     "dangling document": (
         BEIR | {"qrels/test.tsv": QRELS + "q1\td9\t1\n"},
@@ -78,7 +81,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "contradicting judgments": (
         BEIR | {"qrels/test.tsv": QRELS + "q1\td1\t0\n"},
-        *("repeated judgment", "qrels/test.tsv", 3, "", "'q1 d1'", "row 2 already, with 1 there and 0 here"),
+        *(
+            "repeated judgment",
+            "qrels/test.tsv",
+            3,
+            "",
+            "'q1 d1'",
+            "row 2 already, with 1 there and 0 here",
+        ),
     ),
     "nothing relevant": (
         BEIR | {"qrels/test.tsv": "q1\td1\t0\n"},
@@ -90,7 +100,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "two corpora": (
         BEIR | {"corpus.csv": "id,text\nd1,서울\n"},
-        *("several files", "corpus.csv, corpus.jsonl", None, "", "", "expected one file for corpus"),
+        *(
+            "several files",
+            "corpus.csv, corpus.jsonl",
+            None,
+            "",
+            "",
+            "expected one file for corpus",
+        ),
     ),
     "empty corpus": (
         BEIR | {"corpus.jsonl": "\n"},
@@ -148,7 +165,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "labels in unknown words": (
         {"test.csv": "sentence1,sentence2,label\n비,눈,같음\n해,달,다름\n"},
-        *("unclear labels", "test.csv", None, "label", "'같음, 다름'", "labels = { same = 1, different = 0 }"),
+        *(
+            "unclear labels",
+            "test.csv",
+            None,
+            "label",
+            "'같음, 다름'",
+            "labels = { same = 1, different = 0 }",
+        ),
     ),
     "ragged row": (
         {"test.csv": STS + "꽃,나무,3,예쁨\n"},
@@ -160,11 +184,25 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "semicolons": (
         {"test.csv": STS.replace(",", ";")},
-        *("separator", "test.csv", 1, "", "'sentence1;sentence2;score'", "separated by ';'; expected commas"),
+        *(
+            "separator",
+            "test.csv",
+            1,
+            "",
+            "'sentence1;sentence2;score'",
+            "separated by ';'; expected commas",
+        ),
     ),
     "commas in TSV": (
         {"test.tsv": STS},
-        *("separator", "test.tsv", 1, "", "'sentence1,sentence2,score'", "separated by commas; expected tabs"),
+        *(
+            "separator",
+            "test.tsv",
+            1,
+            "",
+            "'sentence1,sentence2,score'",
+            "separated by commas; expected tabs",
+        ),
     ),
     "row after a text of two lines": (
         {"test.csv": 'sentence1,sentence2,score\n"비\n온다",눈,1\n해,달,x\n꽃,잎,3\n'},
@@ -184,15 +222,36 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "misspelt column": (
         {"test.csv": STS.replace("sentence1", "sentense1")},
-        *("missing column", "test.csv", None, "sentence1", "", "found the columns sentense1, sentence2, score"),
+        *(
+            "missing column",
+            "test.csv",
+            None,
+            "sentence1",
+            "",
+            "found the columns sentense1, sentence2, score",
+        ),
     ),
     "no gold column": (
         {"test.csv": "sentence1,sentence2\n비,눈\n"},
-        *("missing column", "test.csv", None, "score", "", "none named score or similarity or label"),
+        *(
+            "missing column",
+            "test.csv",
+            None,
+            "score",
+            "",
+            "none named score or similarity or label",
+        ),
     ),
     "columns of nothing": (
         {"test.csv": "a,b\n비,눈\n"},
-        *("missing column", "test.csv", None, "", "", "found the columns a, b; pairs need sentence1"),
+        *(
+            "missing column",
+            "test.csv",
+            None,
+            "",
+            "",
+            "found the columns a, b; pairs need sentence1",
+        ),
     ),
     "header alone": (
         {"test.csv": "sentence1,sentence2,score\n"},
@@ -222,7 +281,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "UTF-16": (
         {"test.csv": STS.encode("utf-16")},
-        *("encoding", "test.csv", 1, "", "", "byte offset 0; it looks like UTF-16. Convert it: iconv -f utf-16"),
+        *(
+            "encoding",
+            "test.csv",
+            1,
+            "",
+            "",
+            "byte offset 0; it looks like UTF-16. Convert it: iconv -f utf-16",
+        ),
     ),
     "UTF-16 without byte order mark": (
         {"test.csv": STS.encode("utf-16-le")},
@@ -230,11 +296,25 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "labels of two kinds in two splits": (
         {"train.csv": TOPICS, "test.csv": "text,label\n농구,1\n환율,0\n"},
-        *("mixed labels", "train.csv", 2, "label", "'운동'", "text here, but a number in test.csv, row 2 (1)"),
+        *(
+            "mixed labels",
+            "train.csv",
+            2,
+            "label",
+            "'운동'",
+            "text here, but a number in test.csv, row 2 (1)",
+        ),
     ),
     "labels of two kinds in one file": (
         {"a.jsonl": '{"text": "농구", "label": 1}\n{"text": "환율", "label": "1"}\n'},
-        *("mixed labels", "a.jsonl", 2, "label", "'1'", "text here, but a number in a.jsonl, row 1"),
+        *(
+            "mixed labels",
+            "a.jsonl",
+            2,
+            "label",
+            "'1'",
+            "text here, but a number in a.jsonl, row 1",
+        ),
     ),
     "label that is a fraction": (
         {"a.jsonl": '{"text": "농구", "label": 1}\n{"text": "환율", "label": 0.5}\n'},
@@ -261,12 +341,30 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         *("unknown files", "a.csv, b.csv", None, "", "", "expected corpus, queries and qrels"),
     ),
     "two files for a split": (
-        {"train.csv": TOPICS, "test.csv": TOPICS, "my_test.jsonl": '{"text": "가", "label": "나"}\n'},
-        *("several files", "test.csv", None, "", "", "my_test.jsonl is the file of split test already"),
+        {
+            "train.csv": TOPICS,
+            "test.csv": TOPICS,
+            "my_test.jsonl": '{"text": "가", "label": "나"}\n',
+        },
+        *(
+            "several files",
+            "test.csv",
+            None,
+            "",
+            "",
+            "my_test.jsonl is the file of split test already",
+        ),
     ),
     "no data": (
         {"notes.docx": "x", "data.xlsx": "x"},
-        *("no data", "folder", None, "", "", "expected .csv, .tsv, .jsonl, .parquet, found data.xlsx, notes.docx"),
+        *(
+            "no data",
+            "folder",
+            None,
+            "",
+            "",
+            "expected .csv, .tsv, .jsonl, .parquet, found data.xlsx, notes.docx",
+        ),
     ),
     "broken Parquet": (
         {"test.parquet": b"PAR1 cut off"},
@@ -337,7 +435,14 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "repeated pair": (
         {"test.csv": STS + "비,눈,1\n"},
-        *("repeated pair", "test.csv", 4, "", "'비'", "the same pair as row 2; dedupe_pairs = true"),
+        *(
+            "repeated pair",
+            "test.csv",
+            4,
+            "",
+            "'비'",
+            "the same pair as row 2; dedupe_pairs = true",
+        ),
     ),
     "repeated pair with another score": (
         {"test.csv": STS + "비,눈,5\n"},
@@ -345,7 +450,14 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
     ),
     "reversed pair": (
         {"test.csv": STS + "달,해,4\n"},
-        *("reversed pair", "test.csv", 4, "", "'달'", "row 3 the other way round; dedupe_pairs = true"),
+        *(
+            "reversed pair",
+            "test.csv",
+            4,
+            "",
+            "'달'",
+            "row 3 the other way round; dedupe_pairs = true",
+        ),
     ),
     "row without a mapped label": (
         {"test.csv": "premise,hypothesis,label\n비,눈,entailment\n해,달,contradiction\n꽃,잎,-\n"},
@@ -388,7 +500,8 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         *("control character", "a.csv", 4, "text", "'널\\x00문자가 있는 글'", "U+0000"),
     ),
     "8 MB": (
-        BEIR | {"corpus.jsonl": CORPUS + '{"_id": "d3", "text": "' + "가나다라 " * 615_385 + '"}\n'},
+        BEIR
+        | {"corpus.jsonl": CORPUS + '{"_id": "d3", "text": "' + "가나다라 " * 615_385 + '"}\n'},
         *("very long text", "corpus.jsonl", 3, "text", "", "3,076,925 characters (8.0 MB)"),
     ),
     "8 MB in CSV": (
@@ -400,7 +513,11 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         *("quotes in TSV", "a.tsv", 2, "", "'\"축구\"'", "save the file as CSV"),
     ),
     "file not used": (
-        {"train.csv": TOPICS, "test.csv": "text,label\n농구,운동\n환율,경제\n", "notes.csv": "a,b\n1,2\n"},
+        {
+            "train.csv": TOPICS,
+            "test.csv": "text,label\n농구,운동\n환율,경제\n",
+            "notes.csv": "a,b\n1,2\n",
+        },
         *("file not used", "notes.csv", None, "", "", "no part of the task"),
     ),
     "not Korean": (
@@ -410,9 +527,13 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
 }
 
 
-def expect(report: CheckReport, level: str, case: tuple[str, str, int | None, str, str, str]) -> Finding:
+def expect(
+    report: CheckReport, level: str, case: tuple[str, str, int | None, str, str, str]
+) -> Finding:
     kind, file, row, column, value, piece = case
-    matching = [one for one in found(report, kind) if (one.file, one.row, one.column) == (file, row, column)]
+    matching = [
+        one for one in found(report, kind) if (one.file, one.row, one.column) == (file, row, column)
+    ]
     assert matching, format_report(report)
     first = matching[0]
     assert first.level == level
@@ -451,7 +572,10 @@ def test_a_warning_is_found_and_does_not_stop_loading(tmp_path: Path, case: str)
 @pytest.mark.parametrize(
     "files",
     [
-        BEIR | {"queries.jsonl": '{"_id": "q1", "text": "Ünïcödé, “따옴표” – ‘café’… ㅋㅋ ½ 漢字 😀"}\n'},
+        BEIR
+        | {
+            "queries.jsonl": '{"_id": "q1", "text": "Ünïcödé, “따옴표” – ‘café’… ㅋㅋ ½ 漢字 😀"}\n'
+        },
         {"test.csv": STS.replace("\n", "\r\n")},
         {"train.csv": TOPICS, "test.csv": "text,label\n농구,운동\n환율,경제\n"},
     ],
@@ -464,7 +588,10 @@ def test_sound_data_has_no_findings(tmp_path: Path, files: Files) -> None:
 def test_check_goes_on_after_the_first_error_and_limits_examples(tmp_path: Path) -> None:
     rows = "".join(f"문장{i},다른 문장{i},x\n" for i in range(8)) + "가\n" + "\ufffd,나,2\n" * 2
     report = check_folder(
-        make(tmp_path / "folder", {"test.csv": "sentence1,sentence2,score\n" + "라,마,1.5\n" * 9 + rows})
+        make(
+            tmp_path / "folder",
+            {"test.csv": "sentence1,sentence2,score\n" + "라,마,1.5\n" * 9 + rows},
+        )
     )
     assert report.n_findings["wrong type"] == 8
     assert [finding.row for finding in found(report, "wrong type")] == [11, 12, 13, 14, 15]
@@ -487,23 +614,29 @@ def test_a_folder_whose_name_cannot_be_a_file_name_must_be_named(tmp_path: Path,
 
 
 def test_a_missing_label_is_the_only_finding(tmp_path: Path) -> None:
-    files: Files = {"train.csv": "text,label\n가,1\n나,\n다,0\n", "test.csv": "text,label\n라,1\n마,0\n"}
-    assert [(one.kind, one.file, one.row) for one in check_folder(make(tmp_path / "f", files)).findings] == [
-        ("missing value", "train.csv", 3)
-    ]
+    files: Files = {
+        "train.csv": "text,label\n가,1\n나,\n다,0\n",
+        "test.csv": "text,label\n라,1\n마,0\n",
+    }
+    assert [
+        (one.kind, one.file, one.row) for one in check_folder(make(tmp_path / "f", files)).findings
+    ] == [("missing value", "train.csv", 3)]
 
 
 def test_values_in_messages_are_short_and_in_one_line(tmp_path: Path) -> None:
     rows = "가,나,1\n다,라,3\n마,바," + '"' + "길고\n" * 500 + '"\n'
     (finding,) = found(
-        check_folder(make(tmp_path / "f", {"test.csv": "sentence1,sentence2,score\n" + rows})), "wrong type"
+        check_folder(make(tmp_path / "f", {"test.csv": "sentence1,sentence2,score\n" + rows})),
+        "wrong type",
     )
     assert len(finding.value) <= 60
     assert "\n" not in str(finding)
 
 
 def test_the_report_says_what_was_understood(tmp_path: Path) -> None:
-    files: Files = BEIR | {"corpus.jsonl": CORPUS + '{"_id": "d3", "title": "English", "text": "only"}\n'}
+    files: Files = BEIR | {
+        "corpus.jsonl": CORPUS + '{"_id": "d3", "title": "English", "text": "only"}\n'
+    }
     report = check_folder(make(tmp_path / "law", files))
     assert report.spec is not None
     assert (report.spec.name, report.spec.type, report.layout) == ("law", "retrieval", "BEIR")
@@ -527,7 +660,10 @@ def test_the_report_says_what_was_understood(tmp_path: Path) -> None:
     [
         ({"a.csv": STS}, "STS, because 'score' holds numbers other than 0 and 1."),
         ({"a.csv": TOPICS}, "Clustering, because there are text and label"),
-        ({"train.csv": TOPICS, "dev.csv": TOPICS}, "Classification, because there are text and label, a train file"),
+        (
+            {"train.csv": TOPICS, "dev.csv": TOPICS},
+            "Classification, because there are text and label, a train file",
+        ),
         ({"train.csv": TOPICS, "dev.csv": TOPICS}, "There is no test file, so dev is scored."),
     ],
 )
@@ -540,9 +676,17 @@ def test_an_autorag_row_is_the_record_number(tmp_path: Path) -> None:
     folder.mkdir()
     pq.write_table(pa.table({"doc_id": ["a"], "contents": ["서울"]}), folder / "corpus.parquet")
     gold = [[["a"]], [["b"]]]
-    pq.write_table(pa.table({"qid": ["1", "2"], "query": ["가?", "나?"], "retrieval_gt": gold}), folder / "qa.parquet")
+    pq.write_table(
+        pa.table({"qid": ["1", "2"], "query": ["가?", "나?"], "retrieval_gt": gold}),
+        folder / "qa.parquet",
+    )
     (finding,) = found(check_folder(folder), "unknown id")
-    assert (finding.file, finding.row, finding.column, finding.value) == ("qa.parquet", 2, "retrieval_gt", "'b'")
+    assert (finding.file, finding.row, finding.column, finding.value) == (
+        "qa.parquet",
+        2,
+        "retrieval_gt",
+        "'b'",
+    )
 
 
 # ---- the TOML
@@ -560,7 +704,10 @@ def test_known_tasks_survive_a_round_trip_through_toml(name: str) -> None:
         BEIR,
         {"test.csv": STS.replace("sentence1", "문장 1").replace("score", "점수")},
         {"test.csv": "전제,가설,라벨\n비,눈,함의\n해,달,모순\n"},
-        {"학습.csv": TOPICS.replace("text", "본문"), "시험.csv": "본문,label\n농구,운동\n환율,경제\n"},
+        {
+            "학습.csv": TOPICS.replace("text", "본문"),
+            "시험.csv": "본문,label\n농구,운동\n환율,경제\n",
+        },
         {"a.csv": TOPICS},
     ],
 )
@@ -589,7 +736,9 @@ specs = st.builds(
     labels=st.dictionaries(texts, texts | st.integers(-9, 9), max_size=3),
     dedupe_pairs=st.booleans(),
     contract=st.dictionaries(texts, st.fixed_dictionaries({"rows": st.integers(0, 9)}), max_size=2),
-    clustering=st.fixed_dictionaries({"fraction": st.none() | st.floats(1e-9, 1), "n_experiments": st.integers(1, 9)}),
+    clustering=st.fixed_dictionaries(
+        {"fraction": st.none() | st.floats(1e-9, 1), "n_experiments": st.integers(1, 9)}
+    ),
 )
 
 
@@ -601,15 +750,33 @@ def test_any_spec_survives_a_round_trip_through_toml(spec: TaskSpec) -> None:
 
 # ---- anything at all
 
-values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts, st.lists(texts, max_size=2))
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), texts, st.lists(texts, max_size=2)
+)
 keys = st.sampled_from(
-    ["id", "text", "title", "label", "score", "sentence1", "sentence2", "query-id", "corpus-id", "qid"]
+    [
+        "id",
+        "text",
+        "title",
+        "label",
+        "score",
+        "sentence1",
+        "sentence2",
+        "query-id",
+        "corpus-id",
+        "qid",
+    ]
 )
 records = st.lists(st.dictionaries(keys, values, max_size=5), max_size=4).map(
     lambda rows: "\n".join(json.dumps(row) for row in rows)
 )
-cells = st.lists(st.lists(keys | texts | st.sampled_from(["1", "0", "nan"]), max_size=4).map(",".join), max_size=4)
-contents = st.one_of(st.binary(max_size=40), records.map(str.encode), cells.map("\n".join).map(str.encode))
+cells = st.lists(
+    st.lists(keys | texts | st.sampled_from(["1", "0", "nan"]), max_size=4).map(",".join),
+    max_size=4,
+)
+contents = st.one_of(
+    st.binary(max_size=40), records.map(str.encode), cells.map("\n".join).map(str.encode)
+)
 stems = st.sampled_from(["corpus", "queries", "qrels", "train", "test", "other", "qrels/test"])
 files_of_any_kind = st.dictionaries(
     st.tuples(stems, st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"])).map("".join),
@@ -620,10 +787,13 @@ files_of_any_kind = st.dictionaries(
 
 
 @given(
-    files=files_of_any_kind, toml=st.sampled_from(["", 'type = "sts"', 'type = "classification"', 'type = "retrieval"'])
+    files=files_of_any_kind,
+    toml=st.sampled_from(["", 'type = "sts"', 'type = "classification"', 'type = "retrieval"']),
 )
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_no_content_makes_check_fail_and_load_agrees_with_it(files: dict[str, bytes], toml: str) -> None:
+def test_no_content_makes_check_fail_and_load_agrees_with_it(
+    files: dict[str, bytes], toml: str
+) -> None:
     with tempfile.TemporaryDirectory() as base:
         folder = make(Path(base) / "folder", {**files, "task.toml": toml})
         report = check_folder(folder)
@@ -645,7 +815,9 @@ def test_empty_rows_and_columns_that_spreadsheets_leave_are_passed_over(tmp_path
     assert [file.n_rows for file in report.files] == [3]
 
 
-def test_columns_with_values_but_without_a_name_are_refused_and_said_to_have_none(tmp_path: Path) -> None:
+def test_columns_with_values_but_without_a_name_are_refused_and_said_to_have_none(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "test.csv").write_text("문장1,문장2,점수,,\n가나,다라,1,x,y\n마바,사아,3,x,y\n")
     (finding,) = check_folder(tmp_path).findings
     assert "have no name" in finding.message

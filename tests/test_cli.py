@@ -14,7 +14,9 @@ LINE = '{"sentence1": "비가 온다", "sentence2": "눈이 온다", "score": 2}
 
 def kemb(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kemb", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | environment, timeout=120
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int) -> str:
@@ -30,13 +32,20 @@ def pairs(tmp_path: Path) -> Path:
     folder = tmp_path / "pairs"
     folder.mkdir()
     words = "산 강 들 숲 돌 별 달 해 꽃 잎".split()
-    rows = [{"sentence1": f"{a} 위에", "sentence2": f"{b} 위에", "score": (i * j) % 6} for i, a in enumerate(words)
-            for j, b in enumerate(words)]  # fmt: skip
-    (folder / "test.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    rows = [
+        {"sentence1": f"{a} 위에", "sentence2": f"{b} 위에", "score": (i * j) % 6}
+        for i, a in enumerate(words)
+        for j, b in enumerate(words)
+    ]
+    (folder / "test.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    )
     return folder
 
 
-def test_the_main_job_prints_a_table_and_the_board_prints_it_again(pairs: Path, tmp_path: Path) -> None:
+def test_the_main_job_prints_a_table_and_the_board_prints_it_again(
+    pairs: Path, tmp_path: Path
+) -> None:
     where = ("--results", tmp_path / "results", "--store", tmp_path / "store")
     done = kemb("run", pairs, "-m", "toy", "-m", "tfidf:char", "-m", "bm25:bigram", *where)
     assert done.returncode == 0, done.stderr
@@ -45,7 +54,9 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(pairs: Path, 
     shown = kemb("board", "--results", tmp_path / "results", "--format", "json")
     board = json.loads(shown.stdout)
     assert sorted(row["model"] for row in board["rows"]) == ["tfidf:char", "toy"]
-    markdown = kemb("board", "--results", tmp_path / "results", "--format", "md").stdout.splitlines()
+    markdown = kemb(
+        "board", "--results", tmp_path / "results", "--format", "md"
+    ).stdout.splitlines()
     assert markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | GB per 1M | pairs |"
     scores = [row["score"] for row in board["rows"]]
     assert scores == sorted(scores, reverse=True)
@@ -56,7 +67,10 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(pairs: Path, 
 def test_json_says_what_became_of_every_cell(pairs: Path, tmp_path: Path) -> None:
     where = ("--results", tmp_path / "results", "--store", tmp_path / "store", "--json")
     cells = json.loads(kemb("run", pairs, "-m", "toy", "-m", "bm25:bigram", *where).stdout)
-    assert [(cell["model"], cell["status"]) for cell in cells] == [("toy", "scored"), ("bm25:bigram", "not applicable")]
+    assert [(cell["model"], cell["status"]) for cell in cells] == [
+        ("toy", "scored"),
+        ("bm25:bigram", "not applicable"),
+    ]
     assert Path(cells[0]["path"]).is_file()
     command = json.loads(Path(cells[0]["path"]).read_text())["kemb"]["command"]
     assert command.startswith("kemb run ")
@@ -68,7 +82,10 @@ def test_json_says_what_became_of_every_cell(pairs: Path, tmp_path: Path) -> Non
         (["run", "KorSTSS", "-m", "toy"], "Unknown task 'KorSTSS'. Did you mean KorSTS"),
         (["run", "KorSTS", "-m", "bge-m4"], "Unknown model 'bge-m4'. Did you mean bge-m3"),
         (["run", "KorSTS", "-m", "toy", "--dtype", "int3"], "--dtype 'int3' is not known"),
-        (["run", "KorSTS", "-m", "toy", "--max-tokens", "9"], "--max-tokens cannot be used with toy"),
+        (
+            ["run", "KorSTS", "-m", "toy", "--max-tokens", "9"],
+            "--max-tokens cannot be used with toy",
+        ),
         (["benchmarks", "mteb-kor-v3"], "Did you mean mteb-kor-v2"),
         (["models", "kiwi-statik"], "Did you mean kiwi-static"),
         (["board", "--results", "/nowhere"], "There are no results in /nowhere"),
@@ -79,7 +96,9 @@ def test_wrong_usage_is_one_paragraph_and_exit_code_2(arguments: list[str], says
     assert says in refused(kemb(*arguments), 2)
 
 
-def test_a_folder_with_errors_is_refused_with_file_row_and_value(pairs: Path, tmp_path: Path) -> None:
+def test_a_folder_with_errors_is_refused_with_file_row_and_value(
+    pairs: Path, tmp_path: Path
+) -> None:
     (pairs / "test.jsonl").write_text(LINE + LINE.replace("2}", '"two"}') + LINE, encoding="utf-8")
     message = refused(kemb("run", pairs, "-m", "toy", "--results", tmp_path / "results"), 1)
     for part in ("test.jsonl", "row 2", "two", f"kemb check {pairs}"):
@@ -133,7 +152,14 @@ def test_help_is_quick_enough_to_be_used() -> None:
 def test_demo_runs_offline_and_ranks_its_models(tmp_path: Path) -> None:
     done = kemb("demo", "-o", tmp_path / "demo", "--store", tmp_path / "store", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
-    for name in ("KoMiniRetrieval", "KoMiniSTS", "KoMiniNLI", "KoMiniTopics", "tfidf:char", "bm25:bigram"):
+    for name in (
+        "KoMiniRetrieval",
+        "KoMiniSTS",
+        "KoMiniNLI",
+        "KoMiniTopics",
+        "tfidf:char",
+        "bm25:bigram",
+    ):
         assert name in done.stdout
     assert len(list((tmp_path / "demo" / "results").rglob("*.items.parquet"))) >= 10
 
@@ -147,19 +173,35 @@ def test_a_model_that_applies_to_no_task_is_a_row_of_dashes(pairs: Path, tmp_pat
         assert row.count(" - ") == 2
 
 
-def test_a_prompts_file_that_is_not_there_is_one_sentence(pairs: Path, tiny_st: Path, tmp_path: Path) -> None:
-    done = kemb("run", pairs, "-m", tiny_st, "--prompts", tmp_path / "none.toml", "--results", tmp_path / "results")
+def test_a_prompts_file_that_is_not_there_is_one_sentence(
+    pairs: Path, tiny_st: Path, tmp_path: Path
+) -> None:
+    done = kemb(
+        "run",
+        pairs,
+        "-m",
+        tiny_st,
+        "--prompts",
+        tmp_path / "none.toml",
+        "--results",
+        tmp_path / "results",
+    )
     assert "none.toml cannot be read" in refused(done, 2)
 
 
 def test_a_path_that_leads_nowhere_is_said_to_be_one(tmp_path: Path) -> None:
-    assert "no file or folder" in refused(kemb("run", "./nowhere", "-m", "toy", "--results", tmp_path), 2)
+    assert "no file or folder" in refused(
+        kemb("run", "./nowhere", "-m", "toy", "--results", tmp_path), 2
+    )
 
 
 @pytest.mark.parametrize("verb", ["tasks", "models", "benchmarks"])
 def test_lists_are_there_as_json(verb: str) -> None:
     listed = json.loads(kemb(verb, "--json").stdout)
-    assert {entry["name"] for entry in listed} > {"tasks": {"KLUE-STS"}, "models": {"BAAI/bge-m3"}}.get(verb, set())
+    assert {entry["name"] for entry in listed} > {
+        "tasks": {"KLUE-STS"},
+        "models": {"BAAI/bge-m3"},
+    }.get(verb, set())
 
 
 def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
@@ -174,7 +216,9 @@ def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
 
 def test_tasks_of_mteb_become_files_that_run(tmp_path: Path) -> None:
     pytest.importorskip("mteb")
-    done = kemb("tasks", "import", "mteb", "STS22", "NFCorpus", "KLUE-NLI", "--subset", "en", "-o", tmp_path)
+    done = kemb(
+        "tasks", "import", "mteb", "STS22", "NFCorpus", "KLUE-NLI", "--subset", "en", "-o", tmp_path
+    )
     assert done.returncode == 1, done.stderr
     assert "2 tasks written" in done.stdout
     assert "KLUE-NLI was left out: it changes its data by code of its own" in done.stderr

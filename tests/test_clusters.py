@@ -38,14 +38,19 @@ def labels_by_item(score: PartScore, name: str) -> dict[str, str]:
 
 def test_clear_topics_are_found() -> None:
     array, labels = topics(120, 4, 0.05)
-    assert clustering(ROWS, data_of(labels), vectors_of(array)).metrics["v_measure"] == pytest.approx(1)
+    assert clustering(ROWS, data_of(labels), vectors_of(array)).metrics[
+        "v_measure"
+    ] == pytest.approx(1)
 
 
 def test_rows_are_problems_of_their_own_and_a_single_label_scores_one() -> None:
     array, labels = topics(90, 3, 2.0)
     labels[60:] = [("one",)] * 30
     score = clustering(ROWS, data_of(labels, [0] * 30 + [1] * 30 + [2] * 30), vectors_of(array))
-    alone = [clustering(ROWS, data_of(labels[a : a + 30]), vectors_of(array[a : a + 30])) for a in (0, 30)]
+    alone = [
+        clustering(ROWS, data_of(labels[a : a + 30]), vectors_of(array[a : a + 30]))
+        for a in (0, 30)
+    ]
     assert score.experiments["v_measure"] == [*(part.metrics["v_measure"] for part in alone), 1.0]
     assert score.metrics["v_measure"] == np.mean(score.experiments["v_measure"])
     assert score.metrics["v_measure_std"] == np.std(score.experiments["v_measure"])
@@ -68,15 +73,21 @@ def test_bootstrap_can_be_recomputed_from_the_items() -> None:
     assert len(score.experiments["v_measure"]) == 3
     for i in range(3):
         assigned, drawn = (
-            block for block in score.items if block.experiment == i and block.metric in ("assignment", "n_draws")
+            block
+            for block in score.items
+            if block.experiment == i and block.metric in ("assignment", "n_draws")
         )
         assert assigned.item_ids == drawn.item_ids
         times = drawn.values.astype(int)
         assert times.sum() == 200
         true = np.repeat([gold[item] for item in assigned.item_ids], times)
         found = np.repeat(assigned.values, times)
-        assert v_measure_score(true, found) == pytest.approx(score.experiments["v_measure"][i], abs=1e-12)
-        assert adjusted_mutual_info_score(true, found) == pytest.approx(score.experiments["ami"][i], abs=1e-12)
+        assert v_measure_score(true, found) == pytest.approx(
+            score.experiments["v_measure"][i], abs=1e-12
+        )
+        assert adjusted_mutual_info_score(true, found) == pytest.approx(
+            score.experiments["ami"][i], abs=1e-12
+        )
 
 
 def test_levels_are_scored_one_after_the_other() -> None:
@@ -88,7 +99,9 @@ def test_levels_are_scored_one_after_the_other() -> None:
         f"{name}_level_{level}" for name in ("gold", "assignment", "n_draws") for level in (0, 1)
     }
     assert [b.experiment for b in score.items if b.metric == "assignment_level_1"] == [3, 4, 5]
-    one = clustering(BOOTSTRAP.model_copy(update={"max_depth": 1}), data_of(deep), vectors_of(array))
+    one = clustering(
+        BOOTSTRAP.model_copy(update={"max_depth": 1}), data_of(deep), vectors_of(array)
+    )
     assert one.experiments["v_measure"] == score.experiments["v_measure"][:3]
 
 

@@ -19,7 +19,15 @@ from kemb.errors import KembError, UnknownName, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
 from kemb.publishing.reports import to_json, to_markdown
-from kemb.results.files import Claim, ScoredPart, read_items, read_results, result_dir, write_meta, write_result
+from kemb.results.files import (
+    Claim,
+    ScoredPart,
+    read_items,
+    read_results,
+    result_dir,
+    write_meta,
+    write_result,
+)
 from kemb.results.rows import ResultRow, find_row, rows_of
 from kemb.scoring.items import of_part
 from kemb.types import ItemBlock, PartScore, TaskType
@@ -35,7 +43,9 @@ MAIN: dict[str, str] = {
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def record(
@@ -60,9 +70,17 @@ def record(
     described = {"type": task_type, "main_metric": main, "metric_version": 1, "dedupe_pairs": False}
     described |= {"data_sha256": {f"test/{subset}": "0" for subset in parts}} | of_task
     write_meta(folder, {"name": model, "revision": revision})
-    write_result(folder, task, data_revision, scored, {
-        "task": described, "model": {"name": model, "similarity": "cosine", "variant": variant}, "timestamp": 0,
-    })  # fmt: skip
+    write_result(
+        folder,
+        task,
+        data_revision,
+        scored,
+        {
+            "task": described,
+            "model": {"name": model, "similarity": "cosine", "variant": variant},
+            "timestamp": 0,
+        },
+    )
 
 
 def queries(values: Sequence[float], metric: str = "ndcg@10") -> tuple[float, list[ItemBlock]]:
@@ -72,7 +90,13 @@ def queries(values: Sequence[float], metric: str = "ndcg@10") -> tuple[float, li
 
 def pairs(gold: np.ndarray, cosine: np.ndarray, score: float) -> tuple[float, list[ItemBlock]]:
     ids = [f"p{i}" for i in range(len(gold))]
-    kinds = {"gold": gold, "cosine": cosine, "dot": cosine, "euclidean": cosine, "manhattan": cosine}
+    kinds = {
+        "gold": gold,
+        "cosine": cosine,
+        "dot": cosine,
+        "euclidean": cosine,
+        "manhattan": cosine,
+    }
     return score, [ItemBlock(name, ids, values) for name, values in kinds.items()]
 
 
@@ -94,9 +118,14 @@ def bootstrap(arrays: Sequence[np.ndarray], statistic: Any, n: int = 4000) -> tu
     from scipy import stats
 
     done = stats.bootstrap(
-        arrays, statistic, paired=True, vectorized=False, method="percentile", n_resamples=n,
+        arrays,
+        statistic,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        n_resamples=n,
         rng=np.random.default_rng(1),
-    )  # fmt: skip
+    )
     return float(done.confidence_interval.low), float(done.confidence_interval.high)
 
 
@@ -105,9 +134,13 @@ def sign_flip(differences: np.ndarray) -> float:
     from scipy import stats
 
     done = stats.permutation_test(
-        (differences, np.zeros(len(differences))), lambda a, b: np.mean(a - b), permutation_type="samples",
-        n_resamples=20000, vectorized=False, rng=np.random.default_rng(1),
-    )  # fmt: skip
+        (differences, np.zeros(len(differences))),
+        lambda a, b: np.mean(a - b),
+        permutation_type="samples",
+        n_resamples=20000,
+        vectorized=False,
+        rng=np.random.default_rng(1),
+    )
     return float(done.pvalue)
 
 
@@ -135,8 +168,8 @@ def test_a_few_items_are_tested_against_every_sign_pattern(tmp_path: Path) -> No
     d = np.array([0.1, 0.2, 0.05, -0.02, 0.3, 0.11, 0.07, 0.4])
     record(tmp_path, "org/a", "T", "retrieval", {"default": queries([0.5] * 8)})
     record(tmp_path, "org/b", "T", "retrieval", {"default": queries((0.5 + d).tolist())})
-    # Sums of the 256 patterns that are at least as far from 0 as 1.21: all but -0.02 positive (1.21), all positive
-    # (1.25), and their mirror images.
+    # Sums of the 256 patterns that are at least as far from 0 as 1.21: all but -0.02 positive
+    # (1.21), all positive (1.25), and their mirror images.
     assert only(of_two(tmp_path)).p == pytest.approx(4 / 256, abs=0.006)
 
 
@@ -144,7 +177,10 @@ def test_subsets_count_alike_whatever_their_size(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     small, big = rng.normal(0.10, 0.1, 12), rng.normal(-0.02, 0.1, 300)
     for model, sign in (("org/a", 0), ("org/b", 1)):
-        values = {"ko": queries((0.5 + sign * small).tolist()), "en": queries((0.5 + sign * big).tolist())}
+        values = {
+            "ko": queries((0.5 + sign * small).tolist()),
+            "en": queries((0.5 + sign * big).tolist()),
+        }
         record(tmp_path, model, "T", "retrieval", values)
     cell = only(of_two(tmp_path))
     expected = (small.mean() + big.mean()) / 2
@@ -168,7 +204,9 @@ def test_a_correlation_is_computed_again_on_every_resample(tmp_path: Path) -> No
     record(tmp_path, "org/b", "T", "sts", {"default": pairs(gold, b, rho[1])})
     cell = only(of_two(tmp_path))
     assert cell.difference == pytest.approx(rho[1] - rho[0])
-    low, high = bootstrap([gold, a, b], lambda g, x, y: spearmanr(g, y)[0] - spearmanr(g, x)[0], 1000)
+    low, high = bootstrap(
+        [gold, a, b], lambda g, x, y: spearmanr(g, y)[0] - spearmanr(g, x)[0], 1000
+    )
     assert [cell.low, cell.high] == pytest.approx([low, high], abs=0.03)
     assert cell.verdict == "better"
     assert cell.p is not None
@@ -195,7 +233,9 @@ def test_v_measure_is_computed_again_on_every_resample(tmp_path: Path) -> None:
     ids, gold = [f"t{i}" for i in range(120)], np.repeat([0, 1, 2, 3], 30)
 
     def clustered(share_wrong: float) -> tuple[float, list[ItemBlock]]:
-        blocks = [ItemBlock("gold", ids, gold.astype(float), targets=[str(label) for label in gold])]
+        blocks = [
+            ItemBlock("gold", ids, gold.astype(float), targets=[str(label) for label in gold])
+        ]
         scores = []
         for experiment in range(3):
             found = np.where(rng.uniform(size=120) < share_wrong, rng.integers(0, 4, 120), gold)
@@ -219,13 +259,22 @@ def test_accuracy_is_the_share_of_experiments_that_are_right(tmp_path: Path) -> 
 
     def predicted(*experiments: str) -> tuple[float, list[ItemBlock]]:
         blocks = [ItemBlock("gold", ids, np.ones(3), targets=gold)]
-        right = np.array([[a == b for a, b in zip(gold, found, strict=True)] for found in experiments], dtype=float)
+        right = np.array(
+            [[a == b for a, b in zip(gold, found, strict=True)] for found in experiments],
+            dtype=float,
+        )
         for number, found in enumerate(experiments):
-            blocks.append(ItemBlock("prediction", ids, right[number], experiment=number, targets=list(found)))
+            blocks.append(
+                ItemBlock("prediction", ids, right[number], experiment=number, targets=list(found))
+            )
         return float(right.mean()), blocks
 
-    record(tmp_path, "org/a", "T", "classification", {"default": predicted("101", "101", "100", "101")})
-    record(tmp_path, "org/b", "T", "classification", {"default": predicted("001", "001", "001", "101")})
+    record(
+        tmp_path, "org/a", "T", "classification", {"default": predicted("101", "101", "100", "101")}
+    )
+    record(
+        tmp_path, "org/b", "T", "classification", {"default": predicted("001", "001", "001", "101")}
+    )
     cell = only(of_two(tmp_path))
     assert cell.wins_ties_losses == (1, 1, 1)
     worst, best = cell.flips
@@ -239,14 +288,25 @@ def test_accuracy_is_the_share_of_experiments_that_are_right(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("shift", "zone", "verdict"),
-    [(0.05, 0.005, "better"), (-0.05, 0.005, "worse"), (0.001, 0.005, "practically equal"), (0.001, 0.0, "undecided")],
+    [
+        (0.05, 0.005, "better"),
+        (-0.05, 0.005, "worse"),
+        (0.001, 0.005, "practically equal"),
+        (0.001, 0.0, "undecided"),
+    ],
 )
 def test_verdicts(tmp_path: Path, shift: float, zone: float, verdict: str) -> None:
     rng = np.random.default_rng(5)
     a = rng.uniform(0.2, 0.8, 400)
     d = rng.normal(0, 0.02, 400)
     record(tmp_path, "org/a", "T", "retrieval", {"default": queries(a.tolist())})
-    record(tmp_path, "org/b", "T", "retrieval", {"default": queries((a + d - d.mean() + shift).tolist())})
+    record(
+        tmp_path,
+        "org/b",
+        "T",
+        "retrieval",
+        {"default": queries((a + d - d.mean() + shift).tolist())},
+    )
     assert only(of_two(tmp_path, zone=zone)).verdict == verdict
 
 
@@ -279,11 +339,19 @@ def test_groups_are_means_of_their_tasks_with_tests_of_their_own(tmp_path: Path)
     d = {task: rng.normal(0.03 if task < "S" else 0.002, 0.1, n) for task, n in sizes.items()}
     for task, difference in d.items():
         record(tmp_path, "org/a", task, "retrieval", {"default": queries([0.5] * len(difference))})
-        record(tmp_path, "org/b", task, "retrieval", {"default": queries((0.5 + difference).tolist())})
+        record(
+            tmp_path, "org/b", task, "retrieval", {"default": queries((0.5 + difference).tolist())}
+        )
     cells = [CellSpec(task=task, group=task[0]) for task in sizes]
-    bench = Benchmark(name="mine", title="내 것", cells=cells, formulas={"own": Formula(title="own")})
+    bench = Benchmark(
+        name="mine", title="내 것", cells=cells, formulas={"own": Formula(title="own")}
+    )
     comparison = compare(*rows(tmp_path), bench)
-    assert [group.title for group in comparison.groups] == ["R (2 tasks)", "S (2 tasks)", "C (1 task)"]
+    assert [group.title for group in comparison.groups] == [
+        "R (2 tasks)",
+        "S (2 tasks)",
+        "C (1 task)",
+    ]
     r, s, c = comparison.groups
     for group, (one, other) in ((r, ("R1", "R2")), (s, ("S1", "S2"))):
         assert group.difference == pytest.approx((d[one].mean() + d[other].mean()) / 2)
@@ -294,13 +362,21 @@ def test_groups_are_means_of_their_tasks_with_tests_of_their_own(tmp_path: Path)
     assert (c.scores, c.low, c.high, c.p) == (cell.scores, cell.low, cell.high, cell.p)
     p = [group.p for group in comparison.groups if group.p is not None]
     first, second, third = sorted(p)
-    holm = {first: min(1, 3 * first), second: max(3 * first, 2 * second), third: max(3 * first, 2 * second, third)}
-    assert [group.p_adjusted for group in comparison.groups] == pytest.approx([min(1, holm[value]) for value in p])
+    holm = {
+        first: min(1, 3 * first),
+        second: max(3 * first, 2 * second),
+        third: max(3 * first, 2 * second, third),
+    }
+    assert [group.p_adjusted for group in comparison.groups] == pytest.approx(
+        [min(1, holm[value]) for value in p]
+    )
     assert (r.verdict, s.verdict) == ("better", "undecided")
     assert "their p adj. is Holm over the 3 groups" in to_markdown(comparison)
     assert "| R (2 tasks) |" in to_markdown(comparison)
     assert len(json.loads(to_json(comparison))["groups"]) == 3
-    alike = compare(*rows(tmp_path), of_tasks(list(sizes)))  # all retrieval: the overall row says it
+    alike = compare(
+        *rows(tmp_path), of_tasks(list(sizes))
+    )  # all retrieval: the overall row says it
     assert alike.groups == []
 
 
@@ -309,7 +385,9 @@ def test_the_overall_row_is_the_mean_or_the_formula_of_a_benchmark(tmp_path: Pat
     d = {"T1": rng.normal(0.02, 0.1, 80), "T2": rng.normal(0.05, 0.1, 300)}
     for task, difference in d.items():
         record(tmp_path, "org/a", task, "retrieval", {"default": queries([0.5] * len(difference))})
-        record(tmp_path, "org/b", task, "retrieval", {"default": queries((0.5 + difference).tolist())})
+        record(
+            tmp_path, "org/b", task, "retrieval", {"default": queries((0.5 + difference).tolist())}
+        )
     overall = of_two(tmp_path).overall
     assert overall is not None
     assert overall.title == "mean of 2 common tasks"
@@ -334,12 +412,20 @@ def test_a_cell_may_be_an_expression_of_metrics(tmp_path: Path) -> None:
     values = {side: {k: rng.uniform(size=50) for k in (5, 10)} for side in "ab"}
     for side, of_side in values.items():
         blocks = [queries(of_side[k].tolist(), f"ndcg@{k}")[1][0] for k in (5, 10)]
-        record(tmp_path, f"org/{side}", "T", "retrieval", {"default": (float(of_side[10].mean()), blocks)})
+        record(
+            tmp_path,
+            f"org/{side}",
+            "T",
+            "retrieval",
+            {"default": (float(of_side[10].mean()), blocks)},
+        )
         path = next((tmp_path / f"org__{side}").glob("*/T.json"))
         whole = json.loads(path.read_text())
         whole["scores"]["test"][0]["ndcg_at_5"] = float(of_side[5].mean())
         path.write_text(json.dumps(whole))
-    bench = Benchmark(name="x", title="x", cells=[CellSpec(task="T", group="g", metric="mean(ndcg@5, ndcg@10)")])
+    bench = Benchmark(
+        name="x", title="x", cells=[CellSpec(task="T", group="g", metric="mean(ndcg@5, ndcg@10)")]
+    )
     cell = only(compare(*rows(tmp_path), bench))
     per_query = [(values[side][5] + values[side][10]) / 2 for side in "ab"]
     assert cell.difference == pytest.approx((per_query[1] - per_query[0]).mean())
@@ -380,7 +466,9 @@ def test_claimed_scores_have_a_difference_and_no_item_interval(tmp_path: Path) -
     record(tmp_path, "org/a", "T", "retrieval", {"default": queries([0.5, 0.6])})
     record(tmp_path, "org/b", "T", "retrieval", {"default": queries([0.6, 0.6])})
     a, b = rows(tmp_path)
-    claimed = ResultRow("org/b", "r1", "", "a card", {"T": replace(b.results["T"], kemb={}, claim=Claim("a card"))})
+    claimed = ResultRow(
+        "org/b", "r1", "", "a card", {"T": replace(b.results["T"], kemb={}, claim=Claim("a card"))}
+    )
     cell = only(compare(a, claimed))
     assert cell.difference == pytest.approx(0.05)
     assert (cell.low, cell.p, cell.verdict) == (None, None, "")
@@ -392,7 +480,13 @@ def test_overall_of_claimed_scores_resamples_tasks_and_says_so(tmp_path: Path) -
     gains = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]
     for number, gain in enumerate(gains):
         record(tmp_path, "org/a", f"T{number}", "retrieval", {"default": queries([0.5, 0.5])})
-        record(tmp_path, "org/b", f"T{number}", "retrieval", {"default": queries([0.5 + gain, 0.5 + gain])})
+        record(
+            tmp_path,
+            "org/b",
+            f"T{number}",
+            "retrieval",
+            {"default": queries([0.5 + gain, 0.5 + gain])},
+        )
     a, b = rows(tmp_path)
     claimed = replace(b, source="a card")
     overall = compare(a, claimed).overall
@@ -423,9 +517,12 @@ def test_other_items_under_one_hash_are_noticed(tmp_path: Path) -> None:
 
 def test_rows_are_found_by_name_revision_variant_and_folder(tmp_path: Path) -> None:
     for model, revision, variant in [
-        ("org/a", "abc1", ""), ("org/a", "abd2", ""), ("org/a", "abc1", "dtype_bfloat16"),
-        ("org/b", "r", "dims_64"), ("BAAI/bge-m3", "r", ""),
-    ]:  # fmt: skip
+        ("org/a", "abc1", ""),
+        ("org/a", "abd2", ""),
+        ("org/a", "abc1", "dtype_bfloat16"),
+        ("org/b", "r", "dims_64"),
+        ("BAAI/bge-m3", "r", ""),
+    ]:
         values = {"default": queries([0.5])}
         record(tmp_path, model, "T", "retrieval", values, revision=revision, variant=variant)
     found = rows_of(read_results(tmp_path))
@@ -439,11 +536,16 @@ def test_rows_are_found_by_name_revision_variant_and_folder(tmp_path: Path) -> N
     folder = tmp_path / "org__a" / "abc1"
     assert find_row(str(folder), []).label == "org/a@abc1"
     assert find_row(str(folder / "experiments" / "dtype_bfloat16"), []).variant == "dtype_bfloat16"
-    with pytest.raises(UsageError, match=r"'org/a' is more than one row\. Type one of: 'org/a@abc1', 'org/a@abd2'\."):
+    with pytest.raises(
+        UsageError,
+        match=r"'org/a' is more than one row\. Type one of: 'org/a@abc1', 'org/a@abd2'\.",
+    ):
         find_row("org/a", found)
     with pytest.raises(UsageError, match="'org/a@ab' is more than one row"):
         find_row("org/a@ab", found)
-    with pytest.raises(UsageError, match=r"'org/b@zzz' is no row\. Type one of: 'org/b@r \[dims_64\]'"):
+    with pytest.raises(
+        UsageError, match=r"'org/b@zzz' is no row\. Type one of: 'org/b@r \[dims_64\]'"
+    ):
         find_row("org/b@zzz", found)
     with pytest.raises(UnknownName, match="Did you mean org/b or org/a"):
         find_row("orgg/b", found)
@@ -476,14 +578,27 @@ def measured(tmp_path: Path) -> Path:
     (search / "qrels").mkdir(parents=True)
     sts.mkdir()
     write(search / "corpus.jsonl", [{"_id": f"d{i}", "text": text} for i, text in enumerate(texts)])
-    write(search / "queries.jsonl", [{"_id": f"q{i}", "text": f"{word} 왜"} for i, word in enumerate(words)])
+    write(
+        search / "queries.jsonl",
+        [{"_id": f"q{i}", "text": f"{word} 왜"} for i, word in enumerate(words)],
+    )
     lines = [f"q{i}\td{4 * i + j}\t1" for i in range(10) for j in range(2)]
-    (search / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n")
-    write(sts / "test.jsonl", [
-        {"sentence1": text, "sentence2": texts[(7 * i) % 40], "score": float(i % 6)} for i, text in enumerate(texts)
-    ])  # fmt: skip
+    (search / "qrels" / "test.tsv").write_text(
+        "\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n"
+    )
+    write(
+        sts / "test.jsonl",
+        [
+            {"sentence1": text, "sentence2": texts[(7 * i) % 40], "score": float(i % 6)}
+            for i, text in enumerate(texts)
+        ],
+    )
     models = [resolve(name) for name in ("toy", "tfidf:char", "bm25:bigram")]
-    evaluate([load_task(search), load_task(sts)], models, RunOptions(tmp_path / "results", Store(tmp_path / "store")))
+    evaluate(
+        [load_task(search), load_task(sts)],
+        models,
+        RunOptions(tmp_path / "results", Store(tmp_path / "store")),
+    )
     return tmp_path
 
 
@@ -492,7 +607,10 @@ def test_flipped_queries_show_both_lists_regressions_first(measured: Path) -> No
     task = load_task(measured / "my-search")
     data = {"my-search": task.load()}
     comparison = compare(
-        found["bm25:bigram"], found["toy"], of_tasks(["my-search"]), CompareOptions(n_flips=2, data=data)
+        found["bm25:bigram"],
+        found["toy"],
+        of_tasks(["my-search"]),
+        CompareOptions(n_flips=2, data=data),
     )
     cell = only(comparison)
     changes = [flip.goodness[1] - flip.goodness[0] for flip in cell.flips]
@@ -506,13 +624,16 @@ def test_flipped_queries_show_both_lists_regressions_first(measured: Path) -> No
     assert flip.expected == list(qrels)
     assert flip.texts == [f"{part.data.queries[part.data.query_ids.index(flip.item_id)]}"]  # type: ignore[union-attr]
     for side, answers in zip(("bm25:bigram", "toy"), flip.answers, strict=True):
-        items = next(result for result in read_results(measured / "results") if result.model == side)
+        items = next(
+            result for result in read_results(measured / "results") if result.model == side
+        )
         assert len(answers) <= 5
         assert items is not None
         for answer in answers:
             assert answer.right == (answer.value in qrels)
             assert answer.text == texts[answer.value]
-        # ndcg of the shown list agrees with the recorded value if the rest holds no relevant document
+        # ndcg of the shown list agrees with the recorded value if the rest holds no relevant
+        # document
         gain = sum(1 / np.log2(rank + 2) for rank, answer in enumerate(answers) if answer.right)
         assert gain / (1 + 1 / np.log2(3)) <= flip.goodness[side == "toy"] + 1e-9
     without = only(compare(found["bm25:bigram"], found["toy"], of_tasks(["my-search"])))
@@ -527,7 +648,12 @@ def test_texts_of_other_data_are_not_shown(measured: Path) -> None:
     other = replace(data, parts=[replace(data.parts[0], sha256="1")])
     for shown, expected in ((data, 2), (other, 0)):
         cell = only(
-            compare(found["toy"], found["tfidf:char"], of_tasks(["my-sts"]), CompareOptions(data={"my-sts": shown}))
+            compare(
+                found["toy"],
+                found["tfidf:char"],
+                of_tasks(["my-sts"]),
+                CompareOptions(data={"my-sts": shown}),
+            )
         )
         assert len(cell.flips[0].texts) == expected
 
@@ -537,13 +663,28 @@ def items_of(root: Path) -> PartItems:
     results = read_results(root)
     one, *more = [of_part(read_items(result), "test", "default") for result in results]
     of_task = results[0].kemb["task"]
-    return PartItems("test", "default", of_task["type"], of_task["main_metric"], "cosine", (one, (more or [one])[0]))
+    return PartItems(
+        "test",
+        "default",
+        of_task["type"],
+        of_task["main_metric"],
+        "cosine",
+        (one, (more or [one])[0]),
+    )
 
 
 def test_sts_items_are_judged_by_ranks(tmp_path: Path) -> None:
     gold = np.array([0.0, 1.0, 2.0, 3.0])
-    record(tmp_path, "org/a", "T", "sts", {"default": pairs(gold, np.array([0.1, 0.2, 0.3, 0.4]), 1.0)})
-    record(tmp_path, "org/b", "T", "sts", {"default": pairs(gold, np.array([0.9, 0.2, 0.3, 0.4]), -0.2)})
+    record(
+        tmp_path, "org/a", "T", "sts", {"default": pairs(gold, np.array([0.1, 0.2, 0.3, 0.4]), 1.0)}
+    )
+    record(
+        tmp_path,
+        "org/b",
+        "T",
+        "sts",
+        {"default": pairs(gold, np.array([0.9, 0.2, 0.3, 0.4]), -0.2)},
+    )
     items = items_of(tmp_path)
     judged = goodness(items)
     assert judged is not None
@@ -559,7 +700,9 @@ def test_aligned_sentences_show_what_was_found(tmp_path: Path) -> None:
     for side, found in (("a", ["s0", "s1", "s2"]), ("b", ["s0", "s1", "s1"])):
         hit = np.array([own == other for own, other in zip(ids, found, strict=True)], dtype=float)
         items = [ItemBlock("f1", ids, hit), ItemBlock("nearest", ids, hit, targets=found)]
-        record(tmp_path, f"org/{side}", "T", "bitext_mining", {"default": (float(hit.mean()), items)})
+        record(
+            tmp_path, f"org/{side}", "T", "bitext_mining", {"default": (float(hit.mean()), items)}
+        )
     items_found = items_of(tmp_path)
     judged = goodness(items_found)
     assert judged is not None
@@ -597,9 +740,17 @@ def test_the_command_prints_a_table_markdown_and_json(measured: Path) -> None:
     where = ("--results", measured / "results")
     code, output = command("toy", "tfidf:char", *where, "--items", "1")
     assert code == 0
-    for part in ("my-search", "my-sts", "mean of 2 common tasks", "Holm over 2 tasks", "regressions first"):
+    for part in (
+        "my-search",
+        "my-sts",
+        "mean of 2 common tasks",
+        "Holm over 2 tasks",
+        "regressions first",
+    ):
         assert part in output
-    code, output = command("toy", "tfidf:char", measured / "my-sts", *where, "--format", "md", "--zone", "2")
+    code, output = command(
+        "toy", "tfidf:char", measured / "my-sts", *where, "--format", "md", "--zone", "2"
+    )
     assert output.startswith("| Task | A | B |")
     assert "2 points" in output
     assert "expected: " in output
@@ -632,8 +783,12 @@ def test_text_from_outside_cannot_break_a_table(tmp_path: Path) -> None:
         ids = ["x|y\x1b[2J\n# title", "q"]
         items = [ItemBlock("ndcg@10", ids, np.array(values))]
         items += [ItemBlock("retrieved", ids[:1], np.array([1.0]), targets=["<script>`"])]
-        record(tmp_path, f"org/{side}", "T", "retrieval", {"default": (float(np.mean(values)), items)})
+        record(
+            tmp_path, f"org/{side}", "T", "retrieval", {"default": (float(np.mean(values)), items)}
+        )
     shown = to_markdown(of_two(tmp_path))
     assert "\x1b" not in shown
     assert not [line for line in shown.splitlines() if line.startswith("#")]
-    assert json.loads(to_json(of_two(tmp_path)))["cells"][0]["flips"][0]["item_id"].startswith("x|y")
+    assert json.loads(to_json(of_two(tmp_path)))["cells"][0]["flips"][0]["item_id"].startswith(
+        "x|y"
+    )

@@ -28,9 +28,15 @@ def test_costs_come_from_records_and_facts() -> None:
         "seconds": {"encode": 2},
     }
     found = cost_of(row("BAAI/bge-m3", None, **record))
-    assert (found.family, found.index_bytes_per_document, found.texts_per_second) == ("dense", 1024, 250)
+    assert (found.family, found.index_bytes_per_document, found.texts_per_second) == (
+        "dense",
+        1024,
+        250,
+    )
     assert found.n_parameters == pytest.approx(568e6, rel=0.01)
-    few = cost_of(row("nobody/x", None, family="sparse", encoded={"n_encoded": 5}, seconds={"encode": 1}))
+    few = cost_of(
+        row("nobody/x", None, family="sparse", encoded={"n_encoded": 5}, seconds={"encode": 1})
+    )
     assert (few.family, few.texts_per_second, few.n_parameters) == ("sparse", None, None)
     assert cost_of(row("BAAI/bge-m3", Claim("a paper"))).family == "dense"
 
@@ -38,11 +44,19 @@ def test_costs_come_from_records_and_facts() -> None:
 def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:
     def record(started: str, **changes: object) -> dict[str, object]:
         own = {"n_encoded": 500, "n_tokens": 4000}
-        api = {"usd": 0.5, "usd_per_million_tokens": 2.0, "price_date": "2026-07-03", "n_tokens_guessed": 0}
+        api = {
+            "usd": 0.5,
+            "usd_per_million_tokens": 2.0,
+            "price_date": "2026-07-03",
+            "n_tokens_guessed": 0,
+        }
         return {"started": started, "encoded": own, "seconds": {"encode": 2}, "api": api, **changes}
 
     def of(*records: dict[str, object]) -> Cost:
-        found = [TaskResult(Path("t.json"), "a/api", "r", "", str(n), "d", {}, own) for n, own in enumerate(records)]
+        found = [
+            TaskResult(Path("t.json"), "a/api", "r", "", str(n), "d", {}, own)
+            for n, own in enumerate(records)
+        ]
         results = {result.task: result for result in found}
         return cost_of(Row("a/api", "r", "", None, [0.5], {"t": 0.5}, 0.5, {}, results=results))
 
@@ -55,7 +69,11 @@ def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:
     assert (of(unknown).usd, of(unknown).price, of(unknown).tokens_per_second) == (None, "", None)
     assert of(record("1"), unknown).usd is None
     stored = record("1", encoded={"n_encoded": 0, "n_tokens": 0}, seconds={"encode": 0})
-    assert (of(stored).from_store, of(stored).texts_per_second, of(stored).encode_seconds) == (True, None, None)
+    assert (of(stored).from_store, of(stored).texts_per_second, of(stored).encode_seconds) == (
+        True,
+        None,
+        None,
+    )
     assert of(stored).usd is None
     assert not one.from_store
     pairs = [record("1", family="cross-encoder"), record("1", family="cross-encoder")]
@@ -71,27 +89,47 @@ def test_a_score_on_texts_that_were_cut_is_marked() -> None:
             },
             "korean": {"n_texts": 1, "n_chars": 100, "n_tokens": 60},
         }}  # fmt: skip
-        kemb = {"model": {"name": "a/own", "similarity": "cosine"}, "lengths": lengths, "family": "dense"}
+        kemb = {
+            "model": {"name": "a/own", "similarity": "cosine"},
+            "lengths": lengths,
+            "family": "dense",
+        }
         score = {"test": [{"hf_subset": "default", "main_score": 0.5}]}
         return TaskResult(Path("/r/a__own/r/t.json"), "a/own", "r", "", "t", "d", score, kemb)
 
     for n_truncated, printed, mark in ((5, "5%", "50.00"), (6, "6%", "50.00 ✂")):
         board = build_board([result(n_truncated)])
         found = {column.title: column.values for column in columns(board, board.rows)}
-        assert (found["t"], found["Truncated"], found["Tokens per 1k Korean"]) == ([mark], [printed], ["600"])
+        assert (found["t"], found["Truncated"], found["Tokens per 1k Korean"]) == (
+            [mark],
+            [printed],
+            ["600"],
+        )
         assert any(note.startswith("✂") for note in footer(board, {})) is (n_truncated == 6)
 
 
 def test_columns_of_costs_stand_beside_own_rows_only() -> None:
     score = {"test": [{"hf_subset": "default", "main_score": 0.5}]}
-    kemb = {"model": {"name": "a/own", "similarity": "cosine"}, "family": "dense", "index_bytes_per_document": 4096}
+    kemb = {
+        "model": {"name": "a/own", "similarity": "cosine"},
+        "family": "dense",
+        "index_bytes_per_document": 4096,
+    }
     own = TaskResult(Path("/r/a__own/r/t.json"), "a/own", "r", "", "t", "d", score, kemb)
-    claimed = TaskResult(Path("/r/c.parquet"), "b/two", "r", "", "t", "d", score, {}, Claim("a paper"))
+    claimed = TaskResult(
+        Path("/r/c.parquet"), "b/two", "r", "", "t", "d", score, {}, Claim("a paper")
+    )
     board = build_board([own, claimed])
-    found = {column.title: column.values for column in columns(board, board.rows) if column.kind == "cost"}
+    found = {
+        column.title: column.values
+        for column in columns(board, board.rows)
+        if column.kind == "cost"
+    }
     assert found == {"Family": ["dense", ""], "GB per 1M": ["4.10", ""]}
     lines = list(csv.DictReader(io.StringIO(to_csv(board))))
     assert [line["index_bytes_per_document"] for line in lines] == ["4096.0", ""]
     assert not [
-        column for column in columns(build_board([claimed]), build_board([claimed]).rows) if column.kind == "cost"
+        column
+        for column in columns(build_board([claimed]), build_board([claimed]).rows)
+        if column.kind == "cost"
     ]

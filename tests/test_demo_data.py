@@ -1,4 +1,6 @@
-"""The shipped Korean mini benchmark: complete, balanced, without repetitions, and not solved by shared letters."""
+"""The shipped Korean mini benchmark: complete, balanced, without repetitions, and not solved by
+shared letters.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def all_texts() -> Iterator[tuple[str, str]]:
     for name, data in DATA.items():
         for column in columns(data).values():
             pair = isinstance(data, PairData)
-            yield from ((f"{name} {row}" if pair else "", text) for row, text in enumerate(column.texts))
+            yield from (
+                (f"{name} {row}" if pair else "", text) for row, text in enumerate(column.texts)
+            )
 
 
 def ndcg_10(data: RetrievalData, scores: dict[str, dict[str, float]]) -> float:
@@ -107,7 +111,9 @@ def test_texts_are_composed_hangul_in_tidy_white_space() -> None:
 
 
 def test_no_text_stands_twice_or_nearly_twice() -> None:
-    """Apart from the two sentences of a pair, which are meant to be alike, no two texts share 40 % of their bigrams."""
+    """Apart from the two sentences of a pair, which are meant to be alike, no two texts share 40 %
+    of their bigrams.
+    """
     texts = [(group, text, letter_pairs(text)) for group, text in all_texts()]
     assert len({text for _, text, _ in texts}) == len(texts)
     for (group1, text1, left), (group2, text2, right) in itertools.combinations(texts, 2):
@@ -124,7 +130,9 @@ def test_retrieval_is_large_enough_and_fully_judged() -> None:
     assert len(data.queries) >= 64
     assert data.qrels.keys() == set(data.query_ids)
     assert all(judged and min(judged.values()) >= 1 for judged in data.qrels.values())
-    assert {doc for judged in data.qrels.values() for doc in judged} < set(data.doc_ids), "no document is a distractor"
+    assert {doc for judged in data.qrels.values() for doc in judged} < set(data.doc_ids), (
+        "no document is a distractor"
+    )
     grades = [sorted(judged.values()) for judged in data.qrels.values()]
     assert grades.count([1, 1]) >= 5
     assert grades.count([1, 2]) >= 5
@@ -162,7 +170,10 @@ def test_even_the_toy_encoder_is_better_than_chance() -> None:
     discounts = [1 / math.log2(rank + 1) for rank in range(1, 11)]
     chance = []
     for judged in data.qrels.values():
-        ideal = sum(grade * d for grade, d in zip(sorted(judged.values(), reverse=True), discounts, strict=False))
+        ideal = sum(
+            grade * d
+            for grade, d in zip(sorted(judged.values(), reverse=True), discounts, strict=False)
+        )
         chance.append(sum(judged.values()) / len(data.doc_ids) * sum(discounts) / ideal)
     assert ndcg_10(data, scores) > 3 * float(np.mean(chance))
 

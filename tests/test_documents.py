@@ -1,4 +1,6 @@
-"""Tables out of documents: the published ones cell by cell, and what is wrong in a document named with its line."""
+"""Tables out of documents: the published ones cell by cell, and what is wrong in a document named
+with its line.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,19 @@ def test_every_published_table_is_read_to_the_last_cell(shared_data: Path, numbe
     published = shared_data / "published"
     tables = read_document(published / "documents" / f"{DOCUMENTS[number]}.txt").tables
     expected: list[dict[str, Any]] = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(published.glob(f"seed00{number}_*.json"))
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(published.glob(f"seed00{number}_*.json"))
     ]
     expected = [table for table in expected if "raw_rows" in table]
     assert expected
     for wanted in expected:
         shapes = [table for table in tables if len(table.rows) == wanted["n_rows"]]
         texts = [[plain(cell) for cell in row] for row in wanted["raw_rows"]]
-        (found,) = [table for table in shapes if [[cell.text for cell in row] for row in table.rows] == texts]
+        (found,) = [
+            table
+            for table in shapes
+            if [[cell.text for cell in row] for row in table.rows] == texts
+        ]
         for row, numbers in zip(found.rows, wanted["rows"], strict=True):
             for cell, value in zip(row, numbers, strict=True):
                 assert isinstance(value, str) or cell.number == value
@@ -51,12 +58,19 @@ def test_every_published_table_is_read_to_the_last_cell(shared_data: Path, numbe
 
 @pytest.mark.shared
 def test_metadata_of_cards_is_read_as_it_was_scraped(shared_data: Path) -> None:
-    for name, file, n_metrics in (("bge-base-en-v1.5-card", "seed003", 68), ("bge-m3-ko-card-1", "seed002", 1)):
+    for name, file, n_metrics in (
+        ("bge-base-en-v1.5-card", "seed003", 68),
+        ("bge-m3-ko-card-1", "seed002", 1),
+    ):
         entries = read_document(shared_data / "published" / "documents" / f"{name}.txt").entries
-        wanted = json.loads((shared_data / "published" / f"{file}_model_index.json").read_text())["results"]
+        wanted = json.loads((shared_data / "published" / f"{file}_model_index.json").read_text())[
+            "results"
+        ]
         assert len(entries) == len(wanted) == n_metrics
         for entry, result in zip(entries, wanted, strict=True):
-            assert entry.metrics == {name: value for name, value in result["metrics"].items() if value is not None}
+            assert entry.metrics == {
+                name: value for name, value in result["metrics"].items() if value is not None
+            }
             assert (entry.task_type, entry.name) == (result["task_type"], result["dataset_name"])
 
 
@@ -78,32 +92,47 @@ def test_metadata_of_cards_is_read_as_it_was_scraped(shared_data: Path) -> None:
         ("a_b_c", "a_b_c", None, 0),
     ],
 )
-def test_numbers_are_read_and_nothing_else_is(raw: str, text: str, number: float | None, decimals: int) -> None:
+def test_numbers_are_read_and_nothing_else_is(
+    raw: str, text: str, number: float | None, decimals: int
+) -> None:
     cell = make_cell(raw)
     assert (cell.text, cell.number, cell.decimals) == (text, number, decimals)
 
 
 def test_missing_cells_are_told_from_text() -> None:
-    assert [make_cell(raw).is_missing for raw in ("nan", "-", "", "N/A", "—", "0", "a")] == [True] * 5 + [False] * 2
+    assert [make_cell(raw).is_missing for raw in ("nan", "-", "", "N/A", "—", "0", "a")] == [
+        True
+    ] * 5 + [False] * 2
 
 
 def test_ragged_rows_are_left_out_and_named_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
-    path.write_text("# T\n\n| m | a | b |\n|---|---|---|\n| x | 1 | 2 |\n| y | 3 |\n| z | 4 | 5 |\n| w | 4 | 5 | 6 |\n")
+    path.write_text(
+        "# T\n\n| m | a | b |\n|---|---|---|\n| x | 1 | 2 |\n| y | 3 |\n| z | 4 | 5 |\n| w | 4 | 5 "
+        "| 6 |\n"
+    )
     document = read_document(path)
-    assert [[cell.text for cell in row] for row in document.tables[0].rows] == [["x", "1", "2"], ["z", "4", "5"]]
+    assert [[cell.text for cell in row] for row in document.tables[0].rows] == [
+        ["x", "1", "2"],
+        ["z", "4", "5"],
+    ]
     assert [problem[:8] for problem in document.problems] == ["line 6: ", "line 8: "]
     assert "2 cells under a header of 3" in document.problems[0]
 
 
 def test_tables_with_merged_cells_are_left_out_and_named(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
-    path.write_text("<table>\n<tr><th>m</th><th>a</th></tr>\n<tr><td colspan='2'>x</td></tr>\n</table>\n")
+    path.write_text(
+        "<table>\n<tr><th>m</th><th>a</th></tr>\n<tr><td colspan='2'>x</td></tr>\n</table>\n"
+    )
     assert "line 3: a table with merged cells" in read_document(path).problems[0]
 
 
 def test_html_tables_keep_links_and_lines(tmp_path: Path) -> None:
-    html = "<table>\n<tr><th>Model</th><th>Avg</th></tr>\n<tr><td><a href='/o/m'>m</a></td><td><b>1.5</b></td></tr>\n"
+    html = (
+        "<table>\n<tr><th>Model</th><th>Avg</th></tr>\n<tr><td><a "
+        "href='/o/m'>m</a></td><td><b>1.5</b></td></tr>\n"
+    )
     (table,) = read(tmp_path, f"## Scores\n{html}<tr><td>n</td><td>2</td></tr></table>")
     assert (table.title, table.columns, table.lines) == ("Scores", ["Model", "Avg"], [4, 5])
     assert (table.rows[0][0].link, table.rows[0][1].number) == ("/o/m", 1.5)
@@ -118,13 +147,18 @@ def test_two_tables_with_one_title_stay_two(tmp_path: Path) -> None:
 def test_tabs_and_columns_of_blanks_are_tables(tmp_path: Path) -> None:
     (tabs,) = read(tmp_path, "Model\ta\tb\nx y\t1\t2\nz\t3\t4\n")
     assert [cell.text for cell in tabs.rows[0]] == ["x y", "1", "2"]
-    (blanks,) = read(tmp_path, "Top-k 3\nModel name F1 Recall\nopenai ada 002 0.1 0.2\ne5 large 0.3 0.4\n")
+    (blanks,) = read(
+        tmp_path, "Top-k 3\nModel name F1 Recall\nopenai ada 002 0.1 0.2\ne5 large 0.3 0.4\n"
+    )
     assert (blanks.title, blanks.columns) == ("Top-k 3", ["Model name", "F1", "Recall"])
     assert [cell.text for cell in blanks.rows[0]] == ["openai ada 002", "0.1", "0.2"]
 
 
 def test_prose_with_numbers_is_no_table(tmp_path: Path) -> None:
-    text = "We trained for 3 epochs in 2024\nand got 85.1 points over 12 runs\nwith a batch size of 512\n- item 1\n"
+    text = (
+        "We trained for 3 epochs in 2024\nand got 85.1 points over 12 runs\nwith a batch size "
+        "of 512\n- item 1\n"
+    )
     assert read(tmp_path, text) == []
 
 
@@ -136,7 +170,8 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["| a ", "|--", "| |", "<table><tr><td>", "0.1 ", "- task: type: ", "model-index: ", "\t1"]
+    "piece",
+    ["| a ", "|--", "| |", "<table><tr><td>", "0.1 ", "- task: type: ", "model-index: ", "\t1"],
 )
 def test_megabytes_of_garbage_give_no_number_that_is_not_there(tmp_path: Path, piece: str) -> None:
     path = tmp_path / "x.md"

@@ -17,7 +17,9 @@ SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
 
 
 class Recorder:
-    """An encoder that remembers its batches; a token is a character. Vectors depend on the batch, as rounding does."""
+    """An encoder that remembers its batches; a token is a character. Vectors depend on the batch,
+    as rounding does.
+    """
 
     dim = 3
 
@@ -35,7 +37,9 @@ class Recorder:
         if len(inputs) * max(len(i.prompt + i.text) for i in inputs) > self.fits:
             raise OutOfMemory
         self.batches.append([i.prompt + i.text for i in inputs])
-        rows = [[len(i.text), sum(map(ord, i.prompt + i.text)), len(inputs)][: self.dim] for i in inputs]
+        rows = [
+            [len(i.text), sum(map(ord, i.prompt + i.text)), len(inputs)][: self.dim] for i in inputs
+        ]
         vectors = np.array(rows, dtype=np.float32)
         vectors[[i.text == self.broken for i in inputs]] = np.nan
         return vectors
@@ -64,13 +68,17 @@ def test_equal_inputs_are_encoded_once_and_prompts_make_other_inputs(tmp_path: P
     assert sum(text.startswith("query: ") for text in seen) == 10
 
 
-def test_a_batch_stays_within_its_token_budget_and_holds_texts_of_like_length(tmp_path: Path) -> None:
+def test_a_batch_stays_within_its_token_budget_and_holds_texts_of_like_length(
+    tmp_path: Path,
+) -> None:
     encoder = Recorder()
     encode_missing(Collection([texts(300)]), space_in(tmp_path), lambda: encoder, SMALL)
     for batch in encoder.batches:
         assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= SMALL.batch_tokens
         assert len(batch) <= SMALL.max_batch
-    padding = sum(len(b) * max(map(len, b)) for b in encoder.batches) / sum(len(t) for b in encoder.batches for t in b)
+    padding = sum(len(b) * max(map(len, b)) for b in encoder.batches) / sum(
+        len(t) for b in encoder.batches for t in b
+    )
     assert padding < 1.1
 
 
@@ -104,9 +112,14 @@ def test_killed_and_resumed_gives_the_same_bits_and_encodes_no_finished_group_ag
     stored = set(collection.keys[space_in(tmp_path / "cut").stored(collection.keys)].tolist())
     second = Recorder()
     encode_missing(collection, space_in(tmp_path / "cut"), lambda: second, SMALL)
-    again = Collection([Texts.of("", "", [t], str) for batch in second.batches for t in batch if t[0] != "q"])
+    again = Collection(
+        [Texts.of("", "", [t], str) for batch in second.batches for t in batch if t[0] != "q"]
+    )
     assert not stored & set(again.keys.tolist())
-    one, other = (space_in(tmp_path / name).vectors(collection.keys).block(0, 999) for name in ("whole", "cut"))
+    one, other = (
+        space_in(tmp_path / name).vectors(collection.keys).block(0, 999)
+        for name in ("whole", "cut")
+    )
     assert np.array_equal(one, other)
 
 
@@ -120,16 +133,24 @@ def test_out_of_memory_halves_the_batch_and_remembers(tmp_path: Path) -> None:
 
 
 def test_a_single_text_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"does not fit in memory \(Task, column, id 22\).*--max-tokens"):
-        encode_missing(Collection([texts(40)]), space_in(tmp_path), lambda: Recorder(fits=23), SMALL)
+    with pytest.raises(
+        ModelError, match=r"does not fit in memory \(Task, column, id 22\).*--max-tokens"
+    ):
+        encode_missing(
+            Collection([texts(40)]), space_in(tmp_path), lambda: Recorder(fits=23), SMALL
+        )
 
 
 def test_nan_names_model_and_item_and_is_not_stored(tmp_path: Path) -> None:
     collection = Collection([texts(40)])
     broken = collection.columns[0].texts[17]
-    with pytest.raises(ModelError, match=r"recorder gave a vector that is not a number .* Task, column, id 17"):
+    with pytest.raises(
+        ModelError, match=r"recorder gave a vector that is not a number .* Task, column, id 17"
+    ):
         encode_missing(collection, space_in(tmp_path), lambda: Recorder(broken=broken), SMALL)
-    assert not space_in(tmp_path).stored(collection.keys[[list(collection.keys).index(collection.columns[0].keys[17])]])
+    assert not space_in(tmp_path).stored(
+        collection.keys[[list(collection.keys).index(collection.columns[0].keys[17])]]
+    )
 
 
 def test_another_dimension_than_before_is_refused(tmp_path: Path) -> None:

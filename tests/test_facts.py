@@ -12,13 +12,20 @@ from kemb.results.claims import shipped
 
 
 def test_facts_agree_with_mtebs_registry() -> None:
-    """The shipped table against the registry it was made from; a TOML of kemb's own may correct it (m3e-large)."""
+    """The shipped table against the registry it was made from; a TOML of kemb's own may correct it
+    (m3e-large).
+    """
     mteb = pytest.importorskip("mteb")
     metas = {meta.name.lower(): meta for meta in mteb.get_model_metas() if meta.name}
     n_checked = 0
     for name in sorted({result.model for result in shipped()}):
         meta = metas.get(name.lower())
-        if meta is None or catalogue.load_spec(name) or not meta.n_parameters or isinstance(meta.embed_dim, list):
+        if (
+            meta is None
+            or catalogue.load_spec(name)
+            or not meta.n_parameters
+            or isinstance(meta.embed_dim, list)
+        ):
             continue
         found = facts_of(name)
         assert found.open_weights == meta.open_weights, name
@@ -47,7 +54,13 @@ def test_licences_are_classed_coarsely(licence: str, is_open: bool | None, expec
 
 
 def test_what_a_file_beside_results_says_fills_gaps_only() -> None:
-    meta = {"n_parameters": 5, "embed_dim": 3, "max_tokens": 1e9, "license": "mit", "open_weights": False}
+    meta = {
+        "n_parameters": 5,
+        "embed_dim": 3,
+        "max_tokens": 1e9,
+        "license": "mit",
+        "open_weights": False,
+    }
     own = facts_of("nobody/own", meta)
     assert (own.n_parameters, own.dim, own.license, own.license_class) == (5, 3, "mit", "closed")
     known = facts_of("nlpai-lab/KURE-v1", meta)
@@ -55,7 +68,8 @@ def test_what_a_file_beside_results_says_fills_gaps_only() -> None:
         567_754_752, 1024, True, "BAAI/bge-m3",
     )  # fmt: skip
     broken = facts_of(
-        "nobody/own", json.loads('{"n_parameters": "many", "embed_dim": [1], "license": 7, "max_tokens": -1}')
+        "nobody/own",
+        json.loads('{"n_parameters": "many", "embed_dim": [1], "license": 7, "max_tokens": -1}'),
     )
     assert broken == ModelFacts("nobody/own")
 

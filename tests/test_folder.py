@@ -1,4 +1,6 @@
-"""Folders of a user's own: each layout becomes the task that its files say, with the very texts and ids in them."""
+"""Folders of a user's own: each layout becomes the task that its files say, with the very texts and
+ids in them.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,19 @@ JUDGED = [("q1", "007", 1), ("q2", "d2", 1), ("q2", "d3", 1)]
 PREPARED = ["수도 서울은 한국의 수도이다.", "부산은 항구 도시이다.", "제주 제주는 섬이다."]
 """By mteb's rule: title, a blank and text, stripped; without a title the stripped text."""
 
-PAIRS = [("비가 온다", "비가 내린다", 4.5), ("비가 온다", "밥을 먹는다", 0.5), ("새가 난다", "새가 운다", 2.0)]
+PAIRS = [
+    ("비가 온다", "비가 내린다", 4.5),
+    ("비가 온다", "밥을 먹는다", 0.5),
+    ("새가 난다", "새가 운다", 2.0),
+]
 
 
 def write_jsonl(path: Path, records: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records),
+        encoding="utf-8",
+    )
 
 
 def write_table(path: Path, header: list[str], rows: list[tuple[Any, ...]]) -> None:
@@ -41,7 +50,10 @@ def write_table(path: Path, header: list[str], rows: list[tuple[Any, ...]]) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         columns = zip(*rows, strict=True)
-        pq.write_table(pa.table({name: list(values) for name, values in zip(header, columns, strict=True)}), path)
+        pq.write_table(
+            pa.table({name: list(values) for name, values in zip(header, columns, strict=True)}),
+            path,
+        )
     elif path.suffix == ".jsonl":
         write_jsonl(path, [dict(zip(header, row, strict=True)) for row in rows])
     else:
@@ -52,7 +64,8 @@ def write_table(path: Path, header: list[str], rows: list[tuple[Any, ...]]) -> N
 
 def write_beir(folder: Path, header: str = "query-id\tcorpus-id\tscore\n") -> Path:
     write_jsonl(
-        folder / "corpus.jsonl", [{"_id": i, "title": title, "text": text} for i, (title, text) in DOCUMENTS.items()]
+        folder / "corpus.jsonl",
+        [{"_id": i, "title": title, "text": text} for i, (title, text) in DOCUMENTS.items()],
     )
     write_jsonl(folder / "queries.jsonl", [{"_id": i, "text": text} for i, text in QUERIES.items()])
     (folder / "qrels").mkdir()
@@ -91,7 +104,8 @@ def test_beir_folder_keeps_ids_and_prepares_documents_as_mteb_does(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "header", ["query-id\tcorpus-id\tscore\n", "", "qid\tdocid\trel\n", "\ufeffQuery ID\tDOC_ID\tscore\n"]
+    "header",
+    ["query-id\tcorpus-id\tscore\n", "", "qid\tdocid\trel\n", "\ufeffQuery ID\tDOC_ID\tscore\n"],
 )
 def test_qrels_with_usual_headers_or_none_are_the_same(tmp_path: Path, header: str) -> None:
     data = retrieval(write_beir(tmp_path / "beir", header))
@@ -163,14 +177,22 @@ def test_autorag_and_beir_versions_of_the_same_data_are_equal(tmp_path: Path) ->
 
 
 @pytest.mark.shared
-def test_a_real_pack_as_a_beir_folder_loads_as_the_pack_does(tmp_path: Path, shared_data: Path) -> None:
+def test_a_real_pack_as_a_beir_folder_loads_as_the_pack_does(
+    tmp_path: Path, shared_data: Path
+) -> None:
     pack = shared_data / "packs" / "AutoRAGRetrieval"
-    tables = {name: pq.read_table(pack / f"{name}.parquet").to_pylist() for name in ("corpus", "queries", "qrels")}
+    tables = {
+        name: pq.read_table(pack / f"{name}.parquet").to_pylist()
+        for name in ("corpus", "queries", "qrels")
+    }
     folder = tmp_path / "AutoRAG"
     write_jsonl(
-        folder / "corpus.jsonl", [{"_id": r["id"], "title": r["title"], "text": r["text"]} for r in tables["corpus"]]
+        folder / "corpus.jsonl",
+        [{"_id": r["id"], "title": r["title"], "text": r["text"]} for r in tables["corpus"]],
     )
-    write_jsonl(folder / "queries.jsonl", [{"_id": r["id"], "text": r["text"]} for r in tables["queries"]])
+    write_jsonl(
+        folder / "queries.jsonl", [{"_id": r["id"], "text": r["text"]} for r in tables["queries"]]
+    )
     judged = [(r["query-id"], r["corpus-id"], r["score"]) for r in tables["qrels"]]
     write_table(folder / "qrels" / "test.tsv", ["query-id", "corpus-id", "score"], judged)
 
@@ -189,7 +211,12 @@ def test_a_real_pack_as_a_beir_folder_loads_as_the_pack_does(tmp_path: Path, sha
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 @pytest.mark.parametrize(
-    "header", [("sentence1", "sentence2", "score"), ("문장1", "문장 2", "유사도"), ("Text_1", "text-2", "label")]
+    "header",
+    [
+        ("sentence1", "sentence2", "score"),
+        ("문장1", "문장 2", "유사도"),
+        ("Text_1", "text-2", "label"),
+    ],
 )
 def test_pairs_with_numbers_are_sts(tmp_path: Path, suffix: str, header: tuple[str, ...]) -> None:
     write_table(tmp_path / f"similar{suffix}", list(header), PAIRS)
@@ -209,9 +236,15 @@ def test_pairs_with_0_and_1_are_pair_classification(tmp_path: Path, suffix: str)
 
 @pytest.mark.parametrize(
     "words",
-    [("entailment", "neutral", "contradiction"), ("함의", "중립", "모순"), ("Entailment", "Neutral", "Contradiction")],
+    [
+        ("entailment", "neutral", "contradiction"),
+        ("함의", "중립", "모순"),
+        ("Entailment", "Neutral", "Contradiction"),
+    ],
 )
-def test_entailment_words_are_mapped_and_neutral_pairs_dropped(tmp_path: Path, words: tuple[str, str, str]) -> None:
+def test_entailment_words_are_mapped_and_neutral_pairs_dropped(
+    tmp_path: Path, words: tuple[str, str, str]
+) -> None:
     rows = [(one, two, word) for (one, two, _), word in zip(PAIRS, words, strict=True)]
     write_table(tmp_path / "nli.csv", ["premise", "hypothesis", "gold_label"], rows)
     spec, task = load_folder(tmp_path / "nli.csv")
@@ -225,19 +258,28 @@ def test_task_toml_overrides_name_type_columns_main_score_and_duplicates(tmp_pat
     rows = [("가", "나", 1, 5), ("나", "가", 1, 5), ("다", "라", 0, 1)]
     write_table(tmp_path / "d" / "my.csv", ["왼쪽", "오른쪽", "같음", "score"], rows)
     (tmp_path / "d" / "task.toml").write_text(
-        'name = "MyPairs"\ntype = "pair_classification"\nmain_score = "cosine_ap"\ndedupe_pairs = true\n'
+        'name = "MyPairs"\ntype = "pair_classification"\n'
+        'main_score = "cosine_ap"\ndedupe_pairs = true\n'
         'columns = { sentence1 = "왼쪽", sentence2 = "오른쪽", label = "같음" }\n',
         encoding="utf-8",
     )
     spec, task = load_folder(tmp_path / "d")
-    assert (spec.name, spec.type, spec.main_metric) == ("MyPairs", "pair_classification", "cosine_ap")
+    assert (spec.name, spec.type, spec.main_metric) == (
+        "MyPairs",
+        "pair_classification",
+        "cosine_ap",
+    )
     data = pairs(tmp_path / "d")
     assert (data.sentence1, data.gold.tolist()) == (["가", "다"], [1.0, 0.0])
     assert task.parts[0].notes == {"n_dropped_duplicate_pairs": 1}
 
 
 def test_task_toml_maps_other_labels(tmp_path: Path) -> None:
-    write_table(tmp_path / "d" / "test.csv", ["s1", "s2", "label"], [("가", "나", 0), ("다", "라", 1), ("마", "바", 2)])
+    write_table(
+        tmp_path / "d" / "test.csv",
+        ["s1", "s2", "label"],
+        [("가", "나", 0), ("다", "라", 1), ("마", "바", 2)],
+    )
     (tmp_path / "d" / "task.toml").write_text(
         '[columns]\nsentence1 = "s1"\nsentence2 = "s2"\n[labels]\n0 = 1\n2 = 0\n', encoding="utf-8"
     )
@@ -249,11 +291,14 @@ def test_the_task_toml_of_the_documentation_works(tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "own-data.md").read_text(encoding="utf-8")
     answers = ["same", "different", "unsure"]
     records = [
-        {"왼쪽": a, "오른쪽": b, "평가": {"같음": answer}} for (a, b, _), answer in zip(PAIRS, answers, strict=True)
+        {"왼쪽": a, "오른쪽": b, "평가": {"같음": answer}}
+        for (a, b, _), answer in zip(PAIRS, answers, strict=True)
     ]
     for split in ("dev", "test"):
         write_jsonl(tmp_path / "d" / f"{split}.jsonl", records)
-    (tmp_path / "d" / "task.toml").write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    (tmp_path / "d" / "task.toml").write_text(
+        page.split("```toml\n")[1].split("```")[0], encoding="utf-8"
+    )
     spec, task = load_folder(tmp_path / "d")
     assert (spec.name, spec.main_metric, spec.dedupe_pairs) == ("my-pairs", "cosine_ap", True)
     assert [part.split for part in task.parts] == ["dev", "test"]
@@ -261,7 +306,10 @@ def test_the_task_toml_of_the_documentation_works(tmp_path: Path) -> None:
 
 
 def test_a_dot_reaches_into_records(tmp_path: Path) -> None:
-    records = [{"sentence1": a, "sentence2": b, "labels": {"label": score, "real": 9}} for a, b, score in PAIRS]
+    records = [
+        {"sentence1": a, "sentence2": b, "labels": {"label": score, "real": 9}}
+        for a, b, score in PAIRS
+    ]
     write_jsonl(tmp_path / "d" / "test.jsonl", records)
     (tmp_path / "d" / "task.toml").write_text('columns = { score = "labels.label" }')
     assert pairs(tmp_path / "d").gold.tolist() == [4.5, 0.5, 2.0]
@@ -270,7 +318,12 @@ def test_a_dot_reaches_into_records(tmp_path: Path) -> None:
 # ---- labelled texts
 
 
-LABELLED = [("축구 경기", "스포츠"), ("야구 경기", "스포츠"), ("금리 인상", "경제"), ("환율 하락", "경제")]
+LABELLED = [
+    ("축구 경기", "스포츠"),
+    ("야구 경기", "스포츠"),
+    ("금리 인상", "경제"),
+    ("환율 하락", "경제"),
+]
 
 
 def test_text_and_label_in_one_file_is_clustering(tmp_path: Path) -> None:
@@ -286,11 +339,17 @@ def test_text_and_label_in_one_file_is_clustering(tmp_path: Path) -> None:
 def test_text_and_label_with_a_train_file_is_classification(tmp_path: Path) -> None:
     write_table(tmp_path / "news" / "ratings_train.tsv", ["document", "label"], LABELLED)
     write_table(
-        tmp_path / "news" / "ratings_test.tsv", ["document", "label"], [("농구 시합", "스포츠"), ("물가", "경제")]
+        tmp_path / "news" / "ratings_test.tsv",
+        ["document", "label"],
+        [("농구 시합", "스포츠"), ("물가", "경제")],
     )
     spec, task = load_folder(tmp_path / "news")
     data = task.parts[0].data
-    assert (spec.type, spec.splits, spec.columns) == ("classification", ["test"], {"text": "document"})
+    assert (spec.type, spec.splits, spec.columns) == (
+        "classification",
+        ["test"],
+        {"text": "document"},
+    )
     assert isinstance(data, LabelData)
     assert (data.texts, data.labels) == (["농구 시합", "물가"], ["스포츠", "경제"])
     assert sorted(zip(data.train_texts, data.train_labels, strict=True)) == sorted(LABELLED)
@@ -323,11 +382,17 @@ def test_line_ends_byte_order_mark_and_blank_lines_change_nothing(tmp_path: Path
     text = "sentence1,sentence2,score\n비,눈,1.5\n\n해,달,4\n"
     (tmp_path / "plain.csv").write_bytes(text.encode())
     (tmp_path / "excel.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert pairs(tmp_path / "plain.csv").sentence1 == pairs(tmp_path / "excel.csv").sentence1 == ["비", "해"]
+    assert (
+        pairs(tmp_path / "plain.csv").sentence1
+        == pairs(tmp_path / "excel.csv").sentence1
+        == ["비", "해"]
+    )
 
 
 def test_csv_quotes_group_and_tsv_quotes_are_text(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text('text,label\n"말했다, ""응""\n그리고",하나\n둘,이\n', encoding="utf-8")
+    (tmp_path / "a.csv").write_text(
+        'text,label\n"말했다, ""응""\n그리고",하나\n둘,이\n', encoding="utf-8"
+    )
     (tmp_path / "b.tsv").write_text('text\tlabel\n"열린 따옴표\t하나\n둘"\t이\n', encoding="utf-8")
     texts = [load_folder(tmp_path / name)[1].parts[0].data for name in ("a.csv", "b.tsv")]
     assert isinstance(texts[0], ClusterData)
@@ -393,19 +458,27 @@ def test_a_path_that_is_no_data_is_a_usage_error(tmp_path: Path, name: str) -> N
         load_folder(tmp_path / name)
 
 
-def test_the_clustering_protocol_of_task_toml_counts_and_its_change_makes_a_new_result(tmp_path: Path) -> None:
+def test_the_clustering_protocol_of_task_toml_counts_and_its_change_makes_a_new_result(
+    tmp_path: Path,
+) -> None:
     from kemb.encoding.store import Store
     from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
     from kemb.models.resolve import resolve
 
     folder = tmp_path / "topics"
     folder.mkdir()
-    (folder / "data.csv").write_text("text,label\n" + "".join(f"글 {i},{'abc'[i % 3]}\n" for i in range(30)))
+    (folder / "data.csv").write_text(
+        "text,label\n" + "".join(f"글 {i},{'abc'[i % 3]}\n" for i in range(30))
+    )
     options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     found = []
     for n in (10, 3, 3):
-        (folder / "task.toml").write_text(f"[clustering]\nn_experiments = {n}\ndocuments_per_experiment = 30\n")
+        (folder / "task.toml").write_text(
+            f"[clustering]\nn_experiments = {n}\ndocuments_per_experiment = 30\n"
+        )
         (outcome,) = evaluate([load_task(folder)], [resolve("toy")], options)
         assert outcome.result is not None
-        found.append((outcome.status, len(outcome.result.scores["test"][0]["scores_per_experiment"])))
+        found.append(
+            (outcome.status, len(outcome.result.scores["test"][0]["scores_per_experiment"]))
+        )
     assert found == [("scored", 10), ("scored", 3), ("kept", 3)]

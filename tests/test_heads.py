@@ -1,4 +1,6 @@
-"""BGE-M3's three heads, against the numbers of FlagEmbedding (tests/m3_folder.py says how they were made)."""
+"""BGE-M3's three heads, against the numbers of FlagEmbedding (tests/m3_folder.py says how they were
+made).
+"""
 
 from __future__ import annotations
 
@@ -51,25 +53,41 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def search(tmp_path: Path) -> Path:
     folder = tmp_path / "my-search"
     (folder / "qrels").mkdir(parents=True)
-    write(folder / "corpus.jsonl", [{"_id": f"d{i}", "text": text} for i, (_, text) in enumerate(PAIRS)])
-    write(folder / "queries.jsonl", [{"_id": f"q{i}", "text": text} for i, (text, _) in enumerate(PAIRS)])
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq1\td1\t1\nq2\td2\t1\n")
+    write(
+        folder / "corpus.jsonl",
+        [{"_id": f"d{i}", "text": text} for i, (_, text) in enumerate(PAIRS)],
+    )
+    write(
+        folder / "queries.jsonl",
+        [{"_id": f"q{i}", "text": text} for i, (text, _) in enumerate(PAIRS)],
+    )
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq0\td0\t1\nq1\td1\t1\nq2\td2\t1\n"
+    )
     return folder
 
 
 def write(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def go(task: Path, models: Sequence[Model], tmp_path: Path, store: str = "store") -> list[Outcome]:
-    return evaluate([load_task(task)], models, RunOptions(tmp_path / "results", Store(tmp_path / store)))
+    return evaluate(
+        [load_task(task)], models, RunOptions(tmp_path / "results", Store(tmp_path / store))
+    )
 
 
 def of_pairs(outcome: Outcome) -> list[float]:
     """The scores of query i with document i."""
     assert outcome.result is not None, outcome.message
     rows = read_items(outcome.result).to_pylist()
-    found = {(row["item_id"], row["target"]): row["value"] for row in rows if row["metric"] == "retrieved"}
+    found = {
+        (row["item_id"], row["target"]): row["value"]
+        for row in rows
+        if row["metric"] == "retrieved"
+    }
     return [found[f"q{i}", f"d{i}"] for i in range(len(PAIRS))]
 
 
@@ -135,7 +153,9 @@ def test_one_forward_pass_makes_the_vectors_of_all_heads_of_a_command(
     models = all_heads(m3)
     together = go(search, models, tmp_path)
     assert opened == [("tiny-m3", 3)]
-    assert [outcome.result.kemb["encoded"]["n_encoded"] for outcome in together if outcome.result] == [6, 0, 0]
+    assert [
+        outcome.result.kemb["encoded"]["n_encoded"] for outcome in together if outcome.result
+    ] == [6, 0, 0]
     for model, outcome in zip(models, together, strict=True):
         options = RunOptions(tmp_path / "other", Store(tmp_path / "apart"))
         (apart,) = evaluate([load_task(search)], [model], options)
@@ -157,9 +177,14 @@ def test_heads_get_vectors_of_their_own_tasks_only(
     models = all_heads(m3)
     tasks = [load_task(search), load_task(folder)]
     outcomes = evaluate(tasks, models, RunOptions(tmp_path / "results", Store(tmp_path / "store")))
-    assert [outcome.status for outcome in outcomes if outcome.task == "topics"] == ["scored"] + ["not applicable"] * 2
+    assert [outcome.status for outcome in outcomes if outcome.task == "topics"] == ["scored"] + [
+        "not applicable"
+    ] * 2
     assert opened == [("tiny-m3", 3)]
-    counts = {model.name: Store(tmp_path / "store").space(model.fingerprint()).n_vectors() for model in models}
+    counts = {
+        model.name: Store(tmp_path / "store").space(model.fingerprint()).n_vectors()
+        for model in models
+    }
     assert counts == {"local/tiny-m3": 46, "local/tiny-m3#sparse": 6, "local/tiny-m3#colbert": 6}
 
 
@@ -195,10 +220,14 @@ def test_heads_share_a_pass_only_under_one_profile(m3: Path, plain: Path) -> Non
     shorter = resolve(f"{m3}#sparse", ModelOptions(max_tokens=8))
     assert heads_beside(dense_one, [shorter, resolve(f"{plain}#sparse")]) == []
     mean = resolve(str(plain), ModelOptions(pooling="mean"))
-    assert heads_beside(resolve(f"{plain}#sparse"), [mean, resolve(f"{plain}#dense")]) == [resolve(f"{plain}#dense")]
+    assert heads_beside(resolve(f"{plain}#sparse"), [mean, resolve(f"{plain}#dense")]) == [
+        resolve(f"{plain}#dense")
+    ]
 
 
-def test_the_heads_are_rows_that_are_found_verified_and_fused(m3: Path, search: Path, tmp_path: Path) -> None:
+def test_the_heads_are_rows_that_are_found_verified_and_fused(
+    m3: Path, search: Path, tmp_path: Path
+) -> None:
     names = [f"{m3}#{head}" for head in FLAG_EMBEDDING]
     fused = f"fuse(0.4*{names[0]} + 0.2*{names[1]} + 0.4*{names[2]})"
     outcomes = go(search, [*all_heads(m3), resolve(fused)], tmp_path)
@@ -212,18 +241,32 @@ def test_the_heads_are_rows_that_are_found_verified_and_fused(m3: Path, search: 
     assert {find_row(row.label, rows).label for row in rows} == {row.label for row in rows}
     for outcome, name in zip(outcomes, [*names, fused], strict=True):
         assert outcome.result is not None
-        found = verify_result(outcome.result, load_task(search), VerifyOptions(device="cpu", model=name))
+        found = verify_result(
+            outcome.result, load_task(search), VerifyOptions(device="cpu", model=name)
+        )
         assert [check.status for check in found.checks] == ["OK"]
 
 
-def test_the_published_hybrid_is_the_sum_of_raw_scores(m3: Path, search: Path, tmp_path: Path) -> None:
-    (outcome,) = go(search, [resolve(f"sum(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)")], tmp_path)
+def test_the_published_hybrid_is_the_sum_of_raw_scores(
+    m3: Path, search: Path, tmp_path: Path
+) -> None:
+    (outcome,) = go(
+        search, [resolve(f"sum(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)")], tmp_path
+    )
     assert of_pairs(outcome) == pytest.approx(FLAG_EMBEDDING_HYBRID, abs=1e-3)
     assert outcome.result is not None
-    assert outcome.result.model == "sum(0.4*local/tiny-m3+0.2*local/tiny-m3#sparse+0.4*local/tiny-m3#colbert)"
+    assert (
+        outcome.result.model
+        == "sum(0.4*local/tiny-m3+0.2*local/tiny-m3#sparse+0.4*local/tiny-m3#colbert)"
+    )
     fused = resolve(f"fuse(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)")
-    assert fused.revision != resolve(f"sum(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)").revision
-    assert of_pairs(go(search, [fused], tmp_path)[0]) != pytest.approx(FLAG_EMBEDDING_HYBRID, abs=0.1)
+    assert (
+        fused.revision
+        != resolve(f"sum(0.4*{m3}#dense + 0.2*{m3}#sparse + 0.4*{m3}#colbert)").revision
+    )
+    assert of_pairs(go(search, [fused], tmp_path)[0]) != pytest.approx(
+        FLAG_EMBEDDING_HYBRID, abs=0.1
+    )
 
 
 def test_names_of_heads() -> None:
@@ -231,7 +274,11 @@ def test_names_of_heads() -> None:
     assert split_head("rrf(a#sparse, b)") == ("rrf(a#sparse, b)", None)
     spec = catalogue.load_spec("bge-m3#colbert")
     assert spec is not None
-    assert (spec.name, spec.hub, spec.similarity) == ("BAAI/bge-m3#colbert", "BAAI/bge-m3", "meanmaxsim")
+    assert (spec.name, spec.hub, spec.similarity) == (
+        "BAAI/bge-m3#colbert",
+        "BAAI/bge-m3",
+        "meanmaxsim",
+    )
     assert catalogue.load_spec("bge-m3#dense") == catalogue.load_spec("BAAI/bge-m3")
     facts = facts_of("BAAI/bge-m3#sparse")
     assert (facts.kind, facts.n_parameters, facts.dim) == ("sparse", 568_000_000, None)
@@ -248,7 +295,8 @@ def test_the_published_files_are_read_as_they_are(m3: Path, tmp_path: Path) -> N
     for head in FLAG_EMBEDDING:
         given = [Input("", "", "나무 그림")]
         own, safe = (
-            open_model(resolve(f"{where}#{head}", ModelOptions(device="cpu"))).encode(given) for where in (folder, m3)
+            open_model(resolve(f"{where}#{head}", ModelOptions(device="cpu"))).encode(given)
+            for where in (folder, m3)
         )
         assert np.array_equal(getattr(own, "values", own), getattr(safe, "values", safe))
 
@@ -264,9 +312,13 @@ def test_another_head_file_is_another_model(m3: Path, tmp_path: Path) -> None:
 
 
 def test_what_has_no_such_head_says_so(m3: Path, tiny_st: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"has no sparse head: .* holds no sparse_linear\.pt") as caught:
+    with pytest.raises(
+        ModelError, match=r"has no sparse head: .* holds no sparse_linear\.pt"
+    ) as caught:
         resolve(f"{tiny_st}#sparse")
-    assert "copy sparse_linear.pt and colbert_linear.pt of the original beside the weights" in str(caught.value)
+    assert "copy sparse_linear.pt and colbert_linear.pt of the original beside the weights" in str(
+        caught.value
+    )
     for name, problem in {
         f"{m3}#lexical": "asks for the head 'lexical'",
         "BAAI/bge-m3#": "asks for the head ''",

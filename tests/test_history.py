@@ -32,17 +32,39 @@ from kemb.results.files import Claim, ScoredPart, TaskResult, result_dir, write_
 from kemb.types import PartScore
 
 TASKS = ("ta", "tb")
-BENCHMARK = Benchmark(name="small", title="작은 시험", cells=[CellSpec(task=task, group=task) for task in TASKS])
+BENCHMARK = Benchmark(
+    name="small", title="작은 시험", cells=[CellSpec(task=task, group=task) for task in TASKS]
+)
 PAPER = Claim("a paper", "https://example.org/paper", "c1")
 HOSTILE = "a/<script>&\"' ](javascript:x) \u202e\x00 " + "가" * 200
 
 
-def result(model: str, task: str, value: float, *, revision: str = "r1", data: str = "d1", claim: Claim | None = None,
-           timestamp: int = 86_400, **changed: Any) -> TaskResult:  # noqa: ANN401  # fmt: skip
+def result(
+    model: str,
+    task: str,
+    value: float,
+    *,
+    revision: str = "r1",
+    data: str = "d1",
+    claim: Claim | None = None,
+    timestamp: int = 86_400,
+    **changed: Any,  # noqa: ANN401
+) -> TaskResult:
     """A measured or claimed result; `changed` goes into the part of its record that has the key."""
     record: dict[str, Any] = {
-        "task": {"type": "sts", "data_sha256": {"test/default": "s1"}, "main_metric": "m", "metric_version": 1},
-        "model": {"name": model, "dtype": "float32", "max_tokens": 512, "pooling": "mean", "similarity": "cosine"},
+        "task": {
+            "type": "sts",
+            "data_sha256": {"test/default": "s1"},
+            "main_metric": "m",
+            "metric_version": 1,
+        },
+        "model": {
+            "name": model,
+            "dtype": "float32",
+            "max_tokens": 512,
+            "pooling": "mean",
+            "similarity": "cosine",
+        },
         "prompts": {"query": {"prompt": "q: ", "route": ""}},
         "timestamp": timestamp,
         "command": "kemb run",
@@ -52,14 +74,28 @@ def result(model: str, task: str, value: float, *, revision: str = "r1", data: s
     if "prompt" in changed:
         record["prompts"]["query"]["prompt"] = changed["prompt"]
     scores = {"test": [{"hf_subset": "default", "main_score": value}]}
-    return TaskResult(Path("/r/m/r/t.json"), model, revision, "", task, data, scores, {} if claim else record, claim)
+    return TaskResult(
+        Path("/r/m/r/t.json"),
+        model,
+        revision,
+        "",
+        task,
+        data,
+        scores,
+        {} if claim else record,
+        claim,
+    )
 
 
 def row(model: str, *values: float, **changed: Any) -> list[TaskResult]:  # noqa: ANN401
-    return [result(model, task, value, **changed) for task, value in zip(TASKS, values, strict=False)]
+    return [
+        result(model, task, value, **changed) for task, value in zip(TASKS, values, strict=False)
+    ]
 
 
-def state(results: Sequence[TaskResult], benchmark: Benchmark = BENCHMARK, date: str = "2026-01-02") -> Snapshot:
+def state(
+    results: Sequence[TaskResult], benchmark: Benchmark = BENCHMARK, date: str = "2026-01-02"
+) -> Snapshot:
     board = build_board(results, benchmark, options=BoardOptions(intervals="none"))
     return snapshot_of({benchmark.name: board}, date)
 
@@ -78,11 +114,26 @@ def test_a_snapshot_holds_numbers_and_what_they_were_made_with() -> None:
     board = snapshot.boards["small"]
     assert (board.title, board.groups) == ("작은 시험", {"ta": 0.5, "tb": 0.5})
     first, second = board.rows
-    assert (first.model, first.score, first.rank, first.rank_low, first.rank_high) == ("a/one", 0.6, 1, 1, 1)
+    assert (first.model, first.score, first.rank, first.rank_low, first.rank_high) == (
+        "a/one",
+        0.6,
+        1,
+        1,
+        1,
+    )
     assert first.cells == [0.5, 0.7]
     record = snapshot.records[first.records[0][0]]
-    assert (record.dataset_revision, record.data_sha256, record.metric_version) == ("d1", {"test/default": "s1"}, "1")
-    assert (record.dtype, record.max_tokens, record.similarity, record.timestamp) == ("float32", 512, "cosine", 86_400)
+    assert (record.dataset_revision, record.data_sha256, record.metric_version) == (
+        "d1",
+        {"test/default": "s1"},
+        "1",
+    )
+    assert (record.dtype, record.max_tokens, record.similarity, record.timestamp) == (
+        "float32",
+        512,
+        "cosine",
+        86_400,
+    )
     assert record.prompts["query"].prompt == "q: "
     assert record.command_sha256 == hashlib.sha256(b"kemb run").hexdigest()
     assert (second.label, second.rank, second.cells) == ("c/claimed (a paper)", None, [0.1, None])
@@ -102,7 +153,10 @@ def test_numbers_without_a_date_are_kept_before_all_others(tmp_path: Path) -> No
     assert undated.id.startswith("0001-01-01-")
     append(tmp_path, undated)
     append(tmp_path, state(row("b/other", 0.4, 0.6)))
-    assert [snapshot.date for snapshot in read_snapshots(tmp_path)[0]] == ["0001-01-01", "2026-01-02"]
+    assert [snapshot.date for snapshot in read_snapshots(tmp_path)[0]] == [
+        "0001-01-01",
+        "2026-01-02",
+    ]
 
 
 def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
@@ -110,24 +164,38 @@ def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
     folder = result_dir(tmp_path / "results", "a/one", "0" * 40)
     for task in ("my-task", "KorSTS"):
         parts = [
-            ScoredPart("test", "default", ["kor-Hang"], PartScore({"cosine_spearman": 0.5}, {}, []), "cosine_spearman")
+            ScoredPart(
+                "test",
+                "default",
+                ["kor-Hang"],
+                PartScore({"cosine_spearman": 0.5}, {}, []),
+                "cosine_spearman",
+            )
         ]
         record = result("a/one", task, 0.5).kemb | {"date": "2026-01-02T00:00:00+00:00"}
         write_result(folder, task, "0" * 40, parts, record)
     own = folder / "my-task.json"
     out, snapshots = tmp_path / "site", tmp_path / "results" / "snapshots"
-    with pytest.raises(UsageError, match=r"A snapshot would keep results on data of your own.*my-task"):
+    with pytest.raises(
+        UsageError, match=r"A snapshot would keep results on data of your own.*my-task"
+    ):
         publish_site(out, SiteOptions(tmp_path / "results", snapshot=True))
     assert not snapshots.exists()
     append(snapshots, state([result("a/one", "ta", 0.5)]))
     own.unlink()
-    with pytest.raises(UsageError, match=r"snapshot 2026-01-02-\w+ shows a task of your own \(ta\)"):
+    with pytest.raises(
+        UsageError, match=r"snapshot 2026-01-02-\w+ shows a task of your own \(ta\)"
+    ):
         publish_site(out, SiteOptions(tmp_path / "results", public=True))
     assert not out.exists()
     for path in snapshots.iterdir():
         path.unlink()
-    append(snapshots, state([result("a/one", "ta", 0.5, claim=PAPER)]))  # published, of a task that kemb does not know
-    publish_site(out, SiteOptions(tmp_path / "results", ("mteb-kor-v2",), public=True, snapshot=True))
+    append(
+        snapshots, state([result("a/one", "ta", 0.5, claim=PAPER)])
+    )  # published, of a task that kemb does not know
+    publish_site(
+        out, SiteOptions(tmp_path / "results", ("mteb-kor-v2",), public=True, snapshot=True)
+    )
     assert len(list(snapshots.iterdir())) == 2
 
 
@@ -146,7 +214,9 @@ def test_the_folder_only_grows(tmp_path: Path) -> None:
     assert [snapshot.number for snapshot in kept] == [1, 2, 3]
     assert [snapshot.content for snapshot in kept] == [one.content, two.content, one.content]
     assert problems == []
-    assert sorted(path.name for path in folder.iterdir()) == sorted(p.name for p in (first, second, third) if p)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        p.name for p in (first, second, third) if p
+    )
 
 
 def test_an_older_state_is_refused_but_not_the_newest_one(tmp_path: Path) -> None:
@@ -167,12 +237,22 @@ def test_an_older_state_is_refused_but_not_the_newest_one(tmp_path: Path) -> Non
         ),
         (lambda text: text.replace('"boards"', '"planks"'), "is no snapshot"),
         (lambda text: text.replace("0.4", "0.9", 1), "was changed after it was written"),
-        (lambda text: text.replace('"cells": [0.4, 0.4]', '"cells": [0.4]'), "not one value for each column"),
-        (lambda text: text.replace('"records": [[0]', '"records": [[99]'), "a record that is not there"),
+        (
+            lambda text: text.replace('"cells": [0.4, 0.4]', '"cells": [0.4]'),
+            "not one value for each column",
+        ),
+        (
+            lambda text: text.replace('"records": [[0]', '"records": [[99]'),
+            "a record that is not there",
+        ),
         (lambda text: text.replace("0.4", "NaN", 1), "is no snapshot"),
     ],
 )
-def test_a_bad_file_is_a_problem_and_the_others_stay_usable(tmp_path: Path, change: Any, message: str) -> None:  # noqa: ANN401
+def test_a_bad_file_is_a_problem_and_the_others_stay_usable(
+    tmp_path: Path,
+    change: Any,  # noqa: ANN401
+    message: str,
+) -> None:
     bad = append(tmp_path, state(OTHER))
     assert bad is not None
     append(tmp_path, state(row("b/other", 0.4, 0.6), date="2026-01-03"))
@@ -214,7 +294,9 @@ def test_nothing_changed() -> None:
         ({"prompt": "x", "dtype": "bfloat16", "revision": "r2"}, "model revision", "r1 → r2"),
     ],
 )
-def test_every_changed_number_has_one_cause(changed: dict[str, Any], cause: str, detail: str) -> None:
+def test_every_changed_number_has_one_cause(
+    changed: dict[str, Any], cause: str, detail: str
+) -> None:
     old = result("a/one", "ta", 0.5)
     change = only_cell([old], [result("a/one", "ta", 0.6, **changed)])
     assert change.cause == cause
@@ -225,16 +307,27 @@ def test_every_changed_number_has_one_cause(changed: dict[str, Any], cause: str,
 
 @pytest.mark.parametrize("commit", ["c1", "c2"])
 def test_claimed_numbers_are_corrected(commit: str) -> None:
-    old, new = row("a/one", 0.5, claim=PAPER), row("a/one", 0.4, claim=replace(PAPER, commit=commit))
+    old, new = (
+        row("a/one", 0.5, claim=PAPER),
+        row("a/one", 0.4, claim=replace(PAPER, commit=commit)),
+    )
     change = only_cell(old, new)
     assert change.cause == "correction"
     assert change.detail == ("" if commit == "c1" else "c1 → c2")
 
 
 def test_one_corrected_number_of_the_published_korean_table() -> None:
-    """gemma2 has 65.60 on PublicHealthQA in the README, and 86.31 in KURE's results for the same metric."""
-    every = [found for found in shipped() if found.claim and found.claim.source.startswith("ko-embedding-leaderboard")]
-    cells = [cell for cell in load_benchmark("ko-leaderboard-v1").cells if cell.group_name == "Retrieval"]
+    """gemma2 has 65.60 on PublicHealthQA in the README, and 86.31 in KURE's results for the same
+    metric.
+    """
+    every = [
+        found
+        for found in shipped()
+        if found.claim and found.claim.source.startswith("ko-embedding-leaderboard")
+    ]
+    cells = [
+        cell for cell in load_benchmark("ko-leaderboard-v1").cells if cell.group_name == "Retrieval"
+    ]
     retrieval = Benchmark(name="retrieval", title="검색", cells=cells)
     (wrong,) = [r for r in every if "gemma2" in r.model and r.task == "PublicHealthQA"]
     ((split, (entry,)),) = wrong.scores.items()
@@ -256,13 +349,18 @@ def test_one_corrected_number_of_the_published_korean_table() -> None:
     }  # type: ignore[arg-type]
     after = before | {wrong.model: before[wrong.model] + (0.8631 - 0.656) / len(cells)}
     expected = {
-        name: tuple(1 + sum(other > scores[name] for other in scores.values()) for scores in (before, after))
+        name: tuple(
+            1 + sum(other > scores[name] for other in scores.values()) for scores in (before, after)
+        )
         for name in before
     }
     assert {row.row.split(" (")[0]: (row.old, row.new) for row in ranks.moved} == {
         name: ((old, old), (new, new)) for name, (old, new) in expected.items() if old != new
     }
-    assert expected[wrong.model] == (11, 7)  # 12 in the README, which ranks a row without two cells above it
+    assert expected[wrong.model] == (
+        11,
+        7,
+    )  # 12 in the README, which ranks a row without two cells above it
 
 
 def test_another_metric_of_a_column_is_a_change_of_the_formula() -> None:
@@ -275,7 +373,11 @@ def test_another_metric_of_a_column_is_a_change_of_the_formula() -> None:
 
 
 def test_rows_columns_and_boards_come_and_go() -> None:
-    three = Benchmark(name="small", title="작은 시험", cells=[*BENCHMARK.cells[:1], CellSpec(task="tc", group="tc")])
+    three = Benchmark(
+        name="small",
+        title="작은 시험",
+        cells=[*BENCHMARK.cells[:1], CellSpec(task="tc", group="tc")],
+    )
     old = state([*OTHER, *row("a/one", 0.5, 0.7)])
     new = state([*OTHER, *row("z/new", 0.5, 0.7)], three)
     said = [sentence(change, "en") for change in changes(old, new)]
@@ -309,16 +411,22 @@ def test_a_new_revision_is_the_same_row_unless_there_is_a_choice() -> None:
 def test_numbers_that_come_and_go_and_moved_ranks() -> None:
     old = [*row("a/one", 0.5, 0.7), *OTHER, *row("c/third", 0.1)]
     new = [*row("a/one", 0.5), *OTHER, *row("c/third", 0.1, 0.2)]
-    added, removed, moved = sorted(changes(state(old), state(new)), key=lambda change: sentence(change, "en")[8:])[::1]
-    texts = {lang: {sentence(change, lang) for change in (added, removed, moved)} for lang in get_args(Language)}
+    added, removed, moved = sorted(
+        changes(state(old), state(new)), key=lambda change: sentence(change, "en")[8:]
+    )[::1]
+    texts = {
+        lang: {sentence(change, lang) for change in (added, removed, moved)}
+        for lang in get_args(Language)
+    }
     assert texts["en"] == {
         "작은 시험: new score: c/third, tb 20.00",
         "작은 시험: score removed: a/one, tb 70.00",
-        "작은 시험: rank intervals changed for 3 models: b/other 2 → 1, c/third no rank → 2, a/one 1 → no rank",
+        "작은 시험: rank intervals changed for 3 models: b/other 2 → 1, c/third no rank → 2, a/one "
+        "1 → no rank",
     }
     assert (
-        "작은 시험: 순위 구간이 바뀐 모델 3개: b/other 2위 → 1위, c/third 순위 없음 → 2위, a/one 1위 → 순위 없음"
-        in texts["ko"]
+        "작은 시험: 순위 구간이 바뀐 모델 3개: b/other 2위 → 1위, c/third 순위 없음 → 2위, a/one "
+        "1위 → 순위 없음" in texts["ko"]
     )
 
 
@@ -326,7 +434,11 @@ def test_a_refused_result_says_why_the_number_is_gone() -> None:
     data = {"data_sha256": {"test/default": "s2"}}
     rows = [*row("a/one", 0.5), *row("b/two", 0.4), *row("c/three", 0.3)]
     change = only_cell(rows, [*rows[:2], result("c/three", "ta", 0.3, **data)])
-    assert (change.kind, change.cause, change.detail) == ("removed", None, "other data (their hash differs)")
+    assert (change.kind, change.cause, change.detail) == (
+        "removed",
+        None,
+        "other data (their hash differs)",
+    )
 
 
 def test_sentences_have_both_numbers_and_never_a_difference_of_nothing() -> None:
@@ -352,7 +464,9 @@ def test_the_feed_is_atom_and_the_same_every_time() -> None:
     found = entries(states, "ko", ["at/one.html", "at/two.html"])
     text = atom(found, "https://example.org/board", "한국어 임베딩")
     assert text == atom(
-        entries(states, "ko", ["at/one.html", "at/two.html"]), "https://example.org/board/", "한국어 임베딩"
+        entries(states, "ko", ["at/one.html", "at/two.html"]),
+        "https://example.org/board/",
+        "한국어 임베딩",
     )
     root = parse(text)
     assert root.findtext(f"{{{ATOM}}}updated") == "2026-03-04T00:00:00Z"
@@ -369,15 +483,31 @@ def test_the_feed_is_atom_and_the_same_every_time() -> None:
     assert len(set(ids)) == 3
     assert ids[0] == "https://example.org/board/"
     later = [*states, state(OTHER, date="2026-04-01")]
-    assert ids[1:] == [node.text for node in parse(atom(entries(later, "ko"), "", "x")).iter(f"{{{ATOM}}}id")][2:]
+    assert (
+        ids[1:]
+        == [node.text for node in parse(atom(entries(later, "ko"), "", "x")).iter(f"{{{ATOM}}}id")][
+            2:
+        ]
+    )
 
 
 def test_hostile_texts_are_text_in_the_feed() -> None:
     states = [state(OTHER), state([*OTHER, *row(HOSTILE, 0.1, 0.2)])]
     root = parse(atom(entries(states, "en"), "", HOSTILE))
     assert {node.tag.split("}")[1] for node in root.iter()} == {
-        "feed", "id", "title", "updated", "author", "name", "entry", "content", "div", "ul", "li", "p",
-    }  # fmt: skip
+        "feed",
+        "id",
+        "title",
+        "updated",
+        "author",
+        "name",
+        "entry",
+        "content",
+        "div",
+        "ul",
+        "li",
+        "p",
+    }
     assert root.findtext(f"{{{ATOM}}}title") == HOSTILE.replace("\x00", "\ufffd")
     (line, *_) = [node.text or "" for node in root.iter(f"{{{XHTML}}}li")]
     assert "<script>" in line
@@ -395,14 +525,18 @@ def test_an_empty_feed_is_valid_and_many_changes_are_counted() -> None:
     assert newest.lines[-1] == "and 100 more"
 
 
-@pytest.mark.parametrize("url", ["example.org", "javascript:alert(1)", "file:///x", "http://", "http://["])
+@pytest.mark.parametrize(
+    "url", ["example.org", "javascript:alert(1)", "file:///x", "http://", "http://["]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="no address of a site"):
         atom([], url, "x")
 
 
 def test_formulas_are_kept_in_words() -> None:
-    groups = BENCHMARK.model_copy(update={"formulas": {"w": Formula(weights={"ta": "3/4", "tb": "1/4"})}})
+    groups = BENCHMARK.model_copy(
+        update={"formulas": {"w": Formula(weights={"ta": "3/4", "tb": "1/4"})}}
+    )
     (change,) = changes(state(OTHER), state(OTHER, groups))
     said: Change = change
     assert "3/4 ta + 1/4 tb" in sentence(said, "ko")

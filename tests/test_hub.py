@@ -1,4 +1,6 @@
-"""Datasets from a stand-in of the hub: pinned, kept for offline use, every failure one paragraph."""
+"""Datasets from a stand-in of the hub: pinned, kept for offline use, every failure one
+paragraph.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ from kemb.errors import KembError
 from kemb.tasks.load import fetch, load
 from kemb.tasks.spec import TaskSpec
 pause = time.sleep
-time.sleep = lambda seconds: pause(min(seconds, 0.01))  # kemb's own waits, and those of the hub's client
+time.sleep = lambda seconds: pause(min(seconds, 0.01))  # kemb's waits and the hub's client's
 what, out, *specs = sys.argv[1:]
 specs = [TaskSpec.model_validate_json(spec) for spec in specs]
 try:
@@ -43,7 +45,8 @@ try:
         for spec in specs:
             task = load(spec, Path(out) if out else None)
             part = task.parts[0]
-            print(task.revision, part.sha256, *(part.data.sentence1 if spec.type == "sts" else part.data.documents))
+            texts = part.data.sentence1 if spec.type == "sts" else part.data.documents
+            print(task.revision, part.sha256, *texts)
 except KembError as error:
     sys.exit(str(error))
 """
@@ -51,7 +54,12 @@ except KembError as error:
 
 def sts(revision: str = OLD, **source: str) -> str:
     return json.dumps(
-        {"name": "Mine", "type": "sts", "splits": ["test"], "source": {"hub": REPO, "revision": revision} | source}
+        {
+            "name": "Mine",
+            "type": "sts",
+            "splits": ["test"],
+            "source": {"hub": REPO, "revision": revision} | source,
+        }
     )
 
 
@@ -59,7 +67,11 @@ def write_repo(folder: Path, sentences: list[str]) -> Path:
     """A dataset as people upload one: a README without a header, a Parquet file in data/."""
     (folder / "data").mkdir(parents=True)
     (folder / "README.md").write_text("# data\n")
-    columns = {"sentence1": sentences, "sentence2": sentences, "score": [float(i) for i in range(len(sentences))]}
+    columns = {
+        "sentence1": sentences,
+        "sentence2": sentences,
+        "score": [float(i) for i in range(len(sentences))],
+    }
     pq.write_table(pa.table(columns), folder / "data" / "test-00000-of-00001.parquet")
     return folder
 
@@ -72,8 +84,12 @@ def hub(tmp_path: Path) -> Iterator[HubStandIn]:
         yield stand_in
 
 
-def kemb(hub: HubStandIn, home: Path, what: str, out: Path | str, *specs: str, offline: bool = False) -> list[str]:
-    """Run in a process of its own, whose cache folders lie in `home`; what it prints, or a failure's paragraph."""
+def kemb(
+    hub: HubStandIn, home: Path, what: str, out: Path | str, *specs: str, offline: bool = False
+) -> list[str]:
+    """Run in a process of its own, whose cache folders lie in `home`; what it prints, or a
+    failure's paragraph.
+    """
     wanted = {
         "HF_ENDPOINT": hub.endpoint,
         "HF_HOME": str(home / "hf"),
@@ -99,7 +115,9 @@ def kemb(hub: HubStandIn, home: Path, what: str, out: Path | str, *specs: str, o
     raise RuntimeError(done.stderr.strip())
 
 
-def test_a_dataset_loads_at_its_pinned_revision_and_again_offline(hub: HubStandIn, tmp_path: Path) -> None:
+def test_a_dataset_loads_at_its_pinned_revision_and_again_offline(
+    hub: HubStandIn, tmp_path: Path
+) -> None:
     first = kemb(hub, tmp_path, "load", "", sts(OLD))
     assert [first[0], *first[2:]] == [OLD, "가", "나"]
     hub.requests.clear()
@@ -118,16 +136,26 @@ def seed_datasets_cache(hub: HubStandIn, home: Path, spec: str) -> None:
         "datasets.load_dataset(source['hub'], revision=source['revision'])\n"
     )
     wanted = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "0"}
-    subprocess.run([sys.executable, "-c", script, spec], env=os.environ | wanted, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", script, spec],
+        env=os.environ | wanted,
+        check=True,
+        capture_output=True,
+    )
 
 
-def test_the_cache_of_datasets_serves_offline_but_only_at_the_very_commit(hub: HubStandIn, tmp_path: Path) -> None:
+def test_the_cache_of_datasets_serves_offline_but_only_at_the_very_commit(
+    hub: HubStandIn, tmp_path: Path
+) -> None:
     seed_datasets_cache(hub, tmp_path, sts(OLD))
     hub.requests.clear()
     loaded = kemb(hub, tmp_path, "load", "", sts(OLD), offline=True)
     assert [loaded[0], *loaded[2:]] == [OLD, "가", "나"]
     assert hub.requests == []
-    with pytest.raises(RuntimeError, match=rf"revision {NEW}, but it is not on this machine and HF_HUB_OFFLINE is set"):
+    with pytest.raises(
+        RuntimeError,
+        match=rf"revision {NEW}, but it is not on this machine and HF_HUB_OFFLINE is set",
+    ):
         kemb(hub, tmp_path, "load", "", sts(NEW), offline=True)
 
 
@@ -140,17 +168,31 @@ def test_main_is_recorded_as_the_commit_it_was(hub: HubStandIn, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("fault", "spec", "says"),
     [
-        ("error500", sts(), r"the hub answered 500, 3 times\. Try again later.*kemb tasks fetch Mine -o DIR.*--data"),
+        (
+            "error500",
+            sts(),
+            r"the hub answered 500, 3 times\. Try again later.*kemb tasks fetch Mine -o "
+            r"DIR.*--data",
+        ),
         ("hang", sts(), r"the hub did not answer in time, 3 times\. Try again later"),
         ("truncate", sts(), r"the download was cut short, 3 times\. Try again"),
         (
             "gated",
             sts(),
-            r"which is gated\. Ask for access at https://huggingface\.co/datasets/someone/sts .*auth login",
+            r"which is gated\. Ask for access at https://huggingface\.co/datasets/someone/sts "
+            r".*auth login",
         ),
-        (None, sts().replace(REPO, "someone/nothing"), r"the hub has no such dataset, or it is private"),
+        (
+            None,
+            sts().replace(REPO, "someone/nothing"),
+            r"the hub has no such dataset, or it is private",
+        ),
         (None, sts("e" * 40), rf"at revision {'e' * 40}, but the hub has no such revision of it"),
-        (None, sts(config="nli"), rf"Mine: {REPO} at revision {OLD} has no config 'nli'; it has default\."),
+        (
+            None,
+            sts(config="nli"),
+            rf"Mine: {REPO} at revision {OLD} has no config 'nli'; it has default\.",
+        ),
     ],
 )
 def test_what_goes_wrong_at_the_hub_is_one_paragraph(
@@ -162,12 +204,16 @@ def test_what_goes_wrong_at_the_hub_is_one_paragraph(
         kemb(hub, tmp_path, "load", "", spec)
     assert str(caught.value).startswith("Mine")
     hub.heal()
-    assert kemb(hub, tmp_path, "load", "", sts())[0] == OLD, "a failure leaves nothing behind that hinders"
+    assert kemb(hub, tmp_path, "load", "", sts())[0] == OLD, (
+        "a failure leaves nothing behind that hinders"
+    )
 
 
 def test_a_machine_without_network_says_so(hub: HubStandIn, tmp_path: Path) -> None:
     hub.endpoint = "http://no-such-host.invalid"
-    with pytest.raises(RuntimeError, match=r"host name cannot be resolved: there is no network\. On a machine with"):
+    with pytest.raises(
+        RuntimeError, match=r"host name cannot be resolved: there is no network\. On a machine with"
+    ):
         kemb(hub, tmp_path, "load", "", sts())
     hub.endpoint = "http://127.0.0.1:9"
     with pytest.raises(RuntimeError, match="not on this machine and the hub cannot be reached"):
@@ -191,11 +237,17 @@ def test_a_single_file_that_hangs_is_given_up_in_seconds(hub: HubStandIn, tmp_pa
 def test_offline_nothing_is_waited_for(hub: HubStandIn, tmp_path: Path) -> None:
     script = SCRIPT.replace("pause(min(seconds, 0.01))", "sys.exit('waited')")
     assert script != SCRIPT
-    env = os.environ | {"HF_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    env = os.environ | {
+        "HF_HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+    }
     for spec in (sts(), sts("main")):
         command = [sys.executable, "-c", script, "load", "", spec]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=50)
-        assert re.search(r"not on this machine and HF_HUB_OFFLINE is set\..*--data DIR`\.$", done.stderr), done.stderr
+        assert re.search(
+            r"not on this machine and HF_HUB_OFFLINE is set\..*--data DIR`\.$", done.stderr
+        ), done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -220,23 +272,35 @@ def add_beir(hub: HubStandIn, tmp_path: Path) -> str:
     for name, columns in tables.items():
         (tmp_path / "beir").mkdir(exist_ok=True)
         pq.write_table(pa.table(columns), tmp_path / "beir" / f"{name}.parquet")
-        header += [f"- config_name: {name}", "  data_files:", "  - split: test", f"    path: {name}.parquet"]
+        header += [
+            f"- config_name: {name}",
+            "  data_files:",
+            "  - split: test",
+            f"    path: {name}.parquet",
+        ]
     (tmp_path / "beir" / "README.md").write_text("\n".join([*header, "---", ""]))
     hub.add_repo("dataset", "someone/beir", tmp_path / "beir", OLD)
     source = {"hub": "someone/beir", "revision": OLD, "layout": "beir"}
     return json.dumps({"name": "Search", "type": "retrieval", "splits": ["test"], "source": source})
 
 
-def test_processes_that_fetch_at_once_do_not_disturb_each_other(hub: HubStandIn, tmp_path: Path) -> None:
+def test_processes_that_fetch_at_once_do_not_disturb_each_other(
+    hub: HubStandIn, tmp_path: Path
+) -> None:
     beir, out = add_beir(hub, tmp_path), tmp_path / "out"
     with ThreadPoolExecutor() as pool:
-        running = [pool.submit(kemb, hub, tmp_path / "here", "fetch", out, *specs) for specs in [(beir, sts())] * 3]
+        running = [
+            pool.submit(kemb, hub, tmp_path / "here", "fetch", out, *specs)
+            for specs in [(beir, sts())] * 3
+        ]
         assert [process.result() for process in running] == [[], [], []]
     assert sum("GET" in request and "corpus.parquet" in request for request in hub.requests) == 1
     assert kemb(hub, tmp_path / "there", "load", out, beir, offline=True)[2:] == ["문서"]
 
 
-def test_a_failed_fetch_leaves_a_usable_mirror_and_goes_on_where_it_was(hub: HubStandIn, tmp_path: Path) -> None:
+def test_a_failed_fetch_leaves_a_usable_mirror_and_goes_on_where_it_was(
+    hub: HubStandIn, tmp_path: Path
+) -> None:
     beir = add_beir(hub, tmp_path)
     out = tmp_path / "out"
     hub.fault("truncate", match="queries.parquet")
@@ -248,7 +312,9 @@ def test_a_failed_fetch_leaves_a_usable_mirror_and_goes_on_where_it_was(hub: Hub
     hub.heal()
     hub.requests.clear()
     kemb(hub, tmp_path, "fetch", out, sts(), beir)
-    assert not [request for request in hub.requests if REPO in request or "corpus.parquet" in request]
+    assert not [
+        request for request in hub.requests if REPO in request or "corpus.parquet" in request
+    ]
     assert kemb(hub, tmp_path / "there", "load", out, beir, offline=True)[2:] == ["문서"]
 
 
@@ -259,7 +325,12 @@ def test_only_passing_failures_are_waited_for_and_none_offline(
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-    failures: list[Exception] = [ConnectionError("1"), ConnectionError("2"), ConnectionError("3"), ValueError("4")]
+    failures: list[Exception] = [
+        ConnectionError("1"),
+        ConnectionError("2"),
+        ConnectionError("3"),
+        ValueError("4"),
+    ]
 
     def fail() -> None:
         raise failures.pop(0)
@@ -278,7 +349,15 @@ def test_a_token_in_a_message_is_not_repeated() -> None:
 
 
 def test_file_names_that_lead_out_of_the_folder_are_not_downloaded() -> None:
-    names = ["data/a.parquet", "../b.parquet", "/etc/c.parquet", "data/../../d.parquet", "README.md", "e.py", "f.csv"]
+    names = [
+        "data/a.parquet",
+        "../b.parquet",
+        "/etc/c.parquet",
+        "data/../../d.parquet",
+        "README.md",
+        "e.py",
+        "f.csv",
+    ]
     assert _matching(names, None) == ["data/a.parquet", "f.csv"]
     assert _matching(["data/test-0.parquet", "test-1.parquet"], ["**/test-*"]) == [
         "data/test-0.parquet",
@@ -292,7 +371,9 @@ def spec_of(revision: str = OLD) -> TaskSpec:
 
 def give(sentences: list[str], monkeypatch: pytest.MonkeyPatch, revision: str = OLD) -> None:
     """Let the hub give these rows, without a process of its own."""
-    table = pa.table({"sentence1": sentences, "sentence2": sentences, "score": [1.0] * len(sentences)})
+    table = pa.table(
+        {"sentence1": sentences, "sentence2": sentences, "score": [1.0] * len(sentences)}
+    )
     got = Download(revision, "default", {"test": table})
     monkeypatch.setattr("kemb.tasks.sources.download", lambda *_: nullcontext(got))
 
@@ -334,26 +415,34 @@ def test_a_file_that_was_removed_from_a_mirror_is_fetched_again(
     assert load(spec_of(), tmp_path).revision == OLD
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kemb.errors import FetchError
 
     give(["가"], monkeypatch)
     (tmp_path / "out").write_text("a file")
     with pytest.raises(
-        FetchError, match=r"Mine: the data of someone/sts could not be written to .*out: (Not a directory|File exists)"
+        FetchError,
+        match=r"Mine: the data of someone/sts could not be written to .*out: (Not a directory|File "
+        r"exists)",
     ):
         fetch([spec_of()], tmp_path / "out")
     monkeypatch.setattr("pyarrow.parquet.write_table", full_disk)
     with pytest.raises(FetchError, match=r"could not be written to .*: No space left on device"):
         fetch([spec_of()], tmp_path / "other")
-    assert not [path for path in (tmp_path / "other").rglob("*") if path.suffix in (".parquet", ".json")]
+    assert not [
+        path for path in (tmp_path / "other").rglob("*") if path.suffix in (".parquet", ".json")
+    ]
 
 
 def full_disk(*_: object, **__: object) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_a_mirror_is_read_by_datasets_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_is_read_by_datasets_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datasets
 
     give(["가", "나"], monkeypatch)

@@ -13,7 +13,14 @@ from kemb.boards.benchmark import CellSpec, Formula
 from kemb.boards.cells import cell_value
 from kemb.boards.items import cell_measures, cell_replicates, part_measures
 from kemb.errors import NotSupported, ResultError
-from kemb.results.files import ScoredPart, TaskResult, items_table, read_items, read_result, write_result
+from kemb.results.files import (
+    ScoredPart,
+    TaskResult,
+    items_table,
+    read_items,
+    read_result,
+    write_result,
+)
 from kemb.scoring.clusters import clustering
 from kemb.scoring.items import of_part
 from kemb.scoring.labels import classification, multilabel_classification
@@ -39,10 +46,24 @@ IDS = [f"i{number}" for number in range(N)]
 TEXTS = [f"text {number}" for number in range(N)]
 # A word of every fourth pair is the same, so that pairs are clustered.
 PAIRS = PairData(IDS, TEXTS, [f"other {number // 4}" for number in range(N)], np.arange(N) % 6 / 5)
-LABELLED = PairData(IDS, TEXTS, [f"other {number}" for number in range(N)], (np.arange(N) % 3 == 0).astype(np.float64))
-CLASSES = LabelData(IDS, TEXTS, [number % 3 for number in range(N)], TEXTS[:12], [number % 3 for number in range(12)],
-                    [np.arange(9), np.arange(3, 12)], False)  # fmt: skip
-LEVELS = ClusterData(IDS, TEXTS, [(number % 3, number % 5) for number in range(N)], np.zeros(N, dtype=np.int64))
+LABELLED = PairData(
+    IDS,
+    TEXTS,
+    [f"other {number}" for number in range(N)],
+    (np.arange(N) % 3 == 0).astype(np.float64),
+)
+CLASSES = LabelData(
+    IDS,
+    TEXTS,
+    [number % 3 for number in range(N)],
+    TEXTS[:12],
+    [number % 3 for number in range(12)],
+    [np.arange(9), np.arange(3, 12)],
+    False,
+)
+LEVELS = ClusterData(
+    IDS, TEXTS, [(number % 3, number % 5) for number in range(N)], np.zeros(N, dtype=np.int64)
+)
 PROBLEMS = ClusterData(IDS, TEXTS, [(number % 3,) for number in range(N)], np.arange(N) // 30)
 QUERIES = RetrievalData(
     IDS,
@@ -52,12 +73,25 @@ QUERIES = RetrievalData(
     {f"q{n}": {f"i{n}": 2, f"i{n + 30}": 1} for n in range(20)},
 )
 BITEXT = BitextData(IDS, TEXTS, TEXTS)
-MANY = MultilabelData(IDS, TEXTS, [tuple({n % 2, n % 3}) for n in range(N)], TEXTS[:12],
-                      [(n % 3,) for n in range(12)], [np.arange(9), np.arange(3, 12)], False)  # fmt: skip
-SUMMARIES = SummaryData(IDS[:20], TEXTS, np.arange(N) // 3, TEXTS[:40], np.arange(40) // 2, np.arange(N) % 5 / 4)
+MANY = MultilabelData(
+    IDS,
+    TEXTS,
+    [tuple({n % 2, n % 3}) for n in range(N)],
+    TEXTS[:12],
+    [(n % 3,) for n in range(12)],
+    [np.arange(9), np.arange(3, 12)],
+    False,
+)
+SUMMARIES = SummaryData(
+    IDS[:20], TEXTS, np.arange(N) // 3, TEXTS[:40], np.arange(40) // 2, np.arange(N) % 5 / 4
+)
 
 CASES = {
-    "sts": ("sts", "cosine_spearman", ["pearson", "mean_correlation", "mean(euclidean_spearman, dot_pearson)"]),
+    "sts": (
+        "sts",
+        "cosine_spearman",
+        ["pearson", "mean_correlation", "mean(euclidean_spearman, dot_pearson)"],
+    ),
     "pair_classification": ("pair_classification", "max_ap", ["similarity_ap", "cosine_ap"]),
     "classification": ("classification", "accuracy", []),
     "levels": ("clustering", "v_measure", []),
@@ -78,7 +112,9 @@ def scored(case: str, seed: int) -> PartScore:
         case "sts":
             return sts(PAIRS, {"sentence1": a, "sentence2": b}, similarity=similarity)
         case "pair_classification":
-            return pair_classification(LABELLED, {"sentence1": a, "sentence2": b}, similarity=similarity)
+            return pair_classification(
+                LABELLED, {"sentence1": a, "sentence2": b}, similarity=similarity
+            )
         case "classification":
             return classification(CLASSES, {"texts": a, "train_texts": ArrayVectors(b.array[:12])})
         case "levels":
@@ -87,10 +123,14 @@ def scored(case: str, seed: int) -> PartScore:
         case "problems":
             return clustering(ClusteringProtocol(kind="rows"), PROBLEMS, {"texts": a})
         case "retrieval":
-            run = top_k(a.array[:20], b, doc_ids=IDS, query_ids=QUERIES.query_ids, similarity=similarity)
+            run = top_k(
+                a.array[:20], b, doc_ids=IDS, query_ids=QUERIES.query_ids, similarity=similarity
+            )
             return ranking_metrics(run, QUERIES)
         case "multilabel":
-            return multilabel_classification(MANY, {"texts": a, "train_texts": ArrayVectors(b.array[:12])})
+            return multilabel_classification(
+                MANY, {"texts": a, "train_texts": ArrayVectors(b.array[:12])}
+            )
         case "summaries":
             vectors = {"machine": a, "human": ArrayVectors(b.array[:40])}
             return summarization(SummarizationProtocol(), SUMMARIES, vectors, similarity=similarity)
@@ -104,29 +144,44 @@ def write(root: Path, case: str, seed: int, splits: tuple[str, ...] = ("test",))
         "task": {"type": task_type, "main_metric": main},
         "model": {"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
     }
-    parts = [ScoredPart(s, "default", ["kor-Hang"], scored(case, seed + 10 * i), main) for i, s in enumerate(splits)]
+    parts = [
+        ScoredPart(s, "default", ["kor-Hang"], scored(case, seed + 10 * i), main)
+        for i, s in enumerate(splits)
+    ]
     return read_result(write_result(root / f"m{seed}" / "r", case, "1", parts, provenance))
 
 
 def measures(results: list[TaskResult], expression: str) -> Any:  # noqa: ANN401
-    return part_measures(results, [read_items(result) for result in results], ("test", "default"), expression)
+    return part_measures(
+        results, [read_items(result) for result in results], ("test", "default"), expression
+    )
 
 
-EXPRESSIONS = [(case, name) for case, (_, main, more) in CASES.items() for name in ["main_score", main, *more]]
+EXPRESSIONS = [
+    (case, name) for case, (_, main, more) in CASES.items() for name in ["main_score", main, *more]
+]
 
 
 @pytest.mark.parametrize(("case", "expression"), EXPRESSIONS)
-def test_the_point_is_the_recorded_score_of_every_row(case: str, expression: str, tmp_path: Path) -> None:
-    """Items are read by one code, scores were computed from vectors by another (scipy, scikit-learn)."""
+def test_the_point_is_the_recorded_score_of_every_row(
+    case: str, expression: str, tmp_path: Path
+) -> None:
+    """Items are read by one code, scores were computed from vectors by another (scipy,
+    scikit-learn).
+    """
     results = [write(tmp_path, case, seed) for seed in (1, 2, 3)]
     point = measures(results, expression).point()
-    cell = CellSpec.model_construct(task=case, metric=expression, splits=["test"], subsets=[], members=[])
+    cell = CellSpec.model_construct(
+        task=case, metric=expression, splits=["test"], subsets=[], members=[]
+    )
     expected = [cell_value(cell, Formula(), {case: result}) for result in results]
     assert point == pytest.approx(expected, abs=1e-6)  # average precision is float32 inside
     assert len(set(np.round(point, 5))) > 1
 
 
-@pytest.mark.parametrize("case", ["multilabel", "summaries", "classification", "bitext", "retrieval"])
+@pytest.mark.parametrize(
+    "case", ["multilabel", "summaries", "classification", "bitext", "retrieval"]
+)
 def test_the_items_of_a_part_give_its_metrics_again(case: str, tmp_path: Path) -> None:
     result = write(tmp_path, case, 1)
     task_type = CASES[case][0]
@@ -143,10 +198,14 @@ def test_a_row_has_the_same_replicates_whoever_stands_beside_it_and_in_whatever_
     results = [write(tmp_path, case, seed) for seed in (1, 2)]
     tables = [read_items(result) for result in results]
     both = part_measures(results, tables, ("test", "default"), "main_score").replicates(50, 7)
-    alone = part_measures(results[1:], tables[1:], ("test", "default"), "main_score").replicates(50, 7)
+    alone = part_measures(results[1:], tables[1:], ("test", "default"), "main_score").replicates(
+        50, 7
+    )
     assert alone[:, 0] == pytest.approx(both[:, 1], abs=1e-12)
     backwards = tables[1].take(pa.array(np.arange(tables[1].num_rows)[::-1]))
-    again = part_measures(results, [tables[0], backwards], ("test", "default"), "main_score").replicates(50, 7)
+    again = part_measures(
+        results, [tables[0], backwards], ("test", "default"), "main_score"
+    ).replicates(50, 7)
     assert again == pytest.approx(both, abs=1e-12)
     assert both.mean(axis=0) == pytest.approx(measures(results, "main_score").point(), abs=1e-12)
 
@@ -161,7 +220,12 @@ def test_pairs_that_share_a_sentence_are_drawn_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("case", "metric"),
-    [("classification", "f1"), ("pair_classification", "cosine_accuracy"), ("levels", "ami"), ("retrieval", "ndcg@7")],
+    [
+        ("classification", "f1"),
+        ("pair_classification", "cosine_accuracy"),
+        ("levels", "ami"),
+        ("retrieval", "ndcg@7"),
+    ],
 )
 def test_metrics_without_a_measure_are_named(case: str, metric: str, tmp_path: Path) -> None:
     with pytest.raises(NotSupported, match=metric):
@@ -181,13 +245,25 @@ def test_rows_with_other_items_are_refused(case: str, tmp_path: Path) -> None:
 
 
 def test_a_cell_is_the_mean_of_its_parts_and_members(tmp_path: Path) -> None:
-    rows = [{case: write(tmp_path, case, seed, ("test", "dev")) for case in ("levels", "problems")} for seed in (1, 2)]
-    cell = CellSpec.model_construct(task="whole", name="", metric="main_score", splits=["dev", "test"], subsets=[],
-                                    members=["levels", "problems"])  # fmt: skip
+    rows = [
+        {case: write(tmp_path, case, seed, ("test", "dev")) for case in ("levels", "problems")}
+        for seed in (1, 2)
+    ]
+    cell = CellSpec.model_construct(
+        task="whole",
+        name="",
+        metric="main_score",
+        splits=["dev", "test"],
+        subsets=[],
+        members=["levels", "problems"],
+    )
     parts = cell_measures(cell, Formula(), rows)
     assert [(part.task, part.split) for part in parts] == [
-        ("levels", "dev"), ("levels", "test"), ("problems", "dev"), ("problems", "test"),
-    ]  # fmt: skip
+        ("levels", "dev"),
+        ("levels", "test"),
+        ("problems", "dev"),
+        ("problems", "test"),
+    ]
     replicates = cell_replicates(parts, 20, 3)
     assert replicates == pytest.approx(np.mean([part.replicates(20, 3) for part in parts], axis=0))
     expected = [cell_value(cell, Formula(), row) for row in rows]
@@ -196,8 +272,12 @@ def test_a_cell_is_the_mean_of_its_parts_and_members(tmp_path: Path) -> None:
         cell_measures(cell, Formula(), [rows[0], {"levels": rows[1]["levels"]}])
 
 
-def test_intervals_of_the_v_measure_hold_the_expected_score_as_often_as_they_say(tmp_path: Path) -> None:
-    """Raw bootstrap replicates are biased upwards so much that theirs do not: repeated documents always agree."""
+def test_intervals_of_the_v_measure_hold_the_expected_score_as_often_as_they_say(
+    tmp_path: Path,
+) -> None:
+    """Raw bootstrap replicates are biased upwards so much that theirs do not: repeated documents
+    always agree.
+    """
     rng = np.random.default_rng(0)
     chances = (rng.dirichlet(np.full(7, 0.4), size=6) / 6).ravel()
 
@@ -212,15 +292,23 @@ def test_intervals_of_the_v_measure_hold_the_expected_score_as_often_as_they_say
         labels, clusters = draw()
         names = ["gold"] * N + ["assignment"] * N
         table = pa.table(
-            {"split": ["test"] * 2 * N, "subset": ["default"] * 2 * N, "item_id": IDS * 2,
-             "cluster_id": pa.nulls(2 * N, pa.string()), "metric": names, "experiment": [0] * 2 * N,
-             "value": np.concatenate([labels, clusters]).astype(np.float64)}
-        )  # fmt: skip
+            {
+                "split": ["test"] * 2 * N,
+                "subset": ["default"] * 2 * N,
+                "item_id": IDS * 2,
+                "cluster_id": pa.nulls(2 * N, pa.string()),
+                "metric": names,
+                "experiment": [0] * 2 * N,
+                "value": np.concatenate([labels, clusters]).astype(np.float64),
+            }
+        )
         part = part_measures([result], [table], ("test", "default"), "v_measure")
         replicates = part.replicates(300, seed)[:, 0]
         low, high = np.quantile(replicates, [0.025, 0.975])
         centred += int(low <= truth <= high)
-        lift = part.measures["v_measure"].replicates(rng.multinomial(N, np.full(N, 1 / N), size=300))[:, 0]
+        lift = part.measures["v_measure"].replicates(
+            rng.multinomial(N, np.full(N, 1 / N), size=300)
+        )[:, 0]
         low, high = np.quantile(lift, [0.025, 0.975])
         raw += int(low <= truth <= high)
     assert centred / 150 > 0.9

@@ -1,4 +1,6 @@
-"""`kiwi-static`: the recovered vectors against Kiwi's own similarities, the cache, and texts without vectors."""
+"""`kiwi-static`: the recovered vectors against Kiwi's own similarities, the cache, and texts
+without vectors.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_recovered_vectors_reproduce_kiwis_similarities(cache_dir: Path) -> None
     assert len(keys) == len(vectors) > 70_000
     pairs = np.random.default_rng(1).integers(0, len(vectors), (2000, 2))
     expected = [kiwi.morpheme_similarity(int(i), int(j)) for i, j in pairs]
-    np.testing.assert_allclose((vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        (vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(axis=1), expected, atol=1e-5
+    )
     assert keys[100] == (kiwi.morpheme(100).form, kiwi.morpheme(100).tag)
 
 
@@ -64,8 +68,12 @@ def test_meaning_counts_where_words_differ(encoder: kiwi_static.KiwiStatic) -> N
 
 
 @pytest.mark.slow
-def test_texts_without_vectors_are_told_apart_and_never_zero(encoder: kiwi_static.KiwiStatic) -> None:
-    vectors = encoder.encode(inputs(["어머나", "에이씨", "ㅋㅋㅋ", "😀", "Zyxwv", "Vwxyz", "", "   \n"]))
+def test_texts_without_vectors_are_told_apart_and_never_zero(
+    encoder: kiwi_static.KiwiStatic,
+) -> None:
+    vectors = encoder.encode(
+        inputs(["어머나", "에이씨", "ㅋㅋㅋ", "😀", "Zyxwv", "Vwxyz", "", "   \n"])
+    )
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     similar = np.abs(vectors @ vectors.T - np.eye(len(vectors)))
     assert similar[-1, -2] == pytest.approx(1)  # the two empty texts
@@ -78,13 +86,16 @@ def test_a_vector_depends_on_its_own_input_only(encoder: kiwi_static.KiwiStatic)
     together = encoder.encode(inputs(TEXTS))
     for row, text in zip(together, TEXTS, strict=True):
         np.testing.assert_array_equal(encoder.encode(inputs([text]))[0], row)
-        np.testing.assert_array_equal(encoder.encode(inputs([unicodedata.normalize("NFD", text)]))[0], row)
+        np.testing.assert_array_equal(
+            encoder.encode(inputs([unicodedata.normalize("NFD", text)]))[0], row
+        )
 
 
 @pytest.mark.slow
 def test_equal_bytes_in_every_process(encoder: kiwi_static.KiwiStatic, cache_dir: Path) -> None:
     script = (
-        "from kemb.models import kiwi_static as k; from kemb.types import Input; from pathlib import Path\n"
+        "from kemb.models import kiwi_static as k; from kemb.types import Input; from pathlib "
+        "import Path\n"
         f"e = k.open_kiwi_static(Path({str(cache_dir)!r}))\n"
         f"print(e.encode([Input('', '', t) for t in {TEXTS!r}]).tobytes().hex())"
     )
@@ -112,9 +123,13 @@ def test_a_damaged_cache_is_made_again(
 
 
 @pytest.mark.slow
-def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("kiwipiepy")
-    monkeypatch.setattr(kiwi_static, "recover_vectors", lambda _similarity, n: np.zeros((n, 1), dtype=np.float32))
+    monkeypatch.setattr(
+        kiwi_static, "recover_vectors", lambda _similarity, n: np.zeros((n, 1), dtype=np.float32)
+    )
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="XDG_CACHE_HOME"):
         kiwi_static.load_morphemes(tmp_path / "file")
@@ -141,10 +156,14 @@ def test_missing_kiwi_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_korsts_as_measured_before_for_kiwi_vectors(encoder: kiwi_static.KiwiStatic, shared_data: Path) -> None:
+def test_korsts_as_measured_before_for_kiwi_vectors(
+    encoder: kiwi_static.KiwiStatic, shared_data: Path
+) -> None:
     from scipy.stats import spearmanr
 
     table = pq.read_table(shared_data / "packs/KorSTS/test.parquet")
     left, right = (encoder.encode(inputs(table[c].to_pylist())) for c in ("sentence1", "sentence2"))
     value = spearmanr((left * right).sum(axis=1), table["score"].to_numpy().astype(float))[0]
-    assert 0.617 <= value < 0.70  # 0.617 is the same method without hashed words and with two components
+    assert (
+        0.617 <= value < 0.70
+    )  # 0.617 is the same method without hashed words and with two components

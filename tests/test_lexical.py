@@ -22,7 +22,9 @@ from kemb.types import RetrievalData
 DOCUMENTS = ["서울 날씨 맑음", "부산 날씨 흐림 날씨", "커피"]
 
 
-def retrieval(documents: list[str], queries: list[str], ids: list[str] | None = None) -> RetrievalData:
+def retrieval(
+    documents: list[str], queries: list[str], ids: list[str] | None = None
+) -> RetrievalData:
     ids = ids or [f"d{i}" for i in range(len(documents))]
     return RetrievalData(ids, documents, [f"q{i}" for i in range(len(queries))], queries, {})
 
@@ -48,7 +50,11 @@ def ndcg10(data: RetrievalData, analyser: str) -> float:
 
     run = lexical.search(analyser, data, 1000)
     found = {
-        query: {data.doc_ids[row]: float(score) for row, score in zip(rows, scores, strict=True) if row >= 0}
+        query: {
+            data.doc_ids[row]: float(score)
+            for row, score in zip(rows, scores, strict=True)
+            if row >= 0
+        }
         for query, rows, scores in zip(data.query_ids, run.indices, run.scores, strict=True)
     }
     values = pytrec_eval.RelevanceEvaluator(data.qrels, {"ndcg_cut_10"}).evaluate(found).values()
@@ -61,7 +67,8 @@ def random_tokens(seed: int, n_texts: int) -> list[list[str]]:
 
 
 def test_scores_computed_by_hand() -> None:
-    # Bigrams: 3, 4 and 1 terms, mean 8/3. "날씨": df 2 of 3, idf ln(1 + 1.5/2.5); "부산": df 1, idf ln(1 + 2.5/1.5).
+    # Bigrams: 3, 4 and 1 terms, mean 8/3. "날씨": df 2 of 3, idf ln(1 + 1.5/2.5); "부산": df 1, idf
+    # ln(1 + 2.5/1.5).
     run = lexical.search("bigram", retrieval(DOCUMENTS, ["부산 날씨"]), k=3)
     idf_weather, idf_busan = math.log(1.6), math.log(1 + 2.5 / 1.5)
     d0 = idf_weather * 1 / (1 + 1.5 * (0.25 + 0.75 * 3 / (8 / 3)))
@@ -79,7 +86,9 @@ def test_scores_equal_bm25s_bit_for_bit(seed: int) -> None:
     oracle.index(documents, show_progress=False)
     index = lexical.build_index(documents)
     for query in queries:
-        np.testing.assert_array_equal(lexical.score_documents(index, query), oracle.get_scores(query))
+        np.testing.assert_array_equal(
+            lexical.score_documents(index, query), oracle.get_scores(query)
+        )
 
 
 def test_mteb_analyser_equals_mtebs_baseline() -> None:
@@ -87,14 +96,25 @@ def test_mteb_analyser_equals_mtebs_baseline() -> None:
     from mteb.models.model_implementations.bm25 import BM25Tokenizer
 
     documents = [
-        "날씨가 좋다\n그리고 ＡＢＣ도 좋다", "날씨가 나쁘다", "커피 한 잔이 좋다", "", "다다 하다 1\t2", "가다",
-        "오다", "자다", "보다", "먹다", "쓰다",
-    ]  # fmt: skip
+        "날씨가 좋다\n그리고 ＡＢＣ도 좋다",
+        "날씨가 나쁘다",
+        "커피 한 잔이 좋다",
+        "",
+        "다다 하다 1\t2",
+        "가다",
+        "오다",
+        "자다",
+        "보다",
+        "먹다",
+        "쓰다",
+    ]
     queries = ["abc 좋다\n날씨", "커피다", "ㅋㅋ"]
     tokenizer = BM25Tokenizer(language="kor")
     oracle = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
     oracle.index(tokenizer.fit_transform(["\n" + text for text in documents]), show_progress=False)
-    found, scores = oracle.retrieve(tokenizer.transform(queries), k=len(documents), show_progress=False)
+    found, scores = oracle.retrieve(
+        tokenizer.transform(queries), k=len(documents), show_progress=False
+    )
     run = lexical.search("mteb", retrieval(documents, queries), k=len(documents))
     for i in range(len(queries)):
         ours = dict(zip(run.indices[i].tolist(), run.scores[i].tolist(), strict=True))
@@ -103,7 +123,9 @@ def test_mteb_analyser_equals_mtebs_baseline() -> None:
 
 def test_ties_and_queries_without_terms_go_by_id_descending() -> None:
     ids = ["b", "a10", "a9", "c"]
-    run = lexical.search("bigram", retrieval(["사과", "사과", "배나무", "사과"], ["사과", "없는말", ""], ids), k=3)
+    run = lexical.search(
+        "bigram", retrieval(["사과", "사과", "배나무", "사과"], ["사과", "없는말", ""], ids), k=3
+    )
     named = [[ids[row] for row in rows] for rows in run.indices]
     assert named == [["c", "b", "a10"], ["c", "b", "a9"], ["c", "b", "a9"]]
     assert run.scores[1:].tolist() == [[0, 0, 0], [0, 0, 0]]
@@ -169,17 +191,21 @@ def test_progress_counts_documents_and_queries() -> None:
 def test_order_does_not_depend_on_the_hash_seed() -> None:
     script = (
         "from kemb.models import lexical; from kemb.types import RetrievalData as R\n"
-        "d = R(list('abcd'), ['서울 날씨', '부산 날씨', '서울 부산', '날씨 서울'], ['q'], ['부산 서울 날씨'], {})\n"
+        "d = R(list('abcd'), ['서울 날씨', '부산 날씨', '서울 부산', '날씨 서울'], ['q'], ['부산 "
+        "서울 날씨'], {})\n"
         "for a in lexical.ANALYSERS:\n"
         "    r = lexical.search(a, d, 4); print(r.indices.tolist(), r.scores.tobytes().hex())"
     )
     printed = {
         subprocess.run(
             [sys.executable, "-c", script],
-            capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
-    }  # fmt: skip
+    }
     assert len(printed) == 1
     assert printed.pop().count("\n") == 3
 
@@ -219,8 +245,12 @@ def test_missing_kiwi_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None
         ("DocsKo", "bigram", 0.443, 1e-3),
     ],
 )
-def test_published_numbers(shared_data: Path, name: str, analyser: str, value: float, tolerance: float) -> None:
-    assert ndcg10(pack(shared_data / "packs" / name), analyser) == pytest.approx(value, abs=tolerance)
+def test_published_numbers(
+    shared_data: Path, name: str, analyser: str, value: float, tolerance: float
+) -> None:
+    assert ndcg10(pack(shared_data / "packs" / name), analyser) == pytest.approx(
+        value, abs=tolerance
+    )
 
 
 @pytest.mark.shared

@@ -23,7 +23,12 @@ LANGUAGES = {"ko": ["kor-Hang"], "en": ["eng-Latn"], "zh": ["cmn-Hans"]}
 
 def task(*subsets: str, revision: str = "1", shift: int = 0) -> Task:
     spec = TaskSpec(
-        name="Pairs", type="sts", splits=["test"], subsets=list(subsets), source=Source(), subset_languages=LANGUAGES
+        name="Pairs",
+        type="sts",
+        splits=["test"],
+        subsets=list(subsets),
+        source=Source(),
+        subset_languages=LANGUAGES,
     )
     parts = []
     for subset in subsets:
@@ -58,7 +63,9 @@ def test_a_command_adds_its_subsets_and_keeps_the_others(tmp_path: Path) -> None
     assert read_items(both.result).to_pylist() == read_items(at_once.result).to_pylist()
     for key in ("data_sha256", "notes", "train_is_evaluated"):
         assert both.result.kemb["task"][key] == at_once.result.kemb["task"][key]
-    assert {run(tmp_path, task(*names)).status for names in (["ko"], ["en"], ["en", "ko"])} == {"kept"}
+    assert {run(tmp_path, task(*names)).status for names in (["ko"], ["en"], ["en", "ko"])} == {
+        "kept"
+    }
 
 
 def test_parts_of_other_data_or_another_revision_are_not_kept(tmp_path: Path) -> None:
@@ -90,7 +97,9 @@ def test_parts_of_another_metric_version_or_without_items_are_not_kept(tmp_path:
         ("mteb-eng-v1", "CQADupstackTexRetrieval", ["default"]),
     ],
 )
-def test_a_benchmark_names_the_subsets_it_wants(benchmark: str, task_: str, wanted: list[str]) -> None:
+def test_a_benchmark_names_the_subsets_it_wants(
+    benchmark: str, task_: str, wanted: list[str]
+) -> None:
     assert load_benchmark(benchmark).subsets_of(task_) == wanted
 
 

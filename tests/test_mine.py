@@ -19,7 +19,12 @@ from kemb.training import mine, teachers
 from kemb.training.sections import MineSection
 from kemb.training.teachers import Ranked, Ranker
 
-PLAIN: dict[str, Any] = {"rank": {"min": 0, "max": 50}, "margin": {}, "sampling": "top", "negatives": 2}
+PLAIN: dict[str, Any] = {
+    "rank": {"min": 0, "max": 50},
+    "margin": {},
+    "sampling": "top",
+    "negatives": 2,
+}
 
 
 def section(**changes: Any) -> MineSection:  # noqa: ANN401  values of TOML
@@ -41,19 +46,38 @@ def scripted(scores: dict[tuple[str, str], float]) -> Ranker:
     """A teacher that says what it is told; 0 for pairs nobody mentioned."""
 
     def rank(queries: Sequence[str], documents: Sequence[str], k: int, pairs: IntArray) -> Ranked:
-        grid = np.array([[scores.get((q, d), 0.0) for d in documents] for q in queries], dtype=np.float32)
+        grid = np.array(
+            [[scores.get((q, d), 0.0) for d in documents] for q in queries], dtype=np.float32
+        )
         order = np.argsort(-grid, axis=1, kind="stable")[:, :k]
-        return Ranked(order, np.take_along_axis(grid, order, axis=1), grid[pairs[:, 0], pairs[:, 1]])
+        return Ranked(
+            order, np.take_along_axis(grid, order, axis=1), grid[pairs[:, 0], pairs[:, 1]]
+        )
 
     return rank
 
 
-ONE = {("q", "p"): 0.8, ("q", "a"): 0.9, ("q", "b"): 0.78, ("q", "c"): 0.7, ("q", "d"): 0.5, ("q", "e"): 0.1}
+ONE = {
+    ("q", "p"): 0.8,
+    ("q", "a"): 0.9,
+    ("q", "b"): 0.78,
+    ("q", "c"): 0.7,
+    ("q", "d"): 0.5,
+    ("q", "e"): 0.1,
+}
 
 
-def mined(rows: pa.Table, ranker: Ranker, corpus: Sequence[str] = (), **changes: Any) -> list[list[str | None]]:  # noqa: ANN401
+def mined(
+    rows: pa.Table,
+    ranker: Ranker,
+    corpus: Sequence[str] = (),
+    **changes: Any,  # noqa: ANN401
+) -> list[list[str | None]]:
     found, _ = mine.mine(rows, section(**changes), ranker, corpus)
-    return [[row[name] for name in found.column_names if name.startswith("negative_")] for row in found.to_pylist()]
+    return [
+        [row[name] for name in found.column_names if name.startswith("negative_")]
+        for row in found.to_pylist()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,12 +98,17 @@ def test_ranks_and_margins_by_hand(changes: dict[str, Any], expected: list[str])
 
 def test_margin_is_counted_down_from_a_negative_positive_score() -> None:
     scores = {("q", "p"): -0.5, ("q", "a"): -0.45, ("q", "b"): -0.52, ("q", "c"): -0.6}
-    assert mined(table([("q", "p")]), scripted(scores), list("abc"), margin={"relative": 0.1}, negatives=1) == [["c"]]
+    assert mined(
+        table([("q", "p")]), scripted(scores), list("abc"), margin={"relative": 0.1}, negatives=1
+    ) == [["c"]]
 
 
 def test_margin_is_counted_from_the_least_similar_positive_of_the_query() -> None:
     rows = table([("q", "p"), ("q", "d")])
-    assert mined(rows, scripted(ONE), list("abce"), margin={"absolute": 0.01}, negatives=1) == [["e"], ["e"]]
+    assert mined(rows, scripted(ONE), list("abce"), margin={"absolute": 0.01}, negatives=1) == [
+        ["e"],
+        ["e"],
+    ]
 
 
 def test_masks_keep_false_negatives_away() -> None:
@@ -95,7 +124,9 @@ def test_masks_keep_false_negatives_away() -> None:
     corpus = ["q!", "P.", "other", "x", "X!"]
     found, report = mine.mine(rows, section(negatives=1), scripted(scores), corpus)
     assert found["negative_1"].to_pylist()[0] in ("x", "X!")
-    open_flags = {name: False for name in ("same_group", "same_normalized_text", "other_positives_of_query")}
+    open_flags = {
+        name: False for name in ("same_group", "same_normalized_text", "other_positives_of_query")
+    }
     best = mined(rows, scripted(scores), corpus, negatives=4, false_negatives=open_flags)[0]
     assert best == ["q!", "P.", "other", "mate"]
     assert report.dropped["positive"] == 3
@@ -115,7 +146,10 @@ def test_samples_do_not_depend_on_the_order_of_rows_but_on_the_seed() -> None:
     def run(order: Sequence[int], seed: int = 42) -> dict[str, tuple[str, ...]]:
         corpus = [f"질문 {i}에 대한 글 {i * 7}" for i in range(40)]
         found, _ = mine.mine(table([rows[i] for i in order]), own, ranker, corpus, seed=seed)
-        return {row["anchor"]: (row["negative_1"], row["negative_2"], row["negative_3"]) for row in found.to_pylist()}
+        return {
+            row["anchor"]: (row["negative_1"], row["negative_2"], row["negative_3"])
+            for row in found.to_pylist()
+        }
 
     first = run(range(20))
     assert run([*range(10, 20), *range(9, -1, -1)]) == first
@@ -127,7 +161,9 @@ def test_rows_with_few_negatives_go_or_stay() -> None:
     found, report = mine.mine(rows, section(margin={"min_score": 0.75}), scripted(ONE), list("abc"))
     assert found["anchor"].to_pylist() == ["q"]
     assert (report.n_rows, report.n_kept_rows, report.found) == (2, 1, {0: 1, 2: 1})
-    kept, _ = mine.mine(rows, section(margin={"min_score": 0.75}, on_few="keep"), scripted(ONE), list("abc"))
+    kept, _ = mine.mine(
+        rows, section(margin={"min_score": 0.75}, on_few="keep"), scripted(ONE), list("abc")
+    )
     assert kept["negative_1"].to_pylist() == ["a", None]
     with pytest.raises(DataError, match=r"No row gets 2 negatives.*below min_score"):
         mine.mine(rows, section(margin={"min_score": 2}), scripted(ONE), list("abc"))
@@ -138,7 +174,10 @@ def test_scores_and_negatives_that_were_there() -> None:
     found, _ = mine.mine(rows, section(scores=True), scripted(ONE), list("abde"))
     (row,) = found.to_pylist()
     assert (row["negative_1"], row["negative_2"], row["negative_3"]) == ("c", "a", "b")
-    assert (row["positive_score"], row["negative_2_score"]) == (pytest.approx(0.8), pytest.approx(0.9))
+    assert (row["positive_score"], row["negative_2_score"]) == (
+        pytest.approx(0.8),
+        pytest.approx(0.9),
+    )
 
 
 def test_a_cross_encoder_scores_again_within_the_teachers_ranks() -> None:
@@ -146,8 +185,12 @@ def test_a_cross_encoder_scores_again_within_the_teachers_ranks() -> None:
         return np.array([1 - ONE.get(pair, 0.0) for pair in pairs], dtype=np.float32)
 
     own = section(rank={"min": 0, "max": 4}, margin={"absolute": 0.0}, negatives=1)
-    found, _ = mine.mine(table([("q", "p")]), own, scripted(ONE), list("abcde"), scorer=reversed_scores)
-    assert found["negative_1"].to_pylist() == ["a"]  # p scores 0.2 now; of the first four a 0.1, b 0.22, c 0.3
+    found, _ = mine.mine(
+        table([("q", "p")]), own, scripted(ONE), list("abcde"), scorer=reversed_scores
+    )
+    assert found["negative_1"].to_pylist() == [
+        "a"
+    ]  # p scores 0.2 now; of the first four a 0.1, b 0.22, c 0.3
 
 
 def test_bm25_teacher_gives_the_scores_of_its_own_index() -> None:
@@ -178,7 +221,9 @@ def test_only_models_that_can_teach_are_teachers(tmp_path: Path) -> None:
         {"margin": {"max_score": 0.97, "relative": 0.001}},
     ],
 )
-def test_negatives_are_those_of_sentence_transformers(tiny_st: Path, tmp_path: Path, own: dict[str, Any]) -> None:
+def test_negatives_are_those_of_sentence_transformers(
+    tiny_st: Path, tmp_path: Path, own: dict[str, Any]
+) -> None:
     """With ranks from 0, the best first, and no masks but positives: what both can express."""
     pytest.importorskip("sentence_transformers")
     from datasets import Dataset
@@ -188,7 +233,9 @@ def test_negatives_are_those_of_sentence_transformers(tiny_st: Path, tmp_path: P
     random = np.random.default_rng(0)
     letters = [chr(0xAC00 + 28 * i) for i in range(60)]
     texts = ["".join(random.choice(letters, size=random.integers(4, 12))) for _ in range(90)]
-    rows = [(texts[i // 2], texts[i // 2][i % 2 :] + letters[i]) for i in range(40)]  # two positives for every query
+    rows = [
+        (texts[i // 2], texts[i // 2][i % 2 :] + letters[i]) for i in range(40)
+    ]  # two positives for every query
     corpus = texts[30:]
     settings = {"absolute_margin": None, "relative_margin": None, "max_score": None}
     names = {"absolute": "absolute_margin", "relative": "relative_margin", "max_score": "max_score"}

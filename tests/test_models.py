@@ -50,7 +50,9 @@ def test_a_plain_transformer_is_pooled_as_asked(tiny_transformer: Path, pooling:
     tokenizer = AutoTokenizer.from_pretrained(tiny_transformer)
     network = AutoModel.from_pretrained(tiny_transformer)
     with torch.no_grad():
-        states = [network(**tokenizer(word, return_tensors="pt")).last_hidden_state[0] for word in WORDS]
+        states = [
+            network(**tokenizer(word, return_tensors="pt")).last_hidden_state[0] for word in WORDS
+        ]
     pooled = {"mean": lambda s: s.mean(0), "cls": lambda s: s[0], "last": lambda s: s[-1]}[pooling]
     oracle = np.stack([pooled(state).numpy() for state in states])
     model = resolve(str(tiny_transformer), ModelOptions(device="cpu", pooling=pooling))  # type: ignore[arg-type]
@@ -58,7 +60,10 @@ def test_a_plain_transformer_is_pooled_as_asked(tiny_transformer: Path, pooling:
 
 
 def test_pooling_is_never_guessed(tiny_transformer: Path) -> None:
-    with pytest.raises(UsageError, match=r"plain transformers model.*--pooling mean, --pooling cls or --pooling last"):
+    with pytest.raises(
+        UsageError,
+        match=r"plain transformers model.*--pooling mean, --pooling cls or --pooling last",
+    ):
         resolve(str(tiny_transformer), CPU)
 
 
@@ -88,7 +93,9 @@ def test_half_precision_is_its_own_row_and_its_own_vectors(tiny_st: Path) -> Non
     assert 1e-5 < difference < 0.05
 
 
-def test_identity_of_a_local_model_follows_its_weights_and_tokenizer_not_its_readme(copy_of_st: Path) -> None:
+def test_identity_of_a_local_model_follows_its_weights_and_tokenizer_not_its_readme(
+    copy_of_st: Path,
+) -> None:
     before = resolve(str(copy_of_st), CPU)
     assert before.name == "local/my-model"
     assert len(before.revision) == 12
@@ -101,7 +108,9 @@ def test_identity_of_a_local_model_follows_its_weights_and_tokenizer_not_its_rea
     assert resolve(str(copy_of_st), CPU).revision != before.revision
 
 
-def test_folders_that_are_no_models_are_refused_in_one_paragraph(copy_of_st: Path, tmp_path: Path) -> None:
+def test_folders_that_are_no_models_are_refused_in_one_paragraph(
+    copy_of_st: Path, tmp_path: Path
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ModelError, match=r"neither modules.json .* nor config.json"):
@@ -112,14 +121,18 @@ def test_folders_that_are_no_models_are_refused_in_one_paragraph(copy_of_st: Pat
     with pytest.raises(ModelError, match=r"model\.safetensors are damaged or incomplete"):
         resolve(str(copy_of_st), CPU)
     weights.rename(copy_of_st / "model.ckpt")
-    with pytest.raises(ModelError, match=r"only pickle weights \(model.ckpt\).*safetensors and pytorch_model"):
+    with pytest.raises(
+        ModelError, match=r"only pickle weights \(model.ckpt\).*safetensors and pytorch_model"
+    ):
         resolve(str(copy_of_st), CPU)
     (copy_of_st / "modules.json").write_text("[{")
     with pytest.raises(ModelError, match=r"modules\.json is not valid JSON"):
         resolve(str(copy_of_st), CPU)
 
 
-def as_torch_saves(folder: Path, also: dict[str, object] | None = None, as_zip: bool = True) -> None:
+def as_torch_saves(
+    folder: Path, also: dict[str, object] | None = None, as_zip: bool = True
+) -> None:
     """The same weights in pytorch_model.bin, as BAAI/bge-m3 has them."""
     import torch
     from safetensors.torch import load_file
@@ -148,7 +161,9 @@ def test_weights_that_torch_saved_give_the_same_vectors_and_are_the_models_ident
 
 def test_weights_of_an_old_torch_are_read(tiny_st: Path, copy_of_st: Path) -> None:
     as_torch_saves(copy_of_st, as_zip=False)
-    assert np.array_equal(encode(resolve(str(copy_of_st), CPU), WORDS), encode(resolve(str(tiny_st), CPU), WORDS))
+    assert np.array_equal(
+        encode(resolve(str(copy_of_st), CPU), WORDS), encode(resolve(str(tiny_st), CPU), WORDS)
+    )
 
 
 class Payload:
@@ -166,7 +181,8 @@ def test_code_in_weights_that_torch_saved_does_not_run(copy_of_st: Path, tmp_pat
 
     as_torch_saves(copy_of_st, {"payload": Payload(tmp_path / "ran")})
     with pytest.raises(
-        ModelError, match=r"pytorch_model\.bin cannot be read as tensors.*code, which kemb does not run"
+        ModelError,
+        match=r"pytorch_model\.bin cannot be read as tensors.*code, which kemb does not run",
     ):
         encode(resolve(str(copy_of_st), CPU), WORDS)
     assert not (tmp_path / "ran").exists()
@@ -215,20 +231,37 @@ def test_the_limit_of_a_folder_without_its_own_is_the_smaller_of_positions_and_t
     assert files.read_folder(tiny_transformer).max_tokens == 64
 
 
-def fetch(hub: HubStandIn, home: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def fetch(
+    hub: HubStandIn, home: Path, name: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     script = (
         "import sys; import kemb.hub; kemb.hub.WAIT_SECONDS = (0.01, 0.01)\n"
         "from kemb.models.resolve import resolve, ModelOptions\n"
         "from kemb.errors import KembError\n"
-        "try: m = resolve(sys.argv[1], ModelOptions(device='cpu')); print(m.name, m.revision, m.pooling)\n"
+        "try: m = resolve(sys.argv[1], ModelOptions(device='cpu')); print(m.name, m.revision, "
+        "m.pooling)\n"
         "except KembError as error: sys.exit(str(error))\n"
     )
-    wanted = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    env = os.environ | wanted | {"HF_HUB_ETAG_TIMEOUT": "2", "HF_HUB_DOWNLOAD_TIMEOUT": "2"} | environment
-    return subprocess.run([sys.executable, "-c", script, name], env=env, capture_output=True, text=True, timeout=100)
+    wanted = {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    env = (
+        os.environ
+        | wanted
+        | {"HF_HUB_ETAG_TIMEOUT": "2", "HF_HUB_DOWNLOAD_TIMEOUT": "2"}
+        | environment
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, name], env=env, capture_output=True, text=True, timeout=100
+    )
 
 
-def test_a_hub_model_is_pinned_to_its_commit_and_loads_again_offline(tiny_st: Path, tmp_path: Path) -> None:
+def test_a_hub_model_is_pinned_to_its_commit_and_loads_again_offline(
+    tiny_st: Path, tmp_path: Path
+) -> None:
     with HubStandIn() as hub:
         hub.add_repo("model", "someone/tiny", tiny_st, COMMIT)
         online = fetch(hub, tmp_path, "someone/tiny")
@@ -248,7 +281,11 @@ def test_a_hub_model_is_pinned_to_its_commit_and_loads_again_offline(tiny_st: Pa
         ("error500", "someone/tiny", "the hub answered 500, 3 times.*hf download someone/tiny"),
         ("hang", "someone/tiny", "did not answer in time, 3 times"),
         ("hang-weights", "someone/tiny", "did not answer in time, 3 times"),
-        ("truncate", "someone/tiny", "cut short, 3 times|could not be downloaded|cannot be reached"),
+        (
+            "truncate",
+            "someone/tiny",
+            "cut short, 3 times|could not be downloaded|cannot be reached",
+        ),
     ],
 )
 def test_what_goes_wrong_at_the_hub_is_one_paragraph(
@@ -284,7 +321,9 @@ def test_pickle_only_repositories_are_refused_before_anything_is_downloaded(tmp_
         assert not [request for request in hub.requests if "/resolve/" in request]
 
 
-def test_weights_that_torch_saved_are_fetched_where_there_are_no_others(copy_of_st: Path, tmp_path: Path) -> None:
+def test_weights_that_torch_saved_are_fetched_where_there_are_no_others(
+    copy_of_st: Path, tmp_path: Path
+) -> None:
     with HubStandIn() as hub:
         shutil.copy(copy_of_st / "model.safetensors", copy_of_st / "pytorch_model.bin")
         hub.add_repo("model", "someone/both", copy_of_st, COMMIT)

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kemb.adapters.mteb_results import Read, export_mteb, main_revisions, metric_name, read_results_folder, source_of
+from kemb.adapters.mteb_results import (
+    Read,
+    export_mteb,
+    main_revisions,
+    metric_name,
+    read_results_folder,
+    source_of,
+)
 from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.cells import cell_value, overall
 from kemb.cli.exchange import export_group, import_group
@@ -47,14 +54,23 @@ def write(path: Path, content: object) -> Path:
 def result(task: str = "KorSTS", **entry: object) -> dict[str, Any]:
     """A file of today's format with one entry."""
     full = {"main_score": 0.5, "hf_subset": "default", "languages": ["kor-Hang"]} | entry
-    return {"dataset_revision": "d", "task_name": task, "mteb_version": "2.1.0", "scores": {"test": [full]}}
+    return {
+        "dataset_revision": "d",
+        "task_name": task,
+        "mteb_version": "2.1.0",
+        "scores": {"test": [full]},
+    }
 
 
 def numbers(read: Read) -> dict[tuple[str, ...], float]:
-    return {(row.model, row.revision, row.task, row.split, row.subset, row.metric): row.value for row in read.rows}
+    return {
+        (row.model, row.revision, row.task, row.split, row.subset, row.metric): row.value
+        for row in read.rows
+    }
 
 
-# --- against mteb ---------------------------------------------------------------------------------------------------
+# --- against mteb
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +91,10 @@ def loaded(shared_data: Path) -> Any:  # noqa: ANN401
 
 
 @pytest.mark.shared
-def test_all_values_of_sixty_models_are_those_that_mteb_reads(imported: list[TaskResult], loaded: Any) -> None:  # noqa: ANN401
+def test_all_values_of_sixty_models_are_those_that_mteb_reads(
+    imported: list[TaskResult],
+    loaded: Any,  # noqa: ANN401
+) -> None:
     ours = {(r.model, r.revision, r.task): r for r in imported}
     n_values, theirs = 0, set()
     for model in loaded.model_results:
@@ -84,9 +103,11 @@ def test_all_values_of_sixty_models_are_those_that_mteb_reads(imported: list[Tas
             theirs.add(key)
             assert ours[key].dataset_revision == task.dataset_revision
             assert ours[key].claim == Claim(
-                "embeddings-benchmark/results", "https://github.com/embeddings-benchmark/results",
-                "f4cc6c8b365a3c779dbc708d6affe0b0355b2ddf", task.mteb_version or "",
-            )  # fmt: skip
+                "embeddings-benchmark/results",
+                "https://github.com/embeddings-benchmark/results",
+                "f4cc6c8b365a3c779dbc708d6affe0b0355b2ddf",
+                task.mteb_version or "",
+            )
             assert set(ours[key].scores) == set(task.scores)
             for split, entries in task.scores.items():
                 by_subset = {entry["hf_subset"]: entry for entry in ours[key].scores[split]}
@@ -96,7 +117,10 @@ def test_all_values_of_sixty_models_are_those_that_mteb_reads(imported: list[Tas
                     assert own["languages"] == entry["languages"]
                     for metric in set(own) - {"hf_subset", "languages"}:
                         their = entry[metric.replace("@", "_at_")]
-                        assert own[metric] == (their[0] if isinstance(their, list) else their), (key, metric)
+                        assert own[metric] == (their[0] if isinstance(their, list) else their), (
+                            key,
+                            metric,
+                        )
                         n_values += 1
     assert set(ours) == theirs
     assert len(theirs) == 987
@@ -128,11 +152,16 @@ def test_joined_revisions_of_random_results_are_those_of_mteb() -> None:
         for revision in [main.get(model, "x"), "external", "no_revision_available", "aaaa", "bbbb"]:
             for task in ("KorSTS", "KLUE-STS"):
                 if generator.random() < 0.6:
-                    # Versions differ inside a cell: where they tie, mteb keeps what the file system lists first.
+                    # Versions differ inside a cell: where they tie, mteb keeps what the file system
+                    # lists first.
                     version = versions.pop(generator.randrange(len(versions)))
                     versions.insert(0, version)
                     claim = Claim("s", mteb_version=version)
-                    ours.append(TaskResult(Path("x"), model, revision, "", task, "d", {"test": [{}]}, {}, claim))
+                    ours.append(
+                        TaskResult(
+                            Path("x"), model, revision, "", task, "d", {"test": [{}]}, {}, claim
+                        )
+                    )
     ours = [r for r in ours if not tied(r, ours, main)]
     theirs = [
         ModelResult.model_construct(
@@ -165,13 +194,21 @@ def tied(one: TaskResult, results: list[TaskResult], main: dict[str, str]) -> bo
     def key(r: TaskResult) -> tuple[object, ...]:
         version = r.claim.mteb_version if r.claim else ""
         known = r.revision not in ("external", "no_revision_available")
-        return (r.model, r.task, "" if "-" in version else version, known, r.revision == main.get(r.model))
+        return (
+            r.model,
+            r.task,
+            "" if "-" in version else version,
+            known,
+            r.revision == main.get(r.model),
+        )
 
     return any(other is not one and key(other) == key(one) for other in results)
 
 
 @pytest.mark.shared
-def test_means_of_mteb_come_out_of_imported_results(imported: list[TaskResult], shared_data: Path) -> None:
+def test_means_of_mteb_come_out_of_imported_results(
+    imported: list[TaskResult], shared_data: Path
+) -> None:
     """MTEB(kor, v2): mean over tasks and mean over types of all complete models."""
     cache = mteb.ResultCache(shared_data / "mteb-results-ko")
     theirs = (
@@ -195,7 +232,10 @@ def test_means_of_mteb_come_out_of_imported_results(imported: list[TaskResult], 
     found = {}
     for model, results in rows.items():
         values = [cell_value(cell, benchmark.formula(), results) for cell in benchmark.cells]
-        by = [overall(values, benchmark.cell_weights(benchmark.formula(name))) for name in ("task", "type")]
+        by = [
+            overall(values, benchmark.cell_weights(benchmark.formula(name)))
+            for name in ("task", "type")
+        ]
         if by[0] is not None:
             found[model] = tuple(by)
     assert len(found) == 23
@@ -206,41 +246,77 @@ def test_means_of_mteb_come_out_of_imported_results(imported: list[TaskResult], 
 
 OLD = {
     "similarities, nested": {
-        "mteb_version": "1.0.2", "mteb_dataset_name": "KLUE-STS", "dataset_revision": "abc",
-        "validation": {"cos_sim": {"pearson": 0.5, "spearman": 0.51}, "manhattan": {"pearson": 0.4, "spearman": 0.41},
-                       "euclidean": {"pearson": 0.3, "spearman": 0.31}, "evaluation_time": 12.5},
+        "mteb_version": "1.0.2",
+        "mteb_dataset_name": "KLUE-STS",
+        "dataset_revision": "abc",
+        "validation": {
+            "cos_sim": {"pearson": 0.5, "spearman": 0.51},
+            "manhattan": {"pearson": 0.4, "spearman": 0.41},
+            "euclidean": {"pearson": 0.3, "spearman": 0.31},
+            "evaluation_time": 12.5,
+        },
     },
     "subsets": {
-        "mteb_version": "1.1.1", "mteb_dataset_name": "STS17", "dataset_revision": "abc",
-        "test": {"ko-ko": {"cos_sim": {"pearson": 0.5, "spearman": 0.51}}, "en-en": {"cos_sim": {"spearman": 0.7}},
-                 "evaluation_time": 1.0},
+        "mteb_version": "1.1.1",
+        "mteb_dataset_name": "STS17",
+        "dataset_revision": "abc",
+        "test": {
+            "ko-ko": {"cos_sim": {"pearson": 0.5, "spearman": 0.51}},
+            "en-en": {"cos_sim": {"spearman": 0.7}},
+            "evaluation_time": 1.0,
+        },
     },
     "pairs": {
-        "mteb_version": "1.2.0", "mteb_dataset_name": "KLUE-NLI", "dataset_revision": "abc",
-        "validation": {"cos_sim": {"ap": 0.61, "accuracy": 0.6, "accuracy_threshold": 812.5}, "dot": {"ap": 0.62},
-                       "max": {"ap": 0.63, "f1": 0.64}, "evaluation_time": 1.0},
+        "mteb_version": "1.2.0",
+        "mteb_dataset_name": "KLUE-NLI",
+        "dataset_revision": "abc",
+        "validation": {
+            "cos_sim": {"ap": 0.61, "accuracy": 0.6, "accuracy_threshold": 812.5},
+            "dot": {"ap": 0.62},
+            "max": {"ap": 0.63, "f1": 0.64},
+            "evaluation_time": 1.0,
+        },
     },
     "retrieval": {
-        "mteb_version": "1.1.1", "mteb_dataset_name": "Ko-StrategyQA", "dataset_revision": "abc",
+        "mteb_version": "1.1.1",
+        "mteb_dataset_name": "Ko-StrategyQA",
+        "dataset_revision": "abc",
         "dev": {"ndcg_at_10": 0.7, "map_at_100": 0.6, "recall_at_1": 0.4, "evaluation_time": 1.0},
     },
     "clustering": {
-        "mteb_version": "1.5.0", "mteb_dataset_name": "SIB200ClusteringS2S", "dataset_revision": "abc",
+        "mteb_version": "1.5.0",
+        "mteb_dataset_name": "SIB200ClusteringS2S",
+        "dataset_revision": "abc",
         "test": {"v_measure": 0.3, "v_measures": {"Level 0": [0.2, 0.4]}, "evaluation_time": 1.0},
     },
     "no version": {
-        "mteb_dataset_name": "KorSTS", "test": {"cos_sim": {"pearson": 0.5, "spearman": 0.51}, "evaluation_time": 1.0},
+        "mteb_dataset_name": "KorSTS",
+        "test": {"cos_sim": {"pearson": 0.5, "spearman": 0.51}, "evaluation_time": 1.0},
     },
     "pair classification before 1.12.48": {
-        "mteb_version": "1.11.5", "task_name": "KLUE-NLI", "dataset_revision": "abc", "evaluation_time": 1.0,
-        "scores": {"validation": [{"main_score": 0.63, "hf_subset": "default", "languages": ["kor-Hang"],
-                                   "max": {"ap": 0.63}, "cosine": {"ap": 0.61, "f1": 0.6}}]},
+        "mteb_version": "1.11.5",
+        "task_name": "KLUE-NLI",
+        "dataset_revision": "abc",
+        "evaluation_time": 1.0,
+        "scores": {
+            "validation": [
+                {
+                    "main_score": 0.63,
+                    "hf_subset": "default",
+                    "languages": ["kor-Hang"],
+                    "max": {"ap": 0.63},
+                    "cosine": {"ap": 0.61, "f1": 0.6},
+                }
+            ]
+        },
     },
     "a task that was renamed": {
-        "mteb_version": "1.1.1", "mteb_dataset_name": "CMedQAv1", "dataset_revision": "abc",
+        "mteb_version": "1.1.1",
+        "mteb_dataset_name": "CMedQAv1",
+        "dataset_revision": "abc",
         "test": {"map": 0.8, "mrr": 0.9, "evaluation_time": 1.0},
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OLD)
@@ -252,36 +328,72 @@ def test_old_formats_give_what_mteb_reads_in_them(name: str, tmp_path: Path) -> 
     assert read.problems == []
     theirs = mteb.TaskResult.from_disk(file)
     known = {
-        "cosine_pearson", "cosine_spearman", "manhattan_pearson", "manhattan_spearman", "euclidean_pearson", "max_f1",
-        "euclidean_spearman", "cosine_ap", "cosine_accuracy", "dot_ap", "max_ap", "ndcg_at_10", "map_at_100",
-        "recall_at_1", "v_measure", "main_score", "cosine_f1",
-    }  # fmt: skip
+        "cosine_pearson",
+        "cosine_spearman",
+        "manhattan_pearson",
+        "manhattan_spearman",
+        "euclidean_pearson",
+        "max_f1",
+        "euclidean_spearman",
+        "cosine_ap",
+        "cosine_accuracy",
+        "dot_ap",
+        "max_ap",
+        "ndcg_at_10",
+        "map_at_100",
+        "recall_at_1",
+        "v_measure",
+        "main_score",
+        "cosine_f1",
+    }
     expected = {
-        ("org/model", "rev", theirs.task_name, split, entry["hf_subset"], metric.replace("_at_", "@")): value
+        (
+            "org/model",
+            "rev",
+            theirs.task_name,
+            split,
+            entry["hf_subset"],
+            metric.replace("_at_", "@"),
+        ): value
         for split, entries in theirs.scores.items()
         for entry in entries
         for metric, value in entry.items()
         if metric in known and value is not None
     }
-    if name == "a task that was renamed":  # mteb does not find the main score of old reranking files, which is `map`
+    if (
+        name == "a task that was renamed"
+    ):  # mteb does not find the main score of old reranking files, which is `map`
         expected[("org/model", "rev", "CMedQAv1-reranking", "test", "default", "main_score")] = 0.8
     assert numbers(read) == expected
-    assert {row.dataset_revision for row in read.rows} == {content.get("dataset_revision", "unknown")}
+    assert {row.dataset_revision for row in read.rows} == {
+        content.get("dataset_revision", "unknown")
+    }
 
 
 def test_correlations_with_a_p_value_lose_it(tmp_path: Path) -> None:
-    write(tmp_path / "org__m/r/KorSTS.json", result(pearson=[0.8, 1e-300], spearman=[0.7, 0.0], accuracy=[0.1, 0.2]))
+    write(
+        tmp_path / "org__m/r/KorSTS.json",
+        result(pearson=[0.8, 1e-300], spearman=[0.7, 0.0], accuracy=[0.1, 0.2]),
+    )
     found = {row.metric: row.value for row in read_results_folder(tmp_path).rows}
     assert found == {"main_score": 0.5, "pearson": 0.8, "spearman": 0.7}
 
 
 def test_names_of_metrics() -> None:
-    assert [metric_name(name) for name in ("ndcg_at_10", "cos_sim_ap", "max_ap", "v_measure", "map_at_1000")] == [
-        "ndcg@10", "cosine_ap", "max_ap", "v_measure", "map@1000",
-    ]  # fmt: skip
+    assert [
+        metric_name(name)
+        for name in ("ndcg_at_10", "cos_sim_ap", "max_ap", "v_measure", "map_at_1000")
+    ] == [
+        "ndcg@10",
+        "cosine_ap",
+        "max_ap",
+        "v_measure",
+        "map@1000",
+    ]
 
 
-# --- layouts --------------------------------------------------------------------------------------------------------
+# --- layouts
+# --------------------------------------------------------------------------------------------------
 
 
 def test_every_layout_is_found(tmp_path: Path) -> None:
@@ -311,7 +423,11 @@ def test_every_layout_is_found(tmp_path: Path) -> None:
 def test_two_revisions_stay_two_rows(tmp_path: Path) -> None:
     for revision in ("r1", "r2", "no_revision_available"):
         write(tmp_path / f"org__m/{revision}/KorSTS.json", result())
-    assert [row.revision for row in read_results_folder(tmp_path).rows] == ["no_revision_available", "r1", "r2"]
+    assert [row.revision for row in read_results_folder(tmp_path).rows] == [
+        "no_revision_available",
+        "r1",
+        "r2",
+    ]
 
 
 def test_the_source_is_the_manifest_or_the_clone_or_the_folder(tmp_path: Path) -> None:
@@ -321,16 +437,24 @@ def test_the_source_is_the_manifest_or_the_clone_or_the_folder(tmp_path: Path) -
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run([*git, *command], check=True)
     subprocess.run([*git, "remote", "add", "origin", "git@github.com:org/results.git"], check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert source_of(tmp_path) == Source("org/results", "git@github.com:org/results.git", head)
     inner = tmp_path / "inner"
     inner.mkdir()
-    assert source_of(inner) == Source("inner"), "the commit of a repository around the folder says nothing"
-    write(tmp_path / "manifest.json", {"source": "https://github.com/a/b", "commit": "c", "licence": "CC0 1.0"})
+    assert source_of(inner) == Source("inner"), (
+        "the commit of a repository around the folder says nothing"
+    )
+    write(
+        tmp_path / "manifest.json",
+        {"source": "https://github.com/a/b", "commit": "c", "licence": "CC0 1.0"},
+    )
     assert source_of(tmp_path) == Source("a/b", "https://github.com/a/b", "c", "CC0 1.0")
 
 
-# --- bad input ------------------------------------------------------------------------------------------------------
+# --- bad input
+# --------------------------------------------------------------------------------------------------
 
 TEXT = json.dumps(result())
 BAD = {
@@ -339,14 +463,23 @@ BAD = {
     "deep": ("[" * 100_000, "cut off or no JSON"),
     "a list": ("[1, 2]", "holds a list, not an object"),
     "another program's": ('{"results": {"a": 1}}', "neither scores nor mteb_dataset_name"),
-    "NaN": (json.dumps(result(main_score=float("nan"))), r"KorSTS, test, default: has no main score \(nan\)"),
-    "null": (json.dumps(result(main_score=None, cosine_pearson=0.4)), r"has no main score \(None\)"),
+    "NaN": (
+        json.dumps(result(main_score=float("nan"))),
+        r"KorSTS, test, default: has no main score \(nan\)",
+    ),
+    "null": (
+        json.dumps(result(main_score=None, cosine_pearson=0.4)),
+        r"has no main score \(None\)",
+    ),
     "infinite": (json.dumps(result(main_score=float("inf"))), r"has no main score \(inf\)"),
     "text": (json.dumps(result(main_score="0.5")), "has no main score"),
     "percent": (json.dumps(result(main_score=71.5)), "main_score is 71.5; expected a fraction"),
     "huge": (TEXT.replace("0.5", "1" + "0" * 400), "has no main score"),
     "no subset": (json.dumps(result(hf_subset=None)), "does not name its hf_subset"),
-    "scores of no kind": (json.dumps({"task_name": "KorSTS", "scores": 3}), "its scores are no object"),
+    "scores of no kind": (
+        json.dumps({"task_name": "KorSTS", "scores": 3}),
+        "its scores are no object",
+    ),
     "no scores": (json.dumps(result() | {"scores": {"test": []}}), "holds no scores"),
     "no splits": ('{"mteb_dataset_name": "KorSTS"}', "holds no scores"),
     "no task": (json.dumps({"scores": {}}), "does not name its task"),
@@ -385,7 +518,8 @@ def test_ten_megabytes_of_garbage_are_one_problem(tmp_path: Path) -> None:
 
 def test_other_metrics_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     write(
-        tmp_path / "org__m/r/KorSTS.json", result(cosine_pearson=None, pearson=float("nan"), nauc_x=0.3, spearman=0.2)
+        tmp_path / "org__m/r/KorSTS.json",
+        result(cosine_pearson=None, pearson=float("nan"), nauc_x=0.3, spearman=0.2),
     )
     read = read_results_folder(tmp_path)
     assert {row.metric for row in read.rows} == {"main_score", "spearman"}
@@ -395,13 +529,22 @@ def test_other_metrics_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
 def test_the_command_imports_and_counts(tmp_path: Path) -> None:
     write(tmp_path / "mteb/org__m/r/KorSTS.json", result(cosine_spearman=0.5))
     write(tmp_path / "mteb/org__n/r/KLUE-NLI.json", result("KLUE-NLI"))
-    arguments = ["mteb", str(tmp_path / "mteb"), "--results", str(tmp_path / "out"), "--name", "The board"]
+    arguments = [
+        "mteb",
+        str(tmp_path / "mteb"),
+        "--results",
+        str(tmp_path / "out"),
+        "--name",
+        "The board",
+    ]
     done = CliRunner().invoke(import_group, arguments)
     assert done.exit_code == 0, done.output
     path = tmp_path / "out/claims/the-board.parquet"
     assert done.stdout == f"{path}: 3 numbers, 2 results, 2 models, 2 tasks.\n"
     assert read_claims(path)[0].claim == Claim("The board", mteb_version="2.1.0")
-    only = CliRunner().invoke(import_group, [*arguments, "--tasks", "ko-leaderboard-v1", "--tasks", "KLUE-TC"])
+    only = CliRunner().invoke(
+        import_group, [*arguments, "--tasks", "ko-leaderboard-v1", "--tasks", "KLUE-TC"]
+    )
     assert only.exit_code == 0
     assert {r.task for r in claims.read_all(tmp_path / "out")} == {"KorSTS", "KLUE-NLI"}
     none = CliRunner().invoke(import_group, [*arguments, "--tasks", "KLUE-TC"])
@@ -409,7 +552,8 @@ def test_the_command_imports_and_counts(tmp_path: Path) -> None:
     assert "No numbers were read; nothing was written." in none.stderr
 
 
-# --- export ---------------------------------------------------------------------------------------------------------
+# --- export
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -422,7 +566,9 @@ def measured(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     write(folder / "test.jsonl", "".join(json.dumps(row) + "\n" for row in OWN_ROWS))
     tasks = [load_task(name, shared_data / "packs") for name in ("KorSTS", "AutoRAGRetrieval")]
     models = [resolve("tfidf:char"), resolve("bm25:bigram")]
-    options = RunOptions(root / "results", Store(root / "store"), command="kemb run --secret /home/me")
+    options = RunOptions(
+        root / "results", Store(root / "store"), command="kemb run --secret /home/me"
+    )
     outcomes = evaluate([*tasks, load_task(folder)], models, options)
     assert {outcome.status for outcome in outcomes} == {"scored", "not applicable"}
     row = next((root / "results/kemb__tfidf-char").iterdir())
@@ -435,7 +581,9 @@ def measured(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return root / "results"
 
 
-OWN_ROWS = [{"sentence1": f"문장 {n}", "sentence2": f"문장 {n % 3}", "score": n % 5} for n in range(10)]
+OWN_ROWS = [
+    {"sentence1": f"문장 {n}", "sentence2": f"문장 {n % 3}", "score": n % 5} for n in range(10)
+]
 
 
 @pytest.mark.shared
@@ -446,7 +594,9 @@ def test_mteb_loads_and_tabulates_what_was_exported(measured: Path, tmp_path: Pa
     assert [line.partition(": ")[2] for line in done.left_out] == ["mteb has no task mydata"]
     results = mteb.ResultCache(tmp_path).load_results(include_remote=False)
     table = results.to_dataframe(include_model_revision=True)
-    ours = {(r.model, r.task): r for r in read_results(measured) if not r.variant and r.task != "mydata"}
+    ours = {
+        (r.model, r.task): r for r in read_results(measured) if not r.variant and r.task != "mydata"
+    }
     names = {"tfidf:char": "kemb/tfidf-char", "bm25:bigram": "kemb/bm25-bigram"}
     assert len(ours) == 3
     for (model, task), own in ours.items():
@@ -461,14 +611,20 @@ def test_mteb_loads_and_tabulates_what_was_exported(measured: Path, tmp_path: Pa
 
 
 @pytest.mark.shared
-def test_every_model_meta_is_one_to_mteb_and_finds_its_results(measured: Path, tmp_path: Path) -> None:
+def test_every_model_meta_is_one_to_mteb_and_finds_its_results(
+    measured: Path, tmp_path: Path
+) -> None:
     export_mteb(measured, tmp_path)
     cache = mteb.ResultCache(tmp_path)
     metas = [
         mteb.models.ModelMeta.model_validate(json.loads(path.read_text(encoding="utf-8")))
         for path in sorted((tmp_path / "results").rglob("model_meta.json"))
     ]
-    assert sorted(str(meta.experiment_name) for meta in metas) == ["None", "None", "variant_float16"]
+    assert sorted(str(meta.experiment_name) for meta in metas) == [
+        "None",
+        "None",
+        "variant_float16",
+    ]
     for meta in metas:
         task = "AutoRAGRetrieval" if "bm25" in meta.name else "KorSTS"
         assert cache.load_task_result(task, meta).task_name == task
@@ -479,7 +635,11 @@ def test_nothing_private_leaves_and_nothing_is_overwritten(measured: Path, tmp_p
     export_mteb(measured, tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json"}
-    assert not [path for path in files if "secret" in path.read_text(encoding="utf-8") or "org/m" in path.read_text()]
+    assert not [
+        path
+        for path in files
+        if "secret" in path.read_text(encoding="utf-8") or "org/m" in path.read_text()
+    ]
     before = {path: path.read_bytes() for path in files}
     assert export_mteb(measured, tmp_path).problems == []
     assert {path: path.read_bytes() for path in files} == before
@@ -504,7 +664,11 @@ def test_what_was_exported_comes_back_as_claimed(measured: Path, tmp_path: Path)
         for name, value in entry.items()
         if isinstance(value, float)
     }
-    back = {row[3:4] + row[5:8]: row.value for row in read.rows if row.model == "kemb/tfidf-char" and not row.variant}
+    back = {
+        row[3:4] + row[5:8]: row.value
+        for row in read.rows
+        if row.model == "kemb/tfidf-char" and not row.variant
+    }
     assert back == {key: value for key, value in own.items() if key in back}
     assert {key[0] for key in back} == {"KorSTS", "AutoRAGRetrieval"}
     assert read.problems == []

@@ -32,7 +32,9 @@ def results_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scores(shared_data: Path, minilm: Path, shared_store: Path, results_dir: Path) -> dict[str, Any]:
+def scores(
+    shared_data: Path, minilm: Path, shared_store: Path, results_dir: Path
+) -> dict[str, Any]:
     """All-MiniLM-L6-v2 over the packs, in one command; task -> result."""
     model = resolve(str(minilm), ModelOptions(device="cpu"))
     tasks = [load_task(name, shared_data / "packs") for name in DENSE]
@@ -55,14 +57,17 @@ def result_of(outcome: Outcome) -> Any:  # noqa: ANN401  a TaskResult, or a fail
         ("Tatoeba", "f1", 0.0045048, 1e-7),
     ],
 )
-def test_minilm_scores(scores: dict[str, Any], task: str, metric: str, published: float, tolerance: float) -> None:
+def test_minilm_scores(
+    scores: dict[str, Any], task: str, metric: str, published: float, tolerance: float
+) -> None:
     ((entry,),) = scores[task].scores.values()
     assert entry[metric] == pytest.approx(published, abs=tolerance)
 
 
 def test_minilm_sib200_classification_to_the_last_digit(scores: dict[str, Any]) -> None:
     found = {
-        split: round(entries[0]["accuracy"], 8) for split, entries in scores["SIB200Classification"].scores.items()
+        split: round(entries[0]["accuracy"], 8)
+        for split, entries in scores["SIB200Classification"].scores.items()
     }
     assert found == {"train": 0.25677603, "validation": 0.18989899, "test": 0.18480392}
 
@@ -80,17 +85,27 @@ def test_train_rows_inside_the_evaluated_rows_are_marked(scores: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("model", "published", "tolerance"), [("bm25:mteb", 0.65022, 1e-5), ("bm25:bigram", 0.91607, 1e-4)]
+    ("model", "published", "tolerance"),
+    [("bm25:mteb", 0.65022, 1e-5), ("bm25:bigram", 0.91607, 1e-4)],
 )
 def test_bm25_on_autorag(
-    shared_data: Path, results_dir: Path, tmp_path: Path, model: str, published: float, tolerance: float
+    shared_data: Path,
+    results_dir: Path,
+    tmp_path: Path,
+    model: str,
+    published: float,
+    tolerance: float,
 ) -> None:
     task = load_task("AutoRAGRetrieval", shared_data / "packs")
     (outcome,) = evaluate([task], [resolve(model)], RunOptions(results_dir, Store(tmp_path)))
     assert result_of(outcome).main_score == pytest.approx(published, abs=tolerance)
 
 
-def test_bm25_bigram_on_a_users_own_folder(shared_data: Path, results_dir: Path, tmp_path: Path) -> None:
+def test_bm25_bigram_on_a_users_own_folder(
+    shared_data: Path, results_dir: Path, tmp_path: Path
+) -> None:
     task = load_task(shared_data / "packs" / "DocsKo")
-    (outcome,) = evaluate([task], [resolve("bm25:bigram")], RunOptions(results_dir, Store(tmp_path)))
+    (outcome,) = evaluate(
+        [task], [resolve("bm25:bigram")], RunOptions(results_dir, Store(tmp_path))
+    )
     assert result_of(outcome).main_score == pytest.approx(0.443, abs=2e-3)

@@ -20,7 +20,9 @@ from kemb.scoring.pairs import (
 from kemb.types import PairData
 
 
-def pairs(gold: list[float], sentence1: list[str] | None = None, sentence2: list[str] | None = None) -> PairData:
+def pairs(
+    gold: list[float], sentence1: list[str] | None = None, sentence2: list[str] | None = None
+) -> PairData:
     ids = [f"p{i}" for i in range(len(gold))]
     first = sentence1 or [f"a{i}" for i in range(len(gold))]
     second = sentence2 or [f"b{i}" for i in range(len(gold))]
@@ -55,15 +57,24 @@ def test_mean_correlation_is_the_eight_of_the_leaderboard() -> None:
     metrics = sts(data, vectors(rng.random((30, 4)), rng.random((30, 4))), similarity="dot").metrics
     assert len(LEADERBOARD_CORRELATIONS) == 8
     assert not any(name.startswith("dot") for name in LEADERBOARD_CORRELATIONS)
-    eight = [metrics[f"{p}{k}"] for p in ("", "cosine_", "manhattan_", "euclidean_") for k in ("pearson", "spearman")]
+    eight = [
+        metrics[f"{p}{k}"]
+        for p in ("", "cosine_", "manhattan_", "euclidean_")
+        for k in ("pearson", "spearman")
+    ]
     assert metrics["mean_correlation"] == pytest.approx(np.mean(eight), abs=1e-15)
 
 
 @pytest.mark.shared
 def test_mean_correlation_is_what_the_korean_leaderboard_published(shared_data: Path) -> None:
-    """From public mteb results of models that were not changed since the leaderboard measured them."""
+    """From public mteb results of models that were not changed since the leaderboard
+    measured them.
+    """
     published = json.loads((shared_data / "published" / "seed000_sts.json").read_text())["rows"]
-    rows = {model: dict(zip(("KLUE-STS", "KorSTS", "STS17"), values, strict=False)) for model, *values in published}
+    rows = {
+        model: dict(zip(("KLUE-STS", "KorSTS", "STS17"), values, strict=False))
+        for model, *values in published
+    }
     table = pq.read_table(
         shared_data / "mteb_results_ko.parquet",
         columns=["model", "task", "subset", "metric", "value"],
@@ -71,7 +82,11 @@ def test_mean_correlation_is_what_the_korean_leaderboard_published(shared_data: 
     ).to_pylist()
     for model in ("nlpai-lab/KURE-v1", "dragonkue/snowflake-arctic-embed-l-v2.0-ko"):
         for task, expected in rows[model].items():
-            found = {row["metric"]: row["value"] for row in table if (row["model"], row["task"]) == (model, task)}
+            found = {
+                row["metric"]: row["value"]
+                for row in table
+                if (row["model"], row["task"]) == (model, task)
+            }
             mean = np.mean([found[name] for name in LEADERBOARD_CORRELATIONS])
             assert 100 * mean == pytest.approx(expected, abs=0.035), (model, task)
 
@@ -92,7 +107,9 @@ def test_unusable_vector_is_named_by_column_and_item() -> None:
 
 
 def test_zero_vectors_are_counted() -> None:
-    score = pair_classification(pairs([1, 0]), vectors([[0, 0], [1, 0]], [[1, 0], [0, 1]]), similarity="cosine")
+    score = pair_classification(
+        pairs([1, 0]), vectors([[0, 0], [1, 0]], [[1, 0], [0, 1]]), similarity="cosine"
+    )
     assert score.notes == {"n_zero_vectors": 1}
 
 
@@ -127,10 +144,14 @@ def test_pairs_that_share_a_sentence_are_one_cluster() -> None:
 def test_items_hold_gold_and_every_similarity() -> None:
     rng = np.random.default_rng(0)
     data = pairs([0, 1, 1, 0], ["a", "a", "b", "c"])
-    score = pair_classification(data, vectors(rng.random((4, 3)), rng.random((4, 3))), similarity="dot")
+    score = pair_classification(
+        data, vectors(rng.random((4, 3)), rng.random((4, 3))), similarity="dot"
+    )
     blocks = {block.metric: block for block in score.items}
     assert list(blocks) == ["gold", "cosine", "dot", "euclidean", "manhattan"]
     assert blocks["gold"].values.tolist() == [0, 1, 1, 0]
     assert blocks["cosine"].cluster_ids == ["p0", "p0", "p2", "p3"]
     again = separation(blocks["manhattan"].values, blocks["gold"].values == 1)
-    assert {f"manhattan_{name}": value for name, value in again.items()}.items() <= score.metrics.items()
+    assert {
+        f"manhattan_{name}": value for name, value in again.items()
+    }.items() <= score.metrics.items()

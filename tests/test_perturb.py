@@ -1,4 +1,6 @@
-"""Deterministic variants of what users write: rules by hand-made examples, and what must stay as it is."""
+"""Deterministic variants of what users write: rules by hand-made examples, and what must stay as it
+is.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,20 @@ def test_what_becomes_of_a_text(name: str, text: str, expected: str) -> None:
 
 def parts_of(syllable: str) -> list[str]:
     """Lead, vowel and final as compatibility letters, by Unicode's own names."""
-    names = [unicodedata.name(letter).split()[-1] for letter in unicodedata.normalize("NFD", syllable)]
+    names = [
+        unicodedata.name(letter).split()[-1] for letter in unicodedata.normalize("NFD", syllable)
+    ]
     return [unicodedata.lookup(f"HANGUL LETTER {name}") for name in names]
 
 
 def test_a_typo_is_one_letter_on_a_key_beside() -> None:
     seen = set()
     for text in (f"{n}{letter}" for n in range(40) for letter in "학구"):
-        (changed,) = [(parts_of(a), parts_of(b)) for a, b in zip(text, perturb.typo(text), strict=True) if a != b]
+        (changed,) = [
+            (parts_of(a), parts_of(b))
+            for a, b in zip(text, perturb.typo(text), strict=True)
+            if a != b
+        ]
         ((was, now),) = [(a, b) for a, b in zip(*changed, strict=True) if a != b]
         assert now in KEYBOARD[was]
         seen.add((was, now))
@@ -59,7 +67,9 @@ def test_typos_are_one_in_twenty_syllables_and_always_the_same() -> None:
 
 def test_tables_hold_words_of_equal_length_and_no_word_twice() -> None:
     assert all(len(word) == len(other) for word, other in HANJA.items())
-    assert all(unicodedata.name(letter).startswith("CJK") for other in HANJA.values() for letter in other)
+    assert all(
+        unicodedata.name(letter).startswith("CJK") for other in HANJA.values() for letter in other
+    )
     assert not set(LOANWORDS) & set(LOANWORDS.values())
 
 
@@ -85,7 +95,9 @@ def test_pairs_change_on_one_side_and_training_texts_never() -> None:
     changed = perturb.perturbed(TaskData("T", "sts", "r", [pair]), "spacing").parts[0].data
     assert isinstance(changed, PairData)
     assert (changed.sentence1, changed.sentence2) == (["한국말"], ["한국 말"])
-    label = LabelData(["1"], ["한국 말"], ["a"], ["한국 말"], ["a"], [np.zeros(1, dtype=np.int64)], False)
+    label = LabelData(
+        ["1"], ["한국 말"], ["a"], ["한국 말"], ["a"], [np.zeros(1, dtype=np.int64)], False
+    )
     task = TaskData("T", "classification", "r", [Part("test", "default", label, "x")])
     texts = perturb.perturbed(task, "spacing").parts[0].data
     assert isinstance(texts, LabelData)

@@ -1,4 +1,6 @@
-"""Tables and cards as claimed numbers: the place and the scale of every number are certain, or it is refused."""
+"""Tables and cards as claimed numbers: the place and the scale of every number are certain, or it
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,28 @@ from kemb.results.claims import FOLDER, read_claims, read_source
 from kemb.results.files import TaskResult
 
 STS = (
-    "mean(pearson, spearman, cosine_pearson, cosine_spearman, euclidean_pearson, euclidean_spearman, "
-    "manhattan_pearson, manhattan_spearman)"
+    "mean(pearson, spearman, cosine_pearson, cosine_spearman, euclidean_pearson, "
+    "euclidean_spearman, manhattan_pearson, manhattan_spearman)"
 )
 
 
-def table(header: str, *rows: str, benchmark: str = "ko-leaderboard-v1", scale: Scale = "auto") -> Imported:
+def table(
+    header: str, *rows: str, benchmark: str = "ko-leaderboard-v1", scale: Scale = "auto"
+) -> Imported:
     """A Markdown table; its first row stands in line 10."""
     n = header.count("|") + 1
-    lines = ["# Scores", "", "", "", "", "", "", f"| {header} |", "|" + "---|" * n, *(f"| {row} |" for row in rows)]
+    lines = [
+        "# Scores",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        f"| {header} |",
+        "|" + "---|" * n,
+        *(f"| {row} |" for row in rows),
+    ]
     (found,) = find_tables("\n".join(lines))
     return table_rows(found, boards_benchmark.load_benchmark(benchmark), scale)
 
@@ -44,9 +59,11 @@ def test_columns_become_cells_and_percent_fractions() -> None:
     )
     assert got.problems == []
     assert got.matched == {
-        "KLUE-STS": "KLUE-STS", "sib2000": "sib200", "facebook/belebele": "facebook/belebele",
+        "KLUE-STS": "KLUE-STS",
+        "sib2000": "sib200",
+        "facebook/belebele": "facebook/belebele",
         "AutoRAG": "AutoRAGRetrieval",
-    }  # fmt: skip
+    }
     assert got.ignored == ["STS_Average", "Rank"]
     assert values(got) == {
         ("BAAI/bge-m3", "KLUE-STS"): 0.868,
@@ -63,7 +80,11 @@ def test_columns_become_cells_and_percent_fractions() -> None:
 
 def test_short_and_printed_names_of_known_models_are_the_models() -> None:
     got = table("Model | KLUE-STS", "bge-m3 | 86.8", "openai ada 002 | 70.1", "My Own | 60.2")
-    assert [row.model for row in got.rows] == ["BAAI/bge-m3", "openai/text-embedding-ada-002", "My Own"]
+    assert [row.model for row in got.rows] == [
+        "BAAI/bge-m3",
+        "openai/text-embedding-ada-002",
+        "My Own",
+    ]
 
 
 def test_fractions_stay_and_a_percent_sign_decides() -> None:
@@ -72,20 +93,29 @@ def test_fractions_stay_and_a_percent_sign_decides() -> None:
         ("a", "KLUE-STS"): 0.868,
         ("b", "KLUE-STS"): pytest.approx(0.009),
     }
-    assert values(table("M | KLUE-STS", "a | -3.5", "b | −12.0", "c | 50.0"))[("b", "KLUE-STS")] == -0.12
+    assert (
+        values(table("M | KLUE-STS", "a | -3.5", "b | −12.0", "c | 50.0"))[("b", "KLUE-STS")]
+        == -0.12
+    )
 
 
 def test_a_mixed_scale_is_refused_until_it_is_said() -> None:
     rows = ("a | 86.8", "b | 0.9")
-    with pytest.raises(UsageError, match=r"numbers below 1 \(0\.9\) and above \(86\.8\): percent or fraction\?"):
+    with pytest.raises(
+        UsageError, match=r"numbers below 1 \(0\.9\) and above \(86\.8\): percent or fraction\?"
+    ):
         table("M | KLUE-STS", *rows)
-    assert values(table("M | KLUE-STS", *rows, scale="percent"))[("b", "KLUE-STS")] == pytest.approx(0.009)
+    assert values(table("M | KLUE-STS", *rows, scale="percent"))[
+        ("b", "KLUE-STS")
+    ] == pytest.approx(0.009)
     got = table("M | KLUE-STS", *rows, scale="fraction")
     assert got.problems == ["line 10, KLUE-STS: 86.8 is more than the whole"]
     assert values(got) == {("b", "KLUE-STS"): 0.9}
 
 
-@pytest.mark.parametrize("cell", ["1,234", "85,3", "85.3 ± 0.2", "1_0", "inf", "86.8 (3)", "8e9e9", "٨٥"])
+@pytest.mark.parametrize(
+    "cell", ["1,234", "85,3", "85.3 ± 0.2", "1_0", "inf", "86.8 (3)", "8e9e9", "٨٥"]
+)
 def test_what_is_no_plain_number_is_named_with_its_line(cell: str) -> None:
     got = table("M | KLUE-STS | Kor-STS", f"a | {cell} | 80.0", "b | 86.8 | 81.0")
     assert got.problems == [f"line 10, KLUE-STS: {cell!r} is no number"]
@@ -94,10 +124,15 @@ def test_what_is_no_plain_number_is_named_with_its_line(cell: str) -> None:
 
 
 def test_ragged_rows_and_repeated_models_are_refused() -> None:
-    got = table("M | KLUE-STS", "a | 86.8", "b | 80 | 70", "BAAI/bge-m3 | 60", "bge-m3 | 61", " | 50")
+    got = table(
+        "M | KLUE-STS", "a | 86.8", "b | 80 | 70", "BAAI/bge-m3 | 60", "bge-m3 | 61", " | 50"
+    )
     assert [problem[:7] for problem in got.problems] == ["line 11", "line 13", "line 14"]
     assert "3 cells under a header of 2" in got.problems[0]
-    assert got.problems[1:] == ["line 13: BAAI/bge-m3 stands already in line 12", "line 14: no model is named"]
+    assert got.problems[1:] == [
+        "line 13: BAAI/bge-m3 stands already in line 12",
+        "line 14: no model is named",
+    ]
     assert values(got) == {("a", "KLUE-STS"): 0.868, ("BAAI/bge-m3", "KLUE-STS"): 0.6}
 
 
@@ -111,12 +146,18 @@ def test_a_table_without_cells_or_with_one_twice_is_refused() -> None:
 def test_the_mean_of_several_parts_is_not_recorded_as_one_of_them() -> None:
     got = table("Model | BelebeleRetrieval | PawsX", "a | 70 | 55", benchmark="mteb-kor-v2")
     assert {row.task: (row.split, row.subset, row.metric) for row in got.rows} == {
-        "BelebeleRetrieval": ("test", "kor_Hang-kor_Hang+kor_Hang-eng_Latn+eng_Latn-kor_Hang", "main_score"),
+        "BelebeleRetrieval": (
+            "test",
+            "kor_Hang-kor_Hang+kor_Hang-eng_Latn+eng_Latn-kor_Hang",
+            "main_score",
+        ),
         "PawsXPairClassification": ("test+validation", "ko", "main_score"),
     }
 
 
-def entry(task: str, task_type: str, line: int = 5, config: str = "default", **metrics: float) -> Entry:
+def entry(
+    task: str, task_type: str, line: int = 5, config: str = "default", **metrics: float
+) -> Entry:
     return Entry("m", task_type, "hub/id", task, config, "test", "abc", metrics, line)
 
 
@@ -124,10 +165,22 @@ def test_entries_of_a_card_become_tasks_with_our_metrics() -> None:
     got = card_rows(
         "org/m",
         [
-            entry("MTEB STS17 (ko-ko)", "STS", config="ko-ko", cos_sim_spearman=83.1, cos_sim_pearson=0.5),
+            entry(
+                "MTEB STS17 (ko-ko)",
+                "STS",
+                config="ko-ko",
+                cos_sim_spearman=83.1,
+                cos_sim_pearson=0.5,
+            ),
             entry("MTEB SciDocsRR", "Reranking", map=80.0, mrr=90.0),
             entry("MTEB CMedQAv1", "Reranking", map=77.0),
-            entry("MTEB KorNLI", "PairClassification", cos_sim_ap=60.0, max_ap=61.0, cos_sim_ap_threshold=812.0),
+            entry(
+                "MTEB KorNLI",
+                "PairClassification",
+                cos_sim_ap=60.0,
+                max_ap=61.0,
+                cos_sim_ap_threshold=812.0,
+            ),
         ],
     )
     assert got.problems == []
@@ -141,30 +194,48 @@ def test_entries_of_a_card_become_tasks_with_our_metrics() -> None:
         ("KorNLI", "default", "max_ap"): 0.61,
         ("KorNLI", "default", "main_score"): 0.61,
     }
-    assert {(row.split, row.dataset_revision, row.revision) for row in got.rows} == {("test", "abc", "unstated")}
+    assert {(row.split, row.dataset_revision, row.revision) for row in got.rows} == {
+        ("test", "abc", "unstated")
+    }
 
 
 def test_an_entry_of_doubtful_scale_is_refused() -> None:
-    sure, doubtful = entry("MTEB KorSTS", "STS", cos_sim_spearman=83.1), entry("X", "STS", 9, cosine_spearman=0.7)
+    sure, doubtful = (
+        entry("MTEB KorSTS", "STS", cos_sim_spearman=83.1),
+        entry("X", "STS", 9, cosine_spearman=0.7),
+    )
     got = card_rows("m", [sure, doubtful])
     assert {row.task for row in got.rows} == {"KorSTS"}
-    refusal = "percent or fraction? Its numbers are not above 1; say --scale percent or --scale fraction"
+    refusal = (
+        "percent or fraction? Its numbers are not above 1; say --scale percent or --scale fraction"
+    )
     assert got.problems == [f"line 9, X: {refusal}"]
     assert [row.value for row in card_rows("m", [doubtful]).rows] == [0.7]
-    assert [row.value for row in card_rows("m", [doubtful], "percent").rows] == [pytest.approx(0.007)]
-    assert card_rows("m", [sure], "fraction").problems == ["line 5, MTEB KorSTS: 83.1 is no fraction"]
-    assert card_rows("m", [entry("X", "STS", cosine_spearman=831.0)]).problems == ["line 5, X: 831.0 is no percentage"]
+    assert [row.value for row in card_rows("m", [doubtful], "percent").rows] == [
+        pytest.approx(0.007)
+    ]
+    assert card_rows("m", [sure], "fraction").problems == [
+        "line 5, MTEB KorSTS: 83.1 is no fraction"
+    ]
+    assert card_rows("m", [entry("X", "STS", cosine_spearman=831.0)]).problems == [
+        "line 5, X: 831.0 is no percentage"
+    ]
     assert card_rows("m", [entry("X", "STS", cosine_spearman=float("nan"))]).problems == [
         "line 5, X: no metric that kemb knows has a number"
     ]
 
 
 def test_an_entry_without_task_or_split_is_refused() -> None:
-    nowhere = Entry("m", "information-retrieval", "unknown", "miracl", "", "", "", {"ndcg@10": 0.5}, 3)
-    assert card_rows("m", [nowhere]).problems == ["line 3, miracl: it does not name its task and split"]
+    nowhere = Entry(
+        "m", "information-retrieval", "unknown", "miracl", "", "", "", {"ndcg@10": 0.5}, 3
+    )
+    assert card_rows("m", [nowhere]).problems == [
+        "line 3, miracl: it does not name its task and split"
+    ]
 
 
-# --- the commands ---------------------------------------------------------------------------------------------------
+# --- the commands
+# --------------------------------------------------------------------------------------------------
 
 
 def invoke(out: Path, *arguments: object) -> Result:
@@ -185,7 +256,15 @@ def test_the_leaderboards_page_gives_the_shipped_numbers(shared_data: Path, tmp_
     """Two ways to the same numbers: the page as found, and its tables parsed by others."""
     page = shared_data / "published/documents/ko-embedding-leaderboard-readme.txt"
     done = invoke(
-        tmp_path, "table", page, "--benchmark", "ko-leaderboard-v1", "--url", "https://x.org", "--commit", "c"
+        tmp_path,
+        "table",
+        page,
+        "--benchmark",
+        "ko-leaderboard-v1",
+        "--url",
+        "https://x.org",
+        "--commit",
+        "c",
     )
     assert done.exit_code == 0, done.output
     assert "sib2000 = sib200" in done.stdout
@@ -193,18 +272,33 @@ def test_the_leaderboards_page_gives_the_shipped_numbers(shared_data: Path, tmp_
     assert "194 numbers, 194 results, 14 models, 14 tasks." in done.stdout
     (path,) = (tmp_path / "claims").iterdir()
     source = read_source(path)
-    assert (source.name, source.url, source.commit) == (f"{page.name} (ko-leaderboard-v1)", "https://x.org", "c")
+    assert (source.name, source.url, source.commit) == (
+        f"{page.name} (ko-leaderboard-v1)",
+        "https://x.org",
+        "c",
+    )
     shipped = read_claims(FOLDER / "ko-leaderboard.parquet")
-    assert [(r.model, r.task, r.scores) for r in read_claims(path)] == [(r.model, r.task, r.scores) for r in shipped]
+    assert [(r.model, r.task, r.scores) for r in read_claims(path)] == [
+        (r.model, r.task, r.scores) for r in shipped
+    ]
 
 
 @pytest.mark.shared
 def test_one_table_of_a_page_by_its_number(shared_data: Path, tmp_path: Path) -> None:
     page = shared_data / "published/documents/ko-embedding-leaderboard-readme.txt"
-    assert invoke(tmp_path, "table", page, "--benchmark", "ko-leaderboard-v1", "--table", 3).exit_code == 0
-    assert set(imported(tmp_path)["BAAI/bge-m3"]) == {"KLUE-NLI", "KorNLI", "PawsXPairClassification"}
+    assert (
+        invoke(tmp_path, "table", page, "--benchmark", "ko-leaderboard-v1", "--table", 3).exit_code
+        == 0
+    )
+    assert set(imported(tmp_path)["BAAI/bge-m3"]) == {
+        "KLUE-NLI",
+        "KorNLI",
+        "PawsXPairClassification",
+    }
     for number, reason in ((1, "No table of"), (99, "there is no table 99")):
-        done = invoke(tmp_path, "table", page, "--benchmark", "ko-leaderboard-v1", "--table", number)
+        done = invoke(
+            tmp_path, "table", page, "--benchmark", "ko-leaderboard-v1", "--table", number
+        )
         assert isinstance(done.exception, UsageError)
         assert reason in str(done.exception)
 
@@ -220,7 +314,9 @@ def test_a_card_on_one_line_gives_its_published_average(shared_data: Path, tmp_p
     total = overall(values, benchmark.cell_weights(benchmark.formula()))
     assert total == pytest.approx(0.635476, abs=5e-7)
     assert results["ArguAna"].dataset_revision == "unknown", "the card prints the revision None"
-    assert results["AskUbuntuDupQuestions"].main_score == pytest.approx(0.62128470519187736, abs=1e-15)
+    assert results["AskUbuntuDupQuestions"].main_score == pytest.approx(
+        0.62128470519187736, abs=1e-15
+    )
 
 
 @pytest.mark.shared
@@ -228,7 +324,10 @@ def test_a_card_that_cannot_be_attributed_is_refused(shared_data: Path, tmp_path
     card = shared_data / "published/documents/bge-m3-ko-card-1.txt"
     done = invoke(tmp_path, "card", card)
     assert isinstance(done.exception, UsageError)
-    assert "names SentenceTransformer as its model; say which one it is with --model ORG/NAME" in str(done.exception)
+    assert (
+        "names SentenceTransformer as its model; say which one it is with --model ORG/NAME"
+        in str(done.exception)
+    )
     done = invoke(tmp_path, "card", card, "--model", "dragonkue/BGE-m3-ko")
     assert done.exit_code == 1
     assert "miracl: it does not name its task and split" in done.stderr
@@ -238,8 +337,17 @@ def test_a_card_that_cannot_be_attributed_is_refused(shared_data: Path, tmp_path
 def test_eval_results_as_mteb_writes_them(tmp_path: Path) -> None:
     mteb = pytest.importorskip("mteb")
     parts = {"kor-kor": 0.31, "eng-kor": 0.2512345, "kor-eng": 0.009}
-    scores = {"test": [{"main_score": v, "hf_subset": k, "languages": ["kor-Hang"]} for k, v in parts.items()]}
-    record = {"dataset_revision": "d", "task_name": "XPQARetrieval", "mteb_version": "2.1.0", "scores": scores}
+    scores = {
+        "test": [
+            {"main_score": v, "hf_subset": k, "languages": ["kor-Hang"]} for k, v in parts.items()
+        ]
+    }
+    record = {
+        "dataset_revision": "d",
+        "task_name": "XPQARetrieval",
+        "mteb_version": "2.1.0",
+        "scores": scores,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = tmp_path / "XPQARetrieval.yaml"
@@ -262,7 +370,9 @@ def test_two_tables_that_disagree_are_refused(tmp_path: Path) -> None:
     page.write_text(table.format("80") + table.format("81"), encoding="utf-8")
     done = invoke(tmp_path, "table", page, "--benchmark", "mteb-kor-v2")
     assert isinstance(done.exception, ResultError)
-    assert "gives main_score of a on KLUE-STS (validation, default) twice: 0.8 and 0.81" in str(done.exception)
+    assert "gives main_score of a on KLUE-STS (validation, default) twice: 0.8 and 0.81" in str(
+        done.exception
+    )
     page.write_text(table.format("80") * 2, encoding="utf-8")
     assert invoke(tmp_path, "table", page, "--benchmark", "mteb-kor-v2").exit_code == 0
 
@@ -271,16 +381,17 @@ def test_markup_in_cells_and_html_tables(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(
         "<table><tr><th>#</th><th>Model</th><th>KLUE-STS</th></tr>"
-        "<tr><td>1</td><td><a href='https://huggingface.co/BAAI/bge-m3'>bge-m3</a></td><td><b>86.8</b></td></tr>"
+        "<tr><td>1</td><td><a "
+        "href='https://huggingface.co/BAAI/bge-m3'>bge-m3</a></td><td><b>86.8</b></td></tr>"
         "<tr><td>2</td><td>x/y</td><td>1,000</td></tr></table>",
         encoding="utf-8",
     )
     done = invoke(tmp_path, "table", page, "--benchmark", "mteb-kor-v2")
     assert done.exit_code == 1
     assert "KLUE-STS: '1,000' is no number" in done.stderr
-    assert {model: results["KLUE-STS"].main_score for model, results in imported(tmp_path).items()} == {
-        "BAAI/bge-m3": 0.868
-    }
+    assert {
+        model: results["KLUE-STS"].main_score for model, results in imported(tmp_path).items()
+    } == {"BAAI/bge-m3": 0.868}
 
 
 def test_files_without_anything_are_refused(tmp_path: Path) -> None:

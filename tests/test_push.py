@@ -1,4 +1,6 @@
-"""A card goes to the hub as one commit, keeps what stands there, and says in one paragraph why it cannot."""
+"""A card goes to the hub as one commit, keeps what stands there, and says in one paragraph why it
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ REPO = "org/mine"
 def hub(tmp_path: Path) -> Iterator[HubStandIn]:
     folder = tmp_path / "repo"
     folder.mkdir()
-    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n\nWords of mine.\n", encoding="utf-8")
+    (folder / "README.md").write_text(
+        "---\nlicense: mit\n---\n# Mine\n\nWords of mine.\n", encoding="utf-8"
+    )
     (folder / "config.json").write_text("{}", encoding="utf-8")
     with HubStandIn() as stand_in:
         stand_in.add_repo("model", REPO, folder, OLD)
@@ -42,7 +46,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def push(hub: HubStandIn, results: Path, *words: str, token: str = SECRET, repo: str = REPO, **env: str) -> str:
+def push(
+    hub: HubStandIn, results: Path, *words: str, token: str = SECRET, repo: str = REPO, **env: str
+) -> str:
     """What the command says; a failure is one line and its code."""
     wanted = {
         "HF_ENDPOINT": hub.endpoint,
@@ -53,7 +59,18 @@ def push(hub: HubStandIn, results: Path, *words: str, token: str = SECRET, repo:
         "HF_TOKEN": token,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "kemb", "card", "toy", "--results", str(results), "--push", repo, *words],
+        [
+            sys.executable,
+            "-m",
+            "kemb",
+            "card",
+            "toy",
+            "--results",
+            str(results),
+            "--push",
+            repo,
+            *words,
+        ],
         env=os.environ | wanted | env,
         capture_output=True,
         text=True,
@@ -81,7 +98,9 @@ def test_one_commit_with_the_authors_text_kept(hub: HubStandIn, results: Path) -
     assert (hub.head("model", REPO) / "README.md").read_text(encoding="utf-8") == text
 
 
-def test_a_pull_request_leaves_main_as_it_is(hub: HubStandIn, results: Path, tmp_path: Path) -> None:
+def test_a_pull_request_leaves_main_as_it_is(
+    hub: HubStandIn, results: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out" / "README.md"
     assert f"{REPO}/discussions/1" in push(hub, results, "--pr", "-o", str(out))
     ((_, folder, is_proposal),) = hub.commits
@@ -93,7 +112,11 @@ def test_a_pull_request_leaves_main_as_it_is(hub: HubStandIn, results: Path, tmp
 @pytest.mark.parametrize(
     ("fault", "match", "said"),
     [
-        ("error403", "/commit/", r"1 Error: org/mine cannot be written: the hub refused the token .*\(403\).*--pr"),
+        (
+            "error403",
+            "/commit/",
+            r"1 Error: org/mine cannot be written: the hub refused the token .*\(403\).*--pr",
+        ),
         ("error401", "/preupload/", r"1 Error: org/mine cannot be written: .*HF_TOKEN"),
         ("error500", "/commit/", r"1 Error: org/mine was not written: the hub answered 500"),
     ],
@@ -108,7 +131,9 @@ def test_what_the_hub_refuses_leaves_nothing_behind(
 
 
 def test_no_such_repository_no_token_no_network(hub: HubStandIn, results: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"^1 Error: org/other cannot be written: .*hf repo create org/other"):
+    with pytest.raises(
+        RuntimeError, match=r"^1 Error: org/other cannot be written: .*hf repo create org/other"
+    ):
         push(hub, results, repo="org/other")
     with pytest.raises(RuntimeError, match=r"^2 Error: --push needs a token"):
         push(hub, results, token="")

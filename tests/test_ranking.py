@@ -6,20 +6,35 @@ import numpy as np
 import pytest
 
 from kemb.errors import DataError
-from kemb.scoring.ranking import CUTOFFS, f1_of_means, query_metrics, ranking_metrics, relevance_matrix
+from kemb.scoring.ranking import (
+    CUTOFFS,
+    f1_of_means,
+    query_metrics,
+    ranking_metrics,
+    relevance_matrix,
+)
 from kemb.scoring.search.search import run_from_scores
 from kemb.types import Qrels, RetrievalData, Run
 
 
-def make(qrels: Qrels, ranked: dict[str, list[str]], doc_ids: list[str]) -> tuple[Run, RetrievalData]:
+def make(
+    qrels: Qrels, ranked: dict[str, list[str]], doc_ids: list[str]
+) -> tuple[Run, RetrievalData]:
     queries = list(ranked)
     data = RetrievalData(doc_ids, [""] * len(doc_ids), queries, [""] * len(queries), qrels)
-    scores = {query: {doc: float(len(docs) - rank) for rank, doc in enumerate(docs)} for query, docs in ranked.items()}
+    scores = {
+        query: {doc: float(len(docs) - rank) for rank, doc in enumerate(docs)}
+        for query, docs in ranked.items()
+    }
     return run_from_scores(scores, queries, doc_ids), data
 
 
 def test_graded_query_by_hand() -> None:
-    run, data = make({"q": {"a": 2, "b": 1, "c": 1, "x": -1}}, {"q": ["x", "b", "y", "a"]}, ["a", "b", "c", "x", "y"])
+    run, data = make(
+        {"q": {"a": 2, "b": 1, "c": 1, "x": -1}},
+        {"q": ["x", "b", "y", "a"]},
+        ["a", "b", "c", "x", "y"],
+    )
     values = {metric: array[0] for metric, array in query_metrics(run, data).items()}
     dcg3 = 1 / math.log2(3)
     ideal3 = 2 + 1 / math.log2(3) + 1 / 2
@@ -33,7 +48,11 @@ def test_graded_query_by_hand() -> None:
     assert values["recall@1000"] == pytest.approx(2 / 3)
     assert values["precision@5"] == pytest.approx(2 / 5)
     assert values["f1@5"] == pytest.approx(2 * (2 / 5) * (2 / 3) / (2 / 5 + 2 / 3))
-    assert [values[f"hit_rate@{k}"] for k in (1, 3)] == [values[f"accuracy@{k}"] for k in (1, 3)] == [0, 1]
+    assert (
+        [values[f"hit_rate@{k}"] for k in (1, 3)]
+        == [values[f"accuracy@{k}"] for k in (1, 3)]
+        == [0, 1]
+    )
     assert values["accuracy"] == values["recall@1"] == 0
 
 
@@ -49,10 +68,14 @@ def test_reciprocal_rank_is_kept_at_its_own_cutoff() -> None:
 def test_queries_without_positives_count_and_unjudged_ones_do_not() -> None:
     qrels: Qrels = {"good": {"a": 1}, "zeros": {"a": 0}, "nothing": {"b": 1}, "empty": {}}
     run, data = make(
-        qrels, {"good": ["a"], "zeros": ["a"], "nothing": [], "empty": ["a"], "unjudged": ["a"]}, ["a", "b"]
+        qrels,
+        {"good": ["a"], "zeros": ["a"], "nothing": [], "empty": ["a"], "unjudged": ["a"]},
+        ["a", "b"],
     )
     score = ranking_metrics(run, data)
-    for metric in (f"{name}@{k}" for name in ("ndcg", "map", "mrr", "recall", "hit_rate") for k in CUTOFFS):
+    for metric in (
+        f"{name}@{k}" for name in ("ndcg", "map", "mrr", "recall", "hit_rate") for k in CUTOFFS
+    ):
         assert score.metrics[metric] == pytest.approx(1 / 3), metric
     blocks = {block.metric: block for block in score.items}
     assert blocks["ndcg@10"].item_ids == ["good", "zeros", "nothing"]
@@ -64,7 +87,8 @@ def test_means_are_the_means_of_the_items() -> None:
     docs = [f"d{i}" for i in range(50)]
     ranked = {f"q{i}": list(rng.permutation(docs)[:30]) for i in range(20)}
     qrels = {
-        query: {str(doc): int(rng.integers(0, 3)) for doc in rng.choice(docs, 8, replace=False)} for query in ranked
+        query: {str(doc): int(rng.integers(0, 3)) for doc in rng.choice(docs, 8, replace=False)}
+        for query in ranked
     }
     run, data = make(qrels, ranked, docs)
     score = ranking_metrics(run, data)
@@ -85,7 +109,9 @@ def test_retrieved_items_are_the_first_hundred_in_rank_order() -> None:
 
 
 def test_relevance_matrix_has_grades_where_judged() -> None:
-    run, data = make({"q": {"a": 3, "b": -1}, "r": {"c": 1}}, {"q": ["c", "b", "a"], "r": ["a"]}, ["a", "b", "c"])
+    run, data = make(
+        {"q": {"a": 3, "b": -1}, "r": {"c": 1}}, {"q": ["c", "b", "a"], "r": ["a"]}, ["a", "b", "c"]
+    )
     assert relevance_matrix(run, data)[:, :4].tolist() == [[0, -1, 3, 0], [0, 0, 0, 0]]
 
 

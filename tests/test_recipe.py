@@ -62,16 +62,33 @@ def written(tmp_path: Path, *replacements: tuple[str, str]) -> Path:
             "unknown key data[2].licence. Did you mean license?",
         ),
         ('license = "MIT"\n\n[loss]', "\n[loss]", 13, "data[2].license is missing"),
-        ("batch = 64", "batch = 0", 22, "train.batch should be greater than or equal to 1, given 0"),
-        ('kind = "hub"', 'kind = "huub"', 5, "base.kind should be 'hub', 'local', 'static' or 'kiwi-static'"),
+        (
+            "batch = 64",
+            "batch = 0",
+            22,
+            "train.batch should be greater than or equal to 1, given 0",
+        ),
+        (
+            'kind = "hub"',
+            'kind = "huub"',
+            5,
+            "base.kind should be 'hub', 'local', 'static' or 'kiwi-static'",
+        ),
         ('id = "BAAI/bge-m3"\n', "", 4, "a base of kind 'hub' needs an id"),
         ("[train]", '[prompts]\nqueri = "a"\n[train]', 22, "Did you mean query?"),
-        ("[train]", "[matryoshka]\ndims = [64, 128]\n[train]", 21, "dims must fall, given [64, 128]"),
+        (
+            "[train]",
+            "[matryoshka]\ndims = [64, 128]\n[train]",
+            21,
+            "dims must fall, given [64, 128]",
+        ),
         ("recipe = 1", "recipe = 2", 1, "recipe should be 1, given 2"),
         ('name = "mine"', 'name = "../mine"', 2, "name String should match pattern"),
     ],
 )
-def test_a_wrong_key_or_value_is_named_with_its_line(old: str, new: str, line: int, words: str, tmp_path: Path) -> None:
+def test_a_wrong_key_or_value_is_named_with_its_line(
+    old: str, new: str, line: int, words: str, tmp_path: Path
+) -> None:
     path = written(tmp_path, (old, new))
     with pytest.raises(UsageError) as caught:
         read_recipe(path)
@@ -82,7 +99,12 @@ def test_a_wrong_key_or_value_is_named_with_its_line(old: str, new: str, line: i
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("batch = 64", "batch = 64\naccumulate = 4", 23, "gradient accumulation does not add negatives"),
+        (
+            "batch = 64",
+            "batch = 64\naccumulate = 4",
+            23,
+            "gradient accumulation does not add negatives",
+        ),
         ("batch = 64", 'precision = "fp16"', 22, "fp16 needs a GPU"),
         (
             'name = "cached-mnrl"',
@@ -99,7 +121,12 @@ def test_a_wrong_key_or_value_is_named_with_its_line(old: str, new: str, line: i
         ('name = "cached-mnrl"', 'name = "cached-gist"', 18, "needs a guide"),
         ('name = "cached-mnrl"', 'name = "mnrl"\nguide = "a/b"', 20, "the loss mnrl has no guide"),
         ('name = "cached-mnrl"', 'name = "embed-distill"', 18, "needs a teacher"),
-        ('license = "MIT"\n\n[loss]', 'license = "MIT"\nin_batch_negatives = false\n[loss]', 17, "forbids"),
+        (
+            'license = "MIT"\n\n[loss]',
+            'license = "MIT"\nin_batch_negatives = false\n[loss]',
+            17,
+            "forbids",
+        ),
         (
             'license = "MIT"\n\n[loss]',
             'license = "MIT"\nrole = "similarity"\n[loss]\nsimilarity = "mnrl"',
@@ -107,7 +134,12 @@ def test_a_wrong_key_or_value_is_named_with_its_line(old: str, new: str, line: i
             "takes no scores",
         ),
         ('id = "second"', 'id = "first"', 9, "two sections of [[data]] have the id 'first'"),
-        ('id = "BAAI/bge-m3"', 'id = "a/b"\nfamily = "sparse"', 20, "unknown loss 'cached-mnrl' for a sparse model"),
+        (
+            'id = "BAAI/bge-m3"',
+            'id = "a/b"\nfamily = "sparse"',
+            20,
+            "unknown loss 'cached-mnrl' for a sparse model",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused_with_their_line(
@@ -122,7 +154,9 @@ def test_settings_that_cannot_work_are_refused_with_their_line(
 
 
 def test_lines_are_found_through_comments_strings_and_dotted_keys() -> None:
-    text = '# a = 1\n[a.b]\nc.d = """\nc.e = 3\n"""\nc.f = [\n "x",\n]\n[[t]]\n[[t]]\n[t.u]\nv = 1\n'
+    text = (
+        '# a = 1\n[a.b]\nc.d = """\nc.e = 3\n"""\nc.f = [\n "x",\n]\n[[t]]\n[[t]]\n[t.u]\nv = 1\n'
+    )
     assert line_of(text, ("a", "b", "c", "d")) == 3
     assert line_of(text, ("a", "b", "c", "e")) == 3
     assert line_of(text, ("a", "b", "c", "f", 0)) == 6
@@ -137,7 +171,10 @@ def test_unknown_recipes_are_offered_the_nearest_and_broken_files_say_why(tmp_pa
     broken.write_text("a = [", encoding="utf-8")
     with pytest.raises(UsageError, match="is not valid TOML"):
         read_recipe(broken)
-    with pytest.raises(UsageError, match=r"absent.toml does not exist. Type the path .* bge-base-en, .*static-ko\.$"):
+    with pytest.raises(
+        UsageError,
+        match=r"absent.toml does not exist. Type the path .* bge-base-en, .*static-ko\.$",
+    ):
         read_recipe(tmp_path / "absent.toml")
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(UsageError, match=r"folder.toml is a folder"):
@@ -156,7 +193,11 @@ def test_every_shipped_recipe_is_sound(name: str) -> None:
     assert file.recipe.name == name
     check_recipe(file, "cuda")
     for task in file.recipe.evaluate.tasks:
-        assert task in [*tasks.names(), *benchmark.names(), "DocsKo"]  # the last is a folder of the shared data
+        assert task in [
+            *tasks.names(),
+            *benchmark.names(),
+            "DocsKo",
+        ]  # the last is a folder of the shared data
 
 
 @pytest.mark.shared
@@ -166,13 +207,17 @@ def test_the_arguments_of_the_published_card_are_all_mapped(shared_data: Path) -
 
     from sentence_transformers import SentenceTransformerTrainingArguments
 
-    card = (shared_data / "published" / "documents" / "bge-m3-ko-card-1.txt").read_text(encoding="utf-8")
+    card = (shared_data / "published" / "documents" / "bge-m3-ko-card-1.txt").read_text(
+        encoding="utf-8"
+    )
     listed = card[card.index("All Hyperparameters") : card.index("Citation\n")]
     assert set(re.findall(r"•\s+(\w+):", listed)) == PUBLISHED.keys()
     assert len(PUBLISHED) == 108
     installed = {field.name for field in dataclasses.fields(SentenceTransformerTrainingArguments)}
     still_there = {name for name in PUBLISHED if name in installed}
-    assert {name for name, entry in PUBLISHED.items() if entry.fate == "kept"} == still_there - {"warmup_ratio"}
+    assert {name for name, entry in PUBLISHED.items() if entry.fate == "kept"} == still_there - {
+        "warmup_ratio"
+    }
     for entry in PUBLISHED.values():
         if entry.fate == "renamed":
             assert entry.now.split(";")[0] in installed or entry.now.startswith("train."), entry

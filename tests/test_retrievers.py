@@ -1,4 +1,6 @@
-"""Runs of every family: files, fusion, rerankers, sparse and multi-vector models, against hand-made oracles."""
+"""Runs of every family: files, fusion, rerankers, sparse and multi-vector models, against hand-made
+oracles.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,17 @@ def search(tmp_path: Path) -> Path:
     """80 documents, 10 queries, three relevant documents for each."""
     folder = tmp_path / "my-search"
     (folder / "qrels").mkdir(parents=True)
-    write(folder / "corpus.jsonl", [{"_id": f"d{i}", "text": text} for i, text in enumerate(SENTENCES)])
-    write(folder / "queries.jsonl", [{"_id": f"q{i}", "text": word} for i, word in enumerate(WORDS)])
+    write(
+        folder / "corpus.jsonl",
+        [{"_id": f"d{i}", "text": text} for i, text in enumerate(SENTENCES)],
+    )
+    write(
+        folder / "queries.jsonl", [{"_id": f"q{i}", "text": word} for i, word in enumerate(WORDS)]
+    )
     rows = [f"q{i}\td{i * 8 + j}\t{1 + j % 2}" for i in range(10) for j in range(3)]
-    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]) + "\n")
+    (folder / "qrels" / "test.tsv").write_text(
+        "\n".join(["query-id\tcorpus-id\tscore", *rows]) + "\n"
+    )
     return folder
 
 
@@ -44,12 +53,17 @@ def search(tmp_path: Path) -> Path:
 def pairs(tmp_path: Path) -> Path:
     folder = tmp_path / "my-pairs"
     folder.mkdir()
-    write(folder / "test.jsonl", [{"sentence1": s, "sentence2": s[::-1], "score": i % 6} for i, s in enumerate(WORDS)])
+    write(
+        folder / "test.jsonl",
+        [{"sentence1": s, "sentence2": s[::-1], "score": i % 6} for i, s in enumerate(WORDS)],
+    )
     return folder
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def go(task: Path | Task, name: str, tmp_path: Path) -> Outcome:
@@ -62,7 +76,11 @@ def go(task: Path | Task, name: str, tmp_path: Path) -> Outcome:
 def ranking(outcome: Outcome, query: str, metric: str = "retrieved") -> list[tuple[str, float]]:
     assert outcome.result is not None, outcome.message
     rows = read_items(outcome.result).to_pylist()
-    return [(row["target"], row["value"]) for row in rows if row["metric"] == metric and row["item_id"] == query]
+    return [
+        (row["target"], row["value"])
+        for row in rows
+        if row["metric"] == metric and row["item_id"] == query
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +99,9 @@ def reranker(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def splade(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random SPLADE of two layers; its weights are spread, so that many of the 498 entries are 0."""
+    """A random SPLADE of two layers; its weights are spread, so that many of the 498
+    entries are 0.
+    """
     import shutil
 
     import torch
@@ -110,7 +130,9 @@ def inference_free(splade: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     model = SparseEncoder(str(splade), device="cpu")
     weight = torch.rand(498, generator=torch.Generator().manual_seed(3))
     static = SparseStaticEmbedding(tokenizer=model.tokenizer, weight=weight, frozen=True)
-    router = Router.for_query_document(query_modules=[static], document_modules=[model[0], model[1]])
+    router = Router.for_query_document(
+        query_modules=[static], document_modules=[model[0], model[1]]
+    )
     folder = tmp_path_factory.mktemp("tiny") / "tiny-inference-free"
     SparseEncoder(modules=[router], device="cpu").save_pretrained(str(folder))
     return folder
@@ -118,7 +140,9 @@ def inference_free(splade: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def colbert(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random late-interaction model with 16 dimensions per token, that skips a syllable in documents."""
+    """A random late-interaction model with 16 dimensions per token, that skips a syllable in
+    documents.
+    """
     import torch
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Dense, Normalize, Transformer
@@ -151,7 +175,10 @@ def candidates(search: Path) -> Task:
 
 
 def run_of(rows: list[list[tuple[int, float]]], k: int) -> Run:
-    indices, scores = np.full((len(rows), k), -1), np.full((len(rows), k), -np.inf, dtype=np.float32)
+    indices, scores = (
+        np.full((len(rows), k), -1),
+        np.full((len(rows), k), -np.inf, dtype=np.float32),
+    )
     for i, row in enumerate(rows):
         for j, (document, value) in enumerate(row):
             indices[i, j], scores[i, j] = document, value
@@ -165,10 +192,14 @@ def test_expressions_are_read_as_written() -> None:
     assert parse("BAAI/bge-m3@abc") == Leaf("BAAI/bge-m3@abc")
     assert parse("rrf(bm25:kiwi, a/b)") == Fused((Leaf("bm25:kiwi"), Leaf("a/b")))
     assert parse("rrf(x,y,z, k=10)") == Fused((Leaf("x"), Leaf("y"), Leaf("z")), constant=10)
-    assert parse("fuse(0.3*bm25:kiwi + .7*my+model)") == Fused((Leaf("bm25:kiwi"), Leaf("my+model")), (0.3, 0.7))
+    assert parse("fuse(0.3*bm25:kiwi + .7*my+model)") == Fused(
+        (Leaf("bm25:kiwi"), Leaf("my+model")), (0.3, 0.7)
+    )
     assert parse("sum(1*x + 0.3*y)") == Fused((Leaf("x"), Leaf("y")), (1.0, 0.3), is_raw=True)
     inner = Fused((Leaf("x"), Reranked(Leaf("y"), "o/r", 20)), (1.0, 2.0))
-    assert parse("fuse(1*x + 2*y+reranker:o/r@20)+reranker:o/s@main") == Reranked(inner, "o/s@main", 100)
+    assert parse("fuse(1*x + 2*y+reranker:o/r@20)+reranker:o/s@main") == Reranked(
+        inner, "o/s@main", 100
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,7 +230,8 @@ def test_expressions_that_cannot_be_read_show_how_they_look(text: str, problem: 
 
 
 def test_reciprocal_ranks_computed_by_hand() -> None:
-    # Query 0: a is 1st and 3rd, b 2nd and 1st, c 3rd and absent, d absent and 2nd. Query 1: one run is empty.
+    # Query 0: a is 1st and 3rd, b 2nd and 1st, c 3rd and absent, d absent and 2nd. Query 1: one run
+    # is empty.
     first = run_of([[(0, 9.0), (1, 5.0), (2, 1.0)], [(3, 1.0)]], 3)
     second = run_of([[(1, 0.9), (3, 0.8), (0, 0.1)], []], 3)
     fused = search_runs.reciprocal_ranks([first, second], ["a", "b", "c", "d"])
@@ -207,7 +239,10 @@ def test_reciprocal_ranks_computed_by_hand() -> None:
     expected = [1 / 62 + 1 / 61, 1 / 61 + 1 / 63, 1 / 62, 1 / 63]
     np.testing.assert_allclose(fused.scores[0], expected, rtol=1e-6)
     assert fused.scores[1].tolist() == [np.float32(1 / 61), -np.inf, -np.inf, -np.inf]
-    assert search_runs.reciprocal_ranks([first, second], ["a", "b", "c", "d"], constant=0).scores[0, 0] == 1.5
+    assert (
+        search_runs.reciprocal_ranks([first, second], ["a", "b", "c", "d"], constant=0).scores[0, 0]
+        == 1.5
+    )
 
 
 def test_ties_of_a_fusion_go_by_id_descending() -> None:
@@ -216,7 +251,9 @@ def test_ties_of_a_fusion_go_by_id_descending() -> None:
 
 
 def test_a_weighted_sum_is_that_of_ranx() -> None:
-    """The oracle is ranx's rule written out: min-max by query, absent is 0, then the weighted sum."""
+    """The oracle is ranx's rule written out: min-max by query, absent is 0, then the
+    weighted sum.
+    """
     rng = np.random.default_rng(0)
     ids = [f"d{i}" for i in range(30)]
     runs, tables = [], []
@@ -224,7 +261,9 @@ def test_a_weighted_sum_is_that_of_ranx() -> None:
         rows = []
         for _ in range(5):
             documents, values = rng.permutation(30)[:12], np.sort(rng.normal(size=12))[::-1]
-            rows.append(list(zip(documents.tolist(), values.astype(np.float32).tolist(), strict=True)))
+            rows.append(
+                list(zip(documents.tolist(), values.astype(np.float32).tolist(), strict=True))
+            )
         runs.append(run_of(rows, 12))
         tables.append([dict(row) for row in rows])
     fused = search_runs.weighted_sum(runs, [0.3, 0.7], ids)
@@ -233,17 +272,30 @@ def test_a_weighted_sum_is_that_of_ranx() -> None:
         for table, weight in zip(tables, (0.3, 0.7), strict=True):
             low, high = min(table[i].values()), max(table[i].values())
             for document, value in table[i].items():
-                expected[document] = expected.get(document, 0) + weight * (value - low) / max(high - low, 1e-9)
-        found = {row: score for row, score in zip(fused.indices[i], fused.scores[i], strict=True) if row >= 0}
+                expected[document] = expected.get(document, 0) + weight * (value - low) / max(
+                    high - low, 1e-9
+                )
+        found = {
+            row: score
+            for row, score in zip(fused.indices[i], fused.scores[i], strict=True)
+            if row >= 0
+        }
         assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_raw_scores_are_added_over_what_any_part_has_among_its_best(search: Path, tmp_path: Path) -> None:
-    """The sum over parts of weight times the score that the part alone gives, for documents of each part's best 500."""
+def test_raw_scores_are_added_over_what_any_part_has_among_its_best(
+    search: Path, tmp_path: Path
+) -> None:
+    """The sum over parts of weight times the score that the part alone gives, for documents of each
+    part's best 500.
+    """
     names = ("bm25:bigram", "tfidf:char", "toy")
     alone = [dict(ranking(go(search, name, tmp_path), "q4")) for name in names]
     found = ranking(go(search, "sum(2*bm25:bigram + 0.5*tfidf:char + .25*toy)", tmp_path), "q4")
-    expected = {d: sum(w * of_part[d] for w, of_part in zip((2, 0.5, 0.25), alone, strict=True)) for d in alone[0]}
+    expected = {
+        d: sum(w * of_part[d] for w, of_part in zip((2, 0.5, 0.25), alone, strict=True))
+        for d in alone[0]
+    }
     assert len(found) == 80
     assert dict(found) == pytest.approx(expected, abs=1e-5)
     assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
@@ -263,7 +315,10 @@ def test_a_raw_sum_ranks_candidates_and_refuses_parts_that_score_only_what_they_
     candidates: Task, search: Path, reranker: Path, tmp_path: Path
 ) -> None:
     found = ranking(go(candidates, "sum(1*tfidf:char + 1*bm25:bigram)", tmp_path), "q2")
-    parts = [dict(ranking(go(candidates, name, tmp_path), "q2")) for name in ("tfidf:char", "bm25:bigram")]
+    parts = [
+        dict(ranking(go(candidates, name, tmp_path), "q2"))
+        for name in ("tfidf:char", "bm25:bigram")
+    ]
     assert dict(found) == pytest.approx({d: parts[0][d] + parts[1][d] for d in parts[0]}, abs=1e-5)
     file = trec(tmp_path / "r.trec", ["q0 Q0 d1 1 2 x"])
     for part in (f"run:{file}", "rrf(toy, tfidf:char)", f"toy+reranker:{reranker}"):
@@ -284,14 +339,21 @@ def test_a_fusion_of_models_is_the_fusion_of_their_runs(search: Path, tmp_path: 
     for query in ("q0", "q7"):
         expected: dict[str, float] = {}
         for part in (one, two):
-            found = [pair for pair in ranking(part, query) if part is two or pair[1] > 0]  # BM25 found the others not
+            found = [
+                pair for pair in ranking(part, query) if part is two or pair[1] > 0
+            ]  # BM25 found the others not
             for rank, (document, _) in enumerate(found, start=1):
                 expected[document] = expected.get(document, 0) + 1 / (60 + rank)
         assert dict(ranking(both, query)) == pytest.approx(expected, rel=1e-6)
-    assert [part["model"]["name"] for part in both.result.kemb["parts"]] == ["bm25:bigram", "tfidf:char"]
+    assert [part["model"]["name"] for part in both.result.kemb["parts"]] == [
+        "bm25:bigram",
+        "tfidf:char",
+    ]
 
 
-def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path, pairs: Path, tmp_path: Path) -> None:
+def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(
+    search: Path, pairs: Path, tmp_path: Path
+) -> None:
     from kemb.results.rows import find_row, rows_of
 
     name = "fuse(0.3*bm25:bigram + 0.7*toy)"
@@ -301,15 +363,25 @@ def test_a_fusion_is_kept_found_again_and_applies_to_rankings_only(search: Path,
     other = go(search, "fuse(0.4*bm25:bigram + 0.6*toy)", tmp_path)
     rows = rows_of(read_results(tmp_path / "results"))
     assert len(rows) == 2
-    assert find_row("fuse(0.4*bm25:bigram+0.6*toy)", rows).results["my-search"].main_score == other.result.main_score  # type: ignore[union-attr]
+    assert (
+        find_row("fuse(0.4*bm25:bigram+0.6*toy)", rows).results["my-search"].main_score
+        == other.result.main_score
+    )  # type: ignore[union-attr]
     assert {find_row(row.label, rows).label for row in rows} == {row.label for row in rows}
 
 
-def test_every_family_is_verified(search: Path, reranker: Path, splade: Path, colbert: Path, tmp_path: Path) -> None:
+def test_every_family_is_verified(
+    search: Path, reranker: Path, splade: Path, colbert: Path, tmp_path: Path
+) -> None:
     from kemb.evaluation.verify import VerifyOptions, verify_items, verify_result
 
     task = load_task(search)
-    for name in ("rrf(bm25:bigram, toy, k=5)", f"toy+reranker:{reranker}@9", str(splade), str(colbert)):
+    for name in (
+        "rrf(bm25:bigram, toy, k=5)",
+        f"toy+reranker:{reranker}@9",
+        str(splade),
+        str(colbert),
+    ):
         result = go(search, name, tmp_path).result
         assert result is not None
         found = verify_result(result, task, VerifyOptions(device="cpu", model=name))
@@ -320,7 +392,9 @@ def test_every_family_is_verified(search: Path, reranker: Path, splade: Path, co
     assert pinned is not None
     assert not verify_result(pinned, task, VerifyOptions()).differs
     with pytest.raises(UsageError, match="made of local files; say what it is now"):
-        verify_result(go(search, f"toy+reranker:{reranker}@9", tmp_path).result, task, VerifyOptions())  # type: ignore[arg-type]
+        verify_result(
+            go(search, f"toy+reranker:{reranker}@9", tmp_path).result, task, VerifyOptions()
+        )  # type: ignore[arg-type]
 
 
 # --- run files
@@ -360,7 +434,9 @@ def test_a_run_file_scores_what_its_program_scored(search: Path, tmp_path: Path)
     assert toy.result is not None
     assert outcome["main_score"] == toy.result.main_score
     again = go(search, f"rrf(run:{file}, run:{file})", tmp_path)
-    assert [document for document, _ in ranking(again, "q3")] == [document for document, _ in ranking(toy, "q3")]
+    assert [document for document, _ in ranking(again, "q3")] == [
+        document for document, _ in ranking(toy, "q3")
+    ]
 
 
 def test_a_run_file_can_be_a_first_stage(search: Path, reranker: Path, tmp_path: Path) -> None:
@@ -446,20 +522,27 @@ def test_a_reranked_first_stage_has_the_scores_of_sentence_transformers(
         found = ranking(outcome, f"q{i}")
         given = ranking(outcome, f"q{i}", "candidates")
         assert given == ranking(first, f"q{i}")[:20]
-        expected = predict(reranker, [(WORDS[i], SENTENCES[int(document[1:])]) for document, _ in given])
+        expected = predict(
+            reranker, [(WORDS[i], SENTENCES[int(document[1:])]) for document, _ in given]
+        )
         best = dict(zip([document for document, _ in given], expected, strict=True))
         assert dict(found) == pytest.approx(best, abs=1e-6)
         assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
 
 
-def test_the_recall_of_the_candidates_is_recorded(search: Path, reranker: Path, tmp_path: Path) -> None:
+def test_the_recall_of_the_candidates_is_recorded(
+    search: Path, reranker: Path, tmp_path: Path
+) -> None:
     outcome = go(search, f"tfidf:char+reranker:{reranker}@2", tmp_path)
     assert outcome.result is not None
     (entry,) = outcome.result.scores["test"]
     recalls = []
     for i in range(10):
         relevant = {f"d{i * 8 + j}" for j in range(3)}
-        recalls.append(len(relevant & {document for document, _ in ranking(outcome, f"q{i}", "candidates")}) / 3)
+        recalls.append(
+            len(relevant & {document for document, _ in ranking(outcome, f"q{i}", "candidates")})
+            / 3
+        )
     assert entry["candidate_recall"] == pytest.approx(np.mean(recalls))
     assert entry["recall@100"] == entry["candidate_recall"] > 0
     told = f"which it cannot exceed: {outcome.task} {np.mean(recalls) * 100:.1f} %"
@@ -474,15 +557,22 @@ def test_pair_scores_are_kept_and_an_interrupted_run_computes_only_what_is_missi
     assert shallow.result is not None
     assert deep.result is not None
     identity = f"local/tiny-reranker@{resolve(str(reranker)).revision}[]"
-    assert set(deep.result.kemb["part_fingerprints"]) == {identity, f"tfidf:char@{resolve('tfidf:char').revision}[]"}
+    assert set(deep.result.kemb["part_fingerprints"]) == {
+        identity,
+        f"tfidf:char@{resolve('tfidf:char').revision}[]",
+    }
     assert shallow.result.kemb["encoded"]["n_encoded"] - 90 == 50  # 90 texts of the first stage
     assert deep.result.kemb["encoded"]["n_encoded"] == 30
 
 
-def test_a_reranker_scores_the_candidates_of_a_reranking_task(candidates: Task, reranker: Path, tmp_path: Path) -> None:
+def test_a_reranker_scores_the_candidates_of_a_reranking_task(
+    candidates: Task, reranker: Path, tmp_path: Path
+) -> None:
     found = ranking(go(candidates, str(reranker), tmp_path), "q2")
     assert {document for document, _ in found} == {f"d{16 + j}" for j in range(8)}
-    expected = predict(reranker, [(WORDS[2], SENTENCES[int(document[1:])]) for document, _ in found])
+    expected = predict(
+        reranker, [(WORDS[2], SENTENCES[int(document[1:])]) for document, _ in found]
+    )
     assert [value for _, value in found] == pytest.approx(expected, abs=1e-6)
     both = go(candidates, f"toy+reranker:{reranker}@4", tmp_path)
     assert ranking(both, "q2", "candidates") == ranking(go(candidates, "toy", tmp_path), "q2")[:4]
@@ -493,7 +583,10 @@ def test_rerankers_that_cannot_work_say_what_is_missing(
 ) -> None:
     outcome = go(search, str(reranker), tmp_path)
     assert outcome.status == "not applicable"
-    assert f"needs candidates; give it a first stage: -m bm25:kiwi+reranker:{reranker}" in outcome.message
+    assert (
+        f"needs candidates; give it a first stage: -m bm25:kiwi+reranker:{reranker}"
+        in outcome.message
+    )
     with pytest.raises(UsageError, match="is no reranker"):
         resolve(f"toy+reranker:{tiny_st}")
     for name in (f"rrf(toy, {reranker})", f"{reranker}+reranker:{reranker}"):
@@ -508,9 +601,9 @@ def test_a_classifier_is_no_reranker_and_nan_scores_are_refused(
     from sentence_transformers import CrossEncoder
 
     three = tmp_path / "three"
-    CrossEncoder(str(reranker), num_labels=3, device="cpu", model_kwargs={"ignore_mismatched_sizes": True}).save(
-        str(three)
-    )
+    CrossEncoder(
+        str(reranker), num_labels=3, device="cpu", model_kwargs={"ignore_mismatched_sizes": True}
+    ).save(str(three))
     outcome = go(search, f"tfidf:char+reranker:{three}", tmp_path)
     assert "gives 3 scores for a pair" in outcome.message
     model = CrossEncoder(str(reranker), device="cpu")
@@ -544,7 +637,9 @@ def test_sparse_scores_are_those_of_sentence_transformers(
     assert outcome.result.kemb["model"]["similarity"] == "dot"
     routes = {role: found["route"] for role, found in outcome.result.kemb["prompts"].items()}
     assert routes == (
-        {"query": "query", "document": "document"} if kind == "inference_free" else {"query": "", "document": ""}
+        {"query": "query", "document": "document"}
+        if kind == "inference_free"
+        else {"query": "", "document": ""}
     )
 
 
@@ -556,7 +651,9 @@ def test_sparse_and_late_models_rerank_candidates_and_stand_in_fusions(
         of_all = dict(ranking(every, "q3"))
         found = ranking(own, "q3")
         assert {document for document, _ in found} == {f"d{24 + j}" for j in range(8)}
-        assert dict(found) == pytest.approx({document: of_all[document] for document, _ in found}, rel=1e-5)
+        assert dict(found) == pytest.approx(
+            {document: of_all[document] for document, _ in found}, rel=1e-5
+        )
         assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
     both = go(search, f"rrf({splade}, {colbert})", tmp_path)
     assert both.status == "scored"
@@ -573,10 +670,16 @@ def test_the_index_of_every_family_is_measured_on_its_documents(
         found: float | None = result.kemb.get("index_bytes_per_document")
         return found
 
-    entries = int((SparseEncoder(str(splade), device="cpu").encode_document(SENTENCES).to_dense() != 0).sum())
-    assert size_of(str(splade)) == pytest.approx(8 * entries / 80, abs=0.05)  # an index and a float32 each
+    entries = int(
+        (SparseEncoder(str(splade), device="cpu").encode_document(SENTENCES).to_dense() != 0).sum()
+    )
+    assert size_of(str(splade)) == pytest.approx(
+        8 * entries / 80, abs=0.05
+    )  # an index and a float32 each
     vectors = MultiVectorEncoder(str(colbert), device="cpu").encode_document(SENTENCES)
-    assert size_of(str(colbert)) == pytest.approx(2 * 16 * sum(map(len, vectors)) / 80, abs=0.05)  # float16
+    assert size_of(str(colbert)) == pytest.approx(
+        2 * 16 * sum(map(len, vectors)) / 80, abs=0.05
+    )  # float16
     postings = sum(len(bigrams(text)) for text in SENTENCES)
     assert size_of("bm25:bigram") == pytest.approx(8 * postings / 80, abs=0.05)
     assert size_of(f"bm25:bigram+reranker:{reranker}@10") == size_of("bm25:bigram")
@@ -598,10 +701,15 @@ def test_what_a_family_cannot_do_is_refused_in_one_sentence(
     folder = tmp_path / "topics"
     folder.mkdir()
     for split in ("train", "test"):
-        write(folder / f"{split}.jsonl", [{"text": f"{s} {i}", "label": i % 2} for i, s in enumerate(SENTENCES)])
+        write(
+            folder / f"{split}.jsonl",
+            [{"text": f"{s} {i}", "label": i % 2} for i, s in enumerate(SENTENCES)],
+        )
     outcome = go(folder, str(splade), tmp_path)
     assert outcome.status == "not applicable"
-    assert outcome.message.endswith("makes sparse vectors; classification needs one dense vector per text.")
+    assert outcome.message.endswith(
+        "makes sparse vectors; classification needs one dense vector per text."
+    )
 
 
 @pytest.mark.parametrize("kind", ["splade", "inference_free"])
@@ -616,14 +724,18 @@ def test_sts_of_sparse_vectors_is_that_of_sentence_transformers(
     assert outcome.result is not None, outcome.message
     names = ["cosine", "dot", "euclidean", "manhattan"]
     given = WORDS, [word[::-1] for word in WORDS], [i % 6 for i in range(10)]
-    evaluator = SparseEmbeddingSimilarityEvaluator(*given, similarity_fn_names=names, write_csv=False)  # type: ignore[arg-type]
+    evaluator = SparseEmbeddingSimilarityEvaluator(
+        *given, similarity_fn_names=names, write_csv=False
+    )  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse invariant checks")
         theirs = evaluator(SparseEncoder(str(folder), device="cpu"))
     (ours,) = outcome.result.scores["test"]
     for name in names:
         for correlation in ("pearson", "spearman"):
-            assert ours[f"{name}_{correlation}"] == pytest.approx(theirs[f"{correlation}_{name}"], abs=1e-5)
+            assert ours[f"{name}_{correlation}"] == pytest.approx(
+                theirs[f"{correlation}_{name}"], abs=1e-5
+            )
     assert ours["spearman"] == ours["dot_spearman"]
     assert ours["main_score"] == ours["cosine_spearman"]
 
@@ -639,12 +751,20 @@ def test_dense_and_sparse_models_stand_in_one_table_and_are_verified(
     assert done.exit_code == 0, done.output
     found = {(result.model, result.task) for result in read_results(tmp_path / "results")}
     assert found == {
-        *((model, task) for model in ("tfidf:char", "local/tiny-splade") for task in ("my-pairs", "my-search")),
+        *(
+            (model, task)
+            for model in ("tfidf:char", "local/tiny-splade")
+            for task in ("my-pairs", "my-search")
+        ),
         ("bm25:bigram", "my-search"),
     }
-    of_pairs = [result for result in read_results(tmp_path / "results") if result.task == "my-pairs"]
+    of_pairs = [
+        result for result in read_results(tmp_path / "results") if result.task == "my-pairs"
+    ]
     (result,) = [result for result in of_pairs if result.model == "local/tiny-splade"]
-    checked = verify_result(result, load_task(pairs), VerifyOptions(device="cpu", model=str(splade)))
+    checked = verify_result(
+        result, load_task(pairs), VerifyOptions(device="cpu", model=str(splade))
+    )
     assert [check.status for check in checked.checks] == ["OK"]
     assert [check.status for check in verify_items(result).checks] == ["OK"]
 
@@ -652,7 +772,9 @@ def test_dense_and_sparse_models_stand_in_one_table_and_are_verified(
 # --- a vector per token
 
 
-def test_maxsim_is_that_of_sentence_transformers(search: Path, colbert: Path, tmp_path: Path) -> None:
+def test_maxsim_is_that_of_sentence_transformers(
+    search: Path, colbert: Path, tmp_path: Path
+) -> None:
     from sentence_transformers import MultiVectorEncoder
 
     outcome = go(search, str(colbert), tmp_path)
@@ -660,7 +782,9 @@ def test_maxsim_is_that_of_sentence_transformers(search: Path, colbert: Path, tm
     queries, documents = model.encode_query(WORDS), model.encode_document(SENTENCES)
     assert len({len(vectors) for vectors in documents}) > 3
     full = model.similarity(queries, documents).numpy()
-    halved = model.similarity([v.half().float() for v in queries], [v.half().float() for v in documents]).numpy()
+    halved = model.similarity(
+        [v.half().float() for v in queries], [v.half().float() for v in documents]
+    ).numpy()
     for i in range(10):
         found = {int(document[1:]): value for document, value in ranking(outcome, f"q{i}")}
         assert found == pytest.approx(dict(enumerate(halved[i].tolist())), abs=1e-5)
@@ -675,7 +799,10 @@ def test_token_vectors_take_half_the_space_and_come_back_as_they_were(tmp_path: 
     counts = rng.integers(0, 180, 200)
     offsets = np.concatenate(([0], np.cumsum(counts)))
     values = rng.normal(size=(offsets[-1], 64)).astype(np.float16)
-    rows, keys = Ragged(offsets, values, 64), input_keys("document", "", [f"t{i}" for i in range(200)])
+    rows, keys = (
+        Ragged(offsets, values, 64),
+        input_keys("document", "", [f"t{i}" for i in range(200)]),
+    )
     space = Store(tmp_path).space({"model": "org/late"})
     space.add(keys[:90], rows.take(np.arange(90)))
     space.add(keys[90:], rows.take(np.arange(90, 200)))
@@ -699,7 +826,9 @@ def ragged_of(rng: np.random.Generator, counts: list[int], dim: int, sparse: boo
     offsets = np.concatenate(([0], np.cumsum(counts)))
     if not sparse:
         return Ragged(offsets, rng.normal(size=(offsets[-1], dim)).astype(np.float32), dim)
-    index = np.concatenate([np.sort(rng.permutation(dim)[:count]) for count in counts]).astype(np.int32)
+    index = np.concatenate([np.sort(rng.permutation(dim)[:count]) for count in counts]).astype(
+        np.int32
+    )
     return Ragged(offsets, rng.random((offsets[-1], 1)).astype(np.float32), dim, index)
 
 
@@ -719,7 +848,9 @@ class InMemory:
 def test_search_in_small_pieces_is_the_plain_computation(
     similarity: str, n_values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle is a loop over all pairs in float64; documents 5 and 6 have the same text and tie."""
+    """The oracle is a loop over all pairs in float64; documents 5 and 6 have the same text
+    and tie.
+    """
     from kemb.scoring.search import ragged
     from kemb.types import RetrievalData
 
@@ -728,7 +859,10 @@ def test_search_in_small_pieces_is_the_plain_computation(
     monkeypatch.setattr(ragged, "BLOCK", 3 if n_values < 100 else 1024)
     rng, sparse = np.random.default_rng(5), "sim" not in similarity
     counts = [4, 1, 9, 0, 3, 5, 5, 2, 8, 1, 6, 2]
-    documents, queries = ragged_of(rng, counts, 20, sparse), ragged_of(rng, [3, 5, 1, 2], 20, sparse)
+    documents, queries = (
+        ragged_of(rng, counts, 20, sparse),
+        ragged_of(rng, [3, 5, 1, 2], 20, sparse),
+    )
     documents = documents.take(np.array([0, 1, 2, 3, 4, 5, 5, 7, 8, 9, 10, 11]))  # type: ignore[attr-defined]
     texts = [f"text {i}" for i in range(12)]
     texts[6] = texts[5]
@@ -753,7 +887,10 @@ def plain(queries: object, i: int, documents: object, j: int, similarity: str) -
         return float(x @ y / (length or 1.0))
     if not len(other.values):
         return -1e9 / (len(one.values) if similarity == "meanmaxsim" else 1)
-    best = [max(float(q @ d) for d in other.values.astype(np.float64)) for q in one.values.astype(np.float64)]
+    best = [
+        max(float(q @ d) for d in other.values.astype(np.float64))
+        for q in one.values.astype(np.float64)
+    ]
     return sum(best) / (len(best) if similarity == "meanmaxsim" else 1)
 
 
@@ -781,21 +918,35 @@ def test_what_cannot_be_compared_is_refused(colbert: Path) -> None:
     rng = np.random.default_rng(0)
     data = RetrievalData(["d"], ["d"], ["q"], ["q"], {})
     with pytest.raises(ModelError, match="Queries have 3 dimensions and documents 4"):
-        rank_ragged(ragged_of(rng, [2], 3, False), InMemory(ragged_of(rng, [2], 4, False)), data, similarity="maxsim")  # type: ignore[arg-type]
+        rank_ragged(
+            ragged_of(rng, [2], 3, False),
+            InMemory(ragged_of(rng, [2], 4, False)),
+            data,
+            similarity="maxsim",
+        )  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--pooling cannot be used"):
         resolve(str(colbert), ModelOptions(pooling="mean"))
 
 
-def test_pylates_models_keep_their_prefixes_and_expanded_queries(search: Path, colbert: Path, tmp_path: Path) -> None:
+def test_pylates_models_keep_their_prefixes_and_expanded_queries(
+    search: Path, colbert: Path, tmp_path: Path
+) -> None:
     import shutil
 
     from sentence_transformers import MultiVectorEncoder
 
     folder = tmp_path / "pylate"
     shutil.copytree(colbert, folder)
-    tokenizer, config = folder / "tokenizer_config.json", folder / "config_sentence_transformers.json"
+    tokenizer, config = (
+        folder / "tokenizer_config.json",
+        folder / "config_sentence_transformers.json",
+    )
     tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text()) | {"mask_token": "[MASK]"}))
-    prefixes = {"query_prefix": "[Q] ", "document_prefix": "[D] ", "prompts": {"query": "", "document": None}}
+    prefixes = {
+        "query_prefix": "[Q] ",
+        "document_prefix": "[D] ",
+        "prompts": {"query": "", "document": None},
+    }
     config.write_text(json.dumps(json.loads(config.read_text()) | prefixes | {"query_length": 20}))
     model = MultiVectorEncoder(str(folder), device="cpu")
     ours = resolve(str(folder)).prompts.layers[0].prompts
@@ -803,13 +954,18 @@ def test_pylates_models_keep_their_prefixes_and_expanded_queries(search: Path, c
     queries, documents = model.encode_query(WORDS), model.encode_document(SENTENCES)
     assert {len(vectors) for vectors in queries} == {20}
     expected = model.similarity(queries, documents).numpy()
-    found = {int(document[1:]): value for document, value in ranking(go(search, str(folder), tmp_path), "q6")}
+    found = {
+        int(document[1:]): value
+        for document, value in ranking(go(search, str(folder), tmp_path), "q6")
+    }
     assert found == pytest.approx(dict(enumerate(expected[6].tolist())), abs=5e-3)
 
 
 @pytest.fixture(scope="module")
 def stanford(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random ColBERT as Stanford's program saves it: encoder and projection in one file, settings beside it."""
+    """A random ColBERT as Stanford's program saves it: encoder and projection in one file, settings
+    beside it.
+    """
 
     import torch
     from safetensors.torch import save_file
@@ -819,7 +975,10 @@ def stanford(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("tiny") / "tiny-stanford"
     folder.mkdir()
     marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
-    vocabulary = {token: number for number, token in enumerate([*marks, *dict.fromkeys("".join([*SENTENCES, ".,"]))])}
+    vocabulary = {
+        token: number
+        for number, token in enumerate([*marks, *dict.fromkeys("".join([*SENTENCES, ".,"]))])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     pieces = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("", "isolated")]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
@@ -828,43 +987,68 @@ def stanford(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -
     )
     names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64, **names
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        model_max_length=64,
+        **names,
     ).save_pretrained(folder)
     torch.manual_seed(6)
     config = BertConfig.from_pretrained(tiny_transformer)
     config.vocab_size = len(vocabulary)
     bert = BertModel(config)
     state = {f"bert.{name}": value.contiguous() for name, value in bert.state_dict().items()}
-    save_file(state | {"linear.weight": torch.randn(12, 32)}, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        state | {"linear.weight": torch.randn(12, 32)},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     config.architectures = ["HF_ColBERT"]
     config.save_pretrained(folder)
-    settings = {"query_maxlen": 16, "doc_maxlen": 12, "mask_punctuation": True, "attend_to_mask_tokens": False}
+    settings = {
+        "query_maxlen": 16,
+        "doc_maxlen": 12,
+        "mask_punctuation": True,
+        "attend_to_mask_tokens": False,
+    }
     (folder / "artifact.metadata").write_text(json.dumps(settings))
     return folder
 
 
 def token_vectors(folder: Path, text: str, *, is_query: bool) -> np.ndarray:
-    """ColBERT's rule (Khattab and Zaharia 2020) by hand: queries are filled up with [MASK], documents lose points."""
+    """ColBERT's rule (Khattab and Zaharia 2020) by hand: queries are filled up with [MASK],
+    documents lose points.
+    """
     import torch
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
 
     state = load_file(folder / "model.safetensors")
     bert = BertModel(BertConfig.from_pretrained(folder)).eval()
-    bert.load_state_dict({k.removeprefix("bert."): v for k, v in state.items() if k.startswith("bert.")})
+    bert.load_state_dict(
+        {k.removeprefix("bert."): v for k, v in state.items() if k.startswith("bert.")}
+    )
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     ids = [2, 5 if is_query else 6, *(vocabulary[letter] for letter in text.replace(" ", ""))]
     ids = [*(ids if is_query else ids[:11]), 3]
     attended = [1] * len(ids) + [0] * (16 - len(ids)) * is_query
     ids += [4] * (len(attended) - len(ids))
     with torch.inference_mode():
-        hidden = bert(torch.tensor([ids]), attention_mask=torch.tensor([attended])).last_hidden_state[0]
+        hidden = bert(
+            torch.tensor([ids]), attention_mask=torch.tensor([attended])
+        ).last_hidden_state[0]
         vectors = torch.nn.functional.normalize(hidden @ state["linear.weight"].T, dim=-1)
-    kept = [row for row, number in enumerate(ids) if is_query or number not in (vocabulary["."], vocabulary[","])]
+    kept = [
+        row
+        for row, number in enumerate(ids)
+        if is_query or number not in (vocabulary["."], vocabulary[","])
+    ]
     return np.asarray(vectors[kept].numpy())
 
 
-def test_stanfords_colbert_is_loaded_with_its_marks_and_masks(search: Path, stanford: Path, tmp_path: Path) -> None:
+def test_stanfords_colbert_is_loaded_with_its_marks_and_masks(
+    search: Path, stanford: Path, tmp_path: Path
+) -> None:
     texts = [f"{text.replace(' ', ', ')}. {text}" for text in SENTENCES]
     write(search / "corpus.jsonl", [{"_id": f"d{i}", "text": text} for i, text in enumerate(texts)])
     model = resolve(str(stanford))
@@ -880,17 +1064,23 @@ def test_stanfords_colbert_is_loaded_with_its_marks_and_masks(search: Path, stan
     assert found == pytest.approx(expected, abs=5e-3)
 
 
-def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(stanford: Path, tmp_path: Path) -> None:
+def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(
+    stanford: Path, tmp_path: Path
+) -> None:
     import shutil
 
     folder = shutil.copytree(stanford, tmp_path / "other")
     assert resolve(str(folder)).revision == resolve(str(stanford)).revision
-    (folder / "artifact.metadata").write_text(json.dumps({"query_maxlen": 8, "doc_token_id": "[D]"}))
+    (folder / "artifact.metadata").write_text(
+        json.dumps({"query_maxlen": 8, "doc_token_id": "[D]"})
+    )
     changed = resolve(str(folder))
     assert changed.revision != resolve(str(stanford)).revision
     assert changed.prompts.layers[0].prompts == {"query": "[unused0] ", "document": "[D] "}
     (folder / "model.safetensors").rename(folder / "model.ckpt")
-    with pytest.raises(ModelError, match=r"Convert it: MultiVectorEncoder\(folder\)\.save_pretrained"):
+    with pytest.raises(
+        ModelError, match=r"Convert it: MultiVectorEncoder\(folder\)\.save_pretrained"
+    ):
         resolve(str(folder))
 
 
@@ -902,7 +1092,11 @@ def test_a_smaller_token_limit_cuts_documents_of_late_interaction(stanford: Path
     long = Input("document", "[unused1] ", "비가온다" * 9)
     counts = []
     for limit in (None, 8, 40):
-        rows = resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu")).open().encode([long])
+        rows = (
+            resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu"))
+            .open()
+            .encode([long])
+        )
         assert isinstance(rows, Ragged)
         counts.append(len(rows.values))
     assert counts == [12, 8, 12]

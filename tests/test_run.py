@@ -39,32 +39,48 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     rows = [(SENTENCES[i], SENTENCES[pairs[i]], i % 6) for i in range(80)]
     lines = [{"sentence1": a, "sentence2": b, "score": float(s)} for a, b, s in rows]
     write(made["sts"] / "test.jsonl", lines)
-    write(made["nli"] / "test.jsonl", [{"sentence1": a, "sentence2": b, "label": s % 2} for a, b, s in rows])
+    write(
+        made["nli"] / "test.jsonl",
+        [{"sentence1": a, "sentence2": b, "label": s % 2} for a, b, s in rows],
+    )
     labelled = [{"text": text, "label": text.split()[0]} for text in SENTENCES]
     write(made["topics"] / "test.jsonl", labelled)
     write(made["intent"] / "train.jsonl", labelled[::2])
     write(made["intent"] / "test.jsonl", labelled[1::2])
-    write(made["search"] / "corpus.jsonl", [{"_id": f"d{i}", "text": t} for i, t in enumerate(SENTENCES)])
-    write(made["search"] / "queries.jsonl", [{"_id": f"q{i}", "text": w} for i, w in enumerate(WORDS)])
+    write(
+        made["search"] / "corpus.jsonl",
+        [{"_id": f"d{i}", "text": t} for i, t in enumerate(SENTENCES)],
+    )
+    write(
+        made["search"] / "queries.jsonl", [{"_id": f"q{i}", "text": w} for i, w in enumerate(WORDS)]
+    )
     (made["search"] / "qrels").mkdir()
     qrels = [f"q{i}\td{i * 8 + j}\t{1 + j % 2}" for i in range(10) for j in range(3)]
-    (made["search"] / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *qrels]) + "\n")
+    (made["search"] / "qrels" / "test.tsv").write_text(
+        "\n".join(["query-id\tcorpus-id\tscore", *qrels]) + "\n"
+    )
     return made
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def options(tmp_path: Path, **changes: object) -> RunOptions:
     return RunOptions(tmp_path / "results", Store(tmp_path / "store"), **changes)  # type: ignore[arg-type]
 
 
-def go(folders: dict[str, Path], models: list[Model], opts: RunOptions, *names: str) -> list[Outcome]:
+def go(
+    folders: dict[str, Path], models: list[Model], opts: RunOptions, *names: str
+) -> list[Outcome]:
     return evaluate([load_task(folders[name]) for name in names or folders], models, opts)
 
 
-def test_every_main_score_can_be_computed_again_from_its_items_alone(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_every_main_score_can_be_computed_again_from_its_items_alone(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     from scipy.stats import spearmanr
     from sklearn.metrics import accuracy_score, average_precision_score
 
@@ -85,9 +101,13 @@ def test_every_main_score_can_be_computed_again_from_its_items_alone(folders: di
     spearman = spearmanr(values("sts", "gold"), values("sts", "cosine")).statistic
     assert results["my-sts"].main_score == pytest.approx(spearman, abs=1e-9)
     kinds = ("cosine", "dot", "euclidean", "manhattan")  # distances are kept as their negatives
-    best = max(average_precision_score(values("nli", "gold"), values("nli", kind)) for kind in kinds)
+    best = max(
+        average_precision_score(values("nli", "gold"), values("nli", kind)) for kind in kinds
+    )
     assert results["my-nli"].main_score == pytest.approx(best, abs=1e-9)
-    assert results["my-search"].main_score == pytest.approx(values("search", "ndcg@10").mean(), abs=1e-9)
+    assert results["my-search"].main_score == pytest.approx(
+        values("search", "ndcg@10").mean(), abs=1e-9
+    )
     gold = targets("intent", "gold")
     accuracies = [accuracy_score(gold, targets("intent", "prediction", i)) for i in range(10)]
     assert results["my-intent"].main_score == pytest.approx(np.mean(accuracies), abs=1e-9)
@@ -96,12 +116,18 @@ def test_every_main_score_can_be_computed_again_from_its_items_alone(folders: di
 
 
 def recomputed_v_measures(items: object) -> list[float]:
-    """The v-measure of every experiment from gold, assignment and, under the bootstrap, how often each was drawn."""
+    """The v-measure of every experiment from gold, assignment and, under the bootstrap, how often
+    each was drawn.
+    """
     from sklearn.metrics import v_measure_score
 
     rows = items.to_pylist()  # type: ignore[attr-defined]
     gold = {row["item_id"]: row["target"] for row in rows if row["metric"].startswith("gold")}
-    draws = {(row["experiment"], row["item_id"]): int(row["value"]) for row in rows if row["metric"] == "n_draws"}
+    draws = {
+        (row["experiment"], row["item_id"]): int(row["value"])
+        for row in rows
+        if row["metric"] == "n_draws"
+    }
     found: dict[int | None, tuple[list[str], list[float]]] = {}
     for row in rows:
         if row["metric"].startswith("assignment"):
@@ -117,16 +143,27 @@ def test_a_second_run_keeps_what_is_there_and_changed_data_is_scored_again(
 ) -> None:
     toy = resolve("toy")
     go(folders, [toy], options(tmp_path))
-    before = {result.path: result.path.stat().st_mtime_ns for result in read_results(tmp_path / "results")}
+    before = {
+        result.path: result.path.stat().st_mtime_ns for result in read_results(tmp_path / "results")
+    }
     assert {o.status for o in go(folders, [toy], options(tmp_path))} == {"kept"}
-    write(folders["sts"] / "test.jsonl", [{"sentence1": a, "sentence2": a[::-1], "score": len(a)} for a in SENTENCES])
+    write(
+        folders["sts"] / "test.jsonl",
+        [{"sentence1": a, "sentence2": a[::-1], "score": len(a)} for a in SENTENCES],
+    )
     statuses = {o.task: o.status for o in go(folders, [toy], options(tmp_path))}
-    assert statuses == {"my-sts": "scored"} | {f"my-{name}": "kept" for name in folders if name != "sts"}
-    after = {result.path: result.path.stat().st_mtime_ns for result in read_results(tmp_path / "results")}
+    assert statuses == {"my-sts": "scored"} | {
+        f"my-{name}": "kept" for name in folders if name != "sts"
+    }
+    after = {
+        result.path: result.path.stat().st_mtime_ns for result in read_results(tmp_path / "results")
+    }
     assert [path.stem for path in before if before[path] != after[path]] == ["my-sts"]
 
 
-def test_a_result_whose_items_were_lost_or_changed_is_made_again(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_result_whose_items_were_lost_or_changed_is_made_again(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     toy = resolve("toy")
     (outcome,) = go(folders, [toy], options(tmp_path), "sts")
     assert outcome.result is not None
@@ -173,7 +210,9 @@ def test_a_model_that_fails_leaves_the_others_alone_and_writes_no_score(
     assert {result.model for result in read_results(tmp_path / "results")} == {"toy"}
 
 
-def test_a_task_that_cannot_be_loaded_leaves_the_others_alone(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_task_that_cannot_be_loaded_leaves_the_others_alone(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     tasks = [load_task("KLUE-STS", tmp_path / "nothing"), load_task(folders["sts"])]
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "index.json").write_text("{}")
@@ -198,7 +237,9 @@ def test_rescore_needs_no_model_and_refuses_when_vectors_are_missing(
     assert "without --rescore" in missing.message
 
 
-def test_results_of_another_program_are_not_overwritten(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_results_of_another_program_are_not_overwritten(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     toy = resolve("toy")
     (outcome,) = go(folders, [toy], options(tmp_path), "sts")
     assert outcome.result is not None
@@ -216,13 +257,21 @@ def test_a_results_folder_that_cannot_be_written_ends_the_run_in_one_paragraph(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "results").write_text("a file, not a folder")
-    with pytest.raises(ResultError, match=r"cannot be written to .*--results DIR; vectors .* are kept"):
+    with pytest.raises(
+        ResultError, match=r"cannot be written to .*--results DIR; vectors .* are kept"
+    ):
         go(folders, [resolve("toy")], options(tmp_path), "sts")
 
 
-def test_mteb_reads_the_results_folder(folders: dict[str, Path], tmp_path: Path, tiny_st: Path) -> None:
+def test_mteb_reads_the_results_folder(
+    folders: dict[str, Path], tmp_path: Path, tiny_st: Path
+) -> None:
     mteb = pytest.importorskip("mteb")
-    outcomes = go(folders, [resolve("toy"), resolve(str(tiny_st), ModelOptions(device="cpu"))], options(tmp_path))
+    outcomes = go(
+        folders,
+        [resolve("toy"), resolve(str(tiny_st), ModelOptions(device="cpu"))],
+        options(tmp_path),
+    )
     frame = mteb.ResultCache(tmp_path).load_results(include_remote=False).to_dataframe()
     loaded = {
         (column, row["task_name"]): row[column]
@@ -259,11 +308,16 @@ def big_folder(tmp_path: Path) -> Path:
 def test_killed_at_once_and_run_again_gives_the_same_bytes(tmp_path: Path, tiny_st: Path) -> None:
     folder = big_folder(tmp_path)
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command(folder, tiny_st, tmp_path / "whole"), check=True, env=env, capture_output=True)
+    subprocess.run(
+        command(folder, tiny_st, tmp_path / "whole"), check=True, env=env, capture_output=True
+    )
     killed = tmp_path / "killed"
     for n_shards in (1, 3):
         process = subprocess.Popen(
-            command(folder, tiny_st, killed), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(folder, tiny_st, killed),
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 60
         while len(list(killed.glob("store/*/*.arrow"))) < n_shards and process.poll() is None:
@@ -272,9 +326,14 @@ def test_killed_at_once_and_run_again_gives_the_same_bytes(tmp_path: Path, tiny_
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not list(killed.glob("results/*/*/big.json")), "the run was over before it was killed"
-    done = subprocess.run([*command(folder, tiny_st, killed), "--json"], check=True, env=env, capture_output=True)
+    done = subprocess.run(
+        [*command(folder, tiny_st, killed), "--json"], check=True, env=env, capture_output=True
+    )
     assert json.loads(done.stdout)[0]["status"] == "scored"
-    (one,), (other,) = (list((tmp_path / name).glob("results/*/*/big.items.parquet")) for name in ("whole", "killed"))
+    (one,), (other,) = (
+        list((tmp_path / name).glob("results/*/*/big.items.parquet"))
+        for name in ("whole", "killed")
+    )
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -286,7 +345,11 @@ def test_two_processes_share_a_store(tmp_path: Path, tiny_st: Path) -> None:
     for out in both:
         arguments = command(folder, tiny_st, out)
         arguments[arguments.index("--store") + 1] = str(tmp_path / "store")
-        processes.append(subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+        processes.append(
+            subprocess.Popen(
+                arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+        )
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors

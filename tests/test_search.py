@@ -65,12 +65,21 @@ def test_order_and_ties_are_exact_for_any_block_and_budget(
     seed: int, n: int, q: int, k: int, block: int, budget: int, similarity: str
 ) -> None:
     rng = np.random.default_rng(seed)
-    queries, documents, doc_ids = small_integers(rng, q, 3), small_integers(rng, n, 3), shuffled_ids(rng, n)
+    queries, documents, doc_ids = (
+        small_integers(rng, q, 3),
+        small_integers(rng, n, 3),
+        shuffled_ids(rng, n),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "BLOCK", block)
         patch.setattr(search, "n_cpus", lambda: 2)
         run = top_k(
-            queries, ArrayVectors(documents), k, doc_ids=doc_ids, similarity=similarity, memory_budget_bytes=budget
+            queries,
+            ArrayVectors(documents),
+            k,
+            doc_ids=doc_ids,
+            similarity=similarity,
+            memory_budget_bytes=budget,
         )
     similarities = plain(queries, documents, similarity)
     assert ids_of(run, doc_ids) == sorted_by_python(similarities, doc_ids, k)
@@ -91,14 +100,21 @@ def test_similarities_are_those_of_sentence_transformers(similarity: str) -> Non
     doc_ids = [str(i) for i in range(500)]
     run = top_k(queries, ArrayVectors(documents), 100, doc_ids=doc_ids, similarity=similarity)
     np.testing.assert_allclose(run.scores, -np.sort(-expected, axis=1)[:, :100], atol=2e-4)
-    np.testing.assert_allclose(run.scores, np.take_along_axis(expected, run.indices, axis=1), atol=2e-4)
+    np.testing.assert_allclose(
+        run.scores, np.take_along_axis(expected, run.indices, axis=1), atol=2e-4
+    )
     data = RetrievalData(doc_ids, [""] * 500, [str(i) for i in range(40)], [""] * 40, {})
     again = rerank(queries, ArrayVectors(documents), data, similarity=similarity, candidates=run)
     np.testing.assert_allclose(again.scores, run.scores, atol=2e-4)
 
 
 def test_fewer_documents_than_k_leave_empty_places() -> None:
-    run = top_k(np.ones((2, 2), np.float32), ArrayVectors(np.eye(2, dtype=np.float32)), 4, doc_ids=["a", "b"])
+    run = top_k(
+        np.ones((2, 2), np.float32),
+        ArrayVectors(np.eye(2, dtype=np.float32)),
+        4,
+        doc_ids=["a", "b"],
+    )
     assert run.indices.tolist() == [[1, 0, -1, -1]] * 2
     assert np.isneginf(run.scores[:, 2:]).all()
 
@@ -149,7 +165,12 @@ def test_zero_vectors_have_similarity_zero_and_are_counted() -> None:
     run = top_k(queries, ArrayVectors(documents), 3, doc_ids=["a", "b", "c"])
     assert run.scores.tolist() == [[1, 0, -1], [0, 0, 0]]
     assert run.n_zero_vectors == 2
-    assert top_k(queries, ArrayVectors(documents), 3, doc_ids=["a", "b", "c"], similarity="dot").n_zero_vectors == 0
+    assert (
+        top_k(
+            queries, ArrayVectors(documents), 3, doc_ids=["a", "b", "c"], similarity="dot"
+        ).n_zero_vectors
+        == 0
+    )
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
@@ -170,7 +191,13 @@ def test_unusable_document_is_named(value: float, similarity: str) -> None:
 def test_unusable_query_is_named() -> None:
     queries = np.array([[1.0], [np.nan]], dtype=np.float32)
     with pytest.raises(ModelError, match=r"'queries'.*'q2'"):
-        top_k(queries, ArrayVectors(np.ones((1, 1), np.float32)), 1, doc_ids=["d"], query_ids=["q1", "q2"])
+        top_k(
+            queries,
+            ArrayVectors(np.ones((1, 1), np.float32)),
+            1,
+            doc_ids=["d"],
+            query_ids=["q1", "q2"],
+        )
 
 
 def test_unknown_similarity_is_refused() -> None:
@@ -190,7 +217,9 @@ def test_memory_is_bounded_by_the_budget() -> None:
     budget = 20 * 2**20
     tracemalloc.start()
     try:
-        run = top_k(queries, ArrayVectors(documents), 50, doc_ids=doc_ids, memory_budget_bytes=budget)
+        run = top_k(
+            queries, ArrayVectors(documents), 50, doc_ids=doc_ids, memory_budget_bytes=budget
+        )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

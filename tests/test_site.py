@@ -1,4 +1,6 @@
-"""The files of a site: complete, linked, escaped, the same every time, and with the numbers of the results."""
+"""The files of a site: complete, linked, escaped, the same every time, and with the numbers of the
+results.
+"""
 
 from __future__ import annotations
 
@@ -60,8 +62,12 @@ def board_of(models: list[str], n_tasks: int, seed: int = 1) -> Board:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder of three models on the mini benchmark."""
     results = tmp_path_factory.mktemp("site") / "results"
-    models = [argument for name in ("toy", "tfidf:char", "bm25:bigram") for argument in ("-m", name)]
-    done = CliRunner().invoke(cli, ["run", *map(str, demo.task_folders()), *models, "--results", str(results)])
+    models = [
+        argument for name in ("toy", "tfidf:char", "bm25:bigram") for argument in ("-m", name)
+    ]
+    done = CliRunner().invoke(
+        cli, ["run", *map(str, demo.task_folders()), *models, "--results", str(results)]
+    )
     assert done.exit_code == 0, done.output
     return results
 
@@ -146,8 +152,12 @@ def test_every_page_is_well_formed_and_every_link_leads_somewhere(
     files = built[1] | {"manifest.json": b""}
     found = dict(pages(files))
     assert {path for path in found if "/" not in path} == {
-        "index.html", "compare.html", "choose.html", "method.html", "changelog.html",
-    }  # fmt: skip
+        "index.html",
+        "compare.html",
+        "choose.html",
+        "method.html",
+        "changelog.html",
+    }
     for path, page in found.items():
         assert len(page.ids) == len(set(page.ids)), f"{path}: an id stands twice"
         for link in page.links:
@@ -169,14 +179,17 @@ def test_nothing_is_asked_of_the_network(built: tuple[dict[str, Board], dict[str
     for path, content in built[1].items():
         if path.endswith(".html"):
             loaded = re.findall(
-                r'<(?:script|img|iframe|source)[^>]*\ssrc="([^"]*)"|<link rel="(?:stylesheet|icon)" href="([^"]*)"',
+                r'<(?:script|img|iframe|source)[^>]*\ssrc="([^"]*)"'
+                r'|<link rel="(?:stylesheet|icon)" href="([^"]*)"',
                 content.decode(),
             )
             assert all(not (src or href).startswith(("http", "//")) for src, href in loaded), path
         if path.endswith(".css"):
             assert not re.search(rb"url\(|@import|@font-face", content), path
         if path == "assets/kemb.js":
-            assert not re.search(rb"\bfetch\(|XMLHttpRequest|WebSocket|sendBeacon|\bimport\(", content)
+            assert not re.search(
+                rb"\bfetch\(|XMLHttpRequest|WebSocket|sendBeacon|\bimport\(", content
+            )
 
 
 def test_pages_come_in_both_languages(built: tuple[dict[str, Board], dict[str, bytes]]) -> None:
@@ -192,7 +205,9 @@ def test_the_board_shows_the_numbers_of_the_results(
     built: tuple[dict[str, Board], dict[str, bytes]], measured: Path
 ) -> None:
     recorded = {
-        (json.loads(path.read_text())["kemb"]["model"]["name"], path.stem): json.loads(path.read_text())["scores"]
+        (json.loads(path.read_text())["kemb"]["model"]["name"], path.stem): json.loads(
+            path.read_text()
+        )["scores"]
         for path in measured.glob("*/*/*.json")
         if path.name != "model_meta.json"
     }
@@ -230,7 +245,9 @@ def test_the_manifest_holds_the_hash_of_every_file_and_input(
     assert "claims/kure.parquet" in record["inputs"]
 
 
-def test_replicates_give_the_intervals_of_the_board(built: tuple[dict[str, Board], dict[str, bytes]]) -> None:
+def test_replicates_give_the_intervals_of_the_board(
+    built: tuple[dict[str, Board], dict[str, bytes]],
+) -> None:
     boards, files = built
     found = data(files, "draws-measured")
     board = boards["measured"]
@@ -245,8 +262,12 @@ def test_replicates_give_the_intervals_of_the_board(built: tuple[dict[str, Board
         assert row.standing.high == pytest.approx(high[number], abs=1e-4)
     tasks = data(files, "draws-kure")
     kure = boards["kure"]
-    counts = np.frombuffer(base64.b64decode(tasks["values"]), np.uint8).reshape(tasks["n_replicates"], len(kure.cells))
-    assert set(counts.sum(axis=1).tolist()) == {len(kure.cells)}  # one group: so many draws as tasks
+    counts = np.frombuffer(base64.b64decode(tasks["values"]), np.uint8).reshape(
+        tasks["n_replicates"], len(kure.cells)
+    )
+    assert set(counts.sum(axis=1).tolist()) == {
+        len(kure.cells)
+    }  # one group: so many draws as tasks
     assert tasks["strata"] == [0] * len(kure.cells)
     means = counts @ np.array([row.cells for row in kure.complete], dtype=float).T / len(kure.cells)
     top = kure.complete[0].standing
@@ -254,18 +275,24 @@ def test_replicates_give_the_intervals_of_the_board(built: tuple[dict[str, Board
     assert top.low == pytest.approx(np.quantile(means[:, 0], 0.025), abs=1e-12)
 
 
-def test_a_card_holds_what_the_record_says(built: tuple[dict[str, Board], dict[str, bytes]], measured: Path) -> None:
+def test_a_card_holds_what_the_record_says(
+    built: tuple[dict[str, Board], dict[str, bytes]], measured: Path
+) -> None:
     boards, files = built
     board = boards["measured"]
     row = next(number for number, row in enumerate(board.rows) if row.model == "tfidf:char")
     cell = next(number for number, cell in enumerate(board.cells) if cell.task == "KoMiniSTS")
-    card = next(c for c in data(files, "cards-measured")["cards"] if (c["row"], c["cell"]) == (row, cell))
+    card = next(
+        c for c in data(files, "cards-measured")["cards"] if (c["row"], c["cell"]) == (row, cell)
+    )
     (path,) = measured.glob("kemb__tfidf-char/*/KoMiniSTS.json")
     record = json.loads(path.read_text())
     assert card["value"] == record["scores"]["test"][0]["main_score"]
     assert card["low"] < card["value"] < card["high"]
     assert card["model_revision"] == path.parent.name
-    assert card["data_sha256"] == [f"test/default {record['kemb']['task']['data_sha256']['test/default']}"]
+    assert card["data_sha256"] == [
+        f"test/default {record['kemb']['task']['data_sha256']['test/default']}"
+    ]
     assert card["versions"]["numpy"] == np.__version__
     assert card["date"] == record["kemb"]["date"]
     assert card["command"] == record["kemb"]["command"]
@@ -276,7 +303,9 @@ def test_a_card_holds_what_the_record_says(built: tuple[dict[str, Board], dict[s
     assert claimed_card["commit"]
 
 
-def test_items_are_the_scores_of_queries(built: tuple[dict[str, Board], dict[str, bytes]], measured: Path) -> None:
+def test_items_are_the_scores_of_queries(
+    built: tuple[dict[str, Board], dict[str, bytes]], measured: Path
+) -> None:
     found = data(built[1], "items-kominiretrieval")
     (path,) = measured.glob("kemb__bm25-bigram/*/KoMiniRetrieval.items.parquet")
     table = pq.read_table(path).to_pylist()
@@ -288,7 +317,9 @@ def test_items_are_the_scores_of_queries(built: tuple[dict[str, Board], dict[str
         assert value == pytest.approx(recorded[item_id], abs=0.0051)
 
 
-def test_downloads_hold_every_row(built: tuple[dict[str, Board], dict[str, bytes]], tmp_path: Path) -> None:
+def test_downloads_hold_every_row(
+    built: tuple[dict[str, Board], dict[str, bytes]], tmp_path: Path
+) -> None:
     boards, files = built
     path = tmp_path / "board.parquet"
     path.write_bytes(files["download/kure.parquet"])
@@ -327,7 +358,19 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_slugs_are_safe_stable_and_never_the_same() -> None:
-    names = ["BAAI/bge-m3", "baai/BGE-M3", "a b", "a-b", "a/b", "", ".", "..", "index", "한국어", *HOSTILE]
+    names = [
+        "BAAI/bge-m3",
+        "baai/BGE-M3",
+        "a b",
+        "a-b",
+        "a/b",
+        "",
+        ".",
+        "..",
+        "index",
+        "한국어",
+        *HOSTILE,
+    ]
     found = slugs(names)
     assert len(set(found.values())) == len(names)
     assert len({slug.lower() for slug in found.values()}) == len(names)
@@ -338,7 +381,9 @@ def test_slugs_are_safe_stable_and_never_the_same() -> None:
 
 
 def test_size_of_a_start_page_of_60_models_and_25_tasks() -> None:
-    files = build_site({"x": board_of([f"organisation{n}/embedding-model-v{n}" for n in range(60)], 25)})
+    files = build_site(
+        {"x": board_of([f"organisation{n}/embedding-model-v{n}" for n in range(60)], 25)}
+    )
     names = ["index.html", "assets/kemb.css", "assets/kemb.js", "data/site.js", "data/board-x.js"]
     total = sum(len(gzip.compress(files[name], mtime=0)) for name in names)
     assert total <= 200_000, f"{total} bytes"
@@ -352,9 +397,15 @@ def test_size_of_a_start_page_of_60_models_and_25_tasks() -> None:
         (["a/one", "b/two"], 6, 2, "모든 과제의 점수가 있는 모델이 아직 없어"),
     ],
 )
-def test_small_and_incomplete_boards_are_useful_pages(models: list[str], n_tasks: int, gone: int, says: str) -> None:
+def test_small_and_incomplete_boards_are_useful_pages(
+    models: list[str], n_tasks: int, gone: int, says: str
+) -> None:
     cells = [CellSpec(task=f"task{n}", group="g", splits=["test"]) for n in range(n_tasks)]
-    found = [claimed(m, c.task, 0.5 + 0.01 * n) for m in models for n, c in enumerate(cells[: n_tasks - gone])]
+    found = [
+        claimed(m, c.task, 0.5 + 0.01 * n)
+        for m in models
+        for n, c in enumerate(cells[: n_tasks - gone])
+    ]
     files = build_site({"x": build_board(found, Benchmark(name="s", title="시험", cells=cells))})
     text = files["index.html"].decode()
     assert says in text
@@ -384,14 +435,18 @@ def kemb(*arguments: str | Path) -> Any:  # noqa: ANN401
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
-def test_the_command_writes_a_site_and_replaces_only_its_own(measured: Path, tmp_path: Path) -> None:
+def test_the_command_writes_a_site_and_replaces_only_its_own(
+    measured: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "site"
     done = kemb("site", "--results", measured, "--only", "measured", "-o", out)
     assert done.exit_code == 0, done.output
     assert str(out / "index.html") in done.output
     first = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert kemb("site", "--results", measured, "--only", "measured", "-o", out).exit_code == 0
-    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == first
+    assert {
+        path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()
+    } == first
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
     other = tmp_path / "thesis"
     other.mkdir()
@@ -427,7 +482,9 @@ def test_results_on_own_data_are_marked_and_never_public(tmp_path: Path) -> None
 
 
 def test_wrong_input_is_refused_with_one_sentence(measured: Path, tmp_path: Path) -> None:
-    nothing = kemb("site", "--results", tmp_path / "none", "--only", "measured", "-o", tmp_path / "x")
+    nothing = kemb(
+        "site", "--results", tmp_path / "none", "--only", "measured", "-o", tmp_path / "x"
+    )
     assert "There are no results" in str(nothing.exception)
     assert "mteb-kor-v2" in str(kemb("site", "mteb-kor-v3", "-o", tmp_path / "x").exception)
     broken = tmp_path / "broken" / "org__m" / "r1"
@@ -440,16 +497,24 @@ def test_wrong_input_is_refused_with_one_sentence(measured: Path, tmp_path: Path
 
 def test_history_shows_what_changed_and_why_and_older_states_can_be_read(tmp_path: Path) -> None:
     results, out = tmp_path / "results", tmp_path / "site"
-    tasks = [str(folder) for folder in demo.task_folders() if "sts" in str(folder) or "nli" in str(folder)]
+    tasks = [
+        str(folder)
+        for folder in demo.task_folders()
+        if "sts" in str(folder) or "nli" in str(folder)
+    ]
     run = ["run", *tasks, "--results", results, "-m", "toy"]
     assert kemb(*run).exit_code == 0
     site = ["site", "--results", results, "--only", "measured", "--snapshot", "-o", out]
     assert kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0
     (kept,) = (results / "snapshots").glob("*.json")
     before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0  # nothing new: nothing is kept
+    assert (
+        kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0
+    )  # nothing new: nothing is kept
     assert [*(results / "snapshots").glob("*.json")] == [kept]
-    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert {
+        path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()
+    } == before
     assert kemb(*run, "-m", "tfidf:char").exit_code == 0
     assert kemb(*site, "--base-url", "https://example.org/board/").exit_code == 0
     assert len([*(results / "snapshots").glob("*.json")]) == 2
@@ -465,12 +530,15 @@ def test_history_shows_what_changed_and_why_and_older_states_can_be_read(tmp_pat
     feed = (out / "feed.xml").read_text(encoding="utf-8")
     assert feed.count("<entry>") == 2
     assert "https://example.org/board/changelog.html#" in feed
-    assert [ref["id"] for ref in data({"data/site.js": (out / "data/site.js").read_bytes()}, "site")["snapshots"]] == [
-        kept.stem
-    ]
+    assert [
+        ref["id"]
+        for ref in data({"data/site.js": (out / "data/site.js").read_bytes()}, "site")["snapshots"]
+    ] == [kept.stem]
 
 
-def test_an_old_or_damaged_snapshot_is_named_and_the_site_is_built(measured: Path, tmp_path: Path) -> None:
+def test_an_old_or_damaged_snapshot_is_named_and_the_site_is_built(
+    measured: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "results"
     shutil.copytree(measured, folder)
     (folder / "snapshots").mkdir()
@@ -488,9 +556,18 @@ def test_texts_of_items_are_shown_where_licence_and_data_allow(shared_data: Path
     from kemb.publishing.site.evidence import shown
 
     found = shown(["KorSTS", "KLUE-STS", "KoMiniRetrieval", "nobody's"], shared_data / "packs")
-    assert set(found) == {"KorSTS", "KoMiniRetrieval"}  # KLUE-STS may be shown, but the mirror lacks it
-    first = pq.read_table(shared_data / "packs" / "KorSTS" / "test.parquet").slice(0, 1).to_pylist()[0]
-    assert found["KorSTS"].examples[0] == [first["sentence1"], first["sentence2"], f"{first['score']:g}"]
+    assert set(found) == {
+        "KorSTS",
+        "KoMiniRetrieval",
+    }  # KLUE-STS may be shown, but the mirror lacks it
+    first = (
+        pq.read_table(shared_data / "packs" / "KorSTS" / "test.parquet").slice(0, 1).to_pylist()[0]
+    )
+    assert found["KorSTS"].examples[0] == [
+        first["sentence1"],
+        first["sentence2"],
+        f"{first['score']:g}",
+    ]
     both = f"{first['sentence1']} / {first['sentence2']}"
     assert next(iter(found["KorSTS"].texts["test", "default"].values())) == both
     assert shown(["KorSTS"], None) == {}

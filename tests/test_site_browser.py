@@ -1,4 +1,6 @@
-"""The site as a reader has it: opened from a folder in a browser, with and without its script, never online."""
+"""The site as a reader has it: opened from a folder in a browser, with and without its script,
+never online.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,15 @@ from kemb.boards.benchmark import Benchmark, CellSpec
 from kemb.cli import cli
 from kemb.publishing.site.build import build_site, write_site
 from kemb.publishing.site.schema import Snippet, SnippetData
-from kemb.results.files import Claim, ScoredPart, TaskResult, read_results, result_dir, write_meta, write_result
+from kemb.results.files import (
+    Claim,
+    ScoredPart,
+    TaskResult,
+    read_results,
+    result_dir,
+    write_meta,
+    write_result,
+)
 from kemb.types import ItemBlock, PartScore
 
 if TYPE_CHECKING:
@@ -32,9 +42,14 @@ ROOT = Path(__file__).parent.parent
 CHROMIUM = "/usr/bin/chromium"
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 ARGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 TASKS = {"Law": "law", "Health": "health", "News": "news", "Wiki": "wiki"}
 HOSTILE = [
     "<script>window.harm = 1</script>/x",
@@ -47,7 +62,9 @@ HOSTILE = [
 
 
 def needs(path: Path, what: str) -> None:
-    """Skips where something is not installed; fails where KEMB_REQUIRE_BROWSER says that it must be."""
+    """Skips where something is not installed; fails where KEMB_REQUIRE_BROWSER says that it must
+    be.
+    """
     if not path.exists():
         message = f"{path} is missing; {what}"
         pytest.fail(message) if os.environ.get("KEMB_REQUIRE_BROWSER") else pytest.skip(message)
@@ -76,16 +93,39 @@ def measured(folder: Path) -> Board:
             values = np.clip(0.75 - 0.05 * number + hardness[task] + rng.normal(0, 0.1, 120), 0, 1)
             items = ItemBlock("ndcg@10", [f"q{item}" for item in range(120)], values)
             part = ScoredPart(
-                "test", "default", ["kor-Hang"], PartScore({"ndcg@10": values.mean()}, {}, [items]), "ndcg@10"
+                "test",
+                "default",
+                ["kor-Hang"],
+                PartScore({"ndcg@10": values.mean()}, {}, [items]),
+                "ndcg@10",
             )
-            about = {"type": "retrieval", "main_metric": "ndcg@10", "metric_version": 1, "dedupe_pairs": False}
-            write_result(home, task, "d1", [part], {
-                "task": about | {"data_sha256": {"test/default": "0" * 64}},
-                "model": {"name": f"org/model-{number}", "similarity": "cosine", "variant": "", "dtype": "float32"},
-                "prompts": {"query": {"prompt": "query: ", "route": "", "source": "model"}},
-                "timestamp": 0,
-            })  # fmt: skip
-    cells = [CellSpec(task=task, group=group, splits=["test"], metric="ndcg@10") for task, group in TASKS.items()]
+            about = {
+                "type": "retrieval",
+                "main_metric": "ndcg@10",
+                "metric_version": 1,
+                "dedupe_pairs": False,
+            }
+            write_result(
+                home,
+                task,
+                "d1",
+                [part],
+                {
+                    "task": about | {"data_sha256": {"test/default": "0" * 64}},
+                    "model": {
+                        "name": f"org/model-{number}",
+                        "similarity": "cosine",
+                        "variant": "",
+                        "dtype": "float32",
+                    },
+                    "prompts": {"query": {"prompt": "query: ", "route": "", "source": "model"}},
+                    "timestamp": 0,
+                },
+            )
+    cells = [
+        CellSpec(task=task, group=group, splits=["test"], metric="ndcg@10")
+        for task, group in TASKS.items()
+    ]
     bench = Benchmark(name="measured", title="네 분야", cells=cells)
     return build_board(read_results(folder), bench, options=BoardOptions(n_replicates=400))
 
@@ -96,12 +136,19 @@ def claimed(name: str, models: list[str], n_tasks: int, n_incomplete: int = 0) -
     claim = Claim("a paper", "https://example.org", "abc", retrieved="2026-01-02")
     found = [
         TaskResult(
-            Path("/r/p.parquet"), model, "r1", "", cell.task, "d",
-            {"test": [{"hf_subset": "default", "main_score": rng.uniform(0.3, 0.9)}]}, {}, claim,
+            Path("/r/p.parquet"),
+            model,
+            "r1",
+            "",
+            cell.task,
+            "d",
+            {"test": [{"hf_subset": "default", "main_score": rng.uniform(0.3, 0.9)}]},
+            {},
+            claim,
         )
         for number, model in enumerate(models)
         for cell in cells[: 1 if number >= len(models) - n_incomplete else None]
-    ]  # fmt: skip
+    ]
     bench = Benchmark(name=name, title=name, cells=cells)
     return build_board(found, bench, options=BoardOptions(n_replicates=100))
 
@@ -111,7 +158,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     boards = {
         "measured": measured(folder / "results"),
-        "hostile": claimed("hostile", [*HOSTILE, *(f"o/m{n}" for n in range(80))], 6, n_incomplete=70),
+        "hostile": claimed(
+            "hostile", [*HOSTILE, *(f"o/m{n}" for n in range(80))], 6, n_incomplete=70
+        ),
     }
     code = Snippet(name="kemb", code="print('<b>안녕</b>')")
     snippets = SnippetData(models={"org--model-0": [code]}).model_dump_json()
@@ -124,12 +173,17 @@ class Reader:
     """A fresh profile that notes what goes wrong and what leaves the folder."""
 
     def __init__(self, browser: Browser, site: Path, **options: Any) -> None:  # noqa: ANN401  of the context
-        self.context: BrowserContext = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        self.context: BrowserContext = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}} | options
+        )
         self.site = site
         self.problems: list[str] = []
         self.page: Page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda said: self.problems.append(said.text) if said.type == "error" else None,
+        )
         self.context.on("request", lambda asked: self._check(asked.url))
 
     def _check(self, url: str) -> None:
@@ -156,7 +210,8 @@ def reader(browser: Browser, site: Path) -> Iterator[Reader]:
 
 def shown(page: Page, body: str = "#ranked") -> list[str]:
     labels: list[str] = page.eval_on_selector_all(
-        f"{body} tr[data-row]", "rows => rows.map(row => row.querySelector('[data-col=model]').textContent.trim())"
+        f"{body} tr[data-row]",
+        "rows => rows.map(row => row.querySelector('[data-col=model]').textContent.trim())",
     )
     return [label.split()[0].removeprefix("org/") for label in labels]
 
@@ -225,7 +280,9 @@ def test_everything_chosen_is_in_the_url_and_comes_back(reader: Reader) -> None:
 
 
 def test_nonsense_in_the_url_shows_the_board(reader: Reader) -> None:
-    page = reader.board("?sort=nothing&pin=nobody&hide=x%22%5D&w.law=-3&w.none=5&f.what=1&at=1999-01-01")
+    page = reader.board(
+        "?sort=nothing&pin=nobody&hide=x%22%5D&w.law=-3&w.none=5&f.what=1&at=1999-01-01"
+    )
     assert shown(page) == MODELS
     assert "1999-01-01" in page.inner_text("#notice")
 
@@ -293,7 +350,8 @@ def test_pinned_models_are_compared_with_intervals_and_verdicts(reader: Reader) 
     assert "q" in page.inner_text(".flips details[open] tbody th >> nth=0")
     # With the incomplete one, only common tasks count, and there is no interval.
     page.select_option(
-        "select[name=m] >> nth=2", label=page.inner_text("select[name=m] >> nth=2 >> option:has-text('model-7')")
+        "select[name=m] >> nth=2",
+        label=page.inner_text("select[name=m] >> nth=2 >> option:has-text('model-7')"),
     )
     page.wait_for_function("document.querySelectorAll('#result tbody tr').length === 5")
     assert "[" not in page.inner_text("#result tbody")
@@ -354,7 +412,9 @@ def test_rows_are_folded_and_shown_on_demand(reader: Reader) -> None:
 
 def test_a_link_to_a_folded_row_unfolds(reader: Reader) -> None:
     text = (reader.site / "data" / "board-hostile.js").read_text(encoding="utf-8")
-    last = json.loads(text.removeprefix('kembData("board-hostile",').removesuffix(");\n"))["rows"][-1]["id"]
+    last = json.loads(text.removeprefix('kembData("board-hostile",').removesuffix(");\n"))["rows"][
+        -1
+    ]["id"]
     page = reader.board(path="board/hostile.html")
     row = page.locator("#unranked tr[data-row]").nth(69)
     assert row.count() == 0
@@ -382,7 +442,9 @@ def test_hostile_names_are_text(reader: Reader, path: str) -> None:
     page.wait_for_timeout(50)
     assert page.evaluate("window.harm") is None
     assert page.locator("main img").count() == 0
-    assert page.evaluate("[...document.querySelectorAll('a')].every(a => !a.protocol.startsWith('javascript'))")
+    assert page.evaluate(
+        "[...document.querySelectorAll('a')].every(a => !a.protocol.startsWith('javascript'))"
+    )
     assert "<script>window.harm" in page.inner_text("main")
 
 
@@ -393,7 +455,14 @@ def test_without_script_every_page_is_complete(browser: Browser, site: Path) -> 
     assert page.locator("#ranked tr").count() == 7
     assert page.locator("#controls").is_hidden()
     assert page.locator(".pin >> nth=0").is_hidden()
-    for path in ("compare.html", "choose.html", "method.html", "changelog.html", "task/law.html", "en/index.html"):
+    for path in (
+        "compare.html",
+        "choose.html",
+        "method.html",
+        "changelog.html",
+        "task/law.html",
+        "en/index.html",
+    ):
         page = reader.open(path)
         assert page.locator("main h1").is_visible(), path
         assert len(page.inner_text("main")) > 40, path
@@ -401,7 +470,9 @@ def test_without_script_every_page_is_complete(browser: Browser, site: Path) -> 
     reader.context.close()
 
 
-def test_a_missing_data_script_is_said_and_the_table_stays(browser: Browser, site: Path, tmp_path: Path) -> None:
+def test_a_missing_data_script_is_said_and_the_table_stays(
+    browser: Browser, site: Path, tmp_path: Path
+) -> None:
     broken = Path(shutil.copytree(site, tmp_path / "site"))
     (broken / "data" / "board-measured.js").unlink()
     reader = Reader(browser, broken)
@@ -429,7 +500,9 @@ def test_an_older_state_is_opened(browser: Browser, site: Path, tmp_path: Path) 
     old = '"snapshots":[{"id":"2026-01-02","date":"2026-01-02","boards":["measured"]}]'
     data.write_text(text.replace('"snapshots":[]', old), encoding="utf-8")
     (copied / "at" / "2026-01-02").mkdir(parents=True)
-    (copied / "at" / "2026-01-02" / "measured.html").write_text("<title>old</title>", encoding="utf-8")
+    (copied / "at" / "2026-01-02" / "measured.html").write_text(
+        "<title>old</title>", encoding="utf-8"
+    )
     reader = Reader(browser, copied)
     page = reader.open("index.html?at=2026-01-02&q=model")
     page.wait_for_url("**/at/2026-01-02/measured.html?q=model")
@@ -438,15 +511,21 @@ def test_an_older_state_is_opened(browser: Browser, site: Path, tmp_path: Path) 
     reader.context.close()
 
 
-def test_sorting_and_filtering_600_rows(browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sorting_and_filtering_600_rows(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     board = claimed("large", [f"o/m{n}" for n in range(600)], 25, n_incomplete=300)
     write_site(build_site({"large": board}) | {"manifest.json": b"{}"}, tmp_path / "site")
     page = Reader(browser, tmp_path / "site").board()
-    timed = "act => { const t = performance.now(); act(); document.body.offsetHeight; return performance.now() - t }"
+    timed = (
+        "act => { const t = performance.now(); act(); document.body.offsetHeight; return "
+        "performance.now() - t }"
+    )
     sort, search = (
         "document.querySelector('th[data-col=c3] button').click()",
         (
-            "(field => { field.value = 'm1'; field.dispatchEvent(new Event('input', {bubbles: true})) })"
+            "(field => { field.value = 'm1'; field.dispatchEvent(new Event('input', {bubbles: "
+            "true})) })"
             "(document.querySelector('[name=q]'))"
         ),
     )
@@ -456,7 +535,10 @@ def test_sorting_and_filtering_600_rows(browser: Browser, tmp_path: Path, capsys
         page.wait_for_timeout(500)
     assert page.locator("#ranked tr").count() == sum("m1" in f"m{n}" for n in range(300))
     with capsys.disabled():
-        sys.stdout.write(f" 600 rows, 25 tasks: {', '.join(f'{name} {ms:.0f} ms' for name, ms in spent.items())} ")
+        sys.stdout.write(
+            " 600 rows, 25 tasks: "
+            f"{', '.join(f'{name} {ms:.0f} ms' for name, ms in spent.items())} "
+        )
 
 
 def test_print_shows_tables_without_controls(reader: Reader) -> None:
@@ -469,7 +551,14 @@ def test_print_shows_tables_without_controls(reader: Reader) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["index.html", "compare.html", "choose.html?api=1", "method.html", "task/law.html", "model/org--model-0.html"],
+    [
+        "index.html",
+        "compare.html",
+        "choose.html?api=1",
+        "method.html",
+        "task/law.html",
+        "model/org--model-0.html",
+    ],
 )
 def test_a_phone_never_scrolls_the_page_sideways(browser: Browser, site: Path, path: str) -> None:
     reader = Reader(browser, site, viewport={"width": 375, "height": 800})
@@ -519,9 +608,13 @@ def test_axe_finds_nothing(browser: Browser, site: Path, theme: str, path: str) 
 
 
 def violations(page: Page) -> list[str]:
-    found: list[dict[str, Any]] = page.evaluate("axe.run({preload: false}).then(result => result.violations)")
+    found: list[dict[str, Any]] = page.evaluate(
+        "axe.run({preload: false}).then(result => result.violations)"
+    )
     return [
-        f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}" for rule in found for node in rule["nodes"]
+        f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for rule in found
+        for node in rule["nodes"]
     ]
 
 
@@ -530,7 +623,18 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of two models without a download and the views of one."""
     folder = tmp_path_factory.mktemp("costs")
     task = next(path for path in demo.task_folders() if path.name == "ko-mini-retrieval")
-    arguments = ["run", str(task), "-m", "toy", "-m", "bm25:bigram", "--dims", "128,16", "--quantize", "binary"]
+    arguments = [
+        "run",
+        str(task),
+        "-m",
+        "toy",
+        "-m",
+        "bm25:bigram",
+        "--dims",
+        "128,16",
+        "--quantize",
+        "binary",
+    ]
     done = CliRunner().invoke(cli, [*arguments, "--results", str(folder / "results")])
     assert done.exit_code == 0, done.output
     cell = CellSpec(task="KoMiniRetrieval", group="retrieval", splits=["test"])
@@ -560,7 +664,9 @@ def test_columns_of_costs_are_sorted_and_hidden(browser: Browser, costs: Path) -
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["index.html", "en/model/toy.html"])
-def test_axe_finds_nothing_in_the_curve_and_the_costs(browser: Browser, costs: Path, theme: str, path: str) -> None:
+def test_axe_finds_nothing_in_the_curve_and_the_costs(
+    browser: Browser, costs: Path, theme: str, path: str
+) -> None:
     needs(AXE, "run npm ci in frontend/")
     reader = Reader(browser, costs, color_scheme=theme)
     page = reader.open(path)

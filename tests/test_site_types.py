@@ -1,4 +1,6 @@
-"""What the site's script shares with Python is up to date: the types of its data, the numbers of its statistics."""
+"""What the site's script shares with Python is up to date: the types of its data, the numbers of
+its statistics.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def tool(name: str) -> ModuleType:
 
 def test_types_of_the_script_are_those_of_the_schema() -> None:
     types = tool("site_types")
-    assert types.OUT.read_text(encoding="utf-8") == types.render(), "python tools/site_types.py writes them again"
+    assert types.OUT.read_text(encoding="utf-8") == types.render(), (
+        "python tools/site_types.py writes them again"
+    )
 
 
 def test_every_kind_of_field_has_a_type() -> None:
@@ -48,7 +52,16 @@ def test_golden_numbers_of_the_script_are_those_of_stats() -> None:
 def test_the_script_is_small_and_plain() -> None:
     text = (ROOT / "src" / "kemb" / "publish" / "static" / "kemb.js").read_text(encoding="utf-8")
     assert len(text.encode()) <= 60_000
-    for word in ("fetch(", "XMLHttpRequest", "innerHTML", "eval(", "import(", "new Function", "http://", "https://"):
+    for word in (
+        "fetch(",
+        "XMLHttpRequest",
+        "innerHTML",
+        "eval(",
+        "import(",
+        "new Function",
+        "http://",
+        "https://",
+    ):
         assert word not in text.replace("http://www.w3.org/2000/svg", ""), word
 
 
@@ -62,6 +75,8 @@ def same(stored: Any, computed: Any) -> None:  # noqa: ANN401  JSON
         for one, other in zip(stored, computed, strict=True):
             same(one, other)
     elif isinstance(computed, float):
-        assert stored == pytest.approx(computed, abs=1e-12), "python tools/golden.py writes them again"
+        assert stored == pytest.approx(computed, abs=1e-12), (
+            "python tools/golden.py writes them again"
+        )
     else:
         assert stored == computed, "python tools/golden.py writes them again"

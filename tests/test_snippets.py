@@ -1,4 +1,6 @@
-"""Snippets give kemb's own vectors, hold the literal prompts, and nothing breaks out of their strings."""
+"""Snippets give kemb's own vectors, hold the literal prompts, and nothing breaks out of their
+strings.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ from kemb.results.files import Claim, TaskResult
 from kemb.types import Input
 
 PYTHON = ("sentence-transformers", "transformers", "LangChain", "vLLM")
-HOSTILE = ['"; import os; os.abort(); "', "'''\n\"\"\"\\", "$(id)`id`'; id; '", "\u202etxt.exe\u2028x", "a\nb# c", "\\"]
+HOSTILE = [
+    '"; import os; os.abort(); "',
+    "'''\n\"\"\"\\",
+    "$(id)`id`'; id; '",
+    "\u202etxt.exe\u2028x",
+    "a\nb# c",
+    "\\",
+]
 
 
 def by_name(found: list[Snippet]) -> dict[str, str]:
@@ -37,29 +46,54 @@ def run(code: str) -> dict[str, Any]:
 
 
 def result(prompts: dict[str, str], kind: str = "retrieval", task: str = "mine") -> TaskResult:
-    said = {role: {"prompt": prompt, "route": "", "key": role, "source": "x"} for role, prompt in prompts.items()}
-    record = {"task": {"type": kind}, "prompts": said, "model": {"revision": "c" * 40, "max_tokens": 64}}
+    said = {
+        role: {"prompt": prompt, "route": "", "key": role, "source": "x"}
+        for role, prompt in prompts.items()
+    }
+    record = {
+        "task": {"type": kind},
+        "prompts": said,
+        "model": {"revision": "c" * 40, "max_tokens": 64},
+    }
     return TaskResult(Path("x.json"), "org/mine", "c" * 40, "", task, "d", {}, record)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_the_transformers_snippet_gives_kembs_vectors(tiny_transformer: Path, pooling: str, normalize: bool) -> None:
+def test_the_transformers_snippet_gives_kembs_vectors(
+    tiny_transformer: Path, pooling: str, normalize: bool
+) -> None:
     usage = Usage(
-        "org/tiny", str(tiny_transformer), "dense", query="가: ", document="나\n", pooling=pooling, normalize=normalize,
-        is_plain=True, is_simple=True, max_tokens=64,
-    )  # fmt: skip
-    own = open_torch(tiny_transformer, Loading("cpu", max_tokens=64, pooling=pooling, normalize=normalize))
+        "org/tiny",
+        str(tiny_transformer),
+        "dense",
+        query="가: ",
+        document="나\n",
+        pooling=pooling,
+        normalize=normalize,
+        is_plain=True,
+        is_simple=True,
+        max_tokens=64,
+    )
+    own = open_torch(
+        tiny_transformer, Loading("cpu", max_tokens=64, pooling=pooling, normalize=normalize)
+    )
     space = run(by_name(code_for(usage))["transformers"])
     for name, prompt, text in (("queries", "가: ", QUERY), ("documents", "나\n", DOCUMENT)):
-        np.testing.assert_allclose(space[name].numpy(), own.encode([Input("", prompt, text)]), atol=1e-6)
+        np.testing.assert_allclose(
+            space[name].numpy(), own.encode([Input("", prompt, text)]), atol=1e-6
+        )
     # Texts of different lengths, padded on the right as this tokenizer does.
     texts = ["가나다", "가" * 90, "나"]
     expected = [own.encode([Input("", "가: ", text)])[0] for text in texts]
     np.testing.assert_allclose(space["encode"](texts, "가: ").numpy(), expected, atol=1e-6)
-    if pooling == "last":  # with the padding on the left the last token is the last place of every row
+    if (
+        pooling == "last"
+    ):  # with the padding on the left the last token is the last place of every row
         space["tokenizer"].padding_side = "left"
-        batch = space["tokenizer"](["나 " + text for text in texts], padding=True, truncation=True, return_tensors="pt")
+        batch = space["tokenizer"](
+            ["나 " + text for text in texts], padding=True, truncation=True, return_tensors="pt"
+        )
         last = space["model"](**batch).last_hidden_state[:, -1].detach().numpy()
         last = last / np.linalg.norm(last, axis=1, keepdims=True) if normalize else last
         np.testing.assert_allclose(space["encode"](texts, "나 ").numpy(), last, atol=1e-6)
@@ -72,7 +106,9 @@ def test_the_sentence_transformers_snippet_gives_kembs_vectors(tiny_st: Path) ->
     np.testing.assert_allclose(space["queries"], own.encode([Input("", "가: ", QUERY)]), atol=1e-6)
     np.testing.assert_allclose(space["documents"], own.encode([Input("", "", DOCUMENT)]), atol=1e-6)
     # Nobody recorded prompts: the model's own configuration has them.
-    unknown = run(by_name(code_for(usage_of("org/mine", (), str(tiny_st))))["sentence-transformers"])
+    unknown = run(
+        by_name(code_for(usage_of("org/mine", (), str(tiny_st))))["sentence-transformers"]
+    )
     np.testing.assert_allclose(unknown["queries"], space["queries"], atol=1e-6)
 
 
@@ -82,7 +118,9 @@ def test_both_snippets_of_a_known_model_agree_on_its_files(minilm: Path) -> None
     for library in ("sentence-transformers", "transformers"):
         space = run(found[library])
         np.testing.assert_allclose(space["queries"], own.encode([Input("", "", QUERY)]), atol=1e-5)
-        np.testing.assert_allclose(space["documents"], own.encode([Input("", "", DOCUMENT)]), atol=1e-5)
+        np.testing.assert_allclose(
+            space["documents"], own.encode([Input("", "", DOCUMENT)]), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", catalogue.names())
@@ -107,7 +145,9 @@ def test_every_known_model_has_code_that_parses_and_holds_its_prompts(name: str)
 
 
 def strings_of(library: str, code: str) -> list[str]:
-    """The string literals of a snippet: of Python by its own parser, of a shell command by JSON in its words."""
+    """The string literals of a snippet: of Python by its own parser, of a shell command by JSON in
+    its words.
+    """
     if library in PYTHON:
         return [
             node.value
@@ -115,17 +155,33 @@ def strings_of(library: str, code: str) -> list[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
     words = shlex.split(code, comments=True)
-    bodies = [json.loads(words[place + 1])["inputs"] for place, word in enumerate(words) if word == "-d"]
+    bodies = [
+        json.loads(words[place + 1])["inputs"] for place, word in enumerate(words) if word == "-d"
+    ]
     return [text for body in bodies for text in body] or words
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_names_and_prompts_stay_in_their_strings(hostile: str) -> None:
     usage = Usage(
-        "org/x", hostile, "dense", revision=hostile, query=hostile, document=hostile, text=hostile, pooling="mean",
-        normalize=True, is_simple=True, dtype=hostile, query_route="",
-    )  # fmt: skip
-    plain = by_name(code_for(replace(usage, source="a/b", revision="c", query="q", document="d", text="t", dtype="e")))
+        "org/x",
+        hostile,
+        "dense",
+        revision=hostile,
+        query=hostile,
+        document=hostile,
+        text=hostile,
+        pooling="mean",
+        normalize=True,
+        is_simple=True,
+        dtype=hostile,
+        query_route="",
+    )
+    plain = by_name(
+        code_for(
+            replace(usage, source="a/b", revision="c", query="q", document="d", text="t", dtype="e")
+        )
+    )
     for library, code in by_name(code_for(usage)).items():
         if library in PYTHON:
             assert hostile in strings_of(library, code)
@@ -141,7 +197,9 @@ def shape(code: str) -> list[str]:
     return [type(node).__name__ for node in ast.walk(ast.parse(code))]
 
 
-@pytest.mark.parametrize("name", ["x\nimport os", "`id`", "a/b; rm -rf", "../../etc", "한" * 200, "", "<script>/x"])
+@pytest.mark.parametrize(
+    "name", ["x\nimport os", "`id`", "a/b; rm -rf", "../../etc", "한" * 200, "", "<script>/x"]
+)
 def test_a_name_that_is_no_hub_id_gets_one_comment(name: str) -> None:
     (only,) = snippets(name)
     assert only.code.startswith("# ")
@@ -156,12 +214,19 @@ def with_variant(variant: str) -> dict[str, Any]:
 
 def test_who_says_the_prompts() -> None:
     # The TOML of a known model, whatever a task's own instruction was.
-    usage = usage_of("intfloat/multilingual-e5-large", [result({"query": "Q: ", "document": "D: "})])
+    usage = usage_of(
+        "intfloat/multilingual-e5-large", [result({"query": "Q: ", "document": "D: "})]
+    )
     assert (usage.query, usage.document, usage.text) == ("query: ", "passage: ", "query: ")
-    other = replace(result({"query": "Q: ", "document": "D: "}), kemb=with_variant("prompts_mine-0a1b2c3d"))
+    other = replace(
+        result({"query": "Q: ", "document": "D: "}), kemb=with_variant("prompts_mine-0a1b2c3d")
+    )
     assert usage_of("intfloat/multilingual-e5-large", [other]).query == "Q: "
     # Records that agree; a role on which they do not is unknown, and the code says so.
-    agree = [result({"query": "Q: ", "document": ""}), result({"query": "Q: ", "document": ""}, task="other")]
+    agree = [
+        result({"query": "Q: ", "document": ""}),
+        result({"query": "Q: ", "document": ""}, task="other"),
+    ]
     assert usage_of("org/mine", agree).query == "Q: "
     assert usage_of("org/mine", agree).revision == "c" * 40
     differ = [*agree, result({"query": "Task: ", "document": ""}, task="third")]
@@ -191,5 +256,9 @@ def test_models_that_nothing_can_load_get_a_note() -> None:
 
 
 def test_dense_layers_and_remote_code_are_not_rebuilt_by_hand() -> None:
-    for name in ("google/embeddinggemma-300m", "kakaocorp/kanana-nano-2.1b-embedding", "jinaai/jina-embeddings-v3"):
+    for name in (
+        "google/embeddinggemma-300m",
+        "kakaocorp/kanana-nano-2.1b-embedding",
+        "jinaai/jina-embeddings-v3",
+    ):
         assert "transformers" not in by_name(snippets(name))

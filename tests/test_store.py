@@ -21,7 +21,9 @@ PRINT = {"model": "org/name", "revision": "abc"}
 
 def vectors_of(keys: np.ndarray, dim: int = 4) -> np.ndarray:
     """A vector that only depends on its key."""
-    return np.stack([np.frombuffer(bytes(k).ljust(32, b"\0"), dtype=np.uint8)[:dim] for k in keys]).astype(np.float32)
+    return np.stack(
+        [np.frombuffer(bytes(k).ljust(32, b"\0"), dtype=np.uint8)[:dim] for k in keys]
+    ).astype(np.float32)
 
 
 def open_space(root: Path) -> Space:
@@ -35,7 +37,9 @@ def test_key_is_the_hash_of_the_length_prefixed_input() -> None:
 
 
 @given(st.tuples(st.text(), st.text(), st.text()), st.tuples(st.text(), st.text(), st.text()))
-def test_keys_are_equal_only_for_equal_inputs(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+def test_keys_are_equal_only_for_equal_inputs(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
     keys = [input_keys(r, p, [t]).tobytes() for r, p, t in (one, other)]
     assert (keys[0] == keys[1]) == (one == other)
 
@@ -73,7 +77,9 @@ def test_missing_vectors_are_counted_in_the_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "garbage"])
-def test_a_damaged_shard_is_noticed_and_its_keys_are_missing_again(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_shard_is_noticed_and_its_keys_are_missing_again(
+    tmp_path: Path, damage: str
+) -> None:
     keys = input_keys("", "", [f"text {i}" for i in range(50)])
     space = open_space(tmp_path)
     space.add(keys[:25], vectors_of(keys[:25]))
@@ -121,13 +127,16 @@ def test_a_full_disk_is_one_paragraph_and_leaves_nothing_behind(
 
 def test_a_writer_killed_at_any_moment_leaves_only_whole_shards(tmp_path: Path) -> None:
     script = (
-        "import sys, numpy as np; from pathlib import Path; from kemb.encoding.store import Store, input_keys\n"
+        "import sys, numpy as np; from pathlib import Path; from kemb.encoding.store import Store, "
+        "input_keys\n"
         f"space = Store(Path(sys.argv[1])).space({PRINT!r})\n"
         "for i in range(100000):\n"
         "    keys = input_keys('', '', [f'{i} {j}' for j in range(2000)])\n"
         "    space.add(keys, np.full((2000, 64), i, np.float32)); print(i, flush=True)\n"
     )
-    writer = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert writer.stdout is not None
     for _ in range(3):
         writer.stdout.readline()
@@ -138,7 +147,8 @@ def test_a_writer_killed_at_any_moment_leaves_only_whole_shards(tmp_path: Path) 
     writer.stdout.close()
     space = open_space(tmp_path)
     n_stored = sum(
-        bool(space.stored(input_keys("", "", [f"{i} {j}" for j in range(2000)])).all()) for i in range(finished + 2)
+        bool(space.stored(input_keys("", "", [f"{i} {j}" for j in range(2000)])).all())
+        for i in range(finished + 2)
     )
     assert n_stored >= finished
     assert space.damaged == []
@@ -164,7 +174,9 @@ def test_compact_merges_shards_drops_repeats_and_old_leftovers(tmp_path: Path) -
 
 
 def test_compact_keeps_everything_when_one_shard_holds_all_the_others(tmp_path: Path) -> None:
-    """As a `gc` leaves it that was killed after it wrote the merged shard and before it removed the parts."""
+    """As a `gc` leaves it that was killed after it wrote the merged shard and before it removed the
+    parts.
+    """
     keys = np.sort(input_keys("", "", [f"글 {i}" for i in range(20)]))
     vectors = np.arange(80, dtype=np.float32).reshape(20, 4)
     space = Store(tmp_path).space({"model": "m"})

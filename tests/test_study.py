@@ -1,4 +1,6 @@
-"""Studies of one model: differences are those of two plain runs, verdicts are one family, no board is touched."""
+"""Studies of one model: differences are those of two plain runs, verdicts are one family, no board
+is touched.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def test_a_drop_is_the_difference_of_two_plain_runs(tmp_path: Path) -> None:
     (found,) = study.differences["typo"]
     plain, data = task(), perturb.perturbed(task().load(), "typo")
     runs = [
-        evaluate([Task(plain.spec, load)], [resolve("bm25:bigram")], options(tmp_path / str(n)))[0].result
+        evaluate([Task(plain.spec, load)], [resolve("bm25:bigram")], options(tmp_path / str(n)))[
+            0
+        ].result
         for n, load in enumerate((plain.load, lambda: data))
     ]
     assert runs[0] is not None
@@ -54,14 +58,18 @@ def test_lengths_are_thirds_with_the_means_of_their_items(tmp_path: Path) -> Non
     study = robustness(resolve("bm25:bigram"), [task()], ["typo"], run)
     (part,) = task().load().parts
     chars = dict(zip(part.data.query_ids, map(len, part.data.queries), strict=True))  # type: ignore[union-attr]
-    values = [item_scores(root) for root in (run.results_dir, tmp_path / "results-perturbed" / "typo")]
+    values = [
+        item_scores(root) for root in (run.results_dir, tmp_path / "results-perturbed" / "typo")
+    ]
     assert sum(one.n_items for one in study.slices) == len(values[0])
     low = 0
     for one in study.slices:
         inside = [item for item in values[0] if low < chars[item] <= one.max_chars]
         assert one.n_items == len(inside)
         assert one.goodness == pytest.approx(np.mean([values[0][item] for item in inside]))
-        assert one.difference == pytest.approx(np.mean([values[1][item] - values[0][item] for item in inside]))
+        assert one.difference == pytest.approx(
+            np.mean([values[1][item] - values[0][item] for item in inside])
+        )
         assert one.low <= one.difference <= one.high
         low = one.max_chars
 
@@ -69,20 +77,28 @@ def test_lengths_are_thirds_with_the_means_of_their_items(tmp_path: Path) -> Non
 def test_the_items_that_changed_have_a_line_of_their_own(tmp_path: Path) -> None:
     run = options(tmp_path)
     study = robustness(resolve("bm25:bigram"), [task()], ["hanja"], run)
-    before, after = (item_scores(root) for root in (run.results_dir, tmp_path / "results-perturbed" / "hanja"))
+    before, after = (
+        item_scores(root) for root in (run.results_dir, tmp_path / "results-perturbed" / "hanja")
+    )
     (part,) = task().load().parts
     queries = zip(part.data.query_ids, part.data.queries, strict=True)  # type: ignore[union-attr]
     inside = [item for item, text in queries if perturb.hanja(text) != text]
     changed = study.slices[0]
     assert (changed.name, changed.n_items) == ("changed", len(inside))
     assert 10 <= len(inside) < len(before)
-    assert changed.difference == pytest.approx(np.mean([after[item] - before[item] for item in inside]))
+    assert changed.difference == pytest.approx(
+        np.mean([after[item] - before[item] for item in inside])
+    )
 
 
 def item_scores(root: Path) -> dict[str, float]:
     (result,) = read_results(root)
     metric = result.kemb["task"]["main_metric"]
-    return {row["item_id"]: row["value"] for row in read_items(result).to_pylist() if row["metric"] == metric}
+    return {
+        row["item_id"]: row["value"]
+        for row in read_items(result).to_pylist()
+        if row["metric"] == metric
+    }
 
 
 def test_only_changed_texts_are_encoded_and_perturbed_results_lie_apart(tmp_path: Path) -> None:
@@ -103,7 +119,9 @@ def test_all_tests_of_a_study_are_one_family(tmp_path: Path) -> None:
     cells = [cell for way in study.differences.values() for cell in way]
     assert len(cells) == 6
     raw = [cell.p for cell in cells if cell.p is not None]
-    assert [cell.p_adjusted for cell in cells] == pytest.approx(statistics.holm(np.array(raw)).tolist())
+    assert [cell.p_adjusted for cell in cells] == pytest.approx(
+        statistics.holm(np.array(raw)).tolist()
+    )
     assert "6 tests" in study.family
 
 
@@ -126,7 +144,9 @@ def test_a_run_file_has_no_answer_to_changed_queries(tmp_path: Path) -> None:
         robustness(resolve(f"rrf(toy, run:{file})"), [task()], ["typo"], options(tmp_path))
 
 
-def test_a_prompt_study_leaves_the_declared_row_and_adds_variants(tmp_path: Path, tiny_transformer: Path) -> None:
+def test_a_prompt_study_leaves_the_declared_row_and_adds_variants(
+    tmp_path: Path, tiny_transformer: Path
+) -> None:
     own = tmp_path / "mine.toml"
     own.write_text('[prompts]\nsts = "문장: "\n', encoding="utf-8")
     settings = ModelOptions(device="cpu", pooling="mean", prompts_file=own)
@@ -134,7 +154,8 @@ def test_a_prompt_study_leaves_the_declared_row_and_adds_variants(tmp_path: Path
     study = prompt_study(str(tiny_transformer), [task("ko-mini-sts")], settings, run)
     assert list(study.differences) == ["none", "korean-instruction", "mine"]
     by_variant = {
-        result.variant.rpartition("prompts_")[2].rpartition("-")[0]: result for result in read_results(run.results_dir)
+        result.variant.rpartition("prompts_")[2].rpartition("-")[0]: result
+        for result in read_results(run.results_dir)
     }
     assert set(by_variant) == {"", "none", "korean-instruction", "mine"}
     prompts = {way: result.kemb["prompts"]["text"]["prompt"] for way, result in by_variant.items()}
@@ -147,13 +168,23 @@ def test_a_prompt_study_leaves_the_declared_row_and_adds_variants(tmp_path: Path
     (none,) = study.differences["none"]  # the model declares none: the same vectors
     assert (none.difference, none.low, none.high) == (0, 0, 0)
     (instructed,) = study.differences["korean-instruction"]
-    assert instructed.scores == (by_variant[""].main_score, by_variant["korean-instruction"].main_score)
+    assert instructed.scores == (
+        by_variant[""].main_score,
+        by_variant["korean-instruction"].main_score,
+    )
     with pytest.raises(UsageError, match="takes no prompts"):
         prompt_study("toy", [task("ko-mini-sts")], ModelOptions(), run)
 
 
 def test_the_command_prints_tables_and_json(tmp_path: Path) -> None:
-    where = ["--results", str(tmp_path / "r"), "--store", str(tmp_path / "s"), "--perturb", "spacing"]
+    where = [
+        "--results",
+        str(tmp_path / "r"),
+        "--store",
+        str(tmp_path / "s"),
+        "--perturb",
+        "spacing",
+    ]
     command = ["robustness", str(FOLDERS["ko-mini-retrieval"]), "-m", "bm25:bigram", *where]
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output

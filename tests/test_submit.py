@@ -47,13 +47,20 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder: a toy model on data of one's own, and the same numbers as those of a public task."""
+    """A results folder: a toy model on data of one's own, and the same numbers as those of a public
+    task.
+    """
     root = tmp_path_factory.mktemp("measured")
     data = root / "my-sts"
     data.mkdir()
-    lines = [json.dumps({"sentence1": a, "sentence2": b, "score": s}, ensure_ascii=False) for a, b, s in PAIRS]
+    lines = [
+        json.dumps({"sentence1": a, "sentence2": b, "score": s}, ensure_ascii=False)
+        for a, b, s in PAIRS
+    ]
     (data / "test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    options = RunOptions(root / "results", Store(root / "store"), command=f"kemb run {Path.home()}/my-sts -m toy")
+    options = RunOptions(
+        root / "results", Store(root / "store"), command=f"kemb run {Path.home()}/my-sts -m toy"
+    )
     (outcome,) = evaluate([load_task(data)], [resolve("toy")], options)
     assert outcome.result is not None
     as_public(outcome.result)
@@ -64,7 +71,9 @@ def as_public(result: TaskResult) -> None:
     record = json.loads(result.path.read_text(encoding="utf-8"))
     record |= {"task_name": PUBLIC, "dataset_revision": REVISION}
     record["kemb"]["command"] = f"kemb run {PUBLIC} -m toy --data /home/someone/data"
-    result.path.with_name(f"{PUBLIC}.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    result.path.with_name(f"{PUBLIC}.json").write_text(
+        json.dumps(record, ensure_ascii=False), encoding="utf-8"
+    )
     items = result.path.with_name(f"{result.task}.items.parquet")
     items.with_name(f"{PUBLIC}.items.parquet").write_bytes(items.read_bytes())
 
@@ -89,7 +98,10 @@ def rebuilt(path: Path, files: dict[str, bytes], *, rehash: bool = True) -> Path
         manifest = json.loads(files[MANIFEST])
         for name in manifest["files"]:
             content = files.get(name, b"")
-            manifest["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+            manifest["files"][name] = {
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "size": len(content),
+            }
         files = files | {MANIFEST: json.dumps(manifest).encode()}
     other = path.with_name("other.zip")
     with zipfile.ZipFile(other, "w") as archive:
@@ -124,8 +136,10 @@ def test_a_submission_comes_back_as_it_was_measured(measured: Path, tmp_path: Pa
     assert result.scores == original.scores
     assert result.kemb | {"command": ""} == original.kemb | {"command": ""}
     assert sorted(file.name for file in result.path.parent.iterdir()) == [
-        f"{PUBLIC}.items.parquet", f"{PUBLIC}.json", "model_meta.json",
-    ]  # fmt: skip
+        f"{PUBLIC}.items.parquet",
+        f"{PUBLIC}.json",
+        "model_meta.json",
+    ]
     assert take_out(path, tmp_path / "board") == []
 
 
@@ -134,13 +148,27 @@ def test_a_variant_stays_a_variant(measured: Path, tmp_path: Path) -> None:
     (path,) = results.rglob(f"{PUBLIC}.json")
     folder = path.parent / "experiments" / "max_tokens_8"
     folder.mkdir(parents=True)
-    for file in [path, path.with_name("model_meta.json"), path.with_name(f"{PUBLIC}.items.parquet")]:
+    for file in [
+        path,
+        path.with_name("model_meta.json"),
+        path.with_name(f"{PUBLIC}.items.parquet"),
+    ]:
         (folder / file.name).write_bytes(file.read_bytes())
     moved = folder / path.name
     record = json.loads(moved.read_text())
     record["kemb"]["model"]["variant"] = "max_tokens_8"
     moved.write_text(json.dumps(record))
-    done = kemb("submit", folder, path.parent, "--results", results, "--tasks", PUBLIC, "-o", tmp_path / "a.zip")
+    done = kemb(
+        "submit",
+        folder,
+        path.parent,
+        "--results",
+        results,
+        "--tasks",
+        PUBLIC,
+        "-o",
+        tmp_path / "a.zip",
+    )
     assert done.exit_code == 0, done.exception
     written = take_out(tmp_path / "a.zip", tmp_path / "board")
     assert {path.relative_to(tmp_path / "board") for path in written} == {
@@ -158,11 +186,17 @@ def test_equal_results_make_equal_bytes_with_a_manifest(measured: Path, tmp_path
     files = files_of(one)
     manifest = json.loads(files[MANIFEST])
     assert {name: entry["sha256"] for name, entry in manifest["files"].items()} == {
-        name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != MANIFEST
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in files.items()
+        if name != MANIFEST
     }
     (entry,) = manifest["results"]
     (original,) = [result for result in read_results(measured) if result.task == PUBLIC]
-    assert (entry["task"], entry["model"], entry["main_score"]) == (PUBLIC, "toy", original.main_score)
+    assert (entry["task"], entry["model"], entry["main_score"]) == (
+        PUBLIC,
+        "toy",
+        original.main_score,
+    )
 
 
 def test_home_folders_are_masked_and_prompts_are_not(measured: Path, tmp_path: Path) -> None:
@@ -170,7 +204,9 @@ def test_home_folders_are_masked_and_prompts_are_not(measured: Path, tmp_path: P
     (path,) = results.rglob(f"{PUBLIC}.json")
     record = json.loads(path.read_text())
     record["kemb"]["prompts"]["text"]["prompt"] = "/home/of/prompts: "
-    record["kemb"]["command"] = r"kemb run /home/kim/a '/Users/kim b' C:\Users\kim\x /root/y /data/home/z"
+    record["kemb"]["command"] = (
+        r"kemb run /home/kim/a '/Users/kim b' C:\Users\kim\x /root/y /data/home/z"
+    )
     path.write_text(json.dumps(record))
     (row,) = rows_of([read_result(path)])
     found = pack([row], tmp_path / "a.zip")
@@ -203,7 +239,10 @@ def test_what_looks_like_a_key_is_refused(measured: Path, tmp_path: Path) -> Non
 def test_own_data_stay_at_home_unless_asked_for(measured: Path, tmp_path: Path) -> None:
     results = read_results(measured)
     assert [result.task for result in own_data([*results, *shipped()])] == ["my-sts"]
-    assert [is_own(*of) for of in [("KorSTS", REVISION), ("KorSTS", "sha256:12"), ("KoMiniSTS", "sha256:12")]] == [
+    assert [
+        is_own(*of)
+        for of in [("KorSTS", REVISION), ("KorSTS", "sha256:12"), ("KoMiniSTS", "sha256:12")]
+    ] == [
         False,
         True,
         False,
@@ -217,7 +256,9 @@ def test_own_data_stay_at_home_unless_asked_for(measured: Path, tmp_path: Path) 
     assert not out.exists()
     assert kemb("submit", "toy", "--results", measured, "--tasks", PUBLIC, "-o", out).exit_code == 0
     assert [entry.task for entry in check(out).manifest.results] == [PUBLIC]
-    assert kemb("submit", "toy", "--results", measured, "--include-own-data", "-o", out).exit_code == 0
+    assert (
+        kemb("submit", "toy", "--results", measured, "--include-own-data", "-o", out).exit_code == 0
+    )
     assert check(out).is_good
     with pytest.raises(UsageError, match="my-sts"):
         take_out(out, tmp_path / "board")
@@ -261,24 +302,51 @@ def only_main(record: dict[str, Any]) -> None:
         (lambda record: record["kemb"].pop("prompts"), "prompts: Field required"),
         (lambda record: record["scores"]["test"].clear(), "at least 1 item"),
         (lambda record: record["scores"]["test"][0].update(main_score=float("nan")), "NaN"),
-        (lambda record: record.update(task_name="KLUE-STS"), "another model, revision, variant or task"),
+        (
+            lambda record: record.update(task_name="KLUE-STS"),
+            "another model, revision, variant or task",
+        ),
         (lambda record: record.update(dataset_revision="sha256:00"), "the submitter's own"),
         (lambda record: record["kemb"]["task"].update(type="retrieval"), "KorSTS is a sts task"),
-        (lambda record: record["kemb"]["task"].update(main_metric="dot_pearson"), "KorSTS is a sts task"),
+        (
+            lambda record: record["kemb"]["task"].update(main_metric="dot_pearson"),
+            "KorSTS is a sts task",
+        ),
         (lambda record: record["kemb"].update(timestamp=int(time.time()) + 10**6), "in the future"),
-        (lambda record: record["kemb"].update(date="9999-01-01T00:00:00"), "Its date is 9999-01-01"),
+        (
+            lambda record: record["kemb"].update(date="9999-01-01T00:00:00"),
+            "Its date is 9999-01-01",
+        ),
         (lambda record: record["kemb"].update(date="soon"), "kemb.date"),
         (lambda record: record["kemb"].update(started=[]), "kemb.started"),
-        (lambda record: record["kemb"].update(encoded={"n_encoded": "many"}), "kemb.encoded.n_encoded"),
-        (lambda record: record["kemb"].update(seconds={"encode": float("-1")}), "kemb.seconds.encode"),
+        (
+            lambda record: record["kemb"].update(encoded={"n_encoded": "many"}),
+            "kemb.encoded.n_encoded",
+        ),
+        (
+            lambda record: record["kemb"].update(seconds={"encode": float("-1")}),
+            "kemb.seconds.encode",
+        ),
         (lambda record: record["kemb"].update(api={"usd": "free"}), "kemb.api.usd"),
-        (lambda record: record["kemb"].update(lengths={"test/default": {"columns": {}}}), "korean: Field required"),
-        (lambda record: record["kemb"].update(loaded={"n_parameters": "many"}), "kemb.loaded.n_parameters"),
-        (lambda record: record["kemb"].update(index_bytes_per_document=-1), "kemb.index_bytes_per_document"),
-        (lambda record: record["kemb"]["prompts"].update(text={"prompt": "\ud800", "route": ""}), "surrogates"),
+        (
+            lambda record: record["kemb"].update(lengths={"test/default": {"columns": {}}}),
+            "korean: Field required",
+        ),
+        (
+            lambda record: record["kemb"].update(loaded={"n_parameters": "many"}),
+            "kemb.loaded.n_parameters",
+        ),
+        (
+            lambda record: record["kemb"].update(index_bytes_per_document=-1),
+            "kemb.index_bytes_per_document",
+        ),
+        (
+            lambda record: record["kemb"]["prompts"].update(text={"prompt": "\ud800", "route": ""}),
+            "surrogates",
+        ),
         (lambda record: record["kemb"].update(items_sha256="0" * 64), "missing or were changed"),
     ],
-)  # fmt: skip
+)
 def test_a_record_that_cannot_be_believed_is_a_problem(
     measured: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
@@ -325,29 +393,48 @@ def test_items_of_another_shape_are_a_problem(measured: Path, tmp_path: Path) ->
             files[name] = (tmp_path / "t.parquet").read_bytes()
         record = json.loads(files[record_of(files)])
         record["kemb"]["items_sha256"] = hashlib.sha256(files[name]).hexdigest()
-        (problem,) = check(rebuilt(path, files | {record_of(files): json.dumps(record).encode()})).problems
+        (problem,) = check(
+            rebuilt(path, files | {record_of(files): json.dumps(record).encode()})
+        ).problems
         assert "Its items" in problem
 
 
 @pytest.mark.parametrize(
     "name",
-    ["/etc/x.json", "../x.json", "results/../../x.json", "results/a/../x.json", "results/a/b/.x.json", "C:\\x.json",
-     "results\\a\\b\\c.json", "results/a/b/c.sh", "x.json", "results/a/b/c.json\x00.zip", "results/a/b/c/d/e.json"],
-)  # fmt: skip
+    [
+        "/etc/x.json",
+        "../x.json",
+        "results/../../x.json",
+        "results/a/../x.json",
+        "results/a/b/.x.json",
+        "C:\\x.json",
+        "results\\a\\b\\c.json",
+        "results/a/b/c.sh",
+        "x.json",
+        "results/a/b/c.json\x00.zip",
+        "results/a/b/c/d/e.json",
+    ],
+)
 def test_names_that_lead_elsewhere_are_refused(measured: Path, tmp_path: Path, name: str) -> None:
     path = packed(measured, tmp_path / "a.zip")
     safe = "r" * len(name.encode())
     other = rebuilt(path, files_of(path) | {safe: b"{}"})
-    other.write_bytes(other.read_bytes().replace(safe.encode(), name.encode()))  # Python would write a tame name
+    other.write_bytes(
+        other.read_bytes().replace(safe.encode(), name.encode())
+    )  # Python would write a tame name
     with pytest.raises(ResultError, match="no submission that can be used"):
         check(other)
 
 
-def test_links_compression_overlaps_and_repeated_names_are_refused(measured: Path, tmp_path: Path) -> None:
+def test_links_compression_overlaps_and_repeated_names_are_refused(
+    measured: Path, tmp_path: Path
+) -> None:
     path = packed(measured, tmp_path / "a.zip")
     files = files_of(path)
 
-    def refused(infos: list[tuple[zipfile.ZipInfo | str, bytes]], compression: int = zipfile.ZIP_STORED) -> str:
+    def refused(
+        infos: list[tuple[zipfile.ZipInfo | str, bytes]], compression: int = zipfile.ZIP_STORED
+    ) -> str:
         other = tmp_path / "bad.zip"
         with zipfile.ZipFile(other, "w", compression) as archive:
             for info, content in infos:
@@ -359,11 +446,15 @@ def test_links_compression_overlaps_and_repeated_names_are_refused(measured: Pat
     link = zipfile.ZipInfo("results/a/b/c.json")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     assert "is a link" in refused([*files.items(), (link, b"/etc/passwd")])
-    assert "compressed" in refused([(MANIFEST, random.Random(0).randbytes(1000))], zipfile.ZIP_DEFLATED)
+    assert "compressed" in refused(
+        [(MANIFEST, random.Random(0).randbytes(1000))], zipfile.ZIP_DEFLATED
+    )
     first = record_of(files)
     assert "same name" in refused([*files.items(), (first.replace("KorSTS", "korsts"), b"{}")])
     assert "not in both" in refused([*files.items(), ("results/a/b/c.json", b"{}")])
-    assert "has no manifest.json" in refused([(name, data) for name, data in files.items() if name != MANIFEST])
+    assert "has no manifest.json" in refused(
+        [(name, data) for name, data in files.items() if name != MANIFEST]
+    )
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(ResultError, match="cannot be read as a zip file"):
         check(tmp_path / "text.zip")
@@ -403,13 +494,31 @@ def test_submit_shows_what_is_inside(measured: Path, tmp_path: Path) -> None:
     assert "kemb run KorSTS -m toy --data ~/data" in done.output
     assert "Home folders are written as ~ in 1 places" in done.output
     manifest = json.loads(
-        kemb("submit", "toy", "--results", measured, "--tasks", PUBLIC, "-o", tmp_path / "a.zip", "--json").output
+        kemb(
+            "submit",
+            "toy",
+            "--results",
+            measured,
+            "--tasks",
+            PUBLIC,
+            "-o",
+            tmp_path / "a.zip",
+            "--json",
+        ).output
     )
     assert manifest["format"] == "kemb submission"
     (folder,) = {path.parent for path in measured.rglob("KorSTS.json")}
-    assert kemb("submit", folder, "--results", tmp_path, "--tasks", PUBLIC, "-o", tmp_path / "b.zip").exit_code == 0
+    assert (
+        kemb(
+            "submit", folder, "--results", tmp_path, "--tasks", PUBLIC, "-o", tmp_path / "b.zip"
+        ).exit_code
+        == 0
+    )
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    for arguments in (["-o", tmp_path / "a.tar"], ["-o", tmp_path / "c.zip", "--tasks", "KLUE-STS"]):
+    for arguments in (
+        ["-o", tmp_path / "a.tar"],
+        ["-o", tmp_path / "c.zip", "--tasks", "KLUE-STS"],
+    ):
         refused = kemb("submit", "toy", "--results", measured, *arguments)
         assert isinstance(refused.exception, UsageError)
 
@@ -427,11 +536,18 @@ def test_init_writes_a_repository_and_overwrites_nothing(tmp_path: Path) -> None
     done = kemb("init", tmp_path)
     assert done.exit_code == 0
     assert (tmp_path / "README.md").read_text() == "mine"
-    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    }
     assert found == {
-        ".gitignore", ".github/ISSUE_TEMPLATE/evaluate-model.yml", ".github/workflows/check.yml",
-        ".github/workflows/site.yml", "README.md", "results/README.md", "submissions/README.md",
-    }  # fmt: skip
+        ".gitignore",
+        ".github/ISSUE_TEMPLATE/evaluate-model.yml",
+        ".github/workflows/check.yml",
+        ".github/workflows/site.yml",
+        "README.md",
+        "results/README.md",
+        "submissions/README.md",
+    }
     assert read_results(tmp_path / "results") == []
     written, kept = repository.write(tmp_path)
     assert (written, len(kept)) == ([], 7)
@@ -450,11 +566,17 @@ def test_workflows_may_do_little_and_pin_their_actions(name: str) -> None:
     workflow = yaml.safe_load(repository.files()[name])
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"]
-    used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    used = [
+        step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step
+    ]
     assert used
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in used)
-    scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
-    assert not [script for script in scripts if "${{" in script]  # what others name reaches a script by its environment
+    scripts = [
+        step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
+    ]
+    assert not [
+        script for script in scripts if "${{" in script
+    ]  # what others name reaches a script by its environment
 
 
 def test_a_check_of_strangers_has_no_rights() -> None:
@@ -462,13 +584,22 @@ def test_a_check_of_strangers_has_no_rights() -> None:
     assert "pull_request_target" not in text
     assert not any("permissions" in job for job in jobs(".github/workflows/check.yml").values())
     assert "secrets" not in "".join(re.findall(r"\$\{\{.*?\}\}", text))
-    granted = {name: job.get("permissions") for name, job in jobs(".github/workflows/site.yml").items()}
-    assert granted == {"build": {"contents": "write"}, "publish": {"pages": "write", "id-token": "write"}}
+    granted = {
+        name: job.get("permissions") for name, job in jobs(".github/workflows/site.yml").items()
+    }
+    assert granted == {
+        "build": {"contents": "write"},
+        "publish": {"pages": "write", "id-token": "write"},
+    }
 
 
 def commands() -> list[list[str]]:
     """Every `kemb ...` in the repository's files, up to the next shell operator."""
-    lines = [line for text in repository.files().values() for line in re.findall(r"\bkemb ([a-z].*)", text)]
+    lines = [
+        line
+        for text in repository.files().values()
+        for line in re.findall(r"\bkemb ([a-z].*)", text)
+    ]
     found = [re.split(r"`|\s(?:&&|\|\||[|;])\s|$", line, maxsplit=1)[0] for line in lines]
     return [shlex.split(line.removesuffix(",")) for line in found]
 
@@ -491,6 +622,12 @@ def test_every_kemb_command_in_the_files_exists() -> None:
 
 def test_the_issue_form_asks_for_what_identifies_a_model() -> None:
     form = yaml.safe_load(repository.files()[".github/ISSUE_TEMPLATE/evaluate-model.yml"])
-    required = {field["id"] for field in form["body"] if field.get("validations", {}).get("required")}
+    required = {
+        field["id"] for field in form["body"] if field.get("validations", {}).get("required")
+    }
     assert required == {"model", "revision", "prompts", "licence", "why"}
-    assert all(" / " in field["attributes"]["label"] for field in form["body"] if "label" in field["attributes"])
+    assert all(
+        " / " in field["attributes"]["label"]
+        for field in form["body"]
+        if "label" in field["attributes"]
+    )

@@ -1,4 +1,6 @@
-"""The known tasks: every TOML file says what mteb 2.26 says, and a broken one is refused in one paragraph."""
+"""The known tasks: every TOML file says what mteb 2.26 says, and a broken one is refused in one
+paragraph.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,17 @@ if TYPE_CHECKING:
 FILES = sorted(Path(kemb.tasks.__file__).parent.glob("known/*.toml"))
 PROMISED = (
     """
-    KLUE-TC KLUE-TC.v2 KLUE-NLI KLUE-STS KorSTS KorNLI KorFin KorHateClassification KorHateClassification.v2
-    KorSarcasmClassification KorSarcasmClassification.v2 SIB200Classification SIB200ClusteringS2S STS17 Tatoeba
-    KlueMrcDomainClustering KlueYnatMrcCategoryClustering PawsXPairClassification AutoRAGRetrieval BelebeleRetrieval
-    Ko-StrategyQA LawIRKo SQuADKorV1Retrieval PublicHealthQA MIRACLRetrieval MIRACLReranking MrTidyRetrieval
-    MIRACLRetrievalHardNegatives MultiLongDocRetrieval XPQARetrieval WebFAQRetrieval
+    KLUE-TC KLUE-TC.v2 KLUE-NLI KLUE-STS KorSTS KorNLI KorFin KorHateClassification
+    KorHateClassification.v2 KorSarcasmClassification KorSarcasmClassification.v2
+    SIB200Classification SIB200ClusteringS2S STS17 Tatoeba KlueMrcDomainClustering
+    KlueYnatMrcCategoryClustering PawsXPairClassification AutoRAGRetrieval BelebeleRetrieval
+    Ko-StrategyQA LawIRKo SQuADKorV1Retrieval PublicHealthQA MIRACLRetrieval MIRACLReranking
+    MrTidyRetrieval MIRACLRetrievalHardNegatives MultiLongDocRetrieval XPQARetrieval WebFAQRetrieval
     """.split()
     + [
         f"MultilingualNano{name}Retrieval"
-        for name in "ArguAna ClimateFever DBPedia FEVER FiQA2018 HotpotQA MSMARCO NFCorpus NQ Quora SCIDOCS SciFact "
+        for name in "ArguAna ClimateFever DBPedia FEVER FiQA2018 HotpotQA MSMARCO NFCorpus NQ "
+        "Quora SCIDOCS SciFact "
         "Touche2020".split()
     ]
 )
@@ -44,7 +48,9 @@ def mteb_task(name: str) -> AbsTask:
 
 
 def shipped_subsets(metadata: TaskMetadata) -> dict[str, list[str]]:
-    """The Korean subsets of a task, all of them; of one that has none those in English and Chinese."""
+    """The Korean subsets of a task, all of them; of one that has none those in English and
+    Chinese.
+    """
     if not isinstance(metadata.eval_langs, dict):
         return {"default": metadata.eval_langs}
     of_language = {
@@ -56,7 +62,9 @@ def shipped_subsets(metadata: TaskMetadata) -> dict[str, list[str]]:
         for prefix in ("kor-", "eng-", "cmn-")
     }
     return of_language["kor-"] or {
-        subset: languages for prefix in ("eng-", "cmn-") for subset, languages in of_language[prefix].items()
+        subset: languages
+        for prefix in ("eng-", "cmn-")
+        for subset, languages in of_language[prefix].items()
     }
 
 
@@ -65,7 +73,9 @@ def metric(mteb_name: str) -> str:
 
 
 def test_names_are_those_of_the_files_and_differ_in_more_than_case() -> None:
-    assert [load_spec(name).name for name in names()] == names() == sorted(path.stem for path in FILES)
+    assert (
+        [load_spec(name).name for name in names()] == names() == sorted(path.stem for path in FILES)
+    )
     for name in names():
         path = next(path for path in FILES if path.stem == name)
         assert path.name == f"{name}.toml"
@@ -82,27 +92,41 @@ def test_facts_are_those_of_mteb(name: str) -> None:
     metadata = task.metadata
     assert spec.source.hub == metadata.dataset["path"]
     assert spec.source.revision == metadata.dataset["revision"]
-    assert spec.type == MTEB_TYPES.get(metadata.type, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metadata.type).lower())
+    assert spec.type == MTEB_TYPES.get(
+        metadata.type, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metadata.type).lower()
+    )
     assert [split for split in metadata.eval_splits if split in spec.splits] == spec.splits
-    assert spec.splits == list(metadata.eval_splits) or not any(lang.startswith("kor-") for lang in spec.languages)
+    assert spec.splits == list(metadata.eval_splits) or not any(
+        lang.startswith("kor-") for lang in spec.languages
+    )
     assert spec.main_metric == metric(metadata.main_score)
     assert spec.license == metadata.license
     assert spec.reference == metadata.reference
     assert (spec.instruction or None) == metadata.prompt
     subsets = shipped_subsets(metadata)
     assert set(spec.subsets) <= set(subsets)
-    assert len(spec.subsets) == len(subsets) or not any(lang.startswith("kor-") for lang in spec.languages)
+    assert len(spec.subsets) == len(subsets) or not any(
+        lang.startswith("kor-") for lang in spec.languages
+    )
     for subset in {*spec.subsets, *spec.subset_languages}:
-        assert spec.subset_languages.get(subset, spec.languages) == metadata.hf_subsets_to_langscripts[subset]
+        assert (
+            spec.subset_languages.get(subset, spec.languages)
+            == metadata.hf_subsets_to_langscripts[subset]
+        )
     assert "name" not in metadata.dataset or spec.source.config == metadata.dataset["name"]
     assert bool(spec.source.group_column) == bool(getattr(task, "fast_loading", False))
 
 
-@pytest.mark.parametrize("name", [name for name in names() if load_spec(name).type == "classification"])
+@pytest.mark.parametrize(
+    "name", [name for name in names() if load_spec(name).type == "classification"]
+)
 def test_classification_protocols_are_those_of_mteb(name: str) -> None:
     spec, task = load_spec(name), mteb_task(name)
     ours = spec.classification
-    assert (ours.n_experiments, ours.samples_per_label) == (task.n_experiments, task.samples_per_label)
+    assert (ours.n_experiments, ours.samples_per_label) == (
+        task.n_experiments,
+        task.samples_per_label,
+    )
     assert ours.train_split == task.train_split
 
 
@@ -118,7 +142,10 @@ def test_clustering_protocols_are_those_of_mteb(name: str) -> None:
         assert ours.n_experiments == task.n_clusters
         assert ours.documents_per_experiment == task.max_documents_per_cluster
         assert ours.max_documents == task.max_document_to_embed
-        assert (ours.fraction, ours.max_depth) == (task.max_fraction_of_documents_to_embed, task.max_depth)
+        assert (ours.fraction, ours.max_depth) == (
+            task.max_fraction_of_documents_to_embed,
+            task.max_depth,
+        )
 
 
 def counts(statistics: dict[str, Any]) -> dict[str, int]:
@@ -148,7 +175,9 @@ def test_contracts_are_the_counts_that_mteb_published(name: str) -> None:
             assert count == expected[kind], part
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("mteb-kor-v1", "MTEB(kor, v1)"), ("mteb-kor-v2", "MTEB(kor, v2)")])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("mteb-kor-v1", "MTEB(kor, v1)"), ("mteb-kor-v2", "MTEB(kor, v2)")]
+)
 def test_benchmarks_have_the_tasks_splits_and_subsets_of_mteb(ours: str, theirs: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -164,7 +193,9 @@ def test_benchmarks_have_the_tasks_splits_and_subsets_of_mteb(ours: str, theirs:
 
 
 def test_unknown_names_offer_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"Unknown task 'klue-nly'. Did you mean KLUE-NLI.*kemb tasks"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown task 'klue-nly'. Did you mean KLUE-NLI.*kemb tasks"
+    ):
         load_spec("klue-nly")
     with pytest.raises(UnknownName, match="KorSTS"):
         load_spec("../KorSTS")
@@ -181,8 +212,14 @@ GOOD = 'name = "a"\ntype = "sts"\nsplits = ["test"]\n'
         (GOOD + "[source]\nhubb = 'x/y'", r"key 'source\.hubb'.*not permitted.*'x/y'"),
         (GOOD.replace("sts", "stss") + "[source]", r"key 'type'.*'retrieval'.*'stss'"),
         (GOOD, r"key 'source': Field required"),
-        (GOOD + "[source]\n[contract]\n'test/default' = { rows = 'many' }", r"key 'contract\.test/default\.rows'"),
-        (GOOD + "instruction = { querry = 'x' }\n[source]", r"key 'instruction'.*query or document, not querry"),
+        (
+            GOOD + "[source]\n[contract]\n'test/default' = { rows = 'many' }",
+            r"key 'contract\.test/default\.rows'",
+        ),
+        (
+            GOOD + "instruction = { querry = 'x' }\n[source]",
+            r"key 'instruction'.*query or document, not querry",
+        ),
         (None, r"cannot be read as a task's TOML file"),
     ],
 )
@@ -198,9 +235,10 @@ def test_broken_files_are_refused_in_one_paragraph_with_file_and_key(
     assert "\n" not in str(caught.value)
 
 
-# What the importer of mteb's tasks cannot express was written by hand; of the rest these differ for a reason.
-BY_HAND = """KLUE-NLI KLUE-STS KLUE-TC KorNLI BelebeleRetrieval MrTidyRetrieval PublicHealthQA SIB200Classification
-    SIB200Classification.v3 SIB200ClusteringS2S""".split()
+# What the importer of mteb's tasks cannot express was written by hand; of the rest these differ for
+# a reason.
+BY_HAND = """KLUE-NLI KLUE-STS KLUE-TC KorNLI BelebeleRetrieval MrTidyRetrieval PublicHealthQA
+    SIB200Classification SIB200Classification.v3 SIB200ClusteringS2S""".split()
 DIFFERENT = {
     "KLUE-TC.v2": {"encode_labels"},  # its labels are numbers already
     "XPQARetrieval": {"languages", "subset_languages"},  # the same by subset
@@ -219,7 +257,9 @@ def test_the_importer_gives_the_shipped_specification(name: str) -> None:
         return
     (spec,) = found.specs
     ours, theirs = shipped.model_dump(), spec.model_dump()
-    ours["subset_languages"] = {k: v for k, v in ours["subset_languages"].items() if k in shipped.subsets}
+    ours["subset_languages"] = {
+        k: v for k, v in ours["subset_languages"].items() if k in shipped.subsets
+    }
     # Benchmarks take some of the splits; Korean descriptions and counts are our own.
     assert set(ours.pop("splits")) <= set(theirs.pop("splits"))
     left_out = {"description", "contract"} | DIFFERENT.get(name, set())

@@ -28,11 +28,16 @@ def pairs(scored: bool = False, taught: bool = False) -> pa.Table:
     if scored:
         table["score"] = [float(i % 6) for i in range(len(WORDS))]
     if taught:
-        table |= {"positive_score": [0.9] * len(WORDS), "negative_1_score": [0.1 + i / 50 for i in range(len(WORDS))]}
+        table |= {
+            "positive_score": [0.9] * len(WORDS),
+            "negative_1_score": [0.1 + i / 50 for i in range(len(WORDS))],
+        }
     return pa.table(table)
 
 
-def recipe(folder: Path, base: Path, family: str, loss: str, role: str = "retrieval", more: str = "") -> RecipeFile:
+def recipe(
+    folder: Path, base: Path, family: str, loss: str, role: str = "retrieval", more: str = ""
+) -> RecipeFile:
     path = folder / "tiny.toml"
     plain = family == "dense" and not (base / "modules.json").is_file()
     pooling = 'pooling = "mean"' if plain else ""
@@ -65,8 +70,14 @@ tasks = ["KorSTS"]
     return read_recipe(path)
 
 
-def run(file: RecipeFile, base: Path, table: pa.Table, out: Path, resume: bool = False) -> fit.FitReport:
-    sets = training_sets(file, table, lambda role, texts: np.random.default_rng(0).random((len(texts), 8), np.float32))
+def run(
+    file: RecipeFile, base: Path, table: pa.Table, out: Path, resume: bool = False
+) -> fit.FitReport:
+    sets = training_sets(
+        file,
+        table,
+        lambda role, texts: np.random.default_rng(0).random((len(texts), 8), np.float32),
+    )
     return fit.fit(fit.FitJob(file, sets, base, out, "key", "cpu", resume=resume))
 
 
@@ -85,7 +96,8 @@ def tiny_mlm(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 DENSE = [
     'name = "mnrl"',
-    'name = "cached-mnrl"\nmini_batch = 2\nscale = 50\ndirections = ["query_to_doc", "doc_to_query"]',
+    'name = "cached-mnrl"\nmini_batch = 2\nscale = 50\n'
+    'directions = ["query_to_doc", "doc_to_query"]',
     'name = "margin-mse"',
     'name = "kl"\ntemperature = 2.0',
     'name = "embed-distill"\nteacher = "toy"',
@@ -100,7 +112,9 @@ def test_dense(loss: str, tiny_transformer: Path, tmp_path: Path) -> None:
     report = run(file, tiny_transformer, pairs(taught=True), tmp_path / "out")
     assert report.n_steps == 3
     model = SentenceTransformer(str(tmp_path / "out" / "tiny"), device="cpu")
-    np.testing.assert_allclose(model.encode_query("나무"), model.encode("가: 나무", prompt=""), atol=1e-6)
+    np.testing.assert_allclose(
+        model.encode_query("나무"), model.encode("가: 나무", prompt=""), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss", ["cosent", "angle"])
@@ -110,16 +124,22 @@ def test_dense_with_scores(loss: str, tiny_transformer: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["gist", "cached-gist"])
-def test_guided_losses_take_a_guide_of_the_same_tokenizer(name: str, tiny_st: Path, tmp_path: Path) -> None:
+def test_guided_losses_take_a_guide_of_the_same_tokenizer(
+    name: str, tiny_st: Path, tmp_path: Path
+) -> None:
     from kemb.training.check import check_guide
 
     made = recipe(tmp_path, tiny_st, "dense", f'name = "{name}"\nguide = "{tiny_st}"')
     check_guide(made, tiny_st, tiny_st)
-    job = fit.FitJob(made, training_sets(made, pairs()), tiny_st, tmp_path / "out", "key", "cpu", tiny_st)
+    job = fit.FitJob(
+        made, training_sets(made, pairs()), tiny_st, tmp_path / "out", "key", "cpu", tiny_st
+    )
     assert fit.fit(job).n_steps == 3
 
 
-def test_a_guide_of_another_tokenizer_is_refused(tiny_st: Path, minilm: Path, tmp_path: Path) -> None:
+def test_a_guide_of_another_tokenizer_is_refused(
+    tiny_st: Path, minilm: Path, tmp_path: Path
+) -> None:
     from kemb.training.check import check_guide
 
     file = recipe(tmp_path, tiny_st, "dense", f'name = "gist"\nguide = "{minilm}"')
@@ -133,7 +153,9 @@ def test_cross_encoder(name: str, tiny_transformer: Path, tmp_path: Path) -> Non
 
     file = recipe(tmp_path, tiny_transformer, "cross-encoder", f'name = "{name}"')
     assert run(file, tiny_transformer, pairs(taught=True), tmp_path / "out").n_steps == 3
-    scores = CrossEncoder(str(tmp_path / "out" / "tiny"), device="cpu").predict([("나무", "나무 글"), ("바다", "산")])
+    scores = CrossEncoder(str(tmp_path / "out" / "tiny"), device="cpu").predict(
+        [("나무", "나무 글"), ("바다", "산")]
+    )
     assert scores.shape == (2,)
     assert np.isfinite(scores).all()
 
@@ -146,15 +168,21 @@ SPARSE = [
 ]
 
 
-@pytest.mark.parametrize("loss", [*SPARSE, 'similarity = "cosent"'], ids=lambda loss: loss.split('"')[1])
+@pytest.mark.parametrize(
+    "loss", [*SPARSE, 'similarity = "cosent"'], ids=lambda loss: loss.split('"')[1]
+)
 def test_sparse(loss: str, tiny_mlm: Path, tmp_path: Path) -> None:
     from sentence_transformers import SparseEncoder
 
     weights = "document_weight = 3e-5\nquery_weight = 5e-5"
     scored = loss.startswith("similarity")
-    file = recipe(tmp_path, tiny_mlm, "sparse", f"{loss}\n{weights}", "similarity" if scored else "retrieval")
+    file = recipe(
+        tmp_path, tiny_mlm, "sparse", f"{loss}\n{weights}", "similarity" if scored else "retrieval"
+    )
     assert run(file, tiny_mlm, pairs(scored=scored, taught=True), tmp_path / "out").n_steps == 3
-    vectors = SparseEncoder(str(tmp_path / "out" / "tiny"), device="cpu").encode(["나무"], convert_to_tensor=True)
+    vectors = SparseEncoder(str(tmp_path / "out" / "tiny"), device="cpu").encode(
+        ["나무"], convert_to_tensor=True
+    )
     assert bool((vectors.to_dense() >= 0).all())
     assert bool((vectors.to_dense() > 0).any())
 
@@ -165,11 +193,15 @@ def test_multi_vector(name: str, tiny_transformer: Path, tmp_path: Path) -> None
 
     file = recipe(tmp_path, tiny_transformer, "multi-vector", f'name = "{name}"')
     assert run(file, tiny_transformer, pairs(taught=True), tmp_path / "out").n_steps == 3
-    (vectors,) = MultiVectorEncoder(str(tmp_path / "out" / "tiny"), device="cpu").encode(["나무 그림"])
+    (vectors,) = MultiVectorEncoder(str(tmp_path / "out" / "tiny"), device="cpu").encode(
+        ["나무 그림"]
+    )
     assert vectors.ndim == 2
 
 
-def test_lora_ends_in_plain_weights_that_differ_from_the_base(tiny_transformer: Path, tmp_path: Path) -> None:
+def test_lora_ends_in_plain_weights_that_differ_from_the_base(
+    tiny_transformer: Path, tmp_path: Path
+) -> None:
     from safetensors.numpy import load_file
 
     more = '[base.lora]\nr = 2\nalpha = 4\ntargets = ["query", "value"]'
@@ -180,11 +212,15 @@ def test_lora_ends_in_plain_weights_that_differ_from_the_base(tiny_transformer: 
     assert tuned.keys() == base.keys()
     moved = {name for name in base if not np.array_equal(base[name], tuned[name])}
     assert moved == {
-        f"encoder.layer.{layer}.attention.self.{part}.weight" for layer in (0, 1) for part in ("query", "value")
+        f"encoder.layer.{layer}.attention.self.{part}.weight"
+        for layer in (0, 1)
+        for part in ("query", "value")
     }
 
 
-def test_a_loss_with_weights_of_its_own_goes_on_where_it_was(tiny_transformer: Path, tmp_path: Path) -> None:
+def test_a_loss_with_weights_of_its_own_goes_on_where_it_was(
+    tiny_transformer: Path, tmp_path: Path
+) -> None:
     """sentence-transformers forgets the projection of EmbedDistillLoss in its checkpoints."""
     import shutil
 
@@ -194,7 +230,9 @@ def test_a_loss_with_weights_of_its_own_goes_on_where_it_was(tiny_transformer: P
     shutil.rmtree(tmp_path / "cut" / "checkpoints" / "checkpoint-3")
     report = run(file, tiny_transformer, pairs(), tmp_path / "cut", resume=True)
     assert report.resumed_at == 2
-    whole, cut = ((tmp_path / name / "tiny" / "model.safetensors").read_bytes() for name in ("whole", "cut"))
+    whole, cut = (
+        (tmp_path / name / "tiny" / "model.safetensors").read_bytes() for name in ("whole", "cut")
+    )
     assert whole == cut
     (tmp_path / "cut" / "checkpoints" / "checkpoint-2" / "loss_state.safetensors").unlink()
     shutil.rmtree(tmp_path / "cut" / "checkpoints" / "checkpoint-3")
@@ -202,10 +240,14 @@ def test_a_loss_with_weights_of_its_own_goes_on_where_it_was(tiny_transformer: P
     assert (tmp_path / "cut" / "tiny" / "model.safetensors").read_bytes() != whole
 
 
-def test_a_batch_larger_than_the_different_positives_is_refused(tiny_transformer: Path, tmp_path: Path) -> None:
+def test_a_batch_larger_than_the_different_positives_is_refused(
+    tiny_transformer: Path, tmp_path: Path
+) -> None:
     file = recipe(tmp_path, tiny_transformer, "dense", 'name = "mnrl"')
     few = pairs().slice(0, 3)
-    with pytest.raises(UsageError, match="line 17: a batch of 4 rows is larger than the 3 different positives"):
+    with pytest.raises(
+        UsageError, match="line 17: a batch of 4 rows is larger than the 3 different positives"
+    ):
         run(file, tiny_transformer, few, tmp_path / "out")
 
 
@@ -221,31 +263,43 @@ def test_losses_say_what_their_data_lacks(tiny_transformer: Path, tmp_path: Path
         training_sets(file, pairs().drop_columns(["negative_1"]))
 
 
-def test_vectors_that_fall_together_stop_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_that_fall_together_stop_the_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kemb.training import guards
 
     rng = np.random.default_rng(0)
-    shapes = {0: rng.normal(size=(64, 8)), 1: rng.normal(size=(64, 8)) + 1, 2: rng.normal(size=(64, 8)) + 200}
+    shapes = {
+        0: rng.normal(size=(64, 8)),
+        1: rng.normal(size=(64, 8)) + 1,
+        2: rng.normal(size=(64, 8)) + 200,
+    }
     watch = guards.Watch(None, {}, ["한 문장"], tmp_path / "events.jsonl")
     for step, vectors in shapes.items():
         monkeypatch.setattr(guards, "_encode", lambda model, texts, found=vectors: found)
         if step < 2:
             watch.look(step)
             continue
-        with pytest.raises(ModelError, match="collapsed: the mean cosine of 64 different training texts is"):
+        with pytest.raises(
+            ModelError, match="collapsed: the mean cosine of 64 different training texts is"
+        ):
             watch.look(step)
 
 
 def test_geometry_of_known_clouds() -> None:
     from kemb.training.guards import geometry
 
-    assert geometry(np.eye(4, dtype=np.float32)) == pytest.approx({"mean_cosine": 0.0, "effective_rank": 4.0})
+    assert geometry(np.eye(4, dtype=np.float32)) == pytest.approx(
+        {"mean_cosine": 0.0, "effective_rank": 4.0}
+    )
     same = np.ones((5, 3), dtype=np.float32)
     assert geometry(same) == pytest.approx({"mean_cosine": 1.0, "effective_rank": 1.0}, abs=1e-6)
 
 
 def test_a_step_that_overflows_in_fp16_is_left_out_but_not_for_ever(tmp_path: Path) -> None:
-    """The first steps of fp16 overflow until the scale of the loss fits; a model that is broken overflows on."""
+    """The first steps of fp16 overflow until the scale of the loss fits; a model that is broken
+    overflows on.
+    """
     import torch
 
     from kemb.training import guards

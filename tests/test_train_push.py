@@ -42,11 +42,29 @@ def recipe(folder: Path, *more: tuple[str, str]) -> Path:
     return changed(folder, *more)
 
 
-def run(hub: HubStandIn, path: Path, tmp_path: Path, token: str = SECRET) -> subprocess.CompletedProcess[str]:
-    env = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": token}
-    command = [sys.executable, "-m", "kemb", "train", str(path), "-o", str(tmp_path / "run"), "--push"]
+def run(
+    hub: HubStandIn, path: Path, tmp_path: Path, token: str = SECRET
+) -> subprocess.CompletedProcess[str]:
+    env = {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_TOKEN": token,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "kemb",
+        "train",
+        str(path),
+        "-o",
+        str(tmp_path / "run"),
+        "--push",
+    ]
     environment = os.environ | env | {"HF_HUB_DISABLE_XET": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
 
 
 def test_a_proven_model_is_uploaded_once(hub: HubStandIn, folder: Path, tmp_path: Path) -> None:
@@ -61,26 +79,36 @@ def test_a_proven_model_is_uploaded_once(hub: HubStandIn, folder: Path, tmp_path
     files = sorted(path.relative_to(own).as_posix() for path in own.rglob("*") if path.is_file())
     assert {"README.md", "model.safetensors", "CONTAMINATION.md", "recipe.lock.json"} <= set(files)
     assert all((made / name).read_bytes() == (own / name).read_bytes() for name in files)
-    command = json.loads((own / "recipe.lock.json").read_text(encoding="utf-8"))["resolved"]["command"]
+    command = json.loads((own / "recipe.lock.json").read_text(encoding="utf-8"))["resolved"][
+        "command"
+    ]
     assert command == "kemb train changed.toml -o run --push"
     assert str(tmp_path) in (tmp_path / "run" / "recipe.lock.json").read_text(encoding="utf-8")
     assert SECRET not in done.stdout + done.stderr + "".join(
-        file.read_text(encoding="utf-8") for file in own.iterdir() if file.suffix in (".md", ".json")
+        file.read_text(encoding="utf-8")
+        for file in own.iterdir()
+        if file.suffix in (".md", ".json")
     )
     again = run(hub, path, tmp_path)
     assert again.returncode == 0, again.stderr
     assert len(hub.commits) == 1
 
 
-def test_nothing_is_done_that_cannot_be_published(hub: HubStandIn, folder: Path, tmp_path: Path) -> None:
+def test_nothing_is_done_that_cannot_be_published(
+    hub: HubStandIn, folder: Path, tmp_path: Path
+) -> None:
     done = run(hub, recipe(folder), tmp_path, token="")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: --push needs a token")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UsageError, match=r"changed.toml, line \d+: a published model needs a licence"):
+    with pytest.raises(
+        UsageError, match=r"changed.toml, line \d+: a published model needs a licence"
+    ):
         target_of(read_recipe(changed(folder, ('license = "cc0-1.0"\n', ""))))
     free = 'source = { file = "pairs.parquet" }\nlicense = "CC0-1.0"'
-    with pytest.raises(DataError, match=r"trained on pairs \(CC-BY-NC-1.0: non-commercial\).*leave out --push"):
+    with pytest.raises(
+        DataError, match=r"trained on pairs \(CC-BY-NC-1.0: non-commercial\).*leave out --push"
+    ):
         target_of(read_recipe(changed(folder, (free, free.replace("CC0", "CC-BY-NC")))))
     with pytest.raises(UsageError, match=r"Add a section \[publish\] with repo"):
         target_of(read_recipe(changed(folder, (f'[publish]\nrepo = "{REPO}"\n', ""))))
@@ -110,7 +138,9 @@ def test_words_on_the_hub_stay_and_a_strangers_commit_is_not_overwritten(
     hub.add_repo("model", REPO, theirs, "1" * 40)
     target = find_target(REPO, True, hub.endpoint)
     assert (target.parent, target.readme) == ("1" * 40, "# Words of mine\n")
-    hub.fault("error403", "/resolve/")  # a README that is not given is not taken for none, and written over
+    hub.fault(
+        "error403", "/resolve/"
+    )  # a README that is not given is not taken for none, and written over
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
     with pytest.raises(FetchError, match="org/tuned"):
         find_target(REPO, True, hub.endpoint)

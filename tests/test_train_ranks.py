@@ -1,4 +1,6 @@
-"""A fit in two processes on the CPU (gloo): what is equal to one process, what one rank's end means for the others."""
+"""A fit in two processes on the CPU (gloo): what is equal to one process, what one rank's end means
+for the others.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +65,13 @@ tasks = ["KorSTS"]
     return read_recipe(path)
 
 
-def job(file: RecipeFile, base: Path, out: Path, resume: bool = False, on_step: OnStep | None = None) -> fit.FitJob:
+def job(
+    file: RecipeFile, base: Path, out: Path, resume: bool = False, on_step: OnStep | None = None
+) -> fit.FitJob:
     sets = training_sets(
-        file, pairs(), lambda role, texts: np.random.default_rng(0).random((len(texts), 8), np.float32)
+        file,
+        pairs(),
+        lambda role, texts: np.random.default_rng(0).random((len(texts), 8), np.float32),
     )
     return fit.FitJob(file, sets, base, out, "key", "cpu", resume=resume, on_step=on_step)
 
@@ -88,13 +94,17 @@ def weights(model_dir: Path) -> dict[str, FloatArray]:
 
 
 def grad_norms(out: Path) -> list[float]:
-    events = [json.loads(line) for line in (out / fit.EVENTS).read_text(encoding="utf-8").splitlines()]
+    events = [
+        json.loads(line) for line in (out / fit.EVENTS).read_text(encoding="utf-8").splitlines()
+    ]
     return [event["grad_norm"] for event in events if "grad_norm" in event]
 
 
 @pytest.fixture(scope="session")
 def gathered(plain_st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes with four rows each make, every anchor compared with the positives of both."""
+    """What two processes with four rows each make, every anchor compared with the positives of
+    both.
+    """
     folder = tmp_path_factory.mktemp("gathered")
     steps: list[tuple[int, int]] = []
     file = recipe(folder, plain_st, "batch = 4\nprocesses = 2")
@@ -107,14 +117,20 @@ def gathered(plain_st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_processes_that_gather_are_one_with_both_their_rows(gathered: Path, plain_st: Path, tmp_path: Path) -> None:
-    """As the losses' mean over all rows has the mean of both gradients; without that mean every weight is another."""
+def test_two_processes_that_gather_are_one_with_both_their_rows(
+    gathered: Path, plain_st: Path, tmp_path: Path
+) -> None:
+    """As the losses' mean over all rows has the mean of both gradients; without that mean every
+    weight is another.
+    """
     fit.fit(job(recipe(tmp_path, plain_st, "batch = 8"), plain_st, tmp_path))
     one, two, base = weights(tmp_path / "tiny"), weights(gathered / "tiny"), weights(plain_st)
     assert max(float(np.abs(one[name] - base[name]).max()) for name in one) > 2e-3
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-6, err_msg=name)
-    np.testing.assert_allclose(grad_norms(gathered), grad_norms(tmp_path), rtol=1e-4)  # Adam hides a factor
+    np.testing.assert_allclose(
+        grad_norms(gathered), grad_norms(tmp_path), rtol=1e-4
+    )  # Adam hides a factor
 
 
 def test_weights_of_a_loss_are_averaged_as_well(plain_st: Path, tmp_path: Path) -> None:
@@ -125,7 +141,8 @@ def test_weights_of_a_loss_are_averaged_as_well(plain_st: Path, tmp_path: Path) 
     two = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2", loss)
     processes.fit_on_ranks(job(two, plain_st, tmp_path / "two"))
     states = [
-        next((tmp_path / name).glob("checkpoints/checkpoint-6")) / "loss_state.safetensors" for name in ("one", "two")
+        next((tmp_path / name).glob("checkpoints/checkpoint-6")) / "loss_state.safetensors"
+        for name in ("one", "two")
     ]
     a, b = (load_file(path) for path in states)
     assert a.keys() == b.keys()
@@ -158,11 +175,16 @@ def test_a_nan_stops_all_and_names_the_text_of_any_and_the_fit_goes_on_to_the_sa
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with monkeypatch.context() as patch:
         patch.setattr(processes, "COMMAND", [sys.executable, "-c", POISONED])
-        with pytest.raises(ModelError, match=r"Step 4 gave numbers that are not finite.* or one of zeros: '어머나'\."):
+        with pytest.raises(
+            ModelError,
+            match=r"Step 4 gave numbers that are not finite.* or one of zeros: '어머나'\.",
+        ):
             processes.fit_on_ranks(job(file, plain_st, tmp_path))
     report = processes.fit_on_ranks(job(file, plain_st, tmp_path, resume=True))
     assert report.resumed_at == 2
-    whole, resumed = ((folder / "tiny" / "model.safetensors").read_bytes() for folder in (gathered, tmp_path))
+    whole, resumed = (
+        (folder / "tiny" / "model.safetensors").read_bytes() for folder in (gathered, tmp_path)
+    )
     assert resumed == whole
 
 
@@ -191,7 +213,9 @@ def test_ctrl_c_leaves_no_orphan(
     def interrupt(number: int, total: int, loss: float | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processes, "COMMAND", fake("print('[1, 6, null]', flush=True)\ntime.sleep(60)"))
+    monkeypatch.setattr(
+        processes, "COMMAND", fake("print('[1, 6, null]', flush=True)\ntime.sleep(60)")
+    )
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with pytest.raises(KeyboardInterrupt):
         processes.fit_on_ranks(job(file, plain_st, tmp_path, on_step=interrupt))
@@ -201,28 +225,41 @@ def test_ctrl_c_leaves_no_orphan(
 def test_a_killed_rank_ends_the_others(
     started: list[processes.Rank], plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "COMMAND", fake("os.kill(os.getpid(), 9) if rank else time.sleep(60)"))
+    monkeypatch.setattr(
+        processes, "COMMAND", fake("os.kill(os.getpid(), 9) if rank else time.sleep(60)")
+    )
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
-    with pytest.raises(RunError, match=r"process 1 of 2 was killed by SIGKILL, the others were ended.*--resume"):
+    with pytest.raises(
+        RunError, match=r"process 1 of 2 was killed by SIGKILL, the others were ended.*--resume"
+    ):
         processes.fit_on_ranks(job(file, plain_st, tmp_path))
     assert [rank.returncode for rank in started] == [-15, -9]
 
 
 def test_a_rank_ends_when_its_parent_is_gone() -> None:
-    code = "from kemb.training import processes\nimport time\nprocesses._end_with_parent()\ntime.sleep(60)"
+    code = (
+        "from kemb.training import processes\nimport "
+        "time\nprocesses._end_with_parent()\ntime.sleep(60)"
+    )
     rank = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     assert rank.stdin is not None
     rank.stdin.close()
     assert rank.wait(20) == 1
 
 
-def test_a_rank_that_fails_is_quoted(plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing = "if rank == 0:\n    time.sleep(60)\nprint('RuntimeError: no memory left', file=sys.stderr)\nsys.exit(1)"
+def test_a_rank_that_fails_is_quoted(
+    plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = (
+        "if rank == 0:\n    time.sleep(60)\nprint('RuntimeError: no memory left', "
+        "file=sys.stderr)\nsys.exit(1)"
+    )
     monkeypatch.setattr(processes, "COMMAND", fake(failing))
     monkeypatch.setattr(processes, "GRACE", 0.2)
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with pytest.raises(
-        RunError, match=r"process 1 of 2 failed: RuntimeError: no memory left\. More is in .*rank-\*\.log"
+        RunError,
+        match=r"process 1 of 2 failed: RuntimeError: no memory left\. More is in .*rank-\*\.log",
     ):
         processes.fit_on_ranks(job(file, plain_st, tmp_path))
 
@@ -243,22 +280,36 @@ def test_what_several_processes_cannot_do_is_refused(
     plain_st: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets = training_sets(file := recipe(tmp_path, plain_st, "batch = 8\nprocesses = 3"), pairs())
-    with pytest.raises(UsageError, match=r"line 13: a batch of 24 rows \(8 for each of 3 processes\).* Type batch = 4"):
+    with pytest.raises(
+        UsageError,
+        match=r"line 13: a batch of 24 rows \(8 for each of 3 processes\).* Type batch = 4",
+    ):
         fit.check_batches(file, sets)
-    with pytest.raises(UsageError, match=r"line 14: 3 processes take the first 3 GPUs, the device is cuda:1"):
+    with pytest.raises(
+        UsageError, match=r"line 14: 3 processes take the first 3 GPUs, the device is cuda:1"
+    ):
         check.check_recipe(file, "cuda:1")
     monkeypatch.setattr(check, "n_cuda_devices", lambda: 2)
-    with pytest.raises(UsageError, match=r"line 14: 3 processes need 3 GPUs, 2 are there. Type processes = 2"):
+    with pytest.raises(
+        UsageError, match=r"line 14: 3 processes need 3 GPUs, 2 are there. Type processes = 2"
+    ):
         check.check_recipe(file, "cuda")
     check.check_recipe(file, "cpu")
     alone = replace(sets[0], kind=replace(sets[0].kind, contrastive=False))
     many = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 5")
-    with pytest.raises(UsageError, match=r"line 14: the data pairs has 16 rows, a step of 5 processes 20; they leave"):
+    with pytest.raises(
+        UsageError,
+        match=r"line 14: the data pairs has 16 rows, a step of 5 processes 20; they leave",
+    ):
         fit.check_batches(many, [alone])
     dev = file.path.read_text(encoding="utf-8") + "[dev]\nevery = 2\nshare = 0.1\n"
     file.path.write_text(dev, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"line 21: a fit of \d processes is not scored on its way"):
+    with pytest.raises(
+        UsageError, match=r"line 21: a fit of \d processes is not scored on its way"
+    ):
         check.check_recipe(read_recipe(file.path), "cpu")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match=r"line 14: this command was started 2 times, by torchrun .* Start it once"):
+    with pytest.raises(
+        UsageError, match=r"line 14: this command was started 2 times, by torchrun .* Start it once"
+    ):
         check.check_recipe(file, "cpu")

@@ -1,4 +1,6 @@
-"""One recipe with several seeds: every fit is a stage, the first is the model, the spread stands on the card."""
+"""One recipe with several seeds: every fit is a stage, the first is the model, the spread stands on
+the card.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,20 @@ from test_train import changed, folder, options, weights
 __all__ = ["folder"]
 
 
-def test_the_model_is_that_of_the_first_seed_and_the_others_are_kept(folder: Path, tmp_path: Path) -> None:
+def test_the_model_is_that_of_the_first_seed_and_the_others_are_kept(
+    folder: Path, tmp_path: Path
+) -> None:
     slow = ("lr = 0.05", "lr = 0.005")
     alone = {
         seed: train(
-            read_recipe(changed(folder, slow, ("[base]", f"seed = {seed}\n[base]"))), options(tmp_path, str(seed))
+            read_recipe(changed(folder, slow, ("[base]", f"seed = {seed}\n[base]"))),
+            options(tmp_path, str(seed)),
         )
         for seed in (7, 8)
     }
-    outcome = train(read_recipe(changed(folder, slow, ("[base]", "seeds = [7, 8]\n[base]"))), options(tmp_path))
+    outcome = train(
+        read_recipe(changed(folder, slow, ("[base]", "seeds = [7, 8]\n[base]"))), options(tmp_path)
+    )
     names = ["data", "filter", "base", "fit", "proof", "base-seed-8", "fit-seed-8", "seeds"]
     assert [stage.name for stage in outcome.stages] == names
     (spread,) = outcome.spread

@@ -31,7 +31,9 @@ SENTENCES = [f"{w} {v}" for w in WORDS for v in VERBS]
 
 
 def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 @pytest.fixture
@@ -41,18 +43,32 @@ def folders(tmp_path: Path) -> dict[str, Path]:
         folder.mkdir()
     partner = np.random.default_rng(0).permutation(80)
     rows = [(SENTENCES[i], SENTENCES[partner[i]], i % 6) for i in range(80)]
-    write(made["sts"] / "test.jsonl", [{"sentence1": a, "sentence2": b, "score": float(s)} for a, b, s in rows])
-    write(made["nli"] / "test.jsonl", [{"sentence1": a, "sentence2": b, "label": s % 2} for a, b, s in rows])
+    write(
+        made["sts"] / "test.jsonl",
+        [{"sentence1": a, "sentence2": b, "score": float(s)} for a, b, s in rows],
+    )
+    write(
+        made["nli"] / "test.jsonl",
+        [{"sentence1": a, "sentence2": b, "label": s % 2} for a, b, s in rows],
+    )
     labelled = [{"text": text, "label": text.split()[0]} for text in SENTENCES]
     write(made["topics"] / "test.jsonl", labelled)
     write(made["intent"] / "train.jsonl", labelled[::2])
     write(made["intent"] / "test.jsonl", labelled[1::2])
-    write(made["search"] / "corpus.jsonl", [{"_id": f"d{i}", "text": t} for i, t in enumerate(SENTENCES)])
+    write(
+        made["search"] / "corpus.jsonl",
+        [{"_id": f"d{i}", "text": t} for i, t in enumerate(SENTENCES)],
+    )
     queries = [f"{w} 왜 {v}" for w in WORDS for v in VERBS[:4]]
-    write(made["search"] / "queries.jsonl", [{"_id": f"q{i}", "text": text} for i, text in enumerate(queries)])
+    write(
+        made["search"] / "queries.jsonl",
+        [{"_id": f"q{i}", "text": text} for i, text in enumerate(queries)],
+    )
     (made["search"] / "qrels").mkdir()
     qrels = [f"q{i}\td{(i // 4) * 8 + j}\t{1 + j % 2}" for i in range(40) for j in range(3)]
-    (made["search"] / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *qrels]) + "\n")
+    (made["search"] / "qrels" / "test.tsv").write_text(
+        "\n".join(["query-id\tcorpus-id\tscore", *qrels]) + "\n"
+    )
     return made
 
 
@@ -82,8 +98,12 @@ def forge(result: TaskResult, metric: str, shift: float) -> TaskResult:
     return read_result(result.path)
 
 
-def forge_items(result: TaskResult, metric: str, change: Callable[[Any], Any], n: int = 1) -> TaskResult:
-    """The record with the values of the last n items of a metric changed, and the hash that belongs to them."""
+def forge_items(
+    result: TaskResult, metric: str, change: Callable[[Any], Any], n: int = 1
+) -> TaskResult:
+    """The record with the values of the last n items of a metric changed, and the hash that belongs
+    to them.
+    """
     path = result.path.with_name(f"{result.task}.items.parquet")
     table = pq.read_table(path)
     values = table["value"].to_numpy().copy()
@@ -97,7 +117,9 @@ def forge_items(result: TaskResult, metric: str, change: Callable[[Any], Any], n
     return read_result(result.path)
 
 
-def test_every_task_type_comes_out_again(folders: dict[str, Path], measured: dict[str, TaskResult]) -> None:
+def test_every_task_type_comes_out_again(
+    folders: dict[str, Path], measured: dict[str, TaskResult]
+) -> None:
     for name, result in measured.items():
         found = verify_result(result, load_task(folders[name]), VerifyOptions())
         assert [check.status for check in found.checks] == ["OK"], found
@@ -113,7 +135,9 @@ def test_a_lexical_model_comes_out_again(folders: dict[str, Path], tmp_path: Pat
     assert check.status == "OK"
 
 
-@pytest.mark.parametrize(("shift", "status"), [(1e-7, "OK"), (4e-4, "OK within tolerance"), (6e-4, "DIFFERS")])
+@pytest.mark.parametrize(
+    ("shift", "status"), [(1e-7, "OK"), (4e-4, "OK within tolerance"), (6e-4, "DIFFERS")]
+)
 def test_a_forged_score_is_found_with_both_values(
     folders: dict[str, Path], measured: dict[str, TaskResult], shift: float, status: str
 ) -> None:
@@ -133,13 +157,18 @@ def test_a_main_score_that_is_not_its_metric_is_found(
     folders: dict[str, Path], measured: dict[str, TaskResult]
 ) -> None:
     result = forge(measured["sts"], "main_score", 0.1)
-    for found in (verify_items(result), verify_result(result, load_task(folders["sts"]), VerifyOptions())):
+    for found in (
+        verify_items(result),
+        verify_result(result, load_task(folders["sts"]), VerifyOptions()),
+    ):
         (check,) = found.checks
         assert (check.status, check.metric, check.n_moved) == ("DIFFERS", "main_score", 1)
         assert check.recorded - check.now == pytest.approx(0.1)
 
 
-def test_a_wider_tolerance_is_obeyed(folders: dict[str, Path], measured: dict[str, TaskResult]) -> None:
+def test_a_wider_tolerance_is_obeyed(
+    folders: dict[str, Path], measured: dict[str, TaskResult]
+) -> None:
     result = forge(measured["sts"], "cosine_spearman", 0.01)
     task = load_task(folders["sts"])
     assert verify_result(result, task, VerifyOptions(tolerance=0.005)).differs
@@ -147,7 +176,10 @@ def test_a_wider_tolerance_is_obeyed(folders: dict[str, Path], measured: dict[st
 
 
 def test_nothing_is_reused_and_nothing_is_left(
-    folders: dict[str, Path], measured: dict[str, TaskResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path],
+    measured: dict[str, TaskResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[str] = []
 
@@ -166,7 +198,9 @@ def test_nothing_is_reused_and_nothing_is_left(
     assert measured["sts"].path.read_bytes() == before
 
 
-def test_a_sample_compares_single_items(folders: dict[str, Path], measured: dict[str, TaskResult]) -> None:
+def test_a_sample_compares_single_items(
+    folders: dict[str, Path], measured: dict[str, TaskResult]
+) -> None:
     options = VerifyOptions(fraction=0.5)
     for name, n_items in (("search", 20), ("sts", 40), ("nli", 40)):
         found = verify_result(measured[name], load_task(folders[name]), options)
@@ -178,13 +212,19 @@ def test_a_sample_compares_single_items(folders: dict[str, Path], measured: dict
         assert again.checks == found.checks
 
 
-def test_a_sample_finds_items_that_were_changed(folders: dict[str, Path], measured: dict[str, TaskResult]) -> None:
+def test_a_sample_finds_items_that_were_changed(
+    folders: dict[str, Path], measured: dict[str, TaskResult]
+) -> None:
     # Swapping scores between queries leaves every mean as it was: only the items can tell.
     result = forge_items(measured["search"], "ndcg@10", lambda values: 1 - values, n=40)
-    (check,) = verify_result(result, load_task(folders["search"]), VerifyOptions(fraction=0.5)).checks
+    (check,) = verify_result(
+        result, load_task(folders["search"]), VerifyOptions(fraction=0.5)
+    ).checks
     assert check.status == "DIFFERS"
     assert check.recorded == pytest.approx(1 - check.now)
-    assert not verify_result(measured["search"], load_task(folders["search"]), VerifyOptions()).differs
+    assert not verify_result(
+        measured["search"], load_task(folders["search"]), VerifyOptions()
+    ).differs
 
 
 def test_types_that_cannot_be_sampled_are_run_whole_and_say_so(
@@ -208,7 +248,9 @@ def test_items_alone_find_a_forged_score_and_forged_items(measured: dict[str, Ta
     (check,) = verify_items(forge(measured["topics"], "v_measure", 0.03)).checks
     assert (check.status, check.metric) == ("DIFFERS", "v_measure")
     assert check.recorded - check.now == pytest.approx(0.03)
-    (check,) = verify_items(forge_items(measured["search"], "mrr@5", lambda values: values + 0.4)).checks
+    (check,) = verify_items(
+        forge_items(measured["search"], "mrr@5", lambda values: values + 0.4)
+    ).checks
     assert (check.status, check.metric) == ("DIFFERS", "mrr@5")
     assert check.now - check.recorded == pytest.approx(0.4 / 40)
 
@@ -246,13 +288,17 @@ def test_a_local_model_is_verified_with_its_recorded_settings(
 def test_other_weights_are_refused(folders: dict[str, Path], tmp_path: Path, tiny_st: Path) -> None:
     import shutil
 
-    (result,) = run({"sts": folders["sts"]}, tmp_path, str(tiny_st), ModelOptions(device="cpu")).values()
+    (result,) = run(
+        {"sts": folders["sts"]}, tmp_path, str(tiny_st), ModelOptions(device="cpu")
+    ).values()
     other = tmp_path / "copy" / tiny_st.name
     shutil.copytree(tiny_st, other)
     weights = other / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(ModelError, match="another model"):
-        verify_result(result, load_task(folders["sts"]), VerifyOptions(model=str(other), device="cpu"))
+        verify_result(
+            result, load_task(folders["sts"]), VerifyOptions(model=str(other), device="cpu")
+        )
 
 
 def test_other_data_are_refused(folders: dict[str, Path], measured: dict[str, TaskResult]) -> None:
@@ -262,7 +308,9 @@ def test_other_data_are_refused(folders: dict[str, Path], measured: dict[str, Ta
         verify_result(measured["sts"], load_task(folders["sts"]), VerifyOptions())
 
 
-def test_claimed_results_lost_items_and_impossible_options_are_refused(measured: dict[str, TaskResult]) -> None:
+def test_claimed_results_lost_items_and_impossible_options_are_refused(
+    measured: dict[str, TaskResult],
+) -> None:
     claimed = replace(measured["sts"], kemb={}, claim=Claim("a card"))
     with pytest.raises(UsageError, match="was not made by kemb"):
         verify_items(claimed)
@@ -291,7 +339,10 @@ def test_the_command_verifies_a_file_a_row_and_items_alone(
     where = ("--results", tmp_path / "results")
     code, output = command("toy", folders["sts"], folders["nli"], *where, "--json")
     assert code == 0
-    assert [check["task"] for found in json.loads(output) for check in found["checks"]] == ["my-sts", "my-nli"]
+    assert [check["task"] for found in json.loads(output) for check in found["checks"]] == [
+        "my-sts",
+        "my-nli",
+    ]
     assert command("toy", *where, "--items-only")[0] == 0
     forge(measured["nli"], "max_ap", 0.01)
     code, output = command("toy", *where, "--items-only")
@@ -299,7 +350,9 @@ def test_the_command_verifies_a_file_a_row_and_items_alone(
     assert output.count("DIFFERS") == 1
 
 
-def test_the_command_refuses_what_it_cannot_verify(measured: dict[str, TaskResult], tmp_path: Path) -> None:
+def test_the_command_refuses_what_it_cannot_verify(
+    measured: dict[str, TaskResult], tmp_path: Path
+) -> None:
     where = ("--results", tmp_path / "results")
     for arguments, code, says in [
         (("toy", *where), 1, "is a task of your own; give the folder"),

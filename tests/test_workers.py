@@ -1,4 +1,6 @@
-"""Several processes for one model: the same shards as one process, whatever goes wrong; one process is the oracle."""
+"""Several processes for one model: the same shards as one process, whatever goes wrong; one process
+is the oracle.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
 
 @dataclass(frozen=True)
 class Fake:
-    """A token is a character. Vectors depend on the batch, as rounding does; one text may be its ruin."""
+    """A token is a character. Vectors depend on the batch, as rounding does; one text may be its
+    ruin.
+    """
 
     fits: int = 10**9
     ruin: str = ""
@@ -57,7 +61,9 @@ class Fake:
     def encode(self, inputs: Sequence[Input]) -> Rows | Together:
         if len(inputs) * max(len(i.prompt + i.text) for i in inputs) > self.fits:
             raise OutOfMemory
-        vectors = np.array([[len(i.text), sum(map(ord, i.text)), len(inputs)] for i in inputs], dtype=np.float32)
+        vectors = np.array(
+            [[len(i.text), sum(map(ord, i.text)), len(inputs)] for i in inputs], dtype=np.float32
+        )
         if self.ruin and any(i.text == self.ruin for i in inputs):
             match self.how:
                 case "nan":
@@ -80,7 +86,12 @@ class Fake:
 
 def collection(n: int = 200) -> Collection:
     words = [f"{'가' * (i % 23)}{i}" for i in range(n)]
-    return Collection([Texts.of("", prompt, words, lambda row: f"Task, column, id {row}") for prompt in ("", "q: ")])
+    return Collection(
+        [
+            Texts.of("", prompt, words, lambda row: f"Task, column, id {row}")
+            for prompt in ("", "q: ")
+        ]
+    )
 
 
 def space_in(folder: Path) -> Space:
@@ -92,7 +103,9 @@ def shards(space: Space) -> list[str]:
     return sorted(path.name for path in space.folder.glob("*.arrow"))
 
 
-def encode(fake: Fake, folder: Path, n_workers: int, texts: Collection) -> tuple[Progress, list[str]]:
+def encode(
+    fake: Fake, folder: Path, n_workers: int, texts: Collection
+) -> tuple[Progress, list[str]]:
     space = space_in(folder)
     with closing(Workers([("cpu", fake)] * n_workers)) as workers:
         progress = encode_missing(texts, space, fake if n_workers == 1 else lambda: workers, SMALL)
@@ -120,7 +133,9 @@ def test_shards_are_those_of_one_process(fake: Fake, tmp_path: Path) -> None:
 def test_heads_of_one_pass_come_back_together(tmp_path: Path) -> None:
     texts, found = collection(), []
     for n in (1, 2):
-        first, second = (Store(tmp_path / str(n)).space({"model": name, "revision": "1"}) for name in "ab")
+        first, second = (
+            Store(tmp_path / str(n)).space({"model": name, "revision": "1"}) for name in "ab"
+        )
         with closing(Workers([("cpu", Fake(heads=2))] * n)) as workers:
             opener = Fake(heads=2) if n == 1 else lambda workers=workers: workers
             encode_missing(texts, first, opener, SMALL, beside=[Beside(second, texts.keys)])  # type: ignore[arg-type]
@@ -150,10 +165,15 @@ def test_out_of_memory_is_found_out_by_each_worker(tmp_path: Path) -> None:
         ("nan", r"not a number \(NaN or infinite\) for Task, column, id 17"),
         (
             "kill",
-            r"on cpu ended \(signal 9, which is .* memory runs out\) at the texts that begin with Task, column, id",
+            r"on cpu ended \(signal 9, which is .* memory runs out\) at the texts that begin with "
+            r"Task, column, id",
         ),
         ("refuse", r"too few positions\. The batch began with Task, column, id \d+\.$"),
-        ("bug", r"failed \(ZeroDivisionError: by zero\) at the texts that begin with Task, column, id \d+\.$"),
+        (
+            "bug",
+            r"failed \(ZeroDivisionError: by zero\) at the texts that begin with Task, column, id "
+            r"\d+\.$",
+        ),
         ("lose", r"returned \d vectors for \d texts \(Task, column, id \d+\)"),
     ],
 )
@@ -172,7 +192,9 @@ def test_what_goes_wrong_is_one_sentence_with_the_place_and_a_second_run_goes_on
 
 
 def test_a_text_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"does not fit in memory \(Task, column, id \d+\)\. Cut texts"):
+    with pytest.raises(
+        ModelError, match=r"does not fit in memory \(Task, column, id \d+\)\. Cut texts"
+    ):
         encode(Fake(fits=20), tmp_path, 2, collection())
 
 
@@ -181,10 +203,16 @@ def test_a_text_that_does_not_fit_is_named(tmp_path: Path) -> None:
     [
         ("no model", UsageError, r"^There is no such model\. Type another one\.$"),
         ("bug at opening", ModelError, "could not load the model: ZeroDivisionError: by zero"),
-        ("exit at opening", ModelError, r"on cpu ended while it loaded the model \(exit code 7\)\..*--workers"),
+        (
+            "exit at opening",
+            ModelError,
+            r"on cpu ended while it loaded the model \(exit code 7\)\..*--workers",
+        ),
     ],
 )
-def test_a_model_that_cannot_be_opened(tmp_path: Path, how: str, kind: type[Exception], message: str) -> None:
+def test_a_model_that_cannot_be_opened(
+    tmp_path: Path, how: str, kind: type[Exception], message: str
+) -> None:
     with pytest.raises(kind, match=message):
         encode(Fake(how=how), tmp_path, 2, collection())
     assert shards(space_in(tmp_path)) == []
@@ -195,14 +223,18 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from contextlib import closing
-from kemb.encode import encode_missing
-from kemb.workers import Workers
+from kemb.encoding.encode import encode_missing
+from kemb.encoding.workers import Workers
 from test_workers import SMALL, Fake, collection, space_in
 texts = collection()
+
+def show(progress):
+    if progress.n_encoded:
+        print(*[worker.process.pid for worker in workers._workers], flush=True)
+
 fake = Fake(ruin={ruin!r}, how="hang")
 with closing(Workers([("cpu", fake)] * 2)) as workers:
-    encode_missing(texts, space_in(Path({folder!r})), lambda: workers, SMALL,
-                   lambda p: print(*[w.process.pid for w in workers._workers], flush=True) if p.n_encoded else None)
+    encode_missing(texts, space_in(Path({folder!r})), lambda: workers, SMALL, show)
 print("done")
 """
 
@@ -212,12 +244,20 @@ def script(folder: Path, ruin: str = "") -> str:
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_end_of_the_parent_is_the_end_of_its_workers(tmp_path: Path, kill: signal.Signals) -> None:
-    """Ctrl-C reaches the whole group of processes, a kill the parent only; a script needs no `__main__` guard."""
+def test_an_end_of_the_parent_is_the_end_of_its_workers(
+    tmp_path: Path, kill: signal.Signals
+) -> None:
+    """Ctrl-C reaches the whole group of processes, a kill the parent only; a script needs no
+    `__main__` guard.
+    """
     path = tmp_path / "unguarded.py"
     path.write_text(script(tmp_path / "store", collection().columns[0].texts[5]), encoding="utf-8")
     parent = subprocess.Popen(
-        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert parent.stdout is not None
     assert parent.stderr is not None
@@ -236,7 +276,9 @@ def test_an_end_of_the_parent_is_the_end_of_its_workers(tmp_path: Path, kill: si
     parent.stdout.close()
     errors = parent.stderr.read()
     parent.stderr.close()
-    assert errors.count("Traceback") == (1 if kill == signal.SIGINT else 0), errors  # the parent's own
+    assert errors.count("Traceback") == (1 if kill == signal.SIGINT else 0), (
+        errors
+    )  # the parent's own
 
 
 def is_alive(pid: int) -> bool:
@@ -247,7 +289,9 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_script_on_stdin_has_workers_too(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable], input=script(tmp_path), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable], input=script(tmp_path), capture_output=True, text=True, check=False
+    )
     assert done.stdout.endswith("done\n"), done.stderr
 
 
@@ -319,7 +363,8 @@ from kemb.types import Input
 encoder = open_torch(Path(sys.argv[1]), Loading(device="cpu"))
 import torch
 
-texts = [Input("", "", text) for text in ("one two three", "a b c d e f g", "rain or snow", "fog", "wind")]
+words = ("one two three", "a b c d e f g", "rain or snow", "fog", "wind")
+texts = [Input("", "", text) for text in words]
 for batch in (texts[:1], texts[1:2], texts[:2], texts[:3], texts):
     found = []
     for n_threads in (1, 2, 4):
@@ -332,7 +377,11 @@ for batch in (texts[:1], texts[1:2], texts[:2], texts[:3], texts):
 def test_small_products_do_not_depend_on_the_number_of_threads(minilm: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     done = subprocess.run(
-        [sys.executable, "-c", FEW_ROWS, str(minilm)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", FEW_ROWS, str(minilm)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.split() == ["True"] * 5
 
@@ -358,7 +407,9 @@ def test_minilm_with_two_workers_gives_the_vectors_of_one(
         keys = Texts.of("", "", lines, str).keys
         assert space.size()[0] > 3
         vectors.append(space.vectors(keys).block(0, len(lines)))
-        assert outcome.result.kemb["hardware"].get("devices") == (None if n == 1 else ["cpu", "cpu"])
+        assert outcome.result.kemb["hardware"].get("devices") == (
+            None if n == 1 else ["cpu", "cpu"]
+        )
     assert scores[0] == scores[1]
     assert np.array_equal(*vectors)
 

@@ -38,7 +38,14 @@ def task_table() -> str:
         spec = tasks.load_spec(name)
         source = f"{spec.source.hub} @ {spec.source.revision[:8]}"
         member = ", ".join(bench for bench, names in lists.items() if name in names)
-        cells = [name, spec.type, " ".join(spec.subsets), " ".join(spec.splits), spec.main_metric, source]
+        cells = [
+            name,
+            spec.type,
+            " ".join(spec.subsets),
+            " ".join(spec.splits),
+            spec.main_metric,
+            source,
+        ]
         lines.append("| " + " | ".join([*cells, spec.license, member]) + " |")
     return "\n".join(lines) + "\n"
 
@@ -49,13 +56,19 @@ def model_table() -> str:
     for name in catalogue.names():
         spec = catalogue.load_spec(name)
         assert spec is not None
-        lines.append(f"| {spec.name} | {spec.loader} | {spec.dim or ''} | {spec.max_tokens or ''} | {spec.license} |")
+        lines.append(
+            f"| {spec.name} | {spec.loader} | {spec.dim or ''} | {spec.max_tokens or ''} | "
+            f"{spec.license} |"
+        )
     return "\n".join(lines) + "\n"
 
 
 def loss_table() -> str:
     """Every loss by family."""
-    lines = ["| family | name | class of sentence-transformers | data | settings |", "|---|---|---|---|---|"]
+    lines = [
+        "| family | name | class of sentence-transformers | data | settings |",
+        "|---|---|---|---|---|",
+    ]
     for family, kinds in KINDS.items():
         for name, kind in kinds.items():
             options = ", ".join(sorted(kind.options)) + (", guide" if kind.guided else "")
@@ -71,6 +84,6 @@ def argument_table() -> str:
             lines.append(f"| `{name}` | {entry.fate} | {entry.now} |")
     kept = [name for name, entry in PUBLISHED.items() if entry.now == LIBRARY_DEFAULT]
     return (
-        "\n".join(lines)
-        + f"\n\nKept with the library's default ({len(kept)}): {', '.join(f'`{name}`' for name in kept)}.\n"
+        "\n".join(lines) + f"\n\nKept with the library's default ({len(kept)}): "
+        f"{', '.join(f'`{name}`' for name in kept)}.\n"
     )

@@ -1,6 +1,8 @@
-"""Writes frontend/test/golden.json: what kemb.statistics computes, for the same functions in the site's script.
+"""Writes frontend/test/golden.json: what kemb.statistics computes, for the same functions in the
+site's script.
 
-Run by hand (`python tools/golden.py`) when kemb.statistics changes; a test computes the numbers again.
+Run by hand (`python tools/golden.py`) when kemb.statistics changes; a test computes the numbers
+again.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ def cases() -> dict[str, Any]:
     rng = statistics.generator(["golden"])
     scores = rng.uniform(0.3, 0.9, 9)[:, None] + rng.normal(0, 0.08, (9, 8))
     scores[4] = scores[3]  # equal rows: no difference, no error
-    scores[6, :-1], scores[6, -1] = scores[5, :-1], scores[5, -1] - 0.1  # differ where nothing is drawn
+    scores[6, :-1], scores[6, -1] = (
+        scores[5, :-1],
+        scores[5, -1] - 0.1,
+    )  # differ where nothing is drawn
     strata = ["a", "a", "b", "b", "b", "c", "c", ""]
     draws = statistics.draw_tasks(strata, N_REPLICATES, ["golden", "tasks"]).astype(np.uint8)
     noise = rng.normal(0, 0.02, (N_REPLICATES, 8, 9)) + scores.T
@@ -43,18 +48,33 @@ def cases() -> dict[str, Any]:
         np.array([1.0, 0, 0, 2, 0, 0, 0, 0]),
     ]
     quantiles = rng.normal(size=37)
-    edges = [(-0.004, 0.004), (0.001, 0.02), (-0.02, -0.006), (-0.01, 0.01), (0.001, 0.005), (0.0, 0.01)]
+    edges = [
+        (-0.004, 0.004),
+        (0.001, 0.02),
+        (-0.02, -0.006),
+        (-0.01, 0.01),
+        (0.001, 0.005),
+        (0.0, 0.01),
+    ]
     return {
-        "boards": [_board("tasks", scores, weights, strata, draws), _board("items", scores, weights, [], items)],
+        "boards": [
+            _board("tasks", scores, weights, strata, draws),
+            _board("items", scores, weights, [], items),
+        ],
         "interval": {
             "values": quantiles.tolist(),
-            "levels": [[level, *map(float, statistics.interval(quantiles, level))] for level in (0.95, 0.9, 0.5)],
+            "levels": [
+                [level, *map(float, statistics.interval(quantiles, level))]
+                for level in (0.95, 0.9, 0.5)
+            ],
         },
         "verdicts": [[low, high, statistics.verdict(low, high)] for low, high in edges],
     }
 
 
-def _board(mode: str, scores: Array, weights: list[Array], strata: list[str], values: Array) -> dict[str, Any]:
+def _board(
+    mode: str, scores: Array, weights: list[Array], strata: list[str], values: Array
+) -> dict[str, Any]:
     names = list(dict.fromkeys(strata))
     return {
         "cells": scores.tolist(),
@@ -70,7 +90,9 @@ def _board(mode: str, scores: Array, weights: list[Array], strata: list[str], va
     }
 
 
-def _case(mode: str, scores: Array, weights: Array, strata: list[str], values: Array) -> dict[str, Any]:
+def _case(
+    mode: str, scores: Array, weights: Array, strata: list[str], values: Array
+) -> dict[str, Any]:
     if mode == "tasks":
         replicates = statistics.weigh_draws(values.astype(np.int64), strata, weights) @ scores.T
     else:

@@ -1,9 +1,10 @@
-"""Write src/kemb/training/registry.parquet: hashes of evaluation texts, so that training data can be checked without them.
+"""Write src/kemb/training/registry.parquet: hashes of evaluation texts, so that training data can
+be checked without them.
 
     python tools/make_registry.py ../shared/data/packs
 
-The folder is a mirror as of `kemb tasks fetch`. Tasks it does not have are left out and named; the file has no texts,
-and the same data give the same bytes.
+The folder is a mirror as of `kemb tasks fetch`. Tasks it does not have are left out and named; the
+file has no texts, and the same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def main() -> None:
     hubs = json.loads((options.data / sources.INDEX).read_text(encoding="utf-8"))
     for name in tasks.names():
         spec = tasks.load_spec(name)
-        if spec.source.hub not in hubs or not any(code.startswith(KOREAN) for code in spec.languages):
+        if spec.source.hub not in hubs or not any(
+            code.startswith(KOREAN) for code in spec.languages
+        ):
             continue
         try:
             found.append(load(spec, options.data, train=False))
@@ -41,7 +44,10 @@ def main() -> None:
     texts = eval_texts(found)
     write_registry(options.out, texts)
     size = options.out.stat().st_size
-    print(f"{options.out}: {len(found)} tasks, {texts.n_items:,} items, {len(texts.keys):,} texts, {size:,} bytes")
+    print(
+        f"{options.out}: {len(found)} tasks, {texts.n_items:,} items, {len(texts.keys):,} texts, "
+        f"{size:,} bytes"
+    )
     print("\n".join(missing))
     if size > MAX_BYTES:
         raise SystemExit(f"{size:,} bytes are more than {MAX_BYTES:,}")

@@ -2,9 +2,9 @@
 
     python tools/make_tables.py PACKS_DIR
 
-Only counts and coefficients are shipped. The texts are the training splits of packs under MIT, CC0 and CC BY; a text
-that also stands in a pack used for evaluation is left out. Running it again on the same packs and the same kiwipiepy
-gives the same bytes.
+Only counts and coefficients are shipped. The texts are the training splits of packs under MIT, CC0
+and CC BY; a text that also stands in a pack used for evaluation is left out. Running it again on
+the same packs and the same kiwipiepy gives the same bytes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ MIN_COUNT = 5
 """Rarer keys are left out of the tables; they get the weight of one text less."""
 N_COMPONENTS = 8
 N_COMPONENT_MORPHEMES = 512
-"""The most frequent morphemes; any 512 span the 256 dimensions, in which the components are then written."""
+"""The most frequent morphemes; any 512 span the 256 dimensions, in which the components are then
+written.
+"""
 
 
 def main() -> None:
@@ -87,14 +89,18 @@ def read_texts(packs: Path) -> tuple[list[str], list[dict[str, str]]]:
         manifest = json.loads((packs / pack / "manifest.json").read_text(encoding="utf-8"))
         texts |= set(strings(path, COLUMNS))
         sha256 = next(file["sha256"] for file in manifest["files"] if file["file"] == path.name)
-        sources.append({"pack": pack, "license": manifest["license"], "file": path.name, "sha256": sha256})
+        sources.append(
+            {"pack": pack, "license": manifest["license"], "file": path.name, "sha256": sha256}
+        )
     return sorted(texts - evaluated), sources
 
 
 def strings(path: Path, columns: Sequence[str] | None) -> Iterator[str]:
     table = pq.read_table(path)
     for field in table.schema:
-        if field.type in (pa.string(), pa.large_string()) and (columns is None or field.name in columns):
+        if field.type in (pa.string(), pa.large_string()) and (
+            columns is None or field.name in columns
+        ):
             yield from (text for text in table[field.name].to_pylist() if text)
 
 
@@ -105,7 +111,9 @@ def tokenized(texts: Iterable[str]) -> Iterator[list[tuple[str, ...]]]:
 
 
 def write_components(tokens: list[list[tuple[str, ...]]]) -> None:
-    """Principal directions of the texts' weighted mean vectors (SIF, Arora et al. 2017), as sums of morphemes."""
+    """Principal directions of the texts' weighted mean vectors (SIF, Arora et al. 2017), as sums of
+    morphemes.
+    """
     with tempfile.TemporaryDirectory() as folder:
         keys, vectors = kiwi_static.load_morphemes(Path(folder))
     weight = kiwi_static.MorphemeWeights(*read_counts(kiwi_static.MORPHEME_TABLE))
@@ -119,15 +127,25 @@ def write_components(tokens: list[list[tuple[str, ...]]]) -> None:
     components = np.linalg.eigh(moment)[1][:, ::-1][:, :N_COMPONENTS]
     frequent = list(read_counts(kiwi_static.MORPHEME_TABLE)[1])
     basis = [key for key in frequent if key in row_of][:N_COMPONENT_MORPHEMES]
-    coefficients = np.linalg.pinv(vectors[[row_of[form, tag] for form, tag in basis]].astype(np.float64).T) @ components
-    coefficients *= np.sign(coefficients[np.abs(coefficients).argmax(axis=0), np.arange(N_COMPONENTS)])
-    lines = ("\t".join((*key, *(f"{x:.5f}" for x in row))) for key, row in zip(basis, coefficients, strict=True))
+    coefficients = (
+        np.linalg.pinv(vectors[[row_of[form, tag] for form, tag in basis]].astype(np.float64).T)
+        @ components
+    )
+    coefficients *= np.sign(
+        coefficients[np.abs(coefficients).argmax(axis=0), np.arange(N_COMPONENTS)]
+    )
+    lines = (
+        "\t".join((*key, *(f"{x:.5f}" for x in row)))
+        for key, row in zip(basis, coefficients, strict=True)
+    )
     write(kiwi_static.COMPONENT_TABLE, "\n".join(lines))
 
 
 def write_counts(name: str, n_texts: int, counts: dict[tuple[str, ...], int]) -> None:
     """Most frequent first; the first line holds the number of texts."""
-    frequent = sorted((-n, key) for key, n in counts.items() if n >= MIN_COUNT and "".join(key).isprintable())
+    frequent = sorted(
+        (-n, key) for key, n in counts.items() if n >= MIN_COUNT and "".join(key).isprintable()
+    )
     width = len(frequent[0][1])
     head = "\t".join(("(all texts)", *[""] * (width - 1), str(n_texts)))
     write(name, "\n".join([head, *("\t".join((*key, str(-n))) for n, key in frequent)]))

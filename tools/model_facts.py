@@ -1,4 +1,5 @@
-"""Writes src/kemb/data/models.json: size, limits and licence of public models, from the registry of an installed mteb.
+"""Writes src/kemb/data/models.json: size, limits and licence of public models, from the registry of
+an installed mteb.
 
 Run by hand (`python tools/model_facts.py`) when mteb knows new models; needs the extra `mteb`.
 """
@@ -16,9 +17,21 @@ OUT = Path(__file__).parent.parent / "src" / "kemb" / "data" / "models.json"
 def main() -> None:
     import mteb
 
-    found = {meta.name: facts(meta) for meta in mteb.get_model_metas() if meta.name and "text" in meta.modalities}
-    lines = [f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found, key=str.lower)]
-    text = '{\n"mteb": ' + json.dumps(mteb.__version__) + ',\n"models": {\n' + ",\n".join(lines) + "\n}\n}\n"
+    found = {
+        meta.name: facts(meta)
+        for meta in mteb.get_model_metas()
+        if meta.name and "text" in meta.modalities
+    }
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found, key=str.lower)
+    ]
+    text = (
+        '{\n"mteb": '
+        + json.dumps(mteb.__version__)
+        + ',\n"models": {\n'
+        + ",\n".join(lines)
+        + "\n}\n}\n"
+    )
     OUT.write_text(text, encoding="utf-8")
     print(f"{OUT}: {len(found)} models")
 

@@ -1,4 +1,5 @@
-"""Writes frontend/src/schema.ts: TypeScript types of the site's data, from kemb.publishing.site.schema.
+"""Writes frontend/src/schema.ts: TypeScript types of the site's data, from
+kemb.publishing.site.schema.
 
 Run by hand (`python tools/site_types.py`) when the schema changes; a test compares.
 """
@@ -12,7 +13,13 @@ from typing import Any
 from kemb.publishing.site import schema
 
 OUT = Path(__file__).parent.parent / "frontend" / "src" / "schema.ts"
-_PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+_PLAIN = {
+    "string": "string",
+    "integer": "number",
+    "number": "number",
+    "boolean": "boolean",
+    "null": "null",
+}
 
 
 def main() -> None:
@@ -31,7 +38,10 @@ def render() -> str:
         "// Written by tools/site_types.py from src/kemb/publishing/site/schema.py; do not edit.",
         f"export const SCHEMA_VERSION = {schema.SCHEMA_VERSION};",
     ]
-    return "\n\n".join(["\n".join(head), *(_interface(name, found[name]) for name in sorted(found))]) + "\n"
+    return (
+        "\n\n".join(["\n".join(head), *(_interface(name, found[name]) for name in sorted(found))])
+        + "\n"
+    )
 
 
 def _interface(name: str, definition: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@
     >>> import kemb
     >>> task = kemb.load_task("KorSTS")
     >>> model = kemb.resolve("kiwi-static")
-    >>> outcomes = kemb.evaluate([task], [model], kemb.RunOptions(Path("results"), kemb.Store(Path("store"))))
+    >>> outcomes = kemb.evaluate([task], [model], kemb.RunOptions(Path("results"),
+        kemb.Store(Path("store"))))
 
 Names are loaded when they are first used, so that `import kemb` costs nothing.
 """

@@ -45,7 +45,9 @@ class ArrayVectors:
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Rows of unequal length: the vectors of a text's tokens, or the entries of a sparse vector that are not 0."""
+    """Rows of unequal length: the vectors of a text's tokens, or the entries of a sparse vector
+    that are not 0.
+    """
 
     offsets: IntArray
     """[n + 1]: row i is values[offsets[i]:offsets[i + 1]]."""
@@ -71,7 +73,12 @@ class Ragged:
         counts = np.diff(self.offsets)[rows]
         offsets = np.concatenate(([0], np.cumsum(counts)))
         places = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return Ragged(offsets, self.values[places], self.dim, None if self.index is None else self.index[places])
+        return Ragged(
+            offsets,
+            self.values[places],
+            self.dim,
+            None if self.index is None else self.index[places],
+        )
 
 
 Rows = NDArray[np.floating] | Ragged
@@ -80,7 +87,9 @@ Rows = NDArray[np.floating] | Ragged
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Rows of several kinds for the same texts, made by one forward pass; those that were asked for come first."""
+    """Rows of several kinds for the same texts, made by one forward pass; those that were asked for
+    come first.
+    """
 
     kinds: tuple[Rows, ...]
 

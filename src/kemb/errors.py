@@ -44,7 +44,9 @@ class MissingExtra(UsageError):
     """An optional dependency is missing."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f'{what} needs packages that are not installed. Type: pip install "kemb[{extra}]"')
+        super().__init__(
+            f'{what} needs packages that are not installed. Type: pip install "kemb[{extra}]"'
+        )
 
 
 class NotSupported(UsageError):
@@ -78,4 +80,7 @@ class ResultError(RunError):
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The known names closest to `name`, best first, compared without case."""
     by_lower = {item.lower(): item for item in known}
-    return [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)]
+    return [
+        by_lower[match]
+        for match in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)
+    ]

@@ -1,4 +1,6 @@
-"""What every request to the hub has in common: try again, and say in one paragraph why it failed."""
+"""What every request to the hub has in common: try again, and say in one paragraph why it
+failed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def is_offline() -> bool:
 
 
 def quiet_client() -> None:
-    """Let the hub's client print no warnings, which kemb says again when it gives up, and bars only to a terminal."""
+    """Let the hub's client print no warnings, which kemb says again when it gives up, and bars only
+    to a terminal.
+    """
     from huggingface_hub.utils import logging as client_logging
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -37,7 +41,9 @@ def quiet_client() -> None:
 
 
 def ask_first(repo: str, name: str, kind: str, commit: str) -> None:
-    """Ask the hub for the size of a file before it is fetched: the client itself waits minutes for a hub that hangs."""
+    """Ask the hub for the size of a file before it is fetched: the client itself waits minutes for
+    a hub that hangs.
+    """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
     url = hf_hub_url(repo, name, repo_type=kind, revision=commit)
@@ -70,15 +76,29 @@ def explain(error: BaseException, need: str, kind: str, page: str, elsewhere: st
     if "GatedRepoError" in names:
         return FetchError(f"{need}, which is gated. Ask for access at {page} and type {login}.")
     if "RevisionNotFoundError" in names:
-        return FetchError(f"{need}, but the hub has no such revision of it; {page}/commits/main lists the commits.")
+        return FetchError(
+            f"{need}, but the hub has no such revision of it; {page}/commits/main lists the "
+            "commits."
+        )
     if "RepositoryNotFoundError" in names or status in (401, 403):
-        return FetchError(f"{need}, but the hub has no such {kind}, or it is private. If it is private type {login}.")
+        return FetchError(
+            f"{need}, but the hub has no such {kind}, or it is private. If it is private type "
+            f"{login}."
+        )
     if status is not None and (status >= 500 or status == 429):
-        reason = f"the hub answered {status}, {n_tries} times. Try again later: what arrived is kept."
+        reason = (
+            f"the hub answered {status}, {n_tries} times. Try again later: what arrived is kept."
+        )
     elif is_offline() and names & {"ConnectionError", "LocalEntryNotFoundError"}:
-        reason = "it is not on this machine and HF_HUB_OFFLINE is set. Unset it if there is network here."
+        reason = (
+            "it is not on this machine and HF_HUB_OFFLINE is set. Unset it if there is "
+            "network here."
+        )
     elif _is_unresolved(error):
-        reason = "it is not on this machine and the hub's host name cannot be resolved: there is no network."
+        reason = (
+            "it is not on this machine and the hub's host name cannot be resolved: there is "
+            "no network."
+        )
     elif _is_cut(error):
         reason = f"the download was cut short, {n_tries} times. Try again: what arrived is kept."
     elif "TimeoutException" in names:
@@ -86,7 +106,9 @@ def explain(error: BaseException, need: str, kind: str, page: str, elsewhere: st
     elif names & {"TransportError", "ConnectionError", "LocalEntryNotFoundError"}:
         reason = f"it is not on this machine and the hub cannot be reached ({one_line(error)})."
     else:
-        return FetchError(f"{need}, which could not be downloaded: {type(error).__name__}: {one_line(error)}")
+        return FetchError(
+            f"{need}, which could not be downloaded: {type(error).__name__}: {one_line(error)}"
+        )
     return FetchError(f"{need}, but {reason} {elsewhere}")
 
 
@@ -111,13 +133,17 @@ def _status(error: BaseException) -> int | None:
 
 
 def _names(error: BaseException) -> set[str]:
-    """Class names in a chain of errors, base classes included: the HTTP library below the hub's client varies."""
+    """Class names in a chain of errors, base classes included: the HTTP library below the hub's
+    client varies.
+    """
     return {base.__name__ for link in _chain(error) for base in type(link).__mro__}
 
 
 def _is_unresolved(error: BaseException) -> bool:
     """Whether the host name could not be resolved: this machine has no network."""
-    return any(isinstance(link, socket.gaierror) or "Errno -" in str(link) for link in _chain(error))
+    return any(
+        isinstance(link, socket.gaierror) or "Errno -" in str(link) for link in _chain(error)
+    )
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -126,9 +152,13 @@ def _is_passing(error: BaseException) -> bool:
         return status >= 500 or status == 429
     if _is_unresolved(error):
         return False
-    return _is_cut(error) or bool(_names(error) & {"TimeoutException", "TransportError", "ConnectionError"})
+    return _is_cut(error) or bool(
+        _names(error) & {"TimeoutException", "TransportError", "ConnectionError"}
+    )
 
 
 def _is_cut(error: BaseException) -> bool:
     """Whether an answer ended before its time."""
-    return "RemoteProtocolError" in _names(error) or any("Consistency check" in str(link) for link in _chain(error))
+    return "RemoteProtocolError" in _names(error) or any(
+        "Consistency check" in str(link) for link in _chain(error)
+    )

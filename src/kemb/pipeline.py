@@ -1,4 +1,6 @@
-"""A whole recipe: data, mining, fit, proof, export, card; every stage kept, a rerun does what changed."""
+"""A whole recipe: data, mining, fit, proof, export, card; every stage kept, a rerun does what
+changed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,15 @@ from kemb.publishing.site.build import SiteOptions, publish_site
 from kemb.training import bases, data, export, fit, processes, stages
 from kemb.training.contamination import CleanScore, ContaminationReport, clean_items, clean_scores
 from kemb.training.dev import DevSet, held_out_tasks
-from kemb.training.job import Listener, Quiet, TrainOptions, hashes, memory_gb, n_parameters, prepare
+from kemb.training.job import (
+    Listener,
+    Quiet,
+    TrainOptions,
+    hashes,
+    memory_gb,
+    n_parameters,
+    prepare,
+)
 from kemb.training.losses import TrainingSet, training_sets
 from kemb.training.mine import Probe
 from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
@@ -87,7 +97,9 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
     shown = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
     site = publish_site(options.run_dir / "site", shown).start_page
     page = push_model(target, model_dir) if target and model_dir else ""
-    return Outcome(run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site, page)
+    return Outcome(
+        run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site, page
+    )
 
 
 def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = None) -> Stage:
@@ -96,24 +108,31 @@ def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = No
     :raises UsageError: when the recipe has no [mine] section; and as `train`.
     """
     if file.recipe.mine is None:
-        raise UsageError(f"{file.path} has no [mine] section. Add one: docs/mining.md has the keys.")
+        raise UsageError(
+            f"{file.path} has no [mine] section. Add one: docs/mining.md has the keys."
+        )
     return make_pairs(prepare(file, options, listener or Quiet()))
 
 
 def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
-    """The share of false negatives that the recipe's mining gives on groups of texts that mean the same.
+    """The share of false negatives that the recipe's mining gives on groups of texts that mean the
+    same.
 
     :param groups: a table with the columns text and group.
     :raises UsageError: when the recipe has no [mine] section.
     """
     section = file.recipe.mine
     if section is None:
-        raise UsageError(f"{file.path} has no [mine] section to be probed. Add one: docs/mining.md has the keys.")
+        raise UsageError(
+            f"{file.path} has no [mine] section to be probed. Add one: docs/mining.md has the keys."
+        )
     members: dict[str, list[str]] = {}
     for group, text in zip(read_column(groups, "group"), read_column(groups, "text"), strict=True):
         members.setdefault(group, []).append(text)
     scorer = scorer_of(resolve(section.rerank.id), store) if section.rerank else None
-    return mining.probe(members, section, ranker_of(resolve(section.teacher.id), store), scorer=scorer)
+    return mining.probe(
+        members, section, ranker_of(resolve(section.teacher.id), store), scorer=scorer
+    )
 
 
 def _base(run: Work, pairs: Stage, suffix: str = "") -> Path:
@@ -122,7 +141,9 @@ def _base(run: Work, pairs: Stage, suffix: str = "") -> Path:
 
     recipe = run.file.recipe
     found = run.base
-    if found is not None and (recipe.base.family == "cross-encoder" or (found / "modules.json").is_file()):
+    if found is not None and (
+        recipe.base.family == "cross-encoder" or (found / "modules.json").is_file()
+    ):
         return found
     name = f"{recipe.name}-base"
 
@@ -155,9 +176,12 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
 
     recipe, options = run.file.recipe, run.options
     sections = recipe.model_dump(
-        mode="json", include={"base", "prompts", "loss", "matryoshka", "train", "dev", "seed", "name"}
+        mode="json",
+        include={"base", "prompts", "loss", "matryoshka", "train", "dev", "seed", "name"},
     )
-    sections["data"] = [section.model_dump(mode="json", include={"id", "role"}) for section in recipe.data]
+    sections["data"] = [
+        section.model_dump(mode="json", include={"id", "role"}) for section in recipe.data
+    ]
     inputs = {
         "recipe": sections,
         "pairs": pairs.outputs[PAIRS],
@@ -168,7 +192,11 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
     held_out = next((stage for stage in run.done if stage.name == "dev"), None)
     if recipe.dev:
         first = recipe.evaluate.model_dump(include={"first_stage", "depth"})
-        inputs["dev"] = {"rows": held_out.outputs[DEV] if held_out else "", "tasks": hashes(run.dev_tasks), **first}
+        inputs["dev"] = {
+            "rows": held_out.outputs[DEV] if held_out else "",
+            "tasks": hashes(run.dev_tasks),
+            **first,
+        }
     if options.resume and not suffix:
         stages.refuse_foreign_checkpoint(run.file, options.run_dir, "fit", inputs)
 
@@ -211,11 +239,17 @@ def _spread(start: Work, pairs: Stage, proof: Proof) -> list[Spread]:
         models[str(seed)] = _models(run, base, fitted.folder / recipe.name)[1]
     if not models:
         return []
-    options = RunOptions(start.options.run_dir / "seeds", start.options.store, command=start.options.command)
+    options = RunOptions(
+        start.options.run_dir / "seeds", start.options.store, command=start.options.command
+    )
 
     def work(folder: Path) -> dict[str, Any]:
         scores = scores_of(models, start.tasks, options, start.listener)
-        return {"scores": scores, "tasks": [task.spec.name for task in start.tasks], "n_models": len(models)}
+        return {
+            "scores": scores,
+            "tasks": [task.spec.name for task in start.tasks],
+            "n_models": len(models),
+        }
 
     inputs = {
         "models": {seed: [model.name, model.revision] for seed, model in models.items()},
@@ -226,7 +260,9 @@ def _spread(start: Work, pairs: Stage, proof: Proof) -> list[Spread]:
     first = str(recipe.seeds[0])
     return [
         Spread(
-            cell.title, cell.scores[0], {first: cell.scores[1], **{seed: scores[seed][cell.title] for seed in models}}
+            cell.title,
+            cell.scores[0],
+            {first: cell.scores[1], **{seed: scores[seed][cell.title] for seed in models}},
         )
         for cell in proof.comparison.cells
     ]
@@ -245,14 +281,20 @@ def _dev_set(run: Work, held_out: Stage | None) -> DevSet | None:
 
 def _announce(run: Work, sets: list[TrainingSet]) -> None:
     rows = ", ".join(f"{entry.name} {entry.table.num_rows:,}" for entry in sets)
-    run.listener.note(f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.where}.")
+    run.listener.note(
+        f"Training on {rows} rows, {fit.n_steps(run.file, sets):,} steps, on {run.where}."
+    )
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
     if fit.without_others(run.file, sets):
         n = run.file.recipe.train.processes
-        run.listener.note(f"They are those of the own process; gather = true under [loss] takes those of all {n}.")
+        run.listener.note(
+            f"They are those of the own process; gather = true under [loss] takes those of all {n}."
+        )
     if size := n_parameters(run):
-        run.listener.note(f"{size:,} parameters: {memory_gb(run, size):.2f} GB and the activations.")
+        run.listener.note(
+            f"{size:,} parameters: {memory_gb(run, size):.2f} GB and the activations."
+        )
 
 
 def _teacher(run: Work) -> Any:  # noqa: ANN401  shapes.Teacher, or nothing
@@ -274,7 +316,9 @@ def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
 
     def work(folder: Path) -> dict[str, Any]:
         guard = recipe.evaluate.guard
-        found.append(prove(base_model, tuned_model, lexical, run.tasks, guard, options, run.listener))
+        found.append(
+            prove(base_model, tuned_model, lexical, run.tasks, guard, options, run.listener)
+        )
         return found[0].record()
 
     inputs = {
@@ -292,7 +336,9 @@ def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
 
 
 def _models(run: Work, base: Path, tuned: Path) -> tuple[Model, Model]:
-    """What is compared: base and tuned model; of a cross-encoder its first stage, without and with it."""
+    """What is compared: base and tuned model; of a cross-encoder its first stage, without and with
+    it.
+    """
     recipe = run.file.recipe
     if recipe.base.family == "cross-encoder":
         first = recipe.evaluate.first_stage
@@ -314,13 +360,21 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
         merge(run.file.recipe, base, tuned, section.weight, folder / name)
         return {}
 
-    inputs = {"recipe": {"merge": section.model_dump()}, "base": run.base_revision, "tuned": content_hash(tuned)}
+    inputs = {
+        "recipe": {"merge": section.model_dump()},
+        "base": run.base_revision,
+        "tuned": content_hash(tuned),
+    }
     made = run.stage("merge", inputs, work)
     return made.folder / name, _proof(run, base, made.folder / name, "proof-merged")
 
 
-def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: Target | None) -> Path:
-    """The model under its own name in the run's folder, ready to be published: with card and lock file."""
+def _export(
+    run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: Target | None
+) -> Path:
+    """The model under its own name in the run's folder, ready to be published: with card and lock
+    file.
+    """
     out = run.options.run_dir / run.file.recipe.name
     readme = read_existing(out / README) or (target.readme if target else "")
     export.copy_model(tuned, out, export.make_files(run, tuned, proof))
@@ -331,7 +385,8 @@ def _export(run: Work, tuned: Path, proof: Proof, spread: list[Spread], target: 
 
 
 def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanScore]]:
-    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left in the data.
+    """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left
+    in the data.
 
     :returns: those scores, of base and tuned model.
     """
@@ -345,15 +400,24 @@ def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanSc
         if task.spec.name in left:
             clean = clean_items(task.load(), report)
             for row in (proof.comparison.a, proof.comparison.b):
-                scores.setdefault(row.label, []).extend(clean_scores(row.results[task.spec.name], clean))
+                scores.setdefault(row.label, []).extend(
+                    clean_scores(row.results[task.spec.name], clean)
+                )
     card_training.write(out, report, scores)
     return scores
 
 
 def _card(
-    run: Work, out: Path, proof: Proof, spread: list[Spread], scores: Mapping[str, list[CleanScore]], readme: str
+    run: Work,
+    out: Path,
+    proof: Proof,
+    spread: list[Spread],
+    scores: Mapping[str, list[CleanScore]],
+    readme: str,
 ) -> None:
-    """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other text in it stays."""
+    """README.md: how it was trained, by the stages' reports; what it scores, by `kemb card`. Other
+    text in it stays.
+    """
     file = run.file
     reports = {stage.name: stage.report for stage in run.done}
     reports.setdefault("export", {"is_table": read_folder(out).is_table})
@@ -363,10 +427,14 @@ def _card(
     card = file.recipe.card
     row = proof.comparison.b
     name = card.name or (file.recipe.publish.repo if file.recipe.publish else "")
-    options = CardOptions(run.results_dir, name=name, license=card.license.lower(), private=card.own_data)
+    options = CardOptions(
+        run.results_dir, name=name, license=card.license.lower(), private=card.own_data
+    )
     try:
         made = make_card(row.label, options, text).files
-    except UsageError as error:  # results on data of one's own only: the card says how it was trained
+    except (
+        UsageError
+    ) as error:  # results on data of one's own only: the card says how it was trained
         run.listener.note(str(error))
         made = {README: text}
     write_card(made, out / README)
@@ -390,7 +458,11 @@ def make_pairs(run: Work) -> Stage:
         return load_rows(run), {}
 
     sections = [section.model_dump(mode="json") for section in recipe.data]
-    inputs: dict[str, Any] = {"recipe": {"data": sections}, "files": file_hashes(run), "tasks": task_hashes(run)}
+    inputs: dict[str, Any] = {
+        "recipe": {"data": sections},
+        "files": file_hashes(run),
+        "tasks": task_hashes(run),
+    }
     loaded = _stage(run, "data", inputs, load)
 
     def keep() -> tuple[pa.Table, dict[str, Any]]:
@@ -398,8 +470,14 @@ def make_pairs(run: Work) -> Stage:
         return table, report.to_json()
 
     filters = recipe.filters.model_dump(mode="json")
-    inputs = {"recipe": {"filters": filters}, "pairs": loaded.outputs[PAIRS], "tasks": task_hashes(run, every=True)}
-    kept = _stage(run, "filter", inputs | {"base": run.base_revision, "libraries": libraries()}, keep)
+    inputs = {
+        "recipe": {"filters": filters},
+        "pairs": loaded.outputs[PAIRS],
+        "tasks": task_hashes(run, every=True),
+    }
+    kept = _stage(
+        run, "filter", inputs | {"base": run.base_revision, "libraries": libraries()}, keep
+    )
     if recipe.dev and recipe.dev.share:
         kept = _held_out(run, recipe.dev.share, kept)
     check.check_positives(run.file, read_pairs(kept))
@@ -414,7 +492,10 @@ def read_pairs(stage: Stage) -> pa.Table:
 
 
 def _stage(
-    run: Work, name: str, inputs: Mapping[str, Any], make: Callable[[], tuple[pa.Table, dict[str, Any]]]
+    run: Work,
+    name: str,
+    inputs: Mapping[str, Any],
+    make: Callable[[], tuple[pa.Table, dict[str, Any]]],
 ) -> Stage:
     """A stage whose output is a table of pairs."""
     import pyarrow.parquet as pq
@@ -439,7 +520,11 @@ def _held_out(run: Work, share: float, kept: Stage) -> Stage:
         pq.write_table(held, folder / DEV)
         return {"n_rows": counts(table), "n_held_out": counts(held)}
 
-    inputs = {"recipe": {"dev": {"share": share}, "seed": seed}, "sources": sources, "pairs": kept.outputs[PAIRS]}
+    inputs = {
+        "recipe": {"dev": {"share": share}, "seed": seed},
+        "sources": sources,
+        "pairs": kept.outputs[PAIRS],
+    }
     return run.stage("dev", inputs, work)
 
 
@@ -463,15 +548,27 @@ def _mine(run: Work, section: MineSection, kept: Stage) -> Stage:
             scorer=scorer_of(reranker, run.options.store) if reranker else None,
             seed=run.file.recipe.seed,
         )
-        return pa.concat_tables([mined, table.filter(is_scored)], promote_options="default"), report.to_json()
+        return pa.concat_tables(
+            [mined, table.filter(is_scored)], promote_options="default"
+        ), report.to_json()
 
-    models = [[model.name, model.revision] for model in (teacher, reranker) if isinstance(model, Model)]
+    models = [
+        [model.name, model.revision] for model in (teacher, reranker) if isinstance(model, Model)
+    ]
     corpus = {
-        name: file_hash(run.root / name) for name in section.corpus if name != OWN and (run.root / name).is_file()
+        name: file_hash(run.root / name)
+        for name in section.corpus
+        if name != OWN and (run.root / name).is_file()
     }
-    inputs = {"recipe": {"mine": section.model_dump(mode="json")}, "pairs": kept.outputs[PAIRS], "models": models}
+    inputs = {
+        "recipe": {"mine": section.model_dump(mode="json")},
+        "pairs": kept.outputs[PAIRS],
+        "models": models,
+    }
     seed = run.file.recipe.seed
-    return _stage(run, "mine", inputs | {"corpus": corpus, "seed": seed, "libraries": libraries()}, find)
+    return _stage(
+        run, "mine", inputs | {"corpus": corpus, "seed": seed, "libraries": libraries()}, find
+    )
 
 
 def _corpus(run: Work, section: MineSection) -> list[str] | None:
@@ -496,6 +593,7 @@ def read_column(path: Path, column: str) -> list[str]:
     table = read_table(path, str(path), findings) if path.is_file() else None
     if table is None or column not in table.columns:
         raise DataError(
-            f"{path} cannot be read as a table with a column {column!r}: Parquet, JSONL, CSV or TSV is expected."
+            f"{path} cannot be read as a table with a column {column!r}: Parquet, JSONL, CSV or "
+            "TSV is expected."
         )
     return [str(text) for text in table.columns[column]]

@@ -1,7 +1,7 @@
 """The plain data that one stage hands to the next.
 
-A task is one or more parts, one per (split, subset). A part holds texts with their gold answers and knows
-nothing of models; `columns` says which texts must become vectors, and in which role.
+A task is one or more parts, one per (split, subset). A part holds texts with their gold answers and
+knows nothing of models; `columns` says which texts must become vectors, and in which role.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class PairData:
 class LabelData:
     """Evaluated texts with labels, and the few-shot training rows of every experiment.
 
-    `experiments[i]` are row numbers into `train_texts`, in training order; only rows that some experiment uses
+    `experiments[i]` are row numbers into `train_texts`, in training order; only rows that some
+        experiment uses
     are kept.
     """
 
@@ -93,7 +94,8 @@ class MultilabelData:
 class ClusterData:
     """Texts with one label per level (usually one level), and the problem each text belongs to.
 
-    `problems[i]` numbers independent clustering problems from 0; the bootstrap protocol has only problem 0.
+    `problems[i]` numbers independent clustering problems from 0; the bootstrap protocol has only
+        problem 0.
     """
 
     item_ids: list[str]
@@ -113,9 +115,11 @@ class BitextData:
 
 @dataclass(frozen=True, slots=True)
 class SummaryData:
-    """Summaries of documents: those by machines with a gold score, those by humans to compare them with.
+    """Summaries of documents: those by machines with a gold score, those by humans to compare them
+    with.
 
-    `machine_of[i]` and `human_of[i]` number the document of a summary, ascending; `document_ids` names the documents.
+    `machine_of[i]` and `human_of[i]` number the document of a summary, ascending; `document_ids`
+        names the documents.
     """
 
     document_ids: list[str]
@@ -126,7 +130,9 @@ class SummaryData:
     gold: DoubleArray
 
 
-PartData = RetrievalData | PairData | LabelData | MultilabelData | ClusterData | BitextData | SummaryData
+PartData = (
+    RetrievalData | PairData | LabelData | MultilabelData | ClusterData | BitextData | SummaryData
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +168,20 @@ def columns(data: PartData) -> dict[str, Column]:
     """The texts of a part that must be encoded, by column name."""
     match data:
         case RetrievalData():
-            return {"queries": Column("query", data.queries), "documents": Column("document", data.documents)}
+            return {
+                "queries": Column("query", data.queries),
+                "documents": Column("document", data.documents),
+            }
         case PairData() | BitextData():
-            return {"sentence1": Column("text", data.sentence1), "sentence2": Column("text", data.sentence2)}
+            return {
+                "sentence1": Column("text", data.sentence1),
+                "sentence2": Column("text", data.sentence2),
+            }
         case LabelData() | MultilabelData():
-            return {"texts": Column("text", data.texts), "train_texts": Column("text", data.train_texts)}
+            return {
+                "texts": Column("text", data.texts),
+                "train_texts": Column("text", data.train_texts),
+            }
         case SummaryData():
             return {"machine": Column("text", data.machine), "human": Column("text", data.human)}
         case ClusterData():
@@ -177,7 +192,8 @@ def columns(data: PartData) -> dict[str, Column]:
 class Run:
     """Ranked documents per query, best first; ties are by document id, descending, as in trec_eval.
 
-    `indices` [n_queries, k] are row numbers of the corpus, -1 where fewer than k documents were returned;
+    `indices` [n_queries, k] are row numbers of the corpus, -1 where fewer than k documents were
+        returned;
     `scores` [n_queries, k] are float32, -inf there.
     """
 
@@ -188,7 +204,8 @@ class Run:
     candidates: Run | None = None
     """The first stage's documents, where a reranker put them in order."""
     n_postings: int = 0
-    """Of the inverted index that the run was made with, or its parts were; 0 where there was none."""
+    """Of the inverted index that the run was made with, or its parts were; 0 where there was none.
+    """
 
 
 class ItemBlock(NamedTuple):
@@ -200,7 +217,8 @@ class ItemBlock(NamedTuple):
     experiment: int | None = None
     cluster_ids: Sequence[str] | None = None
     targets: Sequence[str] | None = None
-    """A text that belongs to the value: the predicted label, or the id of the retrieved document."""
+    """A text that belongs to the value: the predicted label, or the id of the retrieved document.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +227,9 @@ class PartScore:
 
     metrics: dict[str, float]
     experiments: dict[str, list[float]]
-    """Per-experiment values of metrics that are means over experiments (classification, clustering)."""
+    """Per-experiment values of metrics that are means over experiments (classification,
+    clustering).
+    """
     items: list[ItemBlock]
     notes: dict[str, int] = field(default_factory=dict)
     """Counts worth recording, for example `n_zero_vectors`; only those that are not 0."""

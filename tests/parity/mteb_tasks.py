@@ -21,7 +21,9 @@ class TableEncoder:
     def __init__(self, table: FloatArray, similarity: str = "cosine") -> None:
         self.table = table
         self.similarity, self.similarity_pairwise = (
-            (cos_sim, pairwise_cos_sim) if similarity == "cosine" else (dot_score, pairwise_dot_score)
+            (cos_sim, pairwise_cos_sim)
+            if similarity == "cosine"
+            else (dot_score, pairwise_dot_score)
         )
 
     def encode(self, inputs: Iterable[dict[str, list[str]]], **_: object) -> FloatArray:
@@ -36,7 +38,9 @@ def evaluate(
     similarity: str = "cosine",
     **attributes: object,
 ) -> dict[str, Any]:
-    """Scores mteb gives for a task when its data is `dataset` and texts are row numbers of `table`."""
+    """Scores mteb gives for a task when its data is `dataset` and texts are row numbers of
+    `table`.
+    """
     new = mteb.get_task(task)
     subset = new.hf_subsets[0]
     new.dataset = {subset: dataset} if subset != "default" else dataset

@@ -1,6 +1,8 @@
-"""Every way between mteb and kemb gives one score: imported specification, task object, model of ours, model of mteb's.
+"""Every way between mteb and kemb gives one score: imported specification, task object, model of
+ours, model of mteb's.
 
-Small data sets lie in the layout of the hub, one for each type and layout; mteb's own task objects load the same files.
+Small data sets lie in the layout of the hub, one for each type and layout; mteb's own task objects
+load the same files.
 """
 
 from __future__ import annotations
@@ -41,8 +43,13 @@ VERBS = "falls stops blows spreads melts rises returns 온다 그친다 下了 �
 
 
 def sentences(n: int) -> list[str]:
-    """Random sentences, so long that hardly any two pairs are equally similar: float32 orders those as it likes."""
-    return [" ".join([*RNG.choice(NOUNS, 6), RNG.choice(VERBS), *map(str, RNG.integers(0, 999, 2))]) for _ in range(n)]
+    """Random sentences, so long that hardly any two pairs are equally similar: float32 orders those
+    as it likes.
+    """
+    return [
+        " ".join([*RNG.choice(NOUNS, 6), RNG.choice(VERBS), *map(str, RNG.integers(0, 999, 2))])
+        for _ in range(n)
+    ]
 
 
 def ids(prefix: str, n: int) -> list[str]:
@@ -53,14 +60,27 @@ def labels(n: int, n_labels: int) -> list[int]:
     return RNG.integers(0, n_labels, n).tolist()
 
 
-def pairs(n: int, first: str = "sentence1", second: str = "sentence2", **gold: Sequence[object]) -> dict[str, Any]:
+def pairs(
+    n: int, first: str = "sentence1", second: str = "sentence2", **gold: Sequence[object]
+) -> dict[str, Any]:
     return {first: sentences(n), second: sentences(n), **gold}
 
 
-def beir(split: str, *, own_ids: bool = False, candidates: bool = False, instructions: bool = False) -> dict[str, Any]:
-    docs, queries = ids("d", 80), ids("d", 12) if own_ids else [f"q{i // 2}_{i % 2}" for i in range(12)]
-    judged = [(query, doc, 1) for i, query in enumerate(queries) for doc in docs[i // 2 * 5 : i // 2 * 5 + 3]]
-    columns = dict(zip(("query-id", "corpus-id", "score"), map(list, zip(*judged, strict=True)), strict=True))
+def beir(
+    split: str, *, own_ids: bool = False, candidates: bool = False, instructions: bool = False
+) -> dict[str, Any]:
+    docs, queries = (
+        ids("d", 80),
+        ids("d", 12) if own_ids else [f"q{i // 2}_{i % 2}" for i in range(12)],
+    )
+    judged = [
+        (query, doc, 1)
+        for i, query in enumerate(queries)
+        for doc in docs[i // 2 * 5 : i // 2 * 5 + 3]
+    ]
+    columns = dict(
+        zip(("query-id", "corpus-id", "score"), map(list, zip(*judged, strict=True)), strict=True)
+    )
     made = {
         "corpus": {split: {"_id": docs, "title": ["", "title"] * 40, "text": sentences(80)}},
         "queries": {split: {"_id": queries, "text": sentences(12)}},
@@ -74,7 +94,9 @@ def beir(split: str, *, own_ids: bool = False, candidates: bool = False, instruc
     return made
 
 
-def rows_of(n: int, n_labels: int, text: str = "text", label: str = "label", **more: list[object]) -> dict[str, Any]:
+def rows_of(
+    n: int, n_labels: int, text: str = "text", label: str = "label", **more: list[object]
+) -> dict[str, Any]:
     return {text: sentences(n), label: labels(n, n_labels), **more}
 
 
@@ -83,38 +105,76 @@ SETS: dict[str, Tables] = {
     "STS22": {"default": {"test": pairs(60, score=labels(60, 5), lang=["en", "zh"] * 30)}},
     # a config for each subset
     "AmazonReviewsClassification": {
-        lang: {"train": rows_of(90, 5), "validation": rows_of(40, 5), "test": rows_of(40, 5)} for lang in ("en", "zh")
+        lang: {"train": rows_of(90, 5), "validation": rows_of(40, 5), "test": rows_of(40, 5)}
+        for lang in ("en", "zh")
     },
     # a stratified sample of many rows, 16 rows for each label
-    "ToxicConversationsClassification": {"default": {"train": rows_of(80, 2), "test": rows_of(2100, 2)}},
+    "ToxicConversationsClassification": {
+        "default": {"train": rows_of(80, 2), "test": rows_of(2100, 2)}
+    },
     # other names of columns, one row that holds lists
-    "Ocnli": {"default": {"validation": {
-        name: [column] for name, column in pairs(50, "sent1", "sent2", labels=labels(50, 2)).items()}}},
+    "Ocnli": {
+        "default": {
+            "validation": {
+                name: [column]
+                for name, column in pairs(50, "sent1", "sent2", labels=labels(50, 2)).items()
+            }
+        }
+    },
     # a row is a clustering problem
-    "ArxivClusteringS2S": {"default": {"test": {"sentences": [sentences(60), sentences(50)],
-                                                "labels": [ids("a", 4) * 15, ids("b", 5) * 10]}}},
+    "ArxivClusteringS2S": {
+        "default": {
+            "test": {
+                "sentences": [sentences(60), sentences(50)],
+                "labels": [ids("a", 4) * 15, ids("b", 5) * 10],
+            }
+        }
+    },
     # clusters of clusters
-    "SNLHierarchicalClusteringP2P": {"default": {"test": {
-        "sentences": sentences(90), "labels": [[f"a{i % 2}", f"b{i % 6}"] for i in range(90)]}}},
-    "SummEval": {"default": {"test": {
-        "text": sentences(9), "human_summaries": [sentences(3) for _ in range(9)],
-        "machine_summaries": [sentences(6) for _ in range(9)],
-        "relevance": [RNG.random(6).tolist() for _ in range(9)]}}},
-    "KorHateSpeechMLClassification": {"default": {
-        split: {"text": sentences(n), "label": [sorted({i % 3, i % 4}) for i in range(n)]}
-        for split, n in (("train", 80), ("test", 60))}},
+    "SNLHierarchicalClusteringP2P": {
+        "default": {
+            "test": {
+                "sentences": sentences(90),
+                "labels": [[f"a{i % 2}", f"b{i % 6}"] for i in range(90)],
+            }
+        }
+    },
+    "SummEval": {
+        "default": {
+            "test": {
+                "text": sentences(9),
+                "human_summaries": [sentences(3) for _ in range(9)],
+                "machine_summaries": [sentences(6) for _ in range(9)],
+                "relevance": [RNG.random(6).tolist() for _ in range(9)],
+            }
+        }
+    },
+    "KorHateSpeechMLClassification": {
+        "default": {
+            split: {"text": sentences(n), "label": [sorted({i % 3, i % 4}) for i in range(n)]}
+            for split, n in (("train", 80), ("test", 60))
+        }
+    },
     "Tatoeba": {"default": {"test": pairs(40, lang=["kor-eng"] * 40)}},
     "T2Reranking": beir("dev", candidates=True),
     "MindSmallReranking": beir("test", candidates=True),
     "ArguAna": beir("test", own_ids=True),
     "IFIRNFCorpus": beir("test", instructions=True),
-}  # fmt: skip
-SUBSETS = {"STS22": ["en", "zh"], "AmazonReviewsClassification": ["en", "zh"], "Tatoeba": ["kor-eng"]}
+}
+SUBSETS = {
+    "STS22": ["en", "zh"],
+    "AmazonReviewsClassification": ["en", "zh"],
+    "Tatoeba": ["kor-eng"],
+}
 
 
 @pytest.fixture(autouse=True)
-def own_datasets_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets")
+def own_datasets_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets"
+    )
 
 
 def write_set(root: Path, name: str, spec: TaskSpec) -> Path:
@@ -128,7 +188,9 @@ def write_set(root: Path, name: str, spec: TaskSpec) -> Path:
             pq.write_table(pa.table(dict(columns)), folder / f"{config}-{split}.parquet")
             header += [f"  - split: {split}", f"    path: {config}-{split}.parquet"]
     (folder / "README.md").write_text("\n".join([*header, "---", ""]))
-    (folder / "manifest.json").write_text(json.dumps({"hub": spec.source.hub, "revision": spec.source.revision}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"hub": spec.source.hub, "revision": spec.source.revision})
+    )
     entries = {config: {"folder": folder.name, "config": config} for config in SETS[name]}
     (root / "index.json").write_text(json.dumps({spec.source.hub: entries}))
     return folder
@@ -139,7 +201,9 @@ def task_on(name: str, folder: Path) -> Any:  # noqa: ANN401  an mteb task
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         task = mteb.get_task(name, hf_subsets=SUBSETS.get(name))
-    task.metadata = task.metadata.model_copy(update={"dataset": {"path": str(folder), "revision": "0" * 40}})
+    task.metadata = task.metadata.model_copy(
+        update={"dataset": {"path": str(folder), "revision": "0" * 40}}
+    )
     return task
 
 
@@ -158,7 +222,9 @@ def test_every_way_gives_the_scores_of_mteb(name: str, tmp_path: Path) -> None:
     data = load_mteb_task(foreign)[1]
     by_specification = load(spec, tmp_path / "mirror")
     assert [part.sha256 for part in data.parts] == [part.sha256 for part in by_specification.parts]
-    assert [(part.split, part.subset) for part in data.parts] == [(s, t) for s in spec.splits for t in spec.subsets]
+    assert [(part.split, part.subset) for part in data.parts] == [
+        (s, t) for s in spec.splits for t in spec.subsets
+    ]
 
     options = RunOptions(tmp_path / "results", store)
     (outcome,) = evaluate([Task(spec, lambda: data)], [model], options)
@@ -167,10 +233,16 @@ def test_every_way_gives_the_scores_of_mteb(name: str, tmp_path: Path) -> None:
         for subset in spec.subsets:
             fresh = task_on(name, folder)  # its random state is that of a new object
             fresh.load_data()
-            theirs = fresh.evaluate(to_mteb(model, store), split, [subset], encode_kwargs={"batch_size": 32})[subset]
-            ours = next(entry for entry in outcome.result.scores[split] if entry["hf_subset"] == subset)
+            theirs = fresh.evaluate(
+                to_mteb(model, store), split, [subset], encode_kwargs={"batch_size": 32}
+            )[subset]
+            ours = next(
+                entry for entry in outcome.result.scores[split] if entry["hf_subset"] == subset
+            )
             assert ours["main_score"] == pytest.approx(theirs["main_score"], abs=1.1e-5)
-            compared = [key for key in ours if isinstance(ours[key], float) and mteb_metric(key) in theirs]
+            compared = [
+                key for key in ours if isinstance(ours[key], float) and mteb_metric(key) in theirs
+            ]
             assert len(compared) >= 3
             for key in compared:
                 if not np.isnan(theirs[mteb_metric(key)]):
@@ -182,9 +254,14 @@ def test_mteb_evaluates_a_model_of_ours_and_files_it_under_its_name(tmp_path: Pa
     (spec,) = import_tasks(["KorHateSpeechMLClassification"]).specs
     task = task_on(spec.name, write_set(tmp_path / "mirror", spec.name, spec))
     model = to_mteb(resolve("toy"), Store(tmp_path / "store"))
-    found = mteb.evaluate(model, [task], cache=mteb.ResultCache(tmp_path / "mteb"), show_progress_bar=False)
+    found = mteb.evaluate(
+        model, [task], cache=mteb.ResultCache(tmp_path / "mteb"), show_progress_bar=False
+    )
     (file,) = (tmp_path / "mteb").rglob("KorHateSpeechMLClassification.json")
-    assert file.relative_to(tmp_path / "mteb" / "results").parts[:2] == ("kemb__toy", resolve("toy").revision)
+    assert file.relative_to(tmp_path / "mteb" / "results").parts[:2] == (
+        "kemb__toy",
+        resolve("toy").revision,
+    )
     assert 0 < found.task_results[0].get_score() < 1
 
 
@@ -196,13 +273,17 @@ def test_a_model_of_mtebs_gives_its_own_vectors(tmp_path: Path) -> None:
     assert (model.name, model.variant) == ("mteb/baseline-random-encoder", "loader_mteb")
     assert model.fingerprint()["backend"] == f"mteb {mteb.__version__}"
     data = load(spec, tmp_path / "mirror")
-    (outcome,) = evaluate([Task(spec, lambda: data)], [model], RunOptions(tmp_path / "r", Store(tmp_path / "s")))
+    (outcome,) = evaluate(
+        [Task(spec, lambda: data)], [model], RunOptions(tmp_path / "r", Store(tmp_path / "s"))
+    )
     assert outcome.result is not None, outcome.message
     assert outcome.result.path.parent.name == "loader_mteb"
     assert outcome.result.kemb["prompts"]["query"]["route"] == "ArguAna|query"
     task = task_on("ArguAna", folder)
     task.load_data()
-    theirs = task.evaluate(mteb.get_model(model.name), "test", None, encode_kwargs={"batch_size": 32})["default"]
+    theirs = task.evaluate(
+        mteb.get_model(model.name), "test", None, encode_kwargs={"batch_size": 32}
+    )["default"]
     (ours,) = outcome.result.scores["test"]
     for name in ("ndcg@10", "map@100", "recall@20"):
         assert ours[name] == pytest.approx(theirs[mteb_metric(name)], abs=1.1e-5), name

@@ -1,4 +1,6 @@
-"""Prompts against mteb: the key order, sentence-transformers' own rules, and the strings of registered models."""
+"""Prompts against mteb: the key order, sentence-transformers' own rules, and the strings of
+registered models.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from hypothesis import strategies as st
 
 import kemb.tasks
 from kemb.models.catalogue import load_spec, names, profiles, read_table
-from kemb.models.prompts import MTEB_TYPES, PromptTable, build_prompts, read_prompts_file, resolve, roles, rules_for
+from kemb.models.prompts import (
+    MTEB_TYPES,
+    PromptTable,
+    build_prompts,
+    read_prompts_file,
+    resolve,
+    roles,
+    rules_for,
+)
 from kemb.types import Role, TaskType
 
 mteb = pytest.importorskip("mteb")
@@ -59,7 +69,9 @@ DIFFERENCES: dict[str, set[str]] = {
     ),
     "BAAI/bge-multilingual-gemma2": {*SYMMETRIC, "retrieval", "reranking"},
 }
-"""Task types on which the declared prompts differ from mteb's on purpose (docs/prompts.md says why)."""
+"""Task types on which the declared prompts differ from mteb's on purpose (docs/prompts.md says
+why).
+"""
 
 COMPARED = list(read_prompts_file(profiles()["mteb"]).models)
 
@@ -92,7 +104,12 @@ def test_key_order_is_mtebs(data: st.DataObject, metadata: dict[str, Any]) -> No
     name = data.draw(st.sampled_from(TASKS))
     task = metadata[name]
     words = [name, task.type, "Retrieval", "KorSTS"]
-    keys = [*words, "query", "document", *(f"{word}-{role}" for word in words for role in ("query", "document"))]
+    keys = [
+        *words,
+        "query",
+        "document",
+        *(f"{word}-{role}" for word in words for role in ("query", "document")),
+    ]
     prompts = {key: f"<{key}> " for key in data.draw(st.lists(st.sampled_from(keys), max_size=6))}
     table = build_prompts(None, None, {"prompts": prompts}, TASKS)
     for role in roles(our_type(task)):
@@ -102,7 +119,9 @@ def test_key_order_is_mtebs(data: st.DataObject, metadata: dict[str, Any]) -> No
 
 
 class Recorder(sentence_transformers.SentenceTransformer):  # type: ignore[misc,name-defined]
-    """sentence-transformers' own choice of prompt, without weights: `encode` notes what it would put before."""
+    """sentence-transformers' own choice of prompt, without weights: `encode` notes what it would
+    put before.
+    """
 
     max_seq_length = None
 
@@ -113,12 +132,16 @@ class Recorder(sentence_transformers.SentenceTransformer):  # type: ignore[misc,
 
         tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
         kept = {key: options[key] for key in ("prompts", "default_prompt_name") if key in options}
-        super().__init__(modules=[StaticEmbedding(tokenizer, embedding_dim=2)], device="cpu", **kept)
+        super().__init__(
+            modules=[StaticEmbedding(tokenizer, embedding_dim=2)], device="cpu", **kept
+        )
         self.sent: list[tuple[str, str]] = []
 
     def _first_module(self) -> Any:  # noqa: ANN401
         module = super()._first_module()
-        module.auto_model = type("Weights", (), {"config": type("Config", (), {"_attn_implementation": "sdpa"})})
+        module.auto_model = type(
+            "Weights", (), {"config": type("Config", (), {"_attn_implementation": "sdpa"})}
+        )
         return module
 
     def encode(
@@ -129,7 +152,9 @@ class Recorder(sentence_transformers.SentenceTransformer):  # type: ignore[misc,
         **options: Any,  # noqa: ANN401
     ) -> np.ndarray[Any, Any]:
         route = options.get("task") or ""
-        route = "" if route in ("query", "document") else route  # set by encode_query and encode_document themselves
+        route = (
+            "" if route in ("query", "document") else route
+        )  # set by encode_query and encode_document themselves
         self.sent.append((self._resolve_prompt(prompt, prompt_name) or "", route))
         return np.zeros((len(inputs), 2), dtype=np.float32)
 
@@ -142,7 +167,13 @@ def sent_by(wrapper: Any, recorder: Recorder, task: Any, role: Role) -> tuple[st
     loader = DataLoader(Dataset.from_dict({"text": ["a"]}), batch_size=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wrapper.encode(loader, task_metadata=task, hf_split="test", hf_subset="default", prompt_type=prompt_type(role))
+        wrapper.encode(
+            loader,
+            task_metadata=task,
+            hf_split="test",
+            hf_subset="default",
+            prompt_type=prompt_type(role),
+        )
     return recorder.sent[-1]
 
 
@@ -152,7 +183,10 @@ def sent_by(wrapper: Any, recorder: Recorder, task: Any, role: Role) -> tuple[st
         {"prompts": {"query": "q: ", "document": "d: "}, "default_prompt_name": None},
         {"prompts": {"query": "q: "}, "default_prompt_name": "query"},
         {"prompts": {"passage": "p: ", "s2p_query": "s: "}, "default_prompt_name": None},
-        {"prompts": {"web": "w: ", "STS": "s: ", "Retrieval-query": "r: "}, "default_prompt_name": "web"},
+        {
+            "prompts": {"web": "w: ", "STS": "s: ", "Retrieval-query": "r: "},
+            "default_prompt_name": "web",
+        },
         {"prompts": {"Reranking": "both: ", "Clustering": ""}, "default_prompt_name": "Reranking"},
         {"prompts": {}, "default_prompt_name": None},
     ],
@@ -162,7 +196,9 @@ def test_foreign_configuration_is_read_as_sentence_transformers_and_mteb_do(
 ) -> None:
     from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 
-    recorder = Recorder(prompts=dict(config["prompts"]), default_prompt_name=config["default_prompt_name"])
+    recorder = Recorder(
+        prompts=dict(config["prompts"]), default_prompt_name=config["default_prompt_name"]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         wrapper = SentenceTransformerEncoderWrapper(recorder)
@@ -174,7 +210,9 @@ def test_foreign_configuration_is_read_as_sentence_transformers_and_mteb_do(
 
 
 @pytest.fixture(scope="module")
-def mteb_sends(metadata: dict[str, Any]) -> Callable[[str], dict[tuple[str, Role], tuple[str, str]]]:
+def mteb_sends(
+    metadata: dict[str, Any],
+) -> Callable[[str], dict[tuple[str, Role], tuple[str, str]]]:
     """Prompt and route per task and role, from the loader and the options in mteb's registry."""
 
     def sends(model: str) -> dict[tuple[str, Role], tuple[str, str]]:
@@ -203,14 +241,20 @@ def ours(table: PromptTable, metadata: dict[str, Any]) -> dict[tuple[str, Role],
 
 @pytest.mark.parametrize("model", COMPARED)
 def test_declared_and_mteb_prompts(
-    model: str, metadata: dict[str, Any], mteb_sends: Callable[[str], dict[tuple[str, Role], tuple[str, str]]]
+    model: str,
+    metadata: dict[str, Any],
+    mteb_sends: Callable[[str], dict[tuple[str, Role], tuple[str, str]]],
 ) -> None:
     """Equal except on the listed task types; and equal everywhere with the prompts file `mteb`."""
     spec = load_spec(model)
     assert spec is not None
     theirs = mteb_sends(model)
     declared = ours(build_prompts(spec, None, None, TASKS), metadata)
-    different = {our_type(metadata[name]) for name, role in theirs if theirs[name, role] != declared[name, role]}
+    different = {
+        our_type(metadata[name])
+        for name, role in theirs
+        if theirs[name, role] != declared[name, role]
+    }
     assert different == DIFFERENCES.get(model, set())
     rules = rules_for(read_prompts_file(profiles()["mteb"]), model)
     assert ours(build_prompts(spec, rules, None, TASKS), metadata) == theirs

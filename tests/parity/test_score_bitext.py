@@ -45,7 +45,8 @@ def test_items_are_the_classes_of_scikit_learn_and_ties_go_to_the_first_row() ->
     table = np.concatenate([eye[[0, 1, 0, 3, 3]], eye[[0, 1, 0, 4, 4]]])
     found = ours(table, 5, "dot")
     items = {block.metric: block for block in found.items}
-    # Rows 0 and 2 find row 0 (a tie with row 2), row 1 itself, rows 3 and 4 nothing similar: the first row.
+    # Rows 0 and 2 find row 0 (a tie with row 2), row 1 itself, rows 3 and 4 nothing similar: the
+    # first row.
     assert items["nearest"].targets == ["row-0", "row-1", "row-0", "row-0", "row-0"]
     expected = precision_recall_fscore_support(range(5), [0, 1, 0, 0, 0], zero_division=0)
     for metric, values in zip(("precision", "recall", "f1"), expected, strict=False):

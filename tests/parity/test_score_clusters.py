@@ -44,7 +44,9 @@ def test_rows_equal_mteb(seed: int) -> None:
     theirs = evaluate("KlueMrcDomainClustering", "test", dataset, table)
     problems = np.repeat([0, 1, 2], [stop - start for start, stop in bounds]).tolist()
     ours = clustering(
-        ClusteringProtocol(kind="rows"), data_of([(c,) for c in codes], problems), {"texts": ArrayVectors(table)}
+        ClusteringProtocol(kind="rows"),
+        data_of([(c,) for c in codes], problems),
+        {"texts": ArrayVectors(table)},
     )
     assert ours.experiments["v_measure"] == theirs["v_measures"]
     assert {name: theirs[name] for name in ours.metrics} == ours.metrics
@@ -55,13 +57,18 @@ def test_rows_equal_mteb(seed: int) -> None:
     [
         ({"max_documents": 1004}, {}),
         ({"max_documents": 180}, {"max_document_to_embed": 180}),
-        ({"fraction": 0.5}, {"max_document_to_embed": None, "max_fraction_of_documents_to_embed": 0.5}),
+        (
+            {"fraction": 0.5},
+            {"max_document_to_embed": None, "max_fraction_of_documents_to_embed": 0.5},
+        ),
         ({}, {"max_document_to_embed": None, "max_fraction_of_documents_to_embed": None}),
     ],
     ids=["sib200", "maximum", "fraction", "all"],
 )
 @pytest.mark.parametrize("text", [False, True], ids=["numbers", "text"])
-def test_bootstrap_equals_mteb(protocol: dict[str, float], attributes: dict[str, object], text: bool) -> None:
+def test_bootstrap_equals_mteb(
+    protocol: dict[str, float], attributes: dict[str, object], text: bool
+) -> None:
     table, codes = topics(1, 6)
     labels: list[Label] = [f"주제{code}" if text else code for code in codes]
     small = {"max_documents_per_cluster": 700, "n_clusters": 3}
@@ -70,10 +77,17 @@ def test_bootstrap_equals_mteb(protocol: dict[str, float], attributes: dict[str,
         "test",
         splits(test=rows(sentences=numbers(N), labels=labels)),
         table,
-        **{"max_document_to_embed": 1004, "max_fraction_of_documents_to_embed": None, **small, **attributes},
+        **{
+            "max_document_to_embed": 1004,
+            "max_fraction_of_documents_to_embed": None,
+            **small,
+            **attributes,
+        },
     )
     ours = clustering(
-        ClusteringProtocol.model_validate({**protocol, "documents_per_experiment": 700, "n_experiments": 3}),
+        ClusteringProtocol.model_validate(
+            {**protocol, "documents_per_experiment": 700, "n_experiments": 3}
+        ),
         data_of([(label,) for label in labels], [0] * N),
         {"texts": ArrayVectors(table)},
     )
@@ -98,7 +112,9 @@ def test_levels_equal_mteb(text: bool, max_depth: int | None) -> None:
         max_depth=max_depth,
     )
     ours = clustering(
-        ClusteringProtocol(max_documents=1004, documents_per_experiment=600, n_experiments=2, max_depth=max_depth),
+        ClusteringProtocol(
+            max_documents=1004, documents_per_experiment=600, n_experiments=2, max_depth=max_depth
+        ),
         data_of([tuple(path) for path in labels], [0] * N),
         {"texts": ArrayVectors(table)},
     )

@@ -1,4 +1,6 @@
-"""Multilabel classification against freshly created mteb tasks, from the rows that are drawn to every metric."""
+"""Multilabel classification against freshly created mteb tasks, from the rows that are drawn to
+every metric.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +30,37 @@ def label_sets(rng: np.random.Generator, n: int, names: list[Label]) -> list[tup
     return [tuple(names[column] for column in np.flatnonzero(row)) for row in has]
 
 
-@pytest.mark.parametrize("names", [[0, 1], [0, 1, 2, 3, 4, 5], ["가", "나", "다"]], ids=["two", "six", "text"])
+@pytest.mark.parametrize(
+    "names", [[0, 1], [0, 1, 2, 3, 4, 5], ["가", "나", "다"]], ids=["two", "six", "text"]
+)
 @pytest.mark.parametrize("is_tied", [False, True])
 @pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
 def test_every_metric_of_every_experiment_is_mtebs(names: list[Label], is_tied: bool) -> None:
     rng = np.random.default_rng(len(names))
     n_train, n_test = 120, 70
     train, test = label_sets(rng, n_train, names), label_sets(rng, n_test, names)
-    table = tied(rng, n_train + n_test, 5) if is_tied else rng.standard_normal((n_train + n_test, 5)).astype(np.float32)
+    table = (
+        tied(rng, n_train + n_test, 5)
+        if is_tied
+        else rng.standard_normal((n_train + n_test, 5)).astype(np.float32)
+    )
     dataset = splits(
         train=rows(text=numbers(n_train), label=map(list, train)),
         test=rows(text=numbers(n_test, n_train), label=map(list, test)),
     )
     theirs = evaluate(TASK, "test", dataset, table)
     drawn = few_shot_multilabel_rows(train, ClassificationProtocol())
-    data = MultilabelData(numbers(n_test), numbers(n_test), test, numbers(n_train), train, drawn, False)
+    data = MultilabelData(
+        numbers(n_test), numbers(n_test), test, numbers(n_train), train, drawn, False
+    )
     vectors = {"texts": ArrayVectors(table[n_train:]), "train_texts": ArrayVectors(table[:n_train])}
     ours = multilabel_classification(data, vectors)
     assert ours.metrics.keys() == {"accuracy", "f1", "hamming", "lrap"}
     for name, value in ours.metrics.items():
         assert value == pytest.approx(theirs[name], abs=1e-12), name
-        assert ours.experiments[name] == pytest.approx([each[name] for each in theirs["scores_per_experiment"]]), name
+        assert ours.experiments[name] == pytest.approx(
+            [each[name] for each in theirs["scores_per_experiment"]]
+        ), name
 
 
 @pytest.mark.parametrize("seed", range(4))

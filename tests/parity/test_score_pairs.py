@@ -1,4 +1,6 @@
-"""Sentence pairs against freshly created mteb tasks, scikit-learn and SciPy, over random vectors with ties."""
+"""Sentence pairs against freshly created mteb tasks, scikit-learn and SciPy, over random vectors
+with ties.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,17 @@ def repeated_pairs(
     rng: np.random.Generator, similarity: str
 ) -> tuple[FloatArray, list[str], list[str], dict[str, Vectors]]:
     """Pairs of which many occur twice, so that every similarity has ties."""
-    table = tied(rng, 40, 6) if similarity == "dot" else rng.standard_normal((40, 6), dtype=np.float32)
+    table = (
+        tied(rng, 40, 6) if similarity == "dot" else rng.standard_normal((40, 6), dtype=np.float32)
+    )
     table[~table.any(axis=1)] = 1
     first, second = rng.integers(0, 12, N), rng.integers(12, 40, N)
     texts = [str(i) for i in first], [str(i) for i in second]
-    return table, *texts, {"sentence1": ArrayVectors(table[first]), "sentence2": ArrayVectors(table[second])}
+    return (
+        table,
+        *texts,
+        {"sentence1": ArrayVectors(table[first]), "sentence2": ArrayVectors(table[second])},
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -51,7 +59,10 @@ def test_dot_correlations_equal_scipy() -> None:
     gold = rng.random(N)
     metrics = sts(PairData(numbers(N), first, second, gold), vectors, similarity="cosine").metrics
     products = [
-        float(a @ b) for a, b in zip(vectors["sentence1"].block(0, N), vectors["sentence2"].block(0, N), strict=True)
+        float(a @ b)
+        for a, b in zip(
+            vectors["sentence1"].block(0, N), vectors["sentence2"].block(0, N), strict=True
+        )
     ]
     assert metrics["dot_pearson"] == pytest.approx(pearsonr(products, gold)[0], abs=1e-12)
     assert metrics["dot_spearman"] == pytest.approx(spearmanr(products, gold)[0], abs=1e-12)
@@ -64,7 +75,9 @@ def test_pair_classification_equals_mteb(seed: int, similarity: str) -> None:
     table, first, second, vectors = repeated_pairs(rng, similarity)
     labels = rng.integers(0, 2, N)
     # mteb takes a single row that holds lists, as KLUE-NLI and KorNLI give them.
-    dataset = splits(validation=rows(sentence1=[first], sentence2=[second], labels=[labels.tolist()]))
+    dataset = splits(
+        validation=rows(sentence1=[first], sentence2=[second], labels=[labels.tolist()])
+    )
     theirs = evaluate("KLUE-NLI", "validation", dataset, table, similarity)
     data = PairData(numbers(N), first, second, labels.astype(np.float64))
     ours = pair_classification(data, vectors, similarity=similarity).metrics

@@ -30,7 +30,9 @@ PYTREC = {
 Scores = dict[str, dict[str, float]]
 
 
-def random_run(rng: np.random.Generator, n_queries: int, n_docs: int, depth: int) -> tuple[Scores, Qrels, list[str]]:
+def random_run(
+    rng: np.random.Generator, n_queries: int, n_docs: int, depth: int
+) -> tuple[Scores, Qrels, list[str]]:
     """Scores of few values, and judgments from -1 to 3 of documents in the run and outside it."""
     doc_ids = [f"d{i}" for i in rng.permutation(n_docs)]
     scores, qrels = {}, {}
@@ -68,8 +70,14 @@ def test_means_equal_mteb(seed: int) -> None:
     ours = ranking_metrics(run_from_scores(scores, data.query_ids, doc_ids), data).metrics
     result = calculate_retrieval_scores(scores, qrels, list(CUTOFFS))
     fields = ("ndcg", "recall", "precision", "mrr", "hit_rate", "naucs", "naucs_mrr")
-    theirs = make_score_dict(_map=result.map, task_scores={}, **{name: getattr(result, name) for name in fields})
-    compared = {name.replace("_at_", "@"): value for name, value in theirs.items() if not name.startswith("nauc")}
+    theirs = make_score_dict(
+        _map=result.map, task_scores={}, **{name: getattr(result, name) for name in fields}
+    )
+    compared = {
+        name.replace("_at_", "@"): value
+        for name, value in theirs.items()
+        if not name.startswith("nauc")
+    }
     assert len(compared) == 6 * len(CUTOFFS) + 1
     for metric, value in compared.items():
         assert round(ours[metric], 5) == pytest.approx(round(value, 5), abs=1.1e-5), metric
@@ -81,16 +89,24 @@ def test_a_query_without_results_counts_as_in_pytrec_eval() -> None:
     theirs = pytrec_eval.RelevanceEvaluator(qrels, {"recall.10"}).evaluate(scores)
     assert {query: values["recall_10"] for query, values in theirs.items()} == {"q1": 1, "q2": 0}
     data = data_of(scores, qrels, ["d"])
-    assert query_metrics(run_from_scores(scores, ["q1", "q2"], ["d"]), data)["recall@10"].tolist() == [1, 0]
+    assert query_metrics(run_from_scores(scores, ["q1", "q2"], ["d"]), data)[
+        "recall@10"
+    ].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 def test_a_whole_task_equals_mteb(similarity: str) -> None:
     rng = np.random.default_rng(3)
     n_queries, n = 30, 500
-    table = tied(rng, n_queries + n, 12) if similarity == "dot" else rng.standard_normal((n_queries + n, 12))
+    table = (
+        tied(rng, n_queries + n, 12)
+        if similarity == "dot"
+        else rng.standard_normal((n_queries + n, 12))
+    )
     table = table.astype(np.float32)
-    data = RetrievalData([f"d{i}" for i in rng.permutation(n)], [""] * n, numbers(n_queries), [""] * n_queries, {})
+    data = RetrievalData(
+        [f"d{i}" for i in rng.permutation(n)], [""] * n, numbers(n_queries), [""] * n_queries, {}
+    )
     for query in data.query_ids:
         docs = rng.choice(data.doc_ids, 6, replace=False)
         data.qrels[query] = {str(doc): int(rng.integers(0, 3)) for doc in docs}
@@ -102,9 +118,14 @@ def test_a_whole_task_equals_mteb(similarity: str) -> None:
     }
     theirs = evaluate("AutoRAGRetrieval", "test", {"test": dataset}, table, similarity)
     spec = TaskSpec(name="T", type="retrieval", splits=["test"], source=Source())
-    vectors = {"queries": ArrayVectors(table[:n_queries]), "documents": ArrayVectors(table[n_queries:])}
+    vectors = {
+        "queries": ArrayVectors(table[:n_queries]),
+        "documents": ArrayVectors(table[n_queries:]),
+    }
     ours = score(spec, data, vectors, similarity=similarity).metrics
     compared = [name for name in theirs if name.replace("_at_", "@") in ours]
     assert len(compared) == 6 * len(CUTOFFS) + 1
     for name in compared:
-        assert round(ours[name.replace("_at_", "@")], 5) == pytest.approx(round(theirs[name], 5), abs=1.1e-5), name
+        assert round(ours[name.replace("_at_", "@")], 5) == pytest.approx(
+            round(theirs[name], 5), abs=1.1e-5
+        ), name

@@ -1,4 +1,6 @@
-"""What we load from the data packs is what mteb's own task objects make of the same folders, row for row."""
+"""What we load from the data packs is what mteb's own task objects make of the same folders, row
+for row.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,21 @@ PACKS = {
 
 
 @pytest.fixture(autouse=True)
-def own_datasets_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets")
+def own_datasets_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets"
+    )
 
 
 def mteb_task(name: str, packs: Path) -> AbsTask:
     """A fresh task of mteb whose data is a pack, after its own transform."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        task = mteb.get_task(name, hf_subsets=load_spec(name).subsets if is_multilingual(name) else None)
+        task = mteb.get_task(
+            name, hf_subsets=load_spec(name).subsets if is_multilingual(name) else None
+        )
         folder, config = PACKS[name]
         loaded = datasets.load_dataset(str(packs / folder), config)
         task.dataset = {task.hf_subsets[0]: loaded} if task.metadata.is_multilingual else loaded
@@ -58,7 +66,9 @@ def is_multilingual(name: str) -> bool:
 
 
 def of_subset(task: AbsTask) -> dict[str, Any]:
-    subset: dict[str, Any] = task.dataset[task.hf_subsets[0]] if task.metadata.is_multilingual else task.dataset
+    subset: dict[str, Any] = (
+        task.dataset[task.hf_subsets[0]] if task.metadata.is_multilingual else task.dataset
+    )
     return subset
 
 
@@ -114,7 +124,9 @@ def test_classification_and_its_few_shot_rows(shared_data: Path, name: str) -> N
         shuffled: list[int] | None = None
         assert len(ours.experiments) == task.n_experiments
         for number, rows in enumerate(ours.experiments):
-            chosen, shuffled, _ = task._undersample_data(expected[task.train_split], number, shuffled)
+            chosen, shuffled, _ = task._undersample_data(
+                expected[task.train_split], number, shuffled
+            )
             assert [ours.train_texts[i] for i in rows] == chosen["text"][:]
             assert [ours.train_labels[i] for i in rows] == chosen["label"][:]
 
@@ -140,7 +152,9 @@ def test_bitext(shared_data: Path) -> None:
 
 def skewed_labels(n: int, n_labels: int) -> list[int]:
     rng = np.random.default_rng(5)
-    return rng.choice(n_labels, size=n, p=(weights := np.arange(1, n_labels + 1)) / weights.sum()).tolist()
+    return rng.choice(
+        n_labels, size=n, p=(weights := np.arange(1, n_labels + 1)) / weights.sum()
+    ).tolist()
 
 
 @pytest.mark.parametrize("kind", ["class", "whole", "text"])
@@ -173,7 +187,9 @@ def test_few_shot_rows_are_those_of_mteb_where_a_label_is_rare() -> None:
 
 
 def test_a_task_that_samples_and_names_its_labels(tmp_path: Path) -> None:
-    """KLUE-TC from rows as the hub has them: mteb's whole transform, sample, names and few-shot rows included."""
+    """KLUE-TC from rows as the hub has them: mteb's whole transform, sample, names and few-shot
+    rows included.
+    """
     topics = ["IT과학", "경제", "사회", "생활문화", "세계", "스포츠", "정치"]
     table = {
         split: {
@@ -191,7 +207,9 @@ def test_a_task_that_samples_and_names_its_labels(tmp_path: Path) -> None:
     (part,) = load(spec, tmp_path).parts
     task = mteb.get_task("KLUE-TC")
     whole = {split: datasets.Dataset.from_dict(columns) for split, columns in table.items()}
-    task.dataset = datasets.DatasetDict(whole).cast_column("label", datasets.ClassLabel(names=topics))
+    task.dataset = datasets.DatasetDict(whole).cast_column(
+        "label", datasets.ClassLabel(names=topics)
+    )
     task.dataset_transform()
     assert isinstance(part.data, LabelData)
     assert part.data.texts == task.dataset["validation"]["text"][:]

@@ -1,4 +1,6 @@
-"""A text document -> its tables, whatever way they are written, and the results in its model card metadata."""
+"""A text document -> its tables, whatever way they are written, and the results in its model card
+metadata.
+"""
 
 from __future__ import annotations
 
@@ -70,8 +72,8 @@ class Table:
 def make_cell(raw: str) -> Cell:
     """A cell from its source: links, bold and HTML are taken off, numbers are read.
 
-    Thousands separators, a percent sign and a "± spread" behind a number are understood; anything else beside it makes
-    the cell text.
+    Thousands separators, a percent sign and a "± spread" behind a number are understood; anything
+    else beside it makes the cell text.
     """
     link = _LINK.search(raw)
     text = html.unescape(_MARKUP.sub("", _LINK.sub(r"\1", raw))).replace("\\", "").strip()
@@ -103,7 +105,8 @@ def build(title: str, columns: list[str], rows: list[tuple[int, list[str]]], lin
         else:
             shown = " | ".join(cells)[:60]
             problems.append(
-                f"line {number}: a row of {len(cells)} cells under a header of {len(columns)} ({shown!r}); "
+                f"line {number}: a row of {len(cells)} cells under a header of {len(columns)} "
+                f"({shown!r}); "
                 "it was left out"
             )
     return Table(title, [make_cell(column).text for column in columns], kept, lines, line, problems)
@@ -141,7 +144,9 @@ def read_document(path: Path) -> Document:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path} has more than {MAX_BYTES >> 20} MB; a page with tables is expected.")
+            raise DataError(
+                f"{path} has more than {MAX_BYTES >> 20} MB; a page with tables is expected."
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
@@ -155,7 +160,9 @@ def read_document(path: Path) -> Document:
 
 
 def find_tables(text: str) -> list[Table]:
-    """All tables of a text, in order: Markdown (also flattened to one line), HTML, tabs, and columns of blanks."""
+    """All tables of a text, in order: Markdown (also flattened to one line), HTML, tabs, and
+    columns of blanks.
+    """
     lines = [line if len(line) <= _MAX_LINE else "" for line in text.splitlines()]
     tables: list[Table] = []
     taken = [False] * len(lines)
@@ -212,8 +219,13 @@ def _markdown_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
                 if end + 1 < len(lines) and _SEPARATOR.fullmatch(lines[end + 1].strip()):
                     break  # the header of the next table
                 end += 1
-            rows = [(number + 1, _cells_of(lines[number], len(header))) for number in range(place + 1, end)]
-            title = _title(lines, place - 1, taken, re.sub(r"\(http\S*\)", " ", " ".join(before)).strip())
+            rows = [
+                (number + 1, _cells_of(lines[number], len(header)))
+                for number in range(place + 1, end)
+            ]
+            title = _title(
+                lines, place - 1, taken, re.sub(r"\(http\S*\)", " ", " ".join(before)).strip()
+            )
             if rows:
                 yield build(title, header, rows, place), place - 1, end - 1
             taken[place - 1 : end] = [True] * (end - place + 1)
@@ -280,7 +292,11 @@ def _blank_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
         header = lines[place - 1].split() if place and not taken[place - 1] else []
         fits = len(header) > n and not any(_WHOLE_NUMBER.fullmatch(word) for word in header)
         if n == 1:
-            fits = fits and len(header) == 2 and all(len(lines[row].split()) == 2 for row in range(place, end))
+            fits = (
+                fits
+                and len(header) == 2
+                and all(len(lines[row].split()) == 2 for row in range(place, end))
+            )
         if end - place >= 2 and n and fits and len(" ".join(header)) <= 2 * _LONG:
             columns = [" ".join(header[:-n]), *header[-n:]]
             rows = []
@@ -321,7 +337,10 @@ class _Tables(HTMLParser):
         elif self.rows and tag in ("td", "th"):
             self.cell = []
             if any((given.get(name) or "1") != "1" for name in ("colspan", "rowspan")):
-                self.merged = f"line {self.getpos()[0]}: a table with merged cells (colspan or rowspan) was left out"
+                self.merged = (
+                    f"line {self.getpos()[0]}: a table with merged cells (colspan or "
+                    "rowspan) was left out"
+                )
         elif self.cell is not None and tag == "a" and given.get("href"):
             self.cell.append(f"]({given['href']})[")
         elif self.cell is not None and tag == "br":
@@ -368,13 +387,23 @@ def read_parsed(path: Path) -> list[Table]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [["" if value is None else str(value) for value in row] for row in content["rows"]]
-        return [build(str(content.get("title") or ""), list(content["columns"]), [(0, row) for row in rows], 0)]
+        return [
+            build(
+                str(content.get("title") or ""),
+                list(content["columns"]),
+                [(0, row) for row in rows],
+                0,
+            )
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a JSON table with `columns` and `rows` ({type(error).__name__}).") from error
+        raise DataError(
+            f"{path} is not a JSON table with `columns` and `rows` ({type(error).__name__})."
+        ) from error
 
 
 _FLAT_RESULT = re.compile(
-    r"- task: type: (?P<type>.*?) dataset: (?P<dataset>.*?) metrics: (?P<metrics>.*?)(?=- task: type:|$)"
+    r"- task: type: (?P<type>.*?) dataset: (?P<dataset>.*?) metrics: (?P<metrics>.*?)(?=- task: "
+    r"type:|$)"
 )
 
 
@@ -406,12 +435,19 @@ def read_entries(text: str) -> list[Entry]:
         return list(_eval_results(text))
     line = text.count("\n", 0, match.start()) + 1
     own_line = text[match.start() :].split("\n", 1)[0]
-    return list(_flat(own_line, line)) if "- task: type:" in own_line else list(_block(text[match.start() :], line))
+    return (
+        list(_flat(own_line, line))
+        if "- task: type:" in own_line
+        else list(_block(text[match.start() :], line))
+    )
 
 
 def _block(text: str, line: int) -> Iterator[Entry]:
     lines = text.split("\n")
-    end = next((i for i, row in enumerate(lines[1:], 1) if row.strip() and not row.startswith((" ", "-"))), len(lines))
+    end = next(
+        (i for i, row in enumerate(lines[1:], 1) if row.strip() and not row.startswith((" ", "-"))),
+        len(lines),
+    )
     end = next((i for i, row in enumerate(lines[:end]) if row.startswith("---")), end)
     try:
         models = yaml.safe_load("\n".join(lines[:end]))["model-index"]
@@ -419,7 +455,9 @@ def _block(text: str, line: int) -> Iterator[Entry]:
             for result in model["results"]:
                 dataset = result["dataset"]
                 metrics = {str(metric["type"]): metric["value"] for metric in result["metrics"]}
-                yield _entry(str(model.get("name", "")), str(result["task"]["type"]), dataset, metrics, line)
+                yield _entry(
+                    str(model.get("name", "")), str(result["task"]["type"]), dataset, metrics, line
+                )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         return
 
@@ -429,7 +467,9 @@ def _flat(text: str, line: int) -> Iterator[Entry]:
     for result in _FLAT_RESULT.finditer(text):
         fields = re.split(rf"(?:^|\s)({'|'.join(_FIELDS)}): ", result["dataset"])
         dataset = dict(zip(fields[1::2], (value.strip() for value in fields[2::2]), strict=False))
-        metrics = {metric["type"]: metric["value"] for metric in _FLAT_METRIC.finditer(result["metrics"])}
+        metrics = {
+            metric["type"]: metric["value"] for metric in _FLAT_METRIC.finditer(result["metrics"])
+        }
         yield _entry(name[1] if name else "", result["type"].strip(), dataset, metrics, line)
 
 
@@ -441,7 +481,11 @@ def _eval_results(text: str) -> Iterator[Entry]:
     except yaml.YAMLError:
         return
     for result in found if isinstance(found, list) else []:
-        if isinstance(result, dict) and isinstance(result.get("dataset"), dict) and "value" in result:
+        if (
+            isinstance(result, dict)
+            and isinstance(result.get("dataset"), dict)
+            and "value" in result
+        ):
             dataset = result["dataset"]
             named = {
                 "type": dataset.get("id", ""),
@@ -451,7 +495,9 @@ def _eval_results(text: str) -> Iterator[Entry]:
             yield _entry("", "", named, {"main_score": result["value"]}, 1)
 
 
-def _entry(model: str, task_type: str, dataset: dict[str, object], metrics: dict[str, object], line: int) -> Entry:
+def _entry(
+    model: str, task_type: str, dataset: dict[str, object], metrics: dict[str, object], line: int
+) -> Entry:
     numbers = {}
     for name, value in metrics.items():
         try:

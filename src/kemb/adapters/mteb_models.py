@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def to_mteb(model: Model, store: Store | None = None) -> KembEncoder:
-    """A model as mteb's `EncoderProtocol`: our prompts, our batches, and every text encoded once into our store.
+    """A model as mteb's `EncoderProtocol`: our prompts, our batches, and every text encoded once
+    into our store.
 
     Args:
         model: any model that makes vectors.
@@ -40,7 +41,10 @@ def to_mteb(model: Model, store: Store | None = None) -> KembEncoder:
     except ImportError:
         raise MissingExtra("Handing a model to mteb", "mteb") from None
     if model.family != "dense":
-        raise NotSupported(f"{model.name} is a {model.family} model; only models of one vector per text go to mteb.")
+        raise NotSupported(
+            f"{model.name} is a {model.family} model; only models of one vector per text go to "
+            "mteb."
+        )
     return KembEncoder(model, store or Store(default_root()))
 
 
@@ -59,7 +63,7 @@ class KembEncoder:
         task_metadata: Any,  # noqa: ANN401  mteb.TaskMetadata
         hf_split: str,
         hf_subset: str,
-        prompt_type: Any = None,  # noqa: ANN401  mteb.types.PromptType
+        prompt_type: Any = None,  # noqa: ANN401  mteb.TaskMetadata
         **_: object,
     ) -> FloatArray:
         """Vectors, float32 [n, dim], of the texts of all batches, under the prompts kemb would use.
@@ -69,10 +73,14 @@ class KembEncoder:
             ModelError: the model cannot be loaded, or gives vectors that are not finite.
         """
         if task_metadata.type not in TYPES:
-            raise NotSupported(f"{self.model.name} cannot be given mteb's {task_metadata.type} tasks.")
+            raise NotSupported(
+                f"{self.model.name} cannot be given mteb's {task_metadata.type} tasks."
+            )
         role: Role = "text" if prompt_type is None else prompt_type.value
         instruction = instruction_of(task_metadata.prompt)
-        found = resolve(self.model.prompts, task_metadata.name, TYPES[task_metadata.type], instruction, role)
+        found = resolve(
+            self.model.prompts, task_metadata.name, TYPES[task_metadata.type], instruction, role
+        )
         texts = [str(text) for batch in inputs for text in batch["text"]]
 
         def where(row: int) -> str:
@@ -80,7 +88,9 @@ class KembEncoder:
 
         column = Texts.of(found.route, found.prompt, texts, where)
         space = self.store.space(self.model.fingerprint())
-        encode_missing(Collection([column]), space, self._open, Budget.for_device(self.model.device))
+        encode_missing(
+            Collection([column]), space, self._open, Budget.for_device(self.model.device)
+        )
         return space.vectors(column.keys).block(0, len(texts))
 
     def _open(self) -> Encoder:
@@ -101,19 +111,26 @@ class KembEncoder:
 
     @cached_property
     def mteb_model_meta(self) -> ModelMeta:
-        """Name, revision and what else is known; the name of a built-in model is put under `kemb/`."""
+        """Name, revision and what else is known; the name of a built-in model is put under
+        `kemb/`.
+        """
         from mteb.models import ModelMeta
 
         known = mteb_results.mteb_meta(self.model, {})
         plain = re.sub(r"[^\w.-]+", "-", self.model.name.rpartition("/")[2])
         organisation = self.model.name.rpartition("/")[0] or "kemb"
-        wanted = "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name use_instructions"
+        wanted = (
+            "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name "
+            "use_instructions"
+        )
         values = {key: known[key] for key in [*wanted.split(), "experiment_kwargs"]}
         return ModelMeta.create_empty(overwrites=values | {"name": f"{organisation}/{plain}"})
 
 
 def _similarity(form: str, name: str) -> Callable[..., Any]:
-    """The function of mteb for a similarity, of sentence-transformers for the one that mteb lacks."""
+    """The function of mteb for a similarity, of sentence-transformers for the one that mteb
+    lacks.
+    """
     import mteb.similarity_functions
     import sentence_transformers.util
 

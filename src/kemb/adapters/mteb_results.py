@@ -2,10 +2,12 @@
 
     <cache>/results/<org>__<model>/<revision>/<Task>.json                     what mteb ran here
     <cache>/results/<org>__<model>/<revision>/experiments/<kwargs>/<Task>.json
-    <cache>/remote/results/...                                                a clone of the public results
+    <cache>/remote/results/...                            a clone of the public results
 
-Formats: mteb 1.11 and later (`scores`: split -> entries), and before that (splits at the top level, similarities as
-nested tables). Names are ours afterwards: `ndcg@10`, `cosine_ap`. Nothing here imports mteb but `main_revisions`.
+Formats: mteb 1.11 and later (`scores`: split -> entries), and before that (splits at the top level,
+    similarities as
+nested tables). Names are ours afterwards: `ndcg@10`, `cosine_ap`. Nothing here imports mteb but
+`main_revisions`.
 """
 
 from __future__ import annotations
@@ -30,9 +32,12 @@ from kemb.results.files import EXPERIMENTS, META, TaskResult, our_metric, read_r
 UNKNOWN_DATA = "unknown"
 """The dataset revision of a file that does not say which data it used."""
 
-_SIMILARITIES = {"cos_sim": "cosine", "manhattan": "manhattan", "euclidean": "euclidean", "dot": "dot"} | {
-    name: name for name in ("cosine", "max", "similarity")
-}
+_SIMILARITIES = {
+    "cos_sim": "cosine",
+    "manhattan": "manhattan",
+    "euclidean": "euclidean",
+    "dot": "dot",
+} | {name: name for name in ("cosine", "max", "similarity")}
 _OLD_NAME = re.compile(r"cos_sim_")
 RENAMED_TASKS = {
     "CMedQAv1": "CMedQAv1-reranking",
@@ -66,10 +71,12 @@ class NotAResult(ValueError):
 
 
 def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track = iter) -> Read:
-    """All numbers of a results folder, of a clone of mteb's results, of an mteb cache, or of one model's folder in it.
+    """All numbers of a results folder, of a clone of mteb's results, of an mteb cache, or of one
+    model's folder in it.
 
-    Kept are the metrics that kemb knows and `main_score`; numbers that are null or not finite are left out. A file
-    that cannot be read, or a part without a main score, is a problem and gives no numbers; the others are read.
+    Kept are the metrics that kemb knows and `main_score`; numbers that are null or not finite are
+    left out. A file that cannot be read, or a part without a main score, is a problem and gives no
+    numbers; the others are read.
 
     :param wanted: names of tasks; all by default.
     :param track: gets the files and gives them back one by one; shows how far the reading is.
@@ -81,11 +88,13 @@ def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track =
     found = list(_result_files(path))
     if not found:
         raise UsageError(
-            f"{path} holds no results in mteb's layout. Name a folder with results/<model>/<revision>/<Task>.json, or "
-            "one model's folder in it."
+            f"{path} holds no results in mteb's layout. Name a folder with "
+            "results/<model>/<revision>/<Task>.json, or one model's folder in it."
         )
     seen: set[tuple[str, ...]] = set()
-    for file, variant in track([(file, variant) for file, variant in found if not wanted or file.stem in wanted]):
+    for file, variant in track(
+        [(file, variant) for file, variant in found if not wanted or file.stem in wanted]
+    ):
         try:
             of_file, of_parts = _read_file(file, variant)
         except NotAResult as error:
@@ -93,7 +102,9 @@ def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track =
             continue
         problems += [f"{file}: {problem}" for problem in of_parts]
         identity = of_file[0][:4] if of_file else ()
-        if of_file and identity not in seen:  # the same cell in results/ and in remote/: the former counts
+        if (
+            of_file and identity not in seen
+        ):  # the same cell in results/ and in remote/: the former counts
             seen.add(identity)
             rows += of_file
             n_files += 1
@@ -101,7 +112,8 @@ def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track =
 
 
 def source_of(path: Path, name: str = "") -> Source:
-    """Where a results folder comes from: its `manifest.json` (source, commit, licence), else its git clone.
+    """Where a results folder comes from: its `manifest.json` (source, commit, licence), else its
+    git clone.
 
     :param name: the name for readers; by default that of the repository or the folder.
     """
@@ -141,8 +153,12 @@ def finite(value: object) -> float | None:
 
 
 def _result_files(path: Path) -> Iterator[tuple[Path, str]]:
-    """Result files with their variants, in order; files that mteb ran itself before those of the clone."""
-    roots = [root for root in (path / "results", path / "remote" / "results") if root.is_dir()] or [path]
+    """Result files with their variants, in order; files that mteb ran itself before those of the
+    clone.
+    """
+    roots = [root for root in (path / "results", path / "remote" / "results") if root.is_dir()] or [
+        path
+    ]
     for root in roots:
         pattern = "*/*/"
         if "__" in root.name:
@@ -197,7 +213,9 @@ def _load(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise NotAResult(f"cannot be read; it is cut off or no JSON ({error})") from error
     if not isinstance(record, dict):
-        raise NotAResult(f"is not a result of mteb: it holds a {type(record).__name__}, not an object")
+        raise NotAResult(
+            f"is not a result of mteb: it holds a {type(record).__name__}, not an object"
+        )
     return record
 
 
@@ -219,7 +237,9 @@ def _entries(scores: object) -> Entries:
 
 
 def _old_entries(record: Mapping[str, Any]) -> Entries:
-    """The entries of a file before mteb 1.11: splits at the top level, subsets below them where there are any."""
+    """The entries of a file before mteb 1.11: splits at the top level, subsets below them where
+    there are any.
+    """
     splits = {split: value for split, value in record.items() if isinstance(value, dict)}
     has_subsets = any(
         isinstance(value, dict) and name not in _SIMILARITIES and name != "v_measures"
@@ -235,13 +255,18 @@ def _old_entries(record: Mapping[str, Any]) -> Entries:
 
 
 def entry_numbers(task: str, entry: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of one entry under our names, with `main_score` where the entry or the task tells it.
+    """The metrics of one entry under our names, with `main_score` where the entry or the task tells
+    it.
 
     :raises NotAResult: without a main score, or with a number that is no fraction.
     """
     flat = _flat(entry)
     known = known_metrics(None)
-    numbers = {name: number for name, value in flat.items() if name in known and (number := finite(value)) is not None}
+    numbers = {
+        name: number
+        for name, value in flat.items()
+        if name in known and (number := finite(value)) is not None
+    }
     if MAIN_SCORE not in numbers and (main := _main_score(task, flat, numbers)) is not None:
         numbers[MAIN_SCORE] = main
     if MAIN_SCORE not in numbers and (MAIN_SCORE in entry or not numbers):
@@ -269,7 +294,9 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _main_score(task: str, flat: Mapping[str, Any], numbers: Mapping[str, float]) -> float | None:
-    """The main score of an entry without one; of unknown tasks only that of reranking is certain, which was `map`."""
+    """The main score of an entry without one; of unknown tasks only that of reranking is certain,
+    which was `map`.
+    """
     if MAIN_SCORE in flat:
         return None  # null or not finite: mteb could not compute it
     if task in tasks.names():
@@ -301,7 +328,9 @@ def _json_object(path: Path) -> dict[str, Any]:
 
 def _git(folder: Path, *command: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -364,20 +393,31 @@ class Exported:
 
 
 def export_mteb(results_dir: Path, out: Path) -> Exported:
-    """Write every measured result of a task that mteb knows to `out/results`; `mteb.ResultCache(out)` reads it.
+    """Write every measured result of a task that mteb knows to `out/results`;
+    `mteb.ResultCache(out)` reads it.
 
-    Variants (another dtype, prompt profile, dimension) go to mteb's experiments, with `variant` as the only keyword:
-    its tables leave them out unless asked for. A file that is there already and differs is not overwritten.
+    Variants (another dtype, prompt profile, dimension) go to mteb's experiments, with `variant` as
+    the only keyword: its tables leave them out unless asked for. A file that is there already and
+    differs is not overwritten.
 
     :raises UsageError: when there is nothing to read.
     :raises ResultError: when the folder cannot be written.
     """
-    paths = [path for pattern in ("*/*", f"*/*/{EXPERIMENTS}/*") for path in results_dir.glob(f"{pattern}/*.json")]
+    paths = [
+        path
+        for pattern in ("*/*", f"*/*/{EXPERIMENTS}/*")
+        for path in results_dir.glob(f"{pattern}/*.json")
+    ]
     paths = sorted(path for path in paths if path.name != META)
     if not paths:
-        raise UsageError(f"There are no results in {results_dir}. Make some with `kemb run`, or name --results DIR.")
+        raise UsageError(
+            f"There are no results in {results_dir}. Make some with `kemb run`, or name --results "
+            "DIR."
+        )
     if out.resolve() == results_dir.resolve().parent and results_dir.name == "results":
-        raise UsageError(f"{out}/results is the results folder itself; name another folder to export to.")
+        raise UsageError(
+            f"{out}/results is the results folder itself; name another folder to export to."
+        )
     written: set[Path] = set()
     left_out: list[str] = []
     problems: list[str] = []
@@ -419,9 +459,14 @@ def _write(result: TaskResult, folder: Path) -> None:
     record = {key: value for key, value in _read(result.path).items() if key != PRIVATE}
     target = folder / result.path.name
     if target.exists() and _read(target) != record:
-        raise ResultError(f"{target} is there already and holds other numbers. Delete it, or name another folder.")
+        raise ResultError(
+            f"{target} is there already and holds other numbers. Delete it, or name another folder."
+        )
     meta = _read(result.path.with_name(META))
-    _write_json(folder / META, _meta(meta, folder if not result.variant else folder.parent.parent, result.variant))
+    _write_json(
+        folder / META,
+        _meta(meta, folder if not result.variant else folder.parent.parent, result.variant),
+    )
     _write_json(target, record)
 
 
@@ -440,11 +485,15 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        raise ResultError(f"{path} cannot be written ({reason}). Free space, or name another folder.") from error
+        raise ResultError(
+            f"{path} cannot be written ({reason}). Free space, or name another folder."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,7 +1,9 @@
-"""mteb's tasks as specifications of ours: what a TOML file needs, read off the task object; no data is loaded.
+"""mteb's tasks as specifications of ours: what a TOML file needs, read off the task object; no data
+is loaded.
 
-What kemb's protocols cannot express is refused, never approximated. A task's `dataset_transform` is run on a stand-in
-that notes renamed columns and stratified samples; whatever else it does makes the task one with code of its own.
+What kemb's protocols cannot express is refused, never approximated. A task's `dataset_transform` is
+run on a stand-in that notes renamed columns and stratified samples; whatever else it does makes the
+task one with code of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ from kemb.types import TaskType
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
-TYPES: dict[str, TaskType] = MTEB_TYPES | {"InstructionRetrieval": "retrieval", "InstructionReranking": "reranking"}
+TYPES: dict[str, TaskType] = MTEB_TYPES | {
+    "InstructionRetrieval": "retrieval",
+    "InstructionReranking": "reranking",
+}
 _DATASET_KEYS = {"path", "revision", "name"}
 SEED = 42
 
@@ -47,8 +52,11 @@ class Imported:
     """Task -> why, one sentence."""
 
 
-def import_tasks(names: Sequence[str], benchmarks: Sequence[str] = (), subsets: Sequence[str] = ()) -> Imported:
-    """Specifications of mteb's tasks by name, and of those of its benchmarks; an aggregate becomes its members.
+def import_tasks(
+    names: Sequence[str], benchmarks: Sequence[str] = (), subsets: Sequence[str] = ()
+) -> Imported:
+    """Specifications of mteb's tasks by name, and of those of its benchmarks; an aggregate becomes
+    its members.
 
     A task that is asked for twice, by two benchmarks, has the subsets of both.
 
@@ -76,11 +84,13 @@ def import_tasks(names: Sequence[str], benchmarks: Sequence[str] = (), subsets: 
 
 
 def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
-    """The specification of one of mteb's tasks, with the subsets and splits that the object is limited to.
+    """The specification of one of mteb's tasks, with the subsets and splits that the object is
+    limited to.
 
     Args:
         task: limited to the subsets and splits that are wanted.
-        loads_itself: the task object will load its data, by whatever code it has (`kemb.adapters.mteb_tasks`).
+        loads_itself: the task object will load its data, by whatever code it has
+            (`kemb.adapters.mteb_tasks`).
 
     Raises:
         NotSupported: kemb cannot express the task; one sentence says why.
@@ -90,7 +100,9 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
     if not loads_itself:
         _refuse_other_data(task)
     trace = _Trace() if loads_itself else _traced(task)
-    names = {ours: trace.names.get(theirs, theirs) for ours, theirs in _columns(task, task_type).items()}
+    names = {
+        ours: trace.names.get(theirs, theirs) for ours, theirs in _columns(task, task_type).items()
+    }
     by_subset = metadata.hf_subsets_to_langscripts
     subsets = list(task.hf_subsets)
     first = list(by_subset[subsets[0]])
@@ -105,7 +117,9 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
         "instruction": instruction_of(metadata.prompt),
         "splits": list(task.eval_splits),
         "subsets": subsets,
-        "subset_languages": {name: list(by_subset[name]) for name in subsets if list(by_subset[name]) != first},
+        "subset_languages": {
+            name: list(by_subset[name]) for name in subsets if list(by_subset[name]) != first
+        },
         "source": _source(task, task_type),
         "columns": {ours: theirs for ours, theirs in names.items() if ours != theirs},
         "subsample": trace.sample,
@@ -113,8 +127,14 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
         "ignore_identical_ids": bool(getattr(task, "ignore_identical_ids", False)),
         **_protocol(task, task_type),
     }
-    spec = TaskSpec.model_validate({key: value for key, value in values.items() if value not in (None, "", {}, [])})
-    return spec.model_copy(update={"main_score": ""}) if spec.main_score == DEFAULT_MAIN_SCORE[task_type] else spec
+    spec = TaskSpec.model_validate(
+        {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+    )
+    return (
+        spec.model_copy(update={"main_score": ""})
+        if spec.main_score == DEFAULT_MAIN_SCORE[task_type]
+        else spec
+    )
 
 
 def task_of(name: str, subsets: Sequence[str] = ()) -> AbsTask:
@@ -133,7 +153,9 @@ def task_of(name: str, subsets: Sequence[str] = ()) -> AbsTask:
     if subsets and (own := [subset for subset in task.hf_subsets if subset in subsets]):
         task.filter_languages(None, hf_subsets=own)
     elif subsets and len(task.hf_subsets) > 1:
-        raise UnknownName(f"subset of {name}", subsets[0], task.hf_subsets, "Leave --subset out for all of them.")
+        raise UnknownName(
+            f"subset of {name}", subsets[0], task.hf_subsets, "Leave --subset out for all of them."
+        )
     return task
 
 
@@ -143,7 +165,9 @@ def _benchmark(name: str) -> list[AbsTask]:
         return list(mteb.get_benchmark(name).tasks)
     except KeyError:
         known = [each.name for each in mteb.get_benchmarks()]
-        raise UnknownName("benchmark of mteb", name, known, "Type: mteb available-benchmarks") from None
+        raise UnknownName(
+            "benchmark of mteb", name, known, "Type: mteb available-benchmarks"
+        ) from None
 
 
 def _mteb() -> Any:  # noqa: ANN401  a module
@@ -165,13 +189,17 @@ def _expanded(tasks: Iterable[AbsTask]) -> Iterator[AbsTask]:
 def _joined(first: TaskSpec, second: TaskSpec) -> TaskSpec:
     """One specification with the subsets and splits of two."""
     languages = {
-        subset: spec.subset_languages.get(subset, spec.languages) for spec in (first, second) for subset in spec.subsets
+        subset: spec.subset_languages.get(subset, spec.languages)
+        for spec in (first, second)
+        for subset in spec.subsets
     }
     return first.model_copy(
         update={
             "subsets": list(languages),
             "splits": list(dict.fromkeys([*first.splits, *second.splits])),
-            "subset_languages": {name: own for name, own in languages.items() if own != first.languages},
+            "subset_languages": {
+                name: own for name, own in languages.items() if own != first.languages
+            },
         }
     )
 
@@ -180,7 +208,9 @@ def _checked_type(task: AbsTask) -> TaskType:
     """The task type, after everything that kemb has no way to express is refused."""
     metadata = task.metadata
     if metadata.modalities != ["text"]:
-        raise NotSupported(f"{metadata.name} is a task of {', '.join(metadata.modalities)}; kemb scores text.")
+        raise NotSupported(
+            f"{metadata.name} is a task of {', '.join(metadata.modalities)}; kemb scores text."
+        )
     if metadata.type not in TYPES:
         raise NotSupported(f"kemb has no task type for mteb's {metadata.type}.")
     if own := [name for name in ("_evaluate_subset", "_undersample_data") if _own(task, name)]:
@@ -199,14 +229,20 @@ def _checked_type(task: AbsTask) -> TaskType:
 
 def _refuse_other_data(task: AbsTask) -> None:
     if unknown := task.metadata.dataset.keys() - _DATASET_KEYS:
-        raise NotSupported(f"its data set is chosen by {', '.join(sorted(unknown))}, which kemb does not know.")
+        raise NotSupported(
+            f"its data set is chosen by {', '.join(sorted(unknown))}, which kemb does not know."
+        )
     if _own(task, "load_data"):
         raise NotSupported("it loads its data by code of its own.")
 
 
 def _own(task: AbsTask, name: str) -> bool:
-    """Whether a task, or a base it shares with others that is no abstract task, has this method of its own."""
-    return any(name in base.__dict__ and ".abstasks." not in base.__module__ for base in type(task).__mro__)
+    """Whether a task, or a base it shares with others that is no abstract task, has this method of
+    its own.
+    """
+    return any(
+        name in base.__dict__ and ".abstasks." not in base.__module__ for base in type(task).__mro__
+    )
 
 
 def _main_score(task: AbsTask, task_type: TaskType) -> str:
@@ -225,7 +261,10 @@ def instruction_of(prompt: object) -> str | dict[str, str]:
 
 def _source(task: AbsTask, task_type: TaskType) -> dict[str, Any]:
     metadata = task.metadata
-    source: dict[str, Any] = {"hub": metadata.dataset["path"], "revision": metadata.dataset["revision"]}
+    source: dict[str, Any] = {
+        "hub": metadata.dataset["path"],
+        "revision": metadata.dataset["revision"],
+    }
     if task_type in ("retrieval", "reranking"):
         return source | {"layout": "beir", "instructions": metadata.type.startswith("Instruction")}
     if not metadata.is_multilingual:
@@ -249,7 +288,9 @@ def _columns(task: Any, task_type: TaskType) -> dict[str, str]:  # noqa: ANN401 
         case "bitext_mining":
             found = {"sentence1": "sentence1", "sentence2": "sentence2"}
         case "summarization":
-            names = {name: name for name in ("human_summaries", "machine_summaries")} | {"relevance": "relevancy"}
+            names = {name: name for name in ("human_summaries", "machine_summaries")} | {
+                "relevance": "relevancy"
+            }
             found = {ours: getattr(task, f"{theirs}_column_name") for ours, theirs in names.items()}
         case _:
             return {}
@@ -270,7 +311,9 @@ def _protocol(task: Any, task_type: TaskType) -> dict[str, Any]:  # noqa: ANN401
 
             deprecated = task.evaluator is known.DeprecatedSummarizationEvaluator
             if not deprecated and task.evaluator is not known.SummarizationEvaluator:
-                raise NotSupported(f"it is scored by {task.evaluator.__name__}, which kemb does not know.")
+                raise NotSupported(
+                    f"it is scored by {task.evaluator.__name__}, which kemb does not know."
+                )
             return {"summarization": {"average_p_values": True}} if deprecated else {}
         case _:
             return {}
@@ -283,10 +326,16 @@ def _classification(task: Any, task_type: TaskType) -> dict[str, Any]:  # noqa: 
     plain = type(model)(**parameters) if type(model).__name__ == wanted else None
     ignored = {"random_state", "n_jobs"}
     said = {key: value for key, value in model.get_params().items() if key not in ignored}
-    if plain is None or said != {key: value for key, value in plain.get_params().items() if key not in ignored}:
+    if plain is None or said != {
+        key: value for key, value in plain.get_params().items() if key not in ignored
+    }:
         raise NotSupported(f"its classifier is {model!r}; kemb has mteb's usual one.")
     defaults = {"n_experiments": 10, "samples_per_label": 8, "train_split": "train"}
-    found = {name: getattr(task, name) for name, usual in defaults.items() if getattr(task, name) != usual}
+    found = {
+        name: getattr(task, name)
+        for name, usual in defaults.items()
+        if getattr(task, name) != usual
+    }
     if task_type == "multilabel_classification" and task.max_eval_samples != 3000:
         found["max_rows"] = task.max_eval_samples or 2**31  # TOML has no null
     return found
@@ -324,7 +373,9 @@ class _Trace:
 
     def rename_columns(self, mapping: Mapping[str, str]) -> _Trace:
         kept = {new: old for new, old in self.names.items() if new not in mapping}
-        return replace(self, names=kept | {new: self.names.get(old, old) for old, new in mapping.items()})
+        return replace(
+            self, names=kept | {new: self.names.get(old, old) for old, new in mapping.items()}
+        )
 
     def rename_column(self, original_column_name: str, new_column_name: str) -> _Trace:
         return self.rename_columns({original_column_name: new_column_name})
@@ -345,14 +396,18 @@ class _Trace:
 
 
 def _traced(task: AbsTask) -> _Trace:
-    """What a task does to its data sets after they are loaded: renaming and sampling, nothing else."""
+    """What a task does to its data sets after they are loaded: renaming and sampling,
+    nothing else.
+    """
     if not _own(task, "dataset_transform"):
         return _Trace()
     saved = task.dataset
     task.stratified_subsampling = _sampling(task)
     try:
         multilingual = task.metadata.is_multilingual
-        task.dataset = {subset: _Trace() for subset in task.hf_subsets} if multilingual else _Trace()
+        task.dataset = (
+            {subset: _Trace() for subset in task.hf_subsets} if multilingual else _Trace()
+        )
         task.dataset_transform()
         found = list(task.dataset.values()) if multilingual else [task.dataset]
     except Exception as error:
@@ -383,7 +438,9 @@ def _sampling(task: AbsTask) -> Callable[..., _Trace]:
         named = getattr(task, "label_column_name", "label")
         if label != named or dataset_dict.sample is not None:
             raise _NotTraced(f"a sample by {label}")
-        return replace(dataset_dict, sample={"splits": list(splits), "rows": n_samples, "seed": seed})
+        return replace(
+            dataset_dict, sample={"splits": list(splits), "rows": n_samples, "seed": seed}
+        )
 
     return sample
 
@@ -395,7 +452,9 @@ def spec_of_loaded(task: AbsTask) -> TaskSpec:
         NotSupported: kemb cannot score the task as mteb does; one sentence says why.
     """
     spec = spec_of_task(task, loads_itself=True)
-    plain = spec.source.model_copy(update={"config": "default", "group_column": "", "instructions": False})
+    plain = spec.source.model_copy(
+        update={"config": "default", "group_column": "", "instructions": False}
+    )
     return spec.model_copy(update={"source": plain})
 
 
@@ -434,7 +493,9 @@ def _reader(task: Any, spec: TaskSpec, subset: str) -> Any:  # noqa: ANN401  mte
     def read(request: Request, split: str) -> Rows:
         origin = f"mteb's {spec.name}, split {split}, subset {subset}"
         if is_ranking:
-            return Rows(_ranking_table(task.dataset[subset][split], request.configs[-1], spec), origin)
+            return Rows(
+                _ranking_table(task.dataset[subset][split], request.configs[-1], spec), origin
+            )
         found = task.dataset[subset] if task.metadata.is_multilingual else task.dataset
         return Rows(_table(found[split]), origin)
 
@@ -455,12 +516,21 @@ def _ranking_table(found: Any, config: str, spec: TaskSpec) -> pa.Table:  # noqa
         case "queries" | "query":
             return _table(found["queries"])
         case "top_ranked":
-            return pa.table({"query-id": list(top_ranked), "corpus-ids": [list(ids) for ids in top_ranked.values()]})
+            return pa.table(
+                {
+                    "query-id": list(top_ranked),
+                    "corpus-ids": [list(ids) for ids in top_ranked.values()],
+                }
+            )
         case _:
             qrels = found["relevant_docs"]
-            rows = [(query, doc, grade) for query, own in qrels.items() for doc, grade in own.items()]
+            rows = [
+                (query, doc, grade) for query, own in qrels.items() for doc, grade in own.items()
+            ]
             names = ("query-id", "corpus-id", "score")
-            return pa.table({name: [row[place] for row in rows] for place, name in enumerate(names)})
+            return pa.table(
+                {name: [row[place] for row in rows] for place, name in enumerate(names)}
+            )
 
 
 def _table(dataset: Any) -> pa.Table:  # noqa: ANN401  as above
@@ -472,5 +542,11 @@ def _table(dataset: Any) -> pa.Table:  # noqa: ANN401  as above
         return table
     plain = (str, int, float, type(None))
     return pa.Table.from_pylist(
-        [{name: value if isinstance(value, plain) else list(value) for name, value in row.items()} for row in dataset]
+        [
+            {
+                name: value if isinstance(value, plain) else list(value)
+                for name, value in row.items()
+            }
+            for row in dataset
+        ]
     )

@@ -1,4 +1,6 @@
-"""A network as an ONNX file: exported by torch, its weights rounded to int8 by onnxruntime, compared with torch."""
+"""A network as an ONNX file: exported by torch, its weights rounded to int8 by onnxruntime,
+compared with torch.
+"""
 
 from __future__ import annotations
 
@@ -70,41 +72,51 @@ def need_packages() -> None:
 
 
 def export_folder(model: Model, out: Path, int8: bool) -> list[Written]:
-    """A copy of a model's folder with `onnx/model.onnx`, and with `onnx/model_int8.onnx` where asked for.
+    """A copy of a model's folder with `onnx/model.onnx`, and with `onnx/model_int8.onnx` where
+    asked for.
 
     :param model: a dense model with a folder, to be computed by torch on the CPU in float32.
     :param out: the new folder; written under another name, and renamed when all is there.
-    :raises UsageError: `out` is there, or the model is none that ONNX is for; ModelError: the export failed.
+    :raises UsageError: `out` is there, or the model is none that ONNX is for; ModelError: the
+        export failed.
     """
     need_packages()
     if out.exists():
         raise UsageError(f"{out} is there already. Name a new folder with -o DIR, or remove it.")
     if model.folder is None or model.family != "dense" or model.spec.append_eos:
-        raise UsageError(f"ONNX files are written of dense models with a network; {model.name} is not one.")
+        raise UsageError(
+            f"ONNX files are written of dense models with a network; {model.name} is not one."
+        )
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        shutil.copytree(model.folder.path, temporary, ignore=shutil.ignore_patterns("onnx", "openvino", ".*"))
+        shutil.copytree(
+            model.folder.path, temporary, ignore=shutil.ignore_patterns("onnx", "openvino", ".*")
+        )
         encoder = open_model(model)
         write_onnx(encoder, temporary / MODEL)
         files = [MODEL, *([INT8] if int8 else [])]
         if int8:
             write_int8(temporary / MODEL, temporary / INT8)
         of_torch = vectors_of(encoder, EXAMPLES)
-        settings = ModelOptions(backend="onnx", max_tokens=model.max_tokens, pooling=_pooling(model))
+        settings = ModelOptions(
+            backend="onnx", max_tokens=model.max_tokens, pooling=_pooling(model)
+        )
         found = []
         for file in files:
             parity = parity_of(of_torch, file_vectors(temporary, file, EXAMPLES, settings))
             found.append(Written(out / file, size_of(temporary / file), parity))
         if found[0].parity.max_difference > MAX_DIFFERENCE:
             raise ModelError(
-                f"The ONNX file of {model.name} gives other vectors than torch: numbers differ by up to "
-                f"{found[0].parity.max_difference:.2g}, more than {MAX_DIFFERENCE:g}. Nothing was written; this "
+                f"The ONNX file of {model.name} gives other vectors than torch: numbers differ by "
+                f"up to {found[0].parity.max_difference:.2g}, more than {MAX_DIFFERENCE:g}. "
+                "Nothing was written; this "
                 "network cannot be exported by the installed torch."
             )
         temporary.rename(out)
     except OSError as error:
         raise ModelError(
-            f"{out} cannot be written: {error.strerror or error}. Free space, or name another folder with -o DIR."
+            f"{out} cannot be written: {error.strerror or error}. Free space, or name another "
+            "folder with -o DIR."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -127,7 +139,10 @@ def write_onnx(encoder: Encoder, path: Path) -> None:
     model = getattr(encoder, "model", None)
     network = getattr(model[0], "model", None) if model is not None else None
     if model is None or not isinstance(network, torch.nn.Module) or not hasattr(network, "config"):
-        raise ModelError("There is no network that could be written as ONNX: the model is a table of word vectors.")
+        raise ModelError(
+            "There is no network that could be written as ONNX: the model is a table of word "
+            "vectors."
+        )
     features = model.preprocess(EXAMPLES[:2])
     names = [name for name in NAMES if name in features]
     n_bytes = sum(weight.numel() * weight.element_size() for weight in network.parameters())
@@ -147,13 +162,17 @@ def write_onnx(encoder: Encoder, path: Path) -> None:
             )
     except Exception as error:  # torch's and onnxscript's own classes, dozens of them
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
-        raise ModelError(f"torch cannot export this network ({type(network).__name__}) to ONNX: {reason}.") from error
+        raise ModelError(
+            f"torch cannot export this network ({type(network).__name__}) to ONNX: {reason}."
+        ) from error
 
 
 def write_int8(source: Path, path: Path) -> None:
-    """Write a copy of an ONNX file with int8 weights, one scale per output channel; it measures activations as it runs.
+    """Write a copy of an ONNX file with int8 weights, one scale per output channel; it measures
+    activations as it runs.
 
-    The range is one bit smaller (`reduce_range`): processors without VNNI overflow in 16 bits otherwise.
+    The range is one bit smaller (`reduce_range`): processors without VNNI overflow in 16 bits
+    otherwise.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -173,7 +192,9 @@ def size_of(path: Path) -> int:
     return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))
 
 
-def file_vectors(folder: Path, file: str, texts: Sequence[str], settings: ModelOptions) -> FloatArray:
+def file_vectors(
+    folder: Path, file: str, texts: Sequence[str], settings: ModelOptions
+) -> FloatArray:
     """Vectors of texts by an ONNX file of a folder."""
     from dataclasses import replace
 
@@ -186,7 +207,9 @@ def vectors_of(encoder: Encoder, texts: Sequence[str]) -> FloatArray:
     found: list[Any] = [None] * len(texts)
     for start in range(0, len(order), PER_BATCH):
         rows = order[start : start + PER_BATCH]
-        for row, vector in zip(rows, np.asarray(encoder.encode([Input("", "", texts[i]) for i in rows])), strict=True):
+        for row, vector in zip(
+            rows, np.asarray(encoder.encode([Input("", "", texts[i]) for i in rows])), strict=True
+        ):
             found[row] = vector
     vectors = np.asarray(found, dtype=np.float32)
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
@@ -208,7 +231,9 @@ def _tokens_only(network: Any, names: list[str]) -> Any:  # noqa: ANN401  torch 
             self.network = network
 
         def forward(self, *given: Any) -> Any:  # noqa: ANN401
-            return self.network(**dict(zip(names, given, strict=True)), return_dict=True).last_hidden_state
+            return self.network(
+                **dict(zip(names, given, strict=True)), return_dict=True
+            ).last_hidden_state
 
     return Tokens().eval()
 

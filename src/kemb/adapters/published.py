@@ -1,6 +1,8 @@
-"""Tables and model cards -> claimed numbers: columns and entries are matched by name, percent or fraction is decided.
+"""Tables and model cards -> claimed numbers: columns and entries are matched by name, percent or
+fraction is decided.
 
-A number whose place or scale is in doubt is refused, never guessed; what was refused is named with its line.
+A number whose place or scale is in doubt is refused, never guessed; what was refused is named with
+its line.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from typing import Literal, NamedTuple
 
 from kemb import tasks
 from kemb.adapters.documents import Entry, Table
-from kemb.adapters.mteb_results import RENAMED_TASKS, UNKNOWN_DATA, entry_numbers, finite, metric_name
+from kemb.adapters.mteb_results import (
+    RENAMED_TASKS,
+    UNKNOWN_DATA,
+    entry_numbers,
+    finite,
+    metric_name,
+)
 from kemb.boards.benchmark import Benchmark, CellSpec, known_metrics
 from kemb.boards.cells import declared_parts, joined_names
 from kemb.errors import UsageError
@@ -25,7 +33,8 @@ _NUMBER = re.compile(r"[-−]?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?\s*%?", re.IGNORECASE
 _MODEL_COLUMNS = {"model", "models", "modelname", "name", "모델", "모델명"}
 _TYPE_WORDS = ("retrieval", "clustering", "pairclassification", "classification", "reranking")
 _OTHER_NAMES = {"sib2000": "sib200", "belebele": "BelebeleRetrieval", "miracl": "MIRACLRetrieval"}
-"""What published tables call a task, where it is not a shortened name: -> title or task of a cell."""
+"""What published tables call a task, where it is not a shortened name: -> title or task of a cell.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,9 @@ class Imported:
 def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imported:
     """The numbers of a table that has a column of models and others that are cells of a benchmark.
 
-    A number is recorded under the whole expression of its cell. It belongs to the cell's (split, subset); where the
-    cell is the mean of several, to that mean: the names are joined with `+`, as nobody printed the parts.
+    A number is recorded under the whole expression of its cell. It belongs to the cell's (split,
+    subset); where the cell is the mean of several, to that mean: the names are joined with `+`, as
+    nobody printed the parts.
 
     :returns: no rows and no matched columns where no column is a cell.
     :raises UsageError: when two columns are the same cell, or when the scale cannot be told.
@@ -59,21 +69,27 @@ def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imp
     for number in numbers:
         value = number.value / (100 if number.has_sign else divisor)
         if abs(value) > 1:
-            problems.append(f"line {number.line}, {number.cell.title}: {number.value} is more than the whole")
+            problems.append(
+                f"line {number.line}, {number.cell.title}: {number.value} is more than the whole"
+            )
             continue
         place = (number.cell.task, UNKNOWN_DATA, *joined_part(number.cell))
         found.append(ClaimRow(number.model, UNSTATED, "", *place, number.cell.metric, value))
     matched = {table.columns[column]: cell.title for column, cell in cells.items()}
-    ignored = [name for column, name in enumerate(table.columns) if column not in cells and column != models]
+    ignored = [
+        name
+        for column, name in enumerate(table.columns)
+        if column not in cells and column != models
+    ]
     return Imported(found, problems, matched, ignored)
 
 
 def card_rows(model: str, entries: Sequence[Entry], scale: Scale = "auto") -> Imported:
     """The numbers of a model card's `model-index`, or of its `.eval_results`.
 
-    mteb writes percentages, other programs fractions. An entry with a number above 1 is in percent; a `model-index`
-    without any is in fractions. What has no number above 1 beside others that do is refused until the scale is said,
-    and so is `.eval_results`, where an entry has only one number.
+    mteb writes percentages, other programs fractions. An entry with a number above 1 is in percent;
+    a `model-index` without any is in fractions. What has no number above 1 beside others that do is
+    refused until the scale is said, and so is `.eval_results`, where an entry has only one number.
     """
     read = [(entry, _card_numbers(entry)) for entry in entries]
     any_percent = any(_is_percent(numbers) for _, numbers in read)
@@ -91,15 +107,21 @@ def card_rows(model: str, entries: Sequence[Entry], scale: Scale = "auto") -> Im
         if reason := _refused(numbers, divisor, doubtful and scale == "auto"):
             problems.append(f"line {entry.line}, {entry.name}: {reason}")
             continue
-        scores = entry_numbers(place.task, {name: value / divisor for name, value in numbers.items()})
+        scores = entry_numbers(
+            place.task, {name: value / divisor for name, value in numbers.items()}
+        )
         data = entry.revision if entry.revision not in ("", "None") else UNKNOWN_DATA
         where = (place.task, data, place.split, place.subset)
-        rows += [ClaimRow(model, UNSTATED, "", *where, metric, value) for metric, value in scores.items()]
+        rows += [
+            ClaimRow(model, UNSTATED, "", *where, metric, value) for metric, value in scores.items()
+        ]
     return Imported(rows, problems)
 
 
 def joined_part(cell: CellSpec) -> tuple[str, str]:
-    """Where a published number for a cell belongs: its (split, subset), names of several joined with `+`."""
+    """Where a published number for a cell belongs: its (split, subset), names of several joined
+    with `+`.
+    """
     return joined_names(declared_parts(cell) or [("test", "default")])
 
 
@@ -125,17 +147,23 @@ class _Place(NamedTuple):
 
 
 def _model_column(columns: Sequence[str]) -> int:
-    return next((number for number, name in enumerate(columns) if _plain(name) in _MODEL_COLUMNS), 0)
+    return next(
+        (number for number, name in enumerate(columns) if _plain(name) in _MODEL_COLUMNS), 0
+    )
 
 
-def _read_cells(table: Table, models: int, cells: Mapping[int, CellSpec], problems: list[str]) -> list[_Number]:
+def _read_cells(
+    table: Table, models: int, cells: Mapping[int, CellSpec], problems: list[str]
+) -> list[_Number]:
     """The numbers of the columns that are cells, as printed; what is none becomes a problem."""
     numbers: list[_Number] = []
     named: dict[str, int] = {}
     for line, row in zip(table.lines, table.rows, strict=True) if cells else ():
         model = model_name(row[models].text.strip())
         if not model or model in named:
-            reason = f"{model} stands already in line {named[model]}" if model else "no model is named"
+            reason = (
+                f"{model} stands already in line {named[model]}" if model else "no model is named"
+            )
             problems.append(f"line {line}: {reason}")
             continue
         named[model] = line
@@ -164,11 +192,15 @@ def _match_columns(header: Sequence[str], benchmark: Benchmark, models: int) -> 
     for name, other in _OTHER_NAMES.items():
         if _plain(other) in names:
             names.setdefault(name, names[_plain(other)])
-    found = {column: names[_plain(name)] for column, name in enumerate(header) if _plain(name) in names}
+    found = {
+        column: names[_plain(name)] for column, name in enumerate(header) if _plain(name) in names
+    }
     found.pop(models, None)
     titles = [cell.title for cell in found.values()]
     if twice := sorted({title for title in titles if titles.count(title) > 1}):
-        raise UsageError(f"Two columns of the table are the cell {', '.join(twice)}. Choose another --table.")
+        raise UsageError(
+            f"Two columns of the table are the cell {', '.join(twice)}. Choose another --table."
+        )
     return found
 
 
@@ -185,8 +217,8 @@ def _divisor(numbers: Sequence[float], scale: Scale, table: Table) -> int:
     small = [number for number in numbers if 0 < abs(number) <= 1]
     if large and small:
         raise UsageError(
-            f"The table in line {table.line} has numbers below 1 ({small[0]}) and above ({large[0]}): percent or "
-            "fraction? Say --scale percent or --scale fraction."
+            f"The table in line {table.line} has numbers below 1 ({small[0]}) and above "
+            f"({large[0]}): percent or fraction? Say --scale percent or --scale fraction."
         )
     return 100 if large else 1
 
@@ -206,20 +238,31 @@ def _refused(numbers: Mapping[str, float], divisor: int, doubtful: bool) -> str:
     if not numbers:
         return "no metric that kemb knows has a number"
     if doubtful:
-        return "percent or fraction? Its numbers are not above 1; say --scale percent or --scale fraction"
+        return (
+            "percent or fraction? Its numbers are not above 1; say --scale percent or --scale "
+            "fraction"
+        )
     largest = max(numbers.values(), key=abs)
-    return f"{largest} is no {'percentage' if divisor > 1 else 'fraction'}" if abs(largest) > divisor else ""
+    return (
+        f"{largest} is no {'percentage' if divisor > 1 else 'fraction'}"
+        if abs(largest) > divisor
+        else ""
+    )
 
 
 def _place(entry: Entry, entries: Sequence[Entry]) -> _Place | str | None:
-    """Task, split and subset of an entry; the reason where they are not certain; None where others say the same."""
+    """Task, split and subset of an entry; the reason where they are not certain; None where others
+    say the same.
+    """
     if entry.task_type:
         # `MTEB STS17 (ko-ko)` with the config `ko-ko` is the task `STS17`
         name = entry.name.removeprefix("MTEB ").removesuffix(f" ({entry.config})").strip()
         if not name or not entry.split:
             return "it does not name its task and split"
         return _Place(RENAMED_TASKS.get(name, name), entry.split, entry.config or "default")
-    for task in tasks.names():  # `.eval_results`: the task_id is <task>_<subset>_<split>, or <task> for the mean
+    for task in (
+        tasks.names()
+    ):  # `.eval_results`: the task_id is <task>_<subset>_<split>, or <task> for the mean
         if entry.name == task:
             has_parts = any(other.name.startswith(f"{task}_") for other in entries)
             return None if has_parts else _Place(task, *joined_part(CellSpec(task=task)))

@@ -1,4 +1,6 @@
-"""Checks on published tables and cards: what is wrong, by which evidence, with which consequence."""
+"""Checks on published tables and cards: what is wrong, by which evidence, with which
+consequence.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +10,14 @@ from kemb.audit.averages import check_averages
 from kemb.audit.findings import Audit, Finding
 from kemb.audit.names import check_labels, check_links, shape_of
 from kemb.audit.rankings import check_rankings
-from kemb.audit.sources import Facts, check_card, check_sources, check_tables_agree, check_task_tables, facts
+from kemb.audit.sources import (
+    Facts,
+    check_card,
+    check_sources,
+    check_tables_agree,
+    check_task_tables,
+    facts,
+)
 
 __all__ = ["Audit", "Finding", "audit"]
 
@@ -16,14 +25,16 @@ __all__ = ["Audit", "Finding", "audit"]
 def audit(paths: Sequence[Path], against: Sequence[Path] = ()) -> Audit:
     """Check documents, each by itself and against numbers of other sources.
 
-    :param against: files with results of other sources (`kure_results.json`, result folders); the public scores that
-        kemb ships are always asked.
+    :param against: files with results of other sources (`kure_results.json`, result folders); the
+        public scores that kemb ships are always asked.
     :raises DataError: a file that is no text, or no results.
     """
     documents = [read_document(path) for path in paths]
     known = facts(against)
     findings = [finding for document in documents for finding in _check(document, known)]
-    problems = [f"{document.path}: {problem}" for document in documents for problem in document.problems]
+    problems = [
+        f"{document.path}: {problem}" for document in documents for problem in document.problems
+    ]
     n_tables = sum(len(document.tables) for document in documents)
     return Audit(findings, problems, n_tables, sum(len(document.entries) for document in documents))
 

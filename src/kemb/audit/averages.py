@@ -33,9 +33,10 @@ class Weighting:
 def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
     """Findings about the average column of a table.
 
-    Weightings are tried in turn: plain mean, the counts in the headers, weights stated in the text, the numbers of
-    tasks that a shipped benchmark has in groups of these names. A row fits when rounding explains the difference.
-    Silence where nothing fits any row: the average may be of more than the columns show.
+    Weightings are tried in turn: plain mean, the counts in the headers, weights stated in the text,
+    the numbers of tasks that a shipped benchmark has in groups of these names. A row fits when
+    rounding explains the difference. Silence where nothing fits any row: the average may be of more
+    than the columns show.
     """
     if shape.average is None or len(shape.table.rows) < _FEWEST:
         return
@@ -65,15 +66,24 @@ def _weightings(shape: Shape, text: str) -> Iterator[Weighting]:
         yield Weighting("the stated weights", stated)
     columns = [plain_name(shape.title(column)) for column in shape.scores]
     for name in names():
-        groups = {plain_name(group): len(cells) for group, cells in load_benchmark(name).groups().items()}
+        groups = {
+            plain_name(group): len(cells) for group, cells in load_benchmark(name).groups().items()
+        }
         if len(groups) == n and set(columns) == set(groups):
             sizes = np.array([groups[column] for column in columns], dtype=np.float64)
-            listed = ", ".join(f"{shape.title(c)} {int(s)}" for c, s in zip(shape.scores, sizes, strict=True))
-            yield Weighting(f"the mean over the {int(sizes.sum())} tasks of {name} ({listed})", sizes / sizes.sum())
+            listed = ", ".join(
+                f"{shape.title(c)} {int(s)}" for c, s in zip(shape.scores, sizes, strict=True)
+            )
+            yield Weighting(
+                f"the mean over the {int(sizes.sum())} tasks of {name} ({listed})",
+                sizes / sizes.sum(),
+            )
 
 
 def _stated(shape: Shape, text: str) -> DoubleArray | None:
-    """Weights in percent that a line with the average column's name states; a [list] shares its weight."""
+    """Weights in percent that a line with the average column's name states; a [list] shares its
+    weight.
+    """
     assert shape.average is not None
     wanted = plain_name(shape.title(shape.average))
     columns = [plain_name(shape.title(column)) for column in shape.scores]
@@ -84,7 +94,8 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
         for match in _STATED.finditer(line):
             members = [plain_name(part) for part in match[1].strip("[]").split(",")]
             places = [
-                [i for i, column in enumerate(columns) if member and column.startswith(member)] for member in members
+                [i for i, column in enumerate(columns) if member and column.startswith(member)]
+                for member in members
             ]
             if any(len(place) != 1 for place in places):
                 return None
@@ -100,14 +111,18 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
 def _fits(shape: Shape, weights: DoubleArray, units: float = 1.0) -> np.ndarray:
     """Rows whose average the weights give, up to rounding of it and of the scores."""
     assert shape.average is not None
-    slack = shape.half_units([shape.average])[:, 0] + shape.half_units(shape.scores) @ np.abs(weights)
+    slack = shape.half_units([shape.average])[:, 0] + shape.half_units(shape.scores) @ np.abs(
+        weights
+    )
     error = np.abs(shape.values(shape.scores) @ weights - shape.printed_average)
     found: np.ndarray = error <= units * slack + _EPSILON
     return found
 
 
 def _solved(shape: Shape, complete: np.ndarray) -> Weighting | None:
-    """The one weighting that reproduces every complete row, if there are rows enough to tell; weights not below 0."""
+    """The one weighting that reproduces every complete row, if there are rows enough to tell;
+    weights not below 0.
+    """
     values, printed = shape.values(shape.scores)[complete], shape.printed_average[complete]
     if len(values) < len(shape.scores) + 3 or np.linalg.matrix_rank(values) < len(shape.scores):
         return None
@@ -118,21 +133,32 @@ def _solved(shape: Shape, complete: np.ndarray) -> Weighting | None:
     return Weighting("", simple if _fits(shape, simple)[complete].all() else weights)
 
 
-def _other_weights(shape: Shape, file: str, solved: Weighting, stated: Weighting | None) -> Iterator[Finding]:
+def _other_weights(
+    shape: Shape, file: str, solved: Weighting, stated: Weighting | None
+) -> Iterator[Finding]:
     """Weights that sum to something else than 1, or that are not the stated ones."""
     total = float(solved.weights.sum())
     if abs(total - 1) < 0.01 and stated is None:
         return  # an undocumented weighting is no error
     assert shape.average is not None
-    used = ", ".join(f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, solved.weights, strict=True))
-    error = float(np.nanmax(np.abs(shape.values(shape.scores) @ solved.weights - shape.printed_average)))
+    used = ", ".join(
+        f"{shape.title(c)} {_fraction(w)}"
+        for c, w in zip(shape.scores, solved.weights, strict=True)
+    )
+    error = float(
+        np.nanmax(np.abs(shape.values(shape.scores) @ solved.weights - shape.printed_average))
+    )
     intended = stated.weights if stated else solved.weights / total
     new = shape.values(shape.scores) @ intended
     old_ranks, new_ranks = ranks_of(shape.printed_average), ranks_of(new)
     moved = [
-        f"{name} {old} -> {now}" for name, old, now in zip(shape.names, old_ranks, new_ranks, strict=True) if old != now
+        f"{name} {old} -> {now}"
+        for name, old, now in zip(shape.names, old_ranks, new_ranks, strict=True)
+        if old != now
     ]
-    wanted = ", ".join(f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, intended, strict=True))
+    wanted = ", ".join(
+        f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, intended, strict=True)
+    )
     instead = "the text states" if stated else "scaled to 1 they are"
     yield _finding(
         "formula",
@@ -175,10 +201,16 @@ def _slips(shape: Shape, file: str, weighting: Weighting, wrong: np.ndarray) -> 
         )
 
 
-def _mixed(shape: Shape, file: str, text: str, weighting: Weighting, fit: np.ndarray, complete: np.ndarray) -> Finding:
-    """Some rows fit one weighting, the others none: averages of different sets of tasks in one column."""
+def _mixed(
+    shape: Shape, file: str, text: str, weighting: Weighting, fit: np.ndarray, complete: np.ndarray
+) -> Finding:
+    """Some rows fit one weighting, the others none: averages of different sets of tasks in one
+    column.
+    """
     assert shape.average is not None
-    difference = (shape.values(shape.scores) @ weighting.weights - shape.printed_average)[complete & ~fit]
+    difference = (shape.values(shape.scores) @ weighting.weights - shape.printed_average)[
+        complete & ~fit
+    ]
     fitting = ", ".join(name for name, fits in zip(shape.names, fit, strict=True) if fits)
     count = re.search(r"(\d{2,3})\s+(?:datasets|tasks)", text)
     said = f" The text speaks of {count[1]} datasets." if count else ""
@@ -187,9 +219,10 @@ def _mixed(shape: Shape, file: str, text: str, weighting: Weighting, fit: np.nda
         shape,
         file,
         shape.title(shape.average),
-        f"{shape.title(shape.average)} is not made in one way: {int(fit.sum())} rows are {weighting.name}, "
-        f"{int((complete & ~fit).sum())} are not.",
-        f"It fits {fitting}; for the others it is off by {difference.min():+.2f} to {difference.max():+.2f}.{said}",
+        f"{shape.title(shape.average)} is not made in one way: {int(fit.sum())} rows are "
+        f"{weighting.name}, {int((complete & ~fit).sum())} are not.",
+        f"It fits {fitting}; for the others it is off by {difference.min():+.2f} to "
+        f"{difference.max():+.2f}.{said}",
         "The column cannot be used to rank these models.",
     )
 
@@ -205,9 +238,14 @@ def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
             continue
         weights = weighting.weights[there] / weighting.weights[there].sum()
         mean = float(values[row, there] @ weights)
-        if abs(mean - printed[row]) > slack[row] + float(shape.half_units(shape.scores)[row].max()) + _EPSILON:
+        if (
+            abs(mean - printed[row])
+            > slack[row] + float(shape.half_units(shape.scores)[row].max()) + _EPSILON
+        ):
             continue
-        missing = [shape.title(column) for column, has in zip(shape.scores, there, strict=True) if not has]
+        missing = [
+            shape.title(column) for column, has in zip(shape.scores, there, strict=True) if not has
+        ]
         common = values[:, there] @ weights
         rows = np.flatnonzero(np.isfinite(common))
         rank = ranks_of(common[rows])[int(np.flatnonzero(rows == row)[0])]
@@ -217,9 +255,10 @@ def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
             shape,
             file,
             shape.names[row],
-            f"{shape.names[row]} has no score for {', '.join(missing)}; its average skips them and is ranked with "
-            "full ones.",
-            f"The mean of its {int(there.sum())} of {len(there)} scores is {mean:.2f}, printed is {printed[row]:g}.",
+            f"{shape.names[row]} has no score for {', '.join(missing)}; its average skips them and "
+            "is ranked with full ones.",
+            f"The mean of its {int(there.sum())} of {len(there)} scores is {mean:.2f}, printed is "
+            f"{printed[row]:g}.",
             f"Printed rank {old}; on the tasks it has, it is rank {rank} of {len(rows)}."
             + _later(shape, int(row), missing, weighting),
             line=shape.table.lines[row],
@@ -257,7 +296,10 @@ def _ranks(shape: Shape, file: str) -> Iterator[Finding]:
     wrong = both & ((printed < expected) | (printed > expected + ties - 1))
     if not wrong.any() or wrong.mean() > 0.5:
         return  # none, or ranked by something else
-    listed = "; ".join(f"{shape.names[row]} {int(printed[row])}, not {expected[row]}" for row in np.flatnonzero(wrong))
+    listed = "; ".join(
+        f"{shape.names[row]} {int(printed[row])}, not {expected[row]}"
+        for row in np.flatnonzero(wrong)
+    )
     yield _finding(
         "transcription",
         shape,
@@ -274,6 +316,15 @@ def _fraction(value: float) -> str:
 
 
 def _finding(
-    kind: Kind, shape: Shape, file: str, where: str, what: str, evidence: str, consequence: str = "", line: int = 0
+    kind: Kind,
+    shape: Shape,
+    file: str,
+    where: str,
+    what: str,
+    evidence: str,
+    consequence: str = "",
+    line: int = 0,
 ) -> Finding:
-    return Finding(kind, file, line or shape.table.line, shape.table.title, where, what, evidence, consequence)
+    return Finding(
+        kind, file, line or shape.table.line, shape.table.title, where, what, evidence, consequence
+    )

@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "formula", "transcription", "missing data", "reversed ranking", "rounding", "label", "conflict between sources",
-    "link", "reproduction",
-]  # fmt: skip
+    "formula",
+    "transcription",
+    "missing data",
+    "reversed ranking",
+    "rounding",
+    "label",
+    "conflict between sources",
+    "link",
+    "reproduction",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong in a document; or, of the kind "reproduction", something that was found to be right."""
+    """Something that is wrong in a document; or, of the kind "reproduction", something that was
+    found to be right.
+    """
 
     kind: Kind
     file: str

@@ -1,4 +1,6 @@
-"""What the columns of a table are: names of models, ranks, properties, scores, and averages of the scores."""
+"""What the columns of a table are: names of models, ranks, properties, scores, and averages of the
+scores.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +63,16 @@ class Shape:
     def half_units(self, columns: list[int]) -> DoubleArray:
         """How far rounding may have moved each number [n_rows, n_columns].
 
-        A trailing zero may have been dropped ("65.5" among "63.82"): a column is as exact as its most exact cell.
+        A trailing zero may have been dropped ("65.5" among "63.82"): a column is as exact as its
+        most exact cell.
         """
-        finest = [max((cell.decimals for cell in self.table.column(column)), default=0) for column in columns]
-        return np.broadcast_to(0.5 * 10.0 ** -np.array(finest, dtype=np.float64), (len(self.table.rows), len(columns)))
+        finest = [
+            max((cell.decimals for cell in self.table.column(column)), default=0)
+            for column in columns
+        ]
+        return np.broadcast_to(
+            0.5 * 10.0 ** -np.array(finest, dtype=np.float64), (len(self.table.rows), len(columns))
+        )
 
     @cached_property
     def printed_average(self) -> DoubleArray:
@@ -74,7 +82,9 @@ class Shape:
         return found
 
     def counts(self) -> DoubleArray | None:
-        """The numbers of tasks in the headers, "Retrieval (15)", where every score column has one."""
+        """The numbers of tasks in the headers, "Retrieval (15)", where every score column
+        has one.
+        """
         found = [_COUNT.search(self.title(column)) for column in self.scores]
         numbers = [int(match[1]) for match in found if match]
         return np.array(numbers, dtype=np.float64) if found and len(numbers) == len(found) else None
@@ -84,13 +94,21 @@ def shape_of(table: Table) -> Shape | None:
     """The shape of a table of models and scores; None for any other table."""
     if len(table.rows) < 2 or len(table.columns) < 2:
         return None
-    share = [np.mean([cell.number is not None or cell.is_missing for cell in table.column(i)]) for i in _range(table)]
+    share = [
+        np.mean([cell.number is not None or cell.is_missing for cell in table.column(i)])
+        for i in _range(table)
+    ]
     numbers = [any(cell.number is not None for cell in table.column(i)) for i in _range(table)]
     numeric = [i for i in _range(table) if share[i] >= 0.9 and numbers[i]]
-    text = [i for i in _range(table) if i not in numeric and len({c.text for c in table.column(i)}) > 1]
+    text = [
+        i for i in _range(table) if i not in numeric and len({c.text for c in table.column(i)}) > 1
+    ]
     if not text:
         return None
-    rank = next((i for i in numeric if _RANK.fullmatch(table.columns[i].strip()) and _is_rank(table, i)), None)
+    rank = next(
+        (i for i in numeric if _RANK.fullmatch(table.columns[i].strip()) and _is_rank(table, i)),
+        None,
+    )
     rest = [i for i in numeric if i != rank and not _is_property(table, i)]
     named = [i for i in rest if _AGGREGATE.search(table.columns[i])]
     plain = [i for i in named if _ONLY_AGGREGATE.fullmatch(table.columns[i].strip())]
@@ -136,14 +154,23 @@ def _is_property(table: Table, column: int) -> bool:
 _KLUE = {"mrc", "ynat", "sts", "nli", "ner", "re", "dp", "wos"}
 
 
-_HUBS = {"huggingface.co", "www.huggingface.co", "hf.co", "github.com", "modelscope.cn", "www.modelscope.cn"}
+_HUBS = {
+    "huggingface.co",
+    "www.huggingface.co",
+    "hf.co",
+    "github.com",
+    "modelscope.cn",
+    "www.modelscope.cn",
+}
 
 
 _MODEL_PATH = re.compile(r"/[\w.-]+/[\w.-]+")
 
 
 def check_labels(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding]:
-    """Columns whose name is that of a known data set but for a digit or letter, or of two data sets at once."""
+    """Columns whose name is that of a known data set but for a digit or letter, or of two data sets
+    at once.
+    """
     for shape in shapes:
         wrong = []
         for column in shape.scores:
@@ -159,14 +186,17 @@ def check_labels(document: Document, shapes: Sequence[Shape]) -> Iterator[Findin
                 shape.table.line,
                 shape.table.title,
                 "header",
-                f"{len(wrong)} column{'s' if len(wrong) > 1 else ''} of {shape.table.title!r} cannot be told by name.",
+                f"{len(wrong)} column{'s' if len(wrong) > 1 else ''} of {shape.table.title!r} "
+                "cannot be told by name.",
                 "; ".join(wrong) + ".",
                 "Who looks for the data set finds another one, or none.",
             )
 
 
 def check_links(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding]:
-    """Rows whose link leads to another model of the table, and hub links on a host that is not the hub's."""
+    """Rows whose link leads to another model of the table, and hub links on a host that is not the
+    hub's.
+    """
     foreign: dict[str, int] = {}
     for shape in shapes:
         known = {plain_name(name.rsplit("/", 1)[-1]) for name in shape.names}
@@ -205,19 +235,32 @@ def check_links(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding
 @cache
 def _known() -> dict[str, str]:
     """Plain names of data sets -> as they are written."""
-    titles = [title for name in names() for cell in load_benchmark(name).cells for title in (cell.title, cell.task)]
-    return {plain_name(title): title for title in [*tasks.names(), *titles] if title not in ("sib2000",)}
+    titles = [
+        title
+        for name in names()
+        for cell in load_benchmark(name).cells
+        for title in (cell.title, cell.task)
+    ]
+    return {
+        plain_name(title): title for title in [*tasks.names(), *titles] if title not in ("sib2000",)
+    }
 
 
 def _misspelt(title: str) -> str | None:
-    """A known data set from whose name this one differs by one digit in a number, as 2000 from 200."""
+    """A known data set from whose name this one differs by one digit in a number, as 2000
+    from 200.
+    """
     plain = plain_name(title)
     if plain in _known() or not re.search(r"\d{3}", plain) or len(plain) < 5:
         return None
     for known, written in _known().items():
         letters = [re.sub(r"\d", "", name) for name in (plain, known)]
         digits = [re.sub(r"\D", "", name) for name in (plain, known)]
-        if letters[0] == letters[1] and len(letters[0]) >= 3 and abs(len(digits[0]) - len(digits[1])) == 1:
+        if (
+            letters[0] == letters[1]
+            and len(letters[0]) >= 3
+            and abs(len(digits[0]) - len(digits[1])) == 1
+        ):
             short, long = sorted(digits, key=len)
             if any(long[:i] + long[i + 1 :] == short for i in range(len(long))):
                 return written

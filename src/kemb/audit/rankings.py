@@ -1,4 +1,6 @@
-"""Retrieval metrics against what they are by definition: identities, monotony, reversed lists, truncated digits."""
+"""Retrieval metrics against what they are by definition: identities, monotony, reversed lists,
+truncated digits.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def _rank_table(shape: Shape) -> RankTable | None:
     decimals = max(cell.decimals for cell in cells) + 2 * percent
     scale = 100 if percent else 1
     table = RankTable(shape, columns, 0, decimals)
-    table.values = {metric: shape.values([column])[:, 0] / scale for metric, column in columns.items()}
+    table.values = {
+        metric: shape.values([column])[:, 0] / scale for metric, column in columns.items()
+    }
     title = _TITLE_K.search(shape.table.title)
     inferred = _single_cutoff(table)
     table.single = inferred is not None
@@ -92,20 +96,26 @@ def _canonical(name: str) -> str:
 
 
 def _single_cutoff(table: RankTable) -> int | None:
-    """The k for which precision is recall / k in most rows, if there is one: one document is relevant per query."""
+    """The k for which precision is recall / k in most rows, if there is one: one document is
+    relevant per query.
+    """
     if not {"recall", "precision"} <= set(table.columns):
         return None
     recall, precision = table.values["recall"], table.values["precision"]
     known = np.isfinite(recall) & (precision > 0)
     if known.sum() < 2:
         return None
-    k, _ = Counter(np.round(recall[known] / precision[known]).astype(int).tolist()).most_common(1)[0]
+    k, _ = Counter(np.round(recall[known] / precision[known]).astype(int).tolist()).most_common(1)[
+        0
+    ]
     fits = np.abs(precision - recall / k) <= table.unit * (0.5 + 0.5 / k) + table.unit * 0.5 + 1e-12
     return k if k >= 1 and np.mean(fits[known]) >= 0.8 else None
 
 
 def _label(table: RankTable, tables: Sequence[RankTable], file: str) -> Iterator[Finding]:
-    """Headers that name another cut-off than the title, where another table has these headers rightly."""
+    """Headers that name another cut-off than the title, where another table has these headers
+    rightly.
+    """
     title = _TITLE_K.search(table.shape.table.title)
     match = _METRIC.fullmatch(table.shape.title(next(iter(table.columns.values()))).strip())
     printed = int(match[2]) if match and match[2] else 0
@@ -113,7 +123,11 @@ def _label(table: RankTable, tables: Sequence[RankTable], file: str) -> Iterator
         return
     k = int(title[1])
     other = next(
-        (t for t in tables if t is not table and t.columns == table.columns and f"{printed}" in t.shape.table.title),
+        (
+            t
+            for t in tables
+            if t is not table and t.columns == table.columns and f"{printed}" in t.shape.table.title
+        ),
         None,
     )
     differs = ""
@@ -135,7 +149,9 @@ def _label(table: RankTable, tables: Sequence[RankTable], file: str) -> Iterator
 
 
 def _repeated(tables: Sequence[RankTable], file: str) -> Iterator[Finding]:
-    """Rows that break F1 = 2R / (k + 1) or P = R / k and stand, number for number, in a table of another cut-off."""
+    """Rows that break F1 = 2R / (k + 1) or P = R / k and stand, number for number, in a table of
+    another cut-off.
+    """
     for table in tables:
         recall, precision = table.values["recall"], table.values["precision"]
         wrong = np.abs(precision - recall / table.k) > 2 * table.unit
@@ -151,22 +167,28 @@ def _repeated(tables: Sequence[RankTable], file: str) -> Iterator[Finding]:
                 ),
                 None,
             )
-            repeats = f" The row is that of the table of k = {source.k}, number for number." if source else ""
+            repeats = (
+                f" The row is that of the table of k = {source.k}, number for number."
+                if source
+                else ""
+            )
             yield _finding(
                 "transcription",
                 table,
                 file,
                 name,
                 f"The row of {name} in the table of k = {table.k} cannot be scores at {table.k}.",
-                f"With one relevant document precision is recall / {table.k} = {recall[row] / table.k:.4f}; printed is "
-                f"{precision[row]:g}.{repeats}",
+                f"With one relevant document precision is recall / {table.k} = "
+                f"{recall[row] / table.k:.4f}; printed is {precision[row]:g}.{repeats}",
                 "All scores of this row are unknown at this cut-off.",
                 line=table.shape.table.lines[int(row)],
             )
 
 
 def _n_queries(tables: Sequence[RankTable]) -> int | None:
-    """The number of queries: the smallest that makes every printed recall a whole number of hits."""
+    """The number of queries: the smallest that makes every printed recall a whole number of
+    hits.
+    """
     if not tables:
         return None
     unit = tables[0].unit
@@ -178,14 +200,18 @@ def _n_queries(tables: Sequence[RankTable]) -> int | None:
         hits = recalls * n
         # Rounded to the nearest, or cut: the true value is up to a unit above.
         near = np.abs(np.round(hits) / n - recalls) <= 0.5 * unit + 1e-9
-        cut = (np.ceil(hits - 1e-9) / n - recalls >= -1e-9) & (np.ceil(hits - 1e-9) / n - recalls < unit)
+        cut = (np.ceil(hits - 1e-9) / n - recalls >= -1e-9) & (
+            np.ceil(hits - 1e-9) / n - recalls < unit
+        )
         if (near | cut).all():
             return n
     return None
 
 
 def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator[Finding]:
-    """MRR that falls with k is impossible; if the list was scored backwards, hits per rank can be recovered."""
+    """MRR that falls with k is impossible; if the list was scored backwards, hits per rank can be
+    recovered.
+    """
     first = tables[0] if tables and tables[0].k == 1 else None
     if first is None or n is None or "mrr" not in first.columns:
         return
@@ -199,7 +225,11 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
         ]
         if len(falls) < max(2, 0.5 * len(table.shape.names)):
             return
-    histograms = {name: _histogram(name, [first, *later], n) for name in later[-1].shape.names} if later else {}
+    histograms = (
+        {name: _histogram(name, [first, *later], n) for name in later[-1].shape.names}
+        if later
+        else {}
+    )
     solved = {name: found for name, found in histograms.items() if found is not None}
     if not later or len(solved) < 2 or len(solved) < 0.5 * len(histograms):
         return
@@ -209,18 +239,30 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
     example = order[0]
     row = last.row_of(example)
     assert row is not None
-    printed = {metric: float(last.values[metric][row]) for metric in ("mrr", "ndcg") if metric in last.values}
-    recovered = "; ".join(f"{name} MRR {truth[name][0]:.4f} nDCG {truth[name][1]:.4f}" for name in order)
-    shown = ", ".join(f"{count} at {rank}" for rank, count in enumerate(solved[example], 1) if count)
+    printed = {
+        metric: float(last.values[metric][row])
+        for metric in ("mrr", "ndcg")
+        if metric in last.values
+    }
+    recovered = "; ".join(
+        f"{name} MRR {truth[name][0]:.4f} nDCG {truth[name][1]:.4f}" for name in order
+    )
+    shown = ", ".join(
+        f"{count} at {rank}" for rank, count in enumerate(solved[example], 1) if count
+    )
     yield Finding(
         "reversed ranking",
         file,
         later[0].shape.table.line,
         later[0].shape.table.title,
-        ", ".join(m for m in ("mrr", "map", "ndcg") if m in last.columns) + f" at {', '.join(str(t.k) for t in later)}",
-        "The ranking metrics were computed on the reversed list: MRR falls as k grows, which is impossible.",
-        f"With {n} queries, one histogram of whole numbers per model reproduces recall, MRR and nDCG of the reversed "
-        f"list at every k for {len(solved)} of {len(histograms)} models. {example}: {shown}; printed at {last.k}: "
+        ", ".join(m for m in ("mrr", "map", "ndcg") if m in last.columns)
+        + f" at {', '.join(str(t.k) for t in later)}",
+        "The ranking metrics were computed on the reversed list: MRR falls as k grows, which is "
+        "impossible.",
+        f"With {n} queries, one histogram of whole numbers per model reproduces recall, MRR and "
+        f"nDCG of the reversed list at every k for {len(solved)} of {len(histograms)} models. "
+        f"{example}: {shown}; "
+        f"printed at {last.k}: "
         + ", ".join(f"{metric} {value:.4f}" for metric, value in printed.items())
         + ".",
         f"True scores at {last.k}: {recovered}.",
@@ -228,7 +270,9 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
 
 
 def _histogram(name: str, tables: Sequence[RankTable], n: int) -> tuple[int, ...] | None:
-    """Hits at rank 1, 2, ... that give the printed numbers of the reversed list at every cut-off; None if none do."""
+    """Hits at rank 1, 2, ... that give the printed numbers of the reversed list at every cut-off;
+    None if none do.
+    """
     candidates: list[tuple[int, ...]] = [()]
     for table in tables:
         row = table.row_of(name)
@@ -251,10 +295,17 @@ def _histogram(name: str, tables: Sequence[RankTable], n: int) -> tuple[int, ...
 
 def _gives(histogram: Sequence[int], table: RankTable, row: int, n: int) -> bool:
     counts = np.array(histogram, dtype=np.float64)
-    places = np.arange(table.k, 0, -1)  # the hit at rank 1 of k stands at place k of the reversed list
+    places = np.arange(
+        table.k, 0, -1
+    )  # the hit at rank 1 of k stands at place k of the reversed list
     expected = {"mrr": counts @ (1 / places) / n, "ndcg": counts @ (1 / np.log2(places + 1)) / n}
-    printed = [(metric, float(table.values[metric][row])) for metric in expected if metric in table.values]
-    return all(-0.51 * table.unit <= expected[metric] - value <= 1.01 * table.unit for metric, value in printed)
+    printed = [
+        (metric, float(table.values[metric][row])) for metric in expected if metric in table.values
+    ]
+    return all(
+        -0.51 * table.unit <= expected[metric] - value <= 1.01 * table.unit
+        for metric, value in printed
+    )
 
 
 def _true_scores(histogram: DoubleArray, n: int) -> tuple[float, float]:
@@ -285,13 +336,22 @@ def _truncated(tables: Sequence[RankTable], n: int | None, file: str) -> Iterato
     for table in tables:
         for row, name in enumerate(table.shape.names):
             recall = float(table.values["recall"][row])
-            hits = next((j for j in (round(recall * n), int(recall * n) + 1) if abs(j / n - recall) < table.unit), None)
+            hits = next(
+                (
+                    j
+                    for j in (round(recall * n), int(recall * n) + 1)
+                    if abs(j / n - recall) < table.unit
+                ),
+                None,
+            )
             if hits is None or not np.isfinite(recall):
                 continue
             exact = round(hits / n / table.unit, 6)
             # Just above one half is left out: numbers that were rounded twice look cut there.
             if abs(recall / table.unit - int(exact)) < 1e-4 and exact - int(exact) > 0.55:
-                cut.setdefault(name, []).append(f"recall@{table.k} {recall:g} is {hits}/{n} = {hits / n:.6f}")
+                cut.setdefault(name, []).append(
+                    f"recall@{table.k} {recall:g} is {hits}/{n} = {hits / n:.6f}"
+                )
             elif exact - int(exact) > 0.55:
                 n_rounded += 1
     if sum(map(len, cut.values())) < 2 or n_rounded < 2:
@@ -302,8 +362,10 @@ def _truncated(tables: Sequence[RankTable], n: int | None, file: str) -> Iterato
         tables[0].shape.table.line,
         tables[0].shape.table.title,
         ", ".join(cut),
-        f"{'The row' if len(cut) == 1 else 'Rows'} of {', '.join(cut)}: digits were cut, not rounded as in the others.",
-        "; ".join(text for texts in cut.values() for text in texts) + f"; {n_rounded} other cells are rounded up.",
+        f"{'The row' if len(cut) == 1 else 'Rows'} of {', '.join(cut)}: digits were cut, not "
+        "rounded as in the others.",
+        "; ".join(text for texts in cut.values() for text in texts)
+        + f"; {n_rounded} other cells are rounded up.",
         "Up to one unit in the last digit; these rows were added by another hand.",
     )
 
@@ -316,13 +378,17 @@ def _falling(family: Sequence[RankTable], file: str) -> Iterator[Finding]:
             continue
         for row, name in enumerate(larger.shape.names):
             place = smaller.row_of(name)
-            if place is not None and larger.values["recall"][row] < smaller.values["recall"][place] - larger.unit:
+            if (
+                place is not None
+                and larger.values["recall"][row] < smaller.values["recall"][place] - larger.unit
+            ):
                 yield _finding(
                     "transcription",
                     larger,
                     file,
                     name,
-                    f"The recall of {name} falls from k = {smaller.k} to k = {larger.k}, which is impossible.",
+                    f"The recall of {name} falls from k = {smaller.k} to k = {larger.k}, which is "
+                    "impossible.",
                     f"{smaller.values['recall'][place]:g} at {smaller.k}, "
                     f"{larger.values['recall'][row]:g} at {larger.k}.",
                     line=larger.shape.table.lines[row],
@@ -330,7 +396,14 @@ def _falling(family: Sequence[RankTable], file: str) -> Iterator[Finding]:
 
 
 def _finding(
-    kind: Kind, table: RankTable, file: str, where: str, what: str, evidence: str, consequence: str = "", line: int = 0
+    kind: Kind,
+    table: RankTable,
+    file: str,
+    where: str,
+    what: str,
+    evidence: str,
+    consequence: str = "",
+    line: int = 0,
 ) -> Finding:
     found = table.shape.table
     return Finding(kind, file, line or found.line, found.title, where, what, evidence, consequence)

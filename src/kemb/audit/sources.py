@@ -64,16 +64,20 @@ def _read_long(path: Path) -> list[TaskResult]:
         claim = Claim(str(content.get("source") or path.name))
         grouped: dict[tuple[str, str], dict[str, list[dict[str, object]]]] = defaultdict(dict)
         for row in rows:
-            metrics = {our_metric(key): value for key, value in row.items() if isinstance(value, float)}
+            metrics = {
+                our_metric(key): value for key, value in row.items() if isinstance(value, float)
+            }
             entry = {**metrics, "hf_subset": row["hf_subset"], "languages": []}
             grouped[row["model"], row["task"]].setdefault(row["split"], []).append(entry)
         return [
-            TaskResult(path, model, "", "", task, "", scores, {}, claim) for (model, task), scores in grouped.items()
+            TaskResult(path, model, "", "", task, "", scores, {}, claim)
+            for (model, task), scores in grouped.items()
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} holds no results to compare with ({type(error).__name__}: {error}); expected a folder of "
-            "results, or a JSON with columns (model, task, split, hf_subset, metrics) and rows."
+            f"{path} holds no results to compare with ({type(error).__name__}: {error}); expected "
+            "a folder of results, or a JSON with columns (model, task, split, hf_subset, metrics) "
+            "and rows."
         ) from error
 
 
@@ -95,7 +99,8 @@ def check_sources(document: Document, shapes: Sequence[Shape], known: Facts) -> 
             "",
             "averages",
             f"{agree} of {len(averages)} averages are reproduced from the results of each task.",
-            "By the rules of the benchmark kure: first subset, mean of dev and test, F1 of each task's mean precision "
+            "By the rules of the benchmark kure: first subset, mean of dev and test, F1 of each "
+            "task's mean precision "
             "and recall, then the plain mean." + (f" Not reproduced: {wrong}." if wrong else ""),
         )
 
@@ -105,15 +110,27 @@ def _matched(shape: Shape) -> tuple[Benchmark, dict[int, CellSpec]] | None:
     best: tuple[Benchmark, dict[int, CellSpec]] | None = None
     for name in names():
         benchmark = load_benchmark(name)
-        cells = {plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)}
-        found = {column: cells[plain] for column in shape.scores if (plain := plain_name(shape.title(column))) in cells}
-        if len(found) >= max(3, 0.8 * len(shape.scores)) and (best is None or len(found) > len(best[1])):
+        cells = {
+            plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)
+        }
+        found = {
+            column: cells[plain]
+            for column in shape.scores
+            if (plain := plain_name(shape.title(column))) in cells
+        }
+        if len(found) >= max(3, 0.8 * len(shape.scores)) and (
+            best is None or len(found) > len(best[1])
+        ):
             best = benchmark, found
     return best
 
 
 def _compare_cells(
-    document: Document, shape: Shape, benchmark: Benchmark, cells: Mapping[int, CellSpec], known: Facts
+    document: Document,
+    shape: Shape,
+    benchmark: Benchmark,
+    cells: Mapping[int, CellSpec],
+    known: Facts,
 ) -> Iterator[Finding]:
     values = shape.values(shape.scores)
     scale = 100.0 if np.nanmax(values) > 1.5 else 1.0
@@ -126,7 +143,11 @@ def _compare_cells(
             if value is not None and np.isfinite(values[row, place]):
                 pairs.append(_Pair(row, place, float(values[row, place]), value * scale))
     half = shape.half_units(shape.scores)
-    agree = [pair for pair in pairs if abs(pair.printed - pair.known) <= half[pair.row, pair.column] + 1e-9]
+    agree = [
+        pair
+        for pair in pairs
+        if abs(pair.printed - pair.known) <= half[pair.row, pair.column] + 1e-9
+    ]
     if len(agree) < 5 or len(agree) < 0.4 * len(pairs):
         return  # another metric, or another version of the data
     yield Finding(
@@ -136,7 +157,8 @@ def _compare_cells(
         shape.table.title,
         ", ".join(shape.title(column) for column in cells),
         f"{len(agree)} of {len(pairs)} cells agree with other public results to the last digit.",
-        f"Same models and tasks, {next(iter(cells.values())).metric} on the subsets of {benchmark.name}.",
+        f"Same models and tasks, {next(iter(cells.values())).metric} on the subsets of "
+        f"{benchmark.name}.",
     )
     residuals = _residuals(values)
     for pair in pairs:
@@ -145,7 +167,9 @@ def _compare_cells(
             yield _conflict(document, shape, pair, apart, float(residuals[pair.row, pair.column]))
 
 
-def _conflict(document: Document, shape: Shape, pair: _Pair, apart: float, residual: float) -> Finding:
+def _conflict(
+    document: Document, shape: Shape, pair: _Pair, apart: float, residual: float
+) -> Finding:
     name, title = shape.names[pair.row], shape.title(shape.scores[pair.column])
     consequence = ""
     if shape.average is not None:
@@ -153,16 +177,21 @@ def _conflict(document: Document, shape: Shape, pair: _Pair, apart: float, resid
         old = ranks_of(averages)[pair.row]
         averages[pair.row] += (pair.known - pair.printed) / len(shape.scores)
         new = ranks_of(averages)[pair.row]
-        consequence = f"With the other value the average is {averages[pair.row]:.2f} and the rank {old} -> {new}."
+        consequence = (
+            f"With the other value the average is {averages[pair.row]:.2f} and the rank "
+            f"{old} -> {new}."
+        )
     return Finding(
         "conflict between sources",
         document.path.name,
         shape.table.lines[pair.row],
         shape.table.title,
         f"{name}, {title}",
-        f"{title} of {name} is {abs(apart):.1f} points {'below' if apart < 0 else 'above'} what another source has.",
-        f"Printed {pair.printed:g}, elsewhere {pair.known:.2f} by the same metric; against the rest of the table the "
-        f"cell is an outlier (robust z {residual:+.1f}). Another prompt, or none, is the usual cause.",
+        f"{title} of {name} is {abs(apart):.1f} points {'below' if apart < 0 else 'above'} what "
+        "another source has.",
+        f"Printed {pair.printed:g}, elsewhere {pair.known:.2f} by the same metric; against the "
+        f"rest of the table the cell is an outlier (robust z {residual:+.1f}). Another prompt, or "
+        "none, is the usual cause.",
         consequence,
     )
 
@@ -181,7 +210,11 @@ def _residuals(values: DoubleArray) -> DoubleArray:
 def _averages_of(shape: Shape, known: Facts) -> list[tuple[bool, str]]:
     """Averages over the tasks of `kure` in a table with one metric per column."""
     title = re.search(r"(?:top[\s_-]*k?|@)[\s_-]*(\d+)\b", shape.table.title, re.IGNORECASE)
-    columns = {column: match[1].lower() for column in shape.scores if (match := _METRIC.match(shape.title(column)))}
+    columns = {
+        column: match[1].lower()
+        for column in shape.scores
+        if (match := _METRIC.match(shape.title(column)))
+    }
     if title is None or len(columns) < 2 or len(columns) < len(shape.scores):
         return []
     benchmark = load_benchmark("kure")
@@ -194,7 +227,9 @@ def _averages_of(shape: Shape, known: Facts) -> list[tuple[bool, str]]:
         half = float(shape.half_units([column])[0, 0])
         for row, name in enumerate(shape.names):
             results = known.get(short_name(name), {})
-            value = overall([cell_value(cell, formula, results) for cell in benchmark.cells], weights)
+            value = overall(
+                [cell_value(cell, formula, results) for cell in benchmark.cells], weights
+            )
             printed = shape.table.rows[row][column].number
             if value is not None and printed is not None:
                 text = f"{name} {metric}@{title[1]} {printed:g}, recomputed {value:.5f}"
@@ -203,7 +238,9 @@ def _averages_of(shape: Shape, known: Facts) -> list[tuple[bool, str]]:
 
 
 def check_tables_agree(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
-    """The mean of a group's tasks in one table against the group's column in another one, model by model."""
+    """The mean of a group's tasks in one table against the group's column in another one, model by
+    model.
+    """
     for shape in shapes:
         for column in shape.scores:
             for other in shapes:
@@ -219,17 +256,28 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
         if group not in groups or len(groups) < 3:
             continue
         tasks = {plain_name(benchmark.cells[row].task) for row in groups[group]}
-        used = [c for c in other.scores if any(_same_task(plain_name(other.title(c)), task) for task in tasks)]
+        used = [
+            c
+            for c in other.scores
+            if any(_same_task(plain_name(other.title(c)), task) for task in tasks)
+        ]
         if len(used) != len(tasks) or len(used) < 3:
             continue
         means = other.values(used).mean(axis=1)
         place = {short_name(model): row for row, model in enumerate(other.names)}
         printed = shape.values([column])[:, 0]
-        shared = [(row, place[short]) for row, model in enumerate(shape.names) if (short := short_name(model)) in place]
+        shared = [
+            (row, place[short])
+            for row, model in enumerate(shape.names)
+            if (short := short_name(model)) in place
+        ]
         half = float(shape.half_units([column])[0, 0]) + float(other.half_units(used)[0, 0]) + 1e-9
         apart = [(row, at) for row, at in shared if abs(printed[row] - means[at]) > half]
         if apart and len(shared) - len(apart) >= 3 and len(apart) <= len(shared) / 2:
-            listed = "; ".join(f"{shape.names[row]} {printed[row]:g} there, {means[at]:.2f} here" for row, at in apart)
+            listed = "; ".join(
+                f"{shape.names[row]} {printed[row]:g} there, {means[at]:.2f} here"
+                for row, at in apart
+            )
             yield Finding(
                 "conflict between sources",
                 file,
@@ -238,7 +286,8 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
                 shape.title(column),
                 f"{shape.title(column)} in {shape.table.title!r} is not the mean of its tasks in "
                 f"{other.table.title!r} for {len(apart)} models.",
-                f"{listed}; {len(shared) - len(apart)} models agree. Tasks: {', '.join(other.title(c) for c in used)}.",
+                f"{listed}; {len(shared) - len(apart)} models agree. Tasks: "
+                f"{', '.join(other.title(c) for c in used)}.",
                 "One of the two tables has another run of these models.",
             )
             return
@@ -255,16 +304,28 @@ def check_card(document: Document) -> Iterator[Finding]:
         return
     model = next((entry.model for entry in document.entries if entry.model), "")
     rows = card_rows(model, document.entries).rows
-    results = _as_results(document.path, [(r.task, r.split, r.subset, r.metric, r.value) for r in rows])
+    results = _as_results(
+        document.path, [(r.task, r.split, r.subset, r.metric, r.value) for r in rows]
+    )
     for table in document.tables:
-        row = next((i for i, cells in enumerate(table.rows) if short_name(cells[0].text) == short_name(model)), None)
+        row = next(
+            (
+                i
+                for i, cells in enumerate(table.rows)
+                if short_name(cells[0].text) == short_name(model)
+            ),
+            None,
+        )
         if row is None:
             continue
         for name in names():
             benchmark = load_benchmark(name)
             formula = benchmark.formula()
             values = [cell_value(cell, formula, results) for cell in benchmark.cells]
-            groups = {plain_name(key): value for key, value in group_values(values, benchmark.groups()).items()}
+            groups = {
+                plain_name(key): value
+                for key, value in group_values(values, benchmark.groups()).items()
+            }
             groups["average"] = overall(values, benchmark.cell_weights(formula))
             checked = []
             for column, title in enumerate(table.columns):
@@ -278,7 +339,9 @@ def check_card(document: Document) -> Iterator[Finding]:
                 if cell.number is not None
             ]
             if len(checked) >= 4 and sum(fits) >= 0.7 * len(checked):
-                yield _card_finding(document, table.title, table.lines[row], benchmark.name, checked, fits)
+                yield _card_finding(
+                    document, table.title, table.lines[row], benchmark.name, checked, fits
+                )
 
 
 def _card_finding(
@@ -297,35 +360,54 @@ def _card_finding(
         line,
         title,
         "model-index",
-        f"{sum(fits)} of {len(fits)} numbers of the row are reproduced from the card's model-index.",
+        f"{sum(fits)} of {len(fits)} numbers of the row are reproduced from the card's "
+        "model-index.",
         f"By the benchmark {name}: {listed}." + (f" Not reproduced: {wrong}." if wrong else ""),
     )
 
 
-def _as_results(path: Path, rows: Sequence[tuple[str, str, str, str, float]]) -> dict[str, TaskResult]:
-    scores: dict[str, dict[str, dict[str, dict[str, object]]]] = defaultdict(lambda: defaultdict(dict))
+def _as_results(
+    path: Path, rows: Sequence[tuple[str, str, str, str, float]]
+) -> dict[str, TaskResult]:
+    scores: dict[str, dict[str, dict[str, dict[str, object]]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
     for task, split, subset, metric, value in rows:
-        scores[task][split].setdefault(subset, {"hf_subset": subset, "languages": []})[metric] = value
+        scores[task][split].setdefault(subset, {"hf_subset": subset, "languages": []})[metric] = (
+            value
+        )
     return {
         task: TaskResult(
-            path, "", "", "", task, "", {split: list(parts.values()) for split, parts in splits.items()}, {}
+            path,
+            "",
+            "",
+            "",
+            task,
+            "",
+            {split: list(parts.values()) for split, parts in splits.items()},
+            {},
         )
         for task, splits in scores.items()
     }
 
 
 def _metric_tables(document: Document) -> Iterator[Finding]:
-    """Tables of one metric per row: against the metadata, and cosine against dot for vectors of length 1."""
+    """Tables of one metric per row: against the metadata, and cosine against dot for vectors of
+    length 1.
+    """
     stated = {name: value for entry in document.entries for name, value in entry.metrics.items()}
     is_single = len(document.entries) == 1
     for table in document.tables:
         if len(table.columns) != 2 or len(table.rows) < 6:
             continue
-        numbers = {row[0].text: (row[1], line) for row, line in zip(table.rows, table.lines, strict=True)}
+        numbers = {
+            row[0].text: (row[1], line) for row, line in zip(table.rows, table.lines, strict=True)
+        }
         pairs = [
             (name, numbers[name], numbers[other])
             for name in numbers
-            if name.startswith("cosine_") and (other := name.replace("cosine_", "dot_", 1)) in numbers
+            if name.startswith("cosine_")
+            and (other := name.replace("cosine_", "dot_", 1)) in numbers
         ]
         apart = [pair for pair in pairs if pair[1][0].number != pair[2][0].number]
         if apart and "Normalize()" in document.text and len(apart) <= 0.2 * len(pairs):
@@ -336,9 +418,11 @@ def _metric_tables(document: Document) -> Iterator[Finding]:
                     line,
                     table.title,
                     name,
-                    f"{name} differs from the same metric by dot product, although the model normalises its vectors.",
-                    f"{cosine.text} by cosine, {dot.text} by dot product; the {len(pairs) - len(apart)} other pairs "
-                    "are equal, as they must be for vectors of length 1.",
+                    f"{name} differs from the same metric by dot product, although the model "
+                    "normalises its vectors.",
+                    f"{cosine.text} by cosine, {dot.text} by dot product; the "
+                    f"{len(pairs) - len(apart)} other pairs are equal, as they must be for vectors "
+                    "of length 1.",
                     "One of the two comes from another evaluation.",
                 )
         for name, (cell, line) in numbers.items():
@@ -358,9 +442,11 @@ def _metric_tables(document: Document) -> Iterator[Finding]:
 
 
 def check_task_tables(document: Document) -> Iterator[Finding]:
-    """Rows of tables with the columns Task, Split, Subset, Metric and Score, as kemb's cards have them.
+    """Rows of tables with the columns Task, Split, Subset, Metric and Score, as kemb's cards have
+    them.
 
-    Metadata may be in percent or in fractions; a row that the metadata does not have is none of our business.
+    Metadata may be in percent or in fractions; a row that the metadata does not have is none of our
+    business.
     """
     stated: dict[tuple[str, ...], float] = {}
     for entry in document.entries:
@@ -373,7 +459,9 @@ def check_task_tables(document: Document) -> Iterator[Finding]:
         yield from _table(document, table, stated)
 
 
-def _table(document: Document, table: Table, stated: dict[tuple[str, ...], float]) -> Iterator[Finding]:
+def _table(
+    document: Document, table: Table, stated: dict[tuple[str, ...], float]
+) -> Iterator[Finding]:
     names = [plain_name(name) for name in table.columns]
     wanted = ["task", "split", "subset", "metric", "score"]
     if any(names.count(name) != 1 for name in wanted):
@@ -382,7 +470,11 @@ def _table(document: Document, table: Table, stated: dict[tuple[str, ...], float
     for row, line in zip(table.rows, table.lines, strict=True):
         task, split, subset, metric = (row[column].text for column in identity)
         value, cell = stated.get(_key(task, split, subset, metric)), row[score]
-        if value is None or cell.number is None or abs(cell.number - value) <= cell.half_unit + 1e-9:
+        if (
+            value is None
+            or cell.number is None
+            or abs(cell.number - value) <= cell.half_unit + 1e-9
+        ):
             continue
         yield Finding(
             "transcription",

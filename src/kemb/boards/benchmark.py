@@ -1,4 +1,6 @@
-"""What a benchmark is: cells, groups of cells, and named formulas that weight them. Data only; one TOML each."""
+"""What a benchmark is: cells, groups of cells, and named formulas that weight them. Data only; one
+TOML each.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,11 @@ class _Strict(BaseModel):
 
 
 class CellSpec(_Strict):
-    """One column of a board: a task, which parts of it, and the expression that makes one number of them.
+    """One column of a board: a task, which parts of it, and the expression that makes one number of
+    them.
 
-    The number is the unweighted mean of the expression over all (split, subset) pairs. Empty `splits` or `subsets`
-    mean those that the task's spec declares.
+    The number is the unweighted mean of the expression over all (split, subset) pairs. Empty
+    `splits` or `subsets` mean those that the task's spec declares.
     """
 
     task: str
@@ -41,9 +44,13 @@ class CellSpec(_Strict):
     splits: list[str] = []
     subsets: list[str] = []
     metric: str = "main_score"
-    """An expression over metric names, for example `mean(ndcg@5, ndcg@10)` (`kemb.boards.expressions`)."""
+    """An expression over metric names, for example `mean(ndcg@5, ndcg@10)`
+    (`kemb.boards.expressions`).
+    """
     members: list[str] = []
-    """Tasks whose unweighted mean stands for `task` where it has no result of its own (CQADupstack's forums)."""
+    """Tasks whose unweighted mean stands for `task` where it has no result of its own
+    (CQADupstack's forums).
+    """
 
     @field_validator("metric")
     @classmethod
@@ -64,8 +71,10 @@ class CellSpec(_Strict):
 class Formula(_Strict):
     """One way to make an overall score of the cells.
 
-    `weights` is "cells" (every cell the same), "groups" (every group the same, cells alike inside) or one fraction
-    for each group. They must sum to `weights_sum`, which is 1 but where a published formula is kept as it was.
+    `weights` is "cells" (every cell the same), "groups" (every group the same, cells alike inside)
+        or one fraction
+    for each group. They must sum to `weights_sum`, which is 1 but where a published formula is kept
+    as it was.
     """
 
     title: str = ""
@@ -90,7 +99,9 @@ class Formula(_Strict):
         if value in ("cells", "groups"):
             return value
         if not isinstance(value, Mapping):
-            raise ValueError(f'{value!r} is not "cells", "groups" or a table of a fraction for each group')
+            raise ValueError(
+                f'{value!r} is not "cells", "groups" or a table of a fraction for each group'
+            )
         return {str(group): _as_fraction(weight) for group, weight in value.items()}
 
     @field_validator("weights_sum", mode="before")
@@ -105,8 +116,10 @@ class Formula(_Strict):
             if total != Fraction(self.weights_sum):
                 given = " + ".join(f"{name} {weight}" for name, weight in self.weights.items())
                 raise ValueError(
-                    f"the weights sum to {total} ({given}); expected {self.weights_sum}. Correct them, write fractions "
-                    'such as "1/3", or say weights_sum if a published formula is to be kept as it was'
+                    f"the weights sum to {total} ({given}); expected {self.weights_sum}. Correct "
+                    "them, write fractions "
+                    'such as "1/3", or say weights_sum if a published formula is to be kept '
+                    "as it was"
                 )
         return self
 
@@ -151,10 +164,14 @@ class Benchmark(_Strict):
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks to run, each once, in the order of the cells."""
-        return list(dict.fromkeys(task for cell in self.cells for task in (cell.members or [cell.task])))
+        return list(
+            dict.fromkeys(task for cell in self.cells for task in (cell.members or [cell.task]))
+        )
 
     def subsets_of(self, task: str) -> list[str]:
-        """The subsets of a task that some cell has; empty for a task of one's own whose cells name none."""
+        """The subsets of a task that some cell has; empty for a task of one's own whose cells name
+        none.
+        """
         spec = spec_of(task)
         own = [cell for cell in self.cells if task in (cell.members or [cell.task])]
         found = [name for cell in own for name in cell.subsets or (spec.subsets if spec else [])]
@@ -178,9 +195,11 @@ class Benchmark(_Strict):
         return found
 
     def cell_weights(self, formula: Formula) -> list[float]:
-        """The weight of every cell, in the order of `cells`; a group's weight is shared equally by its cells.
+        """The weight of every cell, in the order of `cells`; a group's weight is shared equally by
+        its cells.
 
-        :raises UsageError: when the formula weights other groups than there are, or leaves out a cell there is not.
+        :raises UsageError: when the formula weights other groups than there are, or leaves out a
+            cell there is not.
         """
         counted = [cell for cell in self.cells if cell.title not in formula.without]
         unknown = sorted(set(formula.without) - {cell.title for cell in self.cells})
@@ -197,10 +216,14 @@ class Benchmark(_Strict):
         )
         if set(shares) != set(groups):
             raise UsageError(
-                f"the groups {', '.join(sorted(shares))} have weights, but the cells of {self.name} are in the groups "
-                f"{', '.join(sorted(groups))}; give each of these a weight"
+                f"the groups {', '.join(sorted(shares))} have weights, but the cells of "
+                f"{self.name} are in the groups {', '.join(sorted(groups))}; give each of these a "
+                "weight"
             )
-        return [float(shares[c.group_name] / groups[c.group_name]) if c in counted else 0.0 for c in self.cells]
+        return [
+            float(shares[c.group_name] / groups[c.group_name]) if c in counted else 0.0
+            for c in self.cells
+        ]
 
 
 def of_tasks(names: list[str], subsets: Mapping[str, list[str]] | None = None) -> Benchmark:
@@ -231,7 +254,9 @@ def _parsed(expression: str) -> str:
 def _as_fraction(value: object) -> str:
     text = str(value).strip()
     if isinstance(value, bool) or not _FRACTION.fullmatch(text):
-        raise ValueError(f'{value!r} is not a weight; expected a fraction such as "1/3" or a number such as 0.5')
+        raise ValueError(
+            f'{value!r} is not a weight; expected a fraction such as "1/3" or a number such as 0.5'
+        )
     return text
 
 
@@ -297,7 +322,9 @@ BY_TYPE: dict[TaskType, frozenset[str]] = {
 
 
 def known_metrics(task_type: TaskType | None) -> frozenset[str]:
-    """All metric names of a task type, `main_score` among them; of every type where the type is not known."""
+    """All metric names of a task type, `main_score` among them; of every type where the type is not
+    known.
+    """
     names = BY_TYPE[task_type] if task_type else frozenset().union(*BY_TYPE.values())
     return names | {MAIN_SCORE}
 
@@ -328,7 +355,9 @@ def load_benchmark(name: str | Path) -> Benchmark:
         raise UsageError(f"{path} cannot be read as a benchmark: {error}.") from error
     except ValidationError as error:
         where = "; ".join(
-            ": ".join(filter(None, [".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")]))
+            ": ".join(
+                filter(None, [".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")])
+            )
             for e in error.errors()
         )
         raise UsageError(f"{path} is not a benchmark: {where}.") from error

@@ -1,4 +1,6 @@
-"""Results of one model row -> the values of cells, of groups and overall. Pure functions; nothing is ever imputed."""
+"""Results of one model row -> the values of cells, of groups and overall. Pure functions; nothing
+is ever imputed.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ def expression_of(cell: CellSpec, formula: Formula) -> str:
 
 
 def declared_parts(cell: CellSpec) -> list[tuple[str, str]] | None:
-    """The (split, subset) pairs that a cell is the mean of: its own splits and subsets, else those of the task's spec.
+    """The (split, subset) pairs that a cell is the mean of: its own splits and subsets, else those
+    of the task's spec.
 
-    :returns: None where neither says which splits there are (a task of one's own): then what a result holds counts.
+    :returns: None where neither says which splits there are (a task of one's own): then what a
+        result holds counts.
     """
     spec = spec_of(cell.task)
     splits = cell.splits or (spec.splits if spec else [])
@@ -29,31 +33,41 @@ def declared_parts(cell: CellSpec) -> list[tuple[str, str]] | None:
 
 
 def cell_value(cell: CellSpec, formula: Formula, results: Mapping[str, TaskResult]) -> float | None:
-    """The unweighted mean, over the cell's parts, of the expression; the parts that it does not name are ignored.
+    """The unweighted mean, over the cell's parts, of the expression; the parts that it does not
+    name are ignored.
 
     :param results: by task, of one model row.
-    :returns: None where a declared part or a metric of it is missing, null or not finite. Where the task has no
-        value of its own the mean of the cell's `members` stands for it, if none of them is missing.
+    :returns: None where a declared part or a metric of it is missing, null or not finite. Where the
+        task has no value of its own the mean of the cell's `members` stands for it, if none of them
+        is missing.
     """
     value = _task_value(results.get(cell.task), cell, formula)
     if value is not None or not cell.members:
         return value
-    return overall([_task_value(results.get(task), cell, formula) for task in cell.members], _equal(cell.members))
+    return overall(
+        [_task_value(results.get(task), cell, formula) for task in cell.members],
+        _equal(cell.members),
+    )
 
 
 def joined_names(parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """The (split, subset) under which one number for several parts is recorded: their names, each once, with `+`."""
+    """The (split, subset) under which one number for several parts is recorded: their names, each
+    once, with `+`.
+    """
     splits, subsets = (list(dict.fromkeys(names)) for names in zip(*parts, strict=True))
     return "+".join(splits), "+".join(subsets)
 
 
 def part_value(result: TaskResult, split: str, subset: str, expression: str) -> float | None:
-    """The expression on one (split, subset) of a result; None where the part, or a metric of it, is missing.
+    """The expression on one (split, subset) of a result; None where the part, or a metric of it, is
+    missing.
 
-    A number recorded under the whole expression, as published tables have it, is taken as it is. `main_score` is the
-    recorded one, else the main metric of the task's spec.
+    A number recorded under the whole expression, as published tables have it, is taken as it is.
+    `main_score` is the recorded one, else the main metric of the task's spec.
     """
-    entry = next((entry for entry in result.scores.get(split, []) if entry["hf_subset"] == subset), None)
+    entry = next(
+        (entry for entry in result.scores.get(split, []) if entry["hf_subset"] == subset), None
+    )
     if entry is None:
         return None
     numbers = _numbers(entry)
@@ -75,19 +89,28 @@ def overall(values: Sequence[float | None], weights: Sequence[float]) -> float |
     return math.fsum(terms) if terms and len(terms) == len(counted) else None
 
 
-def group_values(values: Sequence[float | None], groups: Mapping[str, Sequence[int]]) -> dict[str, float | None]:
-    """The unweighted mean of each group's cells (`Benchmark.groups()`); None where one of them is missing."""
-    return {name: overall([values[row] for row in rows], _equal(rows)) for name, rows in groups.items()}
+def group_values(
+    values: Sequence[float | None], groups: Mapping[str, Sequence[int]]
+) -> dict[str, float | None]:
+    """The unweighted mean of each group's cells (`Benchmark.groups()`); None where one of them is
+    missing.
+    """
+    return {
+        name: overall([values[row] for row in rows], _equal(rows)) for name, rows in groups.items()
+    }
 
 
 def _task_value(result: TaskResult | None, cell: CellSpec, formula: Formula) -> float | None:
     if result is None:
         return None
-    recorded = [(split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries]
+    recorded = [
+        (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
+    ]
     parts = declared_parts(cell) or recorded
     expression = expression_of(cell, formula)
     if result.claim is not None and len(parts) > 1:
-        # A published table gives one number for all parts of a cell; it is recorded under their joined names.
+        # A published table gives one number for all parts of a cell; it is recorded under their
+        # joined names.
         joined = part_value(result, *joined_names(parts), expression)
         if joined is not None:
             return joined
@@ -97,7 +120,9 @@ def _task_value(result: TaskResult | None, cell: CellSpec, formula: Formula) -> 
 
 
 def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:
-    """What is a finite number in an entry; mteb writes null or NaN where it could not compute one."""
+    """What is a finite number in an entry; mteb writes null or NaN where it could not
+    compute one.
+    """
     return {
         name: float(value)
         for name, value in entry.items()
@@ -110,10 +135,14 @@ def _equal(items: Sequence[object]) -> list[float]:
 
 
 def of_results(results: Iterable[TaskResult]) -> Benchmark:
-    """The plain mean over all tasks that have results; of a task that nobody ran as its spec declares, what was run."""
+    """The plain mean over all tasks that have results; of a task that nobody ran as its spec
+    declares, what was run.
+    """
     occurring: dict[str, list[set[str]]] = {}
     for result in results:
-        subsets = {str(entry["hf_subset"]) for entries in result.scores.values() for entry in entries}
+        subsets = {
+            str(entry["hf_subset"]) for entries in result.scores.values() for entry in entries
+        }
         occurring.setdefault(result.task, []).append(subsets)
     own = {}
     for task, found in occurring.items():

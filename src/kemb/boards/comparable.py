@@ -1,4 +1,6 @@
-"""Which results of a task may be ranked together (DESIGN 3.10), and what readers must know about those that are."""
+"""Which results of a task may be ranked together (DESIGN 3.10), and what readers must know about
+those that are.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,11 @@ def refuse(
 ) -> list[Refused]:
     """The results that must not be ranked with the others.
 
-    Of each task the largest group of results with the same data and metric is the standard: the largest among
-    favoured rows (those that have every cell, whatever its data), of equal ones that with the row that leads them all
-    (measured, then imported, then shipped; newest first), so that one row stays whole; else the largest among all, the
-    newest among equals. A result that does not say which data revision it used, as published tables never do, is not
-    refused for it.
+    Of each task the largest group of results with the same data and metric is the standard: the
+    largest among favoured rows (those that have every cell, whatever its data), of equal ones that
+    with the row that leads them all (measured, then imported, then shipped; newest first), so that
+    one row stays whole; else the largest among all, the newest among equals. A result that does not
+    say which data revision it used, as published tables never do, is not refused for it.
 
     :param favoured: numbers of the rows whose vote goes first.
     """
@@ -50,11 +52,22 @@ def refuse(
     lead = {number: place for place, number in enumerate(in_order, start=1)}
     for task in tasks:
         out = {found.row for found in refused if found.task == task}
-        held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results and n not in out}
+        held = {
+            n: row.results[task]
+            for n, row in enumerate(rows)
+            if task in row.results and n not in out
+        }
         if rule.dataset_revision:
-            stated = {n: result for n, result in held.items() if result.dataset_revision not in UNSTATED}
-            refused += _minority(task, stated, lead, lambda result: result.dataset_revision, _revision_reason)
-            held = {n: held[n] for n in held.keys() - {found.row for found in refused if found.task == task}}
+            stated = {
+                n: result for n, result in held.items() if result.dataset_revision not in UNSTATED
+            }
+            refused += _minority(
+                task, stated, lead, lambda result: result.dataset_revision, _revision_reason
+            )
+            held = {
+                n: held[n]
+                for n in held.keys() - {found.row for found in refused if found.task == task}
+            }
         if rule.data:
             measured = {n: result for n, result in held.items() if "task" in result.kemb}
             refused += _minority(task, measured, lead, _data_key, _data_reason)
@@ -77,7 +90,9 @@ def _minority(
     for number, key in keys.items():
         first[key] = max(first.get(key, 0), lead.get(number, 0))
         newest[key] = max(newest.get(key, 0), int(results[number].kemb.get("timestamp") or 0))
-    standard = max(all_votes, key=lambda key: (first_votes[key], first[key], all_votes[key], newest[key], key))
+    standard = max(
+        all_votes, key=lambda key: (first_votes[key], first[key], all_votes[key], newest[key], key)
+    )
     example = results[min(number for number, key in keys.items() if key == standard)]
     return [
         Refused(number, task, reason(results[number], example))
@@ -87,7 +102,9 @@ def _minority(
 
 
 def _precedence(row: ResultRow) -> tuple[bool, bool, int, str]:
-    """Measured rows, then imports of one's own, then what comes with kemb; the newest record or reading first."""
+    """Measured rows, then imports of one's own, then what comes with kemb; the newest record or
+    reading first.
+    """
     results = list(row.results.values())
     shipped = any(FOLDER in result.path.parents for result in results)
     measured = max((int(result.kemb.get("timestamp") or 0) for result in results), default=0)
@@ -96,7 +113,9 @@ def _precedence(row: ResultRow) -> tuple[bool, bool, int, str]:
 
 
 def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
-    return f"{_OTHER_DATA} {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
+    return (
+        f"{_OTHER_DATA} {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
+    )
 
 
 _DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
@@ -112,21 +131,30 @@ def _data_reason(result: TaskResult, standard: TaskResult) -> str:
     differing = [key for key in _DATA_FIELDS if own.get(key) != other.get(key)]
     says = {
         "data_sha256": "other data (their hash differs)",
-        "main_metric": f"main metric {own.get('main_metric')}; ranked is {other.get('main_metric')}",
-        "metric_version": f"metric version {own.get('metric_version')}; ranked is {other.get('metric_version')}",
-        "dedupe_pairs": f"repeated pairs {'dropped' if own.get('dedupe_pairs') else 'kept'}, not so by the others",
+        "main_metric": f"main metric {own.get('main_metric')}; ranked is "
+        f"{other.get('main_metric')}",
+        "metric_version": f"metric version {own.get('metric_version')}; ranked is "
+        f"{other.get('metric_version')}",
+        "dedupe_pairs": f"repeated pairs {'dropped' if own.get('dedupe_pairs') else 'kept'}, not "
+        "so by the others",
         "clustering": "another clustering protocol",
     }
     return ", ".join(says[key] for key in differing)
 
 
 def _other_profile(number: int, row: ResultRow) -> list[Refused]:
-    """Results made with another profile than the row stands for: the declared one, or that of its other results."""
-    profiles = {task: result.kemb["model"] for task, result in row.results.items() if "model" in result.kemb}
+    """Results made with another profile than the row stands for: the declared one, or that of its
+    other results.
+    """
+    profiles = {
+        task: result.kemb["model"] for task, result in row.results.items() if "model" in result.kemb
+    }
     if not profiles:
         return []
     fields = ("dtype", "max_tokens", "pooling", "similarity")
-    keys = {task: tuple(profile.get(field) for field in fields) for task, profile in profiles.items()}
+    keys = {
+        task: tuple(profile.get(field) for field in fields) for task, profile in profiles.items()
+    }
     counts = Counter(keys.values())
     usual = max(counts, key=lambda key: (counts[key], str(key)))
     spec = None if row.variant else catalogue.load_spec(row.model)
@@ -136,21 +164,33 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
         max_tokens = profiles[task].get("max_tokens")
         prompts = row.results[task].kemb.get("prompts", {})
         if key != usual:
-            differing = [i for i, (own, other) in enumerate(zip(key, usual, strict=True)) if own != other]
+            differing = [
+                i for i, (own, other) in enumerate(zip(key, usual, strict=True)) if own != other
+            ]
             said = ", ".join(
-                f"{fields[i].replace('_', ' ')} {key[i]}; elsewhere in the row {usual[i]}" for i in differing
+                f"{fields[i].replace('_', ' ')} {key[i]}; elsewhere in the row {usual[i]}"
+                for i in differing
             )
             refused.append(Refused(number, task, said))
         elif declared and max_tokens and max_tokens != declared:
-            said = f"max tokens {max_tokens} are not the declared {declared}, and the row is no variant"
+            said = (
+                f"max tokens {max_tokens} are not the declared {declared}, and the row is no "
+                "variant"
+            )
             refused.append(Refused(number, task, said))
         elif not row.variant and any(found.get("source") == "file" for found in prompts.values()):
-            refused.append(Refused(number, task, "prompts of a file are not declared, and the row is no variant"))
+            refused.append(
+                Refused(
+                    number, task, "prompts of a file are not declared, and the row is no variant"
+                )
+            )
     return refused
 
 
 def refusal_notes(rows: Sequence[ResultRow], refused: Sequence[Refused]) -> list[str]:
-    """One sentence for each task and reason, naming some rows; one for all where rows use other data in many tasks."""
+    """One sentence for each task and reason, naming some rows; one for all where rows use other
+    data in many tasks.
+    """
     by_reason: dict[tuple[str, str], list[str]] = {}
     for found in refused:
         by_reason.setdefault((found.task, found.reason), []).append(_name(rows[found.row]))
@@ -162,7 +202,9 @@ def refusal_notes(rows: Sequence[ResultRow], refused: Sequence[Refused]) -> list
     for names_of, tasks in of_data.items():
         if len(tasks) > _N_TASKS:
             said = f"{', '.join(tasks[:_N_NAMED])} and {len(tasks) - _N_NAMED} more tasks"
-            notes.append(f"{said}: not ranked with the others: {_some(names_of)}; other data revisions.")
+            notes.append(
+                f"{said}: not ranked with the others: {_some(names_of)}; other data revisions."
+            )
     for (task, reason), names in sorted(by_reason.items()):
         if not reason.startswith(_OTHER_DATA) or len(of_data[tuple(names)]) <= _N_TASKS:
             notes.append(f"{task}: not ranked with the others: {_some(names)}; {reason}.")
@@ -182,18 +224,34 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
         held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
         records = [result.kemb["task"] for result in held.values() if "task" in result.kemb]
         if parts := next(
-            (record["train_is_evaluated"] for record in records if record.get("train_is_evaluated")), None
+            (
+                record["train_is_evaluated"]
+                for record in records
+                if record.get("train_is_evaluated")
+            ),
+            None,
         ):
-            notes.append(f"{task}: its few-shot examples stand among the evaluated rows ({', '.join(parts)}).")
+            notes.append(
+                f"{task}: its few-shot examples stand among the evaluated rows "
+                f"({', '.join(parts)})."
+            )
         if any(record.get("unpinned") for record in records):
             notes.append(f"{task}: its data revision is not pinned.")
-        counts = Counter(r.dataset_revision for r in held.values() if r.dataset_revision not in UNSTATED)
+        counts = Counter(
+            r.dataset_revision for r in held.values() if r.dataset_revision not in UNSTATED
+        )
         if len(counts) > 1:
-            mixed[task] = ", ".join(f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common())
-        unstated |= {_name(rows[n]) for n, result in held.items() if result.dataset_revision in UNSTATED}
+            mixed[task] = ", ".join(
+                f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common()
+            )
+        unstated |= {
+            _name(rows[n]) for n, result in held.items() if result.dataset_revision in UNSTATED
+        }
     told = "results on different data revisions are ranked together"
     if len(mixed) > _N_TASKS:
-        notes.append(f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: {told}.")
+        notes.append(
+            f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: {told}."
+        )
     else:
         notes += [f"{task}: {told}: {said}." for task, said in mixed.items()]
     if unstated:
@@ -216,5 +274,8 @@ def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str
             if found:
                 said.append(f"{task} {fmean(found) * 100:.1f} %")
         if said:
-            notes.append(f"{_name(row)}: recall of its candidates, which it cannot exceed: {', '.join(said)}.")
+            notes.append(
+                f"{_name(row)}: recall of its candidates, which it cannot exceed: "
+                f"{', '.join(said)}."
+            )
     return notes

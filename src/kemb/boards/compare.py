@@ -1,6 +1,8 @@
-"""Two rows of results, A and B: is B better, on which tasks, how surely, and on which items did it change?
+"""Two rows of results, A and B: is B better, on which tasks, how surely, and on which items did it
+change?
 
-Every difference is B - A: A is what there was, B is what is new. docs/compare.md says it in users' words.
+Every difference is B - A: A is what there was, B is what is new. docs/compare.md says it in users'
+words.
 """
 
 from __future__ import annotations
@@ -40,14 +42,18 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.zone < 1:
-            raise UsageError(f"A zone of {self.zone * 100:g} points is none; expected 0 up to 100, such as 0.5.")
+            raise UsageError(
+                f"A zone of {self.zone * 100:g} points is none; expected 0 up to 100, such as 0.5."
+            )
         if not 0 <= self.n_flips <= _MOST_FLIPS:
             raise UsageError(f"{self.n_flips} items cannot be shown; expected 0 to {_MOST_FLIPS}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """B - A on one cell, or overall. Scores, differences and intervals are fractions, not points."""
+    """B - A on one cell, or overall. Scores, differences and intervals are fractions, not
+    points.
+    """
 
     title: str
     metric: str
@@ -83,8 +89,9 @@ class Comparison:
     zone: float
     cells: list[Difference]
     groups: list[Difference]
-    """Unweighted means of the cells of each group, a family of tests of their own; none where they would say no more
-    than the cells or the overall row."""
+    """Unweighted means of the cells of each group, a family of tests of their own; none where they
+    would say no more than the cells or the overall row.
+    """
     overall: Difference | None
     """None where fewer than two cells were compared."""
     refused: dict[str, str]
@@ -94,7 +101,10 @@ class Comparison:
 
 
 def compare(
-    a: ResultRow, b: ResultRow, benchmark: Benchmark | None = None, options: CompareOptions | None = None
+    a: ResultRow,
+    b: ResultRow,
+    benchmark: Benchmark | None = None,
+    options: CompareOptions | None = None,
 ) -> Comparison:
     """Compare two rows.
 
@@ -102,16 +112,24 @@ def compare(
     :raises UsageError: when A and B are the same row, or have nothing in common.
     """
     options = options or CompareOptions()
-    if all(result.path == b.results[task].path for task, result in a.results.items() if task in b.results) and (
-        a.label == b.label
-    ):
-        raise UsageError(f"A and B are the same row, {a.label}; type another model, revision or [variant].")
-    bench = benchmark or of_tasks([task for task in a.results if task in b.results] or sorted(a.results))
+    if all(
+        result.path == b.results[task].path
+        for task, result in a.results.items()
+        if task in b.results
+    ) and (a.label == b.label):
+        raise UsageError(
+            f"A and B are the same row, {a.label}; type another model, revision or [variant]."
+        )
+    bench = benchmark or of_tasks(
+        [task for task in a.results if task in b.results] or sorted(a.results)
+    )
     compared: list[_Cell] = []
     refused: dict[str, str] = {}
     for cell in bench.cells:
         try:
-            compared.append(replace(_compare_cell(a, b, cell, bench, options), group=_group(a, b, cell)))
+            compared.append(
+                replace(_compare_cell(a, b, cell, bench, options), group=_group(a, b, cell))
+            )
         except _NotComparable as reason:
             refused[cell.title] = str(reason)
     if not compared:
@@ -122,7 +140,9 @@ def compare(
     counted = f"{n_tests} task{'s' if n_tests != 1 else ''}"
     family = f"Holm over {counted} of this view, B against A" if n_tests else "no tests were made"
     groups = adjusted(_groups(compared, options))
-    return Comparison(a, b, options.zone, cells, groups, _overall(bench, compared, options), refused, family)
+    return Comparison(
+        a, b, options.zone, cells, groups, _overall(bench, compared, options), refused, family
+    )
 
 
 class _NotComparable(Exception):
@@ -138,17 +158,23 @@ class _Cell:
     group: str = ""
 
 
-def _compare_cell(a: ResultRow, b: ResultRow, cell: CellSpec, bench: Benchmark, options: CompareOptions) -> _Cell:
+def _compare_cell(
+    a: ResultRow, b: ResultRow, cell: CellSpec, bench: Benchmark, options: CompareOptions
+) -> _Cell:
     formula = bench.formula()
     expression = expression_of(cell, formula)
     tasks = _tasks_of(cell, a, b)
     for task in tasks:
         if reason := incomparable(a.results[task], b.results[task], expression):
             raise _NotComparable(reason)
-    values = [cell_value(cell, formula, {task: row.results[task] for task in tasks}) for row in (a, b)]
+    values = [
+        cell_value(cell, formula, {task: row.results[task] for task in tasks}) for row in (a, b)
+    ]
     missing = [side for side, value in zip("AB", values, strict=True) if value is None]
     if missing or values[0] is None or values[1] is None:
-        raise _NotComparable(f"{' and '.join(missing)} lacks a split, a subset or the metric {expression}")
+        raise _NotComparable(
+            f"{' and '.join(missing)} lacks a split, a subset or the metric {expression}"
+        )
     found = Difference(cell.title, expression, (values[0], values[1]))
     if any(row.source for row in (a, b)):
         note = "no interval: of a claimed score there are no items"
@@ -164,7 +190,11 @@ def _compare_cell(a: ResultRow, b: ResultRow, cell: CellSpec, bench: Benchmark, 
 
 def _group(a: ResultRow, b: ResultRow, cell: CellSpec) -> str:
     """The group of a cell; of a task of one's own its type, as the result says it."""
-    recorded = (row.results[cell.task].kemb.get("task", {}).get("type") for row in (a, b) if cell.task in row.results)
+    recorded = (
+        row.results[cell.task].kemb.get("task", {}).get("type")
+        for row in (a, b)
+        if cell.task in row.results
+    )
     return cell.group_name or next(filter(None, recorded), "")
 
 
@@ -174,7 +204,9 @@ def _tasks_of(cell: CellSpec, a: ResultRow, b: ResultRow) -> list[str]:
         if tasks and all(task in row.results for task in tasks for row in (a, b)):
             return list(tasks)
     lacking = [side for side, row in (("A", a), ("B", b)) if cell.task not in row.results]
-    raise _NotComparable(f"{' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no result")
+    raise _NotComparable(
+        f"{' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no result"
+    )
 
 
 def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
@@ -188,7 +220,9 @@ def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
     if not one or not other:
         return ""
     hashes: tuple[dict[str, Any], dict[str, Any]] = (one["data_sha256"], other["data_sha256"])
-    if changed := sorted(part for part in hashes[0].keys() & hashes[1].keys() if hashes[0][part] != hashes[1][part]):
+    if changed := sorted(
+        part for part in hashes[0].keys() & hashes[1].keys() if hashes[0][part] != hashes[1][part]
+    ):
         return f"other data: the hashes of {', '.join(changed)} differ"
     keys = {"metric_version": "metric version", "dedupe_pairs": "text preparation (dedupe_pairs)"}
     keys |= {"main_metric": "main metric"} if expression == "main_score" else {}
@@ -199,7 +233,9 @@ def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
 
 
 def _parts(cell: CellSpec, task: str, result: TaskResult) -> list[tuple[str, str]]:
-    recorded = [(split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries]
+    recorded = [
+        (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
+    ]
     return declared_parts(cell.model_copy(update={"task": task})) or recorded
 
 
@@ -217,7 +253,11 @@ def _paired(
 
 
 def _with_statistics(
-    cell: CellSpec, found: Difference, parts: Sequence[PairedPart], weights: DoubleArray, options: CompareOptions
+    cell: CellSpec,
+    found: Difference,
+    parts: Sequence[PairedPart],
+    weights: DoubleArray,
+    options: CompareOptions,
 ) -> _Cell:
     counted = [part.wins_ties_losses for part in parts if part.wins_ties_losses is not None]
     totals = tuple(int(total) for total in np.sum(counted, axis=0)) if counted else None
@@ -229,16 +269,24 @@ def _with_statistics(
     )
     drawn = [part.replicates for part in parts if part.replicates is not None]
     if len(drawn) < len(parts):
-        return _Cell(cell, replace(found, note=f"no interval: {found.metric} has no resampling yet"), None)
+        return _Cell(
+            cell, replace(found, note=f"no interval: {found.metric} has no resampling yet"), None
+        )
     replicates: DoubleArray = weights @ np.stack(drawn)
     if not np.isfinite(replicates).all():
-        return _Cell(cell, replace(found, note="no interval: too few items; some resamples have no score"), None)
+        return _Cell(
+            cell,
+            replace(found, note="no interval: too few items; some resamples have no score"),
+            None,
+        )
     p = _sign_flip(found.title, parts, weights) if all(part.is_mean for part in parts) else None
     return _Cell(cell, _judged(found, replicates, p, options.zone), replicates)
 
 
 def _judged(found: Difference, replicates: DoubleArray, p: float | None, zone: float) -> Difference:
-    """With interval, p value (of the recentred bootstrap, where none is given), verdict and sensitivity."""
+    """With interval, p value (of the recentred bootstrap, where none is given), verdict and
+    sensitivity.
+    """
     low, high = (float(bound) for bound in statistics.interval(replicates, statistics.LEVEL))
     if p is None:
         extreme = np.abs(replicates - replicates.mean()) >= abs(found.difference) - 1e-12
@@ -252,11 +300,13 @@ def _judged(found: Difference, replicates: DoubleArray, p: float | None, zone: f
 def _sign_flip(title: str, parts: Sequence[PairedPart], weights: DoubleArray) -> float:
     """The p value of the weighted mean over parts.
 
-    The mean over all items of d_i * weight * n / n_part is that very number, so one test serves for any parts.
+    The mean over all items of d_i * weight * n / n_part is that very number, so one test serves for
+    any parts.
     """
     n = sum(len(part.differences) for part in parts)
     scaled = [
-        part.differences * weight * n / len(part.differences) for part, weight in zip(parts, weights, strict=True)
+        part.differences * weight * n / len(part.differences)
+        for part, weight in zip(parts, weights, strict=True)
     ]
     clusters, first = [], 0
     for part in parts:
@@ -268,25 +318,37 @@ def _sign_flip(title: str, parts: Sequence[PairedPart], weights: DoubleArray) ->
 
 
 def adjusted(cells: Sequence[Difference]) -> list[Difference]:
-    """With Holm's p values, the cells being one family; a difference that does not survive them is undecided."""
+    """With Holm's p values, the cells being one family; a difference that does not survive them is
+    undecided.
+    """
     tested = [cell.p for cell in cells if cell.p is not None]
     adjusted = iter(statistics.holm(np.array(tested)).tolist() if tested else [])
     found = []
     for cell in cells:
         p = next(adjusted) if cell.p is not None else None
-        overruled = p is not None and p > 1 - statistics.LEVEL and cell.verdict in ("better", "worse")
-        found.append(replace(cell, p_adjusted=p, verdict="undecided" if overruled else cell.verdict))
+        overruled = (
+            p is not None and p > 1 - statistics.LEVEL and cell.verdict in ("better", "worse")
+        )
+        found.append(
+            replace(cell, p_adjusted=p, verdict="undecided" if overruled else cell.verdict)
+        )
     return found
 
 
-def _overall(bench: Benchmark, cells: Sequence[_Cell], options: CompareOptions) -> Difference | None:
+def _overall(
+    bench: Benchmark, cells: Sequence[_Cell], options: CompareOptions
+) -> Difference | None:
     """By the benchmark's formula where all its cells are there, else the mean of those that are."""
     if len(cells) < 2:
         return None
     formula = bench.formula()
     whole = len(cells) == len(bench.cells)
     weights = np.array(bench.cell_weights(formula) if whole else [1 / len(cells)] * len(cells))
-    title = f"{bench.name}: {formula.title}" if whole and bench.name else f"mean of {len(cells)} common tasks"
+    title = (
+        f"{bench.name}: {formula.title}"
+        if whole and bench.name
+        else f"mean of {len(cells)} common tasks"
+    )
     return _weighted(title, cells, weights, options)
 
 
@@ -299,12 +361,20 @@ def _groups(cells: Sequence[_Cell], options: CompareOptions) -> list[Difference]
         own = [cell for cell in cells if cell.group == name]
         title = f"{name.replace('_', ' ')} ({len(own)} task{'s' if len(own) > 1 else ''})"
         single = replace(own[0].difference, title=title, flips=[])
-        found.append(single if len(own) == 1 else _weighted(title, own, np.full(len(own), 1 / len(own)), options))
+        found.append(
+            single
+            if len(own) == 1
+            else _weighted(title, own, np.full(len(own), 1 / len(own)), options)
+        )
     return found
 
 
-def _weighted(title: str, cells: Sequence[_Cell], weights: DoubleArray, options: CompareOptions) -> Difference:
-    """A weighted mean of cells; its interval is over their items or, where these are missing, over tasks."""
+def _weighted(
+    title: str, cells: Sequence[_Cell], weights: DoubleArray, options: CompareOptions
+) -> Difference:
+    """A weighted mean of cells; its interval is over their items or, where these are missing, over
+    tasks.
+    """
     sides = ([cell.difference.scores[side] for cell in cells] for side in (0, 1))
     a, b = (overall(values, weights.tolist()) for values in sides)
     assert a is not None and b is not None  # noqa: PT018  every compared cell has both values
@@ -313,11 +383,16 @@ def _weighted(title: str, cells: Sequence[_Cell], weights: DoubleArray, options:
     if len(drawn) == len(cells):
         return _judged(found, weights @ np.stack(drawn), None, options.zone)
     if len(cells) < _FEWEST_TASKS:
-        return replace(found, note="no interval: not every task has items, and there are too few tasks to resample")
+        return replace(
+            found,
+            note="no interval: not every task has items, and there are too few tasks to resample",
+        )
     scores = np.array([[cell.difference.scores[side] for cell in cells] for side in (0, 1)])
     alike = np.ptp(weights) == 0
     groups = ["all" if alike else cell.group for cell in cells]
-    both = statistics.resample_tasks(scores, groups, weights, statistics.N_REPLICATES, [SEED, "tasks"])
+    both = statistics.resample_tasks(
+        scores, groups, weights, statistics.N_REPLICATES, [SEED, "tasks"]
+    )
     note = "interval over tasks, not items: what other tasks of this kind would show"
     return replace(_judged(found, both[:, 1] - both[:, 0], None, options.zone), note=note)
 

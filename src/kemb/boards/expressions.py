@@ -2,7 +2,8 @@
 
     expression = name | "mean(" expression {"," expression} ")" | "f1_of_means@" k
 
-`f1_of_means@k` is KURE's F1: 2PR / (P + R) of the task's mean precision@k and mean recall@k, not the mean of the
+`f1_of_means@k` is KURE's F1: 2PR / (P + R) of the task's mean precision@k and mean recall@k, not
+    the mean of the
 queries' F1, which is the metric `f1@k`.
 """
 
@@ -53,7 +54,9 @@ def evaluate(expression: str, scores: Mapping[str, _Value]) -> _Value:
 def _evaluate(expression: str, value: Callable[[str], _Value]) -> _Value:
     text = expression.strip()
     if len(text) > _MAX_LENGTH:
-        raise UsageError(f"A metric expression of {len(text)} characters; expected at most {_MAX_LENGTH}.")
+        raise UsageError(
+            f"A metric expression of {len(text)} characters; expected at most {_MAX_LENGTH}."
+        )
     if match := _F1.fullmatch(text):
         precision, recall = value(f"precision@{match[1]}"), value(f"recall@{match[1]}")
         total = precision + recall
@@ -67,8 +70,8 @@ def _evaluate(expression: str, value: Callable[[str], _Value]) -> _Value:
         return total_value / len(parts)
     if not _NAME.fullmatch(text):
         raise UsageError(
-            f"{expression!r} is not a metric expression; expected a metric such as ndcg@10, mean(a, b, ...) or "
-            "f1_of_means@k."
+            f"{expression!r} is not a metric expression; expected a metric such as ndcg@10, "
+            "mean(a, b, ...) or f1_of_means@k."
         )
     return value(text)
 

@@ -1,7 +1,8 @@
-"""The items of several model rows -> measures, which know what a cell's score is on any resample of its items.
+"""The items of several model rows -> measures, which know what a cell's score is on any resample of
+its items.
 
-Rows are aligned by item id: every measure has one line per row and one column per item, and all rows are resampled
-together, so that what is hard for all of them cancels out in their differences.
+Rows are aligned by item id: every measure has one line per row and one column per item, and all
+rows are resampled together, so that what is hard for all of them cancels out in their differences.
 """
 
 from __future__ import annotations
@@ -44,30 +45,41 @@ class PartMeasures:
 
     def point(self) -> DoubleArray:
         """The scores [M] of the items as they are."""
-        return evaluate(self.expression, {name: measure.point() for name, measure in self.measures.items()})
+        return evaluate(
+            self.expression, {name: measure.point() for name, measure in self.measures.items()}
+        )
 
     def replicates(self, n_replicates: int, seed: int) -> DoubleArray:
-        """The scores [n_replicates, M] of resampled items; the same resamples for every row and metric.
+        """The scores [n_replicates, M] of resampled items; the same resamples for every row and
+        metric.
 
-        Their mean is moved to the point: a resample repeats items, which lifts the v-measure by points (pairs of equal
-        documents always agree) and average precision a little, so that the interval of the raw replicates can miss
-        the very score it belongs to. Differences between rows keep their spread.
+        Their mean is moved to the point: a resample repeats items, which lifts the v-measure by
+        points (pairs of equal documents always agree) and average precision a little, so that the
+        interval of the raw replicates can miss the very score it belongs to. Differences between
+        rows keep their spread.
         """
         counts = statistics.draw_counts(
-            self.n_items, n_replicates, [seed, self.task, self.split, self.subset], clusters=self.clusters
+            self.n_items,
+            n_replicates,
+            [seed, self.task, self.split, self.subset],
+            clusters=self.clusters,
         )
-        raw = evaluate(self.expression, {name: m.replicates(counts) for name, m in self.measures.items()})
+        raw = evaluate(
+            self.expression, {name: m.replicates(counts) for name, m in self.measures.items()}
+        )
         centred: DoubleArray = raw + (self.point() - raw.mean(axis=0))
         return centred
 
 
-def cell_measures(cell: CellSpec, formula: Formula, rows: Sequence[Mapping[str, TaskResult]]) -> list[PartMeasures]:
+def cell_measures(
+    cell: CellSpec, formula: Formula, rows: Sequence[Mapping[str, TaskResult]]
+) -> list[PartMeasures]:
     """All parts of a cell, or of its members; the cell is their mean.
 
     :param rows: for every model row its results by task.
     :raises ResultError: items are missing, were changed, or are others in another row.
-    :raises NotSupported: a metric that cannot be computed again on a resample; rows of which some hold the task and
-        others its members, or members with different numbers of parts.
+    :raises NotSupported: a metric that cannot be computed again on a resample; rows of which some
+        hold the task and others its members, or members with different numbers of parts.
     """
     tasks = [cell.task] if all(cell.task in row for row in rows) else cell.members
     if not tasks or any(task not in row for row in rows for task in tasks):
@@ -76,24 +88,36 @@ def cell_measures(cell: CellSpec, formula: Formula, rows: Sequence[Mapping[str, 
     for task in tasks:
         results = [row[task] for row in rows]
         tables = [read_items(result) for result in results]
-        recorded = [(split, str(entry["hf_subset"])) for split, part in results[0].scores.items() for entry in part]
+        recorded = [
+            (split, str(entry["hf_subset"]))
+            for split, part in results[0].scores.items()
+            for entry in part
+        ]
         parts = declared_parts(cell) or recorded
-        found.append([part_measures(results, tables, part, expression_of(cell, formula)) for part in parts])
+        found.append(
+            [part_measures(results, tables, part, expression_of(cell, formula)) for part in parts]
+        )
     if len({len(parts) for parts in found}) > 1:
         raise NotSupported(f"the members of {cell.title} have different numbers of parts")
     return [part for parts in found for part in parts]
 
 
 def cell_replicates(parts: Sequence[PartMeasures], n_replicates: int, seed: int) -> DoubleArray:
-    """The scores [n_replicates, M] of a cell: the mean over its parts, each resampled on its own."""
+    """The scores [n_replicates, M] of a cell: the mean over its parts, each resampled on
+    its own.
+    """
     total: DoubleArray = sum(
-        (part.replicates(n_replicates, seed) for part in parts[1:]), start=parts[0].replicates(n_replicates, seed)
+        (part.replicates(n_replicates, seed) for part in parts[1:]),
+        start=parts[0].replicates(n_replicates, seed),
     )
     return total / len(parts)
 
 
 def part_measures(
-    results: Sequence[TaskResult], tables: Sequence[pa.Table], part: tuple[str, str], expression: str
+    results: Sequence[TaskResult],
+    tables: Sequence[pa.Table],
+    part: tuple[str, str],
+    expression: str,
 ) -> PartMeasures:
     """The measures of one (split, subset) of a task.
 
@@ -103,7 +127,8 @@ def part_measures(
     :raises NotSupported: a metric that cannot be computed again on a resample.
     """
     own = [
-        table.filter(pc.and_(pc.equal(table["split"], part[0]), pc.equal(table["subset"], part[1]))) for table in tables
+        table.filter(pc.and_(pc.equal(table["split"], part[0]), pc.equal(table["subset"], part[1])))
+        for table in tables
     ]
     items = _Items(results, own, part)
     n_items = len(items.ids)  # first, as it refuses a table without items
@@ -134,7 +159,8 @@ class _Items:
         """The items of the first row, each once: they set the order for all rows."""
         wanted = ["gold", "gold_level_0", "ndcg@10", "f1"]
         if self.task_type in ("summarization", "reranking", "retrieval"):
-            # Of documents where gold scores are those of summaries, of merged queries where those are scored.
+            # Of documents where gold scores are those of summaries, of merged queries where those
+            # are scored.
             wanted.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
         first = next((name for name in wanted if name in self.names), "")
         return _of_metric(self.tables[0], first)
@@ -155,7 +181,9 @@ class _Items:
         found = self.anchor["cluster_id"]
         if found.null_count:
             return None
-        codes: IntArray = np.unique(np.array(found.to_pylist()), return_inverse=True)[1].astype(np.int64)
+        codes: IntArray = np.unique(np.array(found.to_pylist()), return_inverse=True)[1].astype(
+            np.int64
+        )
         return codes
 
     def expand(self, expression: str) -> str:
@@ -167,7 +195,11 @@ class _Items:
                 return self.expand(str(self.results[0].kemb["task"]["main_metric"]))
             if name == "mean_correlation":
                 return f"mean({', '.join(LEADERBOARD_CORRELATIONS)})"
-            levels = sorted(found.removeprefix("gold") for found in self.names if found.startswith("gold_level_"))
+            levels = sorted(
+                found.removeprefix("gold")
+                for found in self.names
+                if found.startswith("gold_level_")
+            )
             return f"mean({', '.join(name + level for level in levels)})" if levels else name
 
         return _COMPOSITE.sub(parts, expression)
@@ -197,7 +229,9 @@ class _Items:
                 )
             case "clustering" if name.startswith("v_measure") and not name.endswith("_std"):
                 return self._v_measure(name.removeprefix("v_measure"))
-        raise NotSupported(f"{self.results[0].task}: {name} cannot be computed again on a resample of its items")
+        raise NotSupported(
+            f"{self.results[0].task}: {name} cannot be computed again on a resample of its items"
+        )
 
     def column(self, names: Sequence[str]) -> DoubleArray:
         """Values [M, n] of one metric for each row, in the order of `ids`."""
@@ -223,8 +257,8 @@ class _Items:
     def _other_items(self, result: TaskResult) -> ResultError:
         where = "/".join(self.part)
         return ResultError(
-            f"The items of {where} in {result.path} are not those of the other rows, or are missing. Run "
-            f"{result.task} again for {result.model} with --overwrite."
+            f"The items of {where} in {result.path} are not those of the other rows, or are "
+            f"missing. Run {result.task} again for {result.model} with --overwrite."
         )
 
     def _gold(self) -> DoubleArray:
@@ -232,11 +266,15 @@ class _Items:
         return gold
 
     def _similarities(self, prefix: str) -> DoubleArray:
-        """[M, n]; without a prefix, or with `similarity`, the one that each row's model declares."""
+        """[M, n]; without a prefix, or with `similarity`, the one that each row's model
+        declares.
+        """
         return self.column(self._declared(prefix))
 
     def _declared(self, prefix: str, suffix: str = "") -> list[str]:
-        """For each row the name of a similarity; without a prefix, or with `similarity`, the one its model declares."""
+        """For each row the name of a similarity; without a prefix, or with `similarity`, the one
+        its model declares.
+        """
         declared = [str(result.kemb["model"]["similarity"]) for result in self.results]
         return [f"{own if prefix in ('', 'similarity') else prefix}{suffix}" for own in declared]
 
@@ -245,16 +283,22 @@ class _Items:
         shares = []
         for row, table in enumerate(self.tables):
             found = _of_metric(table, "prediction")
-            right = np.bincount(self._places(found, row), found["value"].to_numpy(), minlength=len(self.ids))
+            right = np.bincount(
+                self._places(found, row), found["value"].to_numpy(), minlength=len(self.ids)
+            )
             if not found.num_rows or found.num_rows % len(self.ids):
                 raise self._other_items(self.results[row])
             shares.append(right / (found.num_rows // len(self.ids)))
         return np.stack(shares)
 
     def _v_measure(self, level: str) -> statistics.VMeasure:
-        """Assignments [M, experiments, n], -1 where a document was not drawn, and how often it was."""
+        """Assignments [M, experiments, n], -1 where a document was not drawn, and how often
+        it was.
+        """
         gold = _of_metric(self.tables[0], f"gold{level}")
-        labels = np.zeros(len(self.ids), dtype=np.int64)  # documents without this level are never drawn
+        labels = np.zeros(
+            len(self.ids), dtype=np.int64
+        )  # documents without this level are never drawn
         labels[self._places(gold, 0)] = gold["value"].to_numpy().astype(np.int64)
         every = [_of_metric(table, f"assignment{level}") for table in self.tables]
         if missing := [row for row, found in enumerate(every) if not found.num_rows]:
@@ -264,10 +308,15 @@ class _Items:
         assignments, draws = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for row, found in enumerate(every):
             drawn = _of_metric(self.tables[row], f"n_draws{level}")
-            where = (np.searchsorted(experiments, found["experiment"].to_numpy()), self._places(found, row))
+            where = (
+                np.searchsorted(experiments, found["experiment"].to_numpy()),
+                self._places(found, row),
+            )
             assignments[row][where] = found["value"].to_numpy().astype(np.int64)
             draws[row][where] = drawn["value"].to_numpy().astype(np.int64) if drawn.num_rows else 1
-        return statistics.VMeasure(labels, assignments, draws[:1] if (draws == draws[:1]).all() else draws)
+        return statistics.VMeasure(
+            labels, assignments, draws[:1] if (draws == draws[:1]).all() else draws
+        )
 
 
 def _of_metric(table: pa.Table, metric: str) -> pa.Table:

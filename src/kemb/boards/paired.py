@@ -19,7 +19,16 @@ from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring.items import of_metric, of_part
 from kemb.scoring.similarity import SIMILARITIES
-from kemb.types import BitextData, LabelData, MultilabelData, PairData, Part, RetrievalData, SummaryData, TaskData
+from kemb.types import (
+    BitextData,
+    LabelData,
+    MultilabelData,
+    PairData,
+    Part,
+    RetrievalData,
+    SummaryData,
+    TaskData,
+)
 
 N_ANSWERS = 5
 """Documents per query that are shown."""
@@ -28,7 +37,9 @@ _SAME = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a row says to an item: a retrieved document, a predicted label, or the similarity of a pair."""
+    """What a row says to an item: a retrieved document, a predicted label, or the similarity of a
+    pair.
+    """
 
     value: str
     right: bool | None = None
@@ -69,12 +80,16 @@ class PartItems:
 
 
 def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
-    """How well each row does on every item: ids [n], values [2, n], higher is better; None for clustering.
+    """How well each row does on every item: ids [n], values [2, n], higher is better; None for
+    clustering.
 
-    - retrieval, reranking, bitext_mining, summarization: the value of the metric for the query, sentence or document;
-    - classification: the share of experiments that predict the label, or, of many labels, exactly those;
-    - pair_classification: the share of pairs of the other label that stand on the right side of this one, equal
-      similarities counting half. Their mean over positive pairs is the area under the ROC curve;
+    - retrieval, reranking, bitext_mining, summarization: the value of the metric for the query,
+        sentence or document;
+    - classification: the share of experiments that predict the label, or, of many labels, exactly
+        those;
+    - pair_classification: the share of pairs of the other label that stand on the right side of
+      this one, equal similarities counting half. Their mean over positive pairs is the area under
+      the ROC curve;
     - sts: 1 - |rank by similarity - rank by gold score| / n, with mean ranks for ties.
 
     Raises:
@@ -84,7 +99,9 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
         case "retrieval" | "reranking" | "bitext_mining" | "summarization":
             names = names_in(items.metric)
             columns = {name: column(items, name) for name in names}
-            return columns[names[0]][0], evaluate(items.metric, {name: values for name, (_, values) in columns.items()})
+            return columns[names[0]][0], evaluate(
+                items.metric, {name: values for name, (_, values) in columns.items()}
+            )
         case "classification" | "multilabel_classification":
             return _share_right(items)
         case "sts" | "pair_classification":
@@ -113,7 +130,10 @@ def flips(items: PartItems, ids: Sequence[str], values: DoubleArray, n: int) -> 
     worst = [row for row in order[:n] if difference[row] < -_SAME]
     best = [row for row in order[::-1][:n] if difference[row] > _SAME]
     texts = _texts(items.part)
-    return [_flip(items, texts, ids[row], (float(values[0, row]), float(values[1, row]))) for row in [*worst, *best]]
+    return [
+        _flip(items, texts, ids[row], (float(values[0, row]), float(values[1, row])))
+        for row in [*worst, *best]
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +148,21 @@ class _Texts:
 def _texts(part: Part | None) -> _Texts:
     match part.data if part is not None else None:
         case RetrievalData() as data:
-            relevant = {query: [doc for doc, grade in data.qrels[query].items() if grade > 0] for query in data.qrels}
-            queries = {query: [text] for query, text in zip(data.query_ids, data.queries, strict=True)}
+            relevant = {
+                query: [doc for doc, grade in data.qrels[query].items() if grade > 0]
+                for query in data.qrels
+            }
+            queries = {
+                query: [text] for query, text in zip(data.query_ids, data.queries, strict=True)
+            }
             return _Texts(queries, relevant, dict(zip(data.doc_ids, data.documents, strict=True)))
         case PairData() as data:
             rows = zip(data.item_ids, data.sentence1, data.sentence2, strict=True)
             return _Texts({item_id: [first, second] for item_id, first, second in rows}, None, {})
         case BitextData() as data:
-            first = {item_id: [text] for item_id, text in zip(data.item_ids, data.sentence1, strict=True)}
+            first = {
+                item_id: [text] for item_id, text in zip(data.item_ids, data.sentence1, strict=True)
+            }
             return _Texts(first, None, dict(zip(data.item_ids, data.sentence2, strict=True)))
         case SummaryData() as data:
             of_item: dict[str, list[str]] = {}
@@ -143,7 +170,11 @@ def _texts(part: Part | None) -> _Texts:
                 of_item.setdefault(data.document_ids[number], []).append(text)
             return _Texts(of_item, None, {})
         case LabelData() | MultilabelData() as data:
-            return _Texts({item_id: [text] for item_id, text in zip(data.item_ids, data.texts, strict=True)}, None, {})
+            return _Texts(
+                {item_id: [text] for item_id, text in zip(data.item_ids, data.texts, strict=True)},
+                None,
+                {},
+            )
         case _:
             return _Texts({}, None, {})
 
@@ -164,7 +195,8 @@ def _flip(items: PartItems, texts: _Texts, item_id: str, pair: tuple[float, floa
         case "summarization":
             expected = []
             a, b = (
-                [answer for name in names_in(items.metric) for answer in _similarity(table, name)] for table in found
+                [answer for name in names_in(items.metric) for answer in _similarity(table, name)]
+                for table in found
             )
         case _:
             expected = [f"{of_metric(found[0], 'gold')['value'][0].as_py():g}"]
@@ -173,11 +205,18 @@ def _flip(items: PartItems, texts: _Texts, item_id: str, pair: tuple[float, floa
     return Flip(items.split, items.subset, item_id, pair, (a, b), of_item, expected)
 
 
-def _best_documents(table: pa.Table, relevant: Sequence[str] | None, documents: Mapping[str, str]) -> list[Answer]:
+def _best_documents(
+    table: pa.Table, relevant: Sequence[str] | None, documents: Mapping[str, str]
+) -> list[Answer]:
     retrieved = of_metric(table, "retrieved").slice(0, N_ANSWERS)
     pairs = zip(retrieved["target"].to_pylist(), retrieved["value"].to_pylist(), strict=True)
     return [
-        Answer(document, None if relevant is None else document in relevant, score, documents.get(document, ""))
+        Answer(
+            document,
+            None if relevant is None else document in relevant,
+            score,
+            documents.get(document, ""),
+        )
         for document, score in pairs
     ]
 
@@ -191,7 +230,10 @@ def _nearest(table: pa.Table, sentences: Mapping[str, str]) -> list[Answer]:
 def _predictions(table: pa.Table, gold: str) -> list[Answer]:
     """Predicted labels by frequency; the score is the share of experiments."""
     predicted = of_metric(table, "prediction")["target"].to_pylist()
-    return [Answer(label, label == gold, n / len(predicted)) for label, n in Counter(predicted).most_common()]
+    return [
+        Answer(label, label == gold, n / len(predicted))
+        for label, n in Counter(predicted).most_common()
+    ]
 
 
 def _similarity(table: pa.Table, name: str) -> list[Answer]:
@@ -209,8 +251,8 @@ def column(items: PartItems, metric: str) -> tuple[list[str], DoubleArray]:
     places = {item_id: row for row, item_id in enumerate(found[1]["item_id"].to_pylist())}
     if not ids or places.keys() != set(ids):
         raise ResultError(
-            f"The item scores of {items.split}/{items.subset} hold other items of {metric!r} in the two rows "
-            f"({len(ids)} and {len(places)}); run the task again for both."
+            f"The item scores of {items.split}/{items.subset} hold other items of {metric!r} in "
+            f"the two rows ({len(ids)} and {len(places)}); run the task again for both."
         )
     a, b = (table["value"].to_numpy() for table in found)
     return ids, np.stack([a, b[[places[item_id] for item_id in ids]]])
@@ -224,7 +266,9 @@ def _share_right(items: PartItems) -> tuple[list[str], DoubleArray]:
         found = of_metric(table, "prediction")
         rows = np.array([place.get(item_id, -1) for item_id in found["item_id"].to_pylist()])
         if not len(rows) or len(rows) % len(ids) or rows.min() < 0:
-            raise ResultError(f"The item scores of {items.split}/{items.subset} hold other items in the two rows.")
+            raise ResultError(
+                f"The item scores of {items.split}/{items.subset} hold other items in the two rows."
+            )
         right = np.bincount(rows, found["value"].to_numpy(), minlength=len(ids))
         shares.append(right / (len(rows) // len(ids)))
     return ids, np.stack(shares)
@@ -283,11 +327,18 @@ def paired_parts(pairing: Pairing, n_replicates: int, seed: int, n_flips: int) -
         ResultError: the items of one result are missing, changed, or not those of the other.
     """
     tables = [read_items(result) for result in pairing.results]
-    return [_paired_part(pairing, tables, where, n_replicates, seed, n_flips) for where in pairing.parts]
+    return [
+        _paired_part(pairing, tables, where, n_replicates, seed, n_flips) for where in pairing.parts
+    ]
 
 
 def _paired_part(
-    pairing: Pairing, tables: Sequence[pa.Table], where: tuple[str, str], n_replicates: int, seed: int, n_flips: int
+    pairing: Pairing,
+    tables: Sequence[pa.Table],
+    where: tuple[str, str],
+    n_replicates: int,
+    seed: int,
+    n_flips: int,
 ) -> PairedPart:
     own = [of_part(table, *where) for table in tables]
     parts = pairing.data.parts if pairing.data else []
@@ -299,7 +350,9 @@ def _paired_part(
         both = found.replicates(n_replicates, seed)
         replicates, clusters, expression = both[:, 1] - both[:, 0], found.clusters, found.expression
         is_mean = "f1_of_means" not in expression
-        is_mean = is_mean and all(isinstance(measure, statistics.MeanMeasure) for measure in found.measures.values())
+        is_mean = is_mean and all(
+            isinstance(measure, statistics.MeanMeasure) for measure in found.measures.values()
+        )
     part = next((part for part in parts if (part.split, part.subset) == where), None)
     items = _items(pairing, own, where, expression, part)
     judged = goodness(items)
@@ -308,11 +361,14 @@ def _paired_part(
         return PairedPart(replicates, False, np.empty(0), clusters, n_items, None, [])
     ids, values = judged
     counts, changed = wins_ties_losses(values), flips(items, ids, values, n_flips)
-    return PairedPart(replicates, is_mean, values[1] - values[0], clusters, len(ids), counts, changed)
+    return PairedPart(
+        replicates, is_mean, values[1] - values[0], clusters, len(ids), counts, changed
+    )
 
 
 def item_values(pairing: Pairing, where: tuple[str, str]) -> tuple[list[str], DoubleArray] | None:
-    """Item ids [n] of a part and how well each result does on them [2, n]; see `kemb.boards.paired.goodness`.
+    """Item ids [n] of a part and how well each result does on them [2, n]; see
+    `kemb.boards.paired.goodness`.
 
     Raises:
         ResultError: as `paired_parts`.
@@ -322,7 +378,11 @@ def item_values(pairing: Pairing, where: tuple[str, str]) -> tuple[list[str], Do
 
 
 def _items(
-    pairing: Pairing, own: Sequence[pa.Table], where: tuple[str, str], expression: str, part: Part | None
+    pairing: Pairing,
+    own: Sequence[pa.Table],
+    where: tuple[str, str],
+    expression: str,
+    part: Part | None,
 ) -> PartItems:
     return PartItems(
         *where,

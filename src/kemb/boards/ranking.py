@@ -1,4 +1,6 @@
-"""What can be said of the order of complete rows: intervals, rank sets, other ways to add up, single cells left out."""
+"""What can be said of the order of complete rows: intervals, rank sets, other ways to add up,
+single cells left out.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ class Field:
 
 
 def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Intervals, Replicates]:
-    """The standing of every row, how the intervals were made, and the resamples behind them, rows as in the field.
+    """The standing of every row, how the intervals were made, and the resamples behind them, rows
+    as in the field.
 
     :raises UsageError: when the intervals asked for cannot be made.
     """
@@ -51,14 +54,22 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
     drawn, reason = _replicates(field, options)
     cells, mode, replicates = drawn.cells, _mode(drawn), overall_replicates(field, drawn)
     if options.intervals not in ("auto", mode):
-        raise UsageError(f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type none.")
+        raise UsageError(
+            f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type "
+            "none."
+        )
     ranks = ranks_of(scores)
-    low, high = statistics.interval(replicates, options.level) if replicates is not None else (None, None)
+    low, high = (
+        statistics.interval(replicates, options.level) if replicates is not None else (None, None)
+    )
     rank_low, rank_high = ranks, ranks
     first = top3 = np.full(len(scores), 1.0)
     if replicates is not None and len(scores) > 1:
         rank_low, rank_high = statistics.rank_intervals(scores, replicates, options.level)
-        first, top3 = statistics.rank_probability(replicates, 1), statistics.rank_probability(replicates, 3)
+        first, top3 = (
+            statistics.rank_probability(replicates, 1),
+            statistics.rank_probability(replicates, 3),
+        )
     views = {
         name: (values, ranks_of(values))
         for name, values in other_views(field.values, field.weights, field.groups).items()
@@ -74,7 +85,9 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
             high=None if high is None else float(high[row]),
             p_first=None if replicates is None else float(first[row]),
             p_top3=None if replicates is None else float(top3[row]),
-            views={name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()},
+            views={
+                name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()
+            },
             leave_one_out=(int(left_out[:, row].min()), int(left_out[:, row].max())),
             cell_intervals=of_cells[row] if of_cells else [],
             group_intervals=of_groups[row] if of_groups else {},
@@ -89,7 +102,9 @@ def overall_replicates(field: Field, drawn: Replicates) -> DoubleArray | None:
     if drawn.cells is not None:
         return np.asarray(np.einsum("btm,t->bm", drawn.cells, field.weights))
     if drawn.draws is not None:
-        return np.asarray(statistics.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T)
+        return np.asarray(
+            statistics.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T
+        )
     return None
 
 
@@ -103,19 +118,26 @@ def ranks_of(scores: DoubleArray) -> IntArray:
 def other_views(
     values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]
 ) -> dict[str, DoubleArray]:
-    """Other ways [M] to add up the cells [M, T]; only `standardised` has the weights [T] of the board's formula."""
+    """Other ways [M] to add up the cells [M, T]; only `standardised` has the weights [T] of the
+    board's formula.
+    """
     return {
         "mean_task": values.mean(axis=1),
-        "mean_group": np.mean([values[:, list(columns)].mean(axis=1) for columns in groups.values()], axis=0),
+        "mean_group": np.mean(
+            [values[:, list(columns)].mean(axis=1) for columns in groups.values()], axis=0
+        ),
         "borda": statistics.borda(values),
         "standardised": statistics.standardised_mean(values, weights),
     }
 
 
-def leave_one_out(values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]) -> IntArray:
+def leave_one_out(
+    values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]
+) -> IntArray:
     """Ranks [T, M] without each cell in turn.
 
-    Its weight goes to the other cells of its group, or, where it is the only one, to all in proportion.
+    Its weight goes to the other cells of its group, or, where it is the only one, to all in
+    proportion.
     """
     if len(weights) == 1:
         return ranks_of(values[:, 0])[None]
@@ -125,7 +147,9 @@ def leave_one_out(values: DoubleArray, weights: DoubleArray, groups: Mapping[str
             rest = weights.copy()
             rest[column] = 0
             others = [c for c in columns if c != column and weights[c]]
-            rest[others] += weights[column] * weights[others] / weights[others].sum() if others else 0
+            rest[others] += (
+                weights[column] * weights[others] / weights[others].sum() if others else 0
+            )
             ranks.append(ranks_of(values @ (rest / rest.sum())))
     return np.array(ranks)
 
@@ -133,7 +157,8 @@ def leave_one_out(values: DoubleArray, weights: DoubleArray, groups: Mapping[str
 def effective_weights(
     values: DoubleArray, weights: DoubleArray, groups: Mapping[str, Sequence[int]]
 ) -> dict[str, float]:
-    """Share of each group in what separates the rows: weight x standard deviation of the group's mean, summing to 1.
+    """Share of each group in what separates the rows: weight x standard deviation of the group's
+    mean, summing to 1.
 
     Equal weights are not equal influence: a group whose scores spread widely decides the order.
     """
@@ -183,14 +208,23 @@ def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray |
     except (NotSupported, ResultError) as error:
         return None, f"Items cannot be resampled: {str(error).rstrip('.')}."
     n_values = len(field.results) * sum(part.n_items for of_cell in parts for part in of_cell)
-    if options.intervals == "auto" and options.max_item_values is not None and n_values > options.max_item_values:
+    if (
+        options.intervals == "auto"
+        and options.max_item_values is not None
+        and n_values > options.max_item_values
+    ):
         return None, "Items were not resampled to save time; `kemb board` does it."
     for column, of_cell in enumerate(parts):
         again = np.mean([part.point() for part in of_cell], axis=0)
         if np.abs(again - field.values[:, column]).max() > _SAME:
             title = field.cells[column].title
-            return None, f"Items cannot be resampled: those of {title} do not give its recorded scores."
-    replicates = np.stack([cell_replicates(of_cell, options.n_replicates, options.seed) for of_cell in parts], axis=1)
+            return (
+                None,
+                f"Items cannot be resampled: those of {title} do not give its recorded scores.",
+            )
+    replicates = np.stack(
+        [cell_replicates(of_cell, options.n_replicates, options.seed) for of_cell in parts], axis=1
+    )
     if not np.isfinite(replicates).all():
         column = int(np.flatnonzero(~np.isfinite(replicates).all(axis=(0, 2)))[0])
         return None, f"Items cannot be resampled: {field.cells[column].title} has too few of them."
@@ -198,7 +232,9 @@ def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray |
 
 
 def _claimed(row: Mapping[str, TaskResult]) -> str:
-    return next((result.model for result in row.values() if result.claim is not None or not result.kemb), "")
+    return next(
+        (result.model for result in row.values() if result.claim is not None or not result.kemb), ""
+    )
 
 
 def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
@@ -210,17 +246,24 @@ def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
     alone = {name for name, columns in field.groups.items() if len(columns) == 1}
     strata = tuple("" if cell.group_name in alone else cell.group_name for cell in field.cells)
     key: list[str | int] = [options.seed, "tasks", *(cell.title for cell in field.cells)]
-    return Replicates(draws=statistics.draw_tasks(strata, options.n_replicates, key), strata=strata), ""
+    return Replicates(
+        draws=statistics.draw_tasks(strata, options.n_replicates, key), strata=strata
+    ), ""
 
 
 def _cell_intervals(
     cells: DoubleArray | None, groups: Mapping[str, Sequence[int]], level: float
 ) -> tuple[list[list[Interval]], list[dict[str, Interval]]]:
-    """For each row the intervals of its cells and of its groups; empty without replicates [B, T, M]."""
+    """For each row the intervals of its cells and of its groups; empty without replicates [B, T,
+    M].
+    """
     if cells is None:
         return [], []
     low, high = statistics.interval(cells, level)
-    of_cells = [list(zip(low[:, row].tolist(), high[:, row].tolist(), strict=True)) for row in range(low.shape[1])]
+    of_cells = [
+        list(zip(low[:, row].tolist(), high[:, row].tolist(), strict=True))
+        for row in range(low.shape[1])
+    ]
     of_groups: list[dict[str, Interval]] = [{} for _ in of_cells]
     for name, columns in groups.items():
         low, high = statistics.interval(cells[:, list(columns)].mean(axis=1), level)

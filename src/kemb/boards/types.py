@@ -20,9 +20,12 @@ class BoardOptions:
     """How a board is made."""
 
     intervals: Literal["auto", "items", "tasks", "none"] = "auto"
-    """`auto`: items where every ranked row has them, else tasks where there are enough, else none."""
+    """`auto`: items where every ranked row has them, else tasks where there are enough, else none.
+    """
     allow_mixed_revisions: bool = False
-    """Rank different data revisions together, and join the claimed revisions of a model, as mteb's tables do."""
+    """Rank different data revisions together, and join the claimed revisions of a model, as mteb's
+    tables do.
+    """
     main_revisions: Mapping[str, str] = field(default_factory=dict)
     """By model, the revision preferred when claimed revisions are joined."""
     n_replicates: int = 2000
@@ -51,7 +54,9 @@ class Standing:
     p_top3: float | None
     """The share of replicates in which it is among the first three."""
     views: dict[str, tuple[float, int]]
-    """Other ways to add up the same cells -> value and rank: mean_task, mean_group, borda, standardised."""
+    """Other ways to add up the same cells -> value and rank: mean_task, mean_group, borda,
+    standardised.
+    """
     leave_one_out: tuple[int, int]
     """Best and worst rank when any one cell is left out."""
     cell_intervals: list[Interval] = field(default_factory=list)
@@ -76,7 +81,9 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model at one revision in one variant, measured here or claimed by one source; never a mixture."""
+    """One model at one revision in one variant, measured here or claimed by one source; never a
+    mixture.
+    """
 
     model: str
     revision: str
@@ -107,9 +114,13 @@ class Replicates:
     """The resamples behind the intervals: of items or of tasks; the other is None."""
 
     cells: DoubleArray | None = None
-    """Scores [n_replicates, n_cells, n_complete] on resampled items, rows in the order of the board."""
+    """Scores [n_replicates, n_cells, n_complete] on resampled items, rows in the order of the
+    board.
+    """
     draws: IntArray | None = None
-    """How often each task was drawn inside its stratum [n_replicates, n_cells], see `stats.weigh_draws`."""
+    """How often each task was drawn inside its stratum [n_replicates, n_cells], see
+    `stats.weigh_draws`.
+    """
     strata: tuple[str, ...] = ()
     """Of every cell; only where tasks were drawn."""
 
@@ -139,8 +150,9 @@ class Board:
     rows: list[Row]
     intervals: Intervals
     effective_weights: dict[str, float]
-    """Group -> its share of influence: weight x standard deviation over the complete rows, summing to 1; empty where
-    fewer than two rows are complete."""
+    """Group -> its share of influence: weight x standard deviation over the complete rows, summing
+    to 1; empty where fewer than two rows are complete.
+    """
     notes: list[str]
     """What a reader must know: refused and unpinned data, flaws of tasks, sources."""
     replicates: Replicates = Replicates()

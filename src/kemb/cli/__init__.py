@@ -1,4 +1,6 @@
-"""The command line: one thin function per verb. Everything but click is imported when a verb needs it."""
+"""The command line: one thin function per verb. Everything but click is imported when a verb needs
+it.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         resume = " (a fit that had begun, with --resume)" if sys.argv[1:2] == ["train"] else ""
-        _leave(130, f"Interrupted. What was finished is kept; the same command goes on from there{resume}.")
+        _leave(
+            130,
+            f"Interrupted. What was finished is kept; the same command goes on from there{resume}.",
+        )
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -56,7 +61,9 @@ def main() -> None:
 
 def _leave(code: int, message: str) -> None:
     width = min(os.get_terminal_size(2).columns, 120) if sys.stderr.isatty() else 10_000
-    click.echo(textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True)
+    click.echo(
+        textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True
+    )
     sys.exit(code)
 
 
@@ -64,14 +71,27 @@ def _leave(code: int, message: str) -> None:
 @click.argument("targets", nargs=-1, metavar="[BENCHMARK|FILE.toml|TASK...]")
 @results_option
 @click.option("--formula", default="", help="One of the benchmark's formulas.  [its first]")
-@click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
+@click.option(
+    "--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows."
+)
 @click.option("--claimed", is_flag=True, help="Without a benchmark: published scores as well.")
-@click.option("--intervals", type=click.Choice(["auto", "items", "tasks", "none"]), default="auto", show_default=True,
-              help="What is resampled.")  # fmt: skip
+@click.option(
+    "--intervals",
+    type=click.Choice(["auto", "items", "tasks", "none"]),
+    default="auto",
+    show_default=True,
+    help="What is resampled.",
+)
 @click.option("--mixed", is_flag=True, help="Rank different data revisions together, as mteb does.")
 @click.option("--wide", is_flag=True, help="Every column, however wide.")
 @click.option("--all", "every", is_flag=True, help="Every row below the line.")
-@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
 def board(
     targets: tuple[str, ...],
     results_dir: Path,
@@ -83,8 +103,8 @@ def board(
 ) -> None:
     """Rank results, with intervals for scores and ranks.
 
-    With a benchmark the published scores that come with kemb stand beside your own. With tasks, or without any name,
-    only what was measured in the results folder.
+    With a benchmark the published scores that come with kemb stand beside your own. With tasks, or
+    without any name, only what was measured in the results folder.
 
     \b
     Examples:
@@ -102,7 +122,9 @@ def board(
         found += shipped()
     else:
         only = "measured"
-    found = [result for result in found if only in (None, "claimed" if result.claim else "measured")]
+    found = [
+        result for result in found if only in (None, "claimed" if result.claim else "measured")
+    ]
     options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
     with _busy("Ranking"):
         built = build_board(found, benchmark, formula, options) if found else None
@@ -111,7 +133,8 @@ def board(
         public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
         name = f" of {', '.join(targets)}" if targets else ""
         raise UsageError(
-            f"There are no results{name} in {results_dir}. Make some with `kemb run`, or name --results DIR{public}."
+            f"There are no results{name} in {results_dir}. Make some with `kemb run`, or name "
+            f"--results DIR{public}."
         )
     if form == "table":
         from kemb.publishing.terminal import print_board
@@ -149,11 +172,15 @@ for command in (
 
 
 def _benchmark_of(targets: tuple[str, ...]) -> tuple[Benchmark | None, bool]:
-    """The cells that targets mean, and whether they are those of one benchmark; None for every task there is."""
+    """The cells that targets mean, and whether they are those of one benchmark; None for every task
+    there is.
+    """
     from kemb.boards import benchmark as boards_benchmark
     from kemb.boards.benchmark import of_tasks
 
-    if len(targets) == 1 and (targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")):
+    if len(targets) == 1 and (
+        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
+    ):
         return boards_benchmark.load_benchmark(targets[0]), True
     return (of_tasks(list(dict.fromkeys(task_names(targets)))) if targets else None), False
 
@@ -165,7 +192,12 @@ def _refuse_unknown(targets: tuple[str, ...], own_tasks: list[str]) -> None:
     known = [*boards_benchmark.names(), *tasks.names(), *own_tasks]
     for target in targets:
         if target not in known and not target.endswith(".toml"):
-            raise UnknownName("benchmark or task", target, known, "Type `kemb benchmarks` or `kemb tasks` for all.")
+            raise UnknownName(
+                "benchmark or task",
+                target,
+                known,
+                "Type `kemb benchmarks` or `kemb tasks` for all.",
+            )
 
 
 def _busy(what: str) -> AbstractContextManager[object]:

@@ -26,9 +26,28 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, metavar="[BENCHMARK|TASK|DIR...]")
 @results_option
 @data_option
-@click.option("--zone", type=float, default=0.5, show_default=True, help="Points within which B and A are equal.")
-@click.option("--items", "n_items", type=int, default=3, show_default=True, help="Items shown per task, each way.")
-@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@click.option(
+    "--zone",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Points within which B and A are equal.",
+)
+@click.option(
+    "--items",
+    "n_items",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Items shown per task, each way.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "json"]),
+    default="table",
+    show_default=True,
+)
 def compare(
     a: str,
     b: str,
@@ -41,8 +60,9 @@ def compare(
 ) -> None:
     """Say whether B is better than A, how surely, and which items changed.
 
-    A and B are rows of results: MODEL, MODEL@REVISION, 'MODEL [VARIANT]', claimed:MODEL, or the folder of a row. With
-    --data, or the folder of one's own data as target, items are shown with their texts.
+    A and B are rows of results: MODEL, MODEL@REVISION, 'MODEL [VARIANT]', claimed:MODEL, or the
+    folder of a row. With --data, or the folder of one's own data as target, items are shown with
+    their texts.
 
     \b
     Examples:
@@ -75,9 +95,21 @@ def compare(
 @click.option("--model", default="", help="Where the model is now; a local one must be named.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 or mps.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
-@click.option("--sample", "fraction", type=float, default=1.0, help="Fraction of queries or pairs, such as 0.1.")
-@click.option("--tolerance", type=float, default=5e-4, show_default=True, help="As a fraction, not points.")
-@click.option("--items-only", is_flag=True, help="Compute the scores again from the recorded items; run nothing.")
+@click.option(
+    "--sample",
+    "fraction",
+    type=float,
+    default=1.0,
+    help="Fraction of queries or pairs, such as 0.1.",
+)
+@click.option(
+    "--tolerance", type=float, default=5e-4, show_default=True, help="As a fraction, not points."
+)
+@click.option(
+    "--items-only",
+    is_flag=True,
+    help="Compute the scores again from the recorded items; run nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def verify(
     record: str,
@@ -90,9 +122,9 @@ def verify(
 ) -> None:
     """Run a recorded result again, with nothing reused, and compare it with the record.
 
-    Every cell is OK (equal to 1e-6), OK within tolerance, or DIFFERS; then the exit code is 1. DIR is the folder of a
-    task of one's own. Of a submission (`kemb submit`) the files and hashes are checked, and the scores are computed
-    again from the items; nothing is run.
+    Every cell is OK (equal to 1e-6), OK within tolerance, or DIFFERS; then the exit code is 1. DIR
+    is the folder of a task of one's own. Of a submission (`kemb submit`) the files and hashes are
+    checked, and the scores are computed again from the items; nothing is run.
 
     \b
     Examples:
@@ -111,14 +143,21 @@ def verify(
         from kemb.cli.exchange import verify_submission
 
         if targets or options.fraction < 1:
-            raise UsageError("Of a submission everything is checked, and nothing is run: name only the file.")
+            raise UsageError(
+                "Of a submission everything is checked, and nothing is run: name only the file."
+            )
         verify_submission(Path(record), options.tolerance, as_json)
         return
-    folders = {task.spec.name: task for task in (load_task(target) for target in targets if Path(target).exists())}
+    folders = {
+        task.spec.name: task
+        for task in (load_task(target) for target in targets if Path(target).exists())
+    }
     names = [target for target in targets if not Path(target).exists()]
     results = _recorded(record, [*names, *folders], results_dir)
     found = [
-        verify_items(result, options.tolerance) if items_only else _run_again(result, folders, data, options)
+        verify_items(result, options.tolerance)
+        if items_only
+        else _run_again(result, folders, data, options)
         for result in results
     ]
     if as_json:
@@ -145,9 +184,13 @@ def _cells_and_data(
     from kemb.boards.benchmark import of_tasks
     from kemb.evaluation.evaluate import load_task
 
-    if len(targets) == 1 and (targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")):
+    if len(targets) == 1 and (
+        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
+    ):
         benchmark = boards_benchmark.load_benchmark(targets[0])
-        return benchmark, _named_data([task for task in benchmark.tasks if task in common], data_dir)
+        return benchmark, _named_data(
+            [task for task in benchmark.tasks if task in common], data_dir
+        )
     found: dict[str, TaskData] = {}
     names: list[str] = []
     for target in targets:
@@ -190,7 +233,9 @@ def _recorded(record: str, names: list[str], results_dir: Path) -> list[TaskResu
         return [result]
     row = find_row(record, rows_of(read_results(results_dir)))
     if lacking := [name for name in names if name not in row.results]:
-        raise UsageError(f"{row.label} has no result of {', '.join(lacking)}; it has {', '.join(row.results)}.")
+        raise UsageError(
+            f"{row.label} has no result of {', '.join(lacking)}; it has {', '.join(row.results)}."
+        )
     return [row.results[name] for name in names or row.results]
 
 
@@ -205,9 +250,12 @@ def _run_again(
     refuse_unmeasured(result)
     if result.task not in folders and result.task not in tasks.names():
         raise ResultError(
-            f"{result.task} is a task of your own; give the folder of its data: kemb verify {result.path} DIR"
+            f"{result.task} is a task of your own; give the folder of its data: kemb verify "
+            f"{result.path} DIR"
         )
-    subsets = list(dict.fromkeys(entry["hf_subset"] for entries in result.scores.values() for entry in entries))
+    subsets = list(
+        dict.fromkeys(entry["hf_subset"] for entries in result.scores.values() for entry in entries)
+    )
     task = folders.get(result.task) or load_task(result.task, data_dir, subsets)
     with TerminalReporter() as reporter:
         return verify_result(result, task, options, reporter)

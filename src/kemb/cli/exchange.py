@@ -26,7 +26,8 @@ N_SHOWN = 20
 
 @click.group(name="import")
 def import_group() -> None:
-    """Bring published numbers in; they are claimed, keep their source, and never pass for measured ones.
+    """Bring published numbers in; they are claimed, keep their source, and never pass for measured
+    ones.
 
     \b
     Examples:
@@ -36,16 +37,23 @@ def import_group() -> None:
     """
 
 
-name_option = click.option("--name", default="", help="What boards call the source.  [the file, folder or repository]")
+name_option = click.option(
+    "--name", default="", help="What boards call the source.  [the file, folder or repository]"
+)
 
 
 @import_group.command(name="mteb")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="PATH")
+@click.argument(
+    "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="PATH"
+)
 @results_option
-@click.option("--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable.")
+@click.option(
+    "--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable."
+)
 @name_option
 def import_mteb(folder: Path, results_dir: Path, wanted: tuple[str, ...], name: str) -> None:
-    """Read mteb's results: a results folder, a clone of the public results, an mteb cache, or one model's folder.
+    """Read mteb's results: a results folder, a clone of the public results, an mteb cache, or one
+    model's folder.
 
     \b
     Example:
@@ -71,12 +79,19 @@ commit_option = click.option("--commit", default="", help="Its commit there.")
 @import_group.command(name="card")
 @click.argument("file", type=FILE)
 @results_option
-@click.option("--model", default="", metavar="ORG/NAME", help="The model; by default the one that the card names.")
+@click.option(
+    "--model",
+    default="",
+    metavar="ORG/NAME",
+    help="The model; by default the one that the card names.",
+)
 @scale_option
 @name_option
 @url_option
 @commit_option
-def import_card(file: Path, results_dir: Path, model: str, scale: Scale, name: str, url: str, commit: str) -> None:
+def import_card(
+    file: Path, results_dir: Path, model: str, scale: Scale, name: str, url: str, commit: str
+) -> None:
     """Read the results in a model card's model-index, or in a .eval_results YAML.
 
     \b
@@ -95,15 +110,25 @@ def import_card(file: Path, results_dir: Path, model: str, scale: Scale, name: s
     full = model_name(min(named))
     if len(named) != 1 or "/" not in full:
         printed = ", ".join(sorted(filter(None, named))) or "nothing"
-        raise UsageError(f"{file} names {printed} as its model; say which one it is with --model ORG/NAME.")
+        raise UsageError(
+            f"{file} names {printed} as its model; say which one it is with --model ORG/NAME."
+        )
     read = card_rows(full, entries, scale)
     _finish(results_dir, read.rows, Source(name or f"{full} card", url, commit), read.problems)
 
 
 @import_group.command(name="table")
 @click.argument("file", type=FILE)
-@click.option("--benchmark", "benchmark_name", required=True, metavar="NAME|TOML", help="Whose cells the columns are.")
-@click.option("--table", "number", type=click.IntRange(1), help="Only the table of this number, from 1.")
+@click.option(
+    "--benchmark",
+    "benchmark_name",
+    required=True,
+    metavar="NAME|TOML",
+    help="Whose cells the columns are.",
+)
+@click.option(
+    "--table", "number", type=click.IntRange(1), help="Only the table of this number, from 1."
+)
 @results_option
 @scale_option
 @name_option
@@ -145,14 +170,24 @@ def import_table(
         if not read.matched:
             continue
         n_matched += 1
-        matched = ", ".join(f"{column} = {cell}" if column != cell else cell for column, cell in read.matched.items())
-        click.echo(f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: {', '.join(read.ignored)}.")
+        matched = ", ".join(
+            f"{column} = {cell}" if column != cell else cell
+            for column, cell in read.matched.items()
+        )
+        click.echo(
+            f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: "
+            f"{', '.join(read.ignored)}."
+        )
         rows += read.rows
         problems += read.problems
     if not n_matched:
         cells = ", ".join(cell.title for cell in benchmark.cells)
-        raise UsageError(f"No table of {file} has a column that is a cell of {benchmark.name}: {cells}.")
-    _finish(results_dir, rows, Source(name or f"{file.name} ({benchmark.name})", url, commit), problems)
+        raise UsageError(
+            f"No table of {file} has a column that is a cell of {benchmark.name}: {cells}."
+        )
+    _finish(
+        results_dir, rows, Source(name or f"{file.name} ({benchmark.name})", url, commit), problems
+    )
 
 
 @click.group(name="export")
@@ -164,7 +199,8 @@ def export_group() -> None:
 @click.argument("out", type=FOLDER, metavar="DIR")
 @results_option
 def export_mteb(out: Path, results_dir: Path) -> None:
-    """Write measured results so that mteb loads and tabulates them: mteb.ResultCache(DIR).load_results().
+    """Write measured results so that mteb loads and tabulates them:
+    mteb.ResultCache(DIR).load_results().
 
     \b
     Example:
@@ -181,12 +217,21 @@ def export_mteb(out: Path, results_dir: Path) -> None:
 
 @export_group.command(name="onnx")
 @click.argument("model")
-@click.option("-o", "--out", type=FOLDER, required=True, help="New folder: a copy of the model, with onnx/ in it.")
+@click.option(
+    "-o",
+    "--out",
+    type=FOLDER,
+    required=True,
+    help="New folder: a copy of the model, with onnx/ in it.",
+)
 @click.option("--int8", is_flag=True, help="Write onnx/model_int8.onnx, too.")
-@click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models.")
+@click.option(
+    "--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."
+)
 @click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
 def export_onnx(model: str, out: Path, int8: bool, **settings: Any) -> None:  # noqa: ANN401  options
-    """Write a dense model as ONNX, compare its vectors with those of torch, and keep it only if they are the same.
+    """Write a dense model as ONNX, compare its vectors with those of torch, and keep it only if
+    they are the same.
 
     \b
     Examples:
@@ -198,13 +243,21 @@ def export_onnx(model: str, out: Path, int8: bool, **settings: Any) -> None:  # 
     from kemb.models.resolve import resolve
 
     plain = resolve(model, ModelOptions(**settings))
-    found = plain if plain.folder is None else resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
+    found = (
+        plain
+        if plain.folder is None
+        else resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
+    )
     for file in export_folder(found, out, int8):
         click.echo(
-            f"{file.path}: {file.n_bytes / 1e6:,.1f} MB. To torch on {file.parity.n_texts} texts: numbers differ by up "
-            f"to {file.parity.max_difference:.1e}, least cosine {file.parity.min_cosine:.4f}."
+            f"{file.path}: {file.n_bytes / 1e6:,.1f} MB. To torch on {file.parity.n_texts} texts: "
+            f"numbers differ by up to {file.parity.max_difference:.1e}, least cosine "
+            f"{file.parity.min_cosine:.4f}."
         )
-    click.echo(f"What it scores: kemb run TASK -m {out} --backend onnx{' --backend-file model_int8.onnx' * int8}")
+    click.echo(
+        f"What it scores: kemb run TASK -m {out} --backend "
+        f"onnx{' --backend-file model_int8.onnx' * int8}"
+    )
 
 
 def _track(files: Sequence[tuple[Path, str]]) -> Iterable[tuple[Path, str]]:
@@ -212,10 +265,18 @@ def _track(files: Sequence[tuple[Path, str]]) -> Iterable[tuple[Path, str]]:
     from rich.console import Console
     from rich.progress import track
 
-    return track(files, "Reading", console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    return track(
+        files,
+        "Reading",
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
 
 
-def _finish(results_dir: Path, rows: Sequence[ClaimRow], source: Source, problems: Sequence[str]) -> None:
+def _finish(
+    results_dir: Path, rows: Sequence[ClaimRow], source: Source, problems: Sequence[str]
+) -> None:
     """Write what was read and say so; problems make the exit code 1."""
     from kemb.results.claims import claims_path, write_claims
 
@@ -224,7 +285,9 @@ def _finish(results_dir: Path, rows: Sequence[ClaimRow], source: Source, problem
         write_claims(path, rows, source)
         n_models, n_tasks = len({row.model for row in rows}), len({row.task for row in rows})
         n_cells = len({row[:4] for row in rows})
-        click.echo(f"{path}: {len(rows)} numbers, {n_cells} results, {n_models} models, {n_tasks} tasks.")
+        click.echo(
+            f"{path}: {len(rows)} numbers, {n_cells} results, {n_models} models, {n_tasks} tasks."
+        )
     else:
         click.echo("No numbers were read; nothing was written.", err=True)
     _show("Not imported:", problems)
@@ -248,8 +311,16 @@ own_data_option = click.option(
 @click.command()
 @click.argument("rows", nargs=-1, required=True, metavar="MODEL|RESULT_FOLDER...")
 @results_option
-@click.option("--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable.")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.zip")
+@click.option(
+    "--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable."
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.zip",
+)
 @own_data_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def submit(
@@ -277,10 +348,19 @@ def submit(
     chosen = {row.label: row for row in (find_row(written, known) for written in rows)}
     tasks = task_names(wanted)
     kept = [
-        replace(row, results={task: result for task, result in row.results.items() if not tasks or task in tasks})
+        replace(
+            row,
+            results={
+                task: result for task, result in row.results.items() if not tasks or task in tasks
+            },
+        )
         for row in chosen.values()
     ]
-    if empty := [row.label for row, of_tasks in zip(chosen.values(), kept, strict=True) if not of_tasks.results]:
+    if empty := [
+        row.label
+        for row, of_tasks in zip(chosen.values(), kept, strict=True)
+        if not of_tasks.results
+    ]:
         raise UsageError(f"{', '.join(empty)} has no result of {', '.join(wanted)}.")
     packed = pack(kept, out, include_own_data)
     click.echo(packed.manifest.model_dump_json(indent=1) if as_json else _shown(packed))
@@ -289,14 +369,22 @@ def submit(
 def _shown(packed: Packed) -> str:
     manifest = packed.manifest
     n_bytes = packed.path.stat().st_size
-    lines = [f"{packed.path}: {len(manifest.results)} results, {n_bytes / 1e6:.1f} MB, sha256 {packed.sha256}", ""]
+    lines = [
+        f"{packed.path}: {len(manifest.results)} results, {n_bytes / 1e6:.1f} MB, sha256 "
+        f"{packed.sha256}",
+        "",
+    ]
     for entry in manifest.results:
         variant = f" [{entry.variant}]" if entry.variant else ""
         own = "  (your own data)" if entry.own_data else ""
-        lines.append(f"  {entry.model}@{entry.revision[:12]}{variant}  {entry.task}  {entry.main_score * 100:.2f}{own}")
+        lines.append(
+            f"  {entry.model}@{entry.revision[:12]}{variant}  {entry.task}  "
+            f"{entry.main_score * 100:.2f}{own}"
+        )
     lines += [
         "",
-        "Inside: scores, the score of every item with its id (no texts), prompts, versions, hardware, times, and the",
+        "Inside: scores, the score of every item with its id (no texts), prompts, versions, "
+        "hardware, times, and the",
         "commands as they were typed:",
         *(f"  {command}" for command in packed.commands if command),
     ]
@@ -310,7 +398,9 @@ def _shown(packed: Packed) -> str:
 @results_option
 @click.option("--overwrite", is_flag=True, help="Replace other results of the same model and task.")
 @own_data_option
-def import_submission(file: Path, results_dir: Path, overwrite: bool, include_own_data: bool) -> None:
+def import_submission(
+    file: Path, results_dir: Path, overwrite: bool, include_own_data: bool
+) -> None:
     """Check what `kemb submit` packed and put it into a results folder, as measured results.
 
     \b
@@ -323,14 +413,17 @@ def import_submission(file: Path, results_dir: Path, overwrite: bool, include_ow
     for path in written:
         click.echo(path)
     click.echo(
-        f"{len(written)} results were written to {results_dir}; what was there already is left as it was.", err=True
+        f"{len(written)} results were written to {results_dir}; what was there already is left as "
+        "it was.",
+        err=True,
     )
 
 
 @click.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
 def init(folder: Path) -> None:
-    """Write the repository of a leaderboard: workflows, an issue form, a README. Nothing is overwritten.
+    """Write the repository of a leaderboard: workflows, an issue form, a README. Nothing is
+    overwritten.
 
     \b
     Example:

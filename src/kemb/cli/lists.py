@@ -10,7 +10,9 @@ from kemb.cli.options import FOLDER, store_option, task_targets
 
 
 class NameOrVerb(click.Group):
-    """A group whose first argument may also be a name: `kemb tasks KorSTS` is `kemb tasks show KorSTS`."""
+    """A group whose first argument may also be a name: `kemb tasks KorSTS` is `kemb tasks show
+    KorSTS`.
+    """
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -38,7 +40,10 @@ def tasks_group(ctx: click.Context, as_json: bool) -> None:
     from kemb.publishing.terminal import print_table
 
     specs = [tasks.load_spec(name) for name in tasks.names()]
-    rows = [[s.name, s.type, " ".join(s.subsets), " ".join(s.splits), s.main_metric, s.license] for s in specs]
+    rows = [
+        [s.name, s.type, " ".join(s.subsets), " ".join(s.splits), s.main_metric, s.license]
+        for s in specs
+    ]
     if as_json:
         _echo_json([spec.model_dump(exclude_defaults=True) for spec in specs])
         return
@@ -64,7 +69,9 @@ def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
     from kemb.tasks.load import fetch
 
     wanted = [(tasks.load_spec(name), subsets) for name, subsets in task_targets(names)]
-    specs = [spec.model_copy(update={"subsets": subsets or spec.subsets}) for spec, subsets in wanted]
+    specs = [
+        spec.model_copy(update={"subsets": subsets or spec.subsets}) for spec, subsets in wanted
+    ]
     fetch(specs, out, lambda line: click.echo(line, err=True))
 
 
@@ -76,9 +83,18 @@ def import_tasks_group() -> None:
 @import_tasks_group.command(name="mteb")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option(
-    "--benchmark", "benchmarks_", multiple=True, metavar="NAME", help="All tasks of mteb's benchmark; repeatable."
+    "--benchmark",
+    "benchmarks_",
+    multiple=True,
+    metavar="NAME",
+    help="All tasks of mteb's benchmark; repeatable.",
 )
-@click.option("--subset", "subsets", multiple=True, help="Only this subset of tasks that have several; repeatable.")
+@click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    help="Only this subset of tasks that have several; repeatable.",
+)
 @click.option("-o", "--out", type=FOLDER, default=Path(), help="Folder for the TOML files.  [.]")
 def import_tasks_of_mteb(
     names: tuple[str, ...], benchmarks_: tuple[str, ...], subsets: tuple[str, ...], out: Path
@@ -98,7 +114,10 @@ def import_tasks_of_mteb(
     from kemb.tasks.own.check import to_toml
 
     if not names and not benchmarks_:
-        raise UsageError("Name a task of mteb, or give --benchmark NAME. For all of them type: mteb available-tasks")
+        raise UsageError(
+            "Name a task of mteb, or give --benchmark NAME. For all of them type: mteb "
+            "available-tasks"
+        )
     found = import_tasks(names, benchmarks_, subsets)
     out.mkdir(parents=True, exist_ok=True)
     for spec in found.specs:
@@ -137,7 +156,10 @@ def models(name: str | None, as_json: bool) -> None:
         return
     rows = []
     for spec in specs:
-        limits = ["" if value is None else str(value) for value in (spec.n_parameters, spec.dim, spec.max_tokens)]
+        limits = [
+            "" if value is None else str(value)
+            for value in (spec.n_parameters, spec.dim, spec.max_tokens)
+        ]
         rows.append([spec.name, spec.loader, *limits, spec.license])
     print_table(["model", "loader", "parameters", "dim", "max tokens", "license"], rows)
 
@@ -155,7 +177,12 @@ def benchmarks(name: str | None, as_json: bool) -> None:
     from kemb.boards import benchmark
 
     if as_json:
-        _echo_json([benchmark.load_benchmark(each).model_dump() for each in ([name] if name else benchmark.names())])
+        _echo_json(
+            [
+                benchmark.load_benchmark(each).model_dump()
+                for each in ([name] if name else benchmark.names())
+            ]
+        )
         return
     if name is not None:
         click.echo("\n".join(benchmark.load_benchmark(name).tasks))
@@ -163,7 +190,9 @@ def benchmarks(name: str | None, as_json: bool) -> None:
     from kemb.publishing.terminal import print_table
 
     specs = [benchmark.load_benchmark(each) for each in benchmark.names()]
-    rows = [[spec.name, spec.title, str(len(spec.cells)), ", ".join(spec.formulas)] for spec in specs]
+    rows = [
+        [spec.name, spec.title, str(len(spec.cells)), ", ".join(spec.formulas)] for spec in specs
+    ]
     print_table(["benchmark", "title", "cells", "formulas"], rows)
 
 
@@ -188,7 +217,10 @@ def stats(store_dir: Path | None, as_json: bool) -> None:
         keys = ("folder", "n_vectors", "n_shards", "n_bytes")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
         return
-    print_table(["folder", "vectors", "shards", "MB"], [[r[0], f"{r[1]:,}", str(r[2]), _mb(r[3])] for r in rows])
+    print_table(
+        ["folder", "vectors", "shards", "MB"],
+        [[r[0], f"{r[1]:,}", str(r[2]), _mb(r[3])] for r in rows],
+    )
     click.echo(f"{_mb(sum(row[3] for row in rows))} MB in {root}")
 
 

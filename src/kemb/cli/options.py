@@ -19,30 +19,70 @@ data_option = click.option(
     help="Folder with local copies of data sets (kemb tasks fetch).",
 )
 results_option = click.option(
-    "--results", "results_dir", type=FOLDER, default=Path("results"), show_default=True, help="Folder of result files."
+    "--results",
+    "results_dir",
+    type=FOLDER,
+    default=Path("results"),
+    show_default=True,
+    help="Folder of result files.",
 )
-store_option = click.option("--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]")
+store_option = click.option(
+    "--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]"
+)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how a model is loaded."""
     for option in (
-        click.option("--api-base", default="", envvar="KEMB_API_BASE", help="Address of an API, for -m api:NAME."),
-        click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository."),
+        click.option(
+            "--api-base",
+            default="",
+            envvar="KEMB_API_BASE",
+            help="Address of an API, for -m api:NAME.",
+        ),
+        click.option(
+            "--trust-remote-code", is_flag=True, help="Run code from the model's repository."
+        ),
         click.option("--prompts", "prompts_file", help="Prompts file, or a shipped profile."),
-        click.option("--pooling", type=click.Choice(["mean", "cls", "last"]), help="For plain transformers models."),
-        click.option("--max-tokens", type=click.IntRange(1), help="Cut inputs after so many tokens."),
-        click.option("--backend-file", default="", help="File for --backend.  [onnx/model.onnx or the like]"),
-        click.option("--backend", type=click.Choice(["onnx", "openvino"]), help="Compute such a file of the model."),
-        click.option("--dtype", help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]"),
-        click.option("--workers", type=click.IntRange(1), help="Processes that encode side by side on the CPU."),
-        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 both."),
+        click.option(
+            "--pooling",
+            type=click.Choice(["mean", "cls", "last"]),
+            help="For plain transformers models.",
+        ),
+        click.option(
+            "--max-tokens", type=click.IntRange(1), help="Cut inputs after so many tokens."
+        ),
+        click.option(
+            "--backend-file", default="", help="File for --backend.  [onnx/model.onnx or the like]"
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["onnx", "openvino"]),
+            help="Compute such a file of the model.",
+        ),
+        click.option(
+            "--dtype",
+            help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            help="Processes that encode side by side on the CPU.",
+        ),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            help="cpu, cuda, cuda:1, mps; cuda:0,cuda:1 both.",
+        ),
     ):
         command = option(command)
     return command
 
 
-def in_one(name: str, *options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def in_one(
+    name: str, *options: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Options whose values reach the command together, as a table `name`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,8 +103,18 @@ def in_one(name: str, *options: Callable[..., Any]) -> Callable[[Callable[..., A
 view_options = in_one(
     "views",
     click.option("--dims", default="", help="Rows with fewer dimensions too: 1024,512."),
-    click.option("--quantize", "levels", default="", help="Rows with coarser numbers too: int8,binary,binary@100."),
-    click.option("--similarity", "similarities", default="", help="Rows by dot, euclidean, manhattan or cosine too."),
+    click.option(
+        "--quantize",
+        "levels",
+        default="",
+        help="Rows with coarser numbers too: int8,binary,binary@100.",
+    ),
+    click.option(
+        "--similarity",
+        "similarities",
+        default="",
+        help="Rows by dot, euclidean, manhattan or cosine too.",
+    ),
 )
 
 
@@ -74,7 +124,9 @@ def task_names(targets: tuple[str, ...]) -> list[str]:
 
 
 def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
-    """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its specification."""
+    """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its
+    specification.
+    """
     from kemb.boards import benchmark as boards_benchmark
 
     found: list[tuple[str, list[str]]] = []

@@ -14,16 +14,34 @@ from kemb.cli.options import FILE, FOLDER, data_option, in_one, results_option
 @click.command()
 @click.argument("model")
 @results_option
-@click.option("--benchmark", "benchmark_names", multiple=True, metavar="NAME|TOML",
-              help="Tell the rank on it; repeatable.  [those whose tasks are all there]")  # fmt: skip
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="README.md",
-              help="File to write or to bring up to date.  [printed, nothing is written]")  # fmt: skip
-@click.option("--name", default="", metavar="ORG/NAME", help="Name under which the model is published.")
+@click.option(
+    "--benchmark",
+    "benchmark_names",
+    multiple=True,
+    metavar="NAME|TOML",
+    help="Tell the rank on it; repeatable.  [those whose tasks are all there]",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="README.md",
+    help="File to write or to bring up to date.  [printed, nothing is written]",
+)
+@click.option(
+    "--name", default="", metavar="ORG/NAME", help="Name under which the model is published."
+)
 @click.option("--license", "license_name", default="", help="Licence, in place of what is known.")
 @click.option("--private", is_flag=True, help="State results on your own data, too.")
 @in_one(
     "upload",
-    click.option("--push", "repo", default="", metavar="ORG/NAME", help="Upload to this model repository (HF_TOKEN)."),
+    click.option(
+        "--push",
+        "repo",
+        default="",
+        metavar="ORG/NAME",
+        help="Upload to this model repository (HF_TOKEN).",
+    ),
     click.option("--pr", "create_pr", is_flag=True, help="With --push: as a pull request."),
 )
 def card(
@@ -36,10 +54,12 @@ def card(
     private: bool,
     upload: dict[str, Any],
 ) -> None:
-    """Write a model card from measured results: scores with intervals, code with prompts, provenance.
+    """Write a model card from measured results: scores with intervals, code with prompts,
+    provenance.
 
-    MODEL is a row of results (MODEL, MODEL@REVISION, 'MODEL [VARIANT]') or the folder of a local model. Text of yours
-    in an existing README is kept: only what stands between the marks of kemb is replaced.
+    MODEL is a row of results (MODEL, MODEL@REVISION, 'MODEL [VARIANT]') or the folder of a local
+    model. Text of yours in an existing README is kept: only what stands between the marks of kemb
+    is replaced.
 
     \b
     Examples:
@@ -52,7 +72,8 @@ def card(
     repo: str = upload["repo"]
     if upload["create_pr"] and not repo:
         raise UsageError("--pr says how to upload; add --push ORG/NAME.")
-    # A model's folder may belong to somebody else (a package, the hub's cache): it is read, and written only by -o.
+    # A model's folder may belong to somebody else (a package, the hub's cache): it is read, and
+    # written only by -o.
     own = Path(model) / README if (Path(model) / "config.json").is_file() else None
     base = out or own
     existing = read_existing(base) if base else ""
@@ -72,7 +93,10 @@ def card(
     elif not repo:
         click.echo(made.files[README], nl=False)
     if made.left_out:
-        click.echo(f"Left out, on your own data (--private adds them): {', '.join(made.left_out)}.", err=True)
+        click.echo(
+            f"Left out, on your own data (--private adds them): {', '.join(made.left_out)}.",
+            err=True,
+        )
     if repo:
         from kemb.publishing.hub import push
 
@@ -81,21 +105,38 @@ def card(
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[BENCHMARK[:FORMULA]|FILE.toml]...")
-@click.option("-o", "--out", type=FOLDER, required=True, help="Folder of the site; a new one, or an earlier site.")
+@click.option(
+    "-o",
+    "--out",
+    type=FOLDER,
+    required=True,
+    help="Folder of the site; a new one, or an earlier site.",
+)
 @results_option
 @data_option
 @click.option("--title", default="", help="Title of the site, in Korean.  [한국어 임베딩 순위표]")
-@click.option("--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows.")
 @click.option(
-    "--private", "private_dirs", type=FOLDER, multiple=True, help="Results on your own data, shown too; repeatable."
+    "--only", type=click.Choice(["measured", "claimed"]), help="Leave out the other rows."
+)
+@click.option(
+    "--private",
+    "private_dirs",
+    type=FOLDER,
+    multiple=True,
+    help="Results on your own data, shown too; repeatable.",
 )
 @click.option("--public", is_flag=True, help="Refuse to show results on your own data.")
-@click.option("--snapshot", is_flag=True, help="Keep this state of the boards below the results, for the history.")
+@click.option(
+    "--snapshot",
+    is_flag=True,
+    help="Keep this state of the boards below the results, for the history.",
+)
 @click.option("--base-url", default="", help="Where the site will lie; the feed links there.")
 def site(out: Path, **settings: Any) -> None:  # noqa: ANN401  click gives each its type
     """Build a static leaderboard site; open its index.html, no server needed.
 
-    Without a name: what was measured in the results folder, then the Korean benchmarks that come with kemb.
+    Without a name: what was measured in the results folder, then the Korean benchmarks that come
+    with kemb.
 
     \b
     Examples:
@@ -106,7 +147,10 @@ def site(out: Path, **settings: Any) -> None:  # noqa: ANN401  click gives each 
     from kemb.publishing.site.build import SiteOptions, publish_site
 
     found = publish_site(out, SiteOptions(**settings))
-    click.echo(f"{found.n_boards} boards, {found.n_files} files, {found.n_bytes / 1e6:.1f} MB. Open {found.start_page}")
+    click.echo(
+        f"{found.n_boards} boards, {found.n_files} files, {found.n_bytes / 1e6:.1f} MB. Open "
+        f"{found.start_page}"
+    )
 
 
 @click.command()
@@ -121,8 +165,8 @@ def site(out: Path, **settings: Any) -> None:  # noqa: ANN401  click gives each 
 def audit(files: tuple[Path, ...], against: tuple[Path, ...], as_json: bool) -> None:
     """Check the tables and the metadata of READMEs and model cards.
 
-    Averages, ranks and the identities of metrics are computed again. Exit code 1 when something is wrong; numbers that
-    were reproduced are listed apart.
+    Averages, ranks and the identities of metrics are computed again. Exit code 1 when something is
+    wrong; numbers that were reproduced are listed apart.
 
     \b
     Examples:

@@ -32,11 +32,25 @@ QUICK = 200_000
 
 @click.command(name="run")
 @click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
-@click.option("-m", "--model", "models", multiple=True, help="Known name, hub id, folder, or several put together.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    help="Known name, hub id, folder, or several put together.",
+)
 @in_one(
     "run_files",
-    click.option("--run", "paths", type=FILE, multiple=True, help="A TREC run file as one more model; repeatable."),
-    click.option("--run-name", "names", multiple=True, help="Its name on the board.  [the file's name]"),
+    click.option(
+        "--run",
+        "paths",
+        type=FILE,
+        multiple=True,
+        help="A TREC run file as one more model; repeatable.",
+    ),
+    click.option(
+        "--run-name", "names", multiple=True, help="Its name on the board.  [the file's name]"
+    ),
 )
 @data_option
 @model_options
@@ -45,8 +59,12 @@ QUICK = 200_000
     "keeping",
     results_option,
     store_option,
-    click.option("--rescore", is_flag=True, help="Score again from stored vectors; encode nothing."),
-    click.option("--overwrite", is_flag=True, help="Score again even where a comparable result exists."),
+    click.option(
+        "--rescore", is_flag=True, help="Score again from stored vectors; encode nothing."
+    ),
+    click.option(
+        "--overwrite", is_flag=True, help="Score again even where a comparable result exists."
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print outcomes as JSON.")
 def run_command(
@@ -78,14 +96,24 @@ def run_command(
 
     paths, names = run_files["paths"], run_files["names"]
     if not models and not paths:
-        raise UsageError("There is no model to run. Name one with -m MODEL, or a run file with --run FILE.")
+        raise UsageError(
+            "There is no model to run. Name one with -m MODEL, or a run file with --run FILE."
+        )
     if len(names) > len(paths):
-        raise UsageError(f"{len(names)} --run-name for {len(paths)} --run; give each name with its file.")
+        raise UsageError(
+            f"{len(names)} --run-name for {len(paths)} --run; give each name with its file."
+        )
 
     tasks = load_tasks(targets, data)
-    resolved = [resolve(name, options_of(model_settings), [task.spec.name for task in tasks]) for name in models]
+    resolved = [
+        resolve(name, options_of(model_settings), [task.spec.name for task in tasks])
+        for name in models
+    ]
     resolved = with_views(resolved, **views)
-    resolved += [run_of_file(path, name) for path, name in zip(paths, [*names, *[""] * len(paths)], strict=False)]
+    resolved += [
+        run_of_file(path, name)
+        for path, name in zip(paths, [*names, *[""] * len(paths)], strict=False)
+    ]
     store = Store(keeping.pop("store_dir") or default_root())
     options = RunOptions(store=store, command=shlex.join(["kemb", *sys.argv[1:]]), **keeping)
     _run_and_show(tasks, resolved, options, as_json)
@@ -104,11 +132,16 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     if as_json:
         import json
 
-        click.echo(json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
+        click.echo(
+            json.dumps([_outcome(outcome) for outcome in outcomes], ensure_ascii=False, indent=1)
+        )
     else:
-        # A model that applies to none of the tasks is a row of dashes; where all its cells failed there is no row.
+        # A model that applies to none of the tasks is a row of dashes; where all its cells failed
+        # there is no row.
         shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
-        rows = tuple(ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown)
+        rows = tuple(
+            ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown
+        )
         quick = BoardOptions(max_item_values=QUICK, rows=rows)
         if rows:
             subsets = {task.spec.name: task.spec.subsets for task in tasks}
@@ -131,7 +164,14 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("-o", "--out", type=FOLDER, default=Path("kemb-demo"), show_default=True, help="Folder for the results.")
+@click.option(
+    "-o",
+    "--out",
+    type=FOLDER,
+    default=Path("kemb-demo"),
+    show_default=True,
+    help="Folder for the results.",
+)
 @store_option
 def demo(out: Path, store_dir: Path | None) -> None:
     """Run the shipped models on the shipped Korean mini benchmark; needs no network.
@@ -151,7 +191,10 @@ def demo(out: Path, store_dir: Path | None) -> None:
     options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
     _run_and_show(tasks, models, options, as_json=False)
     page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
-    click.echo(f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m tfidf:char")
+    click.echo(
+        f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m "
+        "tfidf:char"
+    )
     click.echo(f"Leaderboard: open {page} in a browser.")
 
 
@@ -174,7 +217,9 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
         import json
 
         record = {
-            field.name: getattr(report, field.name) for field in dataclasses.fields(report) if field.name != "spec"
+            field.name: getattr(report, field.name)
+            for field in dataclasses.fields(report)
+            if field.name != "spec"
         }
         for name in ("findings", "files", "texts"):
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
@@ -195,7 +240,9 @@ def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     for name, subsets in task_targets(targets):
         task = load_task(name, data, subsets)
         if (earlier := found.get(task.spec.name)) is not None and subsets != earlier.spec.subsets:
-            task = load_task(name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets])))
+            task = load_task(
+                name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
+            )
         found[task.spec.name] = task
     return list(found.values())
 
@@ -208,7 +255,9 @@ def options_of(settings: dict[str, Any]) -> ModelOptions:
     short: dict[Any, Any] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
     dtype = settings.get("dtype")
     if dtype is not None and short.get(dtype, dtype) not in short.values():
-        raise UsageError(f"--dtype {dtype!r} is not known. Type float32, float16 (fp16) or bfloat16 (bf16).")
+        raise UsageError(
+            f"--dtype {dtype!r} is not known. Type float32, float16 (fp16) or bfloat16 (bf16)."
+        )
     if file := settings.get("prompts_file"):
         settings = settings | {"prompts_file": catalogue.profiles().get(file, Path(file))}
     return ModelOptions(**(settings | {"dtype": short.get(dtype, dtype)}))

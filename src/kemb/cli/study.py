@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 @click.group(name="prompts", cls=NameOrVerb)
 def prompts_group() -> None:
-    """Print the exact strings that a model sees for a task, or study what other prompts would change.
+    """Print the exact strings that a model sees for a task, or study what other prompts would
+    change.
 
     \b
     Examples:
@@ -52,7 +53,11 @@ def show_prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_sett
         import json
 
         keys = ("task", "role", "shown", "route", "source", "key")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], ensure_ascii=False, indent=1))
+        click.echo(
+            json.dumps(
+                [dict(zip(keys, row, strict=True)) for row in rows], ensure_ascii=False, indent=1
+            )
+        )
         return
     from kemb.publishing.terminal import print_table
 
@@ -80,7 +85,8 @@ def study_prompts(
 ) -> None:
     """Measure a model with its declared prompts, none, a Korean instruction, and a --prompts file.
 
-    A report with paired intervals. Its profiles are variant rows among the results; none replaces the declared one.
+    A report with paired intervals. Its profiles are variant rows among the results; none replaces
+    the declared one.
 
     \b
     Example:
@@ -115,8 +121,8 @@ def robustness(
 ) -> None:
     """Measure how much models lose where users drop spaces, mistype, write hanja and the like.
 
-    Queries, first sentences and texts to be classified are changed, the same way every time; documents stay. Every
-    item is compared with its original, also by length.
+    Queries, first sentences and texts to be classified are changed, the same way every time;
+    documents stay. Every item is compared with its original, also by length.
 
     \b
     Example:

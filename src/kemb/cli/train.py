@@ -27,19 +27,29 @@ _TIMED_STEPS = 5
 @click.argument("recipe", metavar="RECIPE")
 @click.option("-o", "--out", type=FOLDER, help="Folder of the run.  [runs/<name>]")
 @data_option
-@click.option("--results", "results_dir", type=FOLDER, help="Folder of result files.  [results in the run]")
+@click.option(
+    "--results", "results_dir", type=FOLDER, help="Folder of result files.  [results in the run]"
+)
 @store_option
 @in_one(
     "how",
-    click.option("--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written."),
+    click.option(
+        "--dry-run", is_flag=True, help="Check everything, count, and stop; nothing is written."
+    ),
     click.option(
         "--seeds",
         type=click.IntRange(2, 100),
         metavar="N",
         help="Train with N seeds, from the recipe's own onwards; the model is that of the first.",
     ),
-    click.option("--push", is_flag=True, help="Upload the model to [publish] repo if it passes everything (HF_TOKEN)."),
-    click.option("--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint."),
+    click.option(
+        "--push",
+        is_flag=True,
+        help="Upload the model to [publish] repo if it passes everything (HF_TOKEN).",
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint."
+    ),
 )
 def train(
     recipe: str,
@@ -49,10 +59,12 @@ def train(
     store_dir: Path | None,
     how: dict[str, Any],
 ) -> None:
-    """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and site.
+    """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and
+    site.
 
-    RECIPE is a TOML file or the name of a shipped recipe. Every stage is kept in the folder of the run; a rerun does
-    only what changed. The exit code is 1 when the tuned model is worse than its base beyond the recipe's tolerance.
+    RECIPE is a TOML file or the name of a shipped recipe. Every stage is kept in the folder of the
+    run; a rerun does only what changed. The exit code is 1 when the tuned model is worse than its
+    base beyond the recipe's tolerance.
 
     \b
     Examples:
@@ -96,16 +108,26 @@ def train(
 @click.option("-o", "--out", type=FOLDER, help="Folder of the run.  [runs/<name>]")
 @data_option
 @store_option
-@click.option("--probe", type=click.Path(path_type=Path, exists=True), metavar="FILE",
-              help="Groups of equal texts (columns text, group): how many negatives would be false?")  # fmt: skip
+@click.option(
+    "--probe",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="Groups of equal texts (columns text, group): how many negatives would be false?",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def mine(
-    recipe: str, out: Path | None, data: Path | None, store_dir: Path | None, probe: Path | None, as_json: bool
+    recipe: str,
+    out: Path | None,
+    data: Path | None,
+    store_dir: Path | None,
+    probe: Path | None,
+    as_json: bool,
 ) -> None:
-    """Read, filter and mine the data of a recipe, and say what was found; `kemb train` goes on from there.
+    """Read, filter and mine the data of a recipe, and say what was found; `kemb train` goes on from
+    there.
 
-    With --probe nothing of the recipe is read but its [mine] section: in groups of texts that mean the same (ParaKQC
-    has 1000) every negative of the anchor's own group is false.
+    With --probe nothing of the recipe is read but its [mine] section: in groups of texts that mean
+    the same (ParaKQC has 1000) every negative of the anchor's own group is false.
 
     \b
     Examples:
@@ -136,7 +158,11 @@ def _show_report(report: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(report, ensure_ascii=False, indent=1))
         return
     for key, value in report.items():
-        shown = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
+        shown = (
+            ", ".join(f"{name} {count}" for name, count in value.items())
+            if isinstance(value, dict)
+            else value
+        )
         click.echo(f"{key}: {f'{shown:.4f}' if isinstance(shown, float) else shown}")
 
 
@@ -147,17 +173,22 @@ def _show_plan(plan: Plan) -> None:
     for name, count in plan.n_negatives.items():
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
     if plan.n_parameters and plan.memory_gb is not None:
-        click.echo(f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations.")
+        click.echo(
+            f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations."
+        )
     if plan.timing:
         seconds = plan.timing.seconds_per_step * plan.n_steps
         where, peak = "GPU" if plan.device.startswith("cuda") else "process", plan.timing.peak_gb
         memory = "" if peak is None else f"; the memory of the {where} was {peak:.1f} GB at most"
         click.echo(
-            f"The fit will take about {_duration(seconds)}, by {plan.timing.n_timed} timed steps of "
-            f"{plan.timing.seconds_per_step:.2f} s{memory}."
+            f"The fit will take about {_duration(seconds)}, by {plan.timing.n_timed} timed steps "
+            f"of {plan.timing.seconds_per_step:.2f} s{memory}."
         )
     elif plan.untimed:
-        click.echo(f"No steps were timed: {plan.untimed}. A fit says how long it takes after its first steps.")
+        click.echo(
+            f"No steps were timed: {plan.untimed}. A fit says how long it takes after its first "
+            "steps."
+        )
 
 
 def _duration(seconds: float) -> str:
@@ -176,27 +207,39 @@ def _show(outcome: Outcome) -> None:
         steps, score = f"{dev['step']:,} of {fit.report['n_steps']:,}", dev["scores"]["dev"]
         click.echo(f"Weights of step {steps}, which have the best dev score, {score:.4f}.")
     for model, scores in outcome.proof.lexical.items():
-        shown = ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items()) or "applies to no task"
+        shown = (
+            ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items())
+            or "applies to no task"
+        )
         click.echo(f"Without training, {model}: {shown}.")
     for spread in outcome.spread:
         click.echo(
-            f"{spread.task}: {spread.mean * 100:.2f} on average of {len(spread.scores)} seeds, standard deviation "
-            f"{spread.sd * 100:.2f}, {spread.n_above} above the base."
+            f"{spread.task}: {spread.mean * 100:.2f} on average of {len(spread.scores)} seeds, "
+            f"standard deviation {spread.sd * 100:.2f}, {spread.n_above} above the base."
         )
     for line in outcome.proof.guard:
         verdict = "kept" if line.passed else "FORGOTTEN"
         click.echo(f"{line.task}: {verdict} ({line.reason}, tolerance {line.tolerance:g}).")
     if outcome.model_dir is None:
-        click.echo("The forget-check failed; nothing is exported. Add a [merge] section, or lower train.lr.", err=True)
+        click.echo(
+            "The forget-check failed; nothing is exported. Add a [merge] section, or lower "
+            "train.lr.",
+            err=True,
+        )
         return
     for file in _files(outcome):
         said = f"LEFT OUT: {file.problem}" if file.problem else "kept"
         click.echo(f"{file.file}, {file.n_bytes / 1e6:,.1f} MB: {said}.")
     if any(file.problem for file in _files(outcome)):
-        click.echo("Raise the value in [export] that it failed, or take the format out of export.formats.", err=True)
+        click.echo(
+            "Raise the value in [export] that it failed, or take the format out of export.formats.",
+            err=True,
+        )
     click.echo(f"Model: {outcome.model_dir}. Lock file: {outcome.lock_path}.")
     rows = (outcome.proof.comparison.a.label, outcome.proof.comparison.b.label)
-    click.echo(f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}")
+    click.echo(
+        f"Items that changed: kemb compare {rows[0]} {rows[1]} --results {outcome.results_dir}"
+    )
     if outcome.page:
         click.echo(f"Uploaded: {outcome.page}")
     click.echo(f"Base and tuned model side by side: open {outcome.site} in a browser.")
@@ -206,7 +249,12 @@ def _files(outcome: Outcome) -> list[Exported]:
     """What was written besides safetensors."""
     from kemb.training.export import from_json
 
-    return [file for stage in outcome.stages if stage.name == "export" for file in from_json(stage.report)]
+    return [
+        file
+        for stage in outcome.stages
+        if stage.name == "export"
+        for file in from_json(stage.report)
+    ]
 
 
 class _Listener:
@@ -240,7 +288,9 @@ class _Listener:
         if number - self._first == _TIMED_STEPS:
             seconds = (now - self._started) / _TIMED_STEPS
             took = _duration(seconds * (total - number))
-            click.echo(f"About {took} to go, by {_TIMED_STEPS} timed steps of {seconds:.2f} s.", err=True)
+            click.echo(
+                f"About {took} to go, by {_TIMED_STEPS} timed steps of {seconds:.2f} s.", err=True
+            )
         if now - self._shown < _EVERY_SECONDS and number < total:
             return
         self._shown = now

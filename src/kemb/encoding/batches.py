@@ -1,6 +1,8 @@
-"""One group of inputs through one encoder: batches by token budget, halved where they do not fit in memory.
+"""One group of inputs through one encoder: batches by token budget, halved where they do not fit in
+memory.
 
-What happens is told as events, so that it may happen here or in another process (`kemb/workers.py`).
+What happens is told as events, so that it may happen here or in another process
+(`kemb/workers.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much work goes together: characters per group (one shard), tokens per batch (one forward pass)."""
+    """How much work goes together: characters per group (one shard), tokens per batch (one forward
+    pass).
+    """
 
     group_chars: int
     batch_tokens: int
@@ -31,7 +35,9 @@ class Budget:
 
     @classmethod
     def for_device(cls, device: str) -> Budget:
-        """Small batches on a CPU, where padding costs more than calls; large ones on an accelerator."""
+        """Small batches on a CPU, where padding costs more than calls; large ones on an
+        accelerator.
+        """
         if device == "cpu":
             return cls(group_chars=1 << 15, batch_tokens=1 << 10, max_batch=64)
         return cls(group_chars=1 << 20, batch_tokens=1 << 15, max_batch=1024)
@@ -98,7 +104,9 @@ class GroupEncoder:
         self.limit: int | None = None
 
     def batches(self, inputs: Sequence[Input], budget: Budget) -> list[Batch]:
-        """The batches of a group: sorted by token count, padded cost within the budget, tokenised."""
+        """The batches of a group: sorted by token count, padded cost within the budget,
+        tokenised.
+        """
         lengths = self._lengths(inputs)
         if lengths is None or self.measured is None:
             tokens = self.encoder.token_counts(inputs)
@@ -110,7 +118,9 @@ class GroupEncoder:
             fit = max(1, budget.batch_tokens // max(int(tokens[order[start]]), 1))
             chosen = order[start : start + min(fit, budget.max_batch)]
             own = None if lengths is None else lengths[chosen]
-            batches.append(self._batch(chosen, tokens[chosen], [inputs[i] for i in chosen.tolist()], own))
+            batches.append(
+                self._batch(chosen, tokens[chosen], [inputs[i] for i in chosen.tolist()], own)
+            )
             start += len(chosen)
         return batches
 
@@ -135,14 +145,21 @@ class GroupEncoder:
                 yield Failed(int(batch.rows[0]), f"{error} The batch began with ", ".")
                 return
             if len(vectors) != len(batch.rows):
-                returned = f"The model returned {len(vectors)} vectors for {len(batch.rows)} texts ("
+                returned = (
+                    f"The model returned {len(vectors)} vectors for {len(batch.rows)} texts ("
+                )
                 yield Failed(int(batch.rows[0]), returned, ").")
                 return
             done.append(vectors)
             yield Batched(len(batch.rows), int(batch.tokens.sum()), self.limit)
         lengths = [batch.lengths for batch in batches if batch.lengths is not None]
         counts = np.concatenate(lengths) if lengths else None
-        yield Finished(np.concatenate([batch.rows for batch in batches]), stack_together(done), counts, self.facts)
+        yield Finished(
+            np.concatenate([batch.rows for batch in batches]),
+            stack_together(done),
+            counts,
+            self.facts,
+        )
 
     def _lengths(self, inputs: Sequence[Input]) -> IntArray | None:
         """Tokens before truncation [n, 2]; None where the encoder does not show them."""
@@ -155,8 +172,16 @@ class GroupEncoder:
             return vectors
         return self.encoder.encode(batch.inputs)
 
-    def _batch(self, rows: IntArray, tokens: IntArray, inputs: list[Input], lengths: IntArray | None = None) -> Batch:
-        return Batch(rows, tokens, inputs, self.two_stage.prepare(inputs) if self.two_stage else None, lengths)
+    def _batch(
+        self, rows: IntArray, tokens: IntArray, inputs: list[Input], lengths: IntArray | None = None
+    ) -> Batch:
+        return Batch(
+            rows,
+            tokens,
+            inputs,
+            self.two_stage.prepare(inputs) if self.two_stage else None,
+            lengths,
+        )
 
     def _halves(self, batch: Batch) -> list[Batch]:
         half = len(batch.rows) // 2
@@ -168,17 +193,27 @@ class GroupEncoder:
 
 def _too_long(batch: Batch) -> Failed:
     advice = "Cut texts with --max-tokens N, use --dtype bfloat16, or another --device."
-    return Failed(int(batch.rows[0]), f"One text of {batch.cost} tokens does not fit in memory (", f"). {advice}")
+    return Failed(
+        int(batch.rows[0]),
+        f"One text of {batch.cost} tokens does not fit in memory (",
+        f"). {advice}",
+    )
 
 
-def encode_here(encoder: Encoder, draws: Sequence[Draw], budget: Budget) -> Generator[tuple[int, Event], None, None]:
-    """Events of the groups, each with the group's number, in this process; tokenised ahead in a thread."""
+def encode_here(
+    encoder: Encoder, draws: Sequence[Draw], budget: Budget
+) -> Generator[tuple[int, Event], None, None]:
+    """Events of the groups, each with the group's number, in this process; tokenised ahead in a
+    thread.
+    """
     work = GroupEncoder(encoder)
 
     def prepare(number: int, inputs: list[Input]) -> tuple[int, list[Batch]]:
         return number, work.batches(inputs, budget)
 
-    drawn = ((number, inputs) for number, draw in enumerate(draws) if (inputs := draw()) is not None)
+    drawn = (
+        (number, inputs) for number, draw in enumerate(draws) if (inputs := draw()) is not None
+    )
     for number, batches in _ahead(partial(prepare, *group) for group in drawn):
         for event in work.events(batches):
             yield number, event

@@ -1,9 +1,10 @@
-"""Encode what the store lacks: unique inputs, grouped, batched by token budget. The only caller of `.encode`.
+"""Encode what the store lacks: unique inputs, grouped, batched by token budget. The only caller of
+`.encode`.
 
-A plan is made from the full set of unique inputs, before the store is subtracted: inputs are sorted by (route,
-prompt, length) and cut into groups. A group is the unit of work: what it lacks is tokenised, batched and written as
-one shard, whole or not at all. So a run that is killed and started again makes the same batches, and gives the same
-bits, as one that was not (DESIGN 3.6).
+A plan is made from the full set of unique inputs, before the store is subtracted: inputs are sorted
+by (route, prompt, length) and cut into groups. A group is the unit of work: what it lacks is
+tokenised, batched and written as one shard, whole or not at all. So a run that is killed and
+started again makes the same batches, and gives the same bits, as one that was not (DESIGN 3.6).
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ class Texts:
     where: Callable[[int], str]
 
     @classmethod
-    def of(cls, route: str, prompt: str, texts: Sequence[str], where: Callable[[int], str]) -> Texts:
+    def of(
+        cls, route: str, prompt: str, texts: Sequence[str], where: Callable[[int], str]
+    ) -> Texts:
         """The column with its keys computed."""
         return cls(route, prompt, texts, input_keys(route, prompt, texts), where)
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Where rows of another kind go that a forward pass makes too, and of which inputs they are wanted."""
+    """Where rows of another kind go that a forward pass makes too, and of which inputs they are
+    wanted.
+    """
 
     space: Space
     keys: Keys
@@ -88,7 +93,11 @@ class Collection:
 
     def __init__(self, columns: Sequence[Texts]) -> None:
         self.columns = columns
-        every = np.concatenate([column.keys for column in columns]) if columns else np.empty(0, dtype="S32")
+        every = (
+            np.concatenate([column.keys for column in columns])
+            if columns
+            else np.empty(0, dtype="S32")
+        )
         self.n_texts = len(every)
         self.keys, first = np.unique(every, return_index=True)
         starts = np.cumsum([0, *(len(column.keys) for column in columns)])
@@ -110,11 +119,15 @@ class Collection:
         return column.where(row)
 
     def groups(self, group_chars: int) -> list[IntArray]:
-        """Unique inputs in groups of about `group_chars` characters; equal (route, prompt), similar lengths.
+        """Unique inputs in groups of about `group_chars` characters; equal (route, prompt), similar
+        lengths.
 
         The longest come first within a prompt, so that running out of memory shows at once.
         """
-        rank = {head: place for place, head in enumerate(sorted({(c.route, c.prompt) for c in self.columns}))}
+        rank = {
+            head: place
+            for place, head in enumerate(sorted({(c.route, c.prompt) for c in self.columns}))
+        }
         rank_of_column = np.array([rank[c.route, c.prompt] for c in self.columns], dtype=np.int64)
         head = rank_of_column[self._column_of]
         texts = [column.texts for column in self.columns]
@@ -144,11 +157,14 @@ def encode_missing(
     on_progress: OnProgress = lambda progress: None,
     beside: Sequence[Beside] = (),
 ) -> Progress:
-    """Encode the inputs of `collection` that `space` lacks; the encoder is opened only if there are any.
+    """Encode the inputs of `collection` that `space` lacks; the encoder is opened only if there are
+    any.
 
-    :param beside: where the other kinds of rows belong that the encoder makes in the same pass, in its order.
+    :param beside: where the other kinds of rows belong that the encoder makes in the same pass, in
+        its order.
 
-    :raises ModelError: for vectors that are not finite or have another dimension, with the place of the input.
+    :raises ModelError: for vectors that are not finite or have another dimension, with the place of
+        the input.
     :raises StoreError: when the store cannot be written; finished groups are kept.
     """
     stored = space.stored(collection.keys)
@@ -160,7 +176,11 @@ def encode_missing(
     encoder = open_encoder()
     if isinstance(encoder, StreamEncoder):
         return _stream_missing(collection, space, encoder, progress, on_progress)
-    groups = [missing for group in collection.groups(budget.group_chars) if len(missing := group[~stored[group]])]
+    groups = [
+        missing
+        for group in collection.groups(budget.group_chars)
+        if len(missing := group[~stored[group]])
+    ]
 
     def draw(group: IntArray) -> list[Input] | None:
         if space.stored(collection.keys[group]).all():
@@ -170,7 +190,11 @@ def encode_missing(
         return [collection.input(number) for number in group.tolist()]
 
     draws = [partial(draw, group) for group in groups]
-    run = encoder.encode(draws, budget) if isinstance(encoder, Workers) else encode_here(encoder, draws, budget)
+    run = (
+        encoder.encode(draws, budget)
+        if isinstance(encoder, Workers)
+        else encode_here(encoder, draws, budget)
+    )
     with closing(run) as events:
         for number, event in events:
             match event:
@@ -179,7 +203,9 @@ def encode_missing(
                     on_progress(progress)
                 case Finished(rows, vectors, counts, facts):
                     numbers, (own, *others) = groups[number][rows], kinds_of(vectors)
-                    for place, of_kind in zip(beside, others, strict=True):  # first: a killed run makes it again
+                    for place, of_kind in zip(
+                        beside, others, strict=True
+                    ):  # first: a killed run makes it again
                         place.space.describe(facts)
                         _keep_beside(collection, numbers, of_kind, counts, place)
                     _check(collection, numbers, own, space)
@@ -193,9 +219,15 @@ def encode_missing(
 
 
 def _stream_missing(
-    collection: Collection, space: Space, encoder: StreamEncoder, progress: Progress, on_progress: OnProgress
+    collection: Collection,
+    space: Space,
+    encoder: StreamEncoder,
+    progress: Progress,
+    on_progress: OnProgress,
 ) -> Progress:
-    """Many batches at once; each is written as soon as it is there, so that none is paid for twice."""
+    """Many batches at once; each is written as soon as it is there, so that none is paid
+    for twice.
+    """
     started = time.perf_counter()
     max_batch, batch_tokens = encoder.limits
     work, budget = GroupEncoder(encoder), Budget(1 << 62, batch_tokens, max_batch)
@@ -238,15 +270,17 @@ def _check(collection: Collection, numbers: IntArray, vectors: Rows, space: Spac
     if len(bad):
         number = int(numbers[bad[0]])
         raise ModelError(
-            f"The model {space.fingerprint['model']} gave a vector that is not a number (NaN or infinite) for "
-            f"{collection.where(number)}: {collection.input(number).text[:80]!r}; {len(bad)} of "
-            f"{len(vectors)} vectors in this group are affected and none was stored. Try --dtype float32."
+            f"The model {space.fingerprint['model']} gave a vector that is not a number (NaN or "
+            f"infinite) for {collection.where(number)}: {collection.input(number).text[:80]!r}; "
+            f"{len(bad)} of {len(vectors)} vectors in this group are affected and none was stored. "
+            "Try --dtype float32."
         )
     expected = space.dim()
     if expected is not None and expected != vectors.shape[1]:
         raise ModelError(
-            f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} dimensions, but the store "
-            f"{space.folder} holds {expected} for the same model and revision. If the model changed under its "
+            f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} "
+            f"dimensions, but the store {space.folder} holds {expected} for the same model and "
+            "revision. If the model changed under its "
             "revision, remove that folder and run again."
         )
 

@@ -1,7 +1,7 @@
 """How long the texts of a task are for a model's tokenizer: what is cut off, and what Korean costs.
 
-Both come from the numbers of tokens that stand beside the vectors in the store, so they are the same whether the
-vectors were made now or long ago.
+Both come from the numbers of tokens that stand beside the vectors in the store, so they are the
+same whether the vectors were made now or long ago.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from kemb.scoring.search.retrieve import Pairs
 N_KOREAN = 2000
 """Unique texts of a column that the cost of Korean is taken from: those whose keys come first."""
 TRUNCATED = 0.05
-"""Share of a column's texts from which on a score is marked: a cut text is judged by its beginning."""
+"""Share of a column's texts from which on a score is marked: a cut text is judged by its beginning.
+"""
 _NEARLY = 0.95
 
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]+")
@@ -37,11 +38,13 @@ def is_korean(text: str) -> bool:
 
 
 def measure(model: Model, encoded: Encoded, task: str) -> dict[str, Any]:
-    """Lengths of a task's texts by "<split>/<subset>", for the record; empty where the model shows no tokens.
+    """Lengths of a task's texts by "<split>/<subset>", for the record; empty where the model shows
+    no tokens.
 
-    Each part holds by column `n_texts`, `n_truncated` (those of more tokens, with prompt and special tokens, than the
-    model reads; None where it has no limit, or several) and `longest`; and as `korean` the number of unique Korean
-    texts, their characters, and the tokens that they add to the prompt.
+    Each part holds by column `n_texts`, `n_truncated` (those of more tokens, with prompt and
+    special tokens, than the model reads; None where it has no limit, or several) and `longest`; and
+    as `korean` the number of unique Korean texts, their characters, and the tokens that they add to
+    the prompt.
     """
     # Late interaction reads queries and documents up to different lengths.
     limit = None if model.family == "late-interaction" else encoded.space.facts().get("max_tokens")
@@ -53,7 +56,9 @@ def measure(model: Model, encoded: Encoded, task: str) -> dict[str, Any]:
     for part, columns in by_part.items():
         counts = {name: encoded.space.counts(texts.keys) for name, texts in columns.items()}
         if all((own >= 0).all() for own in counts.values()):
-            korean = np.sum([_korean(texts, counts[name][:, 1]) for name, texts in columns.items()], axis=0).tolist()
+            korean = np.sum(
+                [_korean(texts, counts[name][:, 1]) for name, texts in columns.items()], axis=0
+            ).tolist()
             found[part] = {
                 "columns": {name: _lengths(own[:, 0], limit) for name, own in counts.items()},
                 "korean": dict(zip(("n_texts", "n_chars", "n_tokens"), korean, strict=True)),
@@ -73,14 +78,20 @@ def _korean(column: Texts, tokens: IntArray) -> tuple[int, int, int]:
     for row in np.unique(column.keys, return_index=True)[1][:N_KOREAN].tolist():
         text = "".join(split_pair(column.texts[row])) if is_pair else column.texts[row]
         if is_korean(text):
-            n_texts, n_chars, n_tokens = n_texts + 1, n_chars + len(text), n_tokens + int(tokens[row])
+            n_texts, n_chars, n_tokens = (
+                n_texts + 1,
+                n_chars + len(text),
+                n_tokens + int(tokens[row]),
+            )
     return n_texts, n_chars, n_tokens
 
 
 def billed_korean(encoded: Encoded) -> dict[str, int] | None:
-    """Characters sent to an API, and the tokens that it billed for them, where nearly all was Korean text.
+    """Characters sent to an API, and the tokens that it billed for them, where nearly all was
+    Korean text.
 
-    None unless this command sent every text, whole and without a prompt, and the endpoint counted every token.
+    None unless this command sent every text, whole and without a prompt, and the endpoint counted
+    every token.
     """
     progress = encoded.progress
     columns = encoded.columns.values()
@@ -91,15 +102,20 @@ def billed_korean(encoded: Encoded) -> dict[str, int] | None:
         return None
     texts = {text for column in columns for text in column.texts}
     n_chars, n_korean = sum(map(len, texts)), sum(len(text) for text in texts if is_korean(text))
-    return {"n_chars": n_chars, "n_tokens": progress.calls["n_tokens"]} if n_korean >= _NEARLY * n_chars else None
+    return (
+        {"n_chars": n_chars, "n_tokens": progress.calls["n_tokens"]}
+        if n_korean >= _NEARLY * n_chars
+        else None
+    )
 
 
 def index_bytes(model: Model, sources: Sources, task: str) -> float | None:
     """Bytes of an index per document of a task; None where something of it is not known.
 
-    A dense vector has 4 bytes per dimension, less in a view; a sparse one 8 per entry (int32, float32); late
-    interaction 2 per dimension of a token (float16); an inverted index 8 per posting (int32, float32). Ids and whatever
-    else an engine adds are not counted. Of a fusion it is the sum of its parts, of a reranked stage that stage's.
+    A dense vector has 4 bytes per dimension, less in a view; a sparse one 8 per entry (int32,
+    float32); late interaction 2 per dimension of a token (float16); an inverted index 8 per posting
+    (int32, float32). Ids and whatever else an engine adds are not counted. Of a fusion it is the
+    sum of its parts, of a reranked stage that stage's.
     """
     parts = _indexed(model)
     if not parts or any(part.family in ("run", "cross-encoder") for part in parts):
@@ -140,7 +156,11 @@ def _stored_bytes(model: Model, encoded: Encoded, task: str) -> float | None:
         if own == task and name == "documents"
     ]
     n_values = np.concatenate(found).mean() if found else np.nan
-    return None if np.isnan(n_values) else float(n_values) * (8 if model.family == "sparse" else 2 * dim)
+    return (
+        None
+        if np.isnan(n_values)
+        else float(n_values) * (8 if model.family == "sparse" else 2 * dim)
+    )
 
 
 def lengths_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -152,7 +172,9 @@ def lengths_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "n_texts": sum(own["n_texts"] for own in found),
-            "n_truncated": sum(own["n_truncated"] for own in found) if found[0]["n_truncated"] is not None else None,
+            "n_truncated": sum(own["n_truncated"] for own in found)
+            if found[0]["n_truncated"] is not None
+            else None,
             "longest": max(own["longest"] for own in found),
         }
         for name, found in columns.items()
@@ -160,7 +182,9 @@ def lengths_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def truncated(record: Mapping[str, Any]) -> float | None:
-    """Of the columns of a result the greatest share of truncated texts; None where it is not known."""
+    """Of the columns of a result the greatest share of truncated texts; None where it is
+    not known.
+    """
     shares = [
         own["n_truncated"] / own["n_texts"]
         for own in lengths_of(record).values()

@@ -1,4 +1,6 @@
-"""From tasks to the store and back: which texts a model needs under which prompt, and where their vectors lie."""
+"""From tasks to the store and back: which texts a model needs under which prompt, and where their
+vectors lie.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ from functools import partial
 import numpy as np
 
 from kemb.arrays import ArrayVectors, FloatArray, Ragged, RaggedRows, Representations, Vectors
-from kemb.encoding.encode import Beside, Budget, Collection, OnProgress, Progress, Texts, encode_missing
+from kemb.encoding.encode import (
+    Beside,
+    Budget,
+    Collection,
+    OnProgress,
+    Progress,
+    Texts,
+    encode_missing,
+)
 from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.encoding.workers import Opened, Workers, opened
@@ -50,11 +60,17 @@ class Encoded:
     columns: Columns
 
     def vectors(self, spec: TaskSpec, part: Part) -> dict[str, Vectors]:
-        """Vectors of a part by column; documents stay on disk and are read in blocks, the rest is read now."""
+        """Vectors of a part by column; documents stay on disk and are read in blocks, the rest is
+        read now.
+        """
         found: dict[str, Vectors] = {}
         for name, column in columns(part.data).items():
             stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
-            found[name] = stored if column.role == "document" else ArrayVectors(stored.block(0, len(column.texts)))
+            found[name] = (
+                stored
+                if column.role == "document"
+                else ArrayVectors(stored.block(0, len(column.texts)))
+            )
         return found
 
     def sparse(self, spec: TaskSpec, part: Part) -> dict[str, Ragged]:
@@ -76,11 +92,25 @@ class Encoded:
     def joined(self, other: Encoded) -> Encoded:
         """With the columns and counts of another, later one of the same model."""
         mine, its = self.progress, other.progress
-        counts = ("n_texts", "n_unique", "n_stored", "n_encoded", "n_tokens", "n_batches", "n_shards", "seconds")
-        limits = [progress.token_limit for progress in (mine, its) if progress.token_limit is not None]
+        counts = (
+            "n_texts",
+            "n_unique",
+            "n_stored",
+            "n_encoded",
+            "n_tokens",
+            "n_batches",
+            "n_shards",
+            "seconds",
+        )
+        limits = [
+            progress.token_limit for progress in (mine, its) if progress.token_limit is not None
+        ]
         progress = Progress(**{name: getattr(mine, name) + getattr(its, name) for name in counts})
         progress.token_limit = min(limits, default=None)
-        progress.calls = {name: mine.calls.get(name, 0) + its.calls.get(name, 0) for name in mine.calls | its.calls}
+        progress.calls = {
+            name: mine.calls.get(name, 0) + its.calls.get(name, 0)
+            for name in mine.calls | its.calls
+        }
         return Encoded(other.space, progress, self.columns | other.columns)
 
 
@@ -108,7 +138,9 @@ class Sources:
         return see(model, self.encoded[model.identity].vectors(spec, part))
 
     def representations(self, model: Model, spec: TaskSpec, part: Part) -> Representations:
-        """What the texts of a part are compared by: dense vectors through the model's view, or sparse ones."""
+        """What the texts of a part are compared by: dense vectors through the model's view, or
+        sparse ones.
+        """
         if model.family == "sparse":
             return self.encoded[model.identity].sparse(spec, part)
         return self.vectors(model, spec, part)
@@ -118,7 +150,9 @@ class Sources:
         return self.encoded[model.identity].ragged(spec, part)
 
     def pair_scores(self, model: Model, spec: TaskSpec, pairs: Pairs) -> FloatArray:
-        """As `kemb.scoring.search.retrieve.Sources`; scores are kept in the store and only those it lacks are computed."""
+        """As `kemb.scoring.search.retrieve.Sources`; scores are kept in the store and only those it
+        lacks are computed.
+        """
         prompt = prompts_of(model, spec)["text"]
         texts = Texts.of("", prompt.prompt, pairs, partial(_name_pair, spec.name, pairs))
         columns = {(spec.name, pairs.part.split, pairs.part.subset, "pairs"): texts}
@@ -136,14 +170,19 @@ class Sources:
 def _name_pair(task: str, pairs: Pairs, number: int) -> str:
     data, part = pairs.part.data, pairs.part
     assert isinstance(data, RetrievalData)
-    query, document = data.query_ids[pairs.of_query[number]], data.doc_ids[pairs.of_document[number]]
+    query, document = (
+        data.query_ids[pairs.of_query[number]],
+        data.doc_ids[pairs.of_document[number]],
+    )
     return f"{task} ({part.subset}, {part.split}), query {query} with document {document}"
 
 
 def prompts_of(model: Model, spec: TaskSpec) -> dict[Role, Resolved]:
     """What goes before the texts of each role of a task; a reranker has one text, the pair."""
     own: tuple[Role, ...] = ("text",) if model.family == "cross-encoder" else roles(spec.type)
-    return {role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role) for role in own}
+    return {
+        role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role) for role in own
+    }
 
 
 def columns_of(tasks: Sequence[tuple[TaskSpec, TaskData]], model: Model) -> Columns:
@@ -170,7 +209,8 @@ def encode(
 ) -> Encoded:
     """Encode what the space lacks.
 
-    :param beside: heads of the same model that are encoded in the same pass, and where their rows go.
+    :param beside: heads of the same model that are encoded in the same pass, and where their rows
+        go.
 
     :raises ModelError: as `encode_missing`.
     :raises StoreError: when the store cannot be written.
@@ -179,12 +219,18 @@ def encode(
     others, places = [other for other, _ in beside], [place for _, place in beside]
     with ExitStack() as stack:
         opener = open_encoder or (lambda: stack.enter_context(opened(model, others)))
-        progress = encode_missing(Collection(list(columns.values())), space, opener, budget, on_progress, places)
+        progress = encode_missing(
+            Collection(list(columns.values())), space, opener, budget, on_progress, places
+        )
     return Encoded(space, progress, columns)
 
 
 def together(
-    model: Model, others: Iterable[Model], columns: Columns, types: Mapping[str, TaskType], store: Store
+    model: Model,
+    others: Iterable[Model],
+    columns: Columns,
+    types: Mapping[str, TaskType],
+    store: Store,
 ) -> list[tuple[Model, Beside]]:
     """Heads of the same model that lack vectors of these columns, and where theirs go.
 
@@ -193,7 +239,11 @@ def together(
     """
     found = []
     for other in heads_beside(model, others):
-        keys = [column.keys for (task, *_), column in columns.items() if unfit(other, types[task]) is None]
+        keys = [
+            column.keys
+            for (task, *_), column in columns.items()
+            if unfit(other, types[task]) is None
+        ]
         wanted = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
         space = store.space(other.fingerprint())
         if not space.stored(wanted).all():
@@ -240,7 +290,9 @@ def heads_beside(model: Model, others: Iterable[Model]) -> list[Model]:
 
 
 def _shares(one: Model, other: Model) -> bool:
-    """Whether both are heads of BGE-M3 in one folder, under one profile, and see the same inputs."""
+    """Whether both are heads of BGE-M3 in one folder, under one profile, and see the same
+    inputs.
+    """
     kinds = {one.kind, other.kind}
     if len(kinds) < 2 or not kinds & LOADERS.keys() or not kinds <= {"dense", *LOADERS}:
         return False
@@ -248,7 +300,15 @@ def _shares(one: Model, other: Model) -> bool:
 
 
 def _encoder(model: Model) -> tuple[object, ...]:
-    """What two heads must have in common; a plain folder may be pooled otherwise than BGE-M3 does."""
+    """What two heads must have in common; a plain folder may be pooled otherwise than
+    BGE-M3 does.
+    """
     path = model.folder.path if model.folder else None
-    profile = (model.device, model.dtype, model.max_tokens, model.spec.append_eos, model.trust_remote_code)
+    profile = (
+        model.device,
+        model.dtype,
+        model.max_tokens,
+        model.spec.append_eos,
+        model.trust_remote_code,
+    )
     return (path, model.built, model.prompts, model.backend, profile)

@@ -1,4 +1,6 @@
-"""One file of the store: keys and vectors as Arrow, dense or ragged, and rows gathered from several files."""
+"""One file of the store: keys and vectors as Arrow, dense or ragged, and rows gathered from several
+files.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from pyarrow import ipc
 from kemb.arrays import FloatArray, IntArray, Ragged, Rows, stack
 
 Keys = NDArray[np.bytes_]
-"""Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is exact."""
+"""Keys as a numpy array of dtype S32. Numpy pads with NUL, so equality of fixed 32-byte keys is
+exact.
+"""
 _COUNTS = ("tokens", "text_tokens")
 _DIM = b"dim"
 """Key of the table's metadata: the dimension of sparse vectors, which their entries do not tell."""
@@ -29,14 +33,17 @@ class Shard:
     keys: Keys
     vectors: Rows
     counts: IntArray | None
-    """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2]; None: unknown."""
+    """Of each input its tokens before truncation, and those that its text adds to the prompt [n,
+    2]; None: unknown.
+    """
 
 
 def to_table(keys: Keys, vectors: Rows, counts: IntArray | None = None) -> pa.Table:
     """The table of a shard.
 
-    The column `vector` is a list of fixed size for dense vectors, a list of such lists for tokens, and a list of
-    (index, value) for sparse vectors. Numbers of tokens, where they are known, are two columns of int32.
+    The column `vector` is a list of fixed size for dense vectors, a list of such lists for tokens,
+    and a list of (index, value) for sparse vectors. Numbers of tokens, where they are known, are
+    two columns of int32.
     """
     table = _keys_and_vectors(keys, vectors)
     if counts is not None:
@@ -55,26 +62,35 @@ def _keys_and_vectors(keys: Keys, vectors: Rows) -> pa.Table:
             [pa.array(vectors.index), pa.array(vectors.values[:, 0])], ["index", "value"]
         )
     vector = pa.LargeListArray.from_arrays(pa.array(vectors.offsets), inner)
-    return pa.table({"key": key, "vector": vector}).replace_schema_metadata({_DIM: str(vectors.dim)})
+    return pa.table({"key": key, "vector": vector}).replace_schema_metadata(
+        {_DIM: str(vectors.dim)}
+    )
 
 
 def read_shard(path: Path) -> Shard:
     """Map a shard.
 
-    :raises OSError, ValueError, AttributeError, TypeError, KeyError, pa.ArrowException: for a file that is none.
+    :raises OSError, ValueError, AttributeError, TypeError, KeyError, pa.ArrowException: for a file
+        that is none.
     """
     table = ipc.open_file(pa.memory_map(str(path))).read_all()
     vector = table.column("vector").combine_chunks()
-    keys = np.frombuffer(table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vector))
+    keys = np.frombuffer(
+        table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vector)
+    )
     counts = None
     if set(_COUNTS) <= set(table.column_names):
-        counts = np.stack([table.column(name).to_numpy().astype(np.int64) for name in _COUNTS], axis=1)
+        counts = np.stack(
+            [table.column(name).to_numpy().astype(np.int64) for name in _COUNTS], axis=1
+        )
     if not pa.types.is_large_list(vector.type):
         return Shard(path, keys, _matrix(vector), counts)
     dim = int(table.schema.metadata[_DIM])
     offsets = vector.offsets.to_numpy()
     if pa.types.is_struct(vector.values.type):
-        index, value = (vector.values.field(name).to_numpy(zero_copy_only=True) for name in ("index", "value"))
+        index, value = (
+            vector.values.field(name).to_numpy(zero_copy_only=True) for name in ("index", "value")
+        )
         return Shard(path, keys, Ragged(offsets, value[:, None], dim, index), counts)
     return Shard(path, keys, Ragged(offsets, _matrix(vector.values), dim), counts)
 
@@ -154,7 +170,9 @@ def _fixed(vectors: NDArray[np.floating]) -> pa.FixedSizeListArray:
 
 
 def _matrix(array: pa.FixedSizeListArray) -> NDArray[np.floating]:
-    return np.asarray(array.flatten().to_numpy(zero_copy_only=True).reshape(-1, array.type.list_size))
+    return np.asarray(
+        array.flatten().to_numpy(zero_copy_only=True).reshape(-1, array.type.list_size)
+    )
 
 
 def _to_bytes(keys: Keys) -> list[bytes]:

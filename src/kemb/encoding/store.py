@@ -1,9 +1,9 @@
 """Content-addressed vectors: one folder per fingerprint, immutable Arrow shards inside.
 
-A fingerprint names everything that changes a vector except the input itself; a key is the hash of the input.
-So two models cannot meet, and equal inputs are encoded once, whatever task, split or role they came from. A shard
-is named by the hash of its bytes and appears by a rename: it is there whole or not at all, and a damaged one is
-noticed when its vectors are wanted.
+A fingerprint names everything that changes a vector except the input itself; a key is the hash of
+the input. So two models cannot meet, and equal inputs are encoded once, whatever task, split or
+role they came from. A shard is named by the hash of its bytes and appears by a rename: it is there
+whole or not at all, and a damaged one is noticed when its vectors are wanted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from numpy.typing import NDArray
 from pyarrow import ipc
 
 from kemb.arrays import IntArray, Ragged, Rows, stack
-from kemb.encoding.shards import Keys, Shard, StoredRagged, StoredVectors, checksum, read_shard, to_table
+from kemb.encoding.shards import (
+    Keys,
+    Shard,
+    StoredRagged,
+    StoredVectors,
+    checksum,
+    read_shard,
+    to_table,
+)
 from kemb.errors import StoreError
 
 BoolArray = NDArray[np.bool_]
@@ -82,7 +90,9 @@ class Store:
         """Every space on disk, by folder name."""
         found = []
         for path in sorted(self.root.glob("*/fingerprint.json")):
-            with contextlib.suppress(OSError, ValueError):  # damaged: written again when the model is used next
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # damaged: written again when the model is used next
                 found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
         return found
 
@@ -135,7 +145,8 @@ class Space:
 
         :param keys: S32 [n].
         :param vectors: float16 or float32 [n, dim], or ragged rows.
-        :param counts: tokens of each input before truncation, and those of its text alone [n, 2]; -1: unknown.
+        :param counts: tokens of each input before truncation, and those of its text alone [n, 2];
+            -1: unknown.
         :return: the shard's file name.
         :raises StoreError: when the folder cannot be written (disk full, no permission).
         """
@@ -143,7 +154,10 @@ class Space:
         temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
         try:
             self._create()
-            with pa.OSFile(str(temporary), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
+            with (
+                pa.OSFile(str(temporary), "wb") as sink,
+                ipc.new_file(sink, table.schema) as writer,
+            ):
                 writer.write_table(table.combine_chunks())
             name = f"{checksum(temporary)}{SUFFIX}"
             with temporary.open("rb") as written:
@@ -172,7 +186,8 @@ class Space:
         return StoredRagged(*self._located(keys))
 
     def counts(self, keys: Keys) -> IntArray:
-        """Of each input its tokens before truncation, and those of its text alone [n, 2]; -1 where nobody counted.
+        """Of each input its tokens before truncation, and those of its text alone [n, 2]; -1 where
+        nobody counted.
 
         :raises StoreError: when some vectors are missing.
         """
@@ -209,7 +224,8 @@ class Space:
         stored = self.stored(keys)
         if not stored.all():
             raise StoreError(
-                f"{int((~stored).sum())} of {len(keys)} vectors are not in the store {self.folder}. "
+                f"{int((~stored).sum())} of {len(keys)} vectors are not in the store "
+                f"{self.folder}. "
                 "Run the same command without --rescore to encode them."
             )
         shards, _, shard_of, row_of = self._built()
@@ -237,7 +253,9 @@ class Space:
         """
         before = sum(_sizes(self.folder.iterdir()))
         for path in self.folder.glob("*.tmp"):
-            with contextlib.suppress(FileNotFoundError):  # a run that is going on has finished it meanwhile
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # a run that is going on has finished it meanwhile
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
         self.refresh()
@@ -260,11 +278,18 @@ class Space:
         vectors = stack([shard.vectors for shard in group])
         counts = None
         if any(shard.counts is not None for shard in group):
-            unknown = (np.full((len(s.keys), 2), -1, dtype=np.int64) if s.counts is None else s.counts for s in group)
+            unknown = (
+                np.full((len(s.keys), 2), -1, dtype=np.int64) if s.counts is None else s.counts
+                for s in group
+            )
             counts = np.concatenate(list(unknown))[first]
-        merged = self.add(distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first], counts)
+        merged = self.add(
+            distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first], counts
+        )
         for shard in group:
-            if shard.path.name != merged:  # one shard held all the others already, as after a merge that was killed
+            if (
+                shard.path.name != merged
+            ):  # one shard held all the others already, as after a merge that was killed
                 shard.path.unlink(missing_ok=True)
         self.refresh()
 
@@ -288,7 +313,9 @@ class Space:
             return
         try:
             intact = f"{checksum(shard.path)}{SUFFIX}" == name
-        except FileNotFoundError:  # another process merged it into a new shard meanwhile: look again
+        except (
+            FileNotFoundError
+        ):  # another process merged it into a new shard meanwhile: look again
             self._shards.pop(name, None)
             self._index = None
             return
@@ -308,10 +335,18 @@ class Space:
         if self._index is None:
             shards = [self._shards[name] for name in sorted(self._shards)]
             sizes = [len(shard.keys) for shard in shards]
-            keys = np.concatenate([shard.keys for shard in shards]) if shards else np.empty(0, dtype="S32")
+            keys = (
+                np.concatenate([shard.keys for shard in shards])
+                if shards
+                else np.empty(0, dtype="S32")
+            )
             order = np.argsort(keys, kind="stable")
             shard_of = np.repeat(np.arange(len(shards)), sizes)
-            row_of = np.concatenate([np.arange(size) for size in sizes]) if shards else np.empty(0, dtype=np.int64)
+            row_of = (
+                np.concatenate([np.arange(size) for size in sizes])
+                if shards
+                else np.empty(0, dtype=np.int64)
+            )
             self._index = (shards, keys[order], shard_of[order], row_of[order])
         return self._index
 
@@ -335,7 +370,9 @@ def _write(path: Path, table: Mapping[str, object]) -> None:
 
 
 def _sizes(paths: Iterable[Path]) -> list[int]:
-    """Bytes of the files among `paths`; those that vanish meanwhile (renamed, merged) are not counted."""
+    """Bytes of the files among `paths`; those that vanish meanwhile (renamed, merged) are not
+    counted.
+    """
     sizes = []
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
@@ -359,10 +396,11 @@ def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
 def _write_error(folder: Path, error: OSError) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
-            f"The disk that holds the vector store {folder.parent} is full; everything encoded before this batch is "
-            "kept. Free space or name another folder with --store DIR (or KEMB_STORE), then run the same command again."
+            f"The disk that holds the vector store {folder.parent} is full; everything encoded "
+            "before this batch is kept. Free space or name another folder with --store DIR (or "
+            "KEMB_STORE), then run the same command again."
         )
     return StoreError(
-        f"The vector store {folder.parent} cannot be written ({error.strerror or error}). Name a folder you may write "
-        "to with --store DIR (or KEMB_STORE)."
+        f"The vector store {folder.parent} cannot be written ({error.strerror or error}). Name a "
+        "folder you may write to with --store DIR (or KEMB_STORE)."
     )

@@ -1,4 +1,6 @@
-"""Other rows of a model from its stored vectors: fewer dimensions, coarser numbers, another similarity."""
+"""Other rows of a model from its stored vectors: fewer dimensions, coarser numbers, another
+similarity.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,14 @@ _MOST_CANDIDATES = 1000
 """As many documents as a run has."""
 
 
-def with_views(models: Sequence[Model], dims: str = "", levels: str = "", similarities: str = "") -> list[Model]:
-    """Every model, and after a dense one its views: dimensions, levels and similarities, combined and each alone.
+def with_views(
+    models: Sequence[Model], dims: str = "", levels: str = "", similarities: str = ""
+) -> list[Model]:
+    """Every model, and after a dense one its views: dimensions, levels and similarities, combined
+    and each alone.
 
-    Binary codes have no similarity but the number of bits that agree, so they are not combined with one.
+    Binary codes have no similarity but the number of bits that agree, so they are not combined with
+    one.
 
     :param dims: as on the command line: `1024,512`, or nothing.
     :param levels: `int8`, `binary`, `binary@100`, several of them, or nothing.
@@ -34,15 +40,23 @@ def with_views(models: Sequence[Model], dims: str = "", levels: str = "", simila
     asked_dims, asked_levels = _dims(_listed(dims)), [_level(level) for level in _listed(levels)]
     asked_similarities = _listed(similarities)
     if unknown := [name for name in asked_similarities if name not in SIMILARITIES]:
-        raise UsageError(f"--similarity {unknown[0]!r} is not known. Type {', '.join(SIMILARITIES)}, or some of them.")
-    if any(level == "binary" for level, _ in asked_levels) and (odd := [n for n in asked_dims if n % 8]):
+        raise UsageError(
+            f"--similarity {unknown[0]!r} is not known. Type {', '.join(SIMILARITIES)}, or some of "
+            "them."
+        )
+    if any(level == "binary" for level, _ in asked_levels) and (
+        odd := [n for n in asked_dims if n % 8]
+    ):
         raise _odd(odd[0], "with --quantize binary")
     given = {"--dims": asked_dims, "--quantize": asked_levels, "--similarity": asked_similarities}
     options = " and ".join(option for option, values in given.items() if values)
     if models and options and all(model.family != "dense" for model in models):
         family = models[0].family
         why = _COMPARED.get(family, "it has no vectors")
-        raise UsageError(f"{options} cannot be used with {models[0].name} ({family}): {why}. Name a dense model too.")
+        raise UsageError(
+            f"{options} cannot be used with {models[0].name} ({family}): {why}. Name a dense model "
+            "too."
+        )
     every = [
         View(n, level, candidates, cast(Similarity | None, similarity))
         for n, (level, candidates), similarity in product(
@@ -55,7 +69,11 @@ def with_views(models: Sequence[Model], dims: str = "", levels: str = "", simila
 
 def _views(model: Model, every: Sequence[View]) -> list[Model]:
     """Those of a dense model; the similarity that it declares makes no row of its own."""
-    return [viewed(model, view) for view in every if model.family == "dense" and view.similarity != model.similarity]
+    return [
+        viewed(model, view)
+        for view in every
+        if model.family == "dense" and view.similarity != model.similarity
+    ]
 
 
 _COMPARED = {
@@ -74,7 +92,9 @@ def _listed(given: str) -> list[str]:
 
 def _dims(asked: Sequence[str]) -> list[int]:
     if wrong := [number for number in asked if not re.fullmatch(r"[1-9]\d{0,5}", number)]:
-        raise UsageError(f"--dims {wrong[0]!r} is no number of dimensions. Type for example --dims 1024,512.")
+        raise UsageError(
+            f"--dims {wrong[0]!r} is no number of dimensions. Type for example --dims 1024,512."
+        )
     return [int(number) for number in asked]
 
 
@@ -82,11 +102,16 @@ def _level(asked: str) -> tuple[Level, int | None]:
     """A level, and for `binary@N` how many documents are put in order by full queries."""
     name, _, number = asked.partition("@")
     if name not in get_args(Level) or ("@" in asked and name != "binary"):
-        raise UsageError(f"--quantize {asked!r} is not known. Type int8, binary, binary@100, or several of them.")
-    if "@" in asked and not (number.isascii() and number.isdigit() and 0 < int(number) <= _MOST_CANDIDATES):
         raise UsageError(
-            f"--quantize {asked!r}: after @ stands how many documents, found by their binary codes, are put in order "
-            f"by the query's full vector, 1 to {_MOST_CANDIDATES}. Type for example --quantize binary@100."
+            f"--quantize {asked!r} is not known. Type int8, binary, binary@100, or several of them."
+        )
+    if "@" in asked and not (
+        number.isascii() and number.isdigit() and 0 < int(number) <= _MOST_CANDIDATES
+    ):
+        raise UsageError(
+            f"--quantize {asked!r}: after @ stands how many documents, found by their binary "
+            f"codes, are put in order by the query's full vector, 1 to {_MOST_CANDIDATES}. Type "
+            "for example --quantize binary@100."
         )
     return cast(Level, name), int(number) if number else None
 
@@ -94,8 +119,8 @@ def _level(asked: str) -> tuple[Level, int | None]:
 def _odd(n: int, given: str) -> UsageError:
     near = [str(number) for number in (n // 8 * 8, -(-n // 8) * 8) if number]
     return UsageError(
-        f"{n} dimensions {given}: eight binary numbers are a byte, so their number must be divisible by 8. Type --dims "
-        f"{' or --dims '.join(near)}."
+        f"{n} dimensions {given}: eight binary numbers are a byte, so their number must be "
+        f"divisible by 8. Type --dims {' or --dims '.join(near)}."
     )
 
 
@@ -105,11 +130,15 @@ def viewed(model: Model, view: View) -> Model:
     settings = {"dims": view.dims, "quantize": level, "similarity": view.similarity}
     names = [f"{name}_{value}" for name, value in settings.items() if value is not None]
     variant = "__".join([*([model.variant] if model.variant else []), *names])
-    return replace(model, view=view, variant=variant, similarity=view.similarity or model.similarity)
+    return replace(
+        model, view=view, variant=variant, similarity=view.similarity or model.similarity
+    )
 
 
 def index_bytes(view: View | None, dim: int) -> int:
-    """Bytes of one vector in an index: 4 per dimension, 1 for int8, a bit for binary, with or without rescoring."""
+    """Bytes of one vector in an index: 4 per dimension, 1 for int8, a bit for binary, with or
+    without rescoring.
+    """
     n = view.dims if view and view.dims else dim
     level = view.level if view else None
     return {None: 4 * n, "int8": n, "binary": n // 8}[level]
@@ -118,12 +147,14 @@ def index_bytes(view: View | None, dim: int) -> int:
 def see(model: Model, vectors: Mapping[str, Vectors]) -> Mapping[str, Vectors]:
     """The columns of a part through the model's view.
 
-    int8 is 255 equal steps between the least and the greatest value of each dimension over the documents, or over all
-    texts where there are none; queries are cut to that range, and scores are of the values that the steps stand for.
-    Binary is the sign, +1 or -1 (0 counts as -1), whose dot product orders as the Hamming distance does.
+    int8 is 255 equal steps between the least and the greatest value of each dimension over the
+    documents, or over all texts where there are none; queries are cut to that range, and scores are
+    of the values that the steps stand for. Binary is the sign, +1 or -1 (0 counts as -1), whose dot
+    product orders as the Hamming distance does.
 
     Raises:
-        ModelError: more dimensions asked for than there are, binary codes of dimensions that are not divisible by 8.
+        ModelError: more dimensions asked for than there are, binary codes of dimensions that are
+            not divisible by 8.
     """
     view = model.view
     if view is None:
@@ -131,15 +162,20 @@ def see(model: Model, vectors: Mapping[str, Vectors]) -> Mapping[str, Vectors]:
     dim = next(iter(vectors.values())).shape[1]
     if view.dims is not None and view.dims > dim:
         raise ModelError(
-            f"--dims {view.dims} is more than the {dim} dimensions of {model.name}. Type fewer, best one that the "
-            "model's card names: only models trained for it (Matryoshka) keep their quality."
+            f"--dims {view.dims} is more than the {dim} dimensions of {model.name}. Type fewer, "
+            "best one that the model's card names: only models trained for it (Matryoshka) keep "
+            "their quality."
         )
     if view.level == "binary" and (view.dims or dim) % 8:
         below = dim // 8 * 8
-        advice = f"Type --dims {below} beside --quantize binary." if below else "It is too few for binary codes."
+        advice = (
+            f"Type --dims {below} beside --quantize binary."
+            if below
+            else "It is too few for binary codes."
+        )
         raise ModelError(
-            f"{model.name} has {dim} dimensions, and eight binary numbers are a byte, so their number must be "
-            f"divisible by 8. {advice}"
+            f"{model.name} has {dim} dimensions, and eight binary numbers are a byte, so their "
+            f"number must be divisible by 8. {advice}"
         )
     seen = {name: _Seen(column, view.dims or dim, view.level) for name, column in vectors.items()}
     if view.level == "int8":

@@ -1,7 +1,9 @@
-"""Several processes for one model, each with the model loaded: one per GPU, or some that share the cores of a CPU.
+"""Several processes for one model, each with the model loaded: one per GPU, or some that share the
+cores of a CPU.
 
-The parent draws groups, hands each to a process that is free, and is the only one that writes to the store. A group
-is the unit of work in one process and in many, so the vectors are the same (docs/store.md).
+The parent draws groups, hands each to a process that is free, and is the only one that writes to
+the store. A group is the unit of work in one process and in many, so the vectors are the same
+(docs/store.md).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from kemb.models.open import open_model
 from kemb.types import Input
 
 Opener = Callable[[], Encoder]
-"""Opens the encoder in a worker; it is sent there, so it is made of functions and data that can be pickled."""
+"""Opens the encoder in a worker; it is sent there, so it is made of functions and data that can be
+pickled.
+"""
 _STOP_SECONDS = 5.0
 
 
@@ -70,10 +74,13 @@ class Workers:
         self._openers = openers
         self._workers: list[_Worker] = []
 
-    def encode(self, draws: Sequence[Draw], budget: Budget) -> Generator[tuple[int, Event], None, None]:
+    def encode(
+        self, draws: Sequence[Draw], budget: Budget
+    ) -> Generator[tuple[int, Event], None, None]:
         """Events of the groups, each with the group's number, in the order in which they happen.
 
-        A worker that is at work has the next group waiting, as long as there are enough groups for all.
+        A worker that is at work has the next group waiting, as long as there are enough groups for
+        all.
 
         :raises UsageError, ModelError: a worker that cannot open the model, or that died.
         """
@@ -81,7 +88,9 @@ class Workers:
         wanted = min(len(self._openers), len(draws))
         try:
             with _quiet_start():
-                self._workers += [_start(*opener) for opener in self._openers[len(self._workers) : wanted]]
+                self._workers += [
+                    _start(*opener) for opener in self._openers[len(self._workers) : wanted]
+                ]
             for depth in (1, 2):
                 for worker in self._workers[:wanted]:
                     self._feed(worker, waiting, budget, depth)
@@ -97,17 +106,29 @@ class Workers:
                         worker.sent.popleft()
                         self._feed(worker, waiting, budget, 2)
         finally:
-            if any(worker.sent for worker in self._workers):  # what they are doing is wanted no more
+            if any(
+                worker.sent for worker in self._workers
+            ):  # what they are doing is wanted no more
                 self.close()
 
-    def _feed(self, worker: _Worker, waiting: deque[tuple[int, Draw]], budget: Budget, depth: int) -> None:
-        """Send groups until the worker has `depth` of them; the last ones are for workers that have none."""
-        while waiting and len(worker.sent) < depth and (not worker.sent or len(waiting) > len(self._workers)):
+    def _feed(
+        self, worker: _Worker, waiting: deque[tuple[int, Draw]], budget: Budget, depth: int
+    ) -> None:
+        """Send groups until the worker has `depth` of them; the last ones are for workers that have
+        none.
+        """
+        while (
+            waiting
+            and len(worker.sent) < depth
+            and (not worker.sent or len(waiting) > len(self._workers))
+        ):
             number, draw = waiting.popleft()
             if (inputs := draw()) is None:
                 continue
             worker.sent.append(number)
-            with contextlib.suppress(OSError):  # a process that is gone is found when its answer is read
+            with contextlib.suppress(
+                OSError
+            ):  # a process that is gone is found when its answer is read
                 worker.connection.send(_Task(inputs, budget))
 
     def close(self) -> None:
@@ -134,7 +155,9 @@ def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Wor
     if n < 2:
         yield open_model(model, beside)
         return
-    openers = [(device, _Open(replace(model, device=device), tuple(beside), n)) for device in model.devices]
+    openers = [
+        (device, _Open(replace(model, device=device), tuple(beside), n)) for device in model.devices
+    ]
     with contextlib.closing(Workers(openers)) as workers:
         yield workers
 
@@ -185,12 +208,16 @@ def _start(device: str, opener: Opener) -> _Worker:
 
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Started in here, a process ignores Ctrl-C, which is the parent's business, and imports nothing of the script.
+    """Started in here, a process ignores Ctrl-C, which is the parent's business, and imports
+    nothing of the script.
 
-    `spawn` imports the main module again; a script without `if __name__ == "__main__"` would run a second time.
+    `spawn` imports the main module again; a script without `if __name__ == "__main__"` would run a
+        second time.
     """
     main = sys.modules["__main__"]
-    hidden: dict[str, object] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, object] = {
+        name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)
+    }
     main.__spec__ = None
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
@@ -221,14 +248,25 @@ def _died(worker: _Worker) -> Failed:
         how = f"signal {-code}"
         if -code == 9:
             how += ", which is mostly the system's when memory runs out"
-    advice = "What was finished is stored. Type fewer --workers or --device and run the same command again."
+    advice = (
+        "What was finished is stored. Type fewer --workers or --device and run the same "
+        "command again."
+    )
     if not worker.is_open:
-        raise ModelError(f"The worker process on {worker.name} ended while it loaded the model ({how}). {advice}")
-    return Failed(0, f"The worker process on {worker.name} ended ({how}) at the texts that begin with ", f". {advice}")
+        raise ModelError(
+            f"The worker process on {worker.name} ended while it loaded the model ({how}). {advice}"
+        )
+    return Failed(
+        0,
+        f"The worker process on {worker.name} ended ({how}) at the texts that begin with ",
+        f". {advice}",
+    )
 
 
 def _serve(connection: Connection, opener: Opener) -> None:
-    """The life of a worker: open the model, then encode what comes, until the parent ends it or is gone."""
+    """The life of a worker: open the model, then encode what comes, until the parent ends it or is
+    gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     inbox: SimpleQueue[_Task] = SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
@@ -238,7 +276,9 @@ def _serve(connection: Connection, opener: Opener) -> None:
         connection.send(_Unopened(str(error), isinstance(error, UsageError)))
         return
     except Exception as error:  # whatever a model's own code raises
-        connection.send(_Unopened(f"A worker process could not load the model: {_reason(error)}.", False))
+        connection.send(
+            _Unopened(f"A worker process could not load the model: {_reason(error)}.", False)
+        )
         return
     connection.send(_Opened())
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -250,14 +290,20 @@ def _serve(connection: Connection, opener: Opener) -> None:
                 connection.send(Failed(0, f"{error} The texts began with ", "."))
             except Exception as error:  # as above; here the parent says where
                 connection.send(
-                    Failed(0, f"A worker process failed ({_reason(error)}) at the texts that begin with ", ".")
+                    Failed(
+                        0,
+                        f"A worker process failed ({_reason(error)}) at the texts that begin with ",
+                        ".",
+                    )
                 )
 
 
 def _tokenised(
     work: GroupEncoder, inbox: SimpleQueue[_Task], pool: ThreadPoolExecutor
 ) -> Iterator[Future[list[Batch]]]:
-    """The batches of one task after the other; those of the next, if it is there, are made meanwhile."""
+    """The batches of one task after the other; those of the next, if it is there, are made
+    meanwhile.
+    """
     following: Future[list[Batch]] | None = None
     while True:
         current = following or pool.submit(work.batches, *inbox.get())
@@ -269,7 +315,9 @@ def _tokenised(
 
 
 def _listen(connection: Connection, inbox: SimpleQueue[_Task]) -> None:
-    """Read at once what the parent sends, so that it never waits; end with the parent, whatever ended it."""
+    """Read at once what the parent sends, so that it never waits; end with the parent, whatever
+    ended it.
+    """
     try:
         while True:
             inbox.put(connection.recv())

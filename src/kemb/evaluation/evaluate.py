@@ -1,7 +1,8 @@
 """tasks x models -> results: the main flow.
 
-For each model: what is not on disk yet is collected over all tasks, encoded once, and scored task by task; each
-score is written as soon as it is there. A task or a model that fails does not take the others with it.
+For each model: what is not on disk yet is collected over all tasks, encoded once, and scored task
+by task; each score is written as soon as it is there. A task or a model that fails does not take
+the others with it.
 """
 
 from __future__ import annotations
@@ -45,13 +46,17 @@ class Task:
     load: Callable[[], TaskData]
 
 
-def load_task(target: str | Path, data_dir: Path | None = None, subsets: Sequence[str] = ()) -> Task:
-    """A task by name or by its TOML file, `mteb:NAME` for any text task of mteb's, or one's own folder or file.
+def load_task(
+    target: str | Path, data_dir: Path | None = None, subsets: Sequence[str] = ()
+) -> Task:
+    """A task by name or by its TOML file, `mteb:NAME` for any text task of mteb's, or one's own
+    folder or file.
 
     :param data_dir: local copies of hub data sets, asked before the hub.
     :param subsets: those of a known task that are wanted, instead of those of its specification.
     :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
-    :raises DataError: when the folder cannot be understood (checked at once; named tasks load when they run).
+    :raises DataError: when the folder cannot be understood (checked at once; named tasks load when
+        they run).
     """
     from kemb import tasks
 
@@ -73,7 +78,10 @@ def load_task(target: str | Path, data_dir: Path | None = None, subsets: Sequenc
     from kemb.tasks.load import load
 
     if os.sep in str(target) or str(target).startswith("."):
-        raise UsageError(f"There is no file or folder {target}. Type the path of your data, or a name of `kemb tasks`.")
+        raise UsageError(
+            f"There is no file or folder {target}. Type the path of your data, or a name of `kemb "
+            "tasks`."
+        )
     spec = tasks.load_spec(str(target))
     if subsets:
         spec = spec.model_copy(update={"subsets": list(subsets)})
@@ -137,12 +145,15 @@ class _Loaded:
 
 
 def evaluate(
-    tasks: Sequence[Task], models: Sequence[Model], options: RunOptions, reporter: Reporter | None = None
+    tasks: Sequence[Task],
+    models: Sequence[Model],
+    options: RunOptions,
+    reporter: Reporter | None = None,
 ) -> list[Outcome]:
     """Evaluate every model on every task; one outcome per cell, models outermost.
 
-    Failures of single tasks and models are outcomes, not exceptions; a store or results folder that cannot be
-    written ends the run.
+    Failures of single tasks and models are outcomes, not exceptions; a store or results folder that
+    cannot be written ends the run.
 
     :raises StoreError: when the store cannot be written.
     :raises ResultError: when the results cannot be written.
@@ -159,7 +170,9 @@ def evaluate(
     outcomes: list[Outcome] = []
     encoders = [encoder for model in models for encoder in model.encoders]
     for model in models:
-        failed = [Outcome(model.row, name, "failed", message=message) for name, message in broken.items()]
+        failed = [
+            Outcome(model.row, name, "failed", message=message) for name, message in broken.items()
+        ]
         of_model = _OfModel(model, options, reporter, [], encoders)
         for outcome in failed:
             of_model.done(outcome)
@@ -190,7 +203,9 @@ class _OfModel:
     @property
     def folder(self) -> Path:
         model = self.model
-        return files.result_dir(self.options.results_dir, model.path_name, model.revision, model.variant)
+        return files.result_dir(
+            self.options.results_dir, model.path_name, model.revision, model.variant
+        )
 
     def run(self, tasks: Sequence[_Loaded]) -> None:
         """Do what is not done."""
@@ -214,11 +229,17 @@ class _OfModel:
     def _write_meta(self) -> None:
         model = self.model
         has_space = model in model.encoders or model.family == "cross-encoder"
-        seen = provenance.loaded(model, self.options.store.space(model.fingerprint())) if has_space else {}
+        seen = (
+            provenance.loaded(model, self.options.store.space(model.fingerprint()))
+            if has_space
+            else {}
+        )
         files.write_meta(self.folder, mteb_results.mteb_meta(model, seen))
 
     def _settled(self, task: _Loaded) -> bool:
-        """Whether the cell needs no work: it does not apply, or a complete and comparable result is there."""
+        """Whether the cell needs no work: it does not apply, or a complete and comparable result is
+        there.
+        """
         model, spec = self.model, task.spec
         if (reason := unfit(model, spec.type)) is not None:
             self.done(Outcome(model.row, spec.name, "not applicable", message=reason))
@@ -237,7 +258,10 @@ class _OfModel:
         except ResultError:
             return False  # damaged: made again
         if not result.kemb:
-            message = f"{path} was not made by kemb and would be overwritten. Name another folder with --results DIR."
+            message = (
+                f"{path} was not made by kemb and would be overwritten. Name another folder "
+                "with --results DIR."
+            )
             self.done(Outcome(model.row, spec.name, "failed", message=message))
             return True
         if not self._is_current(result, task):
@@ -246,7 +270,9 @@ class _OfModel:
         return True
 
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
-        """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its items."""
+        """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its
+        items.
+        """
         wanted = provenance.cell(task.spec, task.data, self.model)
         return (
             results_files.same_profile(result.kemb, wanted)
@@ -254,8 +280,12 @@ class _OfModel:
             and files.has_items(result)
         )
 
-    def _kept(self, task: _Loaded, record: Mapping[str, Any]) -> tuple[TaskResult, list[tuple[str, str]]] | None:
-        """An earlier result under the same profile, and the parts of it that this command does not make again."""
+    def _kept(
+        self, task: _Loaded, record: Mapping[str, Any]
+    ) -> tuple[TaskResult, list[tuple[str, str]]] | None:
+        """An earlier result under the same profile, and the parts of it that this command does not
+        make again.
+        """
         path = self.folder / f"{task.spec.name}.json"
         with contextlib.suppress(ResultError):
             result = files.read_result(path)
@@ -264,7 +294,9 @@ class _OfModel:
         return None
 
     def _encode(self, todo: Sequence[_Loaded]) -> dict[str, Encoded]:
-        """Bring all texts of the tasks into the store, for every part of the model that makes vectors."""
+        """Bring all texts of the tasks into the store, for every part of the model that makes
+        vectors.
+        """
         found: dict[str, Encoded] = {}
         for encoder in self.model.encoders:
             columns = columns_of([(task.spec, task.data) for task in todo], encoder)
@@ -279,12 +311,16 @@ class _OfModel:
         return found
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
-        """The space that an earlier result was scored from; its libraries may not be the ones installed now."""
+        """The space that an earlier result was scored from; its libraries may not be the ones
+        installed now.
+        """
         for task in todo:
             path = self.folder / f"{task.spec.name}.json"
             if not path.is_file():
                 continue
-            with contextlib.suppress(ResultError):  # a damaged record names no space; it is made again
+            with contextlib.suppress(
+                ResultError
+            ):  # a damaged record names no space; it is made again
                 identifier = files.read_result(path).kemb.get("fingerprint_id") or ""
                 if space := self.options.store.find(identifier):
                     return space
@@ -296,7 +332,9 @@ class _OfModel:
         started = time.perf_counter()
         try:
             report = partial(self.reporter.encoding, self.model.row)
-            sources = Sources(self.options.store, encoded, self.options.rescore, report, self.opened)
+            sources = Sources(
+                self.options.store, encoded, self.options.rescore, report, self.opened
+            )
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds
             record = provenance.cell(task.spec, task.data, self.model)
@@ -305,14 +343,20 @@ class _OfModel:
             record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
             if kept is not None:
                 record = results_files.merged(record, *kept)
-            path = files.write_result(self.folder, task.spec.name, task.data.revision, parts, record, kept)
+            path = files.write_result(
+                self.folder, task.spec.name, task.data.revision, parts, record, kept
+            )
             self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
         except (RunError, ValueError) as error:
             if isinstance(error, ResultError | StoreError) and (
                 "cannot be written" in str(error) or "is full" in str(error)
             ):
                 raise
-            self.done(Outcome(self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"))
+            self.done(
+                Outcome(
+                    self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"
+                )
+            )
 
     def _scored(self, spec: TaskSpec, part: Part, sources: Sources) -> ScoredPart:
         languages = spec.subset_languages.get(part.subset, spec.languages)
@@ -328,4 +372,6 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
         sources.n_postings += run.n_postings
         sources.n_documents += len(part.data.documents)
         return kemb_scoring.score_run(spec, part.data, run)
-    return kemb_scoring.score(spec, part.data, sources.representations(model, spec, part), similarity=model.similarity)
+    return kemb_scoring.score(
+        spec, part.data, sources.representations(model, spec, part), similarity=model.similarity
+    )

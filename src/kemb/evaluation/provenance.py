@@ -1,4 +1,6 @@
-"""What is recorded beside a score: what it is a score of, and under which circumstances it was made."""
+"""What is recorded beside a score: what it is a score of, and under which circumstances it was
+made.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,26 @@ def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
             "revision": data.revision,
             "unpinned": spec.source.hub is not None and spec.source.revision == "main",
             "data_sha256": {f"{part.split}/{part.subset}": part.sha256 for part in data.parts},
-            "notes": {f"{part.split}/{part.subset}": dict(part.notes) for part in data.parts if part.notes},
+            "notes": {
+                f"{part.split}/{part.subset}": dict(part.notes) for part in data.parts if part.notes
+            },
             "dedupe_pairs": spec.dedupe_pairs,
             "train_is_evaluated": [
                 f"{part.split}/{part.subset}"
                 for part in data.parts
-                if isinstance(part.data, LabelData | MultilabelData) and part.data.train_is_evaluated
+                if isinstance(part.data, LabelData | MultilabelData)
+                and part.data.train_is_evaluated
             ],
             "main_metric": spec.main_metric,
-            # Of classification the drawn rows are in the data's hash; of clustering nothing is drawn before scoring.
+            # Of classification the drawn rows are in the data's hash; of clustering nothing is
+            # drawn before scoring.
             "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
             "metric_version": scoring.METRIC_VERSION[spec.type],
-            **({"summarization": spec.summarization.model_dump()} if spec.type == "summarization" else {}),
+            **(
+                {"summarization": spec.summarization.model_dump()}
+                if spec.type == "summarization"
+                else {}
+            ),
         },
         **_profile(spec, model),
     }
@@ -57,16 +67,27 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
             "pooling": model.pooling,
         },
         "prompts": {
-            role: {"prompt": found.prompt, "route": found.route, "key": found.key, "source": found.source}
+            role: {
+                "prompt": found.prompt,
+                "route": found.route,
+                "key": found.key,
+                "source": found.source,
+            }
             for role, found in prompts_of(model, spec).items()
         },
     }
     if model.backend:
         file = model.backend
-        record["model"]["backend"] = {"runtime": file.runtime, "file": file.path, "sha256": file.sha256}
+        record["model"]["backend"] = {
+            "runtime": file.runtime,
+            "file": file.path,
+            "sha256": file.sha256,
+        }
     if model.view:
         record["view"] = {"dims": model.view.dims, "level": model.view.level} | {
-            name: value for name in ("candidates", "similarity") if (value := getattr(model.view, name)) is not None
+            name: value
+            for name in ("candidates", "similarity")
+            if (value := getattr(model.view, name)) is not None
         }
     if model.parts:
         record["parts"] = [_profile(spec, part) for part in model.parts]
@@ -85,14 +106,18 @@ class Around(NamedTuple):
     started: str
 
 
-def circumstances(model: Model, sources: Sources, task: str, score_seconds: float, around: Around) -> dict[str, Any]:
+def circumstances(
+    model: Model, sources: Sources, task: str, score_seconds: float, around: Around
+) -> dict[str, Any]:
     """What is shown and never gates: versions, hardware, time, command, costs."""
     encoded = sources.encoded
     versions = {"kemb": importlib.metadata.version("kemb"), "python": platform.python_version()}
     for library in ("numpy", "scipy", "scikit-learn"):
         versions[library] = importlib.metadata.version(library)
     if model.backend:
-        versions |= {name: importlib.metadata.version(name) for name in [PACKAGES[model.backend.runtime]]}
+        versions |= {
+            name: importlib.metadata.version(name) for name in [PACKAGES[model.backend.runtime]]
+        }
     one = encoded.get(model.identity)
     record: dict[str, Any] = {
         "fingerprint_id": fingerprint_id(one.space.fingerprint) if one else None,
@@ -127,19 +152,25 @@ def circumstances(model: Model, sources: Sources, task: str, score_seconds: floa
         record["loaded"] = loaded(model, one.space)
         record["lengths"] = lengths.measure(model, one, task)
     if model.parts:
-        record["part_fingerprints"] = {name: of_part.space.fingerprint for name, of_part in encoded.items()}
+        record["part_fingerprints"] = {
+            name: of_part.space.fingerprint for name, of_part in encoded.items()
+        }
     return record
 
 
 def loaded(model: Model, space: Space) -> dict[str, int]:
-    """What loading the model has shown, and the dimension of its vectors: n_parameters, max_tokens, dim."""
+    """What loading the model has shown, and the dimension of its vectors: n_parameters, max_tokens,
+    dim.
+    """
     space.refresh()
     dim = space.dim() if model.family == "dense" else None
     return space.facts() | ({"dim": dim} if dim else {})
 
 
 def _api(model: Model, encoded: Encoded) -> dict[str, Any]:
-    """What this command asked of an endpoint, and what that costs at the declared price; no cost of guessed tokens."""
+    """What this command asked of an endpoint, and what that costs at the declared price; no cost of
+    guessed tokens.
+    """
     api, calls = model.spec.api, encoded.progress.calls
     assert api is not None
     price, n_tokens = api.price_per_million_tokens, calls.get("n_tokens", 0)
@@ -159,11 +190,17 @@ def _devices(model: Model) -> tuple[str, ...]:
 
 
 def hardware(device: str, *others: str) -> dict[str, Any]:
-    """Processor, cores, the accelerator if the model ran on one, and the devices where several processes did."""
+    """Processor, cores, the accelerator if the model ran on one, and the devices where several
+    processes did.
+    """
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        names = [
+            line.partition(":")[2].strip()
+            for line in info.read_text().splitlines()
+            if "model name" in line
+        ]
         cpu = names[0] if names else cpu
     record: dict[str, Any] = {"device": device, "cpu": cpu, "n_cores": os.cpu_count()}
     if device.startswith("cuda"):

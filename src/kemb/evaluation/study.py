@@ -1,7 +1,9 @@
-"""One model, several ways: other prompts, or other forms of what users write. Paired differences from the first way.
+"""One model, several ways: other prompts, or other forms of what users write. Paired differences
+from the first way.
 
-A study is a report. Its verdicts are adjusted for every test in it, and nothing in it picks a winner for a board:
-prompt profiles are variant rows, and results on perturbed texts lie in a folder beside the results (DESIGN 3.11).
+A study is a report. Its verdicts are adjusted for every test in it, and nothing in it picks a
+winner for a board: prompt profiles are variant rows, and results on perturbed texts lie in a folder
+beside the results (DESIGN 3.11).
 """
 
 from __future__ import annotations
@@ -71,9 +73,14 @@ class Study:
 
 
 def prompt_study(
-    name: str, tasks: Sequence[Task], options: ModelOptions, run: RunOptions, reporter: Reporter | None = None
+    name: str,
+    tasks: Sequence[Task],
+    options: ModelOptions,
+    run: RunOptions,
+    reporter: Reporter | None = None,
 ) -> Study:
-    """A model with its declared prompts, with none, with a Korean instruction, and with a file where one is given.
+    """A model with its declared prompts, with none, with a Korean instruction, and with a file
+    where one is given.
 
     Every way but the declared is a variant row among the results.
 
@@ -85,16 +92,25 @@ def prompt_study(
     files = {profile: catalogue.profiles()[profile] for profile in PROFILES}
     if options.prompts_file is not None:
         files[options.prompts_file.stem] = options.prompts_file
-    ways = {way: resolve(name, replace(options, prompts_file=path), own) for way, path in files.items()}
+    ways = {
+        way: resolve(name, replace(options, prompts_file=path), own) for way, path in files.items()
+    }
     if same := [way for way, model in ways.items() if model.row == declared.row]:
-        raise UsageError(f"{declared.name} takes no prompts (its row with {same[0]!r} is the declared one): no study.")
+        raise UsageError(
+            f"{declared.name} takes no prompts (its row with {same[0]!r} is the declared one): no "
+            "study."
+        )
     outcomes = evaluate(tasks, [declared, *ways.values()], run, reporter)
     rows = {way: _row(model, outcomes) for way, model in {"declared": declared, **ways}.items()}
     return _study(declared.row, "declared", rows, _failures(outcomes))
 
 
 def robustness(
-    model: Model, tasks: Sequence[Task], names: Sequence[str], run: RunOptions, reporter: Reporter | None = None
+    model: Model,
+    tasks: Sequence[Task],
+    names: Sequence[str],
+    run: RunOptions,
+    reporter: Reporter | None = None,
 ) -> Study:
     """A model on tasks as they are and with each perturbation of what users write.
 
@@ -103,7 +119,9 @@ def robustness(
     :raises UsageError: the model ranks by a run file.
     """
     if _is_of_files(model):
-        raise UsageError(f"{model.name} ranks by a run file, which cannot answer changed queries. Leave it out.")
+        raise UsageError(
+            f"{model.name} ranks by a run file, which cannot answer changed queries. Leave it out."
+        )
     loaded = {task.spec.name: _Once(task) for task in tasks}
     outcomes = evaluate([Task(task.spec, task) for task in loaded.values()], [model], run, reporter)
     rows = {"original": _row(model, outcomes)}
@@ -124,9 +142,14 @@ def robustness(
         failed += [f"{name}: {message}" for message in _failures(found)]
         rows[name] = _row(model, found)
     study = _study(model.row, "original", _as_original(rows), failed)
-    changed = {way: {task: _share(result) for task, result in rows[way].results.items()} for way in study.differences}
+    changed = {
+        way: {task: _share(result) for task, result in rows[way].results.items()}
+        for way in study.differences
+    }
     originals = {task.spec.name: task() for task in scored}
-    slices = [part for way in changed for part in _slices(rows["original"], rows[way], way, originals)]
+    slices = [
+        part for way in changed for part in _slices(rows["original"], rows[way], way, originals)
+    ]
     return replace(study, changed=changed, slices=slices, skipped=skipped)
 
 
@@ -157,13 +180,19 @@ def _row(model: Model, outcomes: Sequence[Outcome]) -> ResultRow:
 
 
 def _failures(outcomes: Sequence[Outcome]) -> list[str]:
-    return [f"{outcome.row}, {outcome.task}: {outcome.message}" for outcome in outcomes if outcome.status == "failed"]
+    return [
+        f"{outcome.row}, {outcome.task}: {outcome.message}"
+        for outcome in outcomes
+        if outcome.status == "failed"
+    ]
 
 
 def _share(result: TaskResult) -> float:
     """Share of users' texts that the perturbation changed, by the counts in the record."""
     notes = result.kemb["task"]["notes"].values()
-    n_changed, n_texts = (sum(int(note[key]) for note in notes) for key in ("n_perturbed", "n_user_texts"))
+    n_changed, n_texts = (
+        sum(int(note[key]) for note in notes) for key in ("n_perturbed", "n_user_texts")
+    )
     return n_changed / max(1, n_texts)
 
 
@@ -189,7 +218,8 @@ def _study(title: str, first: str, rows: Mapping[str, ResultRow], failed: list[s
     base = rows[first]
     if not base.results:
         raise UsageError(
-            f"{title} has no result on any of these tasks, so there is nothing to study. {' '.join(failed[:1])}"
+            f"{title} has no result on any of these tasks, so there is nothing to study. "
+            f"{' '.join(failed[:1])}"
         )
     found: list[tuple[str, Difference]] = []
     for way, row in rows.items():
@@ -198,7 +228,9 @@ def _study(title: str, first: str, rows: Mapping[str, ResultRow], failed: list[s
             continue
         compared = compare(base, row, of_tasks(common), CompareOptions(n_flips=0))
         found += [(way, cell) for cell in compared.cells]
-        failed += [f"{way}: {task} is not compared: {reason}" for task, reason in compared.refused.items()]
+        failed += [
+            f"{way}: {task} is not compared: {reason}" for task, reason in compared.refused.items()
+        ]
     cells = adjusted([cell for _, cell in found])
     by_way: dict[str, list[Difference]] = {}
     for (way, _), cell in zip(found, cells, strict=True):
@@ -207,8 +239,12 @@ def _study(title: str, first: str, rows: Mapping[str, ResultRow], failed: list[s
     return Study(title, first, by_way, {}, [], failed, [], f"Holm over all {n} tests of this study")
 
 
-def _slices(first: ResultRow, other: ResultRow, way: str, data: Mapping[str, TaskData]) -> list[Slice]:
-    """The items whose text changed, and thirds by the length of the original; the paired difference in each."""
+def _slices(
+    first: ResultRow, other: ResultRow, way: str, data: Mapping[str, TaskData]
+) -> list[Slice]:
+    """The items whose text changed, and thirds by the length of the original; the paired difference
+    in each.
+    """
     found = []
     for task, result in other.results.items():
         pairing = Pairing((first.results[task], result), [], "main_score")
@@ -228,7 +264,9 @@ def _slices(first: ResultRow, other: ResultRow, way: str, data: Mapping[str, Tas
 
 
 def _classes(texts: Sequence[str], way: str) -> dict[str, NDArray[np.bool_]]:
-    """Which of the texts are in each slice: those that changed, unless all did, and thirds by length."""
+    """Which of the texts are in each slice: those that changed, unless all did, and thirds by
+    length.
+    """
     change = perturb.PERTURBATIONS[way]
     changed = np.array([change(text) != text for text in texts])
     chars = np.array([len(text) for text in texts])
@@ -243,5 +281,13 @@ def _slice(title: str, way: str, name: str, max_chars: int, values: DoubleArray)
     counts = statistics.draw_counts(n, statistics.N_REPLICATES, [SEED, title, way, name])
     low, high = statistics.interval(counts @ difference / n)
     return Slice(
-        title, way, name, max_chars, n, float(values[0].mean()), float(difference.mean()), float(low), float(high)
+        title,
+        way,
+        name,
+        max_chars,
+        n,
+        float(values[0].mean()),
+        float(difference.mean()),
+        float(low),
+        float(high),
     )

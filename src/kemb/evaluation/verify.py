@@ -1,4 +1,6 @@
-"""Does a recorded result still come out? By running it again, or by computing it again from its items."""
+"""Does a recorded result still come out? By running it again, or by computing it again from its
+items.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class Verification:
     result: TaskResult
     checks: list[Check]
     notes: list[str] = field(default_factory=list)
-    """How much was run again, and what is other now than at the time of the record: libraries, hardware, prompts."""
+    """How much was run again, and what is other now than at the time of the record: libraries,
+    hardware, prompts.
+    """
 
     @property
     def differs(self) -> bool:
@@ -84,14 +88,20 @@ class VerifyOptions:
     device: str = "auto"
     trust_remote_code: bool = False
     fraction: float = 1.0
-    """Of queries or pairs; below 1 the values of single items are compared instead of the scores."""
+    """Of queries or pairs; below 1 the values of single items are compared instead of the scores.
+    """
     tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
-            raise UsageError(f"A sample of {self.fraction} is none; expected more than 0 and at most 1, such as 0.1.")
+            raise UsageError(
+                f"A sample of {self.fraction} is none; expected more than 0 and at most 1, such as "
+                "0.1."
+            )
         if not 0 <= self.tolerance < 1:
-            raise UsageError(f"A tolerance of {self.tolerance} is none; expected a score such as {TOLERANCE}.")
+            raise UsageError(
+                f"A tolerance of {self.tolerance} is none; expected a score such as {TOLERANCE}."
+            )
 
 
 def verify_items(result: TaskResult, tolerance: float = TOLERANCE) -> Verification:
@@ -111,10 +121,16 @@ def verify_items(result: TaskResult, tolerance: float = TOLERANCE) -> Verificati
         # `similarity_ap`, `spearman`, ... are those of the similarity that the model declares.
         kind = result.kemb["model"]["similarity"]
         aliases = {f"{kind}_{name}": name for name in ("pearson", "spearman")}
-        aliases |= {f"{kind}_{name}": f"similarity_{name}" for name in ("ap", "accuracy", "f1", "precision", "recall")}
+        aliases |= {
+            f"{kind}_{name}": f"similarity_{name}"
+            for name in ("ap", "accuracy", "f1", "precision", "recall")
+        }
         now |= {aliases[name]: value for name, value in now.items() if name in aliases}
         if main not in now and main != "mean_correlation":
-            raise ResultError(f"{result.path}: the items of {split}/{subset} do not determine the main score {main}.")
+            raise ResultError(
+                f"{result.path}: the items of {split}/{subset} do not determine the main score "
+                f"{main}."
+            )
         checks.append(_check(result, (split, subset), main, _scores(entry, now, main), tolerance))
     return Verification(result, checks, ["Computed from the items; nothing was run."])
 
@@ -124,9 +140,10 @@ def verify_result(
 ) -> Verification:
     """Run a recorded result again, with an empty store, and compare every cell.
 
-    The model is the recorded one at the recorded revision, with the recorded prompts, dtype, max tokens and pooling.
-    A sample (`fraction`) takes some queries, against all documents or candidates, or some pairs; the other task
-    types have no score of a part of their items and are run whole.
+    The model is the recorded one at the recorded revision, with the recorded prompts, dtype, max
+    tokens and pooling. A sample (`fraction`) takes some queries, against all documents or
+    candidates, or some pairs; the other task types have no score of a part of their items and are
+    run whole.
 
     Raises:
         UsageError: a result that kemb did not measure, or a model that must be named.
@@ -140,16 +157,27 @@ def verify_result(
     _refuse_other_data(result, data)
     sampled = options.fraction < 1 and task.spec.type in SAMPLED
     if sampled:
-        data = replace(data, parts=[_sample(result.task, part, options.fraction) for part in data.parts])
+        data = replace(
+            data, parts=[_sample(result.task, part, options.fraction) for part in data.parts]
+        )
     main = result.kemb["task"]["main_metric"]
     with tempfile.TemporaryDirectory(prefix="kemb-verify-") as scratch:
-        again = _run(_with_recorded_prompts(model, result), Task(task.spec, lambda: data), Path(scratch), reporter)
+        again = _run(
+            _with_recorded_prompts(model, result),
+            Task(task.spec, lambda: data),
+            Path(scratch),
+            reporter,
+        )
         now = {(split, entry["hf_subset"]): entry for split, entry in _entries(again)}
         items = (files.read_items(result), files.read_items(again)) if sampled else None
     checks = []
     for split, entry in _entries(result):
         where = (split, entry["hf_subset"])
-        values = _items(items, where, _item_metric(result)) if items else _scores(entry, now[where], main)
+        values = (
+            _items(items, where, _item_metric(result))
+            if items
+            else _scores(entry, now[where], main)
+        )
         checks.append(_check(result, where, main, values, options.tolerance))
     return Verification(result, checks, _notes(result, again, model, task, options, data))
 
@@ -162,8 +190,8 @@ def refuse_unmeasured(result: TaskResult) -> None:
     """
     if result.claim is not None or not result.kemb:
         raise UsageError(
-            f"{result.path} was not made by kemb: it does not say how it came about and cannot be verified. Measure "
-            f"it with: kemb run {result.task} -m {result.model}"
+            f"{result.path} was not made by kemb: it does not say how it came about and cannot be "
+            f"verified. Measure it with: kemb run {result.task} -m {result.model}"
         )
 
 
@@ -179,13 +207,20 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
     spec = catalogue.load_spec(name)
     if "parts" in result.kemb or name.startswith("run/"):
         if not options.model and ("run/" in name or "local/" in name):
-            raise UsageError(f"{name} was made of local files; say what it is now, as after -m: --model EXPRESSION.")
+            raise UsageError(
+                f"{name} was made of local files; say what it is now, as after -m: --model "
+                "EXPRESSION."
+            )
         settings = ModelOptions(device=options.device, trust_remote_code=options.trust_remote_code)
         model = resolve(options.model or name, settings, [result.task])
     elif spec is not None and spec.loader in (*BUILT_IN, "bm25"):
         model = resolve(options.model or name)
     elif "api" in result.kemb:
-        base = os.environ.get("KEMB_API_BASE", "") if record["variant"].startswith("loader_api") else ""
+        base = (
+            os.environ.get("KEMB_API_BASE", "")
+            if record["variant"].startswith("loader_api")
+            else ""
+        )
         model = resolve(options.model or f"api:{name}", ModelOptions(api_base=base), [result.task])
     else:
         if name.startswith("local/") and not options.model:
@@ -203,25 +238,34 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
         model = resolve(options.model or f"{name}@{revision}", wanted, [result.task])
         if model.backend and model.backend.sha256 != backend["sha256"]:
             raise ModelError(
-                f"{result.path} was computed by {backend['file']} with sha256 {backend['sha256'][:12]}; the file of "
-                f"that name is now another one ({model.backend.sha256[:12]}). Measure the new one with `kemb run`."
+                f"{result.path} was computed by {backend['file']} with sha256 "
+                f"{backend['sha256'][:12]}; the file of that name is now another one "
+                f"({model.backend.sha256[:12]}). Measure the new one "
+                "with `kemb run`."
             )
     if "view" in result.kemb:
         model = viewed(model, View(**result.kemb["view"]))
     if model.revision != revision:
         raise ModelError(
-            f"{result.path} is of {name} at revision {revision}; {options.model or name} is now at {model.revision}, "
-            "which is another model. Give the recorded one with --model, or measure the new one with `kemb run`."
+            f"{result.path} is of {name} at revision {revision}; {options.model or name} is now at "
+            f"{model.revision}, which is another model. Give the recorded one with --model, or "
+            "measure the new one with `kemb run`."
         )
     return model
 
 
 def _with_recorded_prompts(model: Model, result: TaskResult) -> Model:
-    keys = {role: result.task if role == "text" else f"{result.task}-{role}" for role in result.kemb["prompts"]}
+    keys = {
+        role: result.task if role == "text" else f"{result.task}-{role}"
+        for role in result.kemb["prompts"]
+    }
     prompts, routes = (
-        {keys[role]: found[kind] for role, found in result.kemb["prompts"].items()} for kind in ("prompt", "route")
+        {keys[role]: found[kind] for role, found in result.kemb["prompts"].items()}
+        for kind in ("prompt", "route")
     )
-    return replace(model, prompts=PromptTable((Layer("file", prompts, routes),), model.prompts.warnings))
+    return replace(
+        model, prompts=PromptTable((Layer("file", prompts, routes),), model.prompts.warnings)
+    )
 
 
 def _refuse_other_data(result: TaskResult, data: TaskData) -> None:
@@ -229,8 +273,9 @@ def _refuse_other_data(result: TaskResult, data: TaskData) -> None:
     now = {f"{part.split}/{part.subset}": part.sha256 for part in data.parts}
     if other := sorted(part for part in {*recorded, *now} if recorded.get(part) != now.get(part)):
         raise DataError(
-            f"The data of {result.task} are not the recorded ones any more ({', '.join(other)}): revision "
-            f"{result.dataset_revision} then, {data.revision} now. Give the data of then with --data DIR, or as the "
+            f"The data of {result.task} are not the recorded ones any more ({', '.join(other)}): "
+            f"revision {result.dataset_revision} then, {data.revision} now. Give the data of then "
+            "with --data DIR, or as the "
             "folder of the task."
         )
 
@@ -239,7 +284,9 @@ def _run(model: Model, task: Task, scratch: Path, reporter: Reporter | None) -> 
     options = RunOptions(scratch / "results", Store(scratch / "store"), command="kemb verify")
     (outcome,) = evaluate([task], [model], options, reporter)
     if outcome.result is None:
-        raise ResultError(f"{task.spec.name} could not be run again: {outcome.message or outcome.status}")
+        raise ResultError(
+            f"{task.spec.name} could not be run again: {outcome.message or outcome.status}"
+        )
     return outcome.result
 
 
@@ -262,10 +309,13 @@ def _take(data: PartData, rows: IntArray) -> PartData:
         case RetrievalData():
             ids = [data.query_ids[row] for row in chosen]
             judged = {query: data.qrels[query] for query in ids}
-            return replace(data, query_ids=ids, queries=[data.queries[row] for row in chosen], qrels=judged)
+            return replace(
+                data, query_ids=ids, queries=[data.queries[row] for row in chosen], qrels=judged
+            )
         case PairData():
             ids, first, second = (
-                [column[row] for row in chosen] for column in (data.item_ids, data.sentence1, data.sentence2)
+                [column[row] for row in chosen]
+                for column in (data.item_ids, data.sentence1, data.sentence2)
             )
             return PairData(ids, first, second, data.gold[rows])
         case _:
@@ -277,20 +327,27 @@ def _entries(result: TaskResult) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _scores(recorded: Mapping[str, Any], now: Mapping[str, Any], main: str) -> _Values:
-    """The metrics that both have; `main_score`, which boards read, where it does not repeat the main metric."""
+    """The metrics that both have; `main_score`, which boards read, where it does not repeat the
+    main metric.
+    """
     values = {
         name: (np.array([value]), np.array([now[name]]))
         for name, value in recorded.items()
         if name != "main_score" and isinstance(value, int | float) and name in now
     }
     if recorded["main_score"] != recorded.get(main):
-        values["main_score"] = (np.array([recorded["main_score"]]), np.array([now.get(main, recorded.get(main))]))
+        values["main_score"] = (
+            np.array([recorded["main_score"]]),
+            np.array([now.get(main, recorded.get(main))]),
+        )
     return values
 
 
 def _item_metric(result: TaskResult) -> str:
     ranking = result.kemb["task"]["type"] in ("retrieval", "reranking")
-    return str(result.kemb["task"]["main_metric"] if ranking else result.kemb["model"]["similarity"])
+    return str(
+        result.kemb["task"]["main_metric"] if ranking else result.kemb["model"]["similarity"]
+    )
 
 
 def _items(items: tuple[Any, Any], where: tuple[str, str], metric: str) -> _Values:
@@ -299,16 +356,23 @@ def _items(items: tuple[Any, Any], where: tuple[str, str], metric: str) -> _Valu
     recorded = dict(zip(then["item_id"].to_pylist(), then["value"].to_pylist(), strict=True))
     ids = now["item_id"].to_pylist()
     if lost := [item_id for item_id in ids if item_id not in recorded]:
-        raise ResultError(f"The recorded items of {'/'.join(where)} lack {lost[0]!r}; run the task again.")
+        raise ResultError(
+            f"The recorded items of {'/'.join(where)} lack {lost[0]!r}; run the task again."
+        )
     return {metric: (np.array([recorded[item_id] for item_id in ids]), now["value"].to_numpy())}
 
 
-def _check(result: TaskResult, where: tuple[str, str], main: str, values: _Values, tolerance: float) -> Check:
+def _check(
+    result: TaskResult, where: tuple[str, str], main: str, values: _Values, tolerance: float
+) -> Check:
     """OK where no value moved; within tolerance where the mean movement of every metric is.
 
     Movement is relative for values above 1 (dot products).
     """
-    moved = {name: np.abs(now - then) / np.maximum(1, np.abs(then)) for name, (then, now) in values.items()}
+    moved = {
+        name: np.abs(now - then) / np.maximum(1, np.abs(then))
+        for name, (then, now) in values.items()
+    }
     moved = {name: np.nan_to_num(found, nan=np.inf) for name, found in moved.items()}
     worst = max(moved, key=lambda name: (float(moved[name].mean()), name == main))
     n_moved = sum(int(np.sum(found > SAME)) for found in moved.values())
@@ -321,14 +385,27 @@ def _check(result: TaskResult, where: tuple[str, str], main: str, values: _Value
 
 
 def _notes(
-    result: TaskResult, again: TaskResult, model: Model, task: Task, options: VerifyOptions, data: TaskData
+    result: TaskResult,
+    again: TaskResult,
+    model: Model,
+    task: Task,
+    options: VerifyOptions,
+    data: TaskData,
 ) -> list[str]:
     then, now = result.kemb, again.kemb
     notes = []
     if options.fraction < 1:
-        n_queries = sum(len(part.data.query_ids) for part in data.parts if isinstance(part.data, RetrievalData))
-        n_pairs = sum(len(part.data.item_ids) for part in data.parts if isinstance(part.data, PairData))
-        ran = f"on a sample: {n_queries} queries, all documents" if n_queries else f"on a sample: {n_pairs} pairs"
+        n_queries = sum(
+            len(part.data.query_ids) for part in data.parts if isinstance(part.data, RetrievalData)
+        )
+        n_pairs = sum(
+            len(part.data.item_ids) for part in data.parts if isinstance(part.data, PairData)
+        )
+        ran = (
+            f"on a sample: {n_queries} queries, all documents"
+            if n_queries
+            else f"on a sample: {n_pairs} pairs"
+        )
         whole = f"whole: an item of {task.spec.type} has no score of its own"
         notes.append(f"{result.task} was run {ran if n_queries or n_pairs else whole}.")
     for kind in ("versions", "hardware"):
@@ -339,9 +416,15 @@ def _notes(
             if before.get(name) != after.get(name)
         ]
     if then["task"]["metric_version"] != now["task"]["metric_version"]:
-        notes.append(f"metric version: {then['task']['metric_version']} then, {now['task']['metric_version']} now.")
+        notes.append(
+            f"metric version: {then['task']['metric_version']} then, "
+            f"{now['task']['metric_version']} now."
+        )
     if "prompts" not in then["model"]["variant"]:
         for role, found in prompts_of(model, task.spec).items():
             if (recorded := then["prompts"].get(role, {}).get("prompt")) != found.prompt:
-                notes.append(f"prompt of {role}: {recorded!r} then (used here), {found.prompt!r} declared now.")
+                notes.append(
+                    f"prompt of {role}: {recorded!r} then (used here), {found.prompt!r} declared "
+                    "now."
+                )
     return notes

@@ -1,4 +1,5 @@
-"""Known models: `known/<slug>.toml`, one file per model, and `aliases.toml` for the names tables print.
+"""Known models: `known/<slug>.toml`, one file per model, and `aliases.toml` for the names tables
+print.
 
 A name is never made into a path: its slug is looked up among the files that are there.
 """
@@ -22,7 +23,9 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 def slug(name: str) -> str:
-    """File name of a model without its ending: `BAAI/bge-m3` is `baai__bge-m3`, `bm25:kiwi` is `bm25-kiwi`."""
+    """File name of a model without its ending: `BAAI/bge-m3` is `baai__bge-m3`, `bm25:kiwi` is
+    `bm25-kiwi`.
+    """
     return name.lower().replace("/", "__").replace(":", "-")
 
 
@@ -32,14 +35,17 @@ def names() -> list[str]:
 
 
 def accepted_names() -> list[str]:
-    """Every spelling `load_spec` knows: full names, short names and aliases; for near-name suggestions."""
+    """Every spelling `load_spec` knows: full names, short names and aliases; for near-name
+    suggestions.
+    """
     full = names()
     short = [name.split("/")[1] for name in full if "/" in name and _find(name.split("/")[1])]
     return [*full, *short, *_aliases()]
 
 
 def load_spec(name: str) -> ModelSpec | None:
-    """The known model of a full name, short name (`bge-m3`) or alias, compared without case; None if unknown.
+    """The known model of a full name, short name (`bge-m3`) or alias, compared without case; None
+    if unknown.
 
     `NAME#sparse` is a head of it.
     """
@@ -51,7 +57,8 @@ def load_spec(name: str) -> ModelSpec | None:
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """Read a model TOML. A row variant (`hub` names another known model) takes from it what it leaves out.
+    """Read a model TOML. A row variant (`hub` names another known model) takes from it what it
+    leaves out.
 
     :raises UsageError: when the file is missing, is no TOML or breaks the contract of ModelSpec.
     """
@@ -64,7 +71,9 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def profiles() -> dict[str, Path]:
-    """Prompts files that come with kemb, by name: what a published table or mteb sends to these models."""
+    """Prompts files that come with kemb, by name: what a published table or mteb sends to these
+    models.
+    """
     return {path.stem: path for path in sorted((HERE / "profiles").glob("*.toml"))}
 
 
@@ -77,11 +86,17 @@ def read_table(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         table: Any = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}. Give the path of a TOML file.") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror or error}. Give the path of a TOML file."
+        ) from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}.") from error
+        raise UsageError(
+            f"{path} is not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}."
+        ) from error
     if not isinstance(table, dict):
-        raise UsageError(f"{path} must hold one table of keys and values, and holds a {type(table).__name__}.")
+        raise UsageError(
+            f"{path} must hold one table of keys and values, and holds a {type(table).__name__}."
+        )
     return table
 
 
@@ -95,7 +110,8 @@ def parse(kind: type[AnyModel], table: dict[str, Any], path: Path) -> AnyModel:
     except ValidationError as error:
         problems = error.errors()
         wrong = "; ".join(
-            f"key {'.'.join(str(part) for part in problem['loc'])!r}: {problem['msg']}, given {problem['input']!r:.80}"
+            f"key {'.'.join(str(part) for part in problem['loc'])!r}: {problem['msg']}, given "
+            f"{problem['input']!r:.80}"
             for problem in problems
         )
         unknown = any(problem["type"] == "extra_forbidden" for problem in problems)

@@ -18,35 +18,43 @@ def find_devices(asked: str, n_workers: int | None) -> tuple[str, ...]:
 
     :param asked: `cpu`, `cuda`, `cuda:N`, `mps`, several of a kind with commas between, or `auto`.
     :param n_workers: processes on the CPU, if there is to be more than one.
-    :raises UsageError: an unknown device, devices of two kinds, a GPU named twice, workers on a GPU.
+    :raises UsageError: an unknown device, devices of two kinds, a GPU named twice, workers on a
+        GPU.
     """
     devices = tuple(part.strip() for part in asked.split(","))
     if len(devices) > 1:
         kinds = {device.partition(":")[0] for device in devices}
         if kinds == {"cuda"} and "cuda" not in devices and len(set(devices)) < len(devices):
-            raise UsageError(f"--device {asked} names a GPU twice. Name each one once: --device cuda:0,cuda:1.")
+            raise UsageError(
+                f"--device {asked} names a GPU twice. Name each one once: --device cuda:0,cuda:1."
+            )
         devices = tuple(find_device(device) for device in devices)
         if kinds != {"cpu"} and (kinds != {"cuda"} or "cuda" in devices):
             raise UsageError(
-                f"--device {asked} cannot share one model: several devices are of one kind, and GPUs have a number, "
-                "as vectors of different kinds are not the same. Type --device cuda:0,cuda:1 or --device cpu,cpu."
+                f"--device {asked} cannot share one model: several devices are of one kind, and "
+                "GPUs have a number, as vectors of different kinds are not the same. Type --device "
+                "cuda:0,cuda:1 or --device cpu,cpu."
             )
         if n_workers is not None:
-            raise UsageError(f"--device {asked} is a process per device already. Leave out --workers.")
+            raise UsageError(
+                f"--device {asked} is a process per device already. Leave out --workers."
+            )
         return devices
     device = find_device(asked)
     if n_workers is None or n_workers == 1:
         return (device,)
     if device != "cpu":
         raise UsageError(
-            f"--workers {n_workers} is for processes on the CPU, and the device is {device}. Type --device cpu, or "
-            "name the GPUs: --device cuda:0,cuda:1."
+            f"--workers {n_workers} is for processes on the CPU, and the device is {device}. Type "
+            "--device cpu, or name the GPUs: --device cuda:0,cuda:1."
         )
     return (device,) * n_workers
 
 
 def find_device(asked: str) -> str:
-    """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without importing it."""
+    """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without
+    importing it.
+    """
     if asked != "auto":
         if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
             raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
@@ -57,7 +65,9 @@ def find_device(asked: str) -> str:
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return "mps"
     build: dict[str, Any] = {}
-    exec((Path(torch.origin).parent / "version.py").read_text(encoding="utf-8"), build)  # five assignments of torch's
+    exec(
+        (Path(torch.origin).parent / "version.py").read_text(encoding="utf-8"), build
+    )  # five assignments of torch's
     return "cuda" if build.get("cuda") and n_cuda_devices() else "cpu"
 
 

@@ -1,7 +1,8 @@
-"""How models are put together on the command line: `rrf(A, B)`, `fuse(0.3*A + 0.7*B)`, `sum(1*A + 0.3*B)`,
-`A+reranker:B@100`, `run:FILE`.
+"""How models are put together on the command line: `rrf(A, B)`, `fuse(0.3*A + 0.7*B)`,
+`sum(1*A + 0.3*B)`, `A+reranker:B@100`, `run:FILE`.
 
-model     = fusion | name | "run:" file          name: of the catalogue, a hub id (with @revision) or a folder
+model     = fusion | name | "run:" file
+name      = of the catalogue, a hub id (with @revision) or a folder
 fusion    = "rrf(" model "," model ... ["," "k=" number] ")"
           | ("fuse(" | "sum(") weight "*" model "+" weight "*" model ... ")"
 any model may be followed by "+reranker:" name ["@" depth], depth 100 where it is left out
@@ -19,7 +20,10 @@ DEPTH = 100
 """Candidates that a reranker scores, unless said otherwise."""
 MAX_DEPTH = 1000
 RERANKER = "+reranker:"
-EXAMPLES = "rrf(bm25:kiwi, BAAI/bge-m3), fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3), bm25:kiwi+reranker:ORG/NAME@100"
+EXAMPLES = (
+    "rrf(bm25:kiwi, BAAI/bge-m3), fuse(0.3*bm25:kiwi + 0.7*BAAI/bge-m3), "
+    "bm25:kiwi+reranker:ORG/NAME@100"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,14 @@ def parse(text: str) -> Expression:
     text = text.strip()
     at = _last_outside(text, RERANKER)
     if at >= 0:
-        found = re.fullmatch(r"(?P<name>[^@\s].*?)(@(?P<depth>\d{1,5}))?", text[at + len(RERANKER) :].strip())
+        found = re.fullmatch(
+            r"(?P<name>[^@\s].*?)(@(?P<depth>\d{1,5}))?", text[at + len(RERANKER) :].strip()
+        )
         depth = int(found["depth"] or DEPTH) if found else 0
         if found is None or not text[:at].strip() or not 1 <= depth <= MAX_DEPTH:
-            raise _wrong(text, f"a reranker needs a first stage, a name and a depth of 1 to {MAX_DEPTH}")
+            raise _wrong(
+                text, f"a reranker needs a first stage, a name and a depth of 1 to {MAX_DEPTH}"
+            )
         return Reranked(parse(text[:at]), found["name"], depth)
     found = re.fullmatch(r"(rrf|fuse|sum)\s*\((.*)\)", text, re.DOTALL)
     if found is None:
@@ -73,7 +81,9 @@ def parse(text: str) -> Expression:
         if other := re.fullmatch(r"([A-Za-z]\w*)\s*\(.*[,*].*\)", text, re.DOTALL):
             raise _wrong(text, f"there are rrf(...), fuse(...) and sum(...), no {other[1]}(...)")
         return Leaf(text)
-    return _rrf(text, found[2]) if found[1] == "rrf" else _weighted(text, found[2], found[1] == "sum")
+    return (
+        _rrf(text, found[2]) if found[1] == "rrf" else _weighted(text, found[2], found[1] == "sum")
+    )
 
 
 def _rrf(text: str, inside: str) -> Fused:
@@ -83,7 +93,10 @@ def _rrf(text: str, inside: str) -> Fused:
         constant = int(option[1])
         pieces.pop()
     elif re.match(r"\s*[a-zA-Z]+\s*=", pieces[-1]):
-        raise _wrong(text, f"{pieces[-1].strip()!r} is no setting; the last place may be k=60, a whole number")
+        raise _wrong(
+            text,
+            f"{pieces[-1].strip()!r} is no setting; the last place may be k=60, a whole number",
+        )
     if len(pieces) < 2:
         raise _wrong(text, "rrf needs two models or more, separated by commas")
     return Fused(tuple(parse(piece) for piece in pieces), constant=constant)
@@ -123,8 +136,13 @@ def _split(text: str, separator: str) -> Iterator[str]:
 def _last_outside(text: str, part: str) -> int:
     """Where `part` stands last outside of parentheses; -1 if nowhere."""
     places = [found.start() for found in re.finditer(re.escape(part), text)]
-    return max((place for place in places if text[:place].count("(") == text[:place].count(")")), default=-1)
+    return max(
+        (place for place in places if text[:place].count("(") == text[:place].count(")")),
+        default=-1,
+    )
 
 
 def _wrong(text: str, problem: str) -> UsageError:
-    return UsageError(f"The model {text!r} cannot be read: {problem}. Type for example: {EXAMPLES}.")
+    return UsageError(
+        f"The model {text!r} cannot be read: {problem}. Type for example: {EXAMPLES}."
+    )

@@ -1,6 +1,8 @@
-"""What a reader wants to know of a model beside its scores: size, limits, licence, kind. From data, never guessed.
+"""What a reader wants to know of a model beside its scores: size, limits, licence, kind. From data,
+never guessed.
 
-A model's own TOML comes first, then mteb's registry (`data/models.json`, written by tools/model_facts.py), then what
+A model's own TOML comes first, then mteb's registry (`data/models.json`, written by
+tools/model_facts.py), then what
 `model_meta.json` beside its results says.
 """
 
@@ -21,10 +23,20 @@ _TABLE = Path(__file__).parent.parent / "data" / "models.json"
 
 Kind = Literal["dense", "sparse", "lexical", "late-interaction", "cross-encoder", "hybrid", ""]
 LicenseClass = Literal["commercial", "conditional", "noncommercial", "closed", ""]
-"""`commercial`: permissive. `conditional`: commercial use under conditions of its own (share-alike, an acceptable-use
-policy). `closed`: served only, under terms of service. '': nobody says."""
+"""`commercial`: permissive. `conditional`: commercial use under conditions of its own (share-alike,
+an acceptable-use policy). `closed`: served only, under terms of service. '': nobody says.
+"""
 
-_PERMISSIVE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-3.0", "cc0-1.0", "unlicense"}
+_PERMISSIVE = {
+    "apache-2.0",
+    "mit",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "cc-by-4.0",
+    "cc-by-3.0",
+    "cc0-1.0",
+    "unlicense",
+}
 _KINDS: dict[Loader, Kind] = {
     "bm25": "lexical",
     "tfidf": "lexical",
@@ -84,20 +96,28 @@ def facts_of(name: str, meta: Mapping[str, Any] | None = None) -> ModelFacts:
     if entry is None and spec is not None:
         entry = _registry().get((spec.hub or spec.name).lower())
     found = _with(found, _from_registry(entry or {}))
-    if spec is not None and spec.loader in LOADERS:  # what the registry says is true of the dense vectors
+    if (
+        spec is not None and spec.loader in LOADERS
+    ):  # what the registry says is true of the dense vectors
         found = replace(found, dim=None, truncate_dims=(), similarity="")
     return _with(found, _from_spec(spec)) if spec else found
 
 
 def _with(facts: ModelFacts, known: Mapping[str, Any]) -> ModelFacts:
-    return replace(facts, **{key: value for key, value in known.items() if value not in (None, "", ())})
+    return replace(
+        facts, **{key: value for key, value in known.items() if value not in (None, "", ())}
+    )
 
 
 def _from_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The format is mteb's `ModelMeta.to_dict`; numbers that are none are left out, as the file may be anybody's."""
+    """The format is mteb's `ModelMeta.to_dict`; numbers that are none are left out, as the file may
+    be anybody's.
+    """
     numbers = {"n_parameters": "n_parameters", "embed_dim": "dim", "max_tokens": "max_tokens"}
     known: dict[str, Any] = {
-        own: int(meta[key]) for key, own in numbers.items() if type(meta.get(key)) in (int, float) and meta[key] > 0
+        own: int(meta[key])
+        for key, own in numbers.items()
+        if type(meta.get(key)) in (int, float) and meta[key] > 0
     }
     texts = {"license": "license", "reference": "reference", "adapted_from": "base_model"}
     known |= {own: meta[key] for key, own in texts.items() if isinstance(meta.get(key), str)}
@@ -119,7 +139,9 @@ def _from_registry(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_spec(spec: ModelSpec) -> dict[str, Any]:
     says_prompts = bool({"prompts", "instructions", "instruction_template"} & spec.model_fields_set)
-    sends = any(spec.prompts.values()) or any(spec.instructions.values()) or spec.use_task_instructions
+    sends = (
+        any(spec.prompts.values()) or any(spec.instructions.values()) or spec.use_task_instructions
+    )
     return {
         "kind": _KINDS.get(spec.loader, "dense" if spec.loader not in ("api", "custom") else ""),
         "n_parameters": spec.n_parameters,

@@ -9,7 +9,9 @@ from kemb.models.spec import Loader, Similarity
 BUILT_IN = ("toy", "tfidf", "kiwi-static")
 
 
-Family = Literal["dense", "sparse", "late-interaction", "lexical", "run", "fusion", "pipeline", "cross-encoder"]
+Family = Literal[
+    "dense", "sparse", "late-interaction", "lexical", "run", "fusion", "pipeline", "cross-encoder"
+]
 
 
 _FAMILIES: dict[Loader, Family] = {

@@ -1,4 +1,6 @@
-"""The files of a model: a local folder, its identity, and what its own configuration says. No torch here."""
+"""The files of a model: a local folder, its identity, and what its own configuration says. No torch
+here.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,8 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     st_config = _json(path / "config_sentence_transformers.json", {})
     if not modules and not config:
         raise ModelError(
-            f"{path} is not a model folder: it has neither modules.json (sentence-transformers) nor config.json "
-            "(transformers). Name the folder that holds the model's files."
+            f"{path} is not a model folder: it has neither modules.json (sentence-transformers) "
+            "nor config.json (transformers). Name the folder that holds the model's files."
         )
     loader = _loader(config, st_config)
     weights = [*sorted(path.rglob("*.safetensors")), *torch_weights(path)]
@@ -93,8 +95,9 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
         pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
-            f"The model folder {path} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, because other pickles "
-            f"can run code. Convert it: {_CLASSES.get(loader, 'SentenceTransformer')}(folder)."
+            f"The model folder {path} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, "
+            "because other pickles can run code. Convert it: "
+            f"{_CLASSES.get(loader, 'SentenceTransformer')}(folder)."
             "save_pretrained(new_folder), then name the new folder."
         )
     for weight in weights:
@@ -120,43 +123,64 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
 
 
 def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
-    """By sentence-transformers' `model_type`; older rerankers and Stanford's ColBERT are told by their architecture."""
+    """By sentence-transformers' `model_type`; older rerankers and Stanford's ColBERT are told by
+    their architecture.
+    """
     kind = _ST_TYPES.get(str(st_config.get("model_type")))
     architecture = "" if kind or st_config else str((config.get("architectures") or [""])[0])
     if architecture == "HF_ColBERT":
         return "late-interaction"
-    return kind or ("cross-encoder" if architecture.endswith(CLASSIFIER) else "sentence-transformers")
+    return kind or (
+        "cross-encoder" if architecture.endswith(CLASSIFIER) else "sentence-transformers"
+    )
 
 
 def torch_weights(path: Path) -> list[Path]:
-    """Weights that torch saved, of folders (the model's, or a module's below it) without safetensors."""
-    every = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix in (".bin", ".safetensors")}
+    """Weights that torch saved, of folders (the model's, or a module's below it) without
+    safetensors.
+    """
+    every = {
+        file.relative_to(path).as_posix()
+        for file in path.rglob("*")
+        if file.suffix in (".bin", ".safetensors")
+    }
     return [path / name for name in needed_torch_weights(every)]
 
 
 def needed_torch_weights(names: Collection[str]) -> list[str]:
-    """Of the files of a model those weights of torch in whose folder there are no safetensors; BGE-M3's heads aside."""
+    """Of the files of a model those weights of torch in whose folder there are no safetensors;
+    BGE-M3's heads aside.
+    """
     found = [PurePosixPath(name) for name in names]
-    safe = {file.parent for file in found if file.suffix == ".safetensors" and file.stem not in HEADS}
-    return sorted(str(file) for file in found if file.match(TORCH_WEIGHTS) and file.parent not in safe)
+    safe = {
+        file.parent for file in found if file.suffix == ".safetensors" and file.stem not in HEADS
+    }
+    return sorted(
+        str(file) for file in found if file.match(TORCH_WEIGHTS) and file.parent not in safe
+    )
 
 
 def more_than_tensors(path: Path) -> str:
-    """What is said of weights whose reader found something else than tensors, which it does not make."""
+    """What is said of weights whose reader found something else than tensors, which it does not
+    make.
+    """
     names = ", ".join(str(file.relative_to(path)) for file in torch_weights(path))
     return (
-        f"{path}: {names} cannot be read as tensors: it is damaged, or holds code, which kemb does not run. Fetch the "
-        "model again, or ask its author for safetensors."
+        f"{path}: {names} cannot be read as tensors: it is damaged, or holds code, which kemb does "
+        "not run. Fetch the model again, or ask its author for safetensors."
     )
 
 
 def weights_kwargs(path: Path) -> dict[str, Any]:
-    """What sentence-transformers is told of a folder's weights: safetensors, or what there is, as tensors only."""
+    """What sentence-transformers is told of a folder's weights: safetensors, or what there is, as
+    tensors only.
+    """
     return {"use_safetensors": None if torch_weights(path) else True}
 
 
 def content_hash(path: Path, also: Collection[str] = ()) -> str:
-    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN 3.12).
+    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN
+    3.12).
 
     :param also: names of files that count whatever their ending.
     """
@@ -164,7 +188,9 @@ def content_hash(path: Path, also: Collection[str] = ()) -> str:
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        counts = name in (*also, STANFORD) or (file.suffix in IDENTITY_SUFFIXES and file.name not in NOT_IDENTITY)
+        counts = name in (*also, STANFORD) or (
+            file.suffix in IDENTITY_SUFFIXES and file.name not in NOT_IDENTITY
+        )
         if hidden or not (counts or file in own) or not file.is_file():
             continue
         with file.open("rb") as handle:
@@ -174,13 +200,17 @@ def content_hash(path: Path, also: Collection[str] = ()) -> str:
 
 
 def _is_old(file: BinaryIO) -> bool:
-    """Whether it is a file of torch before 1.6, which is no zip file and does not say how long it is."""
+    """Whether it is a file of torch before 1.6, which is no zip file and does not say how long it
+    is.
+    """
     file.seek(0)
     return file.read(1) == b"\x80"
 
 
 def _check_complete(weights: Path) -> None:
-    """Refuse a truncated file: safetensors say at the beginning how long they are, torch's zip files at the end."""
+    """Refuse a truncated file: safetensors say at the beginning how long they are, torch's zip
+    files at the end.
+    """
     size = weights.stat().st_size
     with weights.open("rb") as file:
         if weights.suffix == ".bin" and (zipfile.is_zipfile(file) or _is_old(file)):
@@ -192,11 +222,15 @@ def _check_complete(weights: Path) -> None:
         except (struct.error, ValueError):
             header = None
     if header is not None:
-        end = max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"), default=0)
+        end = max(
+            (t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"),
+            default=0,
+        )
         if size == 8 + n_header + end:
             return
     raise ModelError(
-        f"The weights {weights} are damaged or incomplete ({size} bytes). Delete the file and fetch the model again."
+        f"The weights {weights} are damaged or incomplete ({size} bytes). Delete the file and "
+        "fetch the model again."
     )
 
 
@@ -209,24 +243,36 @@ def _pooling(types: list[tuple[str, Path]]) -> str | None:
             mode: str = config["pooling_mode"]
             return "last" if mode == "lasttoken" else mode
         flags = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
-        found = sorted(key.removeprefix("pooling_mode_") for key, on in config.items() if on is True and "mode_" in key)
+        found = sorted(
+            key.removeprefix("pooling_mode_")
+            for key, on in config.items()
+            if on is True and "mode_" in key
+        )
         return "+".join(flags.get(flag, flag) for flag in found) or "mean"
     return None
 
 
 def _max_tokens(path: Path, types: list[tuple[str, Path]], config: dict[str, Any]) -> int | None:
-    """The limit sentence-transformers would use: its own file, else the smaller of positions and tokenizer."""
+    """The limit sentence-transformers would use: its own file, else the smaller of positions and
+    tokenizer.
+    """
     for folder in [folder for name, folder in types if name.endswith("Transformer")] or [path]:
         own = _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")
         if isinstance(own, int):
             return own
     tokenizer = _json(path / "tokenizer_config.json", {}).get("model_max_length")
-    limits = [n for n in (config.get("max_position_embeddings"), tokenizer) if isinstance(n, int) and n < 1 << 30]
+    limits = [
+        n
+        for n in (config.get("max_position_embeddings"), tokenizer)
+        if isinstance(n, int) and n < 1 << 30
+    ]
     return min(limits) if limits else None
 
 
 def _with_prefixes(st_config: dict[str, Any]) -> dict[str, Any]:
-    """PyLate keeps `[Q] ` and `[D] ` apart from the prompts; sentence-transformers puts them before, and so do we."""
+    """PyLate keeps `[Q] ` and `[D] ` apart from the prompts; sentence-transformers puts them
+    before, and so do we.
+    """
     prompts = dict(st_config.get("prompts") or {})
     for role in ("query", "document"):
         prefix = st_config.get(f"{role}_prefix") or ""
@@ -238,14 +284,21 @@ def _with_prefixes(st_config: dict[str, Any]) -> dict[str, Any]:
 def _stanford(path: Path) -> dict[str, Any]:
     """What stands before the texts of Stanford's ColBERT, as sentence-transformers reads it."""
     said = _json(path / STANFORD, {})
-    marks = {"query": said.get("query_token_id") or "[unused0]", "document": said.get("doc_token_id") or "[unused1]"}
+    marks = {
+        "query": said.get("query_token_id") or "[unused0]",
+        "document": said.get("doc_token_id") or "[unused1]",
+    }
     return {"prompts": {role: f"{mark} " for role, mark in marks.items()}}
 
 
-def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: Loader) -> list[str]:
+def _remote_code(
+    types: list[tuple[str, Path]], config: dict[str, Any], loader: Loader
+) -> list[str]:
     # sentence-transformers has its own class for PyLate's.
     known = (
-        ("sentence_transformers.", "pylate.models.Dense.") if loader == "late-interaction" else "sentence_transformers."
+        ("sentence_transformers.", "pylate.models.Dense.")
+        if loader == "late-interaction"
+        else "sentence_transformers."
     )
     custom = [name for name, _ in types if not name.startswith(known)]
     if "auto_map" in config:
@@ -265,8 +318,9 @@ def refuse_remote_code(folder: ModelFolder, name: str, is_trusted: bool) -> None
     if not custom and _transformers_knows(folder):
         return
     raise ModelError(
-        f"{name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does not run it unless "
-        "asked to. Read the code, then add --trust-remote-code; it is recorded in the results."
+        f"{name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does "
+        "not run it unless asked to. Read the code, then add --trust-remote-code; it is recorded "
+        "in the results."
     )
 
 
@@ -307,9 +361,11 @@ def fetch_model(
 ) -> tuple[Path, str]:
     """The folder of a model in the local hub cache, downloaded if need be, and its commit.
 
-    :param revision: a commit, branch or tag; None for the main branch. It is resolved to a commit either way.
+    :param revision: a commit, branch or tag; None for the main branch. It is resolved to a commit
+        either way.
     :param also: names of more files.
-    :param instead: patterns of another runtime's files; then the weights of torch are left where they are.
+    :param instead: patterns of another runtime's files; then the weights of torch are left where
+        they are.
     :param give: how a folder is named here, for the message.
     :raises FetchError: when the hub does not give it; the message says what to do.
     :raises ModelError: when the repository holds no safetensors weights.
@@ -339,26 +395,37 @@ def fetch_model(
 def _look(
     repo: str, revision: str | None, patterns: list[str], unwanted: list[str], needs_weights: bool
 ) -> tuple[str, list[str]]:
-    """The commit of a revision, once it is known that its files are fit to be loaded and that the hub gives them.
+    """The commit of a revision, once it is known that its files are fit to be loaded and that the
+    hub gives them.
 
     With it the weights of torch that stand in for safetensors.
     """
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # not listed, but documented
 
-    info = retry(lambda: HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT))
+    info = retry(
+        lambda: HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    )
     commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
-    own = needed_torch_weights(list(filter_repo_objects(names, ignore_patterns=unwanted))) if needs_weights else []
+    own = (
+        needed_torch_weights(list(filter_repo_objects(names, ignore_patterns=unwanted)))
+        if needs_weights
+        else []
+    )
     if needs_weights and not own and not any(name.endswith(".safetensors") for name in names):
         pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
         held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
         raise ModelError(
-            f"The model {repo} at {commit} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, because other "
-            "pickles can run code. Ask its author for safetensors, or convert a copy: "
+            f"The model {repo} at {commit} holds {held}. kemb loads safetensors and "
+            f"{TORCH_WEIGHTS}, because other pickles can run code. Ask its author for safetensors, "
+            "or convert a copy: "
             "SentenceTransformer(name).save_pretrained(folder) "
-            "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then -m folder."
+            "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then "
+            "-m folder."
         )
-    for name in filter_repo_objects(names, allow_patterns=[*patterns, *own], ignore_patterns=unwanted):
+    for name in filter_repo_objects(
+        names, allow_patterns=[*patterns, *own], ignore_patterns=unwanted
+    ):
         if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
             ask_first(repo, name, "model", commit)
     return commit, own

@@ -53,7 +53,9 @@ class Model:
     pooling: str | None
     similarity: Similarity
     variant: str
-    """'' for the declared profile, else what differs from it; names the experiments folder and the row."""
+    """'' for the declared profile, else what differs from it; names the experiments folder and the
+    row.
+    """
     trust_remote_code: bool
     parts: tuple[Model, ...] = ()
     """The models that a fusion or a reranked first stage is made of."""
@@ -92,7 +94,9 @@ class Model:
 
     @property
     def encoders(self) -> tuple[Model, ...]:
-        """The models, of this one and its parts, whose vectors of single texts must be in the store."""
+        """The models, of this one and its parts, whose vectors of single texts must be in the
+        store.
+        """
         if self.parts:
             return tuple(model for part in self.parts for model in part.encoders)
         return (self,) if self.family in ("dense", *RAGGED) else ()
@@ -109,7 +113,9 @@ class Model:
             "revision": self.revision,
             "loader": self.spec.loader,
             "pooling": str(self.pooling),
-            "normalize": str(bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize),
+            "normalize": str(
+                bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize
+            ),
             "max_tokens": str(self.max_tokens),
             "dtype": self.dtype,
             "append_eos": str(self.spec.append_eos),
@@ -134,7 +140,9 @@ class Model:
             return None, False
         if self.spec.loader in LOADERS:
             return "cls", True
-        return (self.pooling, bool(self.spec.normalize)) if self.family == "dense" else (None, False)
+        return (
+            (self.pooling, bool(self.spec.normalize)) if self.family == "dense" else (None, False)
+        )
 
 
 def library_versions() -> dict[str, str]:
@@ -142,7 +150,9 @@ def library_versions() -> dict[str, str]:
     versions = {}
     for library in LIBRARIES:
         try:
-            versions[library] = ".".join(importlib.metadata.version(library).split("+")[0].split(".")[:2])
+            versions[library] = ".".join(
+                importlib.metadata.version(library).split("+")[0].split(".")[:2]
+            )
         except importlib.metadata.PackageNotFoundError:
             versions[library] = "not installed"
     return versions

@@ -16,7 +16,8 @@ from kemb.models.spec import ModelSpec
 def open_model(model: Model, beside: Sequence[Model] = ()) -> Encoder:
     """Load a model.
 
-    :param beside: heads of the same model, to be read off the same forward pass (`kemb.encoding.plan`).
+    :param beside: heads of the same model, to be read off the same forward pass
+        (`kemb.encoding.plan`).
     :raises ModelError: when it cannot be loaded.
     """
     spec = model.spec

@@ -1,8 +1,10 @@
-"""Which literal text (and route) goes before which input. Pure; docs/prompts.md says it in users' words.
+"""Which literal text (and route) goes before which input. Pure; docs/prompts.md says it in users'
+words.
 
-Sources are asked in order: a `--prompts` file, then the model TOML, or, where that says nothing of prompts, the
-model's own `config_sentence_transformers.json`. The first source with an answer wins, and within a source the most
-specific key, in the order of mteb (`mteb/models/abs_encoder.py::get_prompt_name`).
+Sources are asked in order: a `--prompts` file, then the model TOML, or, where that says nothing of
+prompts, the model's own `config_sentence_transformers.json`. The first source with an answer wins,
+and within a source the most specific key, in the order of mteb
+(`mteb/models/abs_encoder.py::get_prompt_name`).
 """
 
 from __future__ import annotations
@@ -38,13 +40,16 @@ MTEB_TYPES: dict[str, TaskType] = {
     "Summarization": "summarization",
 }
 DEFAULT_KEY = "default_prompt_name"
-"""Key of sentence-transformers' default prompt. It has "query" and "document" prompts of its own, empty ones if need
-be, so the default reaches only texts without a role."""
+"""Key of sentence-transformers' default prompt. It has "query" and "document" prompts of its own,
+empty ones if need be, so the default reaches only texts without a role.
+"""
 INSTRUCTION_KEY = "task instruction"
 
 
 class PromptsFile(PromptRules):
-    """A `--prompts` file: rules for every model of the command, or under `[models."<name>"]` for each."""
+    """A `--prompts` file: rules for every model of the command, or under `[models."<name>"]` for
+    each.
+    """
 
     name: str = ""
     description: str = ""
@@ -64,12 +69,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class PromptTable:
-    """All prompts of one model, most important source first, and what was found wrong in a foreign configuration."""
+    """All prompts of one model, most important source first, and what was found wrong in a foreign
+    configuration.
+    """
 
     layers: tuple[Layer, ...] = ()
     warnings: tuple[str, ...] = ()
     by_role: bool = False
-    """Whether the role is the route where no layer names one: of models that treat queries and documents apart."""
+    """Whether the role is the route where no layer names one: of models that treat queries and
+    documents apart.
+    """
 
 
 class Resolved(NamedTuple):
@@ -82,7 +91,9 @@ class Resolved(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """One line of `kemb prompts MODEL TASK`; `shown` is the final string of an example with visible line ends."""
+    """One line of `kemb prompts MODEL TASK`; `shown` is the final string of an example with visible
+    line ends.
+    """
 
     role: Role
     prompt: str
@@ -98,7 +109,9 @@ def roles(task_type: TaskType) -> tuple[Role, ...]:
 
 
 def declares_prompts(spec: PromptRules) -> bool:
-    """Whether a model's TOML says anything of prompts; if so, its own configuration file is not needed."""
+    """Whether a model's TOML says anything of prompts; if so, its own configuration file is not
+    needed.
+    """
     return bool(spec.model_fields_set & set(PromptRules.model_fields))
 
 
@@ -110,11 +123,14 @@ def build_prompts(
 ) -> PromptTable:
     """Gather the prompts of a model.
 
-    :param spec: the model's TOML; if it sets any prompt field, be it to nothing, `st_config` is not looked at.
-    :param file: the rules of a `--prompts` file for this model. What they leave out comes from the sources below.
+    :param spec: the model's TOML; if it sets any prompt field, be it to nothing, `st_config` is not
+        looked at.
+    :param file: the rules of a `--prompts` file for this model. What they leave out comes from the
+        sources below.
     :param st_config: the content of the model's `config_sentence_transformers.json`.
     :param tasks: the names of all tasks known here; other words are no keys.
-    :raises UsageError: for a key of `spec` or `file` that no task can reach, and for a missing template.
+    :raises UsageError: for a key of `spec` or `file` that no task can reach, and for a missing
+        template.
     """
     layers: list[Layer] = []
     warnings: list[str] = []
@@ -129,7 +145,11 @@ def build_prompts(
 
 
 def resolve(
-    table: PromptTable, task: str, task_type: TaskType, instruction: str | Mapping[str, str], role: Role
+    table: PromptTable,
+    task: str,
+    task_type: TaskType,
+    instruction: str | Mapping[str, str],
+    role: Role,
 ) -> Resolved:
     """The prompt and route of a role.
 
@@ -139,8 +159,16 @@ def resolve(
         order = [task, task_type, DEFAULT_KEY]
     else:
         order = [f"{task}-{role}", task, f"{task_type}-{role}", task_type, role]
-    own = "" if role == "document" else instruction if isinstance(instruction, str) else instruction.get(role, "")
-    route = next((layer.routes[key] for layer in table.layers for key in order if key in layer.routes), None)
+    own = (
+        ""
+        if role == "document"
+        else instruction
+        if isinstance(instruction, str)
+        else instruction.get(role, "")
+    )
+    route = next(
+        (layer.routes[key] for layer in table.layers for key in order if key in layer.routes), None
+    )
     if route is None:
         route = role if table.by_role and role != "text" else ""
     for layer in table.layers:
@@ -166,9 +194,15 @@ def prompted(
 
 
 def explain(
-    table: PromptTable, task: str, task_type: TaskType, instruction: str | Mapping[str, str], text: str = "예시 문장"
+    table: PromptTable,
+    task: str,
+    task_type: TaskType,
+    instruction: str | Mapping[str, str],
+    text: str = "예시 문장",
 ) -> list[Explained]:
-    """For each role of the task, the exact string an example text becomes, and where it comes from."""
+    """For each role of the task, the exact string an example text becomes, and where it
+    comes from.
+    """
     rows = []
     for role in roles(task_type):
         found = resolve(table, task, task_type, instruction, role)
@@ -179,12 +213,14 @@ def explain(
 def read_prompts_file(path: Path) -> PromptsFile:
     """Read a `--prompts` file, TOML or JSON.
 
-    :raises UsageError: when it cannot be read, has unknown keys, or has rules both at the top and per model.
+    :raises UsageError: when it cannot be read, has unknown keys, or has rules both at the top and
+        per model.
     """
     file = parse(PromptsFile, read_table(path), path)
     if file.models and declares_prompts(file):
         raise UsageError(
-            f"{path} has prompts at the top, for every model, and under [models]. Keep one of the two: move the "
+            f"{path} has prompts at the top, for every model, and under [models]. Keep one of the "
+            "two: move the "
             'rules at the top under [models."<model name>"].'
         )
     return file
@@ -205,7 +241,8 @@ def prompts_label(path: Path) -> str:
 
 
 def rules_for(file: PromptsFile, model: str, hub: str | None = None) -> PromptRules:
-    """The rules of a prompts file for one model: under its name, else under the hub id it is a variant of.
+    """The rules of a prompts file for one model: under its name, else under the hub id it is a
+    variant of.
 
     :raises UsageError: when the file has rules per model and none for this one.
     """
@@ -216,48 +253,73 @@ def rules_for(file: PromptsFile, model: str, hub: str | None = None) -> PromptRu
         if name.lower() in by_lower:
             return by_lower[name.lower()]
     raise UsageError(
-        f"The prompts file {file.name or 'given'} has nothing for the model {model}; it has {', '.join(file.models)}. "
+        f"The prompts file {file.name or 'given'} has nothing for the model {model}; it has "
+        f"{', '.join(file.models)}. "
         f'Leave the model out, or add [models."{model}"], empty if its own prompts are meant.'
     )
 
 
-def _own_layer(source: PromptSource, rules: PromptRules, template: str, tasks: Collection[str]) -> Layer:
+def _own_layer(
+    source: PromptSource, rules: PromptRules, template: str, tasks: Collection[str]
+) -> Layer:
     for key in (*rules.prompts, *rules.instructions, *rules.routes):
         if not _reachable(key, tasks):
-            known = [*ROLES, *TYPES, *(f"{kind}-{role}" for kind in ASYMMETRIC for role in ROLES), *tasks]
+            known = [
+                *ROLES,
+                *TYPES,
+                *(f"{kind}-{role}" for kind in ASYMMETRIC for role in ROLES),
+                *tasks,
+            ]
             near = nearest(MTEB_TYPES.get(key, key), known)
             raise UsageError(
-                f"Prompt key {key!r} ({source}) is reached by no task.{f' Did you mean {near[0]}?' if near else ''} "
-                f"Keys are query, document, a task type ({', '.join(TYPES)}), a task name, and, where texts have "
-                "roles, either of the last two with -query or -document."
+                f"Prompt key {key!r} ({source}) is reached by no "
+                f"task.{f' Did you mean {near[0]}?' if near else ''} "
+                f"Keys are query, document, a task type ({', '.join(TYPES)}), a task name, and, "
+                "where texts have roles, either of the last two with -query or -document."
             )
     needs_template = bool(rules.instructions) or rules.use_task_instructions
     if needs_template and "{instruction}" not in template:
         raise UsageError(
-            f"The instructions ({source}) need an instruction_template that contains {{instruction}}, given "
-            f'{template!r}. Type for example: instruction_template = "Instruct: {{instruction}}\\nQuery: "'
+            f"The instructions ({source}) need an instruction_template that contains "
+            f"{{instruction}}, given {template!r}. Type for example: "
+            'instruction_template = "Instruct: {instruction}\\nQuery: "'
         )
     made = {key: _fill(template, text) if text else "" for key, text in rules.instructions.items()}
-    return Layer(source, {**made, **rules.prompts}, rules.routes, template if rules.use_task_instructions else "")
+    return Layer(
+        source,
+        {**made, **rules.prompts},
+        rules.routes,
+        template if rules.use_task_instructions else "",
+    )
 
 
 def _foreign_layer(config: Mapping[str, Any], tasks: Collection[str], warnings: list[str]) -> Layer:
-    """The prompts of `config_sentence_transformers.json`, with mteb's names of task types made ours."""
+    """The prompts of `config_sentence_transformers.json`, with mteb's names of task types made
+    ours.
+    """
     source: PromptSource = "config_sentence_transformers.json"
     saved = {str(key): str(text or "") for key, text in dict(config.get("prompts") or {}).items()}
     prompts: dict[str, str] = {}
     for name, text in saved.items():
         base, dash, role = name.rpartition("-")
-        key = f"{MTEB_TYPES[base]}-{role}" if dash and base in MTEB_TYPES else MTEB_TYPES.get(name, name)
+        key = (
+            f"{MTEB_TYPES[base]}-{role}"
+            if dash and base in MTEB_TYPES
+            else MTEB_TYPES.get(name, name)
+        )
         if _reachable(key, tasks):
             prompts[key] = text
         elif text and name != config.get(DEFAULT_KEY):
-            warnings.append(f"{source}: no task reaches the prompt key {name!r}; its text {text!r} is not used.")
+            warnings.append(
+                f"{source}: no task reaches the prompt key {name!r}; its text {text!r} is not used."
+            )
     default = config.get(DEFAULT_KEY)
     if default in saved:
         prompts[DEFAULT_KEY] = saved[default]
     elif default:
-        warnings.append(f"{source}: {DEFAULT_KEY} is {default!r}, which is not among its prompts; none is used.")
+        warnings.append(
+            f"{source}: {DEFAULT_KEY} is {default!r}, which is not among its prompts; none is used."
+        )
     return Layer(source, prompts, {})
 
 

@@ -1,4 +1,5 @@
-"""From what a user types after -m to a model with an identity: files, revision, prompts, limits, variant.
+"""From what a user types after -m to a model with an identity: files, revision, prompts, limits,
+variant.
 
 Nothing here imports torch: a run whose vectors are all in the store never loads a model.
 """
@@ -20,13 +21,21 @@ from kemb.models.encoders.bge_m3 import Head
 from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
 from kemb.models.families import _FAMILIES, _SIMILARITIES, BUILT_IN
 from kemb.models.model import Model, ModelOptions
-from kemb.models.prompts import PromptTable, build_prompts, declares_prompts, prompts_label, rules_of_file
+from kemb.models.prompts import (
+    PromptTable,
+    build_prompts,
+    declares_prompts,
+    prompts_label,
+    rules_of_file,
+)
 from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Similarity
 
 LLM_PARAMETERS = 1_000_000_000
 
 
-def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()) -> Model:
+def resolve(
+    name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
+) -> Model:
     """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub,
     `mteb:NAME`, or `api:NAME`.
 
@@ -50,7 +59,9 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
-    if head and (name.startswith("api:") or (spec is not None and spec.loader not in bge_m3.HEADED)):
+    if head and (
+        name.startswith("api:") or (spec is not None and spec.loader not in bge_m3.HEADED)
+    ):
         bge_m3.refuse_head(plain, spec.loader if spec else "API", head)
     if name.startswith("api:") or (spec is not None and spec.loader == "api"):
         from kemb.models.encoders.api_identity import resolve_api
@@ -61,19 +72,26 @@ def resolve(name: str, options: ModelOptions | None = None, own_tasks: Collectio
     bge_m3.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
-            "model", given, catalogue.accepted_names(), "Type `kemb models`, a folder, or a hub id `org/name`."
+            "model",
+            given,
+            catalogue.accepted_names(),
+            "Type `kemb models`, a folder, or a hub id `org/name`.",
         )
     if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
         return _built_in(spec, options, task_names)
     if spec is not None and spec.loader in CANNOT_RUN:
         raise NotSupported(f"{spec.name} cannot be run. {CANNOT_RUN[spec.loader]}")
     spec = spec or ModelSpec(name=plain)
-    path, commit = _fetch(spec.hub or spec.name, revision or spec.revision, options, bge_m3.HUB_FILES if head else ())
+    path, commit = _fetch(
+        spec.hub or spec.name, revision or spec.revision, options, bge_m3.HUB_FILES if head else ()
+    )
     folder = files.read_folder(path, needs_weights=options.backend is None)
     return _from_folder(spec, commit, folder, options, task_names, head)
 
 
-def _fetch(hub: str, revision: str | None, options: ModelOptions, also: Sequence[str]) -> tuple[Path, str]:
+def _fetch(
+    hub: str, revision: str | None, options: ModelOptions, also: Sequence[str]
+) -> tuple[Path, str]:
     from kemb.models.files import fetch_model
 
     if options.backend is None:
@@ -93,25 +111,37 @@ def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()
     spec = catalogue.load_spec(name.partition("@")[0])
     if spec is None or not declares_prompts(spec):
         return resolve(name, options, own_tasks).prompts
-    return build_prompts(spec, rules_of_file(options.prompts_file, spec), None, {*tasks.names(), *own_tasks})
+    return build_prompts(
+        spec, rules_of_file(options.prompts_file, spec), None, {*tasks.names(), *own_tasks}
+    )
 
 
-def _local(path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None) -> Model:
+def _local(
+    path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None
+) -> Model:
     folder = files.read_folder(path.resolve(), needs_weights=options.backend is None)
-    revision = files.content_hash(path.resolve(), bge_m3.HUB_FILES if head in bge_m3.FILES else ())[:12]
-    return _from_folder(ModelSpec(name=files.local_name(path)), revision, folder, options, task_names, head)
+    revision = files.content_hash(path.resolve(), bge_m3.HUB_FILES if head in bge_m3.FILES else ())[
+        :12
+    ]
+    return _from_folder(
+        ModelSpec(name=files.local_name(path)), revision, folder, options, task_names, head
+    )
 
 
 def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:
     given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
     given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
-        raise UsageError(f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting.")
+        raise UsageError(
+            f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting."
+        )
     from kemb.models import open
 
     prompts = build_prompts(spec, None, None, task_names)
     revision = open.revision_of(spec)
-    return Model(spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False)
+    return Model(
+        spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False
+    )
 
 
 def _from_folder(
@@ -128,22 +158,29 @@ def _from_folder(
         spec = spec.model_copy(update={"loader": folder.loader})
     if spec.loader in _FAMILIES:
         if options.pooling:
-            raise UsageError(f"--pooling cannot be used with {spec.name}, which is a {spec.loader} model.")
+            raise UsageError(
+                f"--pooling cannot be used with {spec.name}, which is a {spec.loader} model."
+            )
     elif folder.has_modules:
         if options.pooling and options.pooling != folder.pooling:
             raise UsageError(
-                f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling {options.pooling} "
-                "cannot change it."
+                f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling "
+                f"{options.pooling} cannot change it."
             )
         pooling = folder.pooling  # type: ignore[assignment]
     elif pooling is None:
         raise UsageError(
-            f"{spec.name} is a plain transformers model: its files do not say how token vectors become one vector. "
+            f"{spec.name} is a plain transformers model: its files do not say how token vectors "
+            "become one vector. "
             "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
         )
-    rules = rules_of_file(options.prompts_file, spec)  # first of all: it says what is wrong with a prompts file
+    rules = rules_of_file(
+        options.prompts_file, spec
+    )  # first of all: it says what is wrong with a prompts file
     backend = _backend(spec, folder, options) if options.backend else None
-    device, *others = find_devices("cpu" if backend and options.device == "auto" else options.device, options.workers)
+    device, *others = find_devices(
+        "cpu" if backend and options.device == "auto" else options.device, options.workers
+    )
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
@@ -175,7 +212,9 @@ def _from_folder(
     )
 
 
-def _backend(spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions) -> backends.BackendFile:
+def _backend(
+    spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions
+) -> backends.BackendFile:
     assert options.backend is not None
     is_dense = spec.loader not in _FAMILIES and not folder.is_table
     backends.refuse_settings(spec.name, is_dense, options.dtype)
@@ -212,10 +251,15 @@ def run_of_file(path: Path, name: str = "") -> Model:
     :raises UsageError: there is no such file, or the name cannot be one.
     """
     if not path.is_file():
-        raise UsageError(f"There is no run file {path}. Give a TREC run file: `query Q0 document rank score tag`.")
+        raise UsageError(
+            f"There is no run file {path}. Give a TREC run file: `query Q0 document rank score "
+            "tag`."
+        )
     name = name or re.sub(r"[^\w.-]+", "-", path.stem).strip(".-") or "run"
     if not re.fullmatch(r"[\w.-]+", name) or set(name) == {"."}:
-        raise UsageError(f"--run-name {name!r} cannot be the name of a row; use letters, digits, . _ and -.")
+        raise UsageError(
+            f"--run-name {name!r} cannot be the name of a row; use letters, digits, . _ and -."
+        )
     with path.open("rb") as file:
         revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     return replace(_ranker("run", f"run/{name}", revision), run_file=path)
@@ -233,7 +277,9 @@ def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) 
     return None if run_file is None else run_of_file(run_file)
 
 
-def compose(expression: Expression, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model:
+def compose(
+    expression: Expression, options: ModelOptions, own_tasks: Collection[str] = ()
+) -> Model:
     """The model of an expression; a setting reaches every part that has it.
 
     :raises UsageError: a part that cannot stand where it stands; and as `resolve` for each part.
@@ -247,8 +293,9 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
                 _refuse_reranker(model)
                 if expression.is_raw and model.family not in RAW:
                     raise UsageError(
-                        f"{model.name} cannot stand in sum(...): it adds the scores of models that score any document "
-                        "(dense, sparse, late interaction, BM25). For other runs type fuse(...) or rrf(...)."
+                        f"{model.name} cannot stand in sum(...): it adds the scores of models that "
+                        "score any document (dense, sparse, late interaction, BM25). For other "
+                        "runs type fuse(...) or rrf(...)."
                     )
             name = _fused_name(expression, models)
             settings = f"{weights} {constant}{' raw' if expression.is_raw else ''}"
@@ -258,8 +305,9 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
             scorer = resolve(reranker, options, own_tasks)
             if scorer.family != "cross-encoder":
                 raise UsageError(
-                    f"{scorer.name} is no reranker: its files name no cross-encoder (model_type CrossEncoder, or a "
-                    f"{files.CLASSIFIER} architecture). To combine it with {stage.name}, type "
+                    f"{scorer.name} is no reranker: its files name no cross-encoder (model_type "
+                    f"CrossEncoder, or a {files.CLASSIFIER} architecture). To combine it with "
+                    f"{stage.name}, type "
                     f'"rrf({typed(stage)}, {typed(scorer)})".'
                 )
             name = f"{stage.name}+reranker:{scorer.name}@{depth}"
@@ -270,7 +318,8 @@ def compose(expression: Expression, options: ModelOptions, own_tasks: Collection
 def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
     if fused.weights:
         how = "sum" if fused.is_raw else "fuse"
-        return f"{how}({'+'.join(f'{w:g}*{m.name}' for w, m in zip(fused.weights, models, strict=True))})"
+        weighted = zip(fused.weights, models, strict=True)
+        return f"{how}({'+'.join(f'{weight:g}*{model.name}' for weight, model in weighted)})"
     constant = f",k={fused.constant}" if fused.constant != 60 else ""
     return f"rrf({','.join(model.name for model in models)}{constant})"
 
@@ -281,21 +330,30 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
 
     spec = catalogue.load_spec(name.partition("@")[0])
     if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
-        return replace(options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file="")
+        return replace(
+            options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file=""
+        )
     return options
 
 
 def typed(model: Model) -> str:
     """What to type for a model: its folder, where it is a local one."""
-    return str(model.folder.path) if model.name.startswith("local/") and model.folder else model.name
+    return (
+        str(model.folder.path) if model.name.startswith("local/") and model.folder else model.name
+    )
 
 
 def _refuse_reranker(model: Model) -> None:
     if model.family == "cross-encoder":
-        raise UsageError(f"{model.name} is a reranker and needs a first stage: type bm25:kiwi+reranker:{typed(model)}.")
+        raise UsageError(
+            f"{model.name} is a reranker and needs a first stage: type "
+            f"bm25:kiwi+reranker:{typed(model)}."
+        )
 
 
-def _combined(loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked) -> Model:
+def _combined(
+    loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked
+) -> Model:
     identity = [settings, *(f"{part.name}@{part.revision}[{part.variant}]" for part in parts)]
     revision = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
     variant = "__".join(dict.fromkeys(part.variant for part in parts if part.variant))
@@ -306,4 +364,6 @@ def _combined(loader: Loader, name: str, settings: str, parts: tuple[Model, ...]
 
 def _ranker(loader: Loader, name: str, revision: str) -> Model:
     spec = ModelSpec(name=name, loader=loader)
-    return Model(spec, name, revision, PromptTable(), None, "cpu", "float32", None, None, "cosine", "", False)
+    return Model(
+        spec, name, revision, PromptTable(), None, "cpu", "float32", None, None, "cosine", "", False
+    )

@@ -34,7 +34,8 @@ Level = Literal["int8", "binary"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 CANNOT_RUN: dict[Loader, str] = {
-    "custom": "It runs only with its author's own program; kemb lists its prompts and its published scores.",
+    "custom": "It runs only with its author's own program; kemb lists its prompts and its "
+    "published scores.",
 }
 """Loaders that exist as data only, and the sentence that refuses to run them."""
 
@@ -42,8 +43,9 @@ CANNOT_RUN: dict[Loader, str] = {
 class PromptRules(BaseModel):
     """What is put before a text, by key: of a model, or of a `--prompts` file.
 
-    Keys, most specific first: `<Task>-<role>`, `<Task>`, `<task type>-<role>`, `<task type>`, `<role>`; the role is
-    query or document. The texts of symmetric tasks have no role: only a task or task type key reaches them.
+    Keys, most specific first: `<Task>-<role>`, `<Task>`, `<task type>-<role>`, `<task type>`,
+    `<role>`; the role is query or document. The texts of symmetric tasks have no role: only a task
+    or task type key reaches them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,28 +55,40 @@ class PromptRules(BaseModel):
     instruction_template: str = ""
     """For instruction models: the prompt made from an instruction, with `{instruction}`."""
     instructions: dict[str, str] = {}
-    """Instructions by the same keys; each becomes a prompt through the template. `prompts` win on the same key."""
+    """Instructions by the same keys; each becomes a prompt through the template. `prompts` win on
+    the same key.
+    """
     use_task_instructions: bool = False
-    """Use the task's own instruction (TaskSpec.instruction) at the level of the task's name, never for documents."""
+    """Use the task's own instruction (TaskSpec.instruction) at the level of the task's name, never
+    for documents.
+    """
     routes: dict[str, str] = {}
     """Opaque route (adapter, API input type) by the same keys; '' by default."""
 
 
 class ApiSpec(BaseModel):
-    """How a model is reached over HTTP: where, in which dialect, with which limits, at what price."""
+    """How a model is reached over HTTP: where, in which dialect, with which limits, at what
+    price.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["openai", "cohere"] = "openai"
-    """The dialect: `POST /embeddings` (OpenAI, Upstage, vLLM, TEI, Ollama, infinity) or `POST /v2/embed`."""
+    """The dialect: `POST /embeddings` (OpenAI, Upstage, vLLM, TEI, Ollama, infinity) or `POST
+    /v2/embed`.
+    """
     base_url: str = ""
     """What stands before the path: `https://api.openai.com/v1`. No key and no query in it."""
     model: str = ""
-    """The name to send; `{route}` in it is replaced by the input's route. The model's own name where it is empty."""
+    """The name to send; `{route}` in it is replaced by the input's route. The model's own name
+    where it is empty.
+    """
     key_env: str = ""
     """The environment variable that holds the key; '' where none is needed."""
     body: dict[str, Any] = {}
-    """More fields for every request (`dimensions`, `truncate_prompt_tokens`); they are part of the fingerprint."""
+    """More fields for every request (`dimensions`, `truncate_prompt_tokens`); they are part of the
+    fingerprint.
+    """
     encoding: Literal["float", "base64"] = "float"
     max_batch_texts: int = Field(default=96, ge=1)
     max_batch_tokens: int = Field(default=100_000, ge=1)
@@ -92,7 +106,9 @@ class ApiSpec(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is made of stored vectors before they are compared, and how they are compared; None: as they are."""
+    """What is made of stored vectors before they are compared, and how they are compared; None: as
+    they are.
+    """
 
     dims: int | None = None
     level: Level | None = None
@@ -102,10 +118,12 @@ class View:
 
 
 class ModelSpec(PromptRules):
-    """One known model. What a hub model's own files say needs no entry here, except prompts (precedence 2).
+    """One known model. What a hub model's own files say needs no entry here, except prompts
+    (precedence 2).
 
-    A specification that sets any of the prompt fields, be it to `prompts = {}`, replaces the prompts of the model's
-    own `config_sentence_transformers.json`; one that sets none leaves them in force.
+    A specification that sets any of the prompt fields, be it to `prompts = {}`, replaces the
+    prompts of the model's own `config_sentence_transformers.json`; one that sets none leaves them
+    in force.
     """
 
     name: str
@@ -116,7 +134,9 @@ class ModelSpec(PromptRules):
     hub: str | None = None
     """Hub id when `name` is a row variant of it (`kakaocorp/kanana-nano-2.1b-embedding-fp16`)."""
     revision: str | None = None
-    """The commit kemb declares for the model; None resolves the hub's main branch to a commit at run time."""
+    """The commit kemb declares for the model; None resolves the hub's main branch to a commit at
+    run time.
+    """
     description: str = ""
     pooling: Pooling | None = None
     """Needed by the loader `transformers`; a check against the model's own files otherwise."""
@@ -136,7 +156,9 @@ class ModelSpec(PromptRules):
     base_model: str | None = None
     reference: str = ""
     append_eos: bool = False
-    """Whether the tokenizer must add an end-of-sequence token that its own configuration leaves out."""
+    """Whether the tokenizer must add an end-of-sequence token that its own configuration leaves
+    out.
+    """
     not_for: list[TaskType] = []
     """Task types the model makes no sense for; the cell is 'not applicable'."""
     prompt_source: str = ""

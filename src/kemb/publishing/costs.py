@@ -1,4 +1,6 @@
-"""What a row costs beside its scores: size, index, tokens, speed, money. As recorded, never guessed."""
+"""What a row costs beside its scores: size, index, tokens, speed, money. As recorded, never
+guessed.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Cost:
     tokens_per_1000_korean: float | None
     """Tokens per 1,000 characters of Korean text."""
     truncated: float | None
-    """Share of texts that were cut, of the column (queries, documents, ...) of the task where it is greatest."""
+    """Share of texts that were cut, of the column (queries, documents, ...) of the task where it is
+    greatest.
+    """
     texts_per_second: float | None
     """Encoded, on `hardware`."""
     tokens_per_second: float | None
@@ -39,7 +43,8 @@ class Cost:
     """Of all commands together."""
     hardware: str
     from_store: bool
-    """Whether all vectors were there already, so that no command measured how long encoding takes."""
+    """Whether all vectors were there already, so that no command measured how long encoding takes.
+    """
     usd: float | None
     """What an API was paid, by the endpoint's own count of tokens and the declared price."""
     price: str
@@ -47,13 +52,21 @@ class Cost:
 
 
 def cost_of(row: Row) -> Cost:
-    """The costs of a row: of measured ones from their records, of claimed ones what is known of the model."""
+    """The costs of a row: of measured ones from their records, of claimed ones what is known of the
+    model.
+    """
     facts = facts_of(row.model)
     records = [result.kemb for result in row.results.values() if result.kemb]
     commands = _commands(records)
     families = [str(record["family"]) for record in records if record.get("family")]
-    sizes = [float(record["index_bytes_per_document"]) for record in records if record.get("index_bytes_per_document")]
-    loaded: Mapping[str, int] = next((record["loaded"] for record in records if record.get("loaded")), {})
+    sizes = [
+        float(record["index_bytes_per_document"])
+        for record in records
+        if record.get("index_bytes_per_document")
+    ]
+    loaded: Mapping[str, int] = next(
+        (record["loaded"] for record in records if record.get("loaded")), {}
+    )
     fast = max((record for record in commands if _rate(record)), key=_rate, default={})
     tokens = fast.get("encoded", {}).get("n_tokens", 0)
     shares = [share for record in records if (share := truncated(record)) is not None]
@@ -75,21 +88,29 @@ def cost_of(row: Row) -> Cost:
 
 
 def _commands(records: Sequence[Record]) -> list[Record]:
-    """One record of each command, which encodes for all its tasks at once; a reranker works task by task."""
+    """One record of each command, which encodes for all its tasks at once; a reranker works task by
+    task.
+    """
     if any(record.get("family") == "cross-encoder" for record in records):
         return list(records)
-    return list({(record.get("started"), record.get("command")): record for record in records}.values())
+    return list(
+        {(record.get("started"), record.get("command")): record for record in records}.values()
+    )
 
 
 def _seconds(commands: Sequence[Record]) -> float | None:
-    """Spent on encoding; None of a reranked stage, whose records do not tell the two models apart."""
+    """Spent on encoding; None of a reranked stage, whose records do not tell the two models
+    apart.
+    """
     if any(record.get("family") == "pipeline" for record in commands):
         return None
     return round(sum(record.get("seconds", {}).get("encode", 0) for record in commands), 3) or None
 
 
 def _counts_tokens(record: Record) -> bool:
-    """Whether the record's tokens are those of a tokenizer or of an API, not characters or a guess."""
+    """Whether the record's tokens are those of a tokenizer or of an API, not characters or
+    a guess.
+    """
     return bool(record.get("lengths")) or record.get("api", {}).get("n_tokens_guessed") == 0
 
 
@@ -109,7 +130,10 @@ def is_cut(record: Record) -> bool:
 
 def _rate(record: Record) -> float:
     """Texts per second; 0 where too few were encoded."""
-    n, seconds = record.get("encoded", {}).get("n_encoded", 0), record.get("seconds", {}).get("encode", 0)
+    n, seconds = (
+        record.get("encoded", {}).get("n_encoded", 0),
+        record.get("seconds", {}).get("encode", 0),
+    )
     return n / seconds if n >= MIN_TEXTS and seconds else 0.0
 
 
@@ -131,7 +155,11 @@ def _paid(commands: Sequence[Record]) -> float | None:
 
 
 def _price(commands: Sequence[Record]) -> str:
-    known = [record["api"] for record in commands if record.get("api", {}).get("usd_per_million_tokens") is not None]
+    known = [
+        record["api"]
+        for record in commands
+        if record.get("api", {}).get("usd_per_million_tokens") is not None
+    ]
     if not known:
         return ""
     last = known[-1]

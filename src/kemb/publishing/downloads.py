@@ -20,9 +20,13 @@ KINDS = ("csv", "json", "parquet", "md")
 
 
 def of_board(board: Board) -> dict[str, bytes]:
-    """The content of each kind of file; Markdown holds what a README needs, the others every row and cell."""
+    """The content of each kind of file; Markdown holds what a README needs, the others every row
+    and cell.
+    """
     return {
-        "csv": tables.to_csv(board).encode("utf-8-sig"),  # spreadsheets take UTF-8 for Korean only with a mark
+        "csv": tables.to_csv(board).encode(
+            "utf-8-sig"
+        ),  # spreadsheets take UTF-8 for Korean only with a mark
         "json": tables.to_json(board).encode(),
         "parquet": to_parquet(board),
         "md": tables.to_markdown(board, wide=True).encode(),
@@ -30,13 +34,19 @@ def of_board(board: Board) -> dict[str, bytes]:
 
 
 def to_parquet(board: Board) -> bytes:
-    """One line per row and cell: what is ranked, where it comes from, its value (a fraction) and its interval."""
+    """One line per row and cell: what is ranked, where it comes from, its value (a fraction) and
+    its interval.
+    """
     lines = [line for number in range(len(board.cells)) for line in _lines("", board, number)]
-    return _parquet([{name: line[name] for name in _SCHEMA.names if name in line} for line in lines], _SCHEMA)
+    return _parquet(
+        [{name: line[name] for name in _SCHEMA.names if name in line} for line in lines], _SCHEMA
+    )
 
 
 def of_task(task: str, boards: Mapping[str, Board]) -> dict[str, bytes]:
-    """The content of each kind of file for one task: every number of it on any board, fractions at full precision."""
+    """The content of each kind of file for one task: every number of it on any board, fractions at
+    full precision.
+    """
     lines = [
         line
         for slug, board in boards.items()
@@ -51,9 +61,14 @@ def of_task(task: str, boards: Mapping[str, Board]) -> dict[str, bytes]:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        {name: tables.no_formula(v) if isinstance(v, str) else v for name, v in line.items()} for line in lines
+        {name: tables.no_formula(v) if isinstance(v, str) else v for name, v in line.items()}
+        for line in lines
     )
-    rows = [names, ["---"] * len(names), *([_markdown(line[name]) for name in names] for line in lines)]
+    rows = [
+        names,
+        ["---"] * len(names),
+        *([_markdown(line[name]) for name in names] for line in lines),
+    ]
     return {
         "csv": text.getvalue().encode("utf-8-sig"),
         "json": (json.dumps(lines, ensure_ascii=False, indent=1) + "\n").encode(),
@@ -67,7 +82,11 @@ def _lines(slug: str, board: Board, number: int) -> Iterator[dict[str, Any]]:
     cell = board.cells[number]
     for row in board.rows:
         standing, result = row.standing, row.results.get(cell.task)
-        low, high = standing.cell_intervals[number] if standing and standing.cell_intervals else (None, None)
+        low, high = (
+            standing.cell_intervals[number]
+            if standing and standing.cell_intervals
+            else (None, None)
+        )
         yield {
             "board": slug,
             "model": row.model,
@@ -89,7 +108,9 @@ def _lines(slug: str, board: Board, number: int) -> Iterator[dict[str, Any]]:
 
 def _parquet(lines: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(lines, schema=schema), out, compression="zstd", store_schema=False)
+    pq.write_table(
+        pa.Table.from_pylist(lines, schema=schema), out, compression="zstd", store_schema=False
+    )
     return out.getvalue()
 
 
@@ -113,5 +134,10 @@ _SCHEMA = pa.schema(
     ]
 )
 _TASK_SCHEMA = pa.schema(
-    [("board", pa.string()), *_ROW, *((name, pa.string()) for name in ("cell", "metric", "dataset_revision")), *_VALUES]
+    [
+        ("board", pa.string()),
+        *_ROW,
+        *((name, pa.string()) for name in ("cell", "metric", "dataset_revision")),
+        *_VALUES,
+    ]
 )

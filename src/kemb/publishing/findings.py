@@ -18,7 +18,9 @@ _SHOWN = 300
 
 
 def print_audit(audit: Audit) -> None:
-    """Findings by file, one paragraph each, then what was reproduced, then what could not be read."""
+    """Findings by file, one paragraph each, then what was reproduced, then what could not
+    be read.
+    """
     console = stdout()
     for file, found in groupby(audit.findings, lambda finding: finding.file):
         findings = list(found)
@@ -26,20 +28,31 @@ def print_audit(audit: Audit) -> None:
         console.print(Text(f"{file}: {_count(len(wrong), 'finding')}", style="bold"))
         for finding in sorted(findings, key=lambda finding: finding.confirms):
             style = "green" if finding.confirms else "red"
-            console.print(Text.assemble((f"  {finding.kind}", style), f"  line {finding.line}  ", finding.what))
+            console.print(
+                Text.assemble(
+                    (f"  {finding.kind}", style), f"  line {finding.line}  ", finding.what
+                )
+            )
             for line in _details(finding, console.width):
                 console.print(Text(line, style="dim"))
         console.print()
     for problem in audit.problems:
         console.print(Text(f"Not read: {problem}", style="yellow"))
-    read = f"{_count(audit.n_tables, 'table')} and {_count(audit.n_entries, 'metadata entry', 'metadata entries')} read"
+    read = (
+        f"{_count(audit.n_tables, 'table')} and "
+        f"{_count(audit.n_entries, 'metadata entry', 'metadata entries')} read"
+    )
     confirmed = len(audit.findings) - audit.n_wrong
-    console.print(f"{read}; {_count(audit.n_wrong, 'finding')}, {_count(confirmed, 'confirmation')}.")
+    console.print(
+        f"{read}; {_count(audit.n_wrong, 'finding')}, {_count(confirmed, 'confirmation')}."
+    )
 
 
 def to_json(audit: Audit) -> str:
     """Everything, uncut."""
-    findings = [dataclasses.asdict(finding) | {"confirms": finding.confirms} for finding in audit.findings]
+    findings = [
+        dataclasses.asdict(finding) | {"confirms": finding.confirms} for finding in audit.findings
+    ]
     record = {
         "findings": findings,
         "not_read": audit.problems,

@@ -40,7 +40,9 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
             return "", commit
         path = retry(partial(api.hf_hub_download, repo, README, revision=commit))
         return Path(path).read_bytes().decode("utf-8-sig"), commit
-    except LocalEntryNotFoundError as error:  # the hub did not give it; it is an EntryNotFoundError all the same
+    except (
+        LocalEntryNotFoundError
+    ) as error:  # the hub did not give it; it is an EntryNotFoundError all the same
         raise _explained(error, repo) from error
     except EntryNotFoundError:
         return "", commit
@@ -48,14 +50,18 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
         raise _explained(error, repo) from error
 
 
-def push(repo: str, files: Mapping[str, str], parent: str, create_pr: bool, endpoint: str | None = None) -> str:
+def push(
+    repo: str, files: Mapping[str, str], parent: str, create_pr: bool, endpoint: str | None = None
+) -> str:
     """Upload files as one commit on `parent`, or as a pull request; the address of what was made.
 
     :raises FetchError: when the hub refuses; then nothing was uploaded.
     """
     from huggingface_hub import CommitOperationAdd
 
-    operations = [CommitOperationAdd(name, content.encode("utf-8")) for name, content in files.items()]
+    operations = [
+        CommitOperationAdd(name, content.encode("utf-8")) for name, content in files.items()
+    ]
     message = "Model card with evaluation results by kemb"
     try:
         done = _api(endpoint).create_commit(
@@ -81,7 +87,8 @@ class Target:
 def find_target(repo: str, private: bool, endpoint: str | None = None) -> Target:
     """Look at a repository before work that ends in it; nothing is made or written.
 
-    :raises UsageError: without a token, or with one that may not write there; FetchError when the hub does not answer.
+    :raises UsageError: without a token, or with one that may not write there; FetchError when the
+        hub does not answer.
     """
     api = _api(endpoint)
     try:
@@ -92,8 +99,8 @@ def find_target(repo: str, private: bool, endpoint: str | None = None) -> Target
     names = [who["name"], *(org["name"] for org in who.get("orgs", []))]
     if repo.partition("/")[0] not in names:
         raise UsageError(
-            f"The token in HF_TOKEN belongs to {who['name']} and may write to {', '.join(names)}, not to {repo}. Name "
-            "a repository of these under [publish], or take another token."
+            f"The token in HF_TOKEN belongs to {who['name']} and may write to {', '.join(names)}, "
+            f"not to {repo}. Name a repository of these under [publish], or take another token."
         )
     if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
         raise UsageError(
@@ -105,9 +112,11 @@ def find_target(repo: str, private: bool, endpoint: str | None = None) -> Target
 
 
 def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> str:
-    """Upload what of a folder is not there yet as one commit; the address of the commit that holds it.
+    """Upload what of a folder is not there yet as one commit; the address of the commit that holds
+    it.
 
-    :raises FetchError: when the hub refuses, or somebody wrote there since `find_target`; then nothing was uploaded.
+    :raises FetchError: when the hub refuses, or somebody wrote there since `find_target`; then
+        nothing was uploaded.
     """
     from huggingface_hub import CommitOperationAdd
 
@@ -118,7 +127,10 @@ def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> st
         if not target.parent:
             api.create_repo(target.repo, private=target.private, exist_ok=True)
         done = api.create_commit(
-            target.repo, operations, commit_message="Model trained with kemb", parent_commit=target.parent or None
+            target.repo,
+            operations,
+            commit_message="Model trained with kemb",
+            parent_commit=target.parent or None,
         )
     except Exception as error:
         raise _explained(error, target.repo, folder) from error
@@ -151,27 +163,32 @@ def _explained(error: Exception, repo: str, model_dir: Path | None = None) -> Fe
     page = f"https://huggingface.co/{repo}"
     if name == "RepositoryNotFoundError" or status == 404:
         return FetchError(
-            f"{repo} cannot be written: the hub has no such model repository, or the token in HF_TOKEN may not see it. "
+            f"{repo} cannot be written: the hub has no such model repository, or the token in "
+            "HF_TOKEN may not see it. "
             f"Type `hf repo create {repo}`, or take a token of its owner. Nothing was uploaded."
         )
     if status in _REFUSED:
         return FetchError(
-            f"{repo} cannot be written: the hub refused the token in HF_TOKEN ({status}). Take one with write access "
-            f"to it{proposal}. Nothing was uploaded."
+            f"{repo} cannot be written: the hub refused the token in HF_TOKEN ({status}). Take one "
+            f"with write access to it{proposal}. Nothing was uploaded."
         )
     if status in _CHANGED:
         return FetchError(
-            f"{repo} was changed by somebody in the meantime ({status}). Type the same command again. Nothing "
-            "was uploaded."
+            f"{repo} was changed by somebody in the meantime ({status}). Type the same command "
+            "again. Nothing was uploaded."
         )
     if isinstance(status, int) and status >= 500:
         return FetchError(
-            f"{repo} was not written: the hub answered {status}. Look at {page}/commits/main, then type the same "
-            "command again."
+            f"{repo} was not written: the hub answered {status}. Look at {page}/commits/main, then "
+            "type the same command again."
         )
     if isinstance(error, ValueError) and "metadata" in str(error):
-        return FetchError(f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded.")
-    elsewhere = f"The model lies in {model_dir}." if model_dir else "The card itself is written by -o."
+        return FetchError(
+            f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded."
+        )
+    elsewhere = (
+        f"The model lies in {model_dir}." if model_dir else "The card itself is written by -o."
+    )
     return explain(error, f"{repo} is to be written", "model", page, elsewhere)
 
 
@@ -183,9 +200,13 @@ def target_of(file: RecipeFile) -> Target:
     """
     recipe = file.recipe
     if recipe.publish is None:
-        raise UsageError(f'{file.path} does not say where to. Add a section [publish] with repo = "ORG/NAME".')
+        raise UsageError(
+            f'{file.path} does not say where to. Add a section [publish] with repo = "ORG/NAME".'
+        )
     if not recipe.card.license:
-        raise file.error(("card",), 'a published model needs a licence; add license = "apache-2.0", or another.')
+        raise file.error(
+            ("card",), 'a published model needs a licence; add license = "apache-2.0", or another.'
+        )
     refuse_restricted(recipe.data)
     return find_target(recipe.publish.repo, recipe.publish.private)
 
@@ -193,12 +214,14 @@ def target_of(file: RecipeFile) -> Target:
 def push_model(target: Target, model_dir: Path) -> str:
     """Upload the folder of a model that has passed its proof; the address of the commit.
 
-    :raises RunError: when `kemb audit` finds something in its card; FetchError when the hub refuses.
+    :raises RunError: when `kemb audit` finds something in its card; FetchError when the hub
+        refuses.
     """
     readme = model_dir / README
     if found := [finding for finding in audit([readme]).findings if not finding.confirms]:
         raise RunError(
-            f"The card {readme} is not in order, so nothing was uploaded: {found[0].what} Findings in all: "
+            f"The card {readme} is not in order, so nothing was uploaded: {found[0].what} Findings "
+            "in all: "
             f"{len(found)}; type: kemb audit {readme}"
         )
     return push_folder(target, model_dir)

@@ -1,4 +1,6 @@
-"""A comparison or a verification as a terminal table, Markdown or JSON; scores in points, JSON in fractions."""
+"""A comparison or a verification as a terminal table, Markdown or JSON; scores in points, JSON in
+fractions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,19 @@ if TYPE_CHECKING:
     from kemb.boards.paired import Answer, Flip
     from kemb.evaluation.verify import Verification
 
-HEADER = ["Task", "A", "B", "B - A", "95 % interval", "p", "p adj.", "Verdict on B", "W/T/L", "Detectable", "n"]
+HEADER = [
+    "Task",
+    "A",
+    "B",
+    "B - A",
+    "95 % interval",
+    "p",
+    "p adj.",
+    "Verdict on B",
+    "W/T/L",
+    "Detectable",
+    "n",
+]
 _NONE = "-"
 _TEXT_LENGTH = 90
 
@@ -25,7 +39,11 @@ def body(comparison: Comparison) -> list[list[str]]:
 
 def every_row(comparison: Comparison) -> list[Difference]:
     """Everything that was compared: cells, groups, overall."""
-    return [*comparison.cells, *comparison.groups, *([comparison.overall] if comparison.overall else [])]
+    return [
+        *comparison.cells,
+        *comparison.groups,
+        *([comparison.overall] if comparison.overall else []),
+    ]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -34,8 +52,10 @@ def notes(comparison: Comparison) -> list[str]:
     zone = f"{comparison.zone * 100:g}"
     lines = [
         f"A: {comparison.a.label}. B: {comparison.b.label}. Differences are B - A in points.",
-        f"p adj.: {comparison.family}. Practically equal: the whole interval lies within +-{zone} points.",
-        "W/T/L: items on which B is better, the same, worse. Detectable: the difference found in 80 % of cases.",
+        f"p adj.: {comparison.family}. Practically equal: the whole interval lies within +-{zone} "
+        "points.",
+        "W/T/L: items on which B is better, the same, worse. Detectable: the difference found in "
+        "80 % of cases.",
     ]
     if comparison.groups:
         lines.append(f"{groups_note(comparison)}.")
@@ -46,7 +66,10 @@ def notes(comparison: Comparison) -> list[str]:
 
 def groups_note(comparison: Comparison) -> str:
     """What the lines of groups are."""
-    return f"Groups are means of their tasks; their p adj. is Holm over the {len(comparison.groups)} groups"
+    return (
+        "Groups are means of their tasks; their p adj. is Holm over the "
+        f"{len(comparison.groups)} groups"
+    )
 
 
 def item_lines(comparison: Comparison) -> list[str]:
@@ -65,12 +88,17 @@ def print_comparison(comparison: Comparison) -> None:
     from kemb.publishing.terminal import print_table
 
     print_table(HEADER, body(comparison))
-    _print_lines(["", *notes(comparison), *(["", *items] if (items := item_lines(comparison)) else [])])
+    _print_lines(
+        ["", *notes(comparison), *(["", *items] if (items := item_lines(comparison)) else [])]
+    )
 
 
 def to_markdown(comparison: Comparison) -> str:
     """A GitHub table, the notes, and the items as a block of text."""
-    lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [HEADER, *body(comparison)]]
+    lines = [
+        "| " + " | ".join(_escape(cell) for cell in line) + " |"
+        for line in [HEADER, *body(comparison)]
+    ]
     lines.insert(1, "|---|" + "---:|" * (len(HEADER) - 1))
     lines += ["", *(f"- {_escape(note)}" for note in notes(comparison))]
     if items := item_lines(comparison):
@@ -130,7 +158,9 @@ def verifications_to_json(found: Sequence[Verification]) -> str:
 
 
 def _line(row: Difference) -> list[str]:
-    interval = _NONE if row.low is None or row.high is None else f"{points(row.low)} to {points(row.high)}"
+    interval = (
+        _NONE if row.low is None or row.high is None else f"{points(row.low)} to {points(row.high)}"
+    )
     counts = "/".join(map(str, row.wins_ties_losses)) if row.wins_ties_losses else _NONE
     return [
         clean(row.title),

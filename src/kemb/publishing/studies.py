@@ -23,13 +23,31 @@ def print_study(study: Study) -> None:
     from kemb.publishing.terminal import print_table
 
     click.echo(clean(study.row))
-    columns = ["Task", "Way", study.first, "way", "Difference", "95 % interval", "p adj.", "Verdict"]
+    columns = [
+        "Task",
+        "Way",
+        study.first,
+        "way",
+        "Difference",
+        "95 % interval",
+        "p adj.",
+        "Verdict",
+    ]
     lines = [_line(study, way, cell) for way, cells in study.differences.items() for cell in cells]
     print_table([*columns, "Changed"] if study.changed else columns, lines)
     if study.slices:
         click.echo("")
         print_table(
-            ["Task", "Way", "Items", "Chars up to", "n", "Item score", "Difference", "95 % interval"],
+            [
+                "Task",
+                "Way",
+                "Items",
+                "Chars up to",
+                "n",
+                "Item score",
+                "Difference",
+                "95 % interval",
+            ],
             [_slice(part) for part in study.slices],
         )
     for line in notes(study):
@@ -39,16 +57,26 @@ def print_study(study: Study) -> None:
 def notes(study: Study) -> list[str]:
     """What must be read with the table."""
     lines = [
-        f"Differences are the way minus {study.first}, in points, on the same items. p adj.: {study.family}.",
+        f"Differences are the way minus {study.first}, in points, on the same items. p adj.: "
+        f"{study.family}.",
         "This is a study: it does not choose, and no row of a board is replaced.",
     ]
     if study.changed:
-        lines.append("Changed: texts that became other ones; where they are few, read the line of the changed items.")
+        lines.append(
+            "Changed: texts that became other ones; where they are few, read the line of the "
+            "changed items."
+        )
     if study.slices:
         lines.append(
-            "Items: those that changed, and thirds by length of the original text; these intervals are not adjusted."
+            "Items: those that changed, and thirds by length of the original text; these intervals "
+            "are not adjusted."
         )
-    lines += [f"{way}: {cell.title}: {cell.note}" for way, c in study.differences.items() for cell in c if cell.note]
+    lines += [
+        f"{way}: {cell.title}: {cell.note}"
+        for way, c in study.differences.items()
+        for cell in c
+        if cell.note
+    ]
     return [*lines, *study.skipped, *study.failed]
 
 

@@ -1,11 +1,13 @@
-"""A submission: results of some rows in one zip file, and whether it may be trusted as far as a file can be.
+"""A submission: results of some rows in one zip file, and whether it may be trusted as far as a
+file can be.
 
     manifest.json                                                  what is inside, with hashes
     results/<org>__<model>/<revision>/{<Task>.json, <Task>.items.parquet, model_meta.json}
 
-Files are stored, not compressed (Parquet is compressed itself): equal results make equal bytes whatever zlib there is,
-and nothing can grow when it is unpacked. The check shows that the scores follow from the items and that nothing was
-changed on the way; that a model really gave these items shows only a new run (`kemb verify` of the results).
+Files are stored, not compressed (Parquet is compressed itself): equal results make equal bytes
+whatever zlib there is, and nothing can grow when it is unpacked. The check shows that the scores
+follow from the items and that nothing was changed on the way; that a model really gave these items
+shows only a new run (`kemb verify` of the results).
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ _MOST_JSON_BYTES = 64 * 2**20
 _MOST_ITEMS = 20_000_000
 _MOST_TEXT_BYTES = 4 * 2**30
 _NAME = re.compile(r"\w[\w.+@-]{0,150}")
-_PATH = re.compile(rf"{ROOT}/[\w.+@-]+/[\w.+@-]+(/experiments/[\w.+@-]+)?/\w[\w.+@-]*\.(json|parquet)")
+_PATH = re.compile(
+    rf"{ROOT}/[\w.+@-]+/[\w.+@-]+(/experiments/[\w.+@-]+)?/\w[\w.+@-]*\.(json|parquet)"
+)
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _TEXTS = [field.name for field in ITEMS_SCHEMA if field.type not in (pa.float64(), pa.int32())]
 _READ_SCHEMA = pa.schema([(f.name, _TEXT if f.name in _TEXTS else f.type) for f in ITEMS_SCHEMA])
@@ -235,7 +239,8 @@ def check_unpacked(folder: Path, manifest: Manifest, tolerance: float = TOLERANC
 
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
-    """A temporary folder with the files of a submission, and its manifest; sizes and hashes are those it says.
+    """A temporary folder with the files of a submission, and its manifest; sizes and hashes are
+    those it says.
 
     Raises:
         ResultError: as `check`.
@@ -248,12 +253,21 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
                 manifest = _manifest(path, archive, names)
                 for name, entry in manifest.files.items():
                     content = archive.read(name)
-                    if (len(content), hashlib.sha256(content).hexdigest()) != (entry.size, entry.sha256):
+                    if (len(content), hashlib.sha256(content).hexdigest()) != (
+                        entry.size,
+                        entry.sha256,
+                    ):
                         _refuse(path, f"{name} is not the file that the manifest describes")
                     target = folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            ValueError,
+        ) as error:
             _refuse(path, f"it cannot be read as a zip file: {error}")
         except OSError as error:
             raise ResultError(
@@ -263,10 +277,18 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
 
 
 def _safe_names(path: Path, archive: zipfile.ZipFile) -> list[str]:
-    """The names of all files, none of which leads out of the folder or is larger than what was sent."""
+    """The names of all files, none of which leads out of the folder or is larger than what was
+    sent.
+    """
     infos = archive.infolist()
-    if len(infos) > _MOST_FILES or sum(info.file_size for info in infos) > min(path.stat().st_size, _MOST_BYTES):
-        _refuse(path, f"it is too large, or its files overlap; at most {_MOST_FILES} files and {_MOST_BYTES} bytes")
+    if len(infos) > _MOST_FILES or sum(info.file_size for info in infos) > min(
+        path.stat().st_size, _MOST_BYTES
+    ):
+        _refuse(
+            path,
+            f"it is too large, or its files overlap; at most {_MOST_FILES} files and {_MOST_BYTES} "
+            "bytes",
+        )
     for info in infos:
         name = info.orig_filename
         mode = info.external_attr >> 16
@@ -319,18 +341,31 @@ def _result(folder: Path, entry: ResultEntry) -> TaskResult:
     model = record.kemb.model
     said = (entry.model, entry.revision, entry.variant, entry.task)
     if said != (model.name, model.revision, model.variant, record.task_name):
-        raise ResultError("Its record is of another model, revision, variant or task than the manifest says.")
-    if path != result_dir(folder / ROOT, model.name, model.revision, model.variant) / f"{record.task_name}.json":
+        raise ResultError(
+            "Its record is of another model, revision, variant or task than the manifest says."
+        )
+    if (
+        path
+        != result_dir(folder / ROOT, model.name, model.revision, model.variant)
+        / f"{record.task_name}.json"
+    ):
         raise ResultError("It does not lie in the folder of its model, revision and variant.")
     if record.kemb.timestamp > time.time() + _DAY:
         raise ResultError("Its date is in the future.")
-    days = [datetime.datetime.fromtimestamp(record.kemb.timestamp + shift, datetime.UTC) for shift in (0, 60)]
+    days = [
+        datetime.datetime.fromtimestamp(record.kemb.timestamp + shift, datetime.UTC)
+        for shift in (0, 60)
+    ]
     if record.kemb.date[:10] not in [day.date().isoformat() for day in days]:
-        raise ResultError(f"Its date is {record.kemb.date:.20}, but its time stamp is of {days[0].date()}.")
+        raise ResultError(
+            f"Its date is {record.kemb.date:.20}, but its time stamp is of {days[0].date()}."
+        )
     _check_task(record, entry)
     result = read_result(path)
     if result.main_score != entry.main_score:
-        raise ResultError(f"Its main score is {result.main_score}; the manifest says {entry.main_score}.")
+        raise ResultError(
+            f"Its main score is {result.main_score}; the manifest says {entry.main_score}."
+        )
     _check_items(items_path(result))
     return result
 
@@ -339,9 +374,13 @@ def _check_task(record: _Record, entry: ResultEntry) -> None:
     spec = spec_of(record.task_name)
     if entry.own_data != is_own(record.task_name, record.dataset_revision):
         raise ResultError("The manifest is wrong on whether the data are the submitter's own.")
-    if spec is not None and (record.kemb.task.type, record.kemb.task.main_metric) != (spec.type, spec.main_metric):
+    if spec is not None and (record.kemb.task.type, record.kemb.task.main_metric) != (
+        spec.type,
+        spec.main_metric,
+    ):
         raise ResultError(
-            f"{spec.name} is a {spec.type} task with the main metric {spec.main_metric}; the record differs."
+            f"{spec.name} is a {spec.type} task with the main metric {spec.main_metric}; the "
+            "record differs."
         )
 
 
@@ -350,14 +389,22 @@ def _check_items(path: Path) -> None:
     try:
         with pq.ParquetFile(path, read_dictionary=_TEXTS) as file:
             if file.metadata.num_rows > _MOST_ITEMS:
-                raise ResultError(f"It has {file.metadata.num_rows} items; at most {_MOST_ITEMS} are read.")
+                raise ResultError(
+                    f"It has {file.metadata.num_rows} items; at most {_MOST_ITEMS} are read."
+                )
             if not file.schema_arrow.equals(_READ_SCHEMA):
-                raise ResultError(f"Its items have the columns {', '.join(file.schema_arrow.names)[:200]}.")
-            n_bytes = sum(_text_bytes(chunk) for name in _TEXTS for chunk in file.read([name])[name].chunks)
+                raise ResultError(
+                    f"Its items have the columns {', '.join(file.schema_arrow.names)[:200]}."
+                )
+            n_bytes = sum(
+                _text_bytes(chunk) for name in _TEXTS for chunk in file.read([name])[name].chunks
+            )
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise ResultError(f"Its items cannot be read ({type(error).__name__}).") from error
     if n_bytes > _MOST_TEXT_BYTES:
-        raise ResultError(f"Its items hold {n_bytes} bytes of text; at most {_MOST_TEXT_BYTES} are read.")
+        raise ResultError(
+            f"Its items hold {n_bytes} bytes of text; at most {_MOST_TEXT_BYTES} are read."
+        )
 
 
 def _text_bytes(chunk: pa.DictionaryArray) -> int:
@@ -389,4 +436,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
-    raise ResultError(f"{path} is no submission that can be used: {why}. Make one with: kemb submit MODEL -o FILE.zip")
+    raise ResultError(
+        f"{path} is no submission that can be used: {why}. Make one with: kemb submit MODEL -o "
+        "FILE.zip"
+    )

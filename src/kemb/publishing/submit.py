@@ -44,7 +44,8 @@ class Packed:
 
 
 def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -> Packed:
-    """Write the measured results of some rows, and check the file that was made before it gets its name.
+    """Write the measured results of some rows, and check the file that was made before it gets its
+    name.
 
     Home folders in the records are written as `~`; nothing else is changed.
 
@@ -54,29 +55,36 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
         include_own_data: also results on data of one's own.
 
     Raises:
-        UsageError: a result was not measured by kemb, is on data of one's own, or holds what looks like a key.
-        ResultError: items are missing, scores do not follow from them, or the file cannot be written.
+        UsageError: a result was not measured by kemb, is on data of one's own, or holds what looks
+            like a key.
+        ResultError: items are missing, scores do not follow from them, or the file cannot be
+            written.
     """
     if out.suffix != ".zip":
         raise UsageError(f"{out} is no name of a submission; expected one that ends in .zip.")
-    results = sorted((result for row in rows for result in row.results.values()), key=lambda result: result.path)
+    results = sorted(
+        (result for row in rows for result in row.results.values()), key=lambda result: result.path
+    )
     for result in results:
         refuse_unmeasured(result)
     if (own := own_data(results)) and not include_own_data:
         raise UsageError(
-            f"kemb does not know {_listed(result.task for result in own)}: the data are your own. Choose public tasks "
-            "with --tasks, or type --include-own-data to give these results away."
+            f"kemb does not know {_listed(result.task for result in own)}: the data are your own. "
+            "Choose public tasks with --tasks, or type --include-own-data to give these results "
+            "away."
         )
     files: dict[str, bytes] = {}
     entries = []
     masked = _Masked()
     for result in results:
-        folder = PurePosixPath(result_dir(Path(ROOT), result.model, result.revision, result.variant).as_posix())
+        folder = PurePosixPath(
+            result_dir(Path(ROOT), result.model, result.revision, result.variant).as_posix()
+        )
         entries.append(_entry(result, folder))
         if not has_items(result):
             raise ResultError(
-                f"The items of {result.path} are missing or were changed. Make them again with: kemb run {result.task} "
-                f"-m {result.model} --rescore"
+                f"The items of {result.path} are missing or were changed. Make them again with: "
+                f"kemb run {result.task} -m {result.model} --rescore"
             )
         files[str(folder / result.path.name)] = masked.json(result.path)
         files[str(folder / META)] = masked.json(result.path.with_name(META))
@@ -86,14 +94,21 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
         schema_version=1,
         kemb_version=importlib.metadata.version("kemb"),
         results=entries,
-        files={name: FileEntry(sha256=_sha256(files[name]), size=len(files[name])) for name in sorted(files)},
+        files={
+            name: FileEntry(sha256=_sha256(files[name]), size=len(files[name]))
+            for name in sorted(files)
+        },
     )
     _write_checked(out, manifest, files)
-    commands = list(dict.fromkeys(_mask(str(result.kemb.get("command", "")))[0] for result in results))
+    commands = list(
+        dict.fromkeys(_mask(str(result.kemb.get("command", "")))[0] for result in results)
+    )
     return Packed(out, _sha256(out.read_bytes()), manifest, commands, masked.n)
 
 
-def take_out(path: Path, results_dir: Path, overwrite: bool = False, include_own_data: bool = False) -> list[Path]:
+def take_out(
+    path: Path, results_dir: Path, overwrite: bool = False, include_own_data: bool = False
+) -> list[Path]:
     """Put the results of a submission into a results folder; none where one is refused.
 
     Args:
@@ -106,17 +121,22 @@ def take_out(path: Path, results_dir: Path, overwrite: bool = False, include_own
         The result files that were written; those that are there already are not.
 
     Raises:
-        UsageError: there are results on the submitter's own data, or other results in the same places.
+        UsageError: there are results on the submitter's own data, or other results in the same
+            places.
         ResultError: the submission does not pass, or the folder cannot be written.
     """
     with submission.unpacked(path) as (folder, manifest):
         checked = submission.check_unpacked(folder, manifest)
         if not checked.is_good:
-            raise ResultError(f"{path} does not pass its check; nothing was imported. See: kemb verify {path}")
-        if (own := [entry.task for entry in manifest.results if entry.own_data]) and not include_own_data:
+            raise ResultError(
+                f"{path} does not pass its check; nothing was imported. See: kemb verify {path}"
+            )
+        if (
+            own := [entry.task for entry in manifest.results if entry.own_data]
+        ) and not include_own_data:
             raise UsageError(
-                f"{path} holds results on the submitter's own data ({_listed(own)}). Type --include-own-data to import "
-                "them; a public site leaves them out."
+                f"{path} holds results on the submitter's own data ({_listed(own)}). Type "
+                "--include-own-data to import them; a public site leaves them out."
             )
         new = []
         others = []
@@ -129,7 +149,8 @@ def take_out(path: Path, results_dir: Path, overwrite: bool = False, include_own
                 others.append(str(target))
         if others and not overwrite:
             raise UsageError(
-                f"There are other results already: {_listed(others)}. Nothing was imported; --overwrite replaces."
+                f"There are other results already: {_listed(others)}. Nothing was imported; "
+                "--overwrite replaces."
             )
         for source, target in new:
             _place(source, target, overwrite)
@@ -163,7 +184,8 @@ class _Masked:
         text = json.dumps(self._clean(content), ensure_ascii=False, indent=1)
         if found := _SECRET.search(text):
             raise UsageError(
-                f"{path} holds what looks like a secret key ({found[0][:6]}...); remove it before you submit."
+                f"{path} holds what looks like a secret key ({found[0][:6]}...); remove it before "
+                "you submit."
             )
         return f"{text}\n".encode()
 
@@ -177,7 +199,10 @@ class _Masked:
                 return [self._clean(value) for value in content]
             case dict():
                 # A prompt is what the model saw, whatever it looks like.
-                return {key: value if key == "prompts" else self._clean(value) for key, value in content.items()}
+                return {
+                    key: value if key == "prompts" else self._clean(value)
+                    for key, value in content.items()
+                }
             case _:
                 return content
 
@@ -199,18 +224,27 @@ def _write_checked(out: Path, manifest: Manifest, files: dict[str, bytes]) -> No
         checked = submission.check(temporary)
         if not checked.is_good:
             differing = [found.result.path.name for found in checked.verifications if found.differs]
-            reasons = [*checked.problems, *(f"{name}: its scores do not follow from its items" for name in differing)]
-            raise ResultError(f"Nothing was packed: {_listed(reasons)}. Run the task again with --overwrite.")
+            reasons = [
+                *checked.problems,
+                *(f"{name}: its scores do not follow from its items" for name in differing),
+            ]
+            raise ResultError(
+                f"Nothing was packed: {_listed(reasons)}. Run the task again with --overwrite."
+            )
         temporary.replace(out)
     except OSError as error:
         reason = error.strerror or error
-        raise ResultError(f"{out} cannot be written ({reason}). Free space or name another file.") from error
+        raise ResultError(
+            f"{out} cannot be written ({reason}). Free space or name another file."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _place(source: Path, target: Path, overwrite: bool) -> None:
-    """Items first, as the record holds their hash; the facts of the model stay where they are there."""
+    """Items first, as the record holds their hash; the facts of the model stay where they are
+    there.
+    """
     items = source.with_name(source.name.removesuffix(".json") + ".items.parquet")
     wanted = [(items, target.with_name(items.name)), (source, target)]
     if overwrite or not target.with_name(META).exists():
@@ -223,7 +257,9 @@ def _place(source: Path, target: Path, overwrite: bool) -> None:
             temporary.replace(new)
         except OSError as error:
             reason = error.strerror or error
-            raise ResultError(f"{new} cannot be written ({reason}). Free space or name another folder.") from error
+            raise ResultError(
+                f"{new} cannot be written ({reason}). Free space or name another folder."
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """A board as columns of text, and as Markdown, CSV or JSON.
 
-Scores are points (times 100): two decimals in tables, four in CSV; JSON has fractions at full precision.
+Scores are points (times 100): two decimals in tables, four in CSV; JSON has fractions at full
+precision.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Column(NamedTuple):
 
 
 def visible(board: Board, every: bool = False) -> tuple[list[Row], int]:
-    """The rows to print, and how many are left out: of those below the line claimed ones beyond the first 20."""
+    """The rows to print, and how many are left out: of those below the line claimed ones beyond the
+    first 20.
+    """
     below = board.incomplete
     n_claimed = 0
     shown = []
@@ -62,12 +65,18 @@ def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
         found.append(Column("P(top 3)", "certainty", [share(value) for value in top3]))
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
-        found.append(Column("Other views", "certainty", [_span(*pair) if pair else "" for pair in ranks]))
+        found.append(
+            Column("Other views", "certainty", [_span(*pair) if pair else "" for pair in ranks])
+        )
     found += (costs := _costs(rows))[0]
     if any(len(numbers) > 1 for numbers in groups.values()):
-        found += [Column(name, "group", [points(row.groups[name]) for row in rows]) for name in groups]
+        found += [
+            Column(name, "group", [points(row.groups[name]) for row in rows]) for name in groups
+        ]
     found += [
-        Column(cell.title, "cell", [points(row.cells[number]) + cut_mark(row, cell) for row in rows])
+        Column(
+            cell.title, "cell", [points(row.cells[number]) + cut_mark(row, cell) for row in rows]
+        )
         for number, cell in enumerate(board.cells)
     ]
     return found + costs[1]
@@ -80,12 +89,16 @@ def cut_mark(row: Row, cell: CellSpec) -> str:
 
 
 def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
-    """What rows cost, where something of one's own is shown and anything is known of it; then the details."""
+    """What rows cost, where something of one's own is shown and anything is known of it; then the
+    details.
+    """
     if all(row.claim for row in rows):
         return [], []
     costs = [cost_of(row) for row in rows]
 
-    def column(title: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]) -> list[Column]:
+    def column(
+        title: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]
+    ) -> list[Column]:
         found = Column(title, kind, [printed(cost) for cost in costs])
         return [found] if any(found.values) else []
 
@@ -98,7 +111,11 @@ def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
         *column("Texts/s", "cost", speed),
     ], [
         *column("Tokens/s", "detail", lambda cost: whole(cost.tokens_per_second)),
-        *column("Seconds", "detail", lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}"),
+        *column(
+            "Seconds",
+            "detail",
+            lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}",
+        ),
         *column("Truncated", "detail", lambda cost: share(cost.truncated)),
         *column("API USD", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"),
     ]
@@ -192,7 +209,9 @@ def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
     lines = [[escape(column.title) for column in found]]
     lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
     text = ["| " + " | ".join(line) + " |" for line in lines]
-    text.insert(1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|")
+    text.insert(
+        1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|"
+    )
     title = [f"**{escape(heading(board))}**\n"] if heading(board) else []
     notes = [*below_line(board, n_hidden), *footer(board, source_marks(rows))]
     return "\n".join([*title, *text, *(f"\n{escape(clean(note))}" for note in notes)]) + "\n"
@@ -203,15 +222,42 @@ def to_csv(board: Board) -> str:
     groups = list(board.groups)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    fixed = ["rank_low", "rank_high", "rank", "model", "revision", "variant", "kind", "source", "score", "low", "high"]
-    fixed += ["p_first", "p_top3", "best_rank_elsewhere", "worst_rank_elsewhere", "n_cells", "win_rate"]
+    fixed = [
+        "rank_low",
+        "rank_high",
+        "rank",
+        "model",
+        "revision",
+        "variant",
+        "kind",
+        "source",
+        "score",
+        "low",
+        "high",
+    ]
+    fixed += [
+        "p_first",
+        "p_top3",
+        "best_rank_elsewhere",
+        "worst_rank_elsewhere",
+        "n_cells",
+        "win_rate",
+    ]
     fixed += [field.name for field in dataclasses.fields(Cost)]
-    writer.writerow([*fixed, *(f"group: {name}" for name in groups), *(cell.title for cell in board.cells)])
+    writer.writerow(
+        [*fixed, *(f"group: {name}" for name in groups), *(cell.title for cell in board.cells)]
+    )
     for row in board.rows:
         standing, common = row.standing, row.common
-        numbers: list[object] = [standing.rank_low, standing.rank_high, standing.rank] if standing else ["", "", ""]
+        numbers: list[object] = (
+            [standing.rank_low, standing.rank_high, standing.rank] if standing else ["", "", ""]
+        )
         identity = [row.model, row.revision, row.variant, _kind(row), _source(row)]
-        scores = [row.score, standing.low if standing else None, standing.high if standing else None]
+        scores = [
+            row.score,
+            standing.low if standing else None,
+            standing.high if standing else None,
+        ]
         sure = [standing.p_first, standing.p_top3] if standing else [None, None]
         n_cells = common.n_cells if common else len(board.cells)
         writer.writerow(
@@ -238,7 +284,13 @@ def to_json(board: Board) -> str:
         "benchmark": {"name": board.benchmark.name, "title": board.benchmark.title},
         "formula": {"name": board.formula_name, **board.formula.model_dump()},
         "cells": [
-            {"title": c.title, "task": c.task, "group": c.group_name, "metric": c.metric, "weight": weights[c.title]}
+            {
+                "title": c.title,
+                "task": c.task,
+                "group": c.group_name,
+                "metric": c.metric,
+                "weight": weights[c.title],
+            }
             for c in board.cells
         ],
         "groups": {
@@ -271,7 +323,9 @@ def _row_record(board: Board, row: Row) -> dict[str, Any]:
     record["cost"] = dataclasses.asdict(cost_of(row))
     if row.standing:
         standing = dataclasses.asdict(row.standing)
-        standing["views"] = {name: {"value": v, "rank": r} for name, (v, r) in row.standing.views.items()}
+        standing["views"] = {
+            name: {"value": v, "rank": r} for name, (v, r) in row.standing.views.items()
+        }
         standing["cell_intervals"] = dict(zip(titles, row.standing.cell_intervals, strict=False))
         record["standing"] = standing
     if row.common:

@@ -7,7 +7,14 @@ from types import TracebackType
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -20,11 +27,13 @@ from kemb.publishing.tables import Column
 PIPE_WIDTH = 10_000
 
 
-def print_board(board: Board, console: Console | None = None, wide: bool = False, every: bool = False) -> None:
+def print_board(
+    board: Board, console: Console | None = None, wide: bool = False, every: bool = False
+) -> None:
     """Print a board; rows without all tasks stand below a line, without a rank.
 
-    What does not fit the console is left out: of a long benchmark first single cells, then costs, certainties and means
-    of groups; of a short one certainties first.
+    What does not fit the console is left out: of a long benchmark first single cells, then costs,
+    certainties and means of groups; of a short one certainties first.
 
     :param wide: print all columns, however wide.
     :param every: print all rows below the line.
@@ -47,28 +56,41 @@ def print_board(board: Board, console: Console | None = None, wide: bool = False
     for number, row in enumerate(rows):
         style = "dim" if row.claim and row.standing is None else ""
         last = number + 1 == len(board.complete) < len(rows)
-        table.add_row(*(Text(column.values[number]) for column in shown), style=style, end_section=last)
+        table.add_row(
+            *(Text(column.values[number]) for column in shown), style=style, end_section=last
+        )
     console.print(table)
     if hidden := len(every_column) - len(shown):
         console.print(
-            Text(f"{hidden} columns do not fit; --wide shows them, or --format md, csv or json."), style="dim"
+            Text(f"{hidden} columns do not fit; --wide shows them, or --format md, csv or json."),
+            style="dim",
         )
     for note in words.below_line(board, n_hidden):
         console.print(Text(note), style="dim")
     if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
-        console.print(Text("--mixed ranks different data revisions together, as mteb does."), style="dim")
+        console.print(
+            Text("--mixed ranks different data revisions together, as mteb does."), style="dim"
+        )
     for note in words.footer(board, tables.source_marks(rows)):
         console.print(Text(note), style="dim")
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
-    """The columns that fit, in their order: the first three always, others by kind, all of a kind or none."""
+    """The columns that fit, in their order: the first three always, others by kind, all of a kind
+    or none.
+    """
     chosen = {"rank", "model", "score"}
     is_short = sum(column.kind == "cell" for column in columns) <= _FEW_CELLS
-    kinds = ("cell", "cost", "group", "certainty") if is_short else ("group", "certainty", "cost", "cell")
+    kinds = (
+        ("cell", "cost", "group", "certainty")
+        if is_short
+        else ("group", "certainty", "cost", "cell")
+    )
     for kind in (*kinds, "detail"):
         wanted = [column for column in columns if column.kind in chosen | {kind}]
-        needed = sum(min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted)
+        needed = sum(
+            min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted
+        )
         if needed + 3 * len(wanted) + 1 <= width:
             chosen.add(kind)
     return [column for column in columns if column.kind in chosen]
@@ -78,7 +100,11 @@ _FEW_CELLS = 8
 """Tasks that a reader wants to see one by one before anything else."""
 _MODEL_WIDTH = 28
 _TITLE_WIDTH = 12
-_SHORT = {"classification": "class.", "pair_classification": "pairs", "multilabel_classification": "multil."}
+_SHORT = {
+    "classification": "class.",
+    "pair_classification": "pairs",
+    "multilabel_classification": "multil.",
+}
 
 
 def _short(column: Column) -> str:
@@ -109,7 +135,9 @@ class TerminalReporter:
     """Progress of a run on stderr; bars only where that is a terminal, failures always."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=PIPE_WIDTH)
+        self.console = (
+            Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=PIPE_WIDTH)
+        )
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -127,7 +155,12 @@ class TerminalReporter:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._progress.stop()
 
     def loading(self, task: str) -> None:
@@ -137,10 +170,17 @@ class TerminalReporter:
         done = progress.n_stored + progress.n_encoded
         rate = ""
         if progress.seconds > 0:
-            texts, tokens = progress.n_encoded / progress.seconds, progress.n_tokens / progress.seconds
+            texts, tokens = (
+                progress.n_encoded / progress.seconds,
+                progress.n_tokens / progress.seconds,
+            )
             rate = f"{texts:,.0f} texts/s, {tokens:,.0f} tokens/s"
         self._progress.update(
-            self._bar, description=f"encoding {row}", completed=done, total=progress.n_unique, rate=rate
+            self._bar,
+            description=f"encoding {row}",
+            completed=done,
+            total=progress.n_unique,
+            rate=rate,
         )
 
     def scoring(self, row: str, task: str) -> None:
@@ -148,9 +188,15 @@ class TerminalReporter:
 
     def done(self, outcome: Outcome) -> None:
         if outcome.status == "failed":
-            self.console.print(Text(f"{outcome.row}, {outcome.task}: failed. {outcome.message}", style="red"))
+            self.console.print(
+                Text(f"{outcome.row}, {outcome.task}: failed. {outcome.message}", style="red")
+            )
         elif outcome.status == "not applicable" and outcome.message:
-            self.console.print(Text(f"{outcome.row}, {outcome.task}: not applicable. {outcome.message}", style="dim"))
+            self.console.print(
+                Text(
+                    f"{outcome.row}, {outcome.task}: not applicable. {outcome.message}", style="dim"
+                )
+            )
 
     def _show(self, description: str) -> None:
         self._progress.update(self._bar, description=description, total=None, completed=0, rate="")

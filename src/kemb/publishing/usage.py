@@ -1,8 +1,9 @@
-"""Code to copy, with the prompts that a model needs: a model served without them loses points and nobody notices.
+"""Code to copy, with the prompts that a model needs: a model served without them loses points and
+nobody notices.
 
-Strings are literal and quoted for their language (Python, JSON, shell), so that no name or prompt can leave its string.
-The arguments are those of sentence-transformers 5 and later, transformers 4.56 and later, langchain-huggingface 0.2,
-text-embeddings-inference 1.8 and vLLM 0.10 and later.
+Strings are literal and quoted for their language (Python, JSON, shell), so that no name or prompt
+can leave its string. The arguments are those of sentence-transformers 5 and later, transformers
+4.56 and later, langchain-huggingface 0.2, text-embeddings-inference 1.8 and vLLM 0.10 and later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from kemb.results.files import TaskResult
 
 QUERY = "대한민국의 수도는 어디인가요?"
 DOCUMENT = "서울은 대한민국의 수도이다."
-UNKNOWN = "# kemb does not know one prompt for queries and documents: see its config_sentence_transformers.json.\n"
+UNKNOWN = (
+    "# kemb does not know one prompt for queries and documents: see its "
+    "config_sentence_transformers.json.\n"
+)
 
 _TEI_POOLING = {"mean": "mean", "cls": "cls", "last": "last-token"}
 _POOL = {
@@ -47,7 +51,8 @@ _POOL = {
 def snippets(name: str, results: Iterable[TaskResult] = (), source: str = "") -> list[Snippet]:
     """Code for a model: all that is certain to give kemb's vectors; for a closed model one note.
 
-    :param results: measured results of the model, which recorded its prompts; needed where no TOML says them.
+    :param results: measured results of the model, which recorded its prompts; needed where no TOML
+        says them.
     :param source: the hub id or folder to load, where it is not the name.
     """
     return code_for(usage_of(name, results, source))
@@ -58,7 +63,11 @@ def code_for(usage: Usage) -> list[Snippet]:
     if usage.how == "none":
         return [Snippet(name="kemb", code=f"# {usage.note}\n")]
     if usage.how == "built-in":
-        return [Snippet(name="kemb", code=_kemb(usage, "kemb[kiwi]" if "kiwi" in usage.name else "kemb"))]
+        return [
+            Snippet(
+                name="kemb", code=_kemb(usage, "kemb[kiwi]" if "kiwi" in usage.name else "kemb")
+            )
+        ]
     if usage.how == "cross-encoder":
         return [Snippet(name="sentence-transformers", code=_cross_encoder(usage))]
     found = [
@@ -88,7 +97,9 @@ def _arguments(usage: Usage, dtype_in_model: bool) -> list[str]:
     found = [f"revision={py(usage.revision)}"] if usage.revision else []
     if usage.dtype and usage.dtype != "float32":
         dtype = f"dtype={py(usage.dtype)}"
-        found.append(f"model_kwargs={{{py('dtype')}: {py(usage.dtype)}}}" if dtype_in_model else dtype)
+        found.append(
+            f"model_kwargs={{{py('dtype')}: {py(usage.dtype)}}}" if dtype_in_model else dtype
+        )
     return [*found, *(["trust_remote_code=True"] if usage.remote_code else [])]
 
 
@@ -100,7 +111,9 @@ def _remark(usage: Usage) -> str:
     if not usage.knows_prompts:
         return lines + UNKNOWN
     if usage.text and not usage.query_route:
-        lines += f"# For the similarity of two texts (STS) the prompt of both is {py(usage.text)}.\n"
+        lines += (
+            f"# For the similarity of two texts (STS) the prompt of both is {py(usage.text)}.\n"
+        )
     elif not usage.query and not usage.document:
         return f"{lines}# This model takes no prompts.\n"
     elif usage.text == "" and not usage.query_route:
@@ -123,7 +136,8 @@ def _sentence_transformers(usage: Usage) -> str:
     query, document, prompts = "encode_query", "encode_document", ""
     of_query = of_document = more
     if usage.knows_prompts:
-        # An empty prompt is passed, too: without it the model's own default prompt would be put before the text.
+        # An empty prompt is passed, too: without it the model's own default prompt would be put
+        # before the text.
         query = document = "encode"
         prompts = _prompts(usage)
         of_query = f", prompt=query_prompt{_route(usage.query_route)}{more}"
@@ -142,7 +156,12 @@ def _route(route: str) -> str:
 
 
 def _transformers(usage: Usage) -> str:
-    if not usage.is_simple or not usage.knows_prompts or usage.query_route or usage.pooling not in _POOL:
+    if (
+        not usage.is_simple
+        or not usage.knows_prompts
+        or usage.query_route
+        or usage.pooling not in _POOL
+    ):
         return ""
     settings = _arguments(usage, False)
     source = py(usage.source)
@@ -151,7 +170,8 @@ def _transformers(usage: Usage) -> str:
     eos = " + tokenizer.eos_token" if usage.append_eos else ""
     normalised = "vectors" if usage.normalize is False else "F.normalize(vectors, dim=-1)"
     return (
-        "import torch\nimport torch.nn.functional as F\nfrom transformers import AutoModel, AutoTokenizer\n\n"
+        "import torch\nimport torch.nn.functional as F\nfrom transformers import AutoModel, "
+        "AutoTokenizer\n\n"
         f"{_remark(usage)}{_prompts(usage)}"
         f"tokenizer = AutoTokenizer.from_pretrained({tokenizer})\n"
         f"model = AutoModel.from_pretrained({', '.join([source, *settings])}).eval()\n\n\n"
@@ -180,11 +200,13 @@ def _langchain(usage: Usage) -> str:
     document = {"prompt": "document_prompt"} | _task(usage.document_route) | normal
     query = {"prompt": "query_prompt"} | _task(usage.query_route) | normal
     return (
-        f"from langchain_huggingface import HuggingFaceEmbeddings\n\n{_remark(usage)}{_prompts(usage)}"
+        "from langchain_huggingface import "
+        f"HuggingFaceEmbeddings\n\n{_remark(usage)}{_prompts(usage)}"
         f"embeddings = HuggingFaceEmbeddings(\n    model_name={py(usage.source)},\n{model}"
         f"    encode_kwargs={_dict(document)},  # documents\n"
         f"    query_encode_kwargs={_dict(query)},\n)\n"
-        f"query = embeddings.embed_query({py(QUERY)})\ndocuments = embeddings.embed_documents([{py(DOCUMENT)}])\n"
+        f"query = embeddings.embed_query({py(QUERY)})\ndocuments = "
+        f"embeddings.embed_documents([{py(DOCUMENT)}])\n"
     )
 
 
@@ -199,36 +221,52 @@ def _dict(pairs: dict[str, str]) -> str:
 def _tei(usage: Usage) -> str:
     if usage.append_eos or usage.query_route or not usage.knows_prompts:
         return ""
-    options = [f"--model-id={usage.source}", *([f"--revision={usage.revision}"] if usage.revision else [])]
+    options = [
+        f"--model-id={usage.source}",
+        *([f"--revision={usage.revision}"] if usage.revision else []),
+    ]
     if usage.is_plain and usage.pooling in _TEI_POOLING:
         options.append(f"--pooling={_TEI_POOLING[usage.pooling]}")
     prompted = (
-        "The prompts stand before the texts." if usage.query or usage.document else "This model takes no prompts."
+        "The prompts stand before the texts."
+        if usage.query or usage.document
+        else "This model takes no prompts."
     )
     lines = [
         "# Without a GPU leave out --gpus all and take the image cpu-1.8.",
-        'docker run --gpus all -p 8080:80 -v "$PWD/tei:/data" ghcr.io/huggingface/text-embeddings-inference:1.8 \\',
+        'docker run --gpus all -p 8080:80 -v "$PWD/tei:/data" '
+        "ghcr.io/huggingface/text-embeddings-inference:1.8 \\",
         f"  {shlex.join(options)}",
         f"\n# A query, then a document. {prompted}",
     ]
     for prompt, text in ((usage.query, QUERY), (usage.document, DOCUMENT)):
         body = _json({"inputs": [f"{prompt}{text}"], "truncate": True})
-        lines.append(f"curl 127.0.0.1:8080/embed -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}")
+        lines.append(
+            "curl 127.0.0.1:8080/embed -H 'Content-Type: application/json' \\\n  -d "
+            f"{shlex.quote(body)}"
+        )
     return "\n".join(lines) + "\n"
 
 
 def _vllm(usage: Usage) -> str:
-    if usage.query_route or not usage.knows_prompts or (usage.is_plain and usage.pooling not in _TEI_POOLING):
+    if (
+        usage.query_route
+        or not usage.knows_prompts
+        or (usage.is_plain and usage.pooling not in _TEI_POOLING)
+    ):
         return ""
     settings = [*_arguments(usage, False), 'runner="pooling"']
     imports = "from vllm import LLM\n"
     if usage.is_plain:
         imports += "from vllm.config import PoolerConfig\n"
-        settings.append(f"pooler_config=PoolerConfig(pooling_type={py(str(usage.pooling).upper())})")
+        settings.append(
+            f"pooler_config=PoolerConfig(pooling_type={py(str(usage.pooling).upper())})"
+        )
     eos = " + eos" if usage.append_eos else ""
     ending = "eos = llm.get_tokenizer().eos_token\n" if usage.append_eos else ""
     return (
-        f"{imports}\n{_remark(usage)}{_prompts(usage)}llm = LLM({', '.join([py(usage.source), *settings])})\n{ending}"
+        f"{imports}\n{_remark(usage)}{_prompts(usage)}llm = "
+        f"LLM({', '.join([py(usage.source), *settings])})\n{ending}"
         f"texts = [query_prompt + {py(QUERY)}{eos}, document_prompt + {py(DOCUMENT)}{eos}]\n"
         "vectors = [output.outputs.embedding for output in llm.embed(texts)]\n"
     )
@@ -238,16 +276,20 @@ def _cross_encoder(usage: Usage) -> str:
     arguments = ", ".join([py(usage.source), *_arguments(usage, True)])
     return (
         "from sentence_transformers import CrossEncoder\n\n"
-        f"model = CrossEncoder({arguments})\nprint(model.predict([({py(QUERY)}, {py(DOCUMENT)})]))\n"
+        f"model = CrossEncoder({arguments})\nprint(model.predict([({py(QUERY)}, "
+        f"{py(DOCUMENT)})]))\n"
     )
 
 
 def _kemb(usage: Usage, package: str) -> str:
     target = shlex.quote(usage.source or usage.name)
     flag = " --trust-remote-code" if usage.remote_code else ""
-    seen = f"kemb prompts {target} Ko-StrategyQA KLUE-STS  # the exact strings that the model sees\n"
+    seen = (
+        f"kemb prompts {target} Ko-StrategyQA KLUE-STS  # the exact strings that the model sees\n"
+    )
     return (
-        f"pip install {shlex.quote(package)}\nkemb run ./mydata -m {target}{flag}  # your own data\n"
+        f"pip install {shlex.quote(package)}\nkemb run ./mydata -m {target}{flag}  # your own "
+        "data\n"
         f"{seen if usage.how == 'dense' else ''}"
     )
 
@@ -303,9 +345,10 @@ class Usage:
 def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") -> Usage:
     """How a model is used.
 
-    :param results: measured results of one row. They say revision, dtype and limit, and the prompts where no TOML does
-        or where others were asked for.
-    :param source: the hub id or the folder under which the model can be loaded; its name by default.
+    :param results: measured results of one row. They say revision, dtype and limit, and the prompts
+        where no TOML does or where others were asked for.
+    :param source: the hub id or the folder under which the model can be loaded; its name by
+        default.
     """
     records = [result.kemb for result in results if result.claim is None and result.kemb]
     spec = catalogue.load_spec(name)
@@ -316,7 +359,12 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     if (how := _other_way(name, spec, family)) is not None:
         return Usage(name, own, "none", note=how)
     if not source and (not _HUB_ID.fullmatch(own) or own.startswith("local/")):
-        return Usage(name, own, "none", note=f"{_short(name)} is no model of the hub; its files lie with its author.")
+        return Usage(
+            name,
+            own,
+            "none",
+            note=f"{_short(name)} is no model of the hub; its files lie with its author.",
+        )
     model = records[0].get("model", {}) if records else {}
     commit = str(model.get("revision") or (spec.revision if spec else None) or "")
     if spec is not None and spec.loader == "cross-encoder":
@@ -355,9 +403,15 @@ def _other_way(name: str, spec: ModelSpec | None, family: str) -> str | None:
     if facts.open_weights is False or (spec is not None and spec.loader == "api"):
         return f"{_short(name)} is served by its provider only; see the provider's documentation."
     if spec is not None and spec.loader in LOADERS:
-        return f"{_short(name)} is a head of {_short(spec.hub or '')}; load it with FlagEmbedding's BGEM3FlagModel."
+        return (
+            f"{_short(name)} is a head of {_short(spec.hub or '')}; load it with "
+            "FlagEmbedding's BGEM3FlagModel."
+        )
     if kind == "late-interaction" or (spec is not None and spec.loader == "late-interaction"):
-        return f"{_short(name)} makes one vector per token; load it with PyLate or its author's program."
+        return (
+            f"{_short(name)} makes one vector per token; load it with PyLate or its author's "
+            "program."
+        )
     if spec is not None and spec.loader == "custom":
         return f"{_short(name)} runs with its author's own program; see its model card."
     if spec is None and kind in ("lexical", "sparse", "cross-encoder", "hybrid"):
@@ -387,5 +441,8 @@ def _recorded(records: list[dict[str, object]]) -> dict[str, tuple[str, str]]:
 
 def _short(name: str) -> str:
     """A name on one line, without what could end a comment or a code block."""
-    clean = "".join(character if character.isprintable() and character != "`" else "\ufffd" for character in name)
+    clean = "".join(
+        character if character.isprintable() and character != "`" else "\ufffd"
+        for character in name
+    )
     return clean if len(clean) <= 100 else f"{clean[:99]}…"

@@ -1,1 +1,3 @@
-"""What a run leaves on disk: one record and one table of items per task; published numbers as claims."""
+"""What a run leaves on disk: one record and one table of items per task; published numbers as
+claims.
+"""

@@ -1,10 +1,12 @@
-"""Published numbers: one Parquet file per source, a row per number, read as results that carry their source.
+"""Published numbers: one Parquet file per source, a row per number, read as results that carry
+their source.
 
     results/claims/<source>.parquet      imported with `kemb import`
     kemb/data/claims/<source>.parquet    shipped: public scores of Korean tasks
 
-Nobody measured these here: they have no items, and a row of them never takes cells from a measured one. Values are
-fractions (0..1; correlations may be negative), never percent; where they come from stands in the file's metadata.
+Nobody measured these here: they have no items, and a row of them never takes cells from a measured
+one. Values are fractions (0..1; correlations may be negative), never percent; where they come from
+stands in the file's metadata.
 """
 
 from __future__ import annotations
@@ -35,7 +37,18 @@ UNSTATED = "unstated"
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
-        *((name, _TEXT) for name in ("model", "revision", "variant", "task", "dataset_revision", "split", "subset")),
+        *(
+            (name, _TEXT)
+            for name in (
+                "model",
+                "revision",
+                "variant",
+                "task",
+                "dataset_revision",
+                "split",
+                "subset",
+            )
+        ),
         ("metric", _TEXT),
         ("value", pa.float64()),
         ("mteb_version", _TEXT),
@@ -81,25 +94,28 @@ def claims_path(root: Path, name: str) -> Path:
 def write_claims(path: Path, rows: Iterable[ClaimRow], source: Source) -> None:
     """Write the numbers of one source, in place of what the file held; equal rows give equal bytes.
 
-    :raises ResultError: when a value is no fraction, when one number is given twice with different values, or when
-        the file cannot be written.
+    :raises ResultError: when a value is no fraction, when one number is given twice with different
+        values, or when the file cannot be written.
     """
     ordered = sorted(set(rows))
     for row in ordered:
         if not (math.isfinite(row.value) and abs(row.value) <= 1):
             raise ResultError(
-                f"{source.name}: {row.metric} of {row.model} on {row.task} is {row.value}; expected a fraction between "
-                "-1 and 1. Divide percentages by 100."
+                f"{source.name}: {row.metric} of {row.model} on {row.task} is {row.value}; "
+                "expected a fraction between -1 and 1. Divide percentages by 100."
             )
     for one, other in pairwise(ordered):
         if one[:8] == other[:8]:
             raise ResultError(
-                f"{source.name} gives {one.metric} of {one.model} on {one.task} ({one.split}, {one.subset}) twice: "
+                f"{source.name} gives {one.metric} of {one.model} on {one.task} ({one.split}, "
+                f"{one.subset}) twice: "
                 f"{one.value} and {other.value}. Keep the right one."
             )
     columns = list(zip(*ordered, strict=True)) or [()] * len(SCHEMA)
     arrays = [
-        pa.array(column, pa.float64()) if field.type == pa.float64() else pa.array(column, pa.string()).cast(field.type)
+        pa.array(column, pa.float64())
+        if field.type == pa.float64()
+        else pa.array(column, pa.string()).cast(field.type)
         for column, field in zip(columns, SCHEMA, strict=True)
     ]
     schema = SCHEMA.with_metadata(dataclasses.asdict(source))
@@ -128,14 +144,18 @@ def read_source(path: Path) -> Source:
         found = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise _not_claims(path, str(error)) from error
-    known = {field.name: found.get(field.name.encode(), b"").decode("utf-8", "replace") for field in _SOURCE_FIELDS}
+    known = {
+        field.name: found.get(field.name.encode(), b"").decode("utf-8", "replace")
+        for field in _SOURCE_FIELDS
+    }
     if not known["name"]:
         raise _not_claims(path, "its metadata name no source")
     return Source(**known)
 
 
 def read_claims(path: Path) -> list[TaskResult]:
-    """The numbers of a file as results: one for each model, revision, variant and task, in that order.
+    """The numbers of a file as results: one for each model, revision, variant and task, in that
+    order.
 
     An entry has the metrics that its source gives, which may lack `main_score`.
 
@@ -157,33 +177,45 @@ def read_claims(path: Path) -> list[TaskResult]:
 
 @cache
 def shipped() -> list[TaskResult]:
-    """All public scores that come with kemb. Do not change them: every caller gets the same ones."""
+    """All public scores that come with kemb. Do not change them: every caller gets the same
+    ones.
+    """
     return [result for path in sorted(FOLDER.glob("*.parquet")) for result in read_claims(path)]
 
 
 def read_all(root: Path) -> list[TaskResult]:
     """Everything in a results folder: what was measured here, then what was imported.
 
-    Result files that another program put there are claimed like imported ones, with the folder as their source.
+    Result files that another program put there are claimed like imported ones, with the folder as
+    their source.
 
     :raises ResultError: with the path of a file that cannot be read.
     """
     foreign = Claim(f"files in {root}")
     measured = [r if r.kemb else dataclasses.replace(r, claim=foreign) for r in read_results(root)]
-    imported = [result for path in sorted((root / "claims").glob("*.parquet")) for result in read_claims(path)]
+    imported = [
+        result
+        for path in sorted((root / "claims").glob("*.parquet"))
+        for result in read_claims(path)
+    ]
     return measured + imported
 
 
-def join_revisions(results: Sequence[TaskResult], main_revisions: Mapping[str, str]) -> list[TaskResult]:
-    """One result for each model, variant and task, chosen among the model's revisions by mteb's rule.
+def join_revisions(
+    results: Sequence[TaskResult], main_revisions: Mapping[str, str]
+) -> list[TaskResult]:
+    """One result for each model, variant and task, chosen among the model's revisions by mteb's
+    rule.
 
-    First the main revision, then a result that says which version of mteb made it, then one whose revision is known
-    (not `external` or `no_revision_available`), then the newest version of mteb; among equals the first revision by
-    name, where mteb takes them as the file system lists them. Equal to `BenchmarkResults.join_revisions` of mteb 2.26.
-    Results without entries are left out. Mind that a row then mixes revisions: kemb's own boards keep them apart.
+    First the main revision, then a result that says which version of mteb made it, then one whose
+    revision is known (not `external` or `no_revision_available`), then the newest version of mteb;
+    among equals the first revision by name, where mteb takes them as the file system lists them.
+    Equal to `BenchmarkResults.join_revisions` of mteb 2.26. Results without entries are left out.
+    Mind that a row then mixes revisions: kemb's own boards keep them apart.
 
     :param results: of one source; `revision` stays the one of each result.
-    :param main_revisions: by model, those that mteb's registry names (`kemb.adapters.mteb_results.main_revisions`).
+    :param main_revisions: by model, those that mteb's registry names
+        (`kemb.adapters.mteb_results.main_revisions`).
     """
     from packaging.version import InvalidVersion, Version
 
@@ -221,7 +253,9 @@ def _result(path: Path, source: Source, rows: Sequence[ClaimRow]) -> TaskResult:
     scores: dict[str, list[dict[str, Any]]] = {}
     for (split, subset), numbers in groupby(rows, lambda row: (row.split, row.subset)):
         entry: dict[str, Any] = {row.metric: row.value for row in numbers}
-        scores.setdefault(split, []).append(entry | {"hf_subset": subset, "languages": _languages(first.task, subset)})
+        scores.setdefault(split, []).append(
+            entry | {"hf_subset": subset, "languages": _languages(first.task, subset)}
+        )
     claim = Claim(source.name, source.url, source.commit, first.mteb_version, source.retrieved)
     model, revision, variant, task, dataset_revision = first[:5]
     return TaskResult(path, model, revision, variant, task, dataset_revision, scores, {}, claim)
@@ -243,5 +277,6 @@ def _known_tasks() -> frozenset[str]:
 
 def _not_claims(path: Path, why: str) -> ResultError:
     return ResultError(
-        f"{path} is not a file of published scores ({why}). Delete it, and import the numbers again with `kemb import`."
+        f"{path} is not a file of published scores ({why}). Delete it, and import the numbers "
+        "again with `kemb import`."
     )

@@ -1,10 +1,12 @@
-"""Records on disk: `<Task>.json` in mteb's layout and format, `<Task>.items.parquet` beside it, `model_meta.json`.
+"""Records on disk: `<Task>.json` in mteb's layout and format, `<Task>.items.parquet` beside it,
+`model_meta.json`.
 
     results/<org>__<model>/<revision>/<Task>.json                          the declared profile
     results/<org>__<model>/<revision>/experiments/<variant>/<Task>.json    anything else
 
-Provenance is the key `kemb` inside `<Task>.json`; mteb's loader ignores it. Files appear by a rename, and the JSON
-holds the hash of its items, so a pair that a crash left torn is noticed and made again.
+Provenance is the key `kemb` inside `<Task>.json`; mteb's loader ignores it. Files appear by a
+rename, and the JSON holds the hash of its items, so a pair that a crash left torn is noticed and
+made again.
 """
 
 from __future__ import annotations
@@ -90,12 +92,20 @@ class TaskResult:
 
     @property
     def main_score(self) -> float:
-        """Unweighted mean of the main score over the recorded splits and subsets, as mteb's `get_score`."""
-        return float(np.mean([entry["main_score"] for entries in self.scores.values() for entry in entries]))
+        """Unweighted mean of the main score over the recorded splits and subsets, as mteb's
+        `get_score`.
+        """
+        return float(
+            np.mean([entry["main_score"] for entries in self.scores.values() for entry in entries])
+        )
 
     def has_parts(self, parts: Sequence[tuple[str, str]]) -> bool:
         """Whether the result holds exactly these (split, subset) and no other."""
-        own = {(split, entry["hf_subset"]) for split, entries in self.scores.items() for entry in entries}
+        own = {
+            (split, entry["hf_subset"])
+            for split, entries in self.scores.items()
+            for entry in entries
+        }
         return own == set(parts)
 
 
@@ -105,10 +115,16 @@ def result_dir(root: Path, model: str, revision: str, variant: str = "") -> Path
     :raises ResultError: for a name that is no safe path.
     """
     full = model if "/" in model else f"kemb/{model}"
-    names = [full.replace("/", "__").replace(":", "-"), revision, *([EXPERIMENTS, variant] if variant else [])]
+    names = [
+        full.replace("/", "__").replace(":", "-"),
+        revision,
+        *([EXPERIMENTS, variant] if variant else []),
+    ]
     for name in names:
         if not re.fullmatch(r"[\w.+@-]+", name) or set(name) == {"."}:
-            raise ResultError(f"{name!r} cannot be the name of a result folder; use letters, digits, . _ - + @.")
+            raise ResultError(
+                f"{name!r} cannot be the name of a result folder; use letters, digits, . _ - + @."
+            )
     return root.joinpath(*names)
 
 
@@ -134,8 +150,14 @@ def write_result(
         before, stay = kept
         for split, subset in stay:
             entry = next(entry for entry in before.scores[split] if entry["hf_subset"] == subset)
-            scores.setdefault(split, []).append({mteb_metric(name): value for name, value in entry.items()})
-        notes = {f"{s}/{t}": n for s, t in stay if (n := before.kemb.get("score_notes", {}).get(f"{s}/{t}"))}
+            scores.setdefault(split, []).append(
+                {mteb_metric(name): value for name, value in entry.items()}
+            )
+        notes = {
+            f"{s}/{t}": n
+            for s, t in stay
+            if (n := before.kemb.get("score_notes", {}).get(f"{s}/{t}"))
+        }
         table = pa.concat_tables([_items_of(before, stay), table]).unify_dictionaries()
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
@@ -159,7 +181,9 @@ def write_result(
                     "items_sha256": _sha256(new_items),
                 },
             }
-            new_json.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            new_json.write_text(
+                json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+            )
     return json_path
 
 
@@ -168,7 +192,9 @@ def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _replacing(folder / META) as temporary:
-            temporary.write_text(json.dumps(meta, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(meta, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+            )
 
 
 def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
@@ -181,20 +207,27 @@ def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
                 "split": np.full(n, part.split),
                 "subset": np.full(n, part.subset),
                 "item_id": list(block.item_ids),
-                "cluster_id": list(block.cluster_ids) if block.cluster_ids is not None else [None] * n,
+                "cluster_id": list(block.cluster_ids)
+                if block.cluster_ids is not None
+                else [None] * n,
                 "metric": np.full(n, block.metric),
                 "experiment": [block.experiment] * n,
                 "target": list(block.targets) if block.targets is not None else [None] * n,
                 "value": np.asarray(block.values, dtype=np.float64),
             }
-            arrays = [pa.array(columns[f.name], type=_plain(f.type)).cast(f.type) for f in ITEMS_SCHEMA]
+            arrays = [
+                pa.array(columns[f.name], type=_plain(f.type)).cast(f.type) for f in ITEMS_SCHEMA
+            ]
             tables.append(pa.Table.from_arrays(arrays, schema=ITEMS_SCHEMA))
     return pa.concat_tables(tables).unify_dictionaries() if tables else ITEMS_SCHEMA.empty_table()
 
 
 def _items_of(result: TaskResult, parts: Sequence[tuple[str, str]]) -> pa.Table:
     table = read_items(result)
-    own = [pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset)) for split, subset in parts]
+    own = [
+        pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset))
+        for split, subset in parts
+    ]
     return table.filter(functools.reduce(pc.or_, own)).cast(ITEMS_SCHEMA)
 
 
@@ -212,14 +245,17 @@ def read_result(path: Path) -> TaskResult:
         task, dataset_revision = record["task_name"], record["dataset_revision"]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ResultError(
-            f"{path} is not a result file ({type(error).__name__}: {error}). Delete it and run the task again."
+            f"{path} is not a result file ({type(error).__name__}: {error}). Delete it and run the "
+            "task again."
         ) from error
     folder = path.parent
     variant = folder.name if folder.parent.name == EXPERIMENTS else ""
     revision_dir = folder.parent.parent if variant else folder
     provenance = record.get("kemb", {})
     name = provenance.get("model", {}).get("name") or revision_dir.parent.name.replace("__", "/", 1)
-    return TaskResult(path, name, revision_dir.name, variant, task, dataset_revision, scores, provenance)
+    return TaskResult(
+        path, name, revision_dir.name, variant, task, dataset_revision, scores, provenance
+    )
 
 
 def read_results(root: Path) -> list[TaskResult]:
@@ -237,7 +273,8 @@ def read_items(result: TaskResult) -> pa.Table:
     path = items_path(result)
     if not has_items(result):
         raise ResultError(
-            f"The item scores {path} are missing or were changed after {result.path.name} was written. "
+            f"The item scores {path} are missing or were changed after {result.path.name} was "
+            "written. "
             f"Type `kemb run {result.task} --rescore` for this model to make them again."
         )
     return pq.read_table(path)
@@ -274,7 +311,9 @@ def _entry(part: ScoredPart) -> dict[str, Any]:
     if part.score.experiments:
         names = list(part.score.experiments)
         rows = zip(*part.score.experiments.values(), strict=True)
-        entry["scores_per_experiment"] = [dict(zip(map(mteb_metric, names), row, strict=True)) for row in rows]
+        entry["scores_per_experiment"] = [
+            dict(zip(map(mteb_metric, names), row, strict=True)) for row in rows
+        ]
     entry["main_score"] = part.score.metrics[part.main_metric]
     entry["hf_subset"] = part.subset
     entry["languages"] = list(part.languages)
@@ -309,8 +348,9 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResultError(
-            f"Results cannot be written to {folder} ({error.strerror or error}). Free space or name another folder "
-            "with --results DIR; vectors that were encoded are kept in the store."
+            f"Results cannot be written to {folder} ({error.strerror or error}). Free space or "
+            "name another folder with --results DIR; vectors that were encoded are kept in the "
+            "store."
         ) from error
 
 
@@ -322,7 +362,9 @@ Record = Mapping[str, Any]
 
 
 def same_profile(recorded: Record, wanted: Record) -> bool:
-    """Whether two records differ in parts only: metric, revision, model and prompts are the same (DESIGN 3.10)."""
+    """Whether two records differ in parts only: metric, revision, model and prompts are the same
+    (DESIGN 3.10).
+    """
     if any(recorded.get(key) != value for key, value in wanted.items() if key != "task"):
         return False
     own, its = _task(recorded), _task(wanted)
@@ -339,10 +381,16 @@ def holds(recorded: Record, wanted: Record) -> bool:
 
 
 def other_parts(result: TaskResult, wanted: Record) -> list[tuple[str, str]]:
-    """The (split, subset) of a result that a record does not speak of, and that may stay beside it."""
+    """The (split, subset) of a result that a record does not speak of, and that may stay
+    beside it.
+    """
     if not same_profile(result.kemb, wanted):
         return []
-    own = [(split, str(entry["hf_subset"])) for split, entries in result.scores.items() for entry in entries]
+    own = [
+        (split, str(entry["hf_subset"]))
+        for split, entries in result.scores.items()
+        for entry in entries
+    ]
     return [part for part in own if "/".join(part) not in _task(wanted)["data_sha256"]]
 
 

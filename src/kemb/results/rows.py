@@ -42,7 +42,12 @@ def rows_of(results: Iterable[TaskResult]) -> list[ResultRow]:
     """Results by row, in the order in which the rows first occur."""
     rows: dict[tuple[str, str, str, str], ResultRow] = {}
     for result in results:
-        key = (result.model, result.revision, result.variant, result.claim.source if result.claim else "")
+        key = (
+            result.model,
+            result.revision,
+            result.variant,
+            result.claim.source if result.claim else "",
+        )
         rows.setdefault(key, ResultRow(*key, {})).results.setdefault(result.task, result)
     return list(rows.values())
 
@@ -51,20 +56,24 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
     """The row a user means.
 
     Args:
-        written: `MODEL`, `MODEL@REVISION` (its beginning is enough), either with ` [VARIANT]` behind it as boards print
-            it; `claimed:MODEL...`, with ` (SOURCE)` behind it where several claim, for published numbers where there
-            are measured ones too; or the folder of a row (`results/<org>__<model>/<revision>`, also with
+        written: `MODEL`, `MODEL@REVISION` (its beginning is enough), either with ` [VARIANT]`
+            behind it as boards print it; `claimed:MODEL...`, with ` (SOURCE)` behind it where
+            several claim, for published numbers where there are measured ones too; or the folder of
+            a row (`results/<org>__<model>/<revision>`, also with
             `/experiments/<variant>`). Short names and aliases of known models are understood.
         rows: what there is to choose from; a folder may lie elsewhere.
 
     Raises:
         UnknownName: there is no such model; the nearest are offered.
-        UsageError: no row, or more than one, fits the revision and variant; all that might be meant are listed.
+        UsageError: no row, or more than one, fits the revision and variant; all that might be meant
+            are listed.
     """
     folder = Path(written)
     if (folder / META).is_file() or (folder.is_dir() and folder.parent.name == EXPERIMENTS):
         return _row_in(folder)
-    if exact := [row for row in rows if written.strip() == row.label]:  # names of fusions hold parentheses and @
+    if exact := [
+        row for row in rows if written.strip() == row.label
+    ]:  # names of fusions hold parentheses and @
         return exact[0]
     whole = [row for row in rows if written.strip() in (row.model, f"{row.model} [{row.variant}]")]
     if len(whole) == 1:
@@ -72,14 +81,17 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
     match = _WRITTEN.fullmatch(written.strip())
     if match is None:
         offers = (
-            " or ".join(repr(row.label) for row in whole[:_N_LISTED]) or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
+            " or ".join(repr(row.label) for row in whole[:_N_LISTED])
+            or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
         )
         raise UsageError(f"{written!r} does not name a row; type {offers}.")
     known = catalogue.load_spec(match["name"])
     names = {match["name"].lower(), known.name.lower() if known else ""}
     of_model = [row for row in rows if row.model.lower() in names]
     if not of_model:
-        hint = "Type a model that has results, or the folder of its results; `kemb board` shows all."
+        hint = (
+            "Type a model that has results, or the folder of its results; `kemb board` shows all."
+        )
         raise UnknownName("result row", written, sorted({row.model for row in rows}), hint)
     fitting = [row for row in of_model if row.revision.startswith(match["revision"] or "")]
     fitting = _of_source(fitting, bool(match["claimed"]), match["source"])
@@ -95,7 +107,9 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
 def _row_in(folder: Path) -> ResultRow:
     results = [read_result(path) for path in sorted(folder.glob("*.json")) if path.name != META]
     if not results:
-        raise UsageError(f"{folder} holds no results yet; type the folder of a row that has <Task>.json files.")
+        raise UsageError(
+            f"{folder} holds no results yet; type the folder of a row that has <Task>.json files."
+        )
     (row,) = rows_of(results)
     return row
 
@@ -109,7 +123,9 @@ def _of_source(rows: list[ResultRow], claimed: bool, source: str | None) -> list
 
 
 def _of_variant(rows: list[ResultRow], variant: str | None) -> list[ResultRow]:
-    """Without a variant the declared profile is meant; where it has no results, whatever there is."""
+    """Without a variant the declared profile is meant; where it has no results, whatever
+    there is.
+    """
     if variant is not None:
         return [row for row in rows if row.variant == variant.strip()]
     declared = [row for row in rows if not row.variant]

@@ -1,4 +1,6 @@
-"""From vectors or runs to scores, with the items every score comes from: pure functions on arrays."""
+"""From vectors or runs to scores, with the items every score comes from: pure functions on
+arrays.
+"""
 
 from __future__ import annotations
 
@@ -45,30 +47,38 @@ METRIC_VERSION: dict[TaskType, int] = {
 """A version goes up when a change moves any metric of the type."""
 
 
-def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarity: str) -> PartScore:
+def score(
+    spec: TaskSpec, data: PartData, vectors: Representations, *, similarity: str
+) -> PartScore:
     """The score of one part of a task.
 
     Args:
         spec: the task.
         data: texts and gold answers.
-        vectors: for every column of `kemb.types.columns(data)` one row per text, all of the same dimension; sparse ones
-            where texts are compared in pairs (STS, pair classification, bitext mining, summarization).
+        vectors: for every column of `kemb.types.columns(data)` one row per text, all of the same
+            dimension; sparse ones where texts are compared in pairs (STS, pair classification,
+            bitext mining, summarization).
         similarity: what the model declares, one of `kemb.scoring.similarity.SIMILARITIES`.
 
     Raises:
-        NotSupported: a similarity that cannot be scored, or sparse vectors where dense ones are needed.
+        NotSupported: a similarity that cannot be scored, or sparse vectors where dense ones are
+            needed.
         DataError: data that no score can be computed from.
         ModelError: vectors that do not fit the data, are not finite, or are all the same.
     """
     if similarity not in SIMILARITIES:
-        raise NotSupported(f"Models with the similarity {similarity!r} cannot be scored; known: {SIMILARITIES}.")
+        raise NotSupported(
+            f"Models with the similarity {similarity!r} cannot be scored; known: {SIMILARITIES}."
+        )
     try:
         check_shapes(data, vectors)
         if isinstance(data, PairData | BitextData | SummaryData):
             return _score_pairs(spec, data, vectors, similarity)
         dense = {name: column for name, column in vectors.items() if not isinstance(column, Ragged)}
         if len(dense) < len(vectors):
-            raise NotSupported(f"Task {spec.name} has the type {spec.type!r}, which needs dense vectors.")
+            raise NotSupported(
+                f"Task {spec.name} has the type {spec.type!r}, which needs dense vectors."
+            )
         match data:
             case RetrievalData():
                 return _score_of_run(spec, ranked(spec, data, dense, similarity), data)
@@ -83,7 +93,10 @@ def score(spec: TaskSpec, data: PartData, vectors: Representations, *, similarit
 
 
 def _score_pairs(
-    spec: TaskSpec, data: PairData | BitextData | SummaryData, vectors: Representations, similarity: str
+    spec: TaskSpec,
+    data: PairData | BitextData | SummaryData,
+    vectors: Representations,
+    similarity: str,
 ) -> PartScore:
     """The score of texts that are compared with each other."""
     match data:
@@ -105,11 +118,13 @@ def score_run(spec: TaskSpec, data: RetrievalData, run: Run) -> PartScore:
         DataError: no query has a judgment, or the run has another number of queries.
     """
     if spec.type not in ("retrieval", "reranking"):
-        raise NotSupported(f"Task {spec.name} has the type {spec.type!r}; only rankings can be scored as a run.")
+        raise NotSupported(
+            f"Task {spec.name} has the type {spec.type!r}; only rankings can be scored as a run."
+        )
     if len(run.indices) != len(data.query_ids):
         raise DataError(
-            f"Task {spec.name}: the run has {len(run.indices)} queries; expected {len(data.query_ids)}, in the order "
-            "of the task."
+            f"Task {spec.name}: the run has {len(run.indices)} queries; expected "
+            f"{len(data.query_ids)}, in the order of the task."
         )
     return _score_of_run(spec, run, data)
 
@@ -120,7 +135,8 @@ def _score_of_run(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
     found = ranking_metrics(run, data)
     if not spec.main_metric.startswith(SUBQUERIES):
         return found
-    # With values of the merged queries beside those of every single one, and the former as the main score.
+    # With values of the merged queries beside those of every single one, and the former as the main
+    # score.
     merged = ranking_metrics(*merged_subqueries(run, data))
     metrics = {f"{SUBQUERIES}{name}": value for name, value in merged.metrics.items()}
     items = [block._replace(metric=f"{SUBQUERIES}{block.metric}") for block in merged.items]

@@ -20,17 +20,24 @@ ROWS_BATCH = 500
 BOOTSTRAP_BATCH = 512
 
 
-def clustering(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str, Vectors]) -> PartScore:
-    """V-measure of k-means clusters, with as many clusters as there are labels, over several experiments.
+def clustering(
+    protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str, Vectors]
+) -> PartScore:
+    """V-measure of k-means clusters, with as many clusters as there are labels, over several
+    experiments.
 
-    V-measure (Rosenberg and Hirschberg 2007) is 2hc / (h + c) of homogeneity h and completeness c. Metrics:
-    `v_measure`, its standard deviation over experiments `v_measure_std`, and for `bootstrap` also `ami` and `ami_std`
-    (adjusted mutual information, Vinh et al. 2010). All random states are made new for each part, as in a newly
-    created mteb task.
+    V-measure (Rosenberg and Hirschberg 2007) is 2hc / (h + c) of homogeneity h and completeness c.
+    Metrics:
+    `v_measure`, its standard deviation over experiments `v_measure_std`, and for `bootstrap` also
+        `ami` and `ami_std`
+    (adjusted mutual information, Vinh et al. 2010). All random states are made new for each part,
+    as in a newly created mteb task.
 
-    Items: `gold` with the label as target; for each experiment `assignment`, whose value is the number of the
-    cluster, and for `bootstrap` `n_draws`, how often the document was drawn, in the same order. With several levels
-    of labels the names end in `_level_<i>`, and experiments are numbered level after level.
+    Items: `gold` with the label as target; for each experiment `assignment`, whose value is the
+        number of the
+    cluster, and for `bootstrap` `n_draws`, how often the document was drawn, in the same order.
+    With several levels of labels the names end in `_level_<i>`, and experiments are numbered level
+    after level.
 
     Raises:
         ModelError: vectors that are not finite.
@@ -39,7 +46,9 @@ def clustering(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
     return (_rows if protocol.kind == "rows" else _bootstrap)(protocol, data, vectors)
 
 
-def _rows(_protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str, Vectors]) -> PartScore:
+def _rows(
+    _protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str, Vectors]
+) -> PartScore:
     """The legacy protocol: one k-means for every problem; one that has a single label scores 1."""
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
@@ -55,16 +64,24 @@ def _rows(_protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str
         if n_clusters <= 1:
             assignment = np.zeros(len(rows))
         else:
-            model = MiniBatchKMeans(n_clusters=n_clusters, batch_size=ROWS_BATCH, n_init="auto", random_state=SEED)
+            model = MiniBatchKMeans(
+                n_clusters=n_clusters, batch_size=ROWS_BATCH, n_init="auto", random_state=SEED
+            )
             assignment = model.fit(array[rows]).labels_
         scores.append(1.0 if n_clusters <= 1 else float(v_measure_score(gold, assignment)))
         ids = [data.item_ids[row] for row in rows]
-        items.append(ItemBlock("assignment", ids, assignment.astype(np.float64), experiment=problem))
+        items.append(
+            ItemBlock("assignment", ids, assignment.astype(np.float64), experiment=problem)
+        )
     return _part_score({"v_measure": scores}, items)
 
 
-def _bootstrap(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str, Vectors]) -> PartScore:
-    """The fast protocol: k-means over documents drawn with replacement, again for each level of labels."""
+def _bootstrap(
+    protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping[str, Vectors]
+) -> PartScore:
+    """The fast protocol: k-means over documents drawn with replacement, again for each level of
+    labels.
+    """
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import adjusted_mutual_info_score, v_measure_score
 
@@ -72,8 +89,8 @@ def _bootstrap(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
     sample = _sample(protocol, len(data.item_ids), rng)
     if not len(sample):
         raise DataError(
-            f"A fraction of {protocol.fraction} of {len(data.item_ids)} documents is none at all; expected at least "
-            "one. Raise fraction in the task's TOML, or leave it out."
+            f"A fraction of {protocol.fraction} of {len(data.item_ids)} documents is none at all; "
+            "expected at least one. Raise fraction in the task's TOML, or leave it out."
         )
     array = read_all(vectors["texts"], "texts", data.item_ids)
     labels = [data.labels[row] for row in sample]
@@ -83,7 +100,8 @@ def _bootstrap(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
     items = []
     for level in range(n_levels):
         suffix = f"_level_{level}" if n_levels > 1 else ""
-        # As in mteb: documents without this level get -1 and are dropped, unless -1 becomes text among text labels.
+        # As in mteb: documents without this level get -1 and are dropped, unless -1 becomes text
+        # among text labels.
         gold = np.array([label[level] if len(label) > level else -1 for label in labels])
         valid = np.array([label != -1 for label in gold])
         rows, gold = sample[valid], gold[valid]
@@ -91,10 +109,13 @@ def _bootstrap(protocol: ClusteringProtocol, data: ClusterData, vectors: Mapping
         n_clusters = len(np.unique(gold))
         if protocol.documents_per_experiment < n_clusters:
             raise DataError(
-                f"An experiment draws {protocol.documents_per_experiment} documents for {n_clusters} labels; expected "
-                "at least one for each label. Raise documents_per_experiment in the task's TOML."
+                f"An experiment draws {protocol.documents_per_experiment} documents for "
+                f"{n_clusters} labels; expected at least one for each label. Raise "
+                "documents_per_experiment in the task's TOML."
             )
-        model = MiniBatchKMeans(n_clusters=n_clusters, batch_size=BOOTSTRAP_BATCH, n_init=1, random_state=SEED)
+        model = MiniBatchKMeans(
+            n_clusters=n_clusters, batch_size=BOOTSTRAP_BATCH, n_init=1, random_state=SEED
+        )
         for experiment in range(protocol.n_experiments):
             drawn = np.array(rng.choices(range(len(rows)), k=protocol.documents_per_experiment))
             assignment = model.fit_predict(array[rows[drawn]])
@@ -114,7 +135,9 @@ def _sample(protocol: ClusteringProtocol, n: int, rng: random.Random) -> IntArra
     return np.arange(n)
 
 
-def _gold(data: ClusterData, rows: Sequence[int] | IntArray, labels: Sequence[Label], suffix: str) -> ItemBlock:
+def _gold(
+    data: ClusterData, rows: Sequence[int] | IntArray, labels: Sequence[Label], suffix: str
+) -> ItemBlock:
     numbers = np.unique(np.array([str(label) for label in labels]), return_inverse=True)[1]
     ids, targets = [data.item_ids[row] for row in rows], [str(label) for label in labels]
     return ItemBlock(f"gold{suffix}", ids, numbers.astype(np.float64), targets=targets)
@@ -126,7 +149,9 @@ def _assignment(
     pairs, n_draws = np.unique(np.column_stack([rows, assignment]), axis=0, return_counts=True)
     ids = [data.item_ids[row] for row in pairs[:, 0]]
     return [
-        ItemBlock(f"assignment{suffix}", ids, pairs[:, 1].astype(np.float64), experiment=experiment),
+        ItemBlock(
+            f"assignment{suffix}", ids, pairs[:, 1].astype(np.float64), experiment=experiment
+        ),
         ItemBlock(f"n_draws{suffix}", ids, n_draws.astype(np.float64), experiment=experiment),
     ]
 
@@ -144,7 +169,9 @@ def _clustering(items: pa.Table) -> dict[str, float]:
             level = name.removeprefix("gold")
             gold = of_metric(items, name)
             labels = dict(zip(gold["item_id"].to_pylist(), gold["target"].to_pylist(), strict=True))
-            scores += _v_measures(of_metric(items, f"assignment{level}"), of_metric(items, f"n_draws{level}"), labels)
+            scores += _v_measures(
+                of_metric(items, f"assignment{level}"), of_metric(items, f"n_draws{level}"), labels
+            )
     return {"v_measure": float(np.mean(scores)), "v_measure_std": float(np.std(scores))}
 
 
@@ -153,11 +180,19 @@ def _v_measures(assignments: pa.Table, draws: pa.Table, labels: Mapping[str, str
     from sklearn.metrics import v_measure_score
 
     # Assignments and draws are written in the same order.
-    n_draws = draws["value"].to_numpy().astype(int) if draws.num_rows else np.ones(assignments.num_rows, dtype=int)
+    n_draws = (
+        draws["value"].to_numpy().astype(int)
+        if draws.num_rows
+        else np.ones(assignments.num_rows, dtype=int)
+    )
     experiments = assignments["experiment"].to_numpy()
     gold = np.array([labels[item_id] for item_id in assignments["item_id"].to_pylist()])
     clusters = assignments["value"].to_numpy()
     return [
-        float(v_measure_score(np.repeat(gold[own], n_draws[own]), np.repeat(clusters[own], n_draws[own])))
+        float(
+            v_measure_score(
+                np.repeat(gold[own], n_draws[own]), np.repeat(clusters[own], n_draws[own])
+            )
+        )
         for own in (experiments == number for number in np.unique(experiments))
     ]

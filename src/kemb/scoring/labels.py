@@ -24,11 +24,13 @@ Indicators = NDArray[np.bool_]
 
 
 def multilabel_classification(data: MultilabelData, vectors: Mapping[str, Vectors]) -> PartScore:
-    """Means over the experiments of what the five nearest training rows (Euclidean) vote for, label by label.
+    """Means over the experiments of what the five nearest training rows (Euclidean) vote for, label
+    by label.
 
     Metrics: see `indicator_metrics`. Labels that no evaluated text has are not counted, as in mteb.
 
-    Items: `gold` with the labels as target, a JSON list; `prediction` of every experiment likewise, with the value 1.0
+    Items: `gold` with the labels as target, a JSON list; `prediction` of every experiment likewise,
+        with the value 1.0
     where it is exactly right, else 0.0.
 
     Raises:
@@ -39,7 +41,8 @@ def multilabel_classification(data: MultilabelData, vectors: Mapping[str, Vector
     fewest = min(map(len, data.experiments), default=0)
     if len(names) < 2 or fewest < N_NEIGHBORS:
         raise DataError(
-            f"The evaluated rows have {len(names)} different labels and an experiment has {fewest} training rows; "
+            f"The evaluated rows have {len(names)} different labels and an experiment has {fewest} "
+            "training rows; "
             f"expected at least 2 labels and {N_NEIGHBORS} rows."
         )
     texts = read_all(vectors["texts"], "texts", data.item_ids)
@@ -53,9 +56,17 @@ def multilabel_classification(data: MultilabelData, vectors: Mapping[str, Vector
         predicted = nearest_labels(train[chosen], known[chosen], texts)
         experiments.append(indicator_metrics(gold, predicted))
         right = (gold == predicted).all(axis=1).astype(np.float64)
-        items.append(ItemBlock("prediction", data.item_ids, right, experiment=i, targets=_targets(predicted, names)))
-    values = {metric: [experiment[metric] for experiment in experiments] for metric in experiments[0]}
-    return PartScore({metric: float(np.mean(numbers)) for metric, numbers in values.items()}, values, items)
+        items.append(
+            ItemBlock(
+                "prediction", data.item_ids, right, experiment=i, targets=_targets(predicted, names)
+            )
+        )
+    values = {
+        metric: [experiment[metric] for experiment in experiments] for metric in experiments[0]
+    }
+    return PartScore(
+        {metric: float(np.mean(numbers)) for metric, numbers in values.items()}, values, items
+    )
 
 
 def by_kind(label: Label) -> tuple[str, Label]:
@@ -83,16 +94,20 @@ def nearest_labels(train: FloatArray, labels: Indicators, texts: FloatArray) -> 
     from sklearn.neighbors import KNeighborsClassifier
 
     model = KNeighborsClassifier(n_neighbors=N_NEIGHBORS)
-    predicted: Indicators = model.fit(train, labels.astype(np.int64)).predict(texts).astype(np.bool_)
+    predicted: Indicators = (
+        model.fit(train, labels.astype(np.int64)).predict(texts).astype(np.bool_)
+    )
     return predicted
 
 
 def indicator_metrics(gold: Indicators, predicted: Indicators) -> dict[str, float]:
     """The metrics of one experiment, as mteb defines them.
 
-    `accuracy`: the share of texts with exactly the right labels. `f1`: macro mean over labels, 0 where a label is
-    neither given nor predicted. `hamming`: mean of |gold and predicted| / |gold or predicted|, 1 where both are empty
-    (the Jaccard index, not Hamming's). `lrap`: label ranking average precision of the predicted labels as scores.
+    `accuracy`: the share of texts with exactly the right labels. `f1`: macro mean over labels, 0
+        where a label is
+    neither given nor predicted. `hamming`: mean of |gold and predicted| / |gold or predicted|, 1
+    where both are empty (the Jaccard index, not Hamming's). `lrap`: label ranking average precision
+    of the predicted labels as scores.
     """
     from sklearn.exceptions import UndefinedMetricWarning
     from sklearn.metrics import f1_score, label_ranking_average_precision_score
@@ -116,7 +131,10 @@ def read_targets(targets: Sequence[str]) -> list[list[Label]]:
 
 
 def _targets(found: Indicators, names: Sequence[Label]) -> list[str]:
-    return [json.dumps([names[column] for column in np.flatnonzero(row).tolist()], ensure_ascii=False) for row in found]
+    return [
+        json.dumps([names[column] for column in np.flatnonzero(row).tolist()], ensure_ascii=False)
+        for row in found
+    ]
 
 
 SEED = 42
@@ -126,34 +144,50 @@ MAX_ITER = 100
 
 
 def classification(data: LabelData, vectors: Mapping[str, Vectors]) -> PartScore:
-    """Means over the experiments of what a logistic regression on each experiment's training rows predicts.
+    """Means over the experiments of what a logistic regression on each experiment's training rows
+    predicts.
 
-    Metrics: `accuracy`; `f1`, `precision` and `recall`, each as macro mean and `_weighted` by class frequency; with
-    two labels also `ap` and its equal `ap_weighted`, computed on predicted labels, not on probabilities, as in mteb.
+    Metrics: `accuracy`; `f1`, `precision` and `recall`, each as macro mean and `_weighted` by class
+        frequency; with
+    two labels also `ap` and its equal `ap_weighted`, computed on predicted labels, not on
+    probabilities, as in mteb.
 
-    Items: `gold` with the label as target; `prediction` of every experiment with the predicted label as target and
+    Items: `gold` with the label as target; `prediction` of every experiment with the predicted
+        label as target and
     value 1.0 where it is right, else 0.0.
 
     Raises:
         ModelError: vectors that are not finite.
-        DataError: training rows with fewer than two labels, or labels of which some are text and some numbers.
+        DataError: training rows with fewer than two labels, or labels of which some are text and
+            some numbers.
     """
     _check_labels(data)
     texts = read_all(vectors["texts"], "texts", data.item_ids)
     rows = [f"training row {row}" for row in range(len(data.train_texts))]
     train = read_all(vectors["train_texts"], "train_texts", rows)
     experiments: list[dict[str, float]] = []
-    items = [ItemBlock("gold", data.item_ids, np.ones(len(texts)), targets=[str(label) for label in data.labels])]
+    items = [
+        ItemBlock(
+            "gold",
+            data.item_ids,
+            np.ones(len(texts)),
+            targets=[str(label) for label in data.labels],
+        )
+    ]
     n_not_converged = 0
     for i, chosen in enumerate(data.experiments):
         labels = [data.train_labels[row] for row in chosen]
         predicted, converged = fit_predict(train[chosen], labels, texts)
         n_not_converged += not converged
         experiments.append(label_metrics(data.labels, predicted))
-        right = np.array([a == b for a, b in zip(data.labels, predicted, strict=True)], dtype=np.float64)
+        right = np.array(
+            [a == b for a, b in zip(data.labels, predicted, strict=True)], dtype=np.float64
+        )
         targets = [str(label) for label in predicted]
         items.append(ItemBlock("prediction", data.item_ids, right, experiment=i, targets=targets))
-    values = {metric: [experiment[metric] for experiment in experiments] for metric in experiments[0]}
+    values = {
+        metric: [experiment[metric] for experiment in experiments] for metric in experiments[0]
+    }
     return PartScore(
         metrics={metric: float(np.mean(numbers)) for metric, numbers in values.items()},
         experiments=values,
@@ -165,20 +199,26 @@ def classification(data: LabelData, vectors: Mapping[str, Vectors]) -> PartScore
 def _check_labels(data: LabelData) -> None:
     labels = [*data.labels, *data.train_labels]
     if len({isinstance(label, str) for label in labels}) > 1:
-        text, number = (next(x for x in labels if isinstance(x, str) is is_text) for is_text in (True, False))
-        raise DataError(
-            f"Some labels are text, for example {text!r}, and others numbers, for example {number!r}; expected one "
-            "type in all rows and splits."
+        text, number = (
+            next(x for x in labels if isinstance(x, str) is is_text) for is_text in (True, False)
         )
-    n_labels = min((len({data.train_labels[row] for row in rows}) for rows in data.experiments), default=0)
+        raise DataError(
+            f"Some labels are text, for example {text!r}, and others numbers, for example "
+            f"{number!r}; expected one type in all rows and splits."
+        )
+    n_labels = min(
+        (len({data.train_labels[row] for row in rows}) for rows in data.experiments), default=0
+    )
     if n_labels < 2:
         raise DataError(
-            f"An experiment has training rows of {n_labels} different labels; a classifier needs at least 2. Check the "
-            "labels of the training split."
+            f"An experiment has training rows of {n_labels} different labels; a classifier needs "
+            "at least 2. Check the labels of the training split."
         )
 
 
-def fit_predict(train: FloatArray, labels: Sequence[Label], texts: FloatArray) -> tuple[list[Label], bool]:
+def fit_predict(
+    train: FloatArray, labels: Sequence[Label], texts: FloatArray
+) -> tuple[list[Label], bool]:
     """Labels [n_texts] that scikit-learn's logistic regression predicts, and whether it converged.
 
     Args:
@@ -191,7 +231,8 @@ def fit_predict(train: FloatArray, labels: Sequence[Label], texts: FloatArray) -
 
     model = LogisticRegression(max_iter=MAX_ITER, random_state=SEED)
     with warnings.catch_warnings(record=True) as caught:
-        # Stopping at max_iter is part of mteb's protocol: it is counted, not warned about in every experiment.
+        # Stopping at max_iter is part of mteb's protocol: it is counted, not warned about in every
+        # experiment.
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(train, labels)
     converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
@@ -202,9 +243,14 @@ def fit_predict(train: FloatArray, labels: Sequence[Label], texts: FloatArray) -
 def label_metrics(gold: Sequence[Label], predicted: Sequence[Label]) -> dict[str, float]:
     """scikit-learn's metrics of one experiment; 0 where a class is never predicted or never occurs.
 
-    Where mteb refuses two labels other than 0 and 1, the label that sorts last is the positive one of `ap`.
+    Where mteb refuses two labels other than 0 and 1, the label that sorts last is the positive one
+    of `ap`.
     """
-    from sklearn.metrics import accuracy_score, average_precision_score, precision_recall_fscore_support
+    from sklearn.metrics import (
+        accuracy_score,
+        average_precision_score,
+        precision_recall_fscore_support,
+    )
 
     metrics = {"accuracy": float(accuracy_score(gold, predicted))}
     for average, suffix in (("macro", ""), ("weighted", "_weighted")):
@@ -217,7 +263,9 @@ def label_metrics(gold: Sequence[Label], predicted: Sequence[Label]) -> dict[str
             ap = average_precision_score(gold, predicted)
         else:
             positive = classes[1]
-            ap = average_precision_score(np.array(gold) == positive, np.array(predicted) == positive)
+            ap = average_precision_score(
+                np.array(gold) == positive, np.array(predicted) == positive
+            )
         metrics["ap"] = metrics["ap_weighted"] = float(ap)
     return metrics
 
@@ -226,7 +274,10 @@ def _classification(items: pa.Table) -> dict[str, float]:
     gold = of_metric(items, "gold")["target"].to_pylist()
     predictions = of_metric(items, "prediction")
     found = [
-        label_metrics(gold, predictions.filter(pc.equal(predictions["experiment"], number))["target"].to_pylist())
+        label_metrics(
+            gold,
+            predictions.filter(pc.equal(predictions["experiment"], number))["target"].to_pylist(),
+        )
         for number in predictions["experiment"].unique().to_pylist()
     ]
     return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}
@@ -239,5 +290,7 @@ def _multilabel(items: pa.Table) -> dict[str, float]:
     found = []
     for number in predictions["experiment"].unique().to_pylist():
         own = predictions.filter(pc.equal(predictions["experiment"], number))
-        found.append(indicator_metrics(gold, indicators(read_targets(own["target"].to_pylist()), names)))
+        found.append(
+            indicator_metrics(gold, indicators(read_targets(own["target"].to_pylist()), names))
+        )
     return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}

@@ -1,4 +1,6 @@
-"""Sentence pairs: correlations with gold scores (STS), and separation of positive from negative pairs."""
+"""Sentence pairs: correlations with gold scores (STS), and separation of positive from negative
+pairs.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,22 @@ from kemb.scoring.similarity import SIMILARITIES, check_finite, read_all, read_s
 from kemb.types import BitextData, ItemBlock, PairData, PartScore, RetrievalData, TaskType
 
 LEADERBOARD_CORRELATIONS = tuple(
-    f"{prefix}{kind}" for prefix in ("", "cosine_", "euclidean_", "manhattan_") for kind in ("pearson", "spearman")
+    f"{prefix}{kind}"
+    for prefix in ("", "cosine_", "euclidean_", "manhattan_")
+    for kind in ("pearson", "spearman")
 )
-"""What the Korean leaderboard averages: the eight correlations mteb reports, `dot` not among them."""
+"""What the Korean leaderboard averages: the eight correlations mteb reports, `dot` not among them.
+"""
 
 _BLOCK = 16384
 
 
 def sts(data: PairData, vectors: Representations, *, similarity: str) -> PartScore:
-    """Pearson and Spearman correlation (ties get mean ranks) of every similarity with the gold scores.
+    """Pearson and Spearman correlation (ties get mean ranks) of every similarity with the gold
+    scores.
 
-    Metrics `<similarity>_pearson` and `<similarity>_spearman`; without a prefix those of the similarity the model
-    declares; `mean_correlation` is the mean of LEADERBOARD_CORRELATIONS.
+    Metrics `<similarity>_pearson` and `<similarity>_spearman`; without a prefix those of the
+    similarity the model declares; `mean_correlation` is the mean of LEADERBOARD_CORRELATIONS.
 
     Raises:
         ModelError: vectors that are not finite, or a similarity that is the same for all pairs.
@@ -38,7 +44,8 @@ def sts(data: PairData, vectors: Representations, *, similarity: str) -> PartSco
 
     if np.ptp(data.gold) == 0:
         raise DataError(
-            f"All {len(data.gold)} gold scores are {data.gold[0]}: a correlation with them is undefined; "
+            f"All {len(data.gold)} gold scores are {data.gold[0]}: a correlation with them is "
+            "undefined; "
             "expected at least two different scores."
         )
     values, n_zero = pair_similarities(data, vectors)
@@ -46,22 +53,26 @@ def sts(data: PairData, vectors: Representations, *, similarity: str) -> PartSco
     for name, scores in values.items():
         if np.ptp(scores) == 0:
             raise ModelError(
-                f"The {name} similarity is {scores[0]} for all {len(scores)} pairs, so its correlation with the gold "
-                "scores is undefined: the model gives the same vector for every text, or no vector a direction. "
+                f"The {name} similarity is {scores[0]} for all {len(scores)} pairs, so its "
+                "correlation with the gold scores is undefined: the model gives the same vector "
+                "for every text, or no vector a direction. "
                 "Check its weights and pooling."
             )
         metrics[f"{name}_pearson"] = float(pearsonr(scores, data.gold)[0])
         metrics[f"{name}_spearman"] = float(spearmanr(scores, data.gold)[0])
     metrics |= {kind: metrics[f"{similarity}_{kind}"] for kind in ("pearson", "spearman")}
-    metrics["mean_correlation"] = float(np.mean([metrics[name] for name in LEADERBOARD_CORRELATIONS]))
+    metrics["mean_correlation"] = float(
+        np.mean([metrics[name] for name in LEADERBOARD_CORRELATIONS])
+    )
     return _part_score(metrics, data, values, n_zero)
 
 
 def pair_classification(data: PairData, vectors: Representations, *, similarity: str) -> PartScore:
     """How well each similarity separates pairs with gold 1 from pairs with gold 0.
 
-    Metrics `<similarity>_<ap|accuracy|f1|precision|recall>`; with the prefix `similarity` those of the similarity the
-    model declares; with `max` the best of all, chosen on the evaluated pairs themselves, as in mteb.
+    Metrics `<similarity>_<ap|accuracy|f1|precision|recall>`; with the prefix `similarity` those of
+    the similarity the model declares; with `max` the best of all, chosen on the evaluated pairs
+    themselves, as in mteb.
 
     Raises:
         ModelError: vectors that are not finite.
@@ -70,25 +81,31 @@ def pair_classification(data: PairData, vectors: Representations, *, similarity:
     if set(np.unique(data.gold)) != {0.0, 1.0}:
         raise DataError(
             "Pair classification needs the labels 0 and 1, each at least once; got "
-            f"{np.unique(data.gold)[:5].tolist()}. Map other labels with [labels] in the task's TOML."
+            f"{np.unique(data.gold)[:5].tolist()}. Map other labels with [labels] in the task's "
+            "TOML."
         )
     values, n_zero = pair_similarities(data, vectors)
     labels = data.gold == 1
     metrics: dict[str, float] = {}
     for name, scores in values.items():
-        metrics |= {f"{name}_{metric}": value for metric, value in separation(scores, labels).items()}
+        metrics |= {
+            f"{name}_{metric}": value for metric, value in separation(scores, labels).items()
+        }
     for metric in ("ap", "accuracy", "f1", "precision", "recall"):
         metrics[f"similarity_{metric}"] = metrics[f"{similarity}_{metric}"]
         metrics[f"max_{metric}"] = max(metrics[f"{name}_{metric}"] for name in SIMILARITIES)
     return _part_score(metrics, data, values, n_zero)
 
 
-def separation(scores: DoubleArray, labels: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[str, float]:
+def separation(
+    scores: DoubleArray, labels: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> dict[str, float]:
     """Average precision, and accuracy and F1 at their best thresholds, of pairs ordered by score.
 
-    A threshold never splits equal scores. `ap` is sum of (R_n - R_{n-1}) P_n over the distinct scores, as in
-    scikit-learn. `accuracy` and `f1` are the best over thresholds between two different scores, so calling every pair
-    positive, or none, is not tried; `precision` and `recall` are those where F1 is best. As in mteb 2.26.
+    A threshold never splits equal scores. `ap` is sum of (R_n - R_{n-1}) P_n over the distinct
+    scores, as in scikit-learn. `accuracy` and `f1` are the best over thresholds between two
+    different scores, so calling every pair positive, or none, is not tried; `precision` and
+    `recall` are those where F1 is best. As in mteb 2.26.
 
     Args:
         scores: [n], higher for pairs more alike.
@@ -96,7 +113,9 @@ def separation(scores: DoubleArray, labels: np.ndarray[tuple[int], np.dtype[np.b
     """
     order = np.argsort(-scores, kind="stable")
     n, n_positive = len(labels), int(labels.sum())
-    last = np.flatnonzero(np.diff(scores[order], append=np.nan))  # the last pair of each group of equal scores
+    last = np.flatnonzero(
+        np.diff(scores[order], append=np.nan)
+    )  # the last pair of each group of equal scores
     n_called = last + 1
     n_true = np.cumsum(labels[order])[last]
     precision, recall = n_true / n_called, n_true / n_positive
@@ -104,7 +123,9 @@ def separation(scores: DoubleArray, labels: np.ndarray[tuple[int], np.dtype[np.b
 
     n_called, n_true, precision, recall = n_called[:-1], n_true[:-1], precision[:-1], recall[:-1]
     accuracy = (n_true + (n - n_positive) - (n_called - n_true)) / n
-    f1 = np.divide(2 * precision * recall, precision + recall, out=np.zeros(len(n_true)), where=n_true > 0)
+    f1 = np.divide(
+        2 * precision * recall, precision + recall, out=np.zeros(len(n_true)), where=n_true > 0
+    )
     best = int(np.argmax(f1)) if len(f1) and f1.max() > 0 else None
     return {
         "ap": ap,
@@ -115,12 +136,16 @@ def separation(scores: DoubleArray, labels: np.ndarray[tuple[int], np.dtype[np.b
     }
 
 
-def pair_similarities(data: PairData, vectors: Representations) -> tuple[dict[str, DoubleArray], int]:
-    """Cosine, dot product, and negated Euclidean and Manhattan distance [n] of every pair, higher for more alike.
+def pair_similarities(
+    data: PairData, vectors: Representations
+) -> tuple[dict[str, DoubleArray], int]:
+    """Cosine, dot product, and negated Euclidean and Manhattan distance [n] of every pair, higher
+    for more alike.
 
-    Computed in float32 by the functions mteb uses; the cosine is 1 - |a' - b'|^2 / 2 of the normalised vectors, which
-    makes it 0.5, not 0, for a pair with one vector of zeros. Sparse vectors are not unfolded, and their cosine is
-    a . b / (|a| |b|): 0 where they have no entry in common.
+    Computed in float32 by the functions mteb uses; the cosine is 1 - |a' - b'|^2 / 2 of the
+    normalised vectors, which makes it 0.5, not 0, for a pair with one vector of zeros. Sparse
+    vectors are not unfolded, and their cosine is a . b / (|a| |b|): 0 where they have no entry in
+    common.
 
     Returns:
         The similarities, and the number of vectors that are zeros.
@@ -139,7 +164,8 @@ def pair_similarities(data: PairData, vectors: Representations) -> tuple[dict[st
     for start in range(0, len(data.item_ids), _BLOCK):
         stop = min(start + _BLOCK, len(data.item_ids))
         (a, squares), (b, others) = (
-            _block(vectors[column], column, data.item_ids, start, stop) for column in ("sentence1", "sentence2")
+            _block(vectors[column], column, data.item_ids, start, stop)
+            for column in ("sentence1", "sentence2")
         )
         n_zero += int(np.count_nonzero(squares == 0) + np.count_nonzero(others == 0))
         if isinstance(a, np.ndarray):
@@ -158,7 +184,9 @@ def pair_similarities(data: PairData, vectors: Representations) -> tuple[dict[st
     return dict(zip(SIMILARITIES, joined, strict=True)), n_zero
 
 
-def _block(column: Vectors | Ragged, name: str, ids: Sequence[str], start: int, stop: int) -> tuple[Any, FloatArray]:
+def _block(
+    column: Vectors | Ragged, name: str, ids: Sequence[str], start: int, stop: int
+) -> tuple[Any, FloatArray]:
     """Rows of a column, dense or a sparse matrix, and their squared lengths."""
     if isinstance(column, Ragged):
         return read_sparse(column.take(np.arange(start, stop)), name, ids, start)
@@ -172,7 +200,8 @@ def _sparse_cosines(a: Any, b: Any) -> tuple[FloatArray, FloatArray]:  # noqa: A
     Many pairs share no entry: they must tie at exactly 0, which 1 - |a' - b'|^2 / 2 would scatter.
     """
     products, squares, others = (
-        np.asarray(one.multiply(other).sum(axis=1)).reshape(-1) for one, other in ((a, b), (a, a), (b, b))
+        np.asarray(one.multiply(other).sum(axis=1)).reshape(-1)
+        for one, other in ((a, b), (a, a), (b, b))
     )
     both = np.sqrt(squares) * np.sqrt(others)
     cosines = np.divide(products, both, out=np.zeros(len(products)), where=both > 0)
@@ -180,7 +209,8 @@ def _sparse_cosines(a: Any, b: Any) -> tuple[FloatArray, FloatArray]:  # noqa: A
 
 
 def sentence_clusters(data: PairData) -> list[str] | None:
-    """For each pair the first item of its cluster; pairs that share a sentence, directly or by others, are one.
+    """For each pair the first item of its cluster; pairs that share a sentence, directly or by
+    others, are one.
 
     Returns:
         Ids [n], or None where no two pairs share a sentence.
@@ -197,12 +227,15 @@ def sentence_clusters(data: PairData) -> list[str] | None:
         parent[root(second)] = root(first)
     first_item: dict[str, str] = {}
     clusters = [
-        first_item.setdefault(root(text), item_id) for text, item_id in zip(data.sentence1, data.item_ids, strict=True)
+        first_item.setdefault(root(text), item_id)
+        for text, item_id in zip(data.sentence1, data.item_ids, strict=True)
     ]
     return None if len(first_item) == len(clusters) else clusters
 
 
-def _part_score(metrics: dict[str, float], data: PairData, values: Mapping[str, DoubleArray], n_zero: int) -> PartScore:
+def _part_score(
+    metrics: dict[str, float], data: PairData, values: Mapping[str, DoubleArray], n_zero: int
+) -> PartScore:
     clusters: Sequence[str] | None = sentence_clusters(data)
     return PartScore(
         metrics=metrics,
@@ -218,19 +251,22 @@ def _part_score(metrics: dict[str, float], data: PairData, values: Mapping[str, 
 def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str) -> PartScore:
     """Precision, recall and F1, averaged over sentences, and accuracy, as mteb.
 
-    Every sentence1 gets the most similar sentence2; of equally similar ones the first. Each row is a class of its
-    own with one gold member, so that scikit-learn's weighted averages are plain means over rows: with m sentences
-    that were given sentence2 i, and hit = 1 if sentence1 i is among them, precision = hit / m, recall = hit,
-    F1 = 2 hit / (m + 1).
+    Every sentence1 gets the most similar sentence2; of equally similar ones the first. Each row is
+    a class of its own with one gold member, so that scikit-learn's weighted averages are plain
+    means over rows: with m sentences that were given sentence2 i, and hit = 1 if sentence1 i is
+    among them, precision = hit / m, recall = hit, F1 = 2 hit / (m + 1).
 
-    Items: `precision`, `recall`, `f1` of every row, and `nearest` with the id of the sentence found as target and 1
+    Items: `precision`, `recall`, `f1` of every row, and `nearest` with the id of the sentence found
+        as target and 1
     as value where it is the aligned one.
 
     Raises:
         ModelError: a vector is not finite.
     """
     n = len(data.item_ids)
-    places = [f"{n - 1 - row:012d}" for row in range(n)]  # ties go to the greatest id: the first row
+    places = [
+        f"{n - 1 - row:012d}" for row in range(n)
+    ]  # ties go to the greatest id: the first row
     first, second = vectors["sentence1"], vectors["sentence2"]
     if isinstance(first, Ragged) and isinstance(second, Ragged):
         texts = RetrievalData(places, data.sentence2, data.item_ids, data.sentence1, {})
@@ -239,13 +275,23 @@ def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str
         assert not isinstance(first, Ragged)
         assert not isinstance(second, Ragged)
         queries = read_all(first, "sentence1", data.item_ids)
-        run = top_k(queries, second, 1, doc_ids=places, query_ids=data.item_ids, similarity=similarity)
+        run = top_k(
+            queries, second, 1, doc_ids=places, query_ids=data.item_ids, similarity=similarity
+        )
     found = run.indices[:, 0]
     hit = (found == np.arange(n)).astype(np.float64)
     n_given = np.bincount(found, minlength=n)
-    values = {"precision": hit / np.maximum(n_given, 1), "recall": hit, "f1": 2 * hit / (n_given + 1)}
+    values = {
+        "precision": hit / np.maximum(n_given, 1),
+        "recall": hit,
+        "f1": 2 * hit / (n_given + 1),
+    }
     items = [ItemBlock(metric, data.item_ids, array) for metric, array in values.items()]
-    items.append(ItemBlock("nearest", data.item_ids, hit, targets=[data.item_ids[row] for row in found.tolist()]))
+    items.append(
+        ItemBlock(
+            "nearest", data.item_ids, hit, targets=[data.item_ids[row] for row in found.tolist()]
+        )
+    )
     metrics = {metric: float(np.mean(array)) for metric, array in values.items()}
     notes = {"n_zero_vectors": run.n_zero_vectors} if run.n_zero_vectors else {}
     return PartScore(metrics | {"accuracy": metrics["recall"]}, {}, items, notes)
@@ -259,7 +305,9 @@ def _pairs(items: pa.Table, task_type: TaskType) -> dict[str, float]:
     for name in SIMILARITIES:
         values = of_metric(items, name)["value"].to_numpy()
         if task_type == "pair_classification":
-            found |= {f"{name}_{metric}": value for metric, value in separation(values, gold == 1).items()}
+            found |= {
+                f"{name}_{metric}": value for metric, value in separation(values, gold == 1).items()
+            }
         else:
             found |= {
                 f"{name}_pearson": float(pearsonr(values, gold)[0]),

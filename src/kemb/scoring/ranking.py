@@ -21,11 +21,12 @@ N_RETRIEVED = 100
 def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
     """Means over the judged queries, and of each query every metric and the best documents.
 
-    Items of the metric `retrieved` are a query's first 100 documents in rank order: the document's id is the target,
-    its score the value.
+    Items of the metric `retrieved` are a query's first 100 documents in rank order: the document's
+    id is the target, its score the value.
 
-    Where a reranker put the documents of a first stage in order, `candidate_recall` is the share of the relevant
-    documents among them, which no order can exceed, and items of `candidates` are they with the first stage's scores.
+    Where a reranker put the documents of a first stage in order, `candidate_recall` is the share of
+    the relevant documents among them, which no order can exceed, and items of `candidates` are they
+    with the first stage's scores.
 
     Raises:
         DataError: no query has a judgment.
@@ -36,7 +37,9 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
     lists = [_listed("retrieved", run, data, judged, N_RETRIEVED)]
     if run.candidates is not None:
         values["candidate_recall"] = _recall(run.candidates, data, judged)
-        lists.append(_listed("candidates", run.candidates, data, judged, run.candidates.indices.shape[1]))
+        lists.append(
+            _listed("candidates", run.candidates, data, judged, run.candidates.indices.shape[1])
+        )
     items = [ItemBlock(metric, ids, array) for metric, array in values.items()]
     return PartScore(
         metrics={metric: float(np.mean(array)) for metric, array in values.items()},
@@ -47,15 +50,18 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
 
 
 def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
-    """Every metric at every cut-off, one value per judged query [n_judged], in the order of the queries.
+    """Every metric at every cut-off, one value per judged query [n_judged], in the order of the
+    queries.
 
-    As in trec_eval (and pytrec_eval, mteb), with grades g above 0 as relevant, R relevant documents in all:
-    - `ndcg@k`: DCG@k / ideal DCG@k, DCG@k = sum of g / log2(rank + 1), a linear gain (Järvelin and Kekäläinen 2002);
-      the ideal ranks all judged documents; grades below 0 count as 0.
+    As in trec_eval (and pytrec_eval, mteb), with grades g above 0 as relevant, R relevant documents
+    in all:
+    - `ndcg@k`: DCG@k / ideal DCG@k, DCG@k = sum of g / log2(rank + 1), a linear gain (Järvelin and
+      Kekäläinen 2002); the ideal ranks all judged documents; grades below 0 count as 0.
     - `map@k`: sum of precision@rank over relevant ranks up to k, divided by R.
     - `mrr@k`: 1 / rank of the first relevant document, 0 beyond k.
     - `recall@k`, `precision@k`: relevant documents up to k, divided by R, by k.
-    - `hit_rate@k`: 1 where one of the first k is relevant; sentence-transformers calls it `accuracy@k`.
+    - `hit_rate@k`: 1 where one of the first k is relevant; sentence-transformers calls it
+        `accuracy@k`.
     - `f1@k`: harmonic mean of the query's precision@k and recall@k, as in AutoRAG.
     - `accuracy`: recall@1, as in mteb.
     A query without relevant documents, or for which nothing was retrieved, scores 0.
@@ -93,7 +99,8 @@ def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
 def f1_of_means(precision: DoubleArray | float, recall: DoubleArray | float) -> DoubleArray:
     """2PR / (P + R), elementwise; 0 where both are 0.
 
-    Of per-query values it is `f1@k`; of a task's mean precision and recall it is what the KURE tables call F1.
+    Of per-query values it is `f1@k`; of a task's mean precision and recall it is what the KURE
+    tables call F1.
     """
     total = np.asarray(precision + recall, dtype=np.float64)
     return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
@@ -108,14 +115,17 @@ def judged_queries(data: RetrievalData) -> IntArray:
     rows = [row for row, query_id in enumerate(data.query_ids) if data.qrels.get(query_id)]
     if not rows:
         raise DataError(
-            f"None of the {len(data.query_ids)} queries has a judgment among the {len(data.qrels)} judged query ids; "
+            f"None of the {len(data.query_ids)} queries has a judgment among the {len(data.qrels)} "
+            "judged query ids; "
             "expected relevant documents for the queries that are scored."
         )
     return np.array(rows, dtype=np.int64)
 
 
 def relevance_matrix(run: Run, data: RetrievalData) -> NDArray[np.int32]:
-    """Grades of the retrieved documents [n_queries, k]; 0 where unjudged or where nothing was retrieved."""
+    """Grades of the retrieved documents [n_queries, k]; 0 where unjudged or where nothing was
+    retrieved.
+    """
     wanted = {doc_id for grades in data.qrels.values() for doc_id in grades}
     code_of = {doc_id: code for code, doc_id in enumerate(wanted)}
     # One more place at the end, for index -1: nothing retrieved.
@@ -147,7 +157,9 @@ class _RelevantList(NamedTuple):
     def sum_to(self, k: int, weights: DoubleArray, n_queries: int) -> DoubleArray:
         """Sums [n_queries] of the weights of the documents ranked among the first k."""
         inside = self.ranks < k
-        sums: DoubleArray = np.bincount(self.rows[inside], weights[inside], minlength=n_queries).astype(np.float64)
+        sums: DoubleArray = np.bincount(
+            self.rows[inside], weights[inside], minlength=n_queries
+        ).astype(np.float64)
         return sums
 
 
@@ -158,17 +170,26 @@ def _relevant_list(matrix: NDArray[np.int32]) -> _RelevantList:
 
 def _ideal_list(data: RetrievalData, judged: IntArray) -> _RelevantList:
     """The relevant documents of every query, best grades first."""
-    positive = [sorted((g for g in data.qrels[data.query_ids[row]].values() if g > 0), reverse=True) for row in judged]
+    positive = [
+        sorted((g for g in data.qrels[data.query_ids[row]].values() if g > 0), reverse=True)
+        for row in judged
+    ]
     counts = [len(grades) for grades in positive]
     rows = np.repeat(np.arange(len(judged)), counts)
     ranks = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return _RelevantList(rows, ranks, np.array([grade for grades in positive for grade in grades], dtype=np.int64))
+    return _RelevantList(
+        rows, ranks, np.array([grade for grades in positive for grade in grades], dtype=np.int64)
+    )
 
 
 def _recall(run: Run, data: RetrievalData, judged: IntArray) -> DoubleArray:
-    """Share of the relevant documents [n_judged] that a run holds at any rank; 0 where there are none."""
+    """Share of the relevant documents [n_judged] that a run holds at any rank; 0 where there are
+    none.
+    """
     n_found = np.count_nonzero(relevance_matrix(run, data)[judged] > 0, axis=1)
-    n_relevant = [sum(grade > 0 for grade in data.qrels[data.query_ids[row]].values()) for row in judged]
+    n_relevant = [
+        sum(grade > 0 for grade in data.qrels[data.query_ids[row]].values()) for row in judged
+    ]
     return np.asarray(n_found / np.maximum(n_relevant, 1), dtype=np.float64)
 
 
@@ -187,17 +208,24 @@ SUBQUERIES = "max_over_subqueries_"
 
 
 def without_own_ids(run: Run, data: RetrievalData) -> Run:
-    """The run without documents that have the id of their query (mteb's `ignore_identical_ids`); the rest moves up."""
+    """The run without documents that have the id of their query (mteb's `ignore_identical_ids`);
+    the rest moves up.
+    """
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     own = np.array([row_of.get(query_id, -2) for query_id in data.query_ids], dtype=np.int64)
     order = np.argsort(run.indices == own[:, None], axis=1, kind="stable")
-    indices, scores = (np.take_along_axis(array, order, axis=1) for array in (run.indices, run.scores))
+    indices, scores = (
+        np.take_along_axis(array, order, axis=1) for array in (run.indices, run.scores)
+    )
     is_own = indices == own[:, None]
-    return replace(run, indices=np.where(is_own, -1, indices), scores=np.where(is_own, -np.inf, scores))
+    return replace(
+        run, indices=np.where(is_own, -1, indices), scores=np.where(is_own, -np.inf, scores)
+    )
 
 
 def merged_subqueries(run: Run, data: RetrievalData) -> tuple[Run, RetrievalData]:
-    """One query for all whose ids differ only after the last `_`, each document with its best score.
+    """One query for all whose ids differ only after the last `_`, each document with its best
+    score.
 
     As mteb's `max_over_subqueries`: the judgments are those of the last of them.
     """

@@ -1,4 +1,6 @@
-"""Metrics of a result from its item scores alone (DESIGN 3.5), by the same formulas as `kemb.scoring`."""
+"""Metrics of a result from its item scores alone (DESIGN 3.5), by the same formulas as
+`kemb.scoring`.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,13 @@ def metrics_from_items(items: pa.Table, task_type: TaskType) -> dict[str, float]
     try:
         match task_type:
             case "retrieval" | "reranking" | "bitext_mining" | "summarization":
-                names = [name for name in items["metric"].unique().to_pylist() if name not in _NO_METRIC]
-                return {name: float(np.mean(of_metric(items, name)["value"].to_numpy())) for name in names}
+                names = [
+                    name for name in items["metric"].unique().to_pylist() if name not in _NO_METRIC
+                ]
+                return {
+                    name: float(np.mean(of_metric(items, name)["value"].to_numpy()))
+                    for name in names
+                }
             case "sts" | "pair_classification":
                 return _pairs(items, task_type)
             case "classification":

@@ -1,4 +1,6 @@
-"""How vectors are compared: cosine, dot product, negated Euclidean and Manhattan distance; higher is more alike."""
+"""How vectors are compared: cosine, dot product, negated Euclidean and Manhattan distance; higher
+is more alike.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 def for_product(queries: FloatArray, squares: FloatArray, similarity: str) -> FloatArray:
     """Queries [n, dim] as they go into `products`.
 
-    The Euclidean distance orders as q.d - |d|^2 / 2 does, so there queries get a 1 at the end and documents that term.
+    The Euclidean distance orders as q.d - |d|^2 / 2 does, so there queries get a 1 at the end and
+    documents that term.
 
     :param squares: their squared lengths [n].
     """
@@ -27,7 +30,9 @@ def for_product(queries: FloatArray, squares: FloatArray, similarity: str) -> Fl
     return queries
 
 
-def document_for_product(block: FloatArray, squares: FloatArray, similarity: str, out: FloatArray) -> None:
+def document_for_product(
+    block: FloatArray, squares: FloatArray, similarity: str, out: FloatArray
+) -> None:
     """Documents [n, dim] as they go into `products`, written to `out`."""
     if similarity == "cosine":
         np.divide(block, lengths(squares)[:, None], out=out)
@@ -89,7 +94,8 @@ def check_finite(block: FloatArray, column: str, ids: Sequence[str], start: int)
     """Squared lengths [n] of the rows of a block that begins at row `start` of its column.
 
     Raises:
-        ModelError: a row holds NaN or infinite values, or its squared length does not fit into float32.
+        ModelError: a row holds NaN or infinite values, or its squared length does not fit into
+            float32.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         squares: FloatArray = np.einsum("ij,ij->i", block, block)
@@ -97,8 +103,11 @@ def check_finite(block: FloatArray, column: str, ids: Sequence[str], start: int)
     return squares
 
 
-def read_sparse(rows: Ragged, column: str, ids: Sequence[str], start: int = 0) -> tuple[Any, FloatArray]:
-    """Sparse vectors as a float32 `csr_array` [n, dim] of scipy, and the squared lengths [n] of its rows.
+def read_sparse(
+    rows: Ragged, column: str, ids: Sequence[str], start: int = 0
+) -> tuple[Any, FloatArray]:
+    """Sparse vectors as a float32 `csr_array` [n, dim] of scipy, and the squared lengths [n] of its
+    rows.
 
     Raises:
         ModelError: as `check_finite`.
@@ -117,14 +126,17 @@ def _refuse_infinite(squares: FloatArray, column: str, ids: Sequence[str], start
     if not finite.all():
         row = start + int(np.argmin(finite))
         raise ModelError(
-            f"The vectors of column {column!r} hold values that are NaN, infinite or too large for float32, first at "
-            f"item {ids[row]!r} (row {row}); expected finite numbers. Try --dtype float32; if it stays, the model's "
+            f"The vectors of column {column!r} hold values that are NaN, infinite or too large for "
+            f"float32, first at item {ids[row]!r} (row {row}); expected finite numbers. Try "
+            "--dtype float32; if it stays, the model's "
             "weights or its pooling are broken."
         )
 
 
 def lengths(squares: FloatArray) -> FloatArray:
-    """What to divide rows by to give them length 1; never 0, as in `torch.nn.functional.normalize`."""
+    """What to divide rows by to give them length 1; never 0, as in
+    `torch.nn.functional.normalize`.
+    """
     return np.maximum(np.sqrt(squares), _TINY)
 
 
@@ -132,4 +144,6 @@ def sparse_matrix(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types
     """Sparse vectors as a float32 `csr_array` [n, dim]."""
     from scipy.sparse import csr_array
 
-    return csr_array((rows.values[:, 0].astype(np.float32), rows.index, rows.offsets), shape=rows.shape)
+    return csr_array(
+        (rows.values[:, 0].astype(np.float32), rows.index, rows.offsets), shape=rows.shape
+    )

@@ -19,12 +19,15 @@ SIMILARITIES = ("cosine", "dot")
 def summarization(
     protocol: SummarizationProtocol, data: SummaryData, vectors: Representations, *, similarity: str
 ) -> PartScore:
-    """Mean over documents of the correlation between gold scores and the similarity to the nearest human summary.
+    """Mean over documents of the correlation between gold scores and the similarity to the nearest
+    human summary.
 
-    Metrics `<similarity>_pearson` and `<similarity>_spearman`; without a prefix those of the similarity the model
-    declares. Documents are left out, and counted, where all gold scores, cosines or dot products are equal, as in mteb.
+    Metrics `<similarity>_pearson` and `<similarity>_spearman`; without a prefix those of the
+    similarity the model declares. Documents are left out, and counted, where all gold scores,
+    cosines or dot products are equal, as in mteb.
 
-    Items: `gold`, `cosine` and `dot` of every machine summary, whose id is that of its document, `/`, its place there;
+    Items: `gold`, `cosine` and `dot` of every machine summary, whose id is that of its document,
+        `/`, its place there;
     the metrics with a prefix for every document that counts.
 
     Raises:
@@ -32,20 +35,34 @@ def summarization(
         DataError: no document whose gold scores differ.
     """
     values, n_zero = nearest_similarities(data, vectors)
-    of_document = {name: per_document(data.gold, data.machine_of, values[name], protocol) for name in SIMILARITIES}
+    of_document = {
+        name: per_document(data.gold, data.machine_of, values[name], protocol)
+        for name in SIMILARITIES
+    }
     varied = np.array([_is_varied(data.gold[rows]) for rows in documents(data.machine_of)])
     counted = varied & np.array(
-        [all(_is_varied(values[name][rows]) for name in SIMILARITIES) for rows in documents(data.machine_of)]
+        [
+            all(_is_varied(values[name][rows]) for name in SIMILARITIES)
+            for rows in documents(data.machine_of)
+        ]
     )
     if not varied.any():
-        raise DataError("No document has summaries of different gold scores, so no correlation with them is defined.")
+        raise DataError(
+            "No document has summaries of different gold scores, so no correlation with them is "
+            "defined."
+        )
     if not counted.any():
         raise ModelError(
-            "All summaries of a document are equally similar to the human ones, in every document: the model gives the "
-            "same vector for every text, or no vector a direction. Check its weights and pooling."
+            "All summaries of a document are equally similar to the human ones, in every document: "
+            "the model gives the same vector for every text, or no vector a direction. Check its "
+            "weights and pooling."
         )
     ids = [name for name, is_counted in zip(data.document_ids, counted, strict=True) if is_counted]
-    scored = {f"{name}_{kind}": found[counted] for name in SIMILARITIES for kind, found in of_document[name].items()}
+    scored = {
+        f"{name}_{kind}": found[counted]
+        for name in SIMILARITIES
+        for kind, found in of_document[name].items()
+    }
     metrics = {name: float(np.mean(found)) for name, found in scored.items()}
     metrics |= {kind: metrics[f"{similarity}_{kind}"] for kind in ("pearson", "spearman")}
     notes = {"n_zero_vectors": n_zero, "n_skipped_documents": int(np.sum(~counted))}
@@ -57,17 +74,23 @@ def summarization(
     )
 
 
-def nearest_similarities(data: SummaryData, vectors: Representations) -> tuple[dict[str, DoubleArray], int]:
-    """For every machine summary [n_machine] the cosine and the dot product with the nearest human one.
+def nearest_similarities(
+    data: SummaryData, vectors: Representations
+) -> tuple[dict[str, DoubleArray], int]:
+    """For every machine summary [n_machine] the cosine and the dot product with the nearest human
+    one.
 
     Products are float64 and rounded to float32, so that equal vectors tie wherever they stand.
 
     Returns:
-        The similarities by name, and the number of vectors without a direction, whose cosines are 0.
+        The similarities by name, and the number of vectors without a direction, whose cosines are
+        0.
     """
     machine, machine_squares = _read(vectors["machine"], "machine", data)
     human, human_squares = _read(vectors["human"], "human", data)
-    machine_lengths, human_lengths = (lengths(found).astype(np.float64) for found in (machine_squares, human_squares))
+    machine_lengths, human_lengths = (
+        lengths(found).astype(np.float64) for found in (machine_squares, human_squares)
+    )
     found = {name: np.empty(machine.shape[0]) for name in SIMILARITIES}
     for rows, own in zip(documents(data.machine_of), documents(data.human_of), strict=True):
         products = machine[rows].astype(np.float64) @ human[own].astype(np.float64).T
@@ -88,7 +111,9 @@ def documents(of: IntArray) -> list[slice]:
 def per_document(
     gold: DoubleArray, of: IntArray, values: DoubleArray, protocol: SummarizationProtocol
 ) -> dict[str, DoubleArray]:
-    """`pearson` and `spearman` of every document, NaN where one side does not vary; with p-values if asked."""
+    """`pearson` and `spearman` of every document, NaN where one side does not vary; with p-values
+    if asked.
+    """
     from scipy.stats import pearsonr, spearmanr
 
     found: dict[str, DoubleArray] = {}
@@ -97,12 +122,16 @@ def per_document(
         for number, rows in enumerate(documents(of)):
             if _is_varied(gold[rows]) and _is_varied(values[rows]):
                 correlation, p_value = correlate(gold[rows], values[rows])
-                found[kind][number] = (correlation + p_value) / 2 if protocol.average_p_values else correlation
+                found[kind][number] = (
+                    (correlation + p_value) / 2 if protocol.average_p_values else correlation
+                )
     return found
 
 
 def summary_ids(data: SummaryData, column: str) -> list[str]:
-    """Names of the summaries in the column `machine` or `human`: that of the document, and the place there."""
+    """Names of the summaries in the column `machine` or `human`: that of the document, and the
+    place there.
+    """
     of = data.machine_of if column == "machine" else data.human_of
     return [
         f"{document_id}/{place}"

@@ -23,7 +23,13 @@ from kemb.statistics.inference import (
     verdict,
     weigh_draws,
 )
-from kemb.statistics.measures import CorrelationMeasure, MeanMeasure, Measure, PrecisionMeasure, VMeasure
+from kemb.statistics.measures import (
+    CorrelationMeasure,
+    MeanMeasure,
+    Measure,
+    PrecisionMeasure,
+    VMeasure,
+)
 
 __all__ = [
     "LEVEL",

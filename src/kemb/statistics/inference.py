@@ -1,4 +1,6 @@
-"""Resampling, intervals, tests and rank sets; everything random is derived from a key, so that it never changes."""
+"""Resampling, intervals, tests and rank sets; everything random is derived from a key, so that it
+never changes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def generator(key: Key) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
-def draw_counts(n_items: int, n_replicates: int, key: Key, clusters: IntArray | None = None) -> NDArray[np.int32]:
+def draw_counts(
+    n_items: int, n_replicates: int, key: Key, clusters: IntArray | None = None
+) -> NDArray[np.int32]:
     """How often each item is drawn in each resample with replacement [n_replicates, n_items].
 
     The same for every model: differences between models are paired.
@@ -41,8 +45,9 @@ def draw_counts(n_items: int, n_replicates: int, key: Key, clusters: IntArray | 
         n_items: items of the part.
         n_replicates: resamples.
         key: names the part.
-        clusters: cluster of every item [n_items], where items are not independent (questions on one document). Whole
-            clusters are drawn, as many as there are, so that the number of items varies.
+        clusters: cluster of every item [n_items], where items are not independent (questions on one
+            document). Whole clusters are drawn, as many as there are, so that the number of items
+            varies.
     """
     if clusters is not None:
         numbers = np.unique(clusters, return_inverse=True)[1]
@@ -71,8 +76,8 @@ def resample_tasks(
 ) -> DoubleArray:
     """Overall scores [B, n_models] if other tasks of the same groups had been chosen.
 
-    Tasks are drawn with replacement inside their group, and a group keeps its weight. A group of one task does not
-    vary.
+    Tasks are drawn with replacement inside their group, and a group keeps its weight. A group of
+    one task does not vary.
 
     Args:
         scores: [n_models, n_tasks].
@@ -80,9 +85,12 @@ def resample_tasks(
         weights: of every task in the overall score.
         n_replicates: resamples.
         key: names what is resampled.
-        replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks as well.
+        replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks
+            as well.
     """
-    drawn = weigh_draws(draw_tasks(groups, n_replicates, key), groups, np.asarray(weights, dtype=np.float64))
+    drawn = weigh_draws(
+        draw_tasks(groups, n_replicates, key), groups, np.asarray(weights, dtype=np.float64)
+    )
     if replicates is None:
         return drawn @ scores.T
     combined: DoubleArray = np.einsum("bt,bmt->bm", drawn, replicates)
@@ -96,12 +104,15 @@ def draw_tasks(groups: Sequence[str], n_replicates: int, key: Key) -> IntArray:
     for group in dict.fromkeys(groups):
         tasks = np.flatnonzero([name == group for name in groups])
         chosen = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
-        counts[:, tasks] = np.stack([(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1)
+        counts[:, tasks] = np.stack(
+            [(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1
+        )
     return counts
 
 
 def weigh_draws(counts: IntArray, groups: Sequence[str], weights: DoubleArray) -> DoubleArray:
-    """The weight of every task in every replicate [n_replicates, n_tasks]: a group keeps the sum of its weights.
+    """The weight of every task in every replicate [n_replicates, n_tasks]: a group keeps the sum of
+    its weights.
 
     Where the tasks drawn have no weight at all, the group has none in that replicate.
     """
@@ -110,21 +121,31 @@ def weigh_draws(counts: IntArray, groups: Sequence[str], weights: DoubleArray) -
         tasks = np.flatnonzero([name == group for name in groups])
         own = counts[:, tasks] * weights[tasks]
         total = own.sum(axis=1, keepdims=True)
-        drawn[:, tasks] = np.divide(own * weights[tasks].sum(), total, out=np.zeros_like(own), where=total > 0)
+        drawn[:, tasks] = np.divide(
+            own * weights[tasks].sum(), total, out=np.zeros_like(own), where=total > 0
+        )
     return drawn
 
 
 def sign_flip(
-    differences: DoubleArray, n_flips: int = N_FLIPS, key: Key = (), clusters: IntArray | None = None
+    differences: DoubleArray,
+    n_flips: int = N_FLIPS,
+    key: Key = (),
+    clusters: IntArray | None = None,
 ) -> float:
     """Two-sided p value of paired differences [n] under the hypothesis that their signs are chance.
 
-    All sign patterns are tried where at most 18 differences (or clusters of them) are not 0, else `n_flips` random ones
-    and p = (1 + those at least as extreme) / (1 + n_flips) (Fisher 1935; Phipson and Smyth 2010).
+    All sign patterns are tried where at most 18 differences (or clusters of them) are not 0, else
+    `n_flips` random ones and p = (1 + those at least as extreme) / (1 + n_flips) (Fisher 1935;
+    Phipson and Smyth 2010).
 
     :param clusters: of every difference [n]; the signs of a cluster flip together.
     """
-    sums = differences if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], differences)
+    sums = (
+        differences
+        if clusters is None
+        else np.bincount(np.unique(clusters, return_inverse=True)[1], differences)
+    )
     sums = sums[sums != 0]
     if not len(sums):
         return 1.0
@@ -137,14 +158,18 @@ def sign_flip(
     rng, n_extreme = generator(key), 0
     for start in range(0, n_flips, 512):
         n = min(512, n_flips - start)
-        bits = np.unpackbits(np.frombuffer(rng.bytes(n * -(-len(sums) // 8)), dtype=np.uint8).reshape(n, -1), axis=1)
+        bits = np.unpackbits(
+            np.frombuffer(rng.bytes(n * -(-len(sums) // 8)), dtype=np.uint8).reshape(n, -1), axis=1
+        )
         flipped = 2 * (bits[:, : len(sums)].astype(np.float64) @ sums) - sums.sum()
         n_extreme += int(np.count_nonzero(np.abs(flipped) >= observed))
     return (1 + n_extreme) / (1 + n_flips)
 
 
 def holm(p_values: DoubleArray) -> DoubleArray:
-    """Adjusted p values of a family (Holm 1979): rejecting those up to 5 % errs at all in at most 5 % of families."""
+    """Adjusted p values of a family (Holm 1979): rejecting those up to 5 % errs at all in at most 5
+    % of families.
+    """
     order = np.argsort(p_values, kind="stable")
     steps = np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))
@@ -153,7 +178,8 @@ def holm(p_values: DoubleArray) -> DoubleArray:
 
 
 def max_t(replicates: DoubleArray, point: DoubleArray) -> DoubleArray:
-    """Adjusted p values [K] of K differences by step-down max-|t| (Westfall and Young 1993; Romano and Wolf 2005).
+    """Adjusted p values [K] of K differences by step-down max-|t| (Westfall and Young 1993; Romano
+    and Wolf 2005).
 
     The differences may depend on each other in any way, as their replicates do.
 
@@ -166,14 +192,17 @@ def max_t(replicates: DoubleArray, point: DoubleArray) -> DoubleArray:
     highest = np.full(len(replicates), -np.inf)
     adjusted = np.empty(len(point))
     for place in order[::-1]:  # from the smallest |t|: the maximum over all that are not larger
-        highest = np.maximum(highest, _studentised(np.abs(replicates[:, place] - point[place]), error[place]))
+        highest = np.maximum(
+            highest, _studentised(np.abs(replicates[:, place] - point[place]), error[place])
+        )
         adjusted[place] = (1 + np.count_nonzero(highest >= observed[place])) / (1 + len(replicates))
     adjusted[order] = np.maximum.accumulate(adjusted[order])
     return adjusted
 
 
 def minimum_detectable(deviation: float, n: int, level: float = LEVEL, power: float = 0.8) -> float:
-    """The smallest true mean difference that a two-sided test finds with the given power: (z + z') sd / sqrt(n).
+    """The smallest true mean difference that a two-sided test finds with the given power: (z + z')
+    sd / sqrt(n).
 
     :param deviation: standard deviation of the paired differences of n items.
     """
@@ -184,8 +213,8 @@ def minimum_detectable(deviation: float, n: int, level: float = LEVEL, power: fl
 def verdict(low: float, high: float, zone: float = ZONE) -> Verdict:
     """What an interval of a difference allows to say.
 
-    "practically equal": it lies within +-zone. "better" or "worse": it lies on one side of 0, and not within the zone.
-    "undecided": everything else.
+    "practically equal": it lies within +-zone. "better" or "worse": it lies on one side of 0, and
+    not within the zone. "undecided": everything else.
     """
     if -zone <= low and high <= zone:
         return "practically equal"
@@ -193,7 +222,9 @@ def verdict(low: float, high: float, zone: float = ZONE) -> Verdict:
 
 
 def _studentised(differences: DoubleArray, error: DoubleArray) -> DoubleArray:
-    """Differences / error; 0 where nothing differs and infinite where a constant difference has no error."""
+    """Differences / error; 0 where nothing differs and infinite where a constant difference has no
+    error.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio: DoubleArray = np.where(differences <= 1e-12, 0.0, differences / error)
     return ratio
@@ -203,22 +234,28 @@ _CELLS = 1 << 22
 """Differences that are in memory at once."""
 
 
-def rank_intervals(point: DoubleArray, replicates: DoubleArray, level: float = LEVEL) -> tuple[IntArray, IntArray]:
-    """Lowest and highest rank of every model [n_models]; together they hold all true ranks with probability `level`.
+def rank_intervals(
+    point: DoubleArray, replicates: DoubleArray, level: float = LEVEL
+) -> tuple[IntArray, IntArray]:
+    """Lowest and highest rank of every model [n_models]; together they hold all true ranks with
+    probability `level`.
 
-    A rank is between 1 + the number of certainly better and n - the number of certainly worse models (Mogstad, Romano,
-    Shaikh and Wilhelm 2024). Arguments are those of `certainly_better`.
+    A rank is between 1 + the number of certainly better and n - the number of certainly worse
+    models (Mogstad, Romano, Shaikh and Wilhelm 2024). Arguments are those of `certainly_better`.
     """
     better = certainly_better(point, replicates, level)
     return 1 + better.sum(axis=0), len(point) - better.sum(axis=1)
 
 
-def certainly_better(point: DoubleArray, replicates: DoubleArray, level: float = LEVEL) -> NDArray[np.bool_]:
+def certainly_better(
+    point: DoubleArray, replicates: DoubleArray, level: float = LEVEL
+) -> NDArray[np.bool_]:
     """Which model (row) is certainly better than which (column) [n_models, n_models].
 
-    Every pair is two hypotheses, one for each order. The critical value is the quantile of the largest t of all
-    hypotheses; it is found again without the rejected ones until no more are (Romano and Wolf 2005). The opposite of a
-    rejected hypothesis stays, or wrong orders would not be controlled; csranks, by the authors, does the same.
+    Every pair is two hypotheses, one for each order. The critical value is the quantile of the
+    largest t of all hypotheses; it is found again without the rejected ones until no more are
+    (Romano and Wolf 2005). The opposite of a rejected hypothesis stays, or wrong orders would not
+    be controlled; csranks, by the authors, does the same.
 
     Args:
         point: overall scores [n_models], higher is better.
@@ -232,7 +269,9 @@ def certainly_better(point: DoubleArray, replicates: DoubleArray, level: float =
     blocks = [slice(start, start + step) for start in range(0, len(firsts), step)]
     error = np.empty(len(firsts))
     for block in blocks:
-        error[block] = (replicates[:, firsts[block]] - replicates[:, seconds[block]]).std(axis=0, ddof=1)
+        error[block] = (replicates[:, firsts[block]] - replicates[:, seconds[block]]).std(
+            axis=0, ddof=1
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = np.where(np.abs(differences) <= 1e-12, 0.0, np.abs(differences) / error)
     decided = np.zeros(len(firsts), dtype=np.bool_)
@@ -240,7 +279,9 @@ def certainly_better(point: DoubleArray, replicates: DoubleArray, level: float =
         highest = np.zeros(len(replicates))
         for block in blocks:
             pairs = np.flatnonzero(error[block] > 0) + block.start
-            centred = replicates[:, firsts[pairs]] - replicates[:, seconds[pairs]] - differences[pairs]
+            centred = (
+                replicates[:, firsts[pairs]] - replicates[:, seconds[pairs]] - differences[pairs]
+            )
             t = centred / error[pairs]
             t = np.where(decided[pairs], -np.sign(differences[pairs]) * t, np.abs(t))
             highest = np.maximum(highest, t.max(axis=1, initial=0))
@@ -255,20 +296,27 @@ def certainly_better(point: DoubleArray, replicates: DoubleArray, level: float =
 
 
 def rank_probability(replicates: DoubleArray, k: int) -> DoubleArray:
-    """The share of replicates [B, n_models] in which each model is among the first k; equal models share a place."""
+    """The share of replicates [B, n_models] in which each model is among the first k; equal models
+    share a place.
+    """
     kth = np.sort(replicates, axis=1)[:, ::-1][:, min(k, replicates.shape[1]) - 1]
     return np.asarray((replicates >= kth[:, None]).mean(axis=0), dtype=np.float64)
 
 
 def mean_ranks(scores: DoubleArray) -> DoubleArray:
-    """Ranks of a column of scores [n_models] from 1 for the highest; equal scores share the mean of their ranks."""
+    """Ranks of a column of scores [n_models] from 1 for the highest; equal scores share the mean of
+    their ranks.
+    """
     order = np.sort(-scores)
-    ranks: DoubleArray = (np.searchsorted(order, -scores, "left") + np.searchsorted(order, -scores, "right") + 1) / 2
+    ranks: DoubleArray = (
+        np.searchsorted(order, -scores, "left") + np.searchsorted(order, -scores, "right") + 1
+    ) / 2
     return ranks
 
 
 def borda(scores: DoubleArray) -> DoubleArray:
-    """Borda counts [n_models] of scores [n_models, n_tasks]: per task the number of models minus the mean rank.
+    """Borda counts [n_models] of scores [n_models, n_tasks]: per task the number of models minus
+    the mean rank.
 
     As mteb counts; but a missing score (NaN) is refused by callers, not counted as nothing.
     """
@@ -277,7 +325,9 @@ def borda(scores: DoubleArray) -> DoubleArray:
 
 
 def standardised_mean(scores: DoubleArray, weights: DoubleArray) -> DoubleArray:
-    """Weighted means [n_models] of z-scores: every task counts with the same spread over the models shown."""
+    """Weighted means [n_models] of z-scores: every task counts with the same spread over the models
+    shown.
+    """
     spread = scores.std(axis=0)
     z = np.divide(scores - scores.mean(axis=0), spread, out=np.zeros_like(scores), where=spread > 0)
     total: DoubleArray = z @ weights

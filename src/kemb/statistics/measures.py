@@ -1,7 +1,10 @@
-"""Metrics of one part of a task, for several models over the same items, recomputed on resamples of the items.
+"""Metrics of one part of a task, for several models over the same items, recomputed on resamples of
+the items.
 
-A resample is a row of counts: how often each item was drawn. Every measure gives its `point` [n_models], and its
-`replicates` [B, n_models] for counts [B, n_items]; each replicate equals the metric on the items written out as often
+A resample is a row of counts: how often each item was drawn. Every measure gives its `point`
+[n_models], and its
+`replicates` [B, n_models] for counts [B, n_items]; each replicate equals the metric on the items
+    written out as often
 as they were drawn.
 """
 
@@ -45,7 +48,8 @@ class MeanMeasure:
 
 @dataclass(frozen=True, slots=True)
 class CorrelationMeasure:
-    """Pearson's or Spearman's correlation of `similarities` [n_models, n_items] with `gold` [n_items].
+    """Pearson's or Spearman's correlation of `similarities` [n_models, n_items] with `gold`
+    [n_items].
 
     Ties get mean ranks. A resample in which one of the two is constant has no correlation: NaN.
     """
@@ -99,9 +103,11 @@ class CorrelationMeasure:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionMeasure:
-    """Average precision of `similarities` for `labels` [n_items] of 0 and 1, as scikit-learn computes it.
+    """Average precision of `similarities` for `labels` [n_items] of 0 and 1, as scikit-learn
+    computes it.
 
-    `similarities` is [n_models, n_items]; or [n_models, n_orderings, n_items], of which the best average precision
+    `similarities` is [n_models, n_items]; or [n_models, n_orderings, n_items], of which the best
+        average precision
     counts (mteb's `max_ap`). A resample without positive items has none: NaN.
     """
 
@@ -121,7 +127,9 @@ class PrecisionMeasure:
         with ThreadPoolExecutor() as pool:
             for rows in _blocks(len(counts)):
                 drawn = np.ascontiguousarray(counts[rows].T, dtype=np.float32)
-                for column, values in enumerate(pool.map(lambda order, w=drawn: self._precision(order, w), orders)):
+                for column, values in enumerate(
+                    pool.map(lambda order, w=drawn: self._precision(order, w), orders)
+                ):
                     out[rows, column] = values
         best: DoubleArray = out[:, of_row].reshape(len(counts), n_models, -1).max(axis=2)
         return best
@@ -130,7 +138,9 @@ class PrecisionMeasure:
         """Of one ordering, for counts [n_items, B]; counts are whole numbers, exact in float32."""
         positive = self.labels[order.items] == 1
         places = np.flatnonzero(positive)
-        sorted_counts = drawn.take(order.items, axis=0)  # `take` lets other threads run, indexing does not
+        sorted_counts = drawn.take(
+            order.items, axis=0
+        )  # `take` lets other threads run, indexing does not
         hits = sorted_counts.take(places, axis=0)
         if order.starts is not None:
             group = np.searchsorted(order.starts, places, side="right") - 1
@@ -152,8 +162,10 @@ class PrecisionMeasure:
 class VMeasure:
     """The mean v-measure of several clusterings of drawn documents (Rosenberg and Hirschberg 2007).
 
-    `labels` [n_items] are the classes, `assignments` [n_models, n_experiments, n_items] the clusters, and `draws`
-    [n_models or 1, n_experiments, n_items] how often each document was drawn for the experiment; 0 where it was not.
+    `labels` [n_items] are the classes, `assignments` [n_models, n_experiments, n_items] the
+        clusters, and `draws`
+    [n_models or 1, n_experiments, n_items] how often each document was drawn for the experiment; 0
+    where it was not.
     """
 
     labels: IntArray
@@ -165,10 +177,14 @@ class VMeasure:
         return _of_all(self, len(self.labels))
 
     def replicates(self, counts: Counts) -> DoubleArray:
-        """The mean v-measures of the resamples [B, n_models]; documents are resampled, not experiments."""
+        """The mean v-measures of the resamples [B, n_models]; documents are resampled, not
+        experiments.
+        """
         n_models, n_experiments, _ = self.assignments.shape
         labels = np.unique(self.labels, return_inverse=True)[1]
-        jobs = [(model, experiment) for model in range(n_models) for experiment in range(n_experiments)]
+        jobs = [
+            (model, experiment) for model in range(n_models) for experiment in range(n_experiments)
+        ]
         out = np.zeros((len(counts), n_models))
         most = int(counts.sum(axis=1).max(initial=1)) * int(self.draws.max(initial=1))
         table = np.arange(most + 1, dtype=np.float64)
@@ -180,7 +196,9 @@ class VMeasure:
                 def score(job: tuple[int, int], drawn: NDArray[np.int32] = drawn) -> DoubleArray:
                     model, experiment = job
                     draws = self.draws[model if len(self.draws) > 1 else 0, experiment]
-                    return _v_measure(labels, self.assignments[model, experiment], draws, drawn, table)
+                    return _v_measure(
+                        labels, self.assignments[model, experiment], draws, drawn, table
+                    )
 
                 for (model, _), values in zip(jobs, pool.map(score, jobs), strict=True):
                     out[rows, model] += values / n_experiments
@@ -196,9 +214,14 @@ Measure = MeanMeasure | CorrelationMeasure | PrecisionMeasure | VMeasure
 
 
 def _v_measure(
-    labels: IntArray, assignment: IntArray, draws: IntArray, drawn: NDArray[np.int32], table: DoubleArray
+    labels: IntArray,
+    assignment: IntArray,
+    draws: IntArray,
+    drawn: NDArray[np.int32],
+    table: DoubleArray,
 ) -> DoubleArray:
-    """V-measures [B] of one clustering: 2 (H(labels) + H(clusters) - H(both)) / (H(labels) + H(clusters)).
+    """V-measures [B] of one clustering: 2 (H(labels) + H(clusters) - H(both)) / (H(labels) +
+    H(clusters)).
 
     :param table: x log x of 0, 1, 2, ..., as counts are whole numbers.
     """
@@ -228,7 +251,9 @@ def _v_measure(
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """Items in ascending order of a score, and where groups of equal scores start (None where all differ)."""
+    """Items in ascending order of a score, and where groups of equal scores start (None where all
+    differ).
+    """
 
     items: IntArray
     starts: IntArray | None
@@ -245,10 +270,11 @@ class _Order:
         return found if self.starts is None else np.add.reduceat(found, self.starts, axis=0)
 
     def centred_ranks(self, drawn: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-        """Mean ranks minus their mean of groups [n_groups, B], and their sum of squares over drawn items [B].
+        """Mean ranks minus their mean of groups [n_groups, B], and their sum of squares over drawn
+        items [B].
 
-        A group of w drawn items, with c drawn items up to its end, has the mean rank c - (w - 1) / 2; the mean of all
-        ranks is (n + 1) / 2.
+        A group of w drawn items, with c drawn items up to its end, has the mean rank c - (w - 1) /
+        2; the mean of all ranks is (n + 1) / 2.
         """
         counts = self.gather(drawn)
         ranks = np.cumsum(counts, axis=0)
@@ -267,7 +293,9 @@ class _Order:
 
 
 def _distinct(orders: list[_Order]) -> tuple[list[_Order], IntArray]:
-    """The orders that differ, and which of them each is: cosine and Euclidean order of unit vectors are one."""
+    """The orders that differ, and which of them each is: cosine and Euclidean order of unit vectors
+    are one.
+    """
     first: dict[tuple[bytes, bytes], int] = {}
     keys = [(o.items.tobytes(), b"" if o.starts is None else o.starts.tobytes()) for o in orders]
     numbers = np.array([first.setdefault(key, len(first)) for key in keys], dtype=np.int64)

@@ -52,7 +52,8 @@ def read_spec(path: Path) -> TaskSpec:
         raise DataError(f"{path} cannot be read as a task's TOML file: {error}.") from error
     except ValidationError as error:
         problems = "; ".join(
-            f"key '{'.'.join(map(str, problem['loc']))}': {problem['msg']} (given: {problem['input']!r:.80})"
+            f"key '{'.'.join(map(str, problem['loc']))}': {problem['msg']} (given: "
+            f"{problem['input']!r:.80})"
             for problem in error.errors()
         )
         raise DataError(f"{path} does not describe a task: {problems}.") from error

@@ -1,7 +1,9 @@
-"""From tables to the data of one part: which tables a layout needs, and how they become texts with gold answers.
+"""From tables to the data of one part: which tables a layout needs, and how they become texts with
+gold answers.
 
-Text preparation is mteb's: a document is title and text joined by a blank and stripped, a query is its text
-followed by its instruction, every other text stays as it is (`mteb/_create_dataloaders.py`).
+Text preparation is mteb's: a document is title and text joined by a blank and stripped, a query is
+its text followed by its instruction, every other text stays as it is
+(`mteb/_create_dataloaders.py`).
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Rows(NamedTuple):
 
 
 def column(rows: Rows, name: str) -> pa.ChunkedArray:
-    """A column; a dot in the name reaches into a struct. One-row tables of lists are laid out flat."""
+    """A column; a dot in the name reaches into a struct. One-row tables of lists are laid
+    out flat.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -47,12 +51,15 @@ def column(rows: Rows, name: str) -> pa.ChunkedArray:
         first, field = name, ""
     if first not in rows.table.column_names:
         raise DataError(
-            f"{rows.origin} has no column {name!r}; it has {', '.join(map(repr, rows.table.column_names))}."
+            f"{rows.origin} has no column {name!r}; it has "
+            f"{', '.join(map(repr, rows.table.column_names))}."
         )
     array = rows.table.column(first)
     if field:
         if not pa.types.is_struct(array.type) or array.type.get_field_index(field) < 0:
-            raise DataError(f"{rows.origin}: column {first!r} holds {array.type}, which has no field {field!r}.")
+            raise DataError(
+                f"{rows.origin}: column {first!r} holds {array.type}, which has no field {field!r}."
+            )
         array = pc.struct_field(array, [field])
     return pc.list_flatten(array) if is_list(array) else array
 
@@ -80,8 +87,15 @@ def ids(rows: Rows, name: str) -> list[str]:
     import pyarrow as pa
 
     array = column(rows, name)
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_integer(array.type)):
-        raise DataError(f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole numbers.")
+    if not (
+        pa.types.is_string(array.type)
+        or pa.types.is_large_string(array.type)
+        or pa.types.is_integer(array.type)
+    ):
+        raise DataError(
+            f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole "
+            "numbers."
+        )
     _refuse_nulls(rows, name, array, "an id")
     return list(array.cast(pa.string()).to_pylist())
 
@@ -91,8 +105,15 @@ def labels(rows: Rows, name: str) -> list[Label]:
     import pyarrow as pa
 
     array = column(rows, name)
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_integer(array.type)):
-        raise DataError(f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole numbers.")
+    if not (
+        pa.types.is_string(array.type)
+        or pa.types.is_large_string(array.type)
+        or pa.types.is_integer(array.type)
+    ):
+        raise DataError(
+            f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole "
+            "numbers."
+        )
     _refuse_nulls(rows, name, array, "a label")
     return list(array.to_pylist())
 
@@ -103,12 +124,16 @@ def numbers(rows: Rows, name: str) -> DoubleArray:
 
     array = column(rows, name)
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
-        raise DataError(f"{rows.origin}: column {name!r} holds {_example(array)}; expected numbers.")
+        raise DataError(
+            f"{rows.origin}: column {name!r} holds {_example(array)}; expected numbers."
+        )
     _refuse_nulls(rows, name, array, "a number")
     values = np.array(array.to_pylist(), dtype=np.float64)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise DataError(f"{rows.origin}: column {name!r}, row {row} is {values[row]}; expected a finite number.")
+        raise DataError(
+            f"{rows.origin}: column {name!r}, row {row} is {values[row]}; expected a finite number."
+        )
     return values
 
 
@@ -117,7 +142,9 @@ def _refuse_nulls(rows: Rows, name: str, array: pa.ChunkedArray, expected: str) 
 
     if array.null_count:
         row = pc.index(pc.is_null(array), True).as_py()
-        raise DataError(f"{rows.origin}: column {name!r}, row {row} is empty (null); expected {expected}.")
+        raise DataError(
+            f"{rows.origin}: column {name!r}, row {row} is empty (null); expected {expected}."
+        )
 
 
 def _example(array: pa.ChunkedArray) -> str:
@@ -129,7 +156,8 @@ class Request(NamedTuple):
     """A table that a layout needs."""
 
     configs: tuple[str, ...]
-    """Names its config may have, best first; "" is the only config of a dataset, whatever its name."""
+    """Names its config may have, best first; "" is the only config of a dataset, whatever its name.
+    """
     subset: str | None = None
     """The subset whose rows are wanted, where one config holds all subsets."""
 
@@ -143,8 +171,16 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
     match spec.source.layout:
         case "beir":
             beir = _beir(spec, subset)
-            optional = {beir.candidates: spec.type == "reranking", beir.instructions: spec.source.instructions}
-            return [beir.corpus, beir.queries, beir.qrels, *(name for name, is_used in optional.items() if is_used)]
+            optional = {
+                beir.candidates: spec.type == "reranking",
+                beir.instructions: spec.source.instructions,
+            }
+            return [
+                beir.corpus,
+                beir.queries,
+                beir.qrels,
+                *(name for name, is_used in optional.items() if is_used),
+            ]
         case "belebele":
             return [Request((language,)) for language in dict.fromkeys(subset.split("-"))]
         case _:
@@ -154,7 +190,10 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
 def rows_request(spec: TaskSpec, subset: str) -> Request:
     """The table of a subset, where a task has one table for each, or one for all."""
     config = spec.source.config.replace("{subset}", subset)
-    return Request((config, "") if config == "default" else (config,), subset if spec.source.group_column else None)
+    return Request(
+        (config, "") if config == "default" else (config,),
+        subset if spec.source.group_column else None,
+    )
 
 
 class _Beir(NamedTuple):
@@ -171,7 +210,13 @@ _CONFIGS = ("corpus", "queries", "qrels", "top_ranked", "instruction")
 def _beir(spec: TaskSpec, subset: str) -> _Beir:
     """Config names of mteb's `RetrievalDatasetLoader`."""
     if subset == "default":
-        names = (("corpus",), ("queries", "query"), ("default", "qrels"), ("top_ranked",), ("instruction",))
+        names = (
+            ("corpus",),
+            ("queries", "query"),
+            ("default", "qrels"),
+            ("top_ranked",),
+            ("instruction",),
+        )
         return _Beir(*map(Request, names))
     return _Beir(*(Request((f"{subset}-{name}",)) for name in _CONFIGS))
 
@@ -180,7 +225,9 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
     """Sentence pairs with a score, or with a label in {0, 1}."""
     rows = read(rows_request(spec, subset), split)
     notes: Notes = {}
-    first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
+    first, second = (
+        texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2")
+    )
     keep = np.arange(len(first))
     if spec.type == "sts":
         gold = numbers(rows, spec.columns.get("score", "score"))
@@ -191,7 +238,10 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
             notes["n_dropped_rows"] = len(first) - len(keep)
         for row, value in zip(keep, values, strict=True):
             if value not in (0, 1):
-                raise DataError(f"{rows.origin}: column {name!r}, row {row} is {value!r}; expected the label 0 or 1.")
+                raise DataError(
+                    f"{rows.origin}: column {name!r}, row {row} is {value!r}; expected the label 0 "
+                    "or 1."
+                )
         gold = np.array(values, dtype=np.float64)
     if not len(first) == len(second) == len(gold) + len(first) - len(keep):
         raise DataError(
@@ -202,7 +252,9 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
         unique = _first_of_equal_pairs([(first[i], second[i]) for i in keep])
         notes["n_dropped_duplicate_pairs"] = len(keep) - len(unique)
         keep, gold = keep[unique], gold[unique]
-    data = PairData([str(i) for i in keep], [first[i] for i in keep], [second[i] for i in keep], gold)
+    data = PairData(
+        [str(i) for i in keep], [first[i] for i in keep], [second[i] for i in keep], gold
+    )
     return data, notes
 
 
@@ -215,12 +267,16 @@ def _first_of_equal_pairs(sentences: Sequence[tuple[str, str]]) -> IntArray:
 def bitext(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[BitextData, Notes]:
     """Aligned sentences."""
     rows = read(rows_request(spec, subset), split)
-    first, second = (texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2"))
+    first, second = (
+        texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2")
+    )
     return BitextData([str(i) for i in range(len(first))], first, second), {}
 
 
 def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[ClusterData, Notes]:
-    """Texts with labels; with the protocol `rows` every row of the data is a clustering problem of its own."""
+    """Texts with labels; with the protocol `rows` every row of the data is a clustering problem of
+    its own.
+    """
     import pyarrow.compute as pc
 
     text_name, label_name = (spec.columns.get(name, name) for name in ("sentences", "labels"))
@@ -229,15 +285,21 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
     if _is_hierarchy(parts[0], text_name, label_name):
         return _levels(parts, sentences, label_name), {}
     values = [labels(part, label_name) for part in parts]
-    _refuse_mixed(label_name, {part.origin: found for part, found in zip(parts, values, strict=True)})
+    _refuse_mixed(
+        label_name, {part.origin: found for part, found in zip(parts, values, strict=True)}
+    )
     problems: list[IntArray] = []
     for part, found, gold in zip(parts, sentences, values, strict=True):
         if len(found) != len(gold):
-            raise DataError(f"{part.origin} has {len(found)} texts but {len(gold)} labels; expected one each.")
+            raise DataError(
+                f"{part.origin} has {len(found)} texts but {len(gold)} labels; expected one each."
+            )
         raw = part.table.column(text_name)
         rows = np.zeros(len(found), dtype=np.int64)
         if is_list(raw):
-            rows += pc.list_parent_indices(raw.combine_chunks()).to_numpy() + sum(len(set(p)) for p in problems)
+            rows += pc.list_parent_indices(raw.combine_chunks()).to_numpy() + sum(
+                len(set(p)) for p in problems
+            )
         problems.append(rows)
     named = [value for found in values for value in found]
     if spec.encode_labels:
@@ -248,19 +310,33 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
 
 
 def _is_hierarchy(rows: Rows, text_name: str, label_name: str) -> bool:
-    """Whether every text has a list of labels; where texts are lists, too, a row is a clustering problem."""
+    """Whether every text has a list of labels; where texts are lists, too, a row is a clustering
+    problem.
+    """
     there = {text_name, label_name} <= set(rows.table.column_names)
-    return there and is_list(rows.table.column(label_name)) and not is_list(rows.table.column(text_name))
+    return (
+        there
+        and is_list(rows.table.column(label_name))
+        and not is_list(rows.table.column(text_name))
+    )
 
 
-def _levels(parts: Sequence[Rows], sentences: Sequence[Sequence[str]], label_name: str) -> ClusterData:
+def _levels(
+    parts: Sequence[Rows], sentences: Sequence[Sequence[str]], label_name: str
+) -> ClusterData:
     """Texts with a list of labels each, one for every level of a hierarchy."""
     lists = [labels_ for part in parts for labels_ in part.table.column(label_name).to_pylist()]
     joined = [text for found in sentences for text in found]
-    if row := next((row for row, found in enumerate(lists, start=1) if not found or None in found), 0):
-        raise DataError(f"{parts[0].origin}: column {label_name!r}, row {row - 1} is {lists[row - 1]!r:.60}.")
+    if row := next(
+        (row for row, found in enumerate(lists, start=1) if not found or None in found), 0
+    ):
+        raise DataError(
+            f"{parts[0].origin}: column {label_name!r}, row {row - 1} is {lists[row - 1]!r:.60}."
+        )
     ids_ = [str(i) for i in range(len(joined))]
-    return ClusterData(ids_, joined, [tuple(found) for found in lists], np.zeros(len(joined), dtype=np.int64))
+    return ClusterData(
+        ids_, joined, [tuple(found) for found in lists], np.zeros(len(joined), dtype=np.int64)
+    )
 
 
 class _Labelled(NamedTuple):
@@ -270,8 +346,12 @@ class _Labelled(NamedTuple):
     n_dropped: int
 
 
-def classification(spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool) -> tuple[LabelData, Notes]:
-    """Evaluated texts with labels, and the few-shot rows of every experiment (none if `train` is false)."""
+def classification(
+    spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool
+) -> tuple[LabelData, Notes]:
+    """Evaluated texts with labels, and the few-shot rows of every experiment (none if `train` is
+    false).
+    """
     train_split = spec.classification.train_split
     used = dict.fromkeys([*spec.splits, *([train_split] if train else [])])
     request = rows_request(spec, subset)
@@ -290,7 +370,9 @@ def classification(spec: TaskSpec, subset: str, split: str, read: ReadRows, trai
             values = encoded(values, names)
         values, keep = _mapped(spec, rows[name].origin, values)
         part = rows[name].take(chosen[keep])
-        return _Labelled([str(i) for i in chosen[keep]], texts(part, text_name), values, len(chosen) - len(keep))
+        return _Labelled(
+            [str(i) for i in chosen[keep]], texts(part, text_name), values, len(chosen) - len(keep)
+        )
 
     scored = labelled(split)
     shots = labelled(train_split) if train else _Labelled([], [], [], 0)
@@ -312,27 +394,41 @@ def _mapped(spec: TaskSpec, origin: str, values: Sequence[Label]) -> tuple[list[
     """Labels after the specification's table, and the numbers of the rows that have one."""
     if not spec.labels:
         return list(values), np.arange(len(values))
-    keep = np.array([row for row, value in enumerate(values) if str(value) in spec.labels], dtype=np.int64)
+    keep = np.array(
+        [row for row, value in enumerate(values) if str(value) in spec.labels], dtype=np.int64
+    )
     if not len(keep):
         found = ", ".join(sorted({repr(value) for value in values})[:10])
-        raise DataError(f"{origin}: no label is one of {', '.join(map(repr, spec.labels))}; found {found or 'none'}.")
+        raise DataError(
+            f"{origin}: no label is one of {', '.join(map(repr, spec.labels))}; found "
+            f"{found or 'none'}."
+        )
     return [spec.labels[str(values[row])] for row in keep], keep
 
 
 def _refuse_mixed(name: str, splits: Mapping[str, Sequence[Label]]) -> None:
     kinds = {origin: type(values[0]) for origin, values in splits.items() if values}
     if len(set(kinds.values())) > 1:
-        said = ", ".join(f"{'text' if kind is str else 'whole numbers'} in {origin}" for origin, kind in kinds.items())
-        raise DataError(f"Column {name!r} holds {said}; expected the same kind of label in every split.")
+        said = ", ".join(
+            f"{'text' if kind is str else 'whole numbers'} in {origin}"
+            for origin, kind in kinds.items()
+        )
+        raise DataError(
+            f"Column {name!r} holds {said}; expected the same kind of label in every split."
+        )
 
 
-def retrieval(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[RetrievalData, Notes]:
+def retrieval(
+    spec: TaskSpec, subset: str, split: str, read: ReadRows
+) -> tuple[RetrievalData, Notes]:
     """Documents, queries and judgments of any retrieval layout."""
     match spec.source.layout:
         case "qa":
             data = _qa(spec, read(rows_request(spec, subset), split))
         case "belebele":
-            documents, questions = (read(Request((language,)), split) for language in subset.split("-", 1))
+            documents, questions = (
+                read(Request((language,)), split) for language in subset.split("-", 1)
+            )
             data = _belebele(spec, documents, questions)
         case _:
             data = _from_beir(spec, subset, split, read)
@@ -345,13 +441,17 @@ def _from_beir(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> Retri
     qrels: Qrels = {}
     # Fractions are cut off, as in mteb's loader.
     grades = numbers(judged, "score").astype(np.int64).tolist()
-    for query, document, grade in zip(ids(judged, "query-id"), ids(judged, "corpus-id"), grades, strict=True):
+    for query, document, grade in zip(
+        ids(judged, "query-id"), ids(judged, "corpus-id"), grades, strict=True
+    ):
         qrels.setdefault(query, {})[document] = grade
     candidates = None
     if spec.type == "reranking":
         ranked = read(beir.candidates, split)
         lists = ranked.table.column("corpus-ids").to_pylist()
-        candidates = {q: [str(d) for d in ds] for q, ds in zip(ids(ranked, "query-id"), lists, strict=True)}
+        candidates = {
+            q: [str(d) for d in ds] for q, ds in zip(ids(ranked, "query-id"), lists, strict=True)
+        }
     query_ids, asked = ids(queries, _id_column(queries)), _queries(queries)
     if spec.source.instructions:
         asked = _instructed(spec, query_ids, asked, qrels, read(beir.instructions, split))
@@ -373,7 +473,9 @@ def _documents(corpus: Rows) -> list[str]:
     documents = texts(corpus, "text")
     has_titles = "title" in corpus.table.column_names
     titles = corpus.table.column("title").to_pylist() if has_titles else repeat("", len(documents))
-    for row, title in enumerate(titles):  # in place: a corpus of millions must not lie in memory twice
+    for row, title in enumerate(
+        titles
+    ):  # in place: a corpus of millions must not lie in memory twice
         documents[row] = f"{title} {documents[row]}".strip() if title else documents[row].strip()
     return documents
 
@@ -383,7 +485,10 @@ def _queries(queries: Rows) -> list[str]:
     if "instruction" not in queries.table.column_names:
         return bodies
     added = queries.table.column("instruction").to_pylist()
-    return [body if extra is None else f"{body} {extra}" for body, extra in zip(bodies, added, strict=True)]
+    return [
+        body if extra is None else f"{body} {extra}"
+        for body, extra in zip(bodies, added, strict=True)
+    ]
 
 
 def _instructed(
@@ -391,31 +496,51 @@ def _instructed(
 ) -> list[str]:
     """Queries followed by their instruction; every judged one must have one, as in mteb."""
     found = dict(zip(ids(table, "query-id"), texts(table, "instruction"), strict=True))
-    if missing := next((query for query in query_ids if query in qrels and query not in found), None):
-        raise DataError(f"{spec.name}: {table.origin} has no instruction for the query {missing!r}.")
-    return [f"{text} {found.get(query, '')}" for query, text in zip(query_ids, queries, strict=True)]
+    if missing := next(
+        (query for query in query_ids if query in qrels and query not in found), None
+    ):
+        raise DataError(
+            f"{spec.name}: {table.origin} has no instruction for the query {missing!r}."
+        )
+    return [
+        f"{text} {found.get(query, '')}" for query, text in zip(query_ids, queries, strict=True)
+    ]
 
 
 def _qa(spec: TaskSpec, rows: Rows) -> RetrievalData:
-    """Questions and answers; equal ones are one query or document, rows that lack one of the two are left out."""
+    """Questions and answers; equal ones are one query or document, rows that lack one of the two
+    are left out.
+    """
     pairs_ = [
         (question, answer)
         for question, answer in zip(
-            *(column(rows, spec.columns.get(name, name)).to_pylist() for name in ("question", "answer")), strict=True
+            *(
+                column(rows, spec.columns.get(name, name)).to_pylist()
+                for name in ("question", "answer")
+            ),
+            strict=True,
         )
         if question is not None and answer is not None
     ]
-    questions = {text: f"Q{i}" for i, text in enumerate(dict.fromkeys(question for question, _ in pairs_))}
-    answers = {text: f"D{i}" for i, text in enumerate(dict.fromkeys(answer for _, answer in pairs_))}
+    questions = {
+        text: f"Q{i}" for i, text in enumerate(dict.fromkeys(question for question, _ in pairs_))
+    }
+    answers = {
+        text: f"D{i}" for i, text in enumerate(dict.fromkeys(answer for _, answer in pairs_))
+    }
     qrels: Qrels = {}
     for question, answer in pairs_:
         qrels.setdefault(questions[question], {})[answers[answer]] = 1
     documents = [text.strip() for text in answers]
-    return RetrievalData(list(answers.values()), documents, list(questions.values()), list(questions), qrels)
+    return RetrievalData(
+        list(answers.values()), documents, list(questions.values()), list(questions), qrels
+    )
 
 
 def _belebele(spec: TaskSpec, corpus: Rows, questions: Rows) -> RetrievalData:
-    """Passages are told apart by their link, queries by their text; the link joins the two languages."""
+    """Passages are told apart by their link, queries by their text; the link joins the two
+    languages.
+    """
     passages: dict[str, str] = {}
     for link, passage in zip(texts(corpus, "link"), texts(corpus, "flores_passage"), strict=True):
         passages.setdefault(link, passage.strip())
@@ -425,8 +550,15 @@ def _belebele(spec: TaskSpec, corpus: Rows, questions: Rows) -> RetrievalData:
     qrels: Qrels = {}
     for text, link in zip(query_texts, links, strict=True):
         if link not in doc_ids:
-            raise DataError(f"{spec.name}: {questions.origin} links to {link!r}, which {corpus.origin} does not have.")
+            raise DataError(
+                f"{spec.name}: {questions.origin} links to {link!r}, which {corpus.origin} does "
+                "not have."
+            )
         qrels.setdefault(query_ids[text], {})[doc_ids[link]] = 1
     return RetrievalData(
-        list(doc_ids.values()), list(passages.values()), list(query_ids.values()), list(query_ids), qrels
+        list(doc_ids.values()),
+        list(passages.values()),
+        list(query_ids.values()),
+        list(query_ids),
+        qrels,
     )

@@ -16,8 +16,12 @@ from kemb.tasks.spec import TaskSpec
 from kemb.types import Label, MultilabelData, SummaryData
 
 
-def multilabel(spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool) -> tuple[MultilabelData, Notes]:
-    """Evaluated texts with their labels, and the few-shot rows of every experiment (none if `train` is false)."""
+def multilabel(
+    spec: TaskSpec, subset: str, split: str, read: ReadRows, train: bool
+) -> tuple[MultilabelData, Notes]:
+    """Evaluated texts with their labels, and the few-shot rows of every experiment (none if `train`
+    is false).
+    """
     request = rows_request(spec, subset)
     text_name, label_name = (spec.columns.get(name, name) for name in ("text", "label"))
     scored = read(request, split)
@@ -46,27 +50,40 @@ def _label_sets(spec: TaskSpec, rows: Rows, name: str) -> list[tuple[Label, ...]
     """The labels of every row, sorted, each once."""
     lists = _lists(rows, name, (str, int), "labels: text or whole numbers")
     if len({isinstance(label, str) for label in chain.from_iterable(lists)}) > 1:
-        raise DataError(f"{rows.origin}: column {name!r} holds text and numbers; expected one kind of label.")
+        raise DataError(
+            f"{rows.origin}: column {name!r} holds text and numbers; expected one kind of label."
+        )
     if spec.labels:
-        lists = [[spec.labels[str(label)] for label in found if str(label) in spec.labels] for found in lists]
+        lists = [
+            [spec.labels[str(label)] for label in found if str(label) in spec.labels]
+            for found in lists
+        ]
     return [tuple(sorted(set(found))) for found in lists]
 
 
 def summaries(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[SummaryData, Notes]:
     """Summaries by machines and by humans of every document, with the gold scores of the former."""
     rows = read(rows_request(spec, subset), split)
-    named = {name: spec.columns.get(name, name) for name in ("machine_summaries", "human_summaries", "relevance")}
-    machine, human = (_lists(rows, named[f"{kind}_summaries"], (str,), "texts") for kind in ("machine", "human"))
+    named = {
+        name: spec.columns.get(name, name)
+        for name in ("machine_summaries", "human_summaries", "relevance")
+    }
+    machine, human = (
+        _lists(rows, named[f"{kind}_summaries"], (str,), "texts") for kind in ("machine", "human")
+    )
     gold = _lists(rows, named["relevance"], (int, float), "numbers")
     for row, (found, others, scores) in enumerate(zip(machine, human, gold, strict=True)):
         if not (found and others) or len(found) != len(scores):
             raise DataError(
-                f"{rows.origin}, row {row} has {len(found)} machine summaries, {len(scores)} scores of them and "
-                f"{len(others)} human summaries; expected a score for every machine summary, and one or more of each."
+                f"{rows.origin}, row {row} has {len(found)} machine summaries, {len(scores)} "
+                f"scores of them and {len(others)} human summaries; expected a score for every "
+                "machine summary, and one or more of each."
             )
     values: DoubleArray = np.array(list(chain.from_iterable(gold)), dtype=np.float64)
     if not np.isfinite(values).all():
-        raise DataError(f"{rows.origin}: column {named['relevance']!r} holds a number that is not finite.")
+        raise DataError(
+            f"{rows.origin}: column {named['relevance']!r} holds a number that is not finite."
+        )
     data = SummaryData(
         document_ids=[str(row) for row in range(len(machine))],
         machine=list(chain.from_iterable(machine)),
@@ -82,15 +99,19 @@ def _lists(rows: Rows, name: str, kinds: tuple[type, ...], expected: str) -> lis
     """A column of lists, refused where a row is no list or holds anything else."""
     if name not in rows.table.column_names:
         raise DataError(
-            f"{rows.origin} has no column {name!r}; it has {', '.join(map(repr, rows.table.column_names))}."
+            f"{rows.origin} has no column {name!r}; it has "
+            f"{', '.join(map(repr, rows.table.column_names))}."
         )
     array = rows.table.column(name)
     if not is_list(array):
-        raise DataError(f"{rows.origin}: column {name!r} holds {array.type}; expected lists of {expected}.")
+        raise DataError(
+            f"{rows.origin}: column {name!r} holds {array.type}; expected lists of {expected}."
+        )
     found: list[list[Any]] = array.to_pylist()
     for row, values in enumerate(found):
         if values is None or not all(isinstance(value, kinds) for value in values):
             raise DataError(
-                f"{rows.origin}: column {name!r}, row {row} is {values!r:.60}; expected a list of {expected}."
+                f"{rows.origin}: column {name!r}, row {row} is {values!r:.60}; expected a list of "
+                f"{expected}."
             )
     return found

@@ -1,7 +1,9 @@
-"""From a task's specification to its data: out of a mirror, else out of the hub through a mirror of our own.
+"""From a task's specification to its data: out of a mirror, else out of the hub through a mirror of
+our own.
 
-The hub is asked only for what neither `--data` nor the user's cache folder has at the pinned revision, and what it
-gives is kept there as Parquet files. So whatever was loaded once loads again without network, at that very commit.
+The hub is asked only for what neither `--data` nor the user's cache folder has at the pinned
+revision, and what it gives is kept there as Parquet files. So whatever was loaded once loads again
+without network, at that very commit.
 """
 
 from __future__ import annotations
@@ -31,15 +33,21 @@ def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) ->
 
     Args:
         spec: what to load.
-        data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and the hub.
-        train: whether to load the few-shot examples of classification tasks; without them the hash differs.
+        data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and
+            the hub.
+        train: whether to load the few-shot examples of classification tasks; without them the hash
+            differs.
 
     Raises:
-        FetchError: nothing local has the data, and the hub does not give it; the message says what to type.
-        DataError: the data break a rule (see `kemb.tasks.parts`); the message names file, column and row, or id.
+        FetchError: nothing local has the data, and the hub does not give it; the message says what
+            to type.
+        DataError: the data break a rule (see `kemb.tasks.parts`); the message names file, column
+            and row, or id.
     """
     if spec.source.hub is None:
-        raise NotSupported(f"Task {spec.name} names no hub dataset; give its folder instead: kemb run DIR")
+        raise NotSupported(
+            f"Task {spec.name} names no hub dataset; give its folder instead: kemb run DIR"
+        )
     reader = _Reader(spec, data_dir)
     parts = []
     for split in spec.splits:
@@ -49,8 +57,11 @@ def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) ->
     return TaskData(spec.name, spec.type, reader.revision or spec.source.revision, parts)
 
 
-def fetch(specs: Sequence[TaskSpec], out_dir: Path, progress: Callable[[str], None] | None = None) -> None:
-    """Copy everything the tasks need from the hub into a mirror; what it has at the pinned revision stays.
+def fetch(
+    specs: Sequence[TaskSpec], out_dir: Path, progress: Callable[[str], None] | None = None
+) -> None:
+    """Copy everything the tasks need from the hub into a mirror; what it has at the pinned revision
+    stays.
 
     Args:
         specs: the tasks.
@@ -61,11 +72,17 @@ def fetch(specs: Sequence[TaskSpec], out_dir: Path, progress: Callable[[str], No
         FetchError: the hub does not give the data, or the folder cannot be written.
     """
     wanted = [
-        (spec, request) for spec in specs for subset in spec.subsets for request in layouts.requests(spec, subset)
+        (spec, request)
+        for spec in specs
+        for subset in spec.subsets
+        for request in layouts.requests(spec, subset)
     ]
     for number, (spec, request) in enumerate(wanted, start=1):
         if progress:
-            progress(f"{number}/{len(wanted)} {spec.name}: {spec.source.hub}, {request.subset or request.configs[0]}")
+            progress(
+                f"{number}/{len(wanted)} {spec.name}: {spec.source.hub}, "
+                f"{request.subset or request.configs[0]}"
+            )
         if _find(spec, request, out_dir) is None:
             _download(spec, request, out_dir)
 
@@ -88,11 +105,15 @@ class _Reader:
         if split not in splits:
             if self.spec.source.layout != "beir" or len(splits) != 1:
                 raise DataError(
-                    f"{self.spec.name}: {config.folder} (config {config.name}) has no split {split!r}; "
+                    f"{self.spec.name}: {config.folder} (config {config.name}) has no split "
+                    f"{split!r}; "
                     f"it has {', '.join(splits)}."
                 )
             split = splits[0]
-        return Rows(_of_subset(self.spec, request, config.read(split), config.origin(split)), config.origin(split))
+        return Rows(
+            _of_subset(self.spec, request, config.read(split), config.origin(split)),
+            config.origin(split),
+        )
 
     def _locate(self, request: Request) -> sources.Config:
         if self.data_dir is not None:
@@ -108,8 +129,9 @@ class _Reader:
         pinned = self.spec.source.revision
         if found.revision and pinned != "main" and found.revision != pinned:
             raise DataError(
-                f"{found.folder} holds {self.spec.source.hub} at revision {found.revision}, but task {self.spec.name} "
-                f"is defined on {pinned}. Type: kemb tasks fetch {self.spec.name} -o {self.data_dir}"
+                f"{found.folder} holds {self.spec.source.hub} at revision {found.revision}, but "
+                f"task {self.spec.name} is defined on {pinned}. Type: kemb tasks fetch "
+                f"{self.spec.name} -o {self.data_dir}"
             )
 
 
@@ -120,7 +142,9 @@ def user_mirror() -> Path:
     return Path(platformdirs.user_cache_dir("kemb")) / "data"
 
 
-def build(spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool) -> tuple[PartData, Notes]:
+def build(
+    spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool
+) -> tuple[PartData, Notes]:
     """The data of one part, out of tables that `read` gives."""
     match spec.type:
         case "sts" | "pair_classification":
@@ -145,7 +169,9 @@ def _names(request: Request) -> list[str]:
 
 
 def _find(spec: TaskSpec, request: Request, root: Path) -> sources.Config | None:
-    """The table in a mirror that kemb writes itself, if it is there at the revision the task wants."""
+    """The table in a mirror that kemb writes itself, if it is there at the revision the
+    task wants.
+    """
     if not (root / sources.INDEX).exists():
         return None
     try:
@@ -168,12 +194,17 @@ def _download(spec: TaskSpec, request: Request, root: Path) -> sources.Config:
             ) as got:
                 name = request.subset or got.config
                 origin = f"{dataset} at {got.revision}"
-                tables = {split: _of_subset(spec, request, table, origin) for split, table in got.tables.items()}
+                tables = {
+                    split: _of_subset(spec, request, table, origin)
+                    for split, table in got.tables.items()
+                }
                 sources.write(root, dataset, got.revision, name, tables, spec.license)
                 del tables
     except OSError as error:
         reason = error.strerror or error
-        raise FetchError(f"{spec.name}: the data of {dataset} could not be written to {root}: {reason}.") from error
+        raise FetchError(
+            f"{spec.name}: the data of {dataset} could not be written to {root}: {reason}."
+        ) from error
     written = sources.find(root, dataset, [name])
     assert written is not None
     return written

@@ -1,4 +1,6 @@
-"""Checks of finished data, and its content hash; the same for hub datasets and for folders of a user's own."""
+"""Checks of finished data, and its content hash; the same for hub datasets and for folders of a
+user's own.
+"""
 
 from __future__ import annotations
 
@@ -39,27 +41,32 @@ def make_part(spec: TaskSpec, split: str, subset: str, data: PartData, notes: No
     for name, count in expected.items():
         if counts.get(name) != count:
             raise DataError(
-                f"{where} has {counts.get(name)} {name}, expected {count}: these are not the data the task was "
-                f"defined on ({spec.source.hub} at revision {spec.source.revision})."
+                f"{where} has {counts.get(name)} {name}, expected {count}: these are not the data "
+                f"the task was defined on ({spec.source.hub} at revision {spec.source.revision})."
             )
-    if n_empty := sum(not text.strip() for column in columns(data).values() for text in column.texts):
+    if n_empty := sum(
+        not text.strip() for column in columns(data).values() for text in column.texts
+    ):
         notes = notes | {"n_empty_texts": n_empty}
     return Part(split, subset, data, content_sha256(data), notes)
 
 
 def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, Notes]:
-    """Retrieval data without the queries nobody judged, as in mteb; judgments in the order of the queries.
+    """Retrieval data without the queries nobody judged, as in mteb; judgments in the order of the
+    queries.
 
     Raises:
-        DataError: there are no documents or queries, an id occurs twice, or a judgment or candidate names a query or
-            document that does not exist.
+        DataError: there are no documents or queries, an id occurs twice, or a judgment or candidate
+            names a query or document that does not exist.
     """
     _refuse_wrong_ids(data, where)
     kept = [i for i, query in enumerate(data.query_ids) if data.qrels.get(query)]
     query_ids = [data.query_ids[i] for i in kept]
     notes = {
         "n_dropped_queries": len(data.query_ids) - len(kept),
-        "n_queries_without_relevant": sum(max(data.qrels[query].values()) <= 0 for query in query_ids),
+        "n_queries_without_relevant": sum(
+            max(data.qrels[query].values()) <= 0 for query in query_ids
+        ),
     }
     candidates = None
     if data.candidates is not None:
@@ -80,14 +87,20 @@ def _refuse_wrong_ids(data: RetrievalData, where: str) -> None:
         if not ids:
             raise DataError(f"{where} has no {kind} at all; there is nothing to evaluate.")
         if len(set(ids)) < len(ids):
-            raise DataError(f"{where}: the {kind} id {_first_repeated(ids)!r} occurs more than once.")
+            raise DataError(
+                f"{where}: the {kind} id {_first_repeated(ids)!r} occurs more than once."
+            )
     documents, queries = set(data.doc_ids), set(data.query_ids)
     # Lists of queries that are not asked do no harm; mteb's MIRACLReranking seems to have one.
-    candidates = {query: ranked for query, ranked in (data.candidates or {}).items() if query in queries}
+    candidates = {
+        query: ranked for query, ranked in (data.candidates or {}).items() if query in queries
+    }
     for source, lists in (("qrels", data.qrels), ("candidates", candidates)):
         for query, named in lists.items():
             if query not in queries:
-                raise DataError(f"{where}: the {source} name query {query!r}, which the queries do not have.")
+                raise DataError(
+                    f"{where}: the {source} name query {query!r}, which the queries do not have."
+                )
             if absent := next((document for document in named if document not in documents), None):
                 raise DataError(
                     f"{where}: the {source} of query {query!r} name document {absent!r}, "
@@ -98,24 +111,34 @@ def _refuse_wrong_ids(data: RetrievalData, where: str) -> None:
 def content_sha256(data: PartData) -> str:
     """sha256 of everything a score depends on, in order, each string with its length before it.
 
-    Row numbers are not part of it. Judgments are taken in the order of the queries and sorted by document.
+    Row numbers are not part of it. Judgments are taken in the order of the queries and sorted by
+    document.
     """
     digest = hashlib.sha256(type(data).__name__.encode())
     for strings in _content(data):
         values = list(strings)
         digest.update(b"%d\n" % len(values))
         for start in range(0, len(values), _STRINGS_PER_UPDATE):
-            chunk = [value.encode("utf-8", "surrogatepass") for value in values[start : start + _STRINGS_PER_UPDATE]]
+            chunk = [
+                value.encode("utf-8", "surrogatepass")
+                for value in values[start : start + _STRINGS_PER_UPDATE]
+            ]
             digest.update(b"".join(b"%d:%b" % (len(value), value) for value in chunk))
     return digest.hexdigest()
 
 
 def _content(data: PartData) -> Iterable[Iterable[str]]:
-    """The lists of strings that make up a part; text labels are quoted, so that 1 and "1" differ."""
+    """The lists of strings that make up a part; text labels are quoted, so that 1 and "1"
+    differ.
+    """
     match data:
         case RetrievalData():
             yield from (data.doc_ids, data.documents, data.query_ids, data.queries)
-            yield (f"{q}\0{d}\0{grade}" for q in data.query_ids for d, grade in sorted(data.qrels[q].items()))
+            yield (
+                f"{q}\0{d}\0{grade}"
+                for q in data.query_ids
+                for d, grade in sorted(data.qrels[q].items())
+            )
             if data.candidates is not None:
                 yield (f"{q}\0{d}" for q in data.query_ids for d in data.candidates[q])
         case PairData():
@@ -123,12 +146,21 @@ def _content(data: PartData) -> Iterable[Iterable[str]]:
         case BitextData():
             yield from (data.sentence1, data.sentence2)
         case LabelData() | MultilabelData():
-            yield from (data.texts, map(repr, data.labels), data.train_texts, map(repr, data.train_labels))
+            yield from (
+                data.texts,
+                map(repr, data.labels),
+                data.train_texts,
+                map(repr, data.train_labels),
+            )
             yield from (map(str, rows.tolist()) for rows in data.experiments)
         case ClusterData():
             yield from (data.texts, map(repr, data.labels), map(str, data.problems.tolist()))
         case SummaryData():
-            yield from (data.machine, map(str, data.machine_of.tolist()), map(repr, data.gold.tolist()))
+            yield from (
+                data.machine,
+                map(str, data.machine_of.tolist()),
+                map(repr, data.gold.tolist()),
+            )
             yield from (data.human, map(str, data.human_of.tolist()))
 
 

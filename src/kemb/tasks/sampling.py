@@ -1,4 +1,6 @@
-"""Which rows mteb would take: its stratified samples and its few-shot examples, row for row and in its order."""
+"""Which rows mteb would take: its stratified samples and its few-shot examples, row for row and in
+its order.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,14 @@ from kemb.tasks.spec import ClassificationProtocol, Subsample
 from kemb.types import Label
 
 
-def few_shot_rows(train_labels: Sequence[Label], protocol: ClassificationProtocol) -> list[IntArray]:
+def few_shot_rows(
+    train_labels: Sequence[Label], protocol: ClassificationProtocol
+) -> list[IntArray]:
     """Row numbers of the training rows of every experiment, in training order.
 
-    mteb (`AbsTaskClassification._undersample_data`) shuffles the rows with a fresh `RandomState(42)` and takes the
-    first `samples_per_label` of each label; as it shuffles the order the last experiment left, experiment i uses
-    the same permutation applied i + 1 times.
+    mteb (`AbsTaskClassification._undersample_data`) shuffles the rows with a fresh
+    `RandomState(42)` and takes the first `samples_per_label` of each label; as it shuffles the
+    order the last experiment left, experiment i uses the same permutation applied i + 1 times.
     """
     order = np.arange(len(train_labels))
     experiments = []
@@ -35,7 +39,8 @@ def few_shot_rows(train_labels: Sequence[Label], protocol: ClassificationProtoco
 
 
 def stratified_rows(labels: Sequence[Label], sample: Subsample) -> IntArray:
-    """Row numbers of mteb's `AbsTask.stratified_subsampling`, in its order; all rows if there are no more.
+    """Row numbers of mteb's `AbsTask.stratified_subsampling`, in its order; all rows if there are
+    no more.
 
     mteb numbers the labels in the order of their text and calls
     `Dataset.train_test_split(test_size=rows, stratify_by_column=label)["test"]`; so do we.
@@ -45,15 +50,21 @@ def stratified_rows(labels: Sequence[Label], sample: Subsample) -> IntArray:
     import datasets
 
     names = sorted({str(label) for label in labels})
-    features = datasets.Features({"row": datasets.Value("int64"), "label": datasets.ClassLabel(names=names)})
+    features = datasets.Features(
+        {"row": datasets.Value("int64"), "label": datasets.ClassLabel(names=names)}
+    )
     columns = {"row": list(range(len(labels))), "label": [str(label) for label in labels]}
     table = datasets.Dataset.from_dict(columns, features=features)
-    split = table.train_test_split(test_size=sample.rows, seed=sample.seed, stratify_by_column="label")
+    split = table.train_test_split(
+        test_size=sample.rows, seed=sample.seed, stratify_by_column="label"
+    )
     return np.array(split["test"]["row"], dtype=np.int64)
 
 
 def encoded(labels: Sequence[Label], among: Sequence[Label]) -> list[Label]:
-    """Labels as their numbers in the sorted texts of `among`, as `datasets` encodes a class column."""
+    """Labels as their numbers in the sorted texts of `among`, as `datasets` encodes a class
+    column.
+    """
     number = {name: i for i, name in enumerate(sorted({str(label) for label in among}))}
     return [number[str(label)] for label in labels]
 
@@ -61,11 +72,15 @@ def encoded(labels: Sequence[Label], among: Sequence[Label]) -> list[Label]:
 def few_shot_multilabel_rows(
     train_labels: Sequence[Sequence[Label]], protocol: ClassificationProtocol
 ) -> list[IntArray]:
-    """Row numbers of the training rows of every experiment, in training order, where texts have many labels.
+    """Row numbers of the training rows of every experiment, in training order, where texts have
+    many labels.
 
-    mteb (`AbsTaskMultilabelClassification._undersample_data_indices`) shuffles all rows for every experiment with one
-    `default_rng(42)` of the task, and takes a row while any of its labels has fewer than `samples_per_label` rows.
-    Here every part begins with a fresh generator, so that no score depends on what was scored before it.
+    mteb (`AbsTaskMultilabelClassification._undersample_data_indices`) shuffles all rows for every
+    experiment with one
+    `default_rng(42)` of the task, and takes a row while any of its labels has fewer than
+        `samples_per_label` rows.
+    Here every part begins with a fresh generator, so that no score depends on what was scored
+    before it.
     """
     generator = np.random.default_rng(42)
     experiments = []
@@ -86,8 +101,9 @@ def few_shot_multilabel_rows(
 def stratified_multilabel_rows(labels: Sequence[Sequence[Label]], n_rows: int) -> IntArray:
     """Row numbers of mteb's `_multilabel_subsampling` with seed 42, ascending: about `n_rows`.
 
-    Iterative stratification of second order (Sechidis et al. 2011; Szymański and Kajdanowicz 2017) of all rows into
-    two folds; the rows that mteb takes are those outside of the first, whose share of the rows is `n_rows`' own.
+    Iterative stratification of second order (Sechidis et al. 2011; Szymański and Kajdanowicz 2017)
+    of all rows into two folds; the rows that mteb takes are those outside of the first, whose share
+    of the rows is `n_rows`' own.
     """
     folds = _Folds(labels, [n_rows / len(labels), 1 - n_rows / len(labels)])
     while (pair := folds.most_wanted_pair()) is not None:
@@ -97,13 +113,18 @@ def stratified_multilabel_rows(labels: Sequence[Sequence[Label]], n_rows: int) -
 
 
 class _Folds:
-    """Two folds that are filled row by row, in the order of scikit-multilearn's `IterativeStratification`."""
+    """Two folds that are filled row by row, in the order of scikit-multilearn's
+    `IterativeStratification`.
+    """
 
     def __init__(self, labels: Sequence[Sequence[Label]], shares: Sequence[float]) -> None:
         self.random = np.random.RandomState(42)
         self.members: list[list[int]] = [[] for _ in shares]
         self.wanted = np.array(shares) * len(labels)
-        place = {label: i for i, label in enumerate(sorted({x for own in labels for x in own}, key=_by_kind))}
+        place = {
+            label: i
+            for i, label in enumerate(sorted({x for own in labels for x in own}, key=_by_kind))
+        }
         numbers = [sorted(place[label] for label in set(own)) for own in labels]
         self.pairs = [list(combinations_with_replacement(own, 2)) for own in numbers]
         self.rows: dict[tuple[int, ...], dict[int, None]] = {}
@@ -115,10 +136,15 @@ class _Folds:
         self.free = dict.fromkeys(range(len(labels)))
 
     def most_wanted_pair(self) -> tuple[int, ...] | None:
-        """The first pair with rows left, unless one of more different labels and fewer rows comes after it."""
+        """The first pair with rows left, unless one of more different labels and fewer rows comes
+        after it.
+        """
         best = None
         for pair, rows in self.rows.items():
-            if rows and (best is None or (len(set(best)) < len(set(pair)) and len(self.rows[best]) > len(rows))):
+            if rows and (
+                best is None
+                or (len(set(best)) < len(set(pair)) and len(self.rows[best]) > len(rows))
+            ):
                 best = pair
         return best
 
@@ -128,7 +154,9 @@ class _Folds:
             row = next(reversed(self.rows[pair]))
             wanted = self.wanted_of[pair]
             folds = np.flatnonzero(wanted == wanted.max())
-            self._put(row, int(folds[0]) if len(folds) == 1 else int(self.random.choice(folds, 1)[0]))
+            self._put(
+                row, int(folds[0]) if len(folds) == 1 else int(self.random.choice(folds, 1)[0])
+            )
 
     def distribute_rest(self) -> None:
         """Give the rows without labels to any fold that wants more."""

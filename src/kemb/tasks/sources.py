@@ -1,8 +1,9 @@
 """A local mirror of hub datasets: a folder with `index.json` and, per dataset, Parquet files.
 
-`index.json` maps hub id -> config -> {folder, config}. Each folder has a `README.md` whose YAML `configs` name the
-Parquet files of every split, so that `datasets.load_dataset(folder, config)` reads it too, and a `manifest.json`
-with source, commit, licence, rows and checksums.
+`index.json` maps hub id -> config -> {folder, config}. Each folder has a `README.md` whose YAML
+    `configs` name the
+Parquet files of every split, so that `datasets.load_dataset(folder, config)` reads it too, and a
+`manifest.json` with source, commit, licence, rows and checksums.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Config:
             except (pa.ArrowException, OSError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise DataError(
-                    f"{path} cannot be read as a Parquet file: {reason} Was its download cut short? "
-                    "Remove the file and type `kemb tasks fetch` again."
+                    f"{path} cannot be read as a Parquet file: {reason} Was its download cut "
+                    "short? Remove the file and type `kemb tasks fetch` again."
                 ) from error
         return pa.concat_tables(tables)
 
@@ -87,7 +88,9 @@ def find(root: Path, hub: str, configs: Sequence[str]) -> Config | None:
     return None
 
 
-def write(root: Path, hub: str, revision: str, config: str, tables: Mapping[str, pa.Table], license: str) -> None:
+def write(
+    root: Path, hub: str, revision: str, config: str, tables: Mapping[str, pa.Table], license: str
+) -> None:
     """Add one config of a hub dataset to a mirror; the mirror is usable at every moment of it.
 
     Args:
@@ -102,7 +105,11 @@ def write(root: Path, hub: str, revision: str, config: str, tables: Mapping[str,
     folder.mkdir(parents=True, exist_ok=True)
     files = [_write_table(folder, config, split, table) for split, table in tables.items()]
     with locked(root):
-        manifest = _read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else {"files": []}
+        manifest = (
+            _read_json(folder / "manifest.json")
+            if (folder / "manifest.json").exists()
+            else {"files": []}
+        )
         others = [entry for entry in manifest["files"] if entry["config"] != config]
         manifest = {
             "name": hub,
@@ -113,9 +120,15 @@ def write(root: Path, hub: str, revision: str, config: str, tables: Mapping[str,
             "files": others + files,
         }
         _replace(folder / "README.md", _readme(manifest).encode())
-        _replace(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+        _replace(
+            folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+        )
         index = _read_json(root / INDEX) if (root / INDEX).exists() else {}
-        here = {name: entry for name, entry in index.get(hub, {}).items() if entry["folder"] == folder.name}
+        here = {
+            name: entry
+            for name, entry in index.get(hub, {}).items()
+            if entry["folder"] == folder.name
+        }
         index[hub] = here | {config: {"folder": folder.name, "config": config}}
         _replace(root / INDEX, json.dumps(index, ensure_ascii=False, indent=1).encode())
 
@@ -129,13 +142,25 @@ def _config_files(folder: Path, config: str) -> dict[str, list[Path]]:
         header = yaml.safe_load(readme.read_text(encoding="utf-8").split("---\n", 2)[1])
         entry = next(entry for entry in header["configs"] if entry["config_name"] == config)
         patterns = {str(item["split"]): item["path"] for item in entry["data_files"]}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, StopIteration) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        LookupError,
+        TypeError,
+        StopIteration,
+    ) as error:
         raise DataError(
-            f"{readme} must begin with a YAML header whose `configs` list names the Parquet files of every split of "
-            f"config {config!r} (config_name, data_files: split, path); that could not be read."
+            f"{readme} must begin with a YAML header whose `configs` list names the Parquet files "
+            f"of every split of config {config!r} (config_name, data_files: split, path); that "
+            "could not be read."
         ) from error
     return {
-        split: [path for pattern in ([value] if isinstance(value, str) else value) for path in _glob(folder, pattern)]
+        split: [
+            path
+            for pattern in ([value] if isinstance(value, str) else value)
+            for path in _glob(folder, pattern)
+        ]
         for split, value in patterns.items()
     }
 
@@ -144,7 +169,9 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
     _inside(folder, pattern)
     paths = sorted(folder.glob(pattern))
     if not paths:
-        raise DataError(f"{folder / pattern} is named in {folder / 'README.md'} but does not exist.")
+        raise DataError(
+            f"{folder / pattern} is named in {folder / 'README.md'} but does not exist."
+        )
     return paths
 
 
@@ -152,7 +179,9 @@ def _inside(root: Path, name: str) -> Path:
     """root/name, refused if that leads out of root."""
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{name!r} leads out of the mirror {root}; paths in a mirror must stay inside it.")
+        raise DataError(
+            f"{name!r} leads out of the mirror {root}; paths in a mirror must stay inside it."
+        )
     return path
 
 
@@ -188,11 +217,17 @@ def _readme(manifest: dict[str, Any]) -> str:
 
     configs: dict[str, list[dict[str, str]]] = {}
     for entry in manifest["files"]:
-        configs.setdefault(entry["config"], []).append({"split": entry["split"], "path": entry["file"]})
-    header = {"configs": [{"config_name": name, "data_files": files} for name, files in configs.items()]}
+        configs.setdefault(entry["config"], []).append(
+            {"split": entry["split"], "path": entry["file"]}
+        )
+    header = {
+        "configs": [{"config_name": name, "data_files": files} for name, files in configs.items()]
+    }
     return (
-        f"---\n{yaml.safe_dump(header, allow_unicode=True, sort_keys=False)}---\n\n# {manifest['hub']}\n\n"
-        f"Copy of {manifest['source']}, licence: {manifest['license'] or 'see there'}. See manifest.json.\n"
+        f"---\n{yaml.safe_dump(header, allow_unicode=True, sort_keys=False)}---\n\n# "
+        f"{manifest['hub']}\n\n"
+        f"Copy of {manifest['source']}, licence: {manifest['license'] or 'see there'}. See "
+        "manifest.json.\n"
     )
 
 
@@ -257,8 +292,10 @@ def download(
         hub: dataset id.
         revision: commit, or a branch such as "main", which is resolved to its commit first.
         configs: names the config may have, best first; "" stands for the only config of a dataset.
-        work_dir: where files lie meanwhile; what a failed download left there is used by the next one.
-        elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on another machine.
+        work_dir: where files lie meanwhile; what a failed download left there is used by the next
+            one.
+        elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on
+            another machine.
 
     Raises:
         FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
@@ -267,7 +304,9 @@ def download(
     quiet_client()
     try:
         folder, got = (
-            _cached(hub, revision, configs) if is_offline() else _fetched(task, hub, revision, configs, work_dir)
+            _cached(hub, revision, configs)
+            if is_offline()
+            else _fetched(task, hub, revision, configs, work_dir)
         )
     except (DataError, FetchError):
         raise
@@ -278,7 +317,9 @@ def download(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fetched(task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path) -> tuple[Path, Download]:
+def _fetched(
+    task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path
+) -> tuple[Path, Download]:
     """The folder the files were downloaded to, and what is in them."""
     commit, names = retry(partial(_resolve, hub, revision))
     folder = work_dir / f"{hub.replace('/', '__')}-{commit}"
@@ -288,7 +329,9 @@ def _fetched(task: str, hub: str, revision: str, configs: Sequence[str], work_di
     try:
         return folder, Download(commit, config or configs[0], _read(folder, config))
     except Exception as error:
-        raise DataError(f"{task}: the files of {hub} at revision {commit} cannot be read: {one_line(error)}") from error
+        raise DataError(
+            f"{task}: the files of {hub} at revision {commit} cannot be read: {one_line(error)}"
+        ) from error
 
 
 def _resolve(hub: str, revision: str) -> tuple[str, list[str]]:
@@ -307,10 +350,14 @@ def _file(hub: str, commit: str, name: str, folder: Path) -> Path:
     return Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit, local_dir=folder))
 
 
-def _prepare(task: str, hub: str, commit: str, configs: Sequence[str], folder: Path) -> tuple[str, list[str] | None]:
-    """The name of the wanted config and the patterns of its files; None for all files of the dataset.
+def _prepare(
+    task: str, hub: str, commit: str, configs: Sequence[str], folder: Path
+) -> tuple[str, list[str] | None]:
+    """The name of the wanted config and the patterns of its files; None for all files of the
+    dataset.
 
-    The folder gets a README that names this config only, as the files of the others will not be there.
+    The folder gets a README that names this config only, as the files of the others will not be
+    there.
     """
     import yaml
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -322,22 +369,31 @@ def _prepare(task: str, hub: str, commit: str, configs: Sequence[str], folder: P
         if isinstance(error, LocalEntryNotFoundError):
             raise
         text = ""
-    header: dict[str, Any] = (yaml.safe_load(text.split("---\n", 2)[1]) or {}) if text.startswith("---\n") else {}
+    header: dict[str, Any] = (
+        (yaml.safe_load(text.split("---\n", 2)[1]) or {}) if text.startswith("---\n") else {}
+    )
     entries = {entry["config_name"]: entry for entry in header.get("configs") or []}
     if not entries:
         entries = {"default": {}}
     for config in configs:
         if config == "":
-            only = [name for name, entry in entries.items() if len(entries) == 1 or entry.get("default")]
+            only = [
+                name for name, entry in entries.items() if len(entries) == 1 or entry.get("default")
+            ]
             config = only[0] if only else ""
         if config in entries:
             if entry := entries[config]:
                 header["configs"] = [entry]
                 readme.unlink()
-                readme.write_text(f"---\n{yaml.safe_dump(header, allow_unicode=True)}---\n", encoding="utf-8")
+                readme.write_text(
+                    f"---\n{yaml.safe_dump(header, allow_unicode=True)}---\n", encoding="utf-8"
+                )
             return config, _patterns(entry)
     wanted = " or ".join(repr(name) for name in configs if name)
-    raise DataError(f"{task}: {hub} at revision {commit} has no config {wanted}; it has {', '.join(sorted(entries))}.")
+    raise DataError(
+        f"{task}: {hub} at revision {commit} has no config {wanted}; it has "
+        f"{', '.join(sorted(entries))}."
+    )
 
 
 def _patterns(entry: dict[str, Any]) -> list[str] | None:
@@ -385,7 +441,11 @@ def _cached(hub: str, revision: str, configs: Sequence[str]) -> tuple[None, Down
             except (ValueError, OSError):
                 continue
             # Offline, `datasets` takes whatever revision it saw last.
-            if all(revision in str(file["filename"]) for split in loaded.values() for file in split.cache_files):
+            if all(
+                revision in str(file["filename"])
+                for split in loaded.values()
+                for file in split.cache_files
+            ):
                 tables = {str(name): split.data.table for name, split in loaded.items()}
                 return None, Download(revision, config or configs[0], tables)
     raise ConnectionError(f"the cache of `datasets` does not have {hub} at revision {revision}")
@@ -402,6 +462,7 @@ def _quiet_datasets() -> None:
 def _explain(error: Exception, task: str, hub: str, revision: str, elsewhere: str) -> FetchError:
     need = f"{task} needs the dataset {hub} at revision {revision}"
     elsewhere = elsewhere or (
-        f"On a machine with network type `kemb tasks fetch {task} -o DIR`, and give that folder here with `--data DIR`."
+        f"On a machine with network type `kemb tasks fetch {task} -o DIR`, and give that folder "
+        "here with `--data DIR`."
     )
     return explain(error, need, "dataset", f"https://huggingface.co/datasets/{hub}", elsewhere)

@@ -39,17 +39,24 @@ class Source(Strict):
     config: str = "default"
     """Hub config; `{subset}` stands for the subset's name."""
     layout: Layout = "rows"
-    """`rows`: one table per split. `beir`: configs `corpus`, `queries`, qrels (`default` or `qrels`), with `<subset>-`
-    in front where the task has subsets. `qa`: rows of question and answer; every distinct answer is a document.
+    """`rows`: one table per split. `beir`: configs `corpus`, `queries`, qrels (`default` or
+    `qrels`), with `<subset>-` in front where the task has subsets. `qa`: rows of question and
+    answer; every distinct answer is a document.
     `belebele`: one config per language; a subset is `<corpus language>-<question language>`."""
     instructions: bool = False
-    """The queries of the layout `beir` have instructions in a config `instruction`, and are followed by them."""
+    """The queries of the layout `beir` have instructions in a config `instruction`, and are
+    followed by them.
+    """
     group_column: str = ""
-    """Column that names the subset of a row, where one config holds all subsets (mteb's `fast_loading`)."""
+    """Column that names the subset of a row, where one config holds all subsets (mteb's
+    `fast_loading`).
+    """
 
 
 class Subsample(Strict):
-    """A stratified sample of `rows` rows, with the rows and the order of mteb's `stratified_subsampling`."""
+    """A stratified sample of `rows` rows, with the rows and the order of mteb's
+    `stratified_subsampling`.
+    """
 
     splits: list[str]
     rows: int = 2048
@@ -66,7 +73,9 @@ class Contract(Strict):
 
 
 class ClassificationProtocol(Strict):
-    """Few-shot logistic regression, or, for many labels per text, nearest neighbours, as in mteb."""
+    """Few-shot logistic regression, or, for many labels per text, nearest neighbours, as in
+    mteb.
+    """
 
     n_experiments: int = 10
     samples_per_label: int = 8
@@ -76,7 +85,9 @@ class ClassificationProtocol(Strict):
 
 
 class ClusteringProtocol(Strict):
-    """`rows`: mteb's legacy protocol, one k-means per row of the data. `bootstrap`: mteb's fast protocol."""
+    """`rows`: mteb's legacy protocol, one k-means per row of the data. `bootstrap`: mteb's fast
+    protocol.
+    """
 
     kind: Literal["rows", "bootstrap"] = "bootstrap"
     max_documents: int | None = None
@@ -90,8 +101,9 @@ class SummarizationProtocol(Strict):
     """Correlations per document, averaged."""
 
     average_p_values: bool = False
-    """Average each correlation with its p-value, as mteb's first SummEval does by a mistake that is kept there for the
-    sake of published scores (its issue 1156)."""
+    """Average each correlation with its p-value, as mteb's first SummEval does by a mistake that is
+    kept there for the sake of published scores (its issue 1156).
+    """
 
 
 class TaskSpec(Strict):
@@ -107,24 +119,35 @@ class TaskSpec(Strict):
     license: str = ""
     reference: str = ""
     instruction: str | dict[str, str] = ""
-    """mteb's prompt of the task, one or one each for `query` and `document`; used only by models whose specification
-    asks for task instructions."""
+    """mteb's prompt of the task, one or one each for `query` and `document`; used only by models
+    whose specification asks for task instructions.
+    """
     splits: list[str]
     subsets: list[str] = ["default"]
     source: Source
     columns: dict[str, str] = {}
-    """Our column name -> column of the data, where they differ; a dot reaches into a struct (`labels.label`)."""
+    """Our column name -> column of the data, where they differ; a dot reaches into a struct
+    (`labels.label`).
+    """
     join_splits: list[str] = []
-    """The evaluated split is these splits of the data, one after the other (SIB200ClusteringS2S)."""
+    """The evaluated split is these splits of the data, one after the other (SIB200ClusteringS2S).
+    """
     subsample: Subsample | None = None
     labels: dict[str, str | int] = {}
-    """Value in the data -> label we score; rows with other values are dropped (KLUE-NLI's neutral pairs)."""
+    """Value in the data -> label we score; rows with other values are dropped (KLUE-NLI's neutral
+    pairs).
+    """
     encode_labels: bool = False
-    """Number the labels from 0 in the order of their text, as mteb does where the data has no class ids."""
+    """Number the labels from 0 in the order of their text, as mteb does where the data has no class
+    ids.
+    """
     dedupe_pairs: bool = False
-    """Drop the second of two pairs that are equal in either order, as the Korean leaderboard does."""
+    """Drop the second of two pairs that are equal in either order, as the Korean leaderboard does.
+    """
     ignore_identical_ids: bool = False
-    """A document that has the id of the query is not among its results: the queries of the task are documents."""
+    """A document that has the id of the query is not among its results: the queries of the task are
+    documents.
+    """
     contract: dict[str, Contract] = {}
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
@@ -134,7 +157,11 @@ class TaskSpec(Strict):
     @field_validator("instruction")
     @classmethod
     def _is_for_queries_and_documents(cls, value: str | dict[str, str]) -> str | dict[str, str]:
-        if unknown := [] if isinstance(value, str) else sorted(value.keys() - {"query", "document"}):
+        if (
+            unknown := []
+            if isinstance(value, str)
+            else sorted(value.keys() - {"query", "document"})
+        ):
             raise ValueError(f"an instruction is for query or document, not {', '.join(unknown)}")
         return value
 

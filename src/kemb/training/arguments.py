@@ -1,6 +1,7 @@
 """From a recipe to the training arguments of the sentence-transformers that is installed.
 
-`PUBLISHED` says what became of the 108 arguments printed on the BGE-m3-ko card (sentence-transformers 3, transformers
+`PUBLISHED` says what became of the 108 arguments printed on the BGE-m3-ko card
+    (sentence-transformers 3, transformers
 4): libraries come and go, a recipe should not.
 """
 
@@ -21,7 +22,9 @@ PREFIX: dict[Family, str] = {
 DEV_KEY = "eval_dev"
 """What the trainer calls the score on dev data."""
 HASHED_FROM_ROWS = 200_000
-"""From here on the no-duplicates sampler compares hashes: slower to start, faster per batch, the same batches."""
+"""From here on the no-duplicates sampler compares hashes: slower to start, faster per batch, the
+same batches.
+"""
 Fate = Literal["kept", "renamed", "gone"]
 
 
@@ -41,7 +44,10 @@ def values(recipe: Recipe, out_dir: Path, device: str, n_rows: int, prompts: Any
     """
     train = recipe.train
     hashed = n_rows >= HASHED_FROM_ROWS
-    sampler = {"plain": "batch_sampler", "no-duplicates": "no_duplicates_hashed" if hashed else "no_duplicates"}
+    sampler = {
+        "plain": "batch_sampler",
+        "no-duplicates": "no_duplicates_hashed" if hashed else "no_duplicates",
+    }
     return {
         "output_dir": str(out_dir),
         "per_device_train_batch_size": train.rows_per_step,
@@ -57,15 +63,19 @@ def values(recipe: Recipe, out_dir: Path, device: str, n_rows: int, prompts: Any
         "max_grad_norm": train.max_grad_norm,
         "gradient_accumulation_steps": train.accumulate,
         "activation_checkpointing": train.grad_checkpointing,
-        "dataloader_drop_last": train.drop_last or train.processes > 1,  # one that lacks a row would be waited for
-        # torch does not see into what a cross-encoder returns, and would take all its parameters for unused.
+        "dataloader_drop_last": train.drop_last
+        or train.processes > 1,  # one that lacks a row would be waited for
+        # torch does not see into what a cross-encoder returns, and would take all its parameters
+        # for unused.
         "ddp_find_unused_parameters": recipe.base.family != "cross-encoder",
         "batch_sampler": sampler[train.sampler],
         "multi_dataset_batch_sampler": train.mixing.replace("-", "_"),
         "prompts": prompts,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
-        "full_determinism": device.startswith("cuda"),  # on the CPU seeds are enough (measured: bit-equal)
+        "full_determinism": device.startswith(
+            "cuda"
+        ),  # on the CPU seeds are enough (measured: bit-equal)
         "use_cpu": device == "cpu",
         "save_strategy": "steps",
         "save_steps": train.save_every,
@@ -119,8 +129,8 @@ def training_arguments(family: Family, given: dict[str, Any]) -> Any:  # noqa: A
     known = {field.name for field in dataclasses.fields(cls)}
     if unknown := sorted(set(given) - known):
         raise UsageError(
-            f"The installed sentence-transformers {sentence_transformers.__version__} has no training argument "
-            f"{', '.join(unknown)}. kemb needs 6.2: pip install -U 'kemb[train]'"
+            f"The installed sentence-transformers {sentence_transformers.__version__} has no "
+            f"training argument {', '.join(unknown)}. kemb needs 6.2: pip install -U 'kemb[train]'"
         )
     return cls(**given)
 
@@ -130,7 +140,10 @@ _NO_NEED = "not needed: "
 _BY_DEVICE = _NO_NEED + "the device is found, or named by train.device"
 _OUTSIDE = _NO_NEED + "set with accelerate"
 _OURS = {
-    "eval_strategy": ("kept", "steps with [dev], else no: base and tuned model are evaluated by kemb afterwards"),
+    "eval_strategy": (
+        "kept",
+        "steps with [dev], else no: base and tuned model are evaluated by kemb afterwards",
+    ),
     "load_best_model_at_end": ("kept", "[dev]: the checkpoint with the best dev score"),
     "per_device_train_batch_size": ("kept", "train.batch"),
     "gradient_accumulation_steps": ("kept", "train.accumulate; refused with contrastive losses"),
@@ -149,7 +162,10 @@ _OURS = {
     "fp16": ("kept", "train.precision; refused without a GPU"),
     "use_cpu": ("kept", "train.device"),
     "dataloader_drop_last": ("kept", "train.drop_last"),
-    "gradient_checkpointing": ("kept", "train.grad_checkpointing; passed as activation_checkpointing"),
+    "gradient_checkpointing": (
+        "kept",
+        "train.grad_checkpointing; passed as activation_checkpointing",
+    ),
     "full_determinism": ("kept", "always on with CUDA"),
     "resume_from_checkpoint": ("kept", "kemb train --resume"),
     "batch_sampler": ("kept", "train.sampler"),
@@ -171,7 +187,10 @@ _OURS = {
     "tpu_metrics_debug": ("gone", "nothing replaces it"),
     "past_index": ("gone", "nothing replaces it"),
     "fsdp_min_num_params": ("gone", "fsdp_config; " + _OUTSIDE.removeprefix(_NO_NEED)),
-    "fsdp_transformer_layer_cls_to_wrap": ("gone", "fsdp_config; " + _OUTSIDE.removeprefix(_NO_NEED)),
+    "fsdp_transformer_layer_cls_to_wrap": (
+        "gone",
+        "fsdp_config; " + _OUTSIDE.removeprefix(_NO_NEED),
+    ),
     "adafactor": ("gone", "optim"),
     "group_by_length": ("renamed", "train_sampling_strategy"),
     "use_legacy_prediction_loop": ("gone", "nothing replaces it"),
@@ -186,16 +205,17 @@ _OURS = {
     "include_tokens_per_second": ("renamed", "include_num_input_tokens_seen"),
 }
 _KEPT = """
-do_predict prediction_loss_only per_device_eval_batch_size eval_accumulation_steps adam_beta1 adam_beta2 adam_epsilon
-lr_scheduler_kwargs log_level log_level_replica log_on_each_node save_on_each_node save_only_model
-restore_callback_states_from_checkpoint bf16_full_eval fp16_full_eval tf32 local_rank ddp_backend debug
-dataloader_num_workers dataloader_prefetch_factor remove_unused_columns label_names ignore_data_skip
-fsdp fsdp_config accelerator_config deepspeed label_smoothing_factor optim optim_args
-length_column_name ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers dataloader_pin_memory
-dataloader_persistent_workers skip_memory_metrics hub_model_id hub_strategy hub_private_repo hub_always_push
-gradient_checkpointing_kwargs eval_do_concat_batches auto_find_batch_size ddp_timeout torch_compile
-torch_compile_backend torch_compile_mode include_num_input_tokens_seen neftune_noise_alpha optim_target_modules
-batch_eval_metrics
+ do_predict prediction_loss_only per_device_eval_batch_size eval_accumulation_steps adam_beta1
+adam_beta2 adam_epsilon lr_scheduler_kwargs log_level log_level_replica log_on_each_node
+save_on_each_node save_only_model restore_callback_states_from_checkpoint bf16_full_eval
+fp16_full_eval tf32 local_rank ddp_backend debug dataloader_num_workers
+dataloader_prefetch_factor remove_unused_columns label_names ignore_data_skip fsdp fsdp_config
+accelerator_config deepspeed label_smoothing_factor optim optim_args length_column_name
+ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers dataloader_pin_memory
+dataloader_persistent_workers skip_memory_metrics hub_model_id hub_strategy hub_private_repo
+hub_always_push gradient_checkpointing_kwargs eval_do_concat_batches auto_find_batch_size
+ddp_timeout torch_compile torch_compile_backend torch_compile_mode include_num_input_tokens_seen
+neftune_noise_alpha optim_target_modules batch_eval_metrics
 """
 PUBLISHED: dict[str, Published] = {
     **{name: Published(*entry) for name, entry in _OURS.items()},  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""What training starts from: a model folder, made from scratch or fetched, and the object that is trained."""
+"""What training starts from: a model folder, made from scratch or fetched, and the object that is
+trained.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def need_libraries() -> Any:  # noqa: ANN401  sentence-transformers has no types
     :raises MissingExtra: when it or the trainer's own needs are not installed.
     """
     try:
-        import accelerate  # noqa: F401
+        import accelerate  # noqa: F401  only whether it is there
         import datasets
         import sentence_transformers
         from transformers.utils import logging as transformers_logging
@@ -59,13 +61,20 @@ def base_folder(file: RecipeFile) -> tuple[Path, str]:
         return fetch_model(base.id, base.revision, trust_code=False, give=give)
     folder = (file.path.parent / base.id).resolve()
     if not folder.is_dir():
-        raise file.error(("base", "id"), f"there is no folder {folder}; a base of kind 'local' is a model's folder.")
+        raise file.error(
+            ("base", "id"),
+            f"there is no folder {folder}; a base of kind 'local' is a model's folder.",
+        )
     files.read_folder(folder)
     return folder, files.content_hash(folder)[:12]
 
 
-def make_untrained(base: BaseSection, folder: Path, prompts: PromptsSection, seed: int, out: Path) -> None:
-    """Save a plain transformers model with the modules its family needs, so that it can be evaluated and trained."""
+def make_untrained(
+    base: BaseSection, folder: Path, prompts: PromptsSection, seed: int, out: Path
+) -> None:
+    """Save a plain transformers model with the modules its family needs, so that it can be
+    evaluated and trained.
+    """
     import transformers
 
     transformers.set_seed(seed)
@@ -88,8 +97,12 @@ def guide_folder(file: RecipeFile) -> Path | None:
     return fetch_model(plain, revision or None, trust_code=False, give=give)[0]
 
 
-def make_static(base: BaseSection, texts: Iterable[str], seed: int, prompts: PromptsSection, out: Path) -> None:
-    """Save an untrained static model: a tokenizer trained on `texts`, rows at random or from Kiwi's vectors."""
+def make_static(
+    base: BaseSection, texts: Iterable[str], seed: int, prompts: PromptsSection, out: Path
+) -> None:
+    """Save an untrained static model: a tokenizer trained on `texts`, rows at random or from Kiwi's
+    vectors.
+    """
     st = need_libraries()
     import torch
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -112,7 +125,11 @@ def train_tokenizer(section: TokenizerSection, texts: Sequence[str]) -> Any:  # 
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-    common: dict[str, Any] = {"vocab_size": section.vocab, "special_tokens": SPECIAL, "show_progress": False}
+    common: dict[str, Any] = {
+        "vocab_size": section.vocab,
+        "special_tokens": SPECIAL,
+        "show_progress": False,
+    }
     unknown: dict[str, Any] = {"unk_token": "[UNK]"}
     model, trainer = {
         "bpe": (models.BPE(**unknown), trainers.BpeTrainer(**common)),
@@ -121,14 +138,17 @@ def train_tokenizer(section: TokenizerSection, texts: Sequence[str]) -> Any:  # 
     }[section.type]
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+    )
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
 def kiwi_rows(tokenizer: Any) -> FloatArray:  # noqa: ANN401  no types
-    """A row of Kiwi's vectors for each token [vocab, 256]: what `kiwi-static` makes of the token's own text.
+    """A row of Kiwi's vectors for each token [vocab, 256]: what `kiwi-static` makes of the token's
+    own text.
 
     [PAD] has none, and stays zero.
     """
@@ -155,13 +175,27 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
             model = _open_dense(base, folder, device)
         elif base.family == "cross-encoder":
             model = st.CrossEncoder(
-                str(folder), num_labels=1, device=device, max_length=base.max_tokens, model_kwargs=model_kwargs
+                str(folder),
+                num_labels=1,
+                device=device,
+                max_length=base.max_tokens,
+                model_kwargs=model_kwargs,
             )
         else:
-            model = getattr(st, MODEL[base.family])(str(folder), device=device, model_kwargs=model_kwargs)
+            model = getattr(st, MODEL[base.family])(
+                str(folder), device=device, model_kwargs=model_kwargs
+            )
     except UnpicklingError as error:
         raise ModelError(files.more_than_tensors(folder)) from error
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+        KeyError,
+        AttributeError,
+        TypeError,
+    ) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ModelError(f"The base model in {folder} cannot be loaded: {reason}") from error
     if base.max_tokens and base.family != "cross-encoder":
@@ -178,14 +212,19 @@ def _open_dense(base: BaseSection, folder: Path, device: str) -> Any:  # noqa: A
 
     own = files.read_folder(folder)
     if own.has_modules:
-        model = SentenceTransformer(str(folder), device=device, model_kwargs=files.weights_kwargs(folder))
+        model = SentenceTransformer(
+            str(folder), device=device, model_kwargs=files.weights_kwargs(folder)
+        )
         if base.pooling != "keep":
-            position = next(number for number, module in enumerate(model) if isinstance(module, Pooling))
+            position = next(
+                number for number, module in enumerate(model) if isinstance(module, Pooling)
+            )
             model[position] = Pooling(model.get_embedding_dimension(), ST_POOLING[base.pooling])
         return model
     if base.pooling == "keep":
         raise UsageError(
-            f"The base {base.id} is a plain transformers model; its files do not say how token vectors become one "
+            f"The base {base.id} is a plain transformers model; its files do not say how token "
+            "vectors become one "
             'vector. Type pooling = "mean", "cls" or "last" under [base].'
         )
     transformer = Transformer(str(folder), model_kwargs=files.weights_kwargs(folder))
@@ -210,7 +249,9 @@ def _add_lora(model: Any, base: BaseSection) -> None:  # noqa: ANN401  as above
     assert base.lora is not None
     lora = base.lora
     model.add_adapter(
-        LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets)
+        LoraConfig(
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets
+        )
     )
 
 
@@ -230,5 +271,7 @@ def merge_lora(model: Any) -> None:  # noqa: ANN401  as above
 
 
 def save(model: Any, out: Path) -> None:  # noqa: ANN401  as above
-    """Save as safetensors, without the library's own model card: kemb writes one that says what was measured."""
+    """Save as safetensors, without the library's own model card: kemb writes one that says what was
+    measured.
+    """
     model.save_pretrained(str(out), create_model_card=False, safe_serialization=True)

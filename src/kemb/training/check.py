@@ -1,4 +1,6 @@
-"""What is refused before any work: settings that contradict each other, the machine, or the evaluation."""
+"""What is refused before any work: settings that contradict each other, the machine, or the
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -35,30 +37,41 @@ def check_recipe(file: RecipeFile, device: str) -> None:
     kinds = {section.id: kind_of(file, section.role) for section in recipe.data}
     for number, section in enumerate(recipe.data):
         if [entry.id for entry in recipe.data].count(section.id) > 1:
-            raise file.error(("data", number, "id"), f"two sections of [[data]] have the id {section.id!r}.")
+            raise file.error(
+                ("data", number, "id"), f"two sections of [[data]] have the id {section.id!r}."
+            )
         if not section.in_batch_negatives and kinds[section.id].contrastive:
             raise file.error(
                 ("data", number, "in_batch_negatives"),
-                f"the loss {recipe.loss.name} takes the other rows of a batch as negatives, which the data "
-                f'{section.id} forbids. Take margin-mse or kl, or role = "similarity" for scored pairs.',
+                f"the loss {recipe.loss.name} takes the other rows of a batch as negatives, which "
+                f"the data {section.id} forbids. Take margin-mse or kl, or "
+                'role = "similarity" for scored pairs.',
             )
     contrastive = any(kind.contrastive for kind in kinds.values())
     if recipe.train.accumulate > 1 and contrastive:
         raise file.error(
             ("train", "accumulate"),
-            "gradient accumulation does not add negatives to a contrastive loss: the batch stays the batch. Set "
+            "gradient accumulation does not add negatives to a contrastive loss: the batch stays "
+            "the batch. Set "
             'accumulate = 1 and raise batch; loss.name = "cached-mnrl" makes large batches fit.',
         )
     if recipe.train.precision == "fp16" and not device.startswith("cuda"):
-        raise file.error(("train", "precision"), f'fp16 needs a GPU, the device is {device}. Type precision = "auto".')
+        raise file.error(
+            ("train", "precision"),
+            f'fp16 needs a GPU, the device is {device}. Type precision = "auto".',
+        )
     _check_matryoshka(file)
     _check_processes(file, device)
     if recipe.base.lora and importlib.util.find_spec("peft") is None:
         raise MissingExtra("LoRA", "train")
     if recipe.base.family == "cross-encoder" and recipe.prompts.model_fields_set:
-        raise file.error(("prompts",), "a cross-encoder reads query and document together; it has no prompts.")
+        raise file.error(
+            ("prompts",), "a cross-encoder reads query and document together; it has no prompts."
+        )
     if recipe.base.family != "dense" and recipe.merge:
-        raise file.error(("merge",), f"merging is for dense models; the base is of family {recipe.base.family}.")
+        raise file.error(
+            ("merge",), f"merging is for dense models; the base is of family {recipe.base.family}."
+        )
 
 
 def _check_processes(file: RecipeFile, device: str) -> None:
@@ -67,25 +80,31 @@ def _check_processes(file: RecipeFile, device: str) -> None:
     if (launched := os.environ.get("WORLD_SIZE", "1")) != "1":
         raise file.error(
             at,
-            f"this command was started {launched} times, by torchrun or accelerate (WORLD_SIZE={launched}). Start it "
-            f"once, without them, and type processes = {launched} under [train]: it starts the others itself.",
+            f"this command was started {launched} times, by torchrun or accelerate "
+            f"(WORLD_SIZE={launched}). Start it once, without them, and type processes = "
+            f"{launched} under [train]: it starts the others itself.",
         )
     if n == 1:
         return
     if file.recipe.dev:
         raise file.error(
-            ("dev",), f"a fit of {n} processes is not scored on its way. Leave out [dev], or type processes = 1."
+            ("dev",),
+            f"a fit of {n} processes is not scored on its way. Leave out [dev], or type processes "
+            "= 1.",
         )
     if device == "cpu":
         return
     if device != "cuda":
         raise file.error(
             at,
-            f'{n} processes take the first {n} GPUs, the device is {device}. Type device = "cuda" and choose the GPUs '
+            f"{n} processes take the first {n} GPUs, the device is {device}. "
+            'Type device = "cuda" and choose the GPUs '
             "by the variable CUDA_VISIBLE_DEVICES, or type processes = 1.",
         )
     if n > (found := n_cuda_devices()):
-        raise file.error(at, f"{n} processes need {n} GPUs, {found} are there. Type processes = {max(found, 1)}.")
+        raise file.error(
+            at, f"{n} processes need {n} GPUs, {found} are there. Type processes = {max(found, 1)}."
+        )
 
 
 def _check_matryoshka(file: RecipeFile) -> None:
@@ -94,10 +113,16 @@ def _check_matryoshka(file: RecipeFile) -> None:
         return
     at = ("matryoshka", "dims")
     if recipe.base.family != "dense":
-        raise file.error(at, f"Matryoshka dimensions are for dense models; the base is of family {recipe.base.family}.")
+        raise file.error(
+            at,
+            "Matryoshka dimensions are for dense models; the base is of family "
+            f"{recipe.base.family}.",
+        )
     if recipe.base.is_static and recipe.matryoshka.dims[0] != recipe.base.dim:
         raise file.error(
-            at, f"the first dimension must be that of the model, {recipe.base.dim}, given {recipe.matryoshka.dims}."
+            at,
+            f"the first dimension must be that of the model, {recipe.base.dim}, given "
+            f"{recipe.matryoshka.dims}.",
         )
 
 
@@ -125,7 +150,8 @@ def check_export(file: RecipeFile, base: Path | None) -> None:
 def check_guide(file: RecipeFile, base: Path | None, guide: Path) -> None:
     """Refuse a guide whose tokens are not the model's.
 
-    sentence-transformers would decode the model's tokens for it: cut, without unknown characters, with the prompt.
+    sentence-transformers would decode the model's tokens for it: cut, without unknown characters,
+    with the prompt.
 
     :param base: folder of the base; None for a model from scratch.
     :raises UsageError: with the line.
@@ -133,8 +159,8 @@ def check_guide(file: RecipeFile, base: Path | None, guide: Path) -> None:
     if base is None or _vocabulary(base) != _vocabulary(guide):
         raise file.error(
             ("loss", "guide"),
-            f"the guide {file.recipe.loss.guide} has another tokenizer than the base: it would be shown decoded, cut "
-            "texts instead of the data's. Take a guide of the same family.",
+            f"the guide {file.recipe.loss.guide} has another tokenizer than the base: it would be "
+            "shown decoded, cut texts instead of the data's. Take a guide of the same family.",
         )
 
 
@@ -145,12 +171,15 @@ def _vocabulary(folder: Path) -> dict[str, int]:
         return {}
     from tokenizers import Tokenizer
 
-    vocabulary: dict[str, int] = Tokenizer.from_str(paths[0].read_text(encoding="utf-8")).get_vocab()
+    vocabulary: dict[str, int] = Tokenizer.from_str(
+        paths[0].read_text(encoding="utf-8")
+    ).get_vocab()
     return vocabulary
 
 
 def check_positives(file: RecipeFile, table: pa.Table) -> None:
-    """Refuse batches that the rows cannot fill with different positives, before anything is made of the rows.
+    """Refuse batches that the rows cannot fill with different positives, before anything is made of
+    the rows.
 
     :raises UsageError: with the line of train.batch.
     """
@@ -164,18 +193,22 @@ def check_positives(file: RecipeFile, table: pa.Table) -> None:
 
 
 def check_batch(file: RecipeFile, name: str, n_positives: int) -> None:
-    """Refuse a batch of a contrastive loss that is larger than the different positives of the data `name`.
+    """Refuse a batch of a contrastive loss that is larger than the different positives of the data
+    `name`.
 
     :raises UsageError: with the line of train.batch.
     """
     train = file.recipe.train
     if train.rows_per_step <= n_positives:
         return
-    each = f" ({train.batch} for each of {train.processes} processes)" if train.processes > 1 else ""
+    each = (
+        f" ({train.batch} for each of {train.processes} processes)" if train.processes > 1 else ""
+    )
     raise file.error(
         ("train", "batch"),
-        f"a batch of {train.rows_per_step} rows{each} is larger than the {n_positives} different positives of the data "
-        f"{name}: every batch would hold a positive twice, once as a negative. "
+        f"a batch of {train.rows_per_step} rows{each} is larger than the {n_positives} different "
+        f"positives of the data {name}: every batch would hold a positive twice, once as a "
+        "negative. "
         f"Type batch = {2 ** (max(n_positives // train.processes, 1).bit_length() - 1)} or less.",
     )
 
@@ -199,13 +232,15 @@ def check_tasks(file: RecipeFile, table: pa.Table, tasks: Mapping[str, TaskData]
             if share >= SAME:
                 raise file.error(
                     ("evaluate", "tasks"),
-                    f"{share:.0%} of the items of {name} ({part.split}) stand in the training data: its score would "
-                    "say nothing. Evaluate on another split or task, or take that data out.",
+                    f"{share:.0%} of the items of {name} ({part.split}) stand in the training "
+                    "data: its score would say nothing. Evaluate on another split or task, or take "
+                    "that data out.",
                 )
 
 
 def check_dev(file: RecipeFile, dev: Sequence[Task], tests: Sequence[Task]) -> None:
-    """Refuse dev data that is what proves the training, under whatever name, or that lacks the metric.
+    """Refuse dev data that is what proves the training, under whatever name, or that lacks the
+    metric.
 
     :raises UsageError: with the line.
     """
@@ -218,8 +253,9 @@ def check_dev(file: RecipeFile, dev: Sequence[Task], tests: Sequence[Task]) -> N
             if task.spec.name == name or share >= SAME:
                 raise file.error(
                     ("dev", "tasks"),
-                    f"{task.spec.name} is what the recipe is proved on: {share:.0%} of its items stand in {name}. A "
-                    "checkpoint that is chosen on the test proves nothing. Name another split (KorSTS:validation), a "
+                    f"{task.spec.name} is what the recipe is proved on: {share:.0%} of its items "
+                    f"stand in {name}. A checkpoint that is chosen on the test proves nothing. "
+                    "Name another split (KorSTS:validation), a "
                     "task of your own, or hold rows out of training: share = 0.02.",
                 )
 
@@ -230,14 +266,16 @@ def _check_dev_metric(file: RecipeFile, dev: Sequence[Task]) -> None:
         return
     types: list[TaskType] = [task.spec.type for task in dev]
     if section.share:
-        types += ["sts" if entry.role == "similarity" else "retrieval" for entry in file.recipe.data]
+        types += [
+            "sts" if entry.role == "similarity" else "retrieval" for entry in file.recipe.data
+        ]
     for kind in types:
         if section.metric not in BY_TYPE[kind]:
             near = nearest(section.metric, BY_TYPE[kind], 1) or [DEFAULT_MAIN_SCORE[kind]]
             raise file.error(
                 ("dev", "metric"),
-                f"dev data of the type {kind} has no metric {section.metric!r}. Type {near[0]}, or leave it out: then "
-                "every task has its own.",
+                f"dev data of the type {kind} has no metric {section.metric!r}. Type {near[0]}, or "
+                "leave it out: then every task has its own.",
             )
 
 
@@ -246,7 +284,10 @@ def _items(data: TaskData) -> set[object]:
     found: set[object] = set()
     for part in data.parts:
         if isinstance(part.data, PairData):
-            found |= {frozenset(pair) for pair in zip(part.data.sentence1, part.data.sentence2, strict=True)}
+            found |= {
+                frozenset(pair)
+                for pair in zip(part.data.sentence1, part.data.sentence2, strict=True)
+            }
         elif isinstance(part.data, RetrievalData):
             found |= set(part.data.queries)
         else:

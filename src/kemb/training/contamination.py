@@ -1,6 +1,8 @@
-"""Which rows of the training data an evaluation has, too: the same text, nearly the same, a passage, a whole pair.
+"""Which rows of the training data an evaluation has, too: the same text, nearly the same, a
+passage, a whole pair.
 
-Rows that are found are dropped or reported, as the recipe says; what is left is what a clean subset is made from.
+Rows that are found are dropped or reported, as the recipe says; what is left is what a clean subset
+is made from.
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ from kemb.scoring import recompute
 from kemb.training.data import negative_columns
 from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, item_ids, sampled_windows
 from kemb.training.sections import ACTIONS, ContaminationSection, DataSection
-from kemb.training.shingles import estimated_pairs, joined, keys_of, near_pairs, normal_form, shared, sketch, windows
+from kemb.training.shingles import (
+    estimated_pairs,
+    joined,
+    keys_of,
+    near_pairs,
+    normal_form,
+    shared,
+    sketch,
+    windows,
+)
 from kemb.types import TaskData
 
 Level = Literal["exact", "near", "containment", "pair"]
@@ -67,7 +78,9 @@ class PartReport:
     """Items still touched by rows that are kept."""
     examples: list[Example]
     remaining: dict[str, Level] = field(default_factory=dict)
-    """Item id -> strongest level, of items that are touched by kept rows; empty for the registry, which has no ids."""
+    """Item id -> strongest level, of items that are touched by kept rows; empty for the registry,
+    which has no ids.
+    """
     hashed: bool = False
 
 
@@ -93,16 +106,22 @@ class ContaminationReport:
     def from_json(cls, record: Mapping[str, Any]) -> ContaminationReport:
         """What `to_json` gave, as a stage of a run keeps it."""
         parts = [
-            PartReport(**entry | {"examples": [Example(**example) for example in entry["examples"]]})
+            PartReport(
+                **entry | {"examples": [Example(**example) for example in entry["examples"]]}
+            )
             for entry in record["parts"]
         ]
-        lineage = [LineageNote(**note | {"tasks": tuple(note["tasks"])}) for note in record["lineage"]]
+        lineage = [
+            LineageNote(**note | {"tasks": tuple(note["tasks"])}) for note in record["lineage"]
+        ]
         return cls(**{**record, "parts": parts, "lineage": lineage})
 
 
 @dataclass(frozen=True, slots=True)
 class _Hits:
-    """Training text, evaluation text, level, similarity: one line for each pair of texts that was found."""
+    """Training text, evaluation text, level, similarity: one line for each pair of texts that was
+    found.
+    """
 
     train: IntArray
     evaluated: IntArray
@@ -150,7 +169,11 @@ def check(
         table.num_rows,
         int((~keep).sum()),
         {name: dict(counter) for name, counter in zip(names, reasons, strict=True) if counter},
-        [_describe(table, rows, texts, hits, part, keep) for texts, hits in found for part in texts.parts],
+        [
+            _describe(table, rows, texts, hits, part, keep)
+            for texts, hits in found
+            for part in texts.parts
+        ],
         [] if section.levels.lineage == "ignore" else list(lineage),
         section.levels.near.jaccard,
         section.levels.near.shingle,
@@ -159,9 +182,10 @@ def check(
     if report.n_dropped > section.max_dropped * table.num_rows:
         worst = max(report.parts, key=lambda part: part.n_touched)
         raise DataError(
-            f"{report.n_dropped:,} of {table.num_rows:,} rows are contaminated, more than max_dropped = "
-            f"{section.max_dropped:g} allows; most of it is {worst.task} ({worst.split}), of which "
-            f"{worst.n_touched:,} of {worst.n_items:,} items stand in the training data. Take that source out, or do "
+            f"{report.n_dropped:,} of {table.num_rows:,} rows are contaminated, more than "
+            f"max_dropped = {section.max_dropped:g} allows; most of it is {worst.task} "
+            f"({worst.split}), of which {worst.n_touched:,} of {worst.n_items:,} items stand in "
+            "the training data. Take that source out, or do "
             "not evaluate on that task."
         )
     return keep, report
@@ -172,16 +196,20 @@ def clean_items(task: TaskData, report: ContaminationReport) -> dict[tuple[str, 
 
     :raises ResultError: when the report is not about the task.
     """
-    by_part = {(part.task, part.split, part.subset): part for part in report.parts if not part.hashed}
+    by_part = {
+        (part.task, part.split, part.subset): part for part in report.parts if not part.hashed
+    }
     found: dict[tuple[str, str], list[str]] = {}
     for part in task.parts:
         own = by_part.get((task.task, part.split, part.subset))
         if own is None:
             raise ResultError(
-                f"The contamination report does not cover {task.task} ({part.split}, {part.subset}). Add the task to "
-                "against in [filters.contamination]."
+                f"The contamination report does not cover {task.task} ({part.split}, "
+                f"{part.subset}). Add the task to against in [filters.contamination]."
             )
-        found[part.split, part.subset] = [name for name in item_ids(part.data) if name not in own.remaining]
+        found[part.split, part.subset] = [
+            name for name in item_ids(part.data) if name not in own.remaining
+        ]
     return found
 
 
@@ -205,14 +233,20 @@ def _find(normals: Sequence[str], texts: EvalTexts, section: ContaminationSectio
     pieces = [_exact(keys, texts)]
     for start in range(0, len(normals), N_NORMAL):
         own = normals[start : start + N_NORMAL]
-        pieces += [_Hits(h.train + start, h.evaluated, h.level, h.similarity) for h in _alike(own, texts, section)]
+        pieces += [
+            _Hits(h.train + start, h.evaluated, h.level, h.similarity)
+            for h in _alike(own, texts, section)
+        ]
     train, evaluated, level, similarity = (
         np.concatenate([getattr(piece, name) for piece in pieces])
         for name in ("train", "evaluated", "level", "similarity")
     )
-    # The first of each pair is its strongest: stable, and the pieces are in the order of levels within a chunk.
+    # The first of each pair is its strongest: stable, and the pieces are in the order of levels
+    # within a chunk.
     order = np.lexsort((level, evaluated, train))
-    train, evaluated, level, similarity = (array[order] for array in (train, evaluated, level, similarity))
+    train, evaluated, level, similarity = (
+        array[order] for array in (train, evaluated, level, similarity)
+    )
     first = np.ones(len(train), dtype=bool)
     first[1:] = (train[1:] != train[:-1]) | (evaluated[1:] != evaluated[:-1])
     return _Hits(train[first], evaluated[first], level[first], similarity[first])
@@ -221,7 +255,9 @@ def _find(normals: Sequence[str], texts: EvalTexts, section: ContaminationSectio
 def _exact(keys: NDArray[np.uint64], texts: EvalTexts) -> _Hits:
     some = np.flatnonzero(keys)
     pairs = [(some[i], j) for i, j in joined(keys[some], texts.keys)]
-    train, evaluated = (np.concatenate([pair[side] for pair in pairs] or [np.empty(0, np.int64)]) for side in (0, 1))
+    train, evaluated = (
+        np.concatenate([pair[side] for pair in pairs] or [np.empty(0, np.int64)]) for side in (0, 1)
+    )
     return _at(train, evaluated, EXACT)
 
 
@@ -234,7 +270,9 @@ def _alike(normals: Sequence[str], texts: EvalTexts, section: ContaminationSecti
             near = estimated_pairs(own, texts.sketches, SKETCH, levels.near.jaccard)
         else:
             n = levels.near.shingle
-            near = near_pairs(windows(normals, n), texts.windows(n, whole=True), levels.near.jaccard)
+            near = near_pairs(
+                windows(normals, n), texts.windows(n, whole=True), levels.near.jaccard
+            )
         found.append(_Hits(near.a, near.b, np.full(len(near.a), NEAR), near.jaccard))
     if levels.containment.action != "ignore":
         if texts.passages is not None:
@@ -250,10 +288,14 @@ def _at(train: IntArray, evaluated: IntArray, level: int) -> _Hits:
     return _Hits(train, evaluated, np.full(len(train), level), np.ones(len(train)))
 
 
-def _mark(reason: IntArray, rows: _Rows, texts: EvalTexts, hits: _Hits, section: ContaminationSection) -> None:
+def _mark(
+    reason: IntArray, rows: _Rows, texts: EvalTexts, hits: _Hits, section: ContaminationSection
+) -> None:
     """Note for every row that must go the first reason."""
     levels, sides = section.levels, section.sides
-    of_level = np.array([ACTIONS.index(a) for a in (levels.exact, levels.near.action, levels.containment.action)])
+    of_level = np.array(
+        [ACTIONS.index(a) for a in (levels.exact, levels.near.action, levels.containment.action)]
+    )
     of_side = np.array([ACTIONS.index(sides.query), ACTIONS.index(sides.document)])
     strictest = np.zeros(len(texts.keys), dtype=np.int64)
     for part in texts.parts:
@@ -268,18 +310,24 @@ def _mark(reason: IntArray, rows: _Rows, texts: EvalTexts, hits: _Hits, section:
     reason[new] = of_cell[new]
     if sides.pair == "drop":
         for part in texts.parts:
-            for row, _item in _pairs(rows, hits, part, max_level=EXACT if texts.is_hashed else NEAR):
+            for row, _item in _pairs(
+                rows, hits, part, max_level=EXACT if texts.is_hashed else NEAR
+            ):
                 if reason[row] < 0:
                     reason[row] = PAIR
 
 
 def _pairs(rows: _Rows, hits: _Hits, part: EvalPart, max_level: int) -> list[tuple[int, int]]:
-    """(row, item): anchor and positive of the row are the two texts of the item, whichever way round."""
+    """(row, item): anchor and positive of the row are the two texts of the item, whichever way
+    round.
+    """
     if not len(part.pairs):
         return []
     strong = hits.level <= max_level
     of_text: dict[int, list[int]] = {}
-    for train, evaluated in zip(hits.train[strong].tolist(), hits.evaluated[strong].tolist(), strict=True):
+    for train, evaluated in zip(
+        hits.train[strong].tolist(), hits.evaluated[strong].tolist(), strict=True
+    ):
         of_text.setdefault(train, []).append(evaluated)
     items: dict[frozenset[int], list[int]] = {}
     for item, a, b in part.pairs.tolist():
@@ -302,7 +350,9 @@ def _same_groups(table: pa.Table, own: IntArray) -> Bools:
     return np.array([place in groups for place in places], dtype=bool)
 
 
-def _describe(table: pa.Table, rows: _Rows, texts: EvalTexts, hits: _Hits, part: EvalPart, keep: Bools) -> PartReport:
+def _describe(
+    table: pa.Table, rows: _Rows, texts: EvalTexts, hits: _Hits, part: EvalPart, keep: Bools
+) -> PartReport:
     order = np.argsort(part.text, kind="stable")
     own = np.isin(hits.evaluated, part.text)
     levels = np.zeros((part.n_items, len(LEVELS)), dtype=bool)
@@ -336,12 +386,16 @@ def _describe(table: pa.Table, rows: _Rows, texts: EvalTexts, hits: _Hits, part:
         int(levels.any(axis=1).sum()),
         len(remaining),
         _examples(table, rows, hits, part, found),
-        {} if ids is None else {ids[item]: LEVELS[int(np.argmax(left[item]))] for item in remaining.tolist()},
+        {}
+        if ids is None
+        else {ids[item]: LEVELS[int(np.argmax(left[item]))] for item in remaining.tolist()},
         texts.is_hashed,
     )
 
 
-def _examples(table: pa.Table, rows: _Rows, hits: _Hits, part: EvalPart, found: list[tuple[int, int]]) -> list[Example]:
+def _examples(
+    table: pa.Table, rows: _Rows, hits: _Hits, part: EvalPart, found: list[tuple[int, int]]
+) -> list[Example]:
     """The first few items by level, each with a row that holds its text."""
     shown: list[Example] = []
     seen: Counter[int] = Counter()
@@ -352,13 +406,23 @@ def _examples(table: pa.Table, rows: _Rows, hits: _Hits, part: EvalPart, found: 
             row = int(np.flatnonzero((rows.cells == hits.train[hit]).any(axis=1))[0])
             name = part.item_ids[item] if part.item_ids is not None else f"item {item}"
             source = str(table["source"][row].as_py())
-            shown.append(Example(name, LEVELS[level], float(hits.similarity[hit]), source, table["row"][row].as_py()))
+            shown.append(
+                Example(
+                    name,
+                    LEVELS[level],
+                    float(hits.similarity[hit]),
+                    source,
+                    table["row"][row].as_py(),
+                )
+            )
     return shown
 
 
 @dataclass(frozen=True, slots=True)
 class CleanScore:
-    """The main metric of one (split, subset), with and without the items that stand in the training data."""
+    """The main metric of one (split, subset), with and without the items that stand in the training
+    data.
+    """
 
     task: str
     split: str
@@ -370,7 +434,9 @@ class CleanScore:
     n_clean: int
 
 
-def clean_scores(result: TaskResult, clean: Mapping[tuple[str, str], Sequence[str]]) -> list[CleanScore]:
+def clean_scores(
+    result: TaskResult, clean: Mapping[tuple[str, str], Sequence[str]]
+) -> list[CleanScore]:
     """A result computed again on some of its items, from the scores that lie beside it.
 
     :param clean: ids of items by (split, subset), as of `contamination.clean_items`.
@@ -387,14 +453,19 @@ def clean_scores(result: TaskResult, clean: Mapping[tuple[str, str], Sequence[st
         n_items, n_clean = (len(table["item_id"].unique()) for table in (part, left))
         if n_clean != len(wanted) or not n_clean:
             raise ResultError(
-                f"{result.path} has {n_clean:,} of the {len(wanted):,} clean items of {split}/{subset}; a score needs "
-                f"all of them, and at least one. Run {result.task} again for {result.model} with --overwrite."
+                f"{result.path} has {n_clean:,} of the {len(wanted):,} clean items of "
+                f"{split}/{subset}; a score needs all of them, and at least one. Run {result.task} "
+                f"again for {result.model} with --overwrite."
             )
         full, without = (
-            _metric(recompute.metrics_from_items(table, result.kemb["task"]["type"]), metric, result)
+            _metric(
+                recompute.metrics_from_items(table, result.kemb["task"]["type"]), metric, result
+            )
             for table in (part, left)
         )
-        found.append(CleanScore(result.task, split, subset, metric, full, without, n_items, n_clean))
+        found.append(
+            CleanScore(result.task, split, subset, metric, full, without, n_items, n_clean)
+        )
     return found
 
 
@@ -403,7 +474,9 @@ def _metric(metrics: Mapping[str, float], name: str, result: TaskResult) -> floa
     for known in (name, f"{similarity}_{name}", name.replace("similarity", similarity)):
         if known in metrics:
             return metrics[known]
-    raise ResultError(f"{result.task}: {name} cannot be computed from its items; they give {', '.join(metrics)}.")
+    raise ResultError(
+        f"{result.task}: {name} cannot be computed from its items; they give {', '.join(metrics)}."
+    )
 
 
 _TABLE = Path(__file__).parent / "lineage.toml"
@@ -431,7 +504,9 @@ def lineage(sections: Sequence[DataSection], base: str = "") -> list[LineageNote
     table = _table()
     notes = []
     for section in sections:
-        names = " ".join(_plain(name) for name in (section.id, section.source.hub, section.source.file) if name)
+        names = " ".join(
+            _plain(name) for name in (section.id, section.source.hub, section.source.file) if name
+        )
         for entry in table["dataset"]:
             if any(_plain(name) in names for name in entry["match"]):
                 notes.append(_note(section.id, entry))

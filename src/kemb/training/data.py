@@ -46,33 +46,44 @@ def licences(sections: Sequence[DataSection]) -> list[Licence]:
             restriction = "non-commercial"
         elif words & {"nd", "noderivatives", "noderivs"}:
             restriction = "no derivatives"
-        found.append(Licence(section.id, section.license, restriction, bool(words & {"sa", "gpl", "sharealike"})))
+        found.append(
+            Licence(
+                section.id, section.license, restriction, bool(words & {"sa", "gpl", "sharealike"})
+            )
+        )
     return found
 
 
 def refuse_restricted(sections: Sequence[DataSection]) -> None:
     """The gate before publishing.
 
-    :raises DataError: naming every source that is non-commercial, without derivatives, or of unknown licence.
+    :raises DataError: naming every source that is non-commercial, without derivatives, or of
+        unknown licence.
     """
     bad = [
-        f"{entry.source} ({entry.license}: {entry.restriction})" for entry in licences(sections) if entry.restriction
+        f"{entry.source} ({entry.license}: {entry.restriction})"
+        for entry in licences(sections)
+        if entry.restriction
     ]
     if bad:
         raise DataError(
-            f"The model cannot be published: it is trained on {', '.join(bad)}. Take these sources out of [[data]], "
-            "or leave out --push."
+            f"The model cannot be published: it is trained on {', '.join(bad)}. Take these sources "
+            "out of [[data]], or leave out --push."
         )
 
 
-def load_pairs(sections: Sequence[DataSection], root: Path, data_dir: Path | None = None) -> pa.Table:
+def load_pairs(
+    sections: Sequence[DataSection], root: Path, data_dir: Path | None = None
+) -> pa.Table:
     """All rows of all sections, in their order.
 
     :param root: what the paths of `source.file` are seen from.
     :param data_dir: a mirror of hub datasets that is asked first.
-    :returns: anchor, positive, negative_1 .. negative_n, score (float64), group, source and row; a negative, score or
-        group that a source does not have is null. `row` counts the rows of a source from 0.
-    :raises DataError: naming file and row, for every column that is missing and every text that is no text.
+    :returns: anchor, positive, negative_1 .. negative_n, score (float64), group, source and row; a
+        negative, score or group that a source does not have is null. `row` counts the rows of a
+        source from 0.
+    :raises DataError: naming file and row, for every column that is missing and every text that is
+        no text.
     :raises FetchError: when a hub dataset is neither here nor to be had.
     """
     return joined([table_of(section, root, data_dir) for section in sections])
@@ -83,7 +94,15 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
     whole = pa.concat_tables(tables, promote_options="default")
     n = sum(name.startswith("negative_") for name in whole.column_names)
     return whole.select(
-        ["anchor", "positive", *(f"negative_{i}" for i in range(1, n + 1)), "score", "group", "source", "row"]
+        [
+            "anchor",
+            "positive",
+            *(f"negative_{i}" for i in range(1, n + 1)),
+            "score",
+            "group",
+            "source",
+            "row",
+        ]
     )
 
 
@@ -95,7 +114,11 @@ def negative_columns(table: pa.Table) -> list[str]:
 def texts_of(table: pa.Table) -> list[str]:
     """Every text of a table of pairs once, in the order of rows and columns."""
     columns = [table[name].to_pylist() for name in ("anchor", "positive", *negative_columns(table))]
-    return list(dict.fromkeys(text for row in zip(*columns, strict=True) for text in row if text is not None))
+    return list(
+        dict.fromkeys(
+            text for row in zip(*columns, strict=True) for text in row if text is not None
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +139,10 @@ def table_of(section: DataSection, root: Path, data_dir: Path | None) -> pa.Tabl
             rows = rows[: section.limit]
             break
     if not rows:
-        raise DataError(f"The data {section.id} has no row{' where ' + str(section.where) if section.where else ''}.")
+        raise DataError(
+            f"The data {section.id} has no "
+            f"row{' where ' + str(section.where) if section.where else ''}."
+        )
     width = max(len(row.negatives) for row in rows)
     columns: dict[str, pa.Array] = {
         "anchor": pa.array([row.anchor for row in rows], pa.string()),
@@ -145,8 +171,8 @@ def _tables(section: DataSection, root: Path, data_dir: Path | None) -> Iterator
     paths = [root / name for name in file_names(section, root)]
     if not paths:
         raise DataError(
-            f"The data {section.id} has no file: nothing under {root} fits {section.source.file!r}. Paths are seen "
-            "from there; * stands for any name."
+            f"The data {section.id} has no file: nothing under {root} fits "
+            f"{section.source.file!r}. Paths are seen from there; * stands for any name."
         )
     for path in paths:
         if path.suffix.lower() not in DATA_SUFFIXES:
@@ -160,30 +186,47 @@ def _tables(section: DataSection, root: Path, data_dir: Path | None) -> Iterator
 
 
 def _hub_table(section: DataSection, data_dir: Path | None) -> Table:
-    """The split of a hub dataset, from a mirror if one has it at this revision, else fetched into the user's."""
+    """The split of a hub dataset, from a mirror if one has it at this revision, else fetched into
+    the user's.
+    """
     source, own = section.source, user_mirror()
     dataset, configs = str(source.hub), [source.config] if source.config else ["default", ""]
     for folder in (data_dir, own):
         if folder is not None and (folder / sources.INDEX).exists():
             found = sources.find(folder, dataset, configs)
-            if found is not None and (source.revision == "main" or found.revision in ("", source.revision)):
-                return _split(section, {name: found.read(name) for name in found.files if name == source.split}, found)
-    elsewhere = "Fetch it on a machine with network, write it to a Parquet file, and name that as source.file."
+            if found is not None and (
+                source.revision == "main" or found.revision in ("", source.revision)
+            ):
+                return _split(
+                    section,
+                    {name: found.read(name) for name in found.files if name == source.split},
+                    found,
+                )
+    elsewhere = (
+        "Fetch it on a machine with network, write it to a Parquet file, and name that as "
+        "source.file."
+    )
     with (
         sources.locked(own, ".fetch.lock"),
-        tasks_sources.download(section.id, dataset, source.revision, configs, own / ".partial", elsewhere) as got,
+        tasks_sources.download(
+            section.id, dataset, source.revision, configs, own / ".partial", elsewhere
+        ) as got,
     ):
-        sources.write(own, dataset, got.revision, got.config or "default", got.tables, section.license)
+        sources.write(
+            own, dataset, got.revision, got.config or "default", got.tables, section.license
+        )
     found = sources.find(own, dataset, [got.config or "default"])
     assert found is not None
-    return _split(section, {name: found.read(name) for name in found.files if name == source.split}, found)
+    return _split(
+        section, {name: found.read(name) for name in found.files if name == source.split}, found
+    )
 
 
 def _split(section: DataSection, tables: dict[str, pa.Table], config: sources.Config) -> Table:
     if section.source.split not in tables:
         raise DataError(
-            f"The data {section.id}: {section.source.hub} has no split {section.source.split!r}; it has "
-            f"{', '.join(config.files)}."
+            f"The data {section.id}: {section.source.hub} has no split {section.source.split!r}; "
+            f"it has {', '.join(config.files)}."
         )
     table = tables[section.source.split]
     columns = {name: table[name].to_pylist() for name in table.column_names}
@@ -198,7 +241,8 @@ def _rows(section: DataSection, table: Table) -> list[_Row]:
             near = nearest(name, table.columns)
             raise DataError(
                 f"The data {section.id}: {table.file} has no column {name!r}"
-                f"{f', did you mean {near[0]!r}' if near else ''}? It has {', '.join(table.columns)}. "
+                f"{f', did you mean {near[0]!r}' if near else ''}? It has "
+                f"{', '.join(table.columns)}. "
                 "Name the columns under columns = { ... }."
             )
     rows: list[_Row] = []
@@ -243,7 +287,9 @@ def _texts(record: dict[str, object], name: str) -> list[str]:
 def _text(record: dict[str, object], name: str) -> str:
     value = record[name]
     if not isinstance(value, str):
-        raise ValueError(f"{name} is {'missing' if value is None else shorten(value)}; expected a text")
+        raise ValueError(
+            f"{name} is {'missing' if value is None else shorten(value)}; expected a text"
+        )
     if not value.strip():
         raise ValueError(f"{name} is empty; expected a text")
     return value

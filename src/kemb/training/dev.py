@@ -1,4 +1,6 @@
-"""What is looked at during a fit: rows of the data that are held out of it, and dev tasks; scored on the live model."""
+"""What is looked at during a fit: rows of the data that are held out of it, and dev tasks; scored
+on the live model.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,14 @@ class DevSet:
     store: Store
 
 
-def hold_out(table: pa.Table, share: float, sources: Sequence[str], seed: int) -> tuple[pa.Table, pa.Table]:
+def hold_out(
+    table: pa.Table, share: float, sources: Sequence[str], seed: int
+) -> tuple[pa.Table, pa.Table]:
     """Rows to train on, and rows held out: of each source at most `share`, in whole groups.
 
-    Rows that share an anchor, a positive (by normal form) or a group belong together, so no anchor or positive that is
-    held out stands in the rest. A group that is larger than what may be held out stays.
+    Rows that share an anchor, a positive (by normal form) or a group belong together, so no anchor
+    or positive that is held out stands in the rest. A group that is larger than what may be held
+    out stays.
 
     :param sources: those of which rows are held out.
     :raises DataError: when nothing can be held out.
@@ -75,8 +80,8 @@ def hold_out(table: pa.Table, share: float, sources: Sequence[str], seed: int) -
                 left[name] -= 1
     if not held.any():
         raise DataError(
-            f"[dev] share = {share:g} holds out no row: the groups of rows with a text in common are larger. Type a "
-            "larger share, or name dev tasks: [dev] tasks = [...]."
+            f"[dev] share = {share:g} holds out no row: the groups of rows with a text in common "
+            "are larger. Type a larger share, or name dev tasks: [dev] tasks = [...]."
         )
     return table.filter(~held), table.filter(held)
 
@@ -97,7 +102,11 @@ def _groups(table: pa.Table) -> IntArray:
     for anchor, positive, group, source in zip(*columns, strict=True):
         for text in (anchor, positive):
             forms.setdefault(text, "t" + (normal_form(text) or text))
-        keys = [forms[anchor], forms[positive], *([f"g{source}\0{group}"] if group is not None else [])]
+        keys = [
+            forms[anchor],
+            forms[positive],
+            *([f"g{source}\0{group}"] if group is not None else []),
+        ]
         for key in keys[1:]:
             root[find(key)] = find(keys[0])
         first.append(keys[0])
@@ -106,13 +115,17 @@ def _groups(table: pa.Table) -> IntArray:
 
 
 def held_out_sources(file: RecipeFile) -> list[str]:
-    """Sources of which rows are held out: all, but scored pairs only for a model that makes one vector per text."""
+    """Sources of which rows are held out: all, but scored pairs only for a model that makes one
+    vector per text.
+    """
     compares = file.recipe.base.family in ("dense", "sparse")
     return [section.id for section in file.recipe.data if compares or section.role != "similarity"]
 
 
 def held_out_tasks(file: RecipeFile, table: pa.Table) -> list[DevTask]:
-    """One task for each source that has rows in `table`: STS of scored pairs, else retrieval of the positives."""
+    """One task for each source that has rows in `table`: STS of scored pairs, else retrieval of the
+    positives.
+    """
     import pyarrow.compute as pc
 
     found: list[DevTask] = []
@@ -122,7 +135,9 @@ def held_out_tasks(file: RecipeFile, table: pa.Table) -> list[DevTask]:
             continue
         is_scored = section.role == "similarity"
         name = f"{HELD_OUT}{section.id}"
-        spec = TaskSpec(name=name, type="sts" if is_scored else "retrieval", splits=["dev"], source=Source())
+        spec = TaskSpec(
+            name=name, type="sts" if is_scored else "retrieval", splits=["dev"], source=Source()
+        )
         part = make_part(spec, "dev", "default", _pairs(rows) if is_scored else _search(rows), {})
         found.append((spec, TaskData(name, spec.type, part.sha256, [part])))
     return found
@@ -135,7 +150,9 @@ def _pairs(rows: pa.Table) -> PartData:
 
 
 def _search(rows: pa.Table) -> PartData:
-    """Every anchor once, over all positives and negatives of the rows; texts of one normal form are one."""
+    """Every anchor once, over all positives and negatives of the rows; texts of one normal form are
+    one.
+    """
     queries, documents = _Texts("q", {}, []), _Texts("d", {}, [])
     qrels: dict[str, dict[str, int]] = {}
     for row in rows.to_pylist():
@@ -145,7 +162,11 @@ def _search(rows: pa.Table) -> PartData:
             if text is not None:
                 documents.add(text)
     return RetrievalData(
-        list(documents.ids.values()), documents.texts, list(queries.ids.values()), queries.texts, qrels
+        list(documents.ids.values()),
+        documents.texts,
+        list(queries.ids.values()),
+        queries.texts,
+        qrels,
     )
 
 
@@ -175,7 +196,9 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
     trained = model.parts[1] if model.parts else model
     for spec, _ in dev.tasks:
         if (reason := unfit(model, spec.type)) is not None:
-            raise file.error(("dev", "tasks"), f"{spec.name} cannot be scored. {reason or 'It does not apply.'}")
+            raise file.error(
+                ("dev", "tasks"), f"{spec.name} cannot be scored. {reason or 'It does not apply.'}"
+            )
 
     def score_of(live: Any) -> dict[str, float]:  # noqa: ANN401  sentence-transformers has no types
         live.eval()  # the trainer's next step sets it to train again
@@ -185,7 +208,9 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
             values = {}
             for spec, data in dev.tasks:
                 parts = [scored(model, spec, part, sources) for part in data.parts]
-                values[f"{SCORE}.{spec.name}"] = float(np.mean([_value(file, model, spec, part) for part in parts]))
+                values[f"{SCORE}.{spec.name}"] = float(
+                    np.mean([_value(file, model, spec, part) for part in parts])
+                )
         return {SCORE: float(np.mean(list(values.values()))), **values}
 
     return score_of
@@ -204,7 +229,9 @@ def random_state_kept() -> Iterator[None]:
 
 
 def _as_saved(file: RecipeFile, base: Path, device: str) -> Model:
-    """The model with its prompts, similarity and limits as they will be read from its folder; never opened."""
+    """The model with its prompts, similarity and limits as they will be read from its folder; never
+    opened.
+    """
     recipe = file.recipe
     plain = recipe.base.model_copy(update={"lora": None})
     with tempfile.TemporaryDirectory(prefix="kemb-dev-") as temporary:
@@ -216,14 +243,20 @@ def _as_saved(file: RecipeFile, base: Path, device: str) -> Model:
         return resolve(f"{first}+reranker:{folder}@{depth}", ModelOptions(device=device))
 
 
-def _sources(model: Model, trained: Model, encoder: Encoder, dev: DevSet, own: Store) -> plan.Sources:
-    """Vectors of the live model in a store that is thrown away, those of a first stage in the lasting one."""
+def _sources(
+    model: Model, trained: Model, encoder: Encoder, dev: DevSet, own: Store
+) -> plan.Sources:
+    """Vectors of the live model in a store that is thrown away, those of a first stage in the
+    lasting one.
+    """
     encoded = {}
     for part in model.encoders:
         is_live = part.identity == trained.identity
         space = (own if is_live else dev.store).space(part.fingerprint())
         columns = plan.columns_of(dev.tasks, part)
-        encoded[part.identity] = plan.encode(columns, space, part, _quiet, (lambda: encoder) if is_live else None)
+        encoded[part.identity] = plan.encode(
+            columns, space, part, _quiet, (lambda: encoder) if is_live else None
+        )
     return plan.Sources(own, encoded, False, _quiet, Opened({trained.identity: encoder}))
 
 

@@ -1,8 +1,8 @@
 """A trained model on disk: safetensors, and ONNX files that pass a gate.
 
-A file in float32 must give torch's vectors on texts of the evaluation. A file in int8 gives others: it must be near,
-and on no task of the recipe may it be worse than the model in torch by more than the tolerance (non-inferiority, as in
-the forget-check). A file that fails is not exported.
+A file in float32 must give torch's vectors on texts of the evaluation. A file in int8 gives others:
+it must be near, and on no task of the recipe may it be worse than the model in torch by more than
+the tolerance (non-inferiority, as in the forget-check). A file that fails is not exported.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Exported:
 
 
 def make_files(run: Work, tuned: Path, proof: Proof) -> Path | None:
-    """The stage with the ONNX files that the recipe asks for: their folder; None where it asks for none."""
+    """The stage with the ONNX files that the recipe asks for: their folder; None where it asks for
+    none.
+    """
     section = run.file.recipe.export
     if section.formats == ["safetensors"]:
         return None
@@ -67,7 +69,8 @@ def make_files(run: Work, tuned: Path, proof: Proof) -> Path | None:
         "recipe": {"export": section.model_dump(mode="json")},
         "tuned": content_hash(tuned),
         "tasks": task_hashes(run),
-        "libraries": libraries() | {name: importlib.metadata.version(name) for name in onnx.PACKAGES},
+        "libraries": libraries()
+        | {name: importlib.metadata.version(name) for name in onnx.PACKAGES},
     }
     return run.stage("export", inputs, work).folder / "onnx"
 
@@ -87,12 +90,16 @@ def write_files(
     """
     beside = folder / tuned.name  # a model's files must lie in its folder
     shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(tuned, beside, copy_function=_link, ignore=shutil.ignore_patterns("onnx", "openvino"))
+    shutil.copytree(
+        tuned, beside, copy_function=_link, ignore=shutil.ignore_patterns("onnx", "openvino")
+    )
     encoder = open_model(resolve(str(tuned), ModelOptions(device="cpu", dtype="float32")))
     onnx.write_onnx(encoder, beside / onnx.MODEL)
     texts = _texts(tasks)
     of_torch = onnx.vectors_of(encoder, texts)
-    exported = _gate(section, beside, onnx.MODEL, _parity(beside, onnx.MODEL, encoder, texts, of_torch), [])
+    exported = _gate(
+        section, beside, onnx.MODEL, _parity(beside, onnx.MODEL, encoder, texts, of_torch), []
+    )
     found = [exported] if "onnx" in section.formats else []
     if "int8" in section.formats:
         onnx.write_int8(beside / onnx.MODEL, beside / onnx.INT8)
@@ -143,28 +150,50 @@ def _link(source: str, target: str) -> None:
 
 
 def _texts(tasks: Sequence[Task]) -> list[str]:
-    """Texts of the evaluation, the same ones for the same data: the longest, and others chosen by chance."""
-    texts = sorted({text for task in tasks for part in task.load().parts for text in texts_of(part.data)})
+    """Texts of the evaluation, the same ones for the same data: the longest, and others chosen by
+    chance.
+    """
+    texts = sorted(
+        {text for task in tasks for part in task.load().parts for text in texts_of(part.data)}
+    )
     texts.sort(key=len, reverse=True)
     rest = np.random.default_rng(0).permutation(np.arange(N_LONGEST, max(len(texts), N_LONGEST)))
     return texts[:N_LONGEST] + [texts[i] for i in rest[: N_TEXTS - N_LONGEST].tolist()]
 
 
-def _parity(beside: Path, file: str, encoder: Encoder, texts: list[str], of_torch: Any) -> onnx.Parity:  # noqa: ANN401
-    return onnx.parity_of(of_torch, onnx.file_vectors(beside, file, texts, ModelOptions(backend="onnx")))
+def _parity(
+    beside: Path,
+    file: str,
+    encoder: Encoder,
+    texts: list[str],
+    of_torch: Any,  # noqa: ANN401
+) -> onnx.Parity:
+    return onnx.parity_of(
+        of_torch, onnx.file_vectors(beside, file, texts, ModelOptions(backend="onnx"))
+    )
 
 
-def _gate(section: ExportSection, beside: Path, file: str, parity: onnx.Parity, quality: list[GuardLine]) -> Exported:
+def _gate(
+    section: ExportSection, beside: Path, file: str, parity: onnx.Parity, quality: list[GuardLine]
+) -> Exported:
     """The verdict on a file."""
     problem = ""
     worse = [line for line in quality if not line.passed]
     if file == onnx.MODEL and parity.max_difference > section.max_difference:
-        problem = f"numbers differ from torch's by {parity.max_difference:.2g}, more than {section.max_difference:g}"
+        problem = (
+            f"numbers differ from torch's by {parity.max_difference:.2g}, more than "
+            f"{section.max_difference:g}"
+        )
     elif parity.min_cosine < section.min_cosine:
-        problem = f"the cosine with torch's vector falls to {parity.min_cosine:.4g}, below {section.min_cosine:g}"
+        problem = (
+            f"the cosine with torch's vector falls to {parity.min_cosine:.4g}, below "
+            f"{section.min_cosine:g}"
+        )
     elif worse:
         said = "; ".join(f"{line.task}: {line.reason}" for line in worse)
-        problem = f"it may score below torch by more than the tolerance of {section.tolerance:g} ({said})"
+        problem = (
+            f"it may score below torch by more than the tolerance of {section.tolerance:g} ({said})"
+        )
     return Exported(file, onnx.size_of(beside / file), parity, quality, problem)
 
 
@@ -200,10 +229,16 @@ def merge(recipe: Recipe, base: Path, tuned: Path, weight: float, out: Path) -> 
     plain = recipe.base.model_copy(update={"lora": None})
     before = bases.open_model(plain, base, recipe.prompts, "cpu").state_dict()
     after = model.state_dict()
-    if before.keys() != after.keys() or any(before[name].shape != after[name].shape for name in after):
-        raise ModelError(f"The models in {base} and {tuned} are not the same network; they cannot be merged.")
+    if before.keys() != after.keys() or any(
+        before[name].shape != after[name].shape for name in after
+    ):
+        raise ModelError(
+            f"The models in {base} and {tuned} are not the same network; they cannot be merged."
+        )
     mixed = {
-        name: weight * tensor + (1 - weight) * before[name] if tensor.is_floating_point() else tensor
+        name: weight * tensor + (1 - weight) * before[name]
+        if tensor.is_floating_point()
+        else tensor
         for name, tensor in after.items()
     }
     model.load_state_dict(mixed)

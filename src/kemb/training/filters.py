@@ -1,7 +1,8 @@
-"""Which rows of a table of pairs are kept, and as what; every row that goes is counted under its rule and source.
+"""Which rows of a table of pairs are kept, and as what; every row that goes is counted under its
+rule and source.
 
-In order: normalise, contamination (so that a group goes whole), empty texts, length, Hangul, empty vectors, exact and
-near duplicates.
+In order: normalise, contamination (so that a group goes whole), empty texts, length, Hangul, empty
+vectors, exact and near duplicates.
 """
 
 from __future__ import annotations
@@ -81,13 +82,22 @@ def apply(
     :raises UsageError: lengths in tokens without a tokenizer.
     """
     if section.length is not None and section.length.unit == "token" and tokenizer_length is None:
-        raise UsageError('[filters.length] counts tokens, but there is no tokenizer yet. Type unit = "char".')
+        raise UsageError(
+            '[filters.length] counts tokens, but there is no tokenizer yet. Type unit = "char".'
+        )
     before = _counts(table)
     work = _Work(table, {}, {})
-    work.rewrite("normalize", lambda texts, _: [_normalized(text, section.normalize) for text in texts])
-    rows, report = contamination.check(work.table, section.contamination, evaluations(section, eval_tasks), lineage)
+    work.rewrite(
+        "normalize", lambda texts, _: [_normalized(text, section.normalize) for text in texts]
+    )
+    rows, report = contamination.check(
+        work.table, section.contamination, evaluations(section, eval_tasks), lineage
+    )
     work.keep("contamination", rows)
-    work.keep("empty text", _hold(work.table, lambda texts, _: np.array([bool(text.strip()) for text in texts])))
+    work.keep(
+        "empty text",
+        _hold(work.table, lambda texts, _: np.array([bool(text.strip()) for text in texts])),
+    )
     if section.length is not None:
         _lengths(work, section.length, tokenizer_length)
     if section.language is not None:
@@ -97,7 +107,8 @@ def apply(
     _dedup(work, section.dedup)
     if not work.table.num_rows:
         raise DataError(
-            f"No row passes the filters; of {table.num_rows:,} rows {_summary(work.dropped)}. Loosen [filters]."
+            f"No row passes the filters; of {table.num_rows:,} rows {_summary(work.dropped)}. "
+            "Loosen [filters]."
         )
     return work.table, FilterReport(before, _counts(work.table), work.dropped, work.changed, report)
 
@@ -111,14 +122,21 @@ def evaluations(section: FiltersSection, eval_tasks: Sequence[TaskData]) -> list
     if REGISTRY in section.contamination.against:
         registry = read_registry()
         names = {task.task for task in eval_tasks}
-        found.append(replace(registry, parts=[part for part in registry.parts if part.task not in names]))
+        found.append(
+            replace(registry, parts=[part for part in registry.parts if part.task not in names])
+        )
     return found
 
 
 class _Work:
     """The table as it is now, and the counts so far."""
 
-    def __init__(self, table: pa.Table, dropped: dict[str, dict[str, int]], changed: dict[str, dict[str, int]]) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        dropped: dict[str, dict[str, int]],
+        changed: dict[str, dict[str, int]],
+    ) -> None:
         self.table, self.dropped, self.changed = table, dropped, changed
 
     def keep(self, rule: str, rows: Bools) -> None:
@@ -171,20 +189,27 @@ def _lengths(work: _Work, section: LengthSection, tokenizer_length: TokenCounts 
 
     work.keep("too short", _hold(work.table, lambda texts, name: measure(texts) >= limits(name)[0]))
     if section.on_long == "drop":
-        work.keep("too long", _hold(work.table, lambda texts, name: measure(texts) <= limits(name)[1]))
+        work.keep(
+            "too long", _hold(work.table, lambda texts, name: measure(texts) <= limits(name)[1])
+        )
     else:
         work.rewrite("truncated", lambda texts, name: _cut(texts, limits(name)[1], measure))
 
 
 def _cut(texts: list[str], most: int, measure: TokenCounts) -> list[str]:
-    """Texts cut after the last character at which they still have at most so many units, by bisection over all."""
+    """Texts cut after the last character at which they still have at most so many units, by
+    bisection over all.
+    """
     out = list(texts)
     long = np.flatnonzero(measure(texts) > most)
     low = np.zeros(len(long), dtype=np.int64)
     high = np.array([len(texts[i]) for i in long.tolist()], dtype=np.int64)
     while (low + 1 < high).any():
         middle = (low + high) // 2
-        fits = measure([texts[i][:m] for i, m in zip(long.tolist(), middle.tolist(), strict=True)]) <= most
+        fits = (
+            measure([texts[i][:m] for i, m in zip(long.tolist(), middle.tolist(), strict=True)])
+            <= most
+        )
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     for i, length in zip(long.tolist(), low.tolist(), strict=True):
         out[i] = texts[i][:length].rstrip()
@@ -200,12 +225,17 @@ def hangul_share(text: str) -> float:
 def _korean(table: pa.Table, section: LanguageSection) -> Bools:
     rows = np.ones(table.num_rows, dtype=bool)
     for name in section.columns:
-        rows &= np.array([hangul_share(text) >= section.min_hangul for text in table[name].to_pylist()], dtype=bool)
+        rows &= np.array(
+            [hangul_share(text) >= section.min_hangul for text in table[name].to_pylist()],
+            dtype=bool,
+        )
     return rows
 
 
 def _dedup(work: _Work, section: DedupSection) -> None:
-    """Of equal pairs the first stays, then of nearly equal ones the first of those that are left."""
+    """Of equal pairs the first stays, then of nearly equal ones the first of those that are
+    left.
+    """
     if section.exact:
         seen: set[tuple[str, ...]] = set()
         rows = np.ones(work.table.num_rows, dtype=bool)
@@ -225,7 +255,9 @@ def _dedup(work: _Work, section: DedupSection) -> None:
 
 
 def _forms(table: pa.Table, section: DedupSection) -> list[tuple[str, ...]]:
-    """What makes a row the same as another one: its texts, and its source where sources are apart."""
+    """What makes a row the same as another one: its texts, and its source where sources are
+    apart.
+    """
     names = [*_text_columns(table), *(["source"] if section.across == "source" else [])]
     columns = []
     for name in names:

@@ -1,6 +1,7 @@
 """Train: sentence-transformers' trainer on a recipe's data, watched by `guards.py`.
 
-A fit goes on from its last whole checkpoint to the same bits on a CPU with the same number of threads.
+A fit goes on from its last whole checkpoint to the same bits on a CPU with the same number of
+threads.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class FitJob:
     """Given where the recipe has a section [dev]."""
     on_note: Callable[[str], None] = lambda text: None
     rank: int = 0
-    """Of this process among train.processes; the first writes, the others only train (`ranks.py`)."""
+    """Of this process among train.processes; the first writes, the others only train (`ranks.py`).
+    """
 
     @property
     def model_dir(self) -> Path:
@@ -153,16 +155,26 @@ def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport
     folder = job.out / CHECKPOINTS / f"checkpoint-{step}"
     if not folder.is_dir():
         raise RunError(
-            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Leave out --resume to train anew."
+            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Leave out "
+            "--resume to train anew."
         )
     trainer._load_from_checkpoint(str(folder))
-    entry = next(entry for entry in history if entry.get("step") == step and arguments.DEV_KEY in entry)
-    scores = {key.removeprefix("eval_"): value for key, value in entry.items() if key.startswith(arguments.DEV_KEY)}
-    return DevReport(before, curve, step, scores, ended_early=curve[-1][0] < trainer.state.max_steps)
+    entry = next(
+        entry for entry in history if entry.get("step") == step and arguments.DEV_KEY in entry
+    )
+    scores = {
+        key.removeprefix("eval_"): value
+        for key, value in entry.items()
+        if key.startswith(arguments.DEV_KEY)
+    }
+    return DevReport(
+        before, curve, step, scores, ended_early=curve[-1][0] < trainer.state.max_steps
+    )
 
 
 def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
-    """Refuse a batch that cannot be filled with different positives, and dev scores that choose nothing.
+    """Refuse a batch that cannot be filled with different positives, and dev scores that choose
+    nothing.
 
     :raises UsageError: with the line of train.batch or dev.every.
     """
@@ -173,16 +185,17 @@ def check_batches(file: RecipeFile, sets: Sequence[TrainingSet]) -> None:
         if train.processes > 1 and train.rows_per_step > entry.table.num_rows:
             raise file.error(
                 ("train", "processes"),
-                f"the data {entry.name} has {entry.table.num_rows} rows, a step of {train.processes} processes "
-                f"{train.rows_per_step}; they leave out a step that is not full, so nothing would be trained. Lower "
+                f"the data {entry.name} has {entry.table.num_rows} rows, a step of "
+                f"{train.processes} processes {train.rows_per_step}; they leave out a step that is "
+                "not full, so nothing would be trained. Lower "
                 "batch or processes.",
             )
     section, steps = file.recipe.dev, n_steps(file, sets)
     if section and section.every >= steps:
         raise file.error(
             ("dev", "every"),
-            f"of {steps} steps only the last would be scored, with {section.every} steps between scores: there is "
-            f"nothing to choose from. Type every = {max(steps // 10, 1)}.",
+            f"of {steps} steps only the last would be scored, with {section.every} steps between "
+            f"scores: there is nothing to choose from. Type every = {max(steps // 10, 1)}.",
         )
 
 
@@ -217,11 +230,11 @@ def n_steps(file: RecipeFile, sets: Sequence[TrainingSet]) -> int:
 def trainer_of(
     job: FitJob,
     model: Any,  # noqa: ANN401  sentence-transformers
-    losses: Any,  # noqa: ANN401  as above
+    losses: Any,  # noqa: ANN401  sentence-transformers
     watch: guards.Watch,
     score: dev.Scorer | None,
-    **changes: Any,  # noqa: ANN401  as above
-) -> Any:  # noqa: ANN401  as above
+    **changes: Any,  # noqa: ANN401  sentence-transformers
+) -> Any:  # noqa: ANN401  sentence-transformers
     """The library's trainer.
 
     :param changes: arguments that differ from those of the recipe.
@@ -298,7 +311,9 @@ def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
             teacher_dim = len(entry.table["label"][0].as_py())
         scored = entry.kind.shape == "scored"
         section = recipe.loss.model_copy(update={"scale": None}) if scored else recipe.loss
-        made[entry.name] = build_loss(recipe.base.family, entry.kind, section, model, guide, teacher_dim)
+        made[entry.name] = build_loss(
+            recipe.base.family, entry.kind, section, model, guide, teacher_dim
+        )
     if recipe.matryoshka:
         from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 
@@ -308,14 +323,19 @@ def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
 
 
 def _last_checkpoint(job: FitJob) -> Path | None:
-    """The last whole checkpoint of this fit; torn ones, and all where the fit begins anew, are removed."""
+    """The last whole checkpoint of this fit; torn ones, and all where the fit begins anew, are
+    removed.
+    """
     whole: list[tuple[int, Path]] = []
     for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
         mark = folder / guards.MARK
         if job.resume and mark.is_file():
             found = json.loads(mark.read_text(encoding="utf-8"))
             if found["fit"] != job.key:
-                raise RunError(f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run again.")
+                raise RunError(
+                    f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run "
+                    "again."
+                )
             whole.append((found["step"], folder))
         elif job.rank == 0:
             shutil.rmtree(folder)
@@ -336,7 +356,9 @@ def _probe(sets: Sequence[TrainingSet]) -> list[str]:
     """Up to 512 different training texts, drawn once."""
     texts: dict[str, None] = {}
     for entry in sets:
-        column = next(name for name in ("positive", "anchor", "text") if name in entry.table.column_names)
+        column = next(
+            name for name in ("positive", "anchor", "text") if name in entry.table.column_names
+        )
         texts |= dict.fromkeys(entry.table[column].to_pylist())
     return random.Random(0).sample(sorted(texts), min(guards.N_PROBE, len(texts)))
 
@@ -351,7 +373,9 @@ def _save(job: FitJob, model: Any) -> None:  # noqa: ANN401  as above
     if job.file.recipe.base.family != "dense":
         return
     st = bases.need_libraries()
-    loaded = st.SentenceTransformer(str(out), device=job.device, model_kwargs={"use_safetensors": True})
+    loaded = st.SentenceTransformer(
+        str(out), device=job.device, model_kwargs={"use_safetensors": True}
+    )
     guards.check_saved(model, loaded, dict(model.prompts))
     _check_pooling(job, out)
 
@@ -362,5 +386,6 @@ def _check_pooling(job: FitJob, out: Path) -> None:
     wanted = before.pooling if declared == "keep" else declared
     if before.has_modules and after.pooling != wanted:
         raise RunError(
-            f"The saved model pools by {after.pooling}, its base by {before.pooling}, and the recipe says so."
+            f"The saved model pools by {after.pooling}, its base by {before.pooling}, and the "
+            "recipe says so."
         )

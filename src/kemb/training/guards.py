@@ -1,7 +1,8 @@
-"""What watches a fit: numbers that are not, losses that are nothing, vectors that fall together; and what a checkpoint
-lacks to go on from.
+"""What watches a fit: numbers that are not, losses that are nothing, vectors that fall together;
+and what a checkpoint lacks to go on from.
 
-sentence-transformers trains; these hear its events. A NaN is caught before the optimizer's step, while the weights are
+sentence-transformers trains; these hear its events. A NaN is caught before the optimizer's step,
+while the weights are
 whole: by default it is logged as 0, destroys every row, and the run goes on (docs/train.md).
 """
 
@@ -30,7 +31,9 @@ NOTHING = 1e-6
 N_PROBE = 512
 N_NAMED = 5
 MOST_SKIPPED = 20
-"""The scale of fp16 begins at 2 to the 16th; halved more often than this, it is not the scale that overflows."""
+"""The scale of fp16 begins at 2 to the 16th; halved more often than this, it is not the scale that
+overflows.
+"""
 N_REMEMBERED = 16
 """Columns of text that may be prepared ahead of the step that uses them, with some to spare."""
 OnStep = Callable[[int, int, float | None], None]
@@ -54,11 +57,14 @@ class Watch:
     """Dev scores that may not be better than the best before the fit ends."""
     rank: int = 0
     several: bool = False
-    """Whether other processes train with this one; what it does then, all do, or none hears of it."""
+    """Whether other processes train with this one; what it does then, all do, or none hears of it.
+    """
     recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=N_REMEMBERED))
     last_loss: float | None = None
     is_scaled: bool = False
-    """Whether losses are scaled for fp16: then a step that overflows is left out, and the scale is halved."""
+    """Whether losses are scaled for fp16: then a step that overflows is left out, and the scale is
+    halved.
+    """
     n_skipped: int = 0
     """Such steps in a row."""
     geometry: dict[str, float] = field(default_factory=dict)
@@ -69,13 +75,17 @@ class Watch:
         """`preprocess` of a model, with the texts it is given kept for a while."""
 
         def remembering(texts: list[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  passed on
-            self.recent.append([text if isinstance(text, str) else "\n".join(map(str, text)) for text in texts])
+            self.recent.append(
+                [text if isinstance(text, str) else "\n".join(map(str, text)) for text in texts]
+            )
             return preprocess(texts, *args, **kwargs)
 
         return remembering
 
     def train_begin(self) -> None:
-        """Give losses with parameters of their own what they had learned; the trainer forgets them."""
+        """Give losses with parameters of their own what they had learned; the trainer
+        forgets them.
+        """
         path = self.resumed_from / LOSS_STATE if self.resumed_from else None
         if path is None or not path.is_file():
             return
@@ -88,7 +98,9 @@ class Watch:
                 parameter.copy_(saved[name])
 
     def average(self) -> None:
-        """Give all processes the mean gradient of the losses' own parameters; the model's is averaged by torch."""
+        """Give all processes the mean gradient of the losses' own parameters; the model's is
+        averaged by torch.
+        """
         if not self.several:
             return
         import torch
@@ -103,7 +115,9 @@ class Watch:
         import torch
 
         modules = [*_losses(self.loss).values()]
-        gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
+        gradients = [
+            p.grad for module in modules for p in module.parameters() if p.grad is not None
+        ]
         for gradient in gradients:
             values = gradient.coalesce().values() if gradient.is_sparse else gradient
             if not bool(torch.isfinite(values.sum())):
@@ -115,7 +129,12 @@ class Watch:
 
     def logged(self, step: int, logs: dict[str, Any]) -> None:
         """Write one line of events; look at the first loss."""
-        self._event({"step": step, **{key: value for key, value in logs.items() if isinstance(value, int | float)}})
+        self._event(
+            {
+                "step": step,
+                **{key: value for key, value in logs.items() if isinstance(value, int | float)},
+            }
+        )
         if "loss" not in logs:
             return
         self.last_loss = float(logs["loss"])
@@ -123,8 +142,9 @@ class Watch:
             raise ModelError(self._not_a_number(step))
         if step == 1 and abs(self.last_loss) < NOTHING:
             raise ModelError(
-                f"The loss of the first step is {self.last_loss:g}: there is nothing to learn. A batch needs rows with "
-                "different positives, or negatives; look at the data and at train.batch."
+                f"The loss of the first step is {self.last_loss:g}: there is nothing to learn. A "
+                "batch needs rows with different positives, or negatives; look at the data and at "
+                "train.batch."
             )
 
     def is_done(self, history: Sequence[dict[str, Any]]) -> bool:
@@ -140,7 +160,10 @@ class Watch:
 
         own = self._loss_parameters()
         if own and self.rank == 0:
-            save_file({name: p.detach().cpu().contiguous() for name, p in own.items()}, str(checkpoint / LOSS_STATE))
+            save_file(
+                {name: p.detach().cpu().contiguous() for name, p in own.items()},
+                str(checkpoint / LOSS_STATE),
+            )
         self.look(step)
         if self.several:
             import torch
@@ -165,10 +188,13 @@ class Watch:
         spread = 1 - self.geometry["mean_cosine"]
         if self.spread is None:
             self.spread = spread
-        elif spread < 1 - COLLAPSED and spread < self.spread / 2:  # untrained networks start close together
+        elif (
+            spread < 1 - COLLAPSED and spread < self.spread / 2
+        ):  # untrained networks start close together
             raise ModelError(
-                f"After {step} steps the model has collapsed: the mean cosine of {len(vectors)} different training "
-                f"texts is {self.geometry['mean_cosine']:.3f}. Lower train.lr, or take a loss with negatives (mnrl)."
+                f"After {step} steps the model has collapsed: the mean cosine of {len(vectors)} "
+                f"different training texts is {self.geometry['mean_cosine']:.3f}. Lower train.lr, "
+                "or take a loss with negatives (mnrl)."
             )
 
     def _loss_parameters(self) -> dict[str, Any]:
@@ -184,17 +210,23 @@ class Watch:
     def _not_a_number(self, step: int) -> str:
         texts = list(dict.fromkeys(text for column in self.recent for text in column))
         guilty = self._of_all(self._without_direction(texts))
-        start = f"Step {step} gave numbers that are not finite (NaN); the weights were not touched by it."
+        start = (
+            f"Step {step} gave numbers that are not finite (NaN); the weights were not touched "
+            "by it."
+        )
         if guilty:
             named = ", ".join(repr(text[:80]) for text in guilty[:N_NAMED])
             more = f" and {len(guilty) - N_NAMED} more" if len(guilty) > N_NAMED else ""
             return (
-                f"{start} The model gives these training texts no vector, or one of zeros: {named}{more}. "
+                f"{start} The model gives these training texts no vector, or one of zeros: "
+                f"{named}{more}. "
                 'Take them out: [filters] empty_vector = "drop".'
             )
         return (
-            f"{start} The texts of the batch have proper vectors, so the cause is arithmetic: type precision = "
-            f'"fp32" or "bf16" instead of "fp16", or a smaller train.lr. A text of the batch: {texts[-1][:80]!r}'
+            f"{start} The texts of the batch have proper vectors, so the cause is arithmetic: type "
+            "precision = "
+            '"fp32" or "bf16" instead of "fp16", or a smaller train.lr. '
+            f"A text of the batch: {texts[-1][:80]!r}"
             if texts
             else start
         )
@@ -204,7 +236,11 @@ class Watch:
         if vectors is None:
             return []
         norms = np.linalg.norm(vectors, axis=1)
-        return [text for text, norm in zip(texts, norms.tolist(), strict=True) if not norm > 0 or math.isinf(norm)]
+        return [
+            text
+            for text, norm in zip(texts, norms.tolist(), strict=True)
+            if not norm > 0 or math.isinf(norm)
+        ]
 
     def _of_all(self, texts: list[str]) -> list[str]:
         """Texts that any process found; all have found the same gradients, so all ask."""
@@ -231,7 +267,8 @@ def dev_curve(history: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
 def geometry(vectors: FloatArray) -> dict[str, float]:
     """How a cloud of vectors [n, dim] lies.
 
-    mean_cosine: of all pairs; 1 when all are the same. effective_rank: exp of the entropy of the normalised singular
+    mean_cosine: of all pairs; 1 when all are the same. effective_rank: exp of the entropy of the
+        normalised singular
     values (Roy and Vetterli 2007), 1 to dim.
     """
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -250,7 +287,9 @@ def callback_of(watch: Watch, key: str) -> Any:  # noqa: ANN401  a transformers 
     class Guard(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
             watch.train_begin()
-            control.should_training_stop |= watch.is_done(state.log_history)  # killed after its last checkpoint
+            control.should_training_stop |= watch.is_done(
+                state.log_history
+            )  # killed after its last checkpoint
 
         def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
             watch.before_step(state.global_step)
@@ -259,7 +298,14 @@ def callback_of(watch: Watch, key: str) -> Any:  # noqa: ANN401  a transformers 
             if watch.on_step:
                 watch.on_step(state.global_step, state.max_steps, watch.last_loss)
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+        def on_log(
+            self,
+            args: object,
+            state: Any,  # noqa: ANN401  as the trainer's other hooks
+            control: object,
+            logs: dict[str, Any] | None = None,
+            **kwargs: object,
+        ) -> None:
             watch.logged(state.global_step, logs or {})
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -268,7 +314,9 @@ def callback_of(watch: Watch, key: str) -> Any:  # noqa: ANN401  a transformers 
             control.should_training_stop |= watch.is_done(state.log_history)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
-            watch.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step, key)
+            watch.saved(
+                Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step, key
+            )
 
     return Guard()
 
@@ -279,7 +327,9 @@ def _losses(loss: Any) -> dict[str, Any]:  # noqa: ANN401  torch modules
 
 @contextmanager
 def full_precision(model: Any) -> Iterator[None]:  # noqa: ANN401  as above
-    """Without the half precision that accelerate puts around the forward pass: as the saved model is."""
+    """Without the half precision that accelerate puts around the forward pass: as the saved model
+    is.
+    """
     wrapped, original = model.__dict__.get("forward"), model.__dict__.get("_original_forward")
     if wrapped is not None and original is not None:
         model.forward = original
@@ -296,25 +346,32 @@ def _encode(model: Any, texts: list[str]) -> FloatArray | None:  # noqa: ANN401 
         return None
     was_training = model.training
     with full_precision(model):
-        vectors = model.encode(texts, prompt="", batch_size=256, show_progress_bar=False, convert_to_numpy=True)
+        vectors = model.encode(
+            texts, prompt="", batch_size=256, show_progress_bar=False, convert_to_numpy=True
+        )
     model.train(was_training)
     return np.asarray(vectors, dtype=np.float32)
 
 
 def check_saved(model: Any, loaded: Any, prompts: dict[str, str]) -> None:  # noqa: ANN401  as above
-    """Whether what was saved is what was trained: same vectors, same prompts, under the names people call.
+    """Whether what was saved is what was trained: same vectors, same prompts, under the names
+    people call.
 
     :raises RunError: when it is not.
     """
     text = "대한민국의 수도는 서울이다."
     if dict(loaded.prompts) != prompts:
-        raise RunError(f"The saved model has the prompts {dict(loaded.prompts)!r}, it was trained with {prompts!r}.")
+        raise RunError(
+            f"The saved model has the prompts {dict(loaded.prompts)!r}, it was trained with "
+            f"{prompts!r}."
+        )
     encode = {"query": loaded.encode_query, "document": loaded.encode_document}
     for role, call in encode.items():
         with full_precision(model):
             wanted = model.encode([prompts[role] + text], prompt="", show_progress_bar=False)
         if not np.allclose(call([text], show_progress_bar=False), wanted, rtol=0, atol=1e-5):
             raise RunError(
-                f"The saved model gives a {role} another vector than in training, where the prompt {prompts[role]!r} "
-                "stood before it. Report this with the recipe; do not publish the model."
+                f"The saved model gives a {role} another vector than in training, where the prompt "
+                f"{prompts[role]!r} stood before it. Report this with the recipe; do not publish "
+                "the model."
             )

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WEIGHT_BYTES, TRAINED_BYTES = 4, 16
-"""Of a parameter in float32: its weight; and, where it is trained, its gradient and Adam's two moments."""
+"""Of a parameter in float32: its weight; and, where it is trained, its gradient and Adam's two
+moments.
+"""
 
 
 class Listener(Reporter, Protocol):
@@ -72,7 +74,9 @@ class TrainOptions:
     run_dir: Path
     store: Store
     data_dir: Path | None = None
-    """Root of the recipe's files and of the tasks' local mirror; without it files are seen from the recipe."""
+    """Root of the recipe's files and of the tasks' local mirror; without it files are seen from the
+    recipe.
+    """
     results_dir: Path | None = None
     """By default `results` in the run."""
     resume: bool = False
@@ -130,7 +134,9 @@ class Work:
         n = self.file.recipe.train.processes
         return self.device if n == 1 else f"{self.device}, {n} processes"
 
-    def stage(self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False) -> Stage:
+    def stage(
+        self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False
+    ) -> Stage:
         self.listener.begun(name)
         made = stages.run_stage(self.options.run_dir, name, inputs, work, resume)
         self.listener.finished(made)
@@ -156,7 +162,9 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
     run = prepare(file, options, Quiet())
     table = filtered(run, load_rows(run))[0]
     if file.recipe.dev and file.recipe.dev.share:
-        table = dev.hold_out(table, file.recipe.dev.share, dev.held_out_sources(file), file.recipe.seed)[0]
+        table = dev.hold_out(
+            table, file.recipe.dev.share, dev.held_out_sources(file), file.recipe.seed
+        )[0]
     sets = training_sets(file, table, _no_teacher)
     fit.check_batches(file, sets)
     size = n_parameters(run)
@@ -220,7 +228,9 @@ def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None)
     for target in targets:
         names = load_benchmark(target).tasks if target in benchmark_names() else [target]
         for name in names:
-            task = _split_of(name, data_dir) or load_task(_own_folder(file, name, data_dir) or name, data_dir)
+            task = _split_of(name, data_dir) or load_task(
+                _own_folder(file, name, data_dir) or name, data_dir
+            )
             found.setdefault(task.spec.name, task)
     return list(found.values())
 
@@ -245,7 +255,8 @@ def _own_folder(file: RecipeFile, name: str, data_dir: Path | None) -> Path | No
 def load_rows(run: Work) -> pa.Table:
     """All rows of the recipe's data, as `data.load_pairs`.
 
-    :raises UsageError: with the line of the source that cannot be read, or of a task that is the training data.
+    :raises UsageError: with the line of the source that cannot be read, or of a task that is the
+        training data.
     """
     tables = []
     for number, section in enumerate(run.file.recipe.data):
@@ -260,7 +271,9 @@ def load_rows(run: Work) -> pa.Table:
 
 
 def filtered(run: Work, table: pa.Table) -> tuple[pa.Table, FilterReport]:
-    """The rows that training may see: counted, cut, without duplicates, empty vectors and evaluation texts."""
+    """The rows that training may see: counted, cut, without duplicates, empty vectors and
+    evaluation texts.
+    """
     recipe = run.file.recipe
     return filters.apply(
         table,
@@ -281,7 +294,9 @@ def _against(run: Work) -> list[Task]:
 
 
 def _token_counts(base: Path | None) -> filters.TokenCounts | None:
-    """Counts by the base's own tokenizer, its marks at begin and end included; None for a model from scratch."""
+    """Counts by the base's own tokenizer, its marks at begin and end included; None for a model
+    from scratch.
+    """
     path = base / "tokenizer.json" if base else None
     if path is None or not path.is_file():
         return None
@@ -291,16 +306,22 @@ def _token_counts(base: Path | None) -> filters.TokenCounts | None:
     tokenizer.no_truncation()
 
     def counts_of(texts: Sequence[str]) -> IntArray:
-        return np.array([len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))], dtype=np.int64)
+        return np.array(
+            [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))], dtype=np.int64
+        )
 
     return counts_of
 
 
 def _are_empty(base: Path | None) -> filters.AreEmpty | None:
-    """For a static base: whether the vector of a text is zero. Networks give every text a vector."""
+    """For a static base: whether the vector of a text is zero. Networks give every text a
+    vector.
+    """
     if base is None or "StaticEmbedding" not in _modules(base):
         return None
-    model = bases.need_libraries().SentenceTransformer(str(base), device="cpu", model_kwargs=files.weights_kwargs(base))
+    model = bases.need_libraries().SentenceTransformer(
+        str(base), device="cpu", model_kwargs=files.weights_kwargs(base)
+    )
 
     def empty(texts: Sequence[str]) -> NDArray[np.bool_]:
         vectors = model.encode(list(texts), prompt="", show_progress_bar=False)
@@ -326,24 +347,38 @@ def n_parameters(run: Work) -> int | None:
 
 
 def memory_gb(run: Work, size: int) -> float:
-    """Weights, gradients and optimizer of `size` parameters; adapters are small beside them and do not count."""
+    """Weights, gradients and optimizer of `size` parameters; adapters are small beside them and do
+    not count.
+    """
     return size * (WEIGHT_BYTES if run.file.recipe.base.lora else TRAINED_BYTES) / 1e9
 
 
 def libraries() -> dict[str, str]:
     """Versions that may change weights."""
     found = stages.versions()
-    names = ("kemb", "sentence-transformers", "transformers", "torch", "tokenizers", "accelerate", "peft")
+    names = (
+        "kemb",
+        "sentence-transformers",
+        "transformers",
+        "torch",
+        "tokenizers",
+        "accelerate",
+        "peft",
+    )
     return {name: found[name] for name in names if name in found}
 
 
 def file_hashes(run: Work) -> dict[str, str]:
-    names = {name for section in run.file.recipe.data for name in data.file_names(section, run.root)}
+    names = {
+        name for section in run.file.recipe.data for name in data.file_names(section, run.root)
+    }
     return {name: stages.file_hash(run.root / name) for name in sorted(names)}
 
 
 def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:
-    """Hashes of the evaluation's data; with `every` also of the tasks that are only kept out of training."""
+    """Hashes of the evaluation's data; with `every` also of the tasks that are only kept out of
+    training.
+    """
     tasks = [*run.tasks, *(_against(run) if every else [])]
     return hashes(tasks)
 
@@ -379,7 +414,9 @@ class Timing:
     n_timed: int
     seconds_per_step: float
     peak_gb: float | None
-    """Of the GPU; on the CPU of the whole process, data and libraries included. None where the system does not say."""
+    """Of the GPU; on the CPU of the whole process, data and libraries included. None where the
+    system does not say.
+    """
 
 
 def time_steps(job: fit.FitJob) -> Timing:
@@ -392,7 +429,9 @@ def time_steps(job: fit.FitJob) -> Timing:
 
     recipe = job.file.recipe
     few = recipe.train.model_copy(update={"max_steps": N_STEPS + 1, "processes": 1})
-    file = dataclasses.replace(job.file, recipe=recipe.model_copy(update={"train": few, "dev": None}))
+    file = dataclasses.replace(
+        job.file, recipe=recipe.model_copy(update={"train": few, "dev": None})
+    )
     on_gpu = job.device.startswith("cuda")
     ends: list[float] = []
 
@@ -417,7 +456,8 @@ def time_steps(job: fit.FitJob) -> Timing:
             pass
         except torch.OutOfMemoryError as error:
             raise RunError(
-                f"A step with batch = {recipe.train.batch} does not fit in the memory of the GPU. Lower train.batch or "
+                f"A step with batch = {recipe.train.batch} does not fit in the memory of the GPU. "
+                "Lower train.batch or "
                 'base.max_tokens, or type loss.name = "cached-mnrl" with a mini_batch that fits.'
             ) from error
     n = len(ends) - 1

@@ -1,6 +1,8 @@
-"""Losses by name: which class of sentence-transformers a recipe means, and what data it wants. No loss is written here.
+"""Losses by name: which class of sentence-transformers a recipe means, and what data it wants. No
+loss is written here.
 
-The sections "2.4" of sentence-transformers' own documentation describe them; the names are those people use.
+The sections "2.4" of sentence-transformers' own documentation describe them; the names are those
+people use.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from kemb.errors import nearest
 from kemb.training.recipe import Family, LossSection
 
 Shape = Literal["tuple", "scored", "labelled", "listed", "taught", "vectors"]
-"""Columns a loss wants. tuple: anchor, positive, negatives. scored: two texts and a score. labelled: two texts and 0 or
-1, made of tuples. listed: anchor, texts, labels. taught: a tuple with the teacher's score of each text. vectors: texts
-with the teacher's vectors."""
+"""Columns a loss wants. tuple: anchor, positive, negatives. scored: two texts and a score.
+labelled: two texts and 0 or 1, made of tuples. listed: anchor, texts, labels. taught: a tuple with
+the teacher's score of each text. vectors: texts with the teacher's vectors.
+"""
 
 CONTRASTIVE = {"scale": "scale", "gather": "gather_across_devices", "directions": "directions"}
 CACHE = {"mini_batch": "mini_batch_size"}
@@ -38,7 +41,10 @@ GUIDED = {
     "margin_strategy": "margin_strategy",
     "gather": "gather_across_devices",
 }
-SPLADE = {"document_weight": "document_regularizer_weight", "query_weight": "query_regularizer_weight"}
+SPLADE = {
+    "document_weight": "document_regularizer_weight",
+    "query_weight": "query_regularizer_weight",
+}
 SEEN_BY_US = ("name", "similarity", "guide", "teacher")
 
 
@@ -55,13 +61,17 @@ class LossKind:
     cached: bool = False
     guided: bool = False
     inner: str = ""
-    """Class of the loss it is put around; sentence-transformers trains no sparse model without such a wrapping."""
+    """Class of the loss it is put around; sentence-transformers trains no sparse model without such
+    a wrapping.
+    """
 
 
 KINDS: dict[Family, dict[str, LossKind]] = {
     "dense": {
         "mnrl": LossKind("MultipleNegativesRankingLoss", "tuple", CONTRASTIVE, True),
-        "cached-mnrl": LossKind("CachedMultipleNegativesRankingLoss", "tuple", CONTRASTIVE | CACHE, True, True),
+        "cached-mnrl": LossKind(
+            "CachedMultipleNegativesRankingLoss", "tuple", CONTRASTIVE | CACHE, True, True
+        ),
         "gist": LossKind("GISTEmbedLoss", "tuple", GUIDED, True, guided=True),
         "cached-gist": LossKind("CachedGISTEmbedLoss", "tuple", GUIDED | CACHE, True, True, True),
         "cosent": LossKind("CoSENTLoss", "scored", {"scale": "scale"}),
@@ -72,7 +82,11 @@ KINDS: dict[Family, dict[str, LossKind]] = {
     },
     "sparse": {
         "splade": LossKind(
-            "SpladeLoss", "tuple", SPLADE | CONTRASTIVE, True, inner="SparseMultipleNegativesRankingLoss"
+            "SpladeLoss",
+            "tuple",
+            SPLADE | CONTRASTIVE,
+            True,
+            inner="SparseMultipleNegativesRankingLoss",
         ),
         "cached-splade": LossKind(
             "CachedSpladeLoss",
@@ -84,14 +98,22 @@ KINDS: dict[Family, dict[str, LossKind]] = {
         ),
         "splade-margin-mse": LossKind("SpladeLoss", "taught", SPLADE, inner="SparseMarginMSELoss"),
         "splade-kl": LossKind(
-            "SpladeLoss", "taught", SPLADE | {"temperature": "temperature"}, inner="SparseDistillKLDivLoss"
+            "SpladeLoss",
+            "taught",
+            SPLADE | {"temperature": "temperature"},
+            inner="SparseDistillKLDivLoss",
         ),
-        "splade-cosent": LossKind("SpladeLoss", "scored", SPLADE | {"scale": "scale"}, inner="SparseCoSENTLoss"),
+        "splade-cosent": LossKind(
+            "SpladeLoss", "scored", SPLADE | {"scale": "scale"}, inner="SparseCoSENTLoss"
+        ),
     },
     "cross-encoder": {
         "bce": LossKind("BinaryCrossEntropyLoss", "labelled", {}),
         "mnrl": LossKind(
-            "MultipleNegativesRankingLoss", "tuple", {"scale": "scale", "n_random_negatives": "num_negatives"}, True
+            "MultipleNegativesRankingLoss",
+            "tuple",
+            {"scale": "scale", "n_random_negatives": "num_negatives"},
+            True,
         ),
         "cached-mnrl": LossKind(
             "CachedMultipleNegativesRankingLoss",
@@ -137,7 +159,9 @@ def kind_of(file: RecipeFile, role: str = "retrieval") -> LossKind:
     key = "similarity" if role == "similarity" else "name"
     name = getattr(recipe.loss, key)
     if key == "similarity" and name == "cosent":  # the default, in the words of the family
-        name = {"cross-encoder": "bce-scored", "sparse": "splade-cosent"}.get(recipe.base.family, name)
+        name = {"cross-encoder": "bce-scored", "sparse": "splade-cosent"}.get(
+            recipe.base.family, name
+        )
     if recipe.base.is_static:
         name = NOT_CACHED.get(name, name)
     known = KINDS[recipe.base.family]
@@ -145,14 +169,19 @@ def kind_of(file: RecipeFile, role: str = "retrieval") -> LossKind:
         near = nearest(name, known, 1)
         offer = f"Did you mean {near[0]}? " if near else ""
         raise file.error(
-            ("loss", key), f"unknown loss {name!r} for a {recipe.base.family} model. {offer}Known: {', '.join(known)}."
+            ("loss", key),
+            f"unknown loss {name!r} for a {recipe.base.family} model. {offer}Known: "
+            f"{', '.join(known)}.",
         )
     kind = known[name]
     if key == "similarity" and kind.shape != "scored":
-        scored = ", ".join(other for other, entry in known.items() if entry.shape == "scored") or "none"
+        scored = (
+            ", ".join(other for other, entry in known.items() if entry.shape == "scored") or "none"
+        )
         raise file.error(
             ("loss", "similarity"),
-            f"{name!r} takes no scores, as data of role similarity has them; losses that do: {scored}.",
+            f"{name!r} takes no scores, as data of role similarity has them; losses that do: "
+            f"{scored}.",
         )
     if kind.inner and recipe.loss.document_weight is None:
         raise file.error(("loss",), f"the loss {name} needs a document_weight, such as 3e-5.")
@@ -170,12 +199,17 @@ def _check_options(file: RecipeFile, name: str, kind: LossKind) -> None:
     if kind.guided and not section.guide:
         raise file.error(("loss",), f"the loss {name} needs a guide: guide = org/name or a folder.")
     if section.guide and not kind.guided:
-        raise file.error(("loss", "guide"), f"the loss {name} has no guide; use gist or cached-gist.")
+        raise file.error(
+            ("loss", "guide"), f"the loss {name} has no guide; use gist or cached-gist."
+        )
     if kind.shape == "vectors" and not section.teacher:
-        raise file.error(("loss",), f"the loss {name} needs a teacher: a model name that `kemb run -m` takes.")
+        raise file.error(
+            ("loss",), f"the loss {name} needs a teacher: a model name that `kemb run -m` takes."
+        )
     if section.teacher and kind.shape != "vectors":
         raise file.error(
-            ("loss", "teacher"), f"the loss {name} has no teacher of its own; scores of a teacher come from [mine]."
+            ("loss", "teacher"),
+            f"the loss {name} has no teacher of its own; scores of a teacher come from [mine].",
         )
 
 
@@ -184,13 +218,14 @@ def build_loss(
     kind: LossKind,
     section: LossSection,
     model: Any,  # noqa: ANN401  sentence-transformers has no types
-    guide: Any = None,  # noqa: ANN401  as above
+    guide: Any = None,  # noqa: ANN401  sentence-transformers has no types
     teacher_dim: int | None = None,
-) -> Any:  # noqa: ANN401  a torch module
+) -> Any:  # noqa: ANN401  sentence-transformers has no types
     """The loss as a module around `model`.
 
     :param guide: a loaded model, for guided losses.
-    :param teacher_dim: dimension of the teacher's vectors; another one than the student's makes a projection.
+    :param teacher_dim: dimension of the teacher's vectors; another one than the student's makes a
+        projection.
     """
     given = {key: value for key, value in section.model_dump().items() if value is not None}
     options = {argument: given[key] for key, argument in kind.options.items() if key in given}
@@ -203,14 +238,20 @@ def build_loss(
     if not kind.inner:
         return _class(family, kind.cls)(model, **options)
     own = set(SPLADE.values()) | set(CACHE.values())
-    inner = _class(family, kind.inner)(model, **{key: value for key, value in options.items() if key not in own})
-    return _class(family, kind.cls)(model, inner, **{key: value for key, value in options.items() if key in own})
+    inner = _class(family, kind.inner)(
+        model, **{key: value for key, value in options.items() if key not in own}
+    )
+    return _class(family, kind.cls)(
+        model, inner, **{key: value for key, value in options.items() if key in own}
+    )
 
 
 def _class(family: Family, name: str) -> Any:  # noqa: ANN401  as above
     import importlib
 
-    package = {"dense": "sentence_transformer", "multi-vector": "multi_vector_encoder"}.get(family, "")
+    package = {"dense": "sentence_transformer", "multi-vector": "multi_vector_encoder"}.get(
+        family, ""
+    )
     package = package or {"sparse": "sparse_encoder", "cross-encoder": "cross_encoder"}[family]
     return getattr(importlib.import_module(f"sentence_transformers.{package}.losses"), name)
 
@@ -242,11 +283,14 @@ class TrainingSet:
     n_unique_positives: int
 
 
-def training_sets(file: RecipeFile, table: pa.Table, teacher: Teacher | None = None) -> list[TrainingSet]:
-    """One data set for each [[data]] section that has rows (two where a teacher's vectors are the target).
+def training_sets(
+    file: RecipeFile, table: pa.Table, teacher: Teacher | None = None
+) -> list[TrainingSet]:
+    """One data set for each [[data]] section that has rows (two where a teacher's vectors are the
+    target).
 
-    :param table: columns anchor, positive, negative_1.., score, source; and positive_score, negative_1_score.. where
-        a teacher has scored them.
+    :param table: columns anchor, positive, negative_1.., score, source; and positive_score,
+        negative_1_score.. where a teacher has scored them.
     :raises DataError: when a section lacks what its loss needs, or nothing is left.
     """
     import pyarrow.compute as pc
@@ -258,7 +302,10 @@ def training_sets(file: RecipeFile, table: pa.Table, teacher: Teacher | None = N
             kind = kind_of(file, section.role)
             made += _shaped(file, section, kind, rows, teacher)
     if not made:
-        raise DataError(f"{file.path}: no row is left to train on. Look at the filters' report and loosen [filters].")
+        raise DataError(
+            f"{file.path}: no row is left to train on. Look at the filters' report and loosen "
+            "[filters]."
+        )
     return made
 
 
@@ -270,7 +317,11 @@ def _shaped(
     prompts = file.recipe.prompts
     symmetric = section.role in ("similarity", "nli")
     negatives = _full_negatives(rows)
-    of_role = dict.fromkeys(["anchor", "positive", *negatives], prompts.text) if symmetric else _by_role(prompts)
+    of_role = (
+        dict.fromkeys(["anchor", "positive", *negatives], prompts.text)
+        if symmetric
+        else _by_role(prompts)
+    )
     unique = len(rows["positive"].unique())
 
     def one(name: str, table: pa.Table, columns: dict[str, str], n_hard: int) -> TrainingSet:
@@ -283,7 +334,12 @@ def _shaped(
         pair = rows.select(["anchor", "positive"])
         scores = _scores(section, rows, unit=kind.cls == "BinaryCrossEntropyLoss")
         return [
-            one(section.id, pair.append_column("score", pa.array(scores)), _pick(of_role, ["anchor", "positive"]), 0)
+            one(
+                section.id,
+                pair.append_column("score", pa.array(scores)),
+                _pick(of_role, ["anchor", "positive"]),
+                0,
+            )
         ]
     if kind.shape == "labelled":
         return [one(section.id, _labelled(rows, negatives), {}, 0)]
@@ -324,7 +380,11 @@ def _pick(prompts: dict[str, str], columns: list[str]) -> dict[str, str]:
 def _full_negatives(rows: pa.Table) -> list[str]:
     """The negative columns that every row fills; a batch needs the same number in each row."""
     names = sorted(
-        (name for name in rows.column_names if name.startswith("negative_") and not name.endswith("_score")),
+        (
+            name
+            for name in rows.column_names
+            if name.startswith("negative_") and not name.endswith("_score")
+        ),
         key=lambda name: int(name.removeprefix("negative_")),
     )
     full = [name for name in names if rows[name].null_count == 0]
@@ -334,8 +394,8 @@ def _full_negatives(rows: pa.Table) -> list[str]:
 def _scores(section: DataSection, rows: pa.Table, unit: bool) -> list[float]:
     if "score" not in rows.column_names or rows["score"].null_count:
         raise DataError(
-            f"The data {section.id} has rows without a score, which its role 'similarity' needs. Name the column "
-            "under columns: score = ..."
+            f"The data {section.id} has rows without a score, which its role 'similarity' needs. "
+            "Name the column under columns: score = ..."
         )
     scores = rows["score"].to_numpy().astype(np.float64)
     if unit and scores.max() > 1:  # binary cross-entropy wants 0 to 1
@@ -363,7 +423,8 @@ def _listed(section: DataSection, rows: pa.Table, negatives: list[str]) -> pa.Ta
 
     if not negatives:
         raise DataError(
-            f"The data {section.id} has no negatives, which this loss ranks. Add them, or a [mine] section."
+            f"The data {section.id} has no negatives, which this loss ranks. Add them, or a [mine] "
+            "section."
         )
     columns = [rows[name].to_pylist() for name in ("positive", *negatives)]
     texts = [list(row) for row in zip(*columns, strict=True)]
@@ -377,10 +438,12 @@ def _taught(section: DataSection, rows: pa.Table, negatives: list[str]) -> pa.Ar
     names = ["positive_score", *(f"{name}_score" for name in negatives)]
     if not negatives or any(name not in rows.column_names for name in names):
         raise DataError(
-            f"The data {section.id} has no teacher's scores ({', '.join(names)}), which this loss learns from. Add a "
-            "[mine] section: it scores what it finds."
+            f"The data {section.id} has no teacher's scores ({', '.join(names)}), which this loss "
+            "learns from. Add a [mine] section: it scores what it finds."
         )
-    return pa.array(np.stack([rows[name].to_numpy() for name in names], axis=1).astype(np.float64).tolist())
+    return pa.array(
+        np.stack([rows[name].to_numpy() for name in names], axis=1).astype(np.float64).tolist()
+    )
 
 
 def _unique(column: pa.ChunkedArray) -> list[str]:

@@ -1,8 +1,10 @@
 """Hard negatives from a teacher's ranking, and how many of them are false.
 
-`rank` counts places of the teacher's whole ranking, positives included, as FlagEmbedding's hn_mine does;
-sentence-transformers' `range_min` counts after positives and filtered documents are gone. docs/mining.md has the
-differences. Nothing depends on the order of rows: ties go by text, samples are drawn per row.
+`rank` counts places of the teacher's whole ranking, positives included, as FlagEmbedding's hn_mine
+    does;
+sentence-transformers' `range_min` counts after positives and filtered documents are gone.
+docs/mining.md has the differences. Nothing depends on the order of rows: ties go by text, samples
+are drawn per row.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ FILTERS = (
     "within relative margin",
     "repeated text",
 )
-"""Why a candidate is none, in the order in which it is asked; each candidate counts under the first."""
+"""Why a candidate is none, in the order in which it is asked; each candidate counts under the
+first.
+"""
 Bools = NDArray[np.bool_]
 
 
@@ -115,52 +119,65 @@ def mine(
     :param table: as `data.load_pairs`; negatives it has stay, the new ones come after them.
     :param ranker: the teacher (`rankers.ranker_of`).
     :param corpus: documents beside the table's own; with None only those.
-    :param scorer: a cross-encoder that scores the rank range and the positives again; ranks stay the teacher's.
-    :returns: the table with negative_n columns, null where fewer were found (`on_few = "keep"`), and, if asked for,
-        positive_score and negative_n_score of the new ones; rows in their order.
+    :param scorer: a cross-encoder that scores the rank range and the positives again; ranks stay
+        the teacher's.
+    :returns: the table with negative_n columns, null where fewer were found (`on_few = "keep"`),
+        and, if asked for, positive_score and negative_n_score of the new ones; rows in their order.
     :raises DataError: when there is no row, or no row gets its negatives.
     """
     if not table.num_rows:
         raise DataError("There is no row to mine negatives for.")
     documents = _corpus(table, corpus or ())
     pairs = np.unique(np.stack([documents.query, documents.positive], axis=1), axis=0)
-    ranked = ranker(documents.queries, documents.texts, min(section.rank.max, len(documents.texts)), pairs)
+    ranked = ranker(
+        documents.queries, documents.texts, min(section.rank.max, len(documents.texts)), pairs
+    )
     ranked = _window(ranked, section.rank.min)
     if scorer is not None:
         ranked = _rescored(ranked, pairs, documents, scorer)
     chosen = _Choice(section, documents, ranked, pairs, seed)
     rows = [chosen.of_row(row) for row in range(table.num_rows)]
-    enough = np.array([section.on_few == "keep" or len(own) == section.negatives for own, _ in rows], dtype=bool)
+    enough = np.array(
+        [section.on_few == "keep" or len(own) == section.negatives for own, _ in rows], dtype=bool
+    )
     report = _report(section, documents, chosen, rows, enough)
     if not enough.any():
         most = max(report.dropped, key=lambda name: report.dropped[name], default="")
         raise DataError(
             f"No row gets {section.negatives} negatives: of {report.n_candidates:,} candidates "
-            f"{report.n_left:,} are left{f', most went as {most}' if most else ''}. Widen mine.rank or loosen "
+            f"{report.n_left:,} are left{f', most went as {most}' if most else ''}. Widen "
+            "mine.rank or loosen "
             'mine.margin, or type on_few = "keep".'
         )
     return _with_negatives(table, section, documents, chosen, rows).filter(pa.array(enough)), report
 
 
 def probe(
-    groups: Mapping[str, Sequence[str]], section: MineSection, ranker: Ranker, *, scorer: Scorer | None = None
+    groups: Mapping[str, Sequence[str]],
+    section: MineSection,
+    ranker: Ranker,
+    *,
+    scorer: Scorer | None = None,
 ) -> Probe:
     """The share of false negatives where every text of a group is a positive of every other one.
 
-    The first text of a group asks, the second is its only known positive, and the others are hidden in the corpus of
-    all texts, as positives that nobody labelled are.
+    The first text of a group asks, the second is its only known positive, and the others are hidden
+    in the corpus of all texts, as positives that nobody labelled are.
 
     :param groups: texts by group, two or more each (ParaKQC has 1000 groups of 10).
     """
     small = [name for name, texts in groups.items() if len(set(texts)) < 2]
     if small or not groups:
         raise DataError(
-            f"A probe needs groups of at least two texts; {', '.join(small[:3]) or 'there is none'} has not."
+            "A probe needs groups of at least two texts; "
+            f"{', '.join(small[:3]) or 'there is none'} has not."
         )
     table = pa.table(
         {
             "anchor": [texts[0] for texts in groups.values()],
-            "positive": [next(text for text in texts if text != texts[0]) for texts in groups.values()],
+            "positive": [
+                next(text for text in texts if text != texts[0]) for texts in groups.values()
+            ],
             "group": pa.nulls(len(groups), pa.string()),
             "source": ["probe"] * len(groups),
         }
@@ -179,7 +196,12 @@ def probe(
 
 def _corpus(table: pa.Table, more: Sequence[str]) -> _Corpus:
     anchors, positives = table["anchor"].to_pylist(), table["positive"].to_pylist()
-    own = {text for name in negative_columns(table) for text in table[name].to_pylist() if text is not None}
+    own = {
+        text
+        for name in negative_columns(table)
+        for text in table[name].to_pylist()
+        if text is not None
+    }
     texts = sorted({*positives, *own, *more})
     place = {text: number for number, text in enumerate(texts)}
     queries = sorted(set(anchors))
@@ -195,8 +217,12 @@ def _corpus(table: pa.Table, more: Sequence[str]) -> _Corpus:
     places = list(zip(table["source"].to_pylist(), table["group"].to_pylist(), strict=True))
     for name, anchor, positive in zip(places, anchors, positives, strict=True):
         if name[1] is not None:
-            groups.setdefault(name, set()).update(place[text] for text in (anchor, positive) if text in place)
-    members = {name: np.array(sorted(own_places), dtype=np.int64) for name, own_places in groups.items()}
+            groups.setdefault(name, set()).update(
+                place[text] for text in (anchor, positive) if text in place
+            )
+    members = {
+        name: np.array(sorted(own_places), dtype=np.int64) for name, own_places in groups.items()
+    }
     return _Corpus(
         texts,
         np.array([form_of[text] for text in texts], dtype=np.int64),
@@ -216,7 +242,10 @@ def _window(ranked: Ranked, start: int) -> Ranked:
 def _rescored(ranked: Ranked, pairs: IntArray, corpus: _Corpus, scorer: Scorer) -> Ranked:
     """With a cross-encoder's scores; documents stay at their places."""
     query, place = np.nonzero(ranked.indices >= 0)
-    asked = [*zip(query.tolist(), ranked.indices[query, place].tolist(), strict=True), *map(tuple, pairs.tolist())]
+    asked = [
+        *zip(query.tolist(), ranked.indices[query, place].tolist(), strict=True),
+        *map(tuple, pairs.tolist()),
+    ]
     found = scorer([(corpus.queries[q], corpus.texts[d]) for q, d in asked])
     scores = np.full(ranked.scores.shape, -np.inf, dtype=np.float32)
     scores[query, place] = found[: len(query)]
@@ -226,7 +255,9 @@ def _rescored(ranked: Ranked, pairs: IntArray, corpus: _Corpus, scorer: Scorer) 
 class _Choice:
     """Picks the negatives of one row after the other, and counts."""
 
-    def __init__(self, section: MineSection, corpus: _Corpus, ranked: Ranked, pairs: IntArray, seed: int) -> None:
+    def __init__(
+        self, section: MineSection, corpus: _Corpus, ranked: Ranked, pairs: IntArray, seed: int
+    ) -> None:
         self.section, self.corpus, self.ranked, self.seed = section, corpus, ranked, seed
         self.dropped: Counter[str] = Counter()
         self.n_candidates = 0
@@ -234,11 +265,15 @@ class _Choice:
         np.minimum.at(least, pairs[:, 0], ranked.pair_scores)
         self.least_positive = least
         """Score [n_queries] of the least similar positive, the one a margin is counted from."""
-        self.positive_scores = dict(zip(map(tuple, pairs.tolist()), ranked.pair_scores.tolist(), strict=True))
+        self.positive_scores = dict(
+            zip(map(tuple, pairs.tolist()), ranked.pair_scores.tolist(), strict=True)
+        )
 
     def positive_score(self, row: int) -> float:
         """The score of the row's own positive."""
-        return float(self.positive_scores[int(self.corpus.query[row]), int(self.corpus.positive[row])])
+        return float(
+            self.positive_scores[int(self.corpus.query[row]), int(self.corpus.positive[row])]
+        )
 
     def of_row(self, row: int) -> tuple[IntArray, FloatArray]:
         """Places [n] in the window of ranks, best first, and scores [n] of the row's negatives."""
@@ -256,7 +291,9 @@ class _Choice:
         order = self._pick(row, order)
         return places[order], scores[order]
 
-    def _masks(self, row: int, query: int, found: IntArray, scores: FloatArray) -> list[tuple[str, Bools]]:
+    def _masks(
+        self, row: int, query: int, found: IntArray, scores: FloatArray
+    ) -> list[tuple[str, Bools]]:
         flags, corpus = self.section.false_negatives, self.corpus
         forms = corpus.forms[found]
         none = np.zeros(len(found), dtype=bool)
@@ -287,8 +324,13 @@ class _Choice:
         n = self.section.negatives
         if self.section.sampling == "top" or len(order) <= n:
             return order[:n]
-        texts = (self.corpus.queries[self.corpus.query[row]], self.corpus.texts[self.corpus.positive[row]])
-        seed = hashlib.blake2b(repr((self.seed, *texts)).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+        texts = (
+            self.corpus.queries[self.corpus.query[row]],
+            self.corpus.texts[self.corpus.positive[row]],
+        )
+        seed = hashlib.blake2b(
+            repr((self.seed, *texts)).encode("utf-8", "backslashreplace"), digest_size=16
+        ).digest()
         random = np.random.default_rng(int.from_bytes(seed, "little"))
         return order[np.sort(random.choice(len(order), size=n, replace=False))]
 
@@ -296,7 +338,8 @@ class _Choice:
 def _margins(scores: FloatArray, positive: float, margin: MarginSection) -> dict[str, Bools]:
     """Which candidates are too near to the positive, or out of bounds.
 
-    The relative margin is counted from |positive|: a share of the score itself would raise the bound of a negative one.
+    The relative margin is counted from |positive|: a share of the score itself would raise the
+    bound of a negative one.
     """
     none = np.zeros(len(scores), dtype=bool)
     absolute, relative = margin.absolute, margin.relative
@@ -304,7 +347,9 @@ def _margins(scores: FloatArray, positive: float, margin: MarginSection) -> dict
         "above max_score": scores > margin.max_score if margin.max_score is not None else none,
         "below min_score": scores < margin.min_score if margin.min_score is not None else none,
         "within absolute margin": scores > positive - absolute if absolute is not None else none,
-        "within relative margin": scores > positive - abs(positive) * relative if relative is not None else none,
+        "within relative margin": scores > positive - abs(positive) * relative
+        if relative is not None
+        else none,
     }
 
 
@@ -356,5 +401,7 @@ def _with_negatives(
         table = table.append_column("positive_score", pa.array(positive, pa.float64()))
         for n in range(section.negatives):
             found = [float(own[n]) if n < len(own) else None for _, own in rows]
-            table = table.append_column(f"negative_{before + n + 1}_score", pa.array(found, pa.float64()))
+            table = table.append_column(
+                f"negative_{before + n + 1}_score", pa.array(found, pa.float64())
+            )
     return table

@@ -1,4 +1,6 @@
-"""What evaluations ask, as hashes: of tasks at hand, or of the registry that kemb ships without their texts."""
+"""What evaluations ask, as hashes: of tasks at hand, or of the registry that kemb ships without
+their texts.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ REGISTRY = Path(__file__).parent / "registry.parquet"
 SHINGLE, WINDOW = 5, 30
 """Characters of the registry's shingles and windows."""
 SKETCH = 7
-"""Hashes of 32 bits that the registry keeps of a text's shingles; more would make the file larger than 1 MB."""
+"""Hashes of 32 bits that the registry keeps of a text's shingles; more would make the file larger
+than 1 MB.
+"""
 WINDOW_SHARE = 32
 """The registry keeps one of so many windows."""
 QUERY, DOCUMENT = 0, 1
@@ -51,7 +55,9 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EvalPart:
-    """One (split, subset) of a task: which items have which texts (numbers into `EvalTexts.keys`)."""
+    """One (split, subset) of a task: which items have which texts (numbers into
+    `EvalTexts.keys`).
+    """
 
     task: str
     split: str
@@ -98,7 +104,9 @@ class EvalTexts:
 
 
 def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
-    """The texts of tasks, each distinct normal form once; few-shot examples of classification are not evaluated."""
+    """The texts of tasks, each distinct normal form once; few-shot examples of classification are
+    not evaluated.
+    """
     numbers: dict[str, int] = {}
     parts = []
     for task in tasks:
@@ -116,7 +124,9 @@ def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
                     np.array([reference.item for reference in own], dtype=np.int64),
                     np.array(text, dtype=np.int64),
                     np.array([reference.side for reference in own], dtype=np.int64),
-                    np.array([(own[a].item, text[a], text[b]) for a, b in pairs], dtype=np.int64).reshape(-1, 3),
+                    np.array(
+                        [(own[a].item, text[a], text[b]) for a, b in pairs], dtype=np.int64
+                    ).reshape(-1, 3),
                 )
             )
     normals = list(numbers)
@@ -148,7 +158,12 @@ def write_registry(path: Path, texts: EvalTexts) -> None:
         for part in texts.parts
     ]
     schema = pa.schema(
-        [("task", pa.string()), ("split", pa.string()), ("subset", pa.string()), ("n_items", pa.int32())]
+        [
+            ("task", pa.string()),
+            ("split", pa.string()),
+            ("subset", pa.string()),
+            ("n_items", pa.int32()),
+        ]
         + [(name, pa.list_(pa.int32())) for name in ("item", "text", "side", "pairs")]
     )
     parts = pa.Table.from_pylist(record, schema=schema)
@@ -156,7 +171,11 @@ def write_registry(path: Path, texts: EvalTexts) -> None:
     with pa.ipc.new_stream(sink, schema) as stream:
         stream.write_table(parts)
     compressed = pa.compress(sink.getvalue(), codec="brotli", asbytes=True)
-    metadata = {"kemb": str(_SCHEMA), "parts": base64.b85encode(compressed), "n_bytes": str(sink.getvalue().size)}
+    metadata = {
+        "kemb": str(_SCHEMA),
+        "parts": base64.b85encode(compressed),
+        "n_bytes": str(sink.getvalue().size),
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(
@@ -179,8 +198,12 @@ def read_registry(path: Path = REGISTRY) -> EvalTexts:
     """
     try:
         rows = pq.read_table(path)
-        metadata = {key.decode(): value.decode() for key, value in (rows.schema.metadata or {}).items()}
-        raw = pa.decompress(base64.b85decode(metadata["parts"]), int(metadata["n_bytes"]), codec="brotli")
+        metadata = {
+            key.decode(): value.decode() for key, value in (rows.schema.metadata or {}).items()
+        }
+        raw = pa.decompress(
+            base64.b85decode(metadata["parts"]), int(metadata["n_bytes"]), codec="brotli"
+        )
         with pa.ipc.open_stream(raw) as stream:
             record = stream.read_all().to_pylist()
         parts = [
@@ -198,7 +221,9 @@ def read_registry(path: Path = REGISTRY) -> EvalTexts:
             for entry in record
         ]
         keys = rows["key"].to_numpy().astype(np.uint64)
-        sketches, passages = (_from_lists(rows[name].combine_chunks()) for name in ("sketch", "passages"))
+        sketches, passages = (
+            _from_lists(rows[name].combine_chunks()) for name in ("sketch", "passages")
+        )
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path} is no registry of evaluation texts ({type(error).__name__}: {error}). "
@@ -230,7 +255,9 @@ def _from_lists(lists: pa.ListArray) -> Sets:
 
 
 def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
-    """Item ids, the texts of every item, and places of texts that belong together (the first names the item)."""
+    """Item ids, the texts of every item, and places of texts that belong together (the first names
+    the item).
+    """
     match data:
         case RetrievalData():
             return _of_retrieval(data)
@@ -242,11 +269,19 @@ def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[
             ]
             return data.item_ids, texts, [(2 * i, 2 * i + 1) for i in range(len(data.item_ids))]
         case LabelData() | MultilabelData() | ClusterData():
-            return data.item_ids, [Reference(i, text, QUERY) for i, text in enumerate(data.texts)], []
+            return (
+                data.item_ids,
+                [Reference(i, text, QUERY) for i, text in enumerate(data.texts)],
+                [],
+            )
         case SummaryData():
             machine = zip(data.machine_of.tolist(), data.machine, strict=True)
             human = zip(data.human_of.tolist(), data.human, strict=True)
-            return data.document_ids, [Reference(i, text, QUERY) for i, text in (*machine, *human)], []
+            return (
+                data.document_ids,
+                [Reference(i, text, QUERY) for i, text in (*machine, *human)],
+                [],
+            )
 
 
 def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:

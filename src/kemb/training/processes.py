@@ -1,7 +1,7 @@
 """One fit in several processes on one machine: each has the whole model and a part of every batch.
 
-The command stays one process. It starts the ranks for the fit alone, hears their steps, and ends all when one ends;
-only this module, `fit.py` and `guards.py` know of ranks.
+The command stays one process. It starts the ranks for the fit alone, hears their steps, and ends
+all when one ends; only this module, `fit.py` and `guards.py` know of ranks.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def _hand_over(job: FitJob, folder: Path) -> None:
     for number, entry in enumerate(job.sets):
         pq.write_table(entry.table, folder / f"set-{number}.parquet")
         given = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
-        sets.append(given | {"kind": dataclasses.asdict(entry.kind), "table": f"set-{number}.parquet"})
+        sets.append(
+            given | {"kind": dataclasses.asdict(entry.kind), "table": f"set-{number}.parquet"}
+        )
     write_json(
         folder / JOB,
         {
@@ -152,28 +154,43 @@ def _running(ranks: Sequence[Rank]) -> bool:
 def _failure(ranks: Sequence[Rank], folder: Path) -> KembError:
     """What the user should read of ranks of which one has failed."""
     until = time.monotonic() + GRACE
-    while time.monotonic() < until and all((rank.poll() or 0) >= 0 for rank in ranks) and _running(ranks):
+    while (
+        time.monotonic() < until
+        and all((rank.poll() or 0) >= 0 for rank in ranks)
+        and _running(ranks)
+    ):
         time.sleep(0.05)
     for path in sorted(folder.glob("error-*.json")):
         said = json.loads(path.read_text(encoding="utf-8"))
         kind = getattr(errors, said["kind"])
-        return kind(said["message"]) if kind.__init__ is Exception.__init__ else RunError(said["message"])
+        return (
+            kind(said["message"])
+            if kind.__init__ is Exception.__init__
+            else RunError(said["message"])
+        )
     found = []
     for number, rank in enumerate(ranks):
         code = rank.poll()
         if code is not None and code < 0:
             killed = f"process {number} of {len(ranks)} was killed by {signal.Signals(-code).name}"
             return RunError(
-                f"The training stopped at once: {killed}, the others were ended. (Out of memory, perhaps: lower "
-                "train.batch.) Type the same command with --resume to go on from the last checkpoint."
+                f"The training stopped at once: {killed}, the others were ended. (Out of memory, "
+                "perhaps: lower train.batch.) Type the same command with --resume to go on from "
+                "the last checkpoint."
             )
         if code:
-            lines = (folder / f"rank-{number}.log").read_text(encoding="utf-8", errors="replace").split("\n")
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+            lines = (
+                (folder / f"rank-{number}.log")
+                .read_text(encoding="utf-8", errors="replace")
+                .split("\n")
+            )
+            last = next(
+                (line.strip() for line in reversed(lines) if line.strip()), "it said nothing"
+            )
             found.append(f"process {number} of {len(ranks)} failed: {last[:300]}")
     return RunError(
-        f"The training stopped: {'; '.join(found)}. More is in {folder}/rank-*.log. Type the same command with "
-        "--resume to go on from the last checkpoint."
+        f"The training stopped: {'; '.join(found)}. More is in {folder}/rank-*.log. Type the same "
+        "command with --resume to go on from the last checkpoint."
     )
 
 
@@ -219,7 +236,9 @@ def main(folder: Path) -> int:
     try:
         report = _take_part(folder, rank, on_step if rank == 0 else None)
     except KembError as error:
-        write_json(folder / f"error-{rank}.json", {"kind": type(error).__name__, "message": str(error)})
+        write_json(
+            folder / f"error-{rank}.json", {"kind": type(error).__name__, "message": str(error)}
+        )
         return 1
     if rank == 0:
         write_json(folder / REPORT, dataclasses.asdict(report))
@@ -239,7 +258,9 @@ def _take_part(folder: Path, rank: int, on_step: Any) -> FitReport:  # noqa: ANN
         torch.cuda.set_device(rank)
     torch.distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
-        init_method=(folder / "rendezvous").resolve().as_uri(),  # no port that another program may take
+        init_method=(folder / "rendezvous")
+        .resolve()
+        .as_uri(),  # no port that another program may take
         rank=rank,
         world_size=job.file.recipe.train.processes,
     )
@@ -259,7 +280,13 @@ def _read_job(given: dict[str, Any], folder: Path, rank: int, on_step: Any) -> F
     return FitJob(
         file=RecipeFile(Path(given["path"]), given["text"], Recipe.model_validate(given["recipe"])),
         sets=[
-            TrainingSet(**entry | {"kind": LossKind(**entry["kind"]), "table": pq.read_table(folder / entry["table"])})
+            TrainingSet(
+                **entry
+                | {
+                    "kind": LossKind(**entry["kind"]),
+                    "table": pq.read_table(folder / entry["table"]),
+                }
+            )
             for entry in given["sets"]
         ],
         base=Path(given["base"]),

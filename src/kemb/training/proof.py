@@ -1,4 +1,6 @@
-"""Is the tuned model better than its base, and on nothing worse? The same items for both, by kemb's own run."""
+"""Is the tuned model better than its base, and on nothing worse? The same items for both, by kemb's
+own run.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from kemb.training.recipe import GuardSection, RecipeFile
 
 @dataclass(frozen=True, slots=True)
 class GuardLine:
-    """The forget-check of one task. Difference and interval are fractions, the tolerance is in points."""
+    """The forget-check of one task. Difference and interval are fractions, the tolerance is in
+    points.
+    """
 
     task: str
     difference: float
@@ -53,7 +57,8 @@ class Proof:
             "tuned": self.comparison.b.label,
             "tasks": sorted(self.comparison.b.results),
             "differences": [
-                {key: value for key, value in asdict(cell).items() if key != "flips"} | {"difference": cell.difference}
+                {key: value for key, value in asdict(cell).items() if key != "flips"}
+                | {"difference": cell.difference}
                 for cell in cells
             ],
             "family": self.comparison.family,
@@ -79,7 +84,9 @@ def prove(
     """
     outcomes = evaluate(tasks, [base, tuned, *lexical], options, reporter)
     needed = {base.row, tuned.row}
-    failed = [outcome for outcome in outcomes if outcome.status == "failed" and outcome.row in needed]
+    failed = [
+        outcome for outcome in outcomes if outcome.status == "failed" and outcome.row in needed
+    ]
     if failed:
         raise RunError(f"The proof is not complete. {failed[0].row}, {failed[0].message}")
     results = [outcome.result for outcome in outcomes if outcome.result]
@@ -94,7 +101,8 @@ def prove(
 
 
 def forgotten(cell: Difference, guard: GuardSection) -> GuardLine:
-    """Non-inferiority of one task: the lower end of the 95 % interval must not lie below -tolerance.
+    """Non-inferiority of one task: the lower end of the 95 % interval must not lie below
+    -tolerance.
 
     Where a difference has no interval, the difference itself is taken.
     """
@@ -104,9 +112,19 @@ def forgotten(cell: Difference, guard: GuardSection) -> GuardLine:
         return GuardLine(cell.title, cell.difference, cell.low, tolerance, True, "not checked")
     if guard.decision == "verdict":
         passed = cell.verdict != "worse"
-        return GuardLine(cell.title, cell.difference, cell.low, tolerance, passed, f"verdict: {cell.verdict or 'none'}")
+        return GuardLine(
+            cell.title,
+            cell.difference,
+            cell.low,
+            tolerance,
+            passed,
+            f"verdict: {cell.verdict or 'none'}",
+        )
     passed = low * 100 >= -tolerance
-    reason = f"{'lowest plausible difference' if cell.low is not None else 'difference'} {low * 100:+.2f} points"
+    reason = (
+        f"{'lowest plausible difference' if cell.low is not None else 'difference'} "
+        f"{low * 100:+.2f} points"
+    )
     return GuardLine(cell.title, cell.difference, cell.low, tolerance, passed, reason)
 
 
@@ -115,13 +133,18 @@ def _row(results: Sequence[TaskResult], model: Model) -> ResultRow:
     own = [
         result
         for result in results
-        if (result.model, result.revision, result.variant) == (model.name, model.revision, model.variant)
+        if (result.model, result.revision, result.variant)
+        == (model.name, model.revision, model.variant)
     ]
     return rows_of(own)[0]
 
 
 def _scores(results: Sequence[TaskResult], model: Model) -> dict[str, float]:
-    own = [result for result in results if result.model == model.name and result.revision == model.revision]
+    own = [
+        result
+        for result in results
+        if result.model == model.name and result.revision == model.revision
+    ]
     return {result.task: result.main_score for result in own}
 
 
@@ -158,7 +181,9 @@ def with_seed(file: RecipeFile, seed: int) -> RecipeFile:
 def with_n_seeds(file: RecipeFile, n: int) -> RecipeFile:
     """The same recipe with the seeds from its own onwards."""
     seed = file.recipe.seed
-    return replace(file, recipe=file.recipe.model_copy(update={"seeds": list(range(seed, seed + n))}))
+    return replace(
+        file, recipe=file.recipe.model_copy(update={"seeds": list(range(seed, seed + n))})
+    )
 
 
 def scores_of(
@@ -173,5 +198,7 @@ def scores_of(
         outcomes = evaluate(tasks, [model], options, reporter)
         if failed := [outcome for outcome in outcomes if outcome.status == "failed"]:
             raise RunError(f"The model of seed {seed} cannot be scored. {failed[0].message}")
-        found[seed] = {outcome.task: outcome.result.main_score for outcome in outcomes if outcome.result}
+        found[seed] = {
+            outcome.task: outcome.result.main_score for outcome in outcomes if outcome.result
+        }
     return found

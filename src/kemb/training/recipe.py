@@ -1,6 +1,8 @@
-"""The recipe: one TOML file that says everything about a training run; docs/train.md explains every key.
+"""The recipe: one TOML file that says everything about a training run; docs/train.md explains every
+key.
 
-Its keys are ours, not those of a library's training arguments, a quarter of which went away between two versions;
+Its keys are ours, not those of a library's training arguments, a quarter of which went away between
+two versions;
 `arguments.py` maps them to the version that is installed.
 """
 
@@ -16,7 +18,13 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
-from kemb.training.sections import DataSection, DevSection, ExportSection, FiltersSection, MineSection
+from kemb.training.sections import (
+    DataSection,
+    DevSection,
+    ExportSection,
+    FiltersSection,
+    MineSection,
+)
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -65,13 +73,16 @@ class BaseSection(Section):
         if self.is_static:
             if self.id or self.revision or self.lora or self.max_tokens or self.family != "dense":
                 raise ValueError(
-                    f"a base of kind {self.kind!r} is made from scratch; it has no id, revision, lora, max_tokens or "
-                    "family"
+                    f"a base of kind {self.kind!r} is made from scratch; it has no id, revision, "
+                    "lora, max_tokens or family"
                 )
             if self.kind == "kiwi-static" and self.dim != 256:
                 raise ValueError(f"Kiwi's vectors have 256 dimensions, given dim = {self.dim}")
         elif not self.id:
-            raise ValueError(f"a base of kind {self.kind!r} needs an id: {'org/name' if self.kind == 'hub' else 'DIR'}")
+            raise ValueError(
+                f"a base of kind {self.kind!r} needs an id: "
+                f"{'org/name' if self.kind == 'hub' else 'DIR'}"
+            )
         if self.revision and self.kind != "hub":
             raise ValueError("only a base of kind 'hub' has a revision")
         return self
@@ -82,7 +93,9 @@ class BaseSection(Section):
 
 
 class PromptsSection(Section):
-    """What stands before a text, in training and ever after; `text` is for texts without a role (similarity)."""
+    """What stands before a text, in training and ever after; `text` is for texts without a role
+    (similarity).
+    """
 
     query: str = ""
     document: str = ""
@@ -99,7 +112,9 @@ class LossSection(Section):
     temperature: float | None = Field(default=None, gt=0)
     mini_batch: int | None = Field(default=None, ge=1)
     gather: bool | None = None
-    directions: list[Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]] | None = None
+    directions: (
+        list[Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]] | None
+    ) = None
     guide: str | None = None
     teacher: str | None = None
     margin: float | None = None
@@ -118,10 +133,16 @@ class MatryoshkaSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if sorted(self.dims, reverse=True) != self.dims or len(set(self.dims)) != len(self.dims) or self.dims[-1] < 1:
+        if (
+            sorted(self.dims, reverse=True) != self.dims
+            or len(set(self.dims)) != len(self.dims)
+            or self.dims[-1] < 1
+        ):
             raise ValueError(f"dims must fall, given {self.dims}")
         if self.weights is not None and len(self.weights) != len(self.dims):
-            raise ValueError(f"{len(self.dims)} dims need as many weights, given {len(self.weights)}")
+            raise ValueError(
+                f"{len(self.dims)} dims need as many weights, given {len(self.weights)}"
+            )
         return self
 
 
@@ -131,7 +152,8 @@ class TrainSection(Section):
     batch: int = Field(default=32, ge=1)
     """Rows per process and step."""
     processes: int = Field(default=1, ge=1)
-    """Copies of the model that train together, one on each GPU; a step has batch * processes rows."""
+    """Copies of the model that train together, one on each GPU; a step has batch * processes rows.
+    """
     epochs: float = Field(default=1.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1)
     lr: float = Field(default=2e-5, gt=0)
@@ -160,13 +182,17 @@ class TrainSection(Section):
 
 
 class GuardSection(Section):
-    """The forget-check: on no task may the tuned model be worse than its base by more than the tolerance."""
+    """The forget-check: on no task may the tuned model be worse than its base by more than the
+    tolerance.
+    """
 
     tolerance: float = Field(default=0.5, ge=0)
     """Points."""
     by_task: dict[str, float] = {}
     decision: Literal["ci-lower", "verdict", "none"] = "ci-lower"
-    """ci-lower: the 95 % interval must lie above -tolerance (non-inferiority); verdict: "worse" fails."""
+    """ci-lower: the 95 % interval must lie above -tolerance (non-inferiority); verdict: "worse"
+    fails.
+    """
 
 
 class EvaluateSection(Section):
@@ -185,7 +211,9 @@ class EvaluateSection(Section):
 
 
 class MergeSection(Section):
-    """Weighted mean of base and tuned weights (LM-Cocktail, Xiao et al. 2023), kept if it passes the forget-check."""
+    """Weighted mean of base and tuned weights (LM-Cocktail, Xiao et al. 2023), kept if it passes
+    the forget-check.
+    """
 
     weight: float = Field(default=0.5, gt=0, lt=1)
     """Of the tuned model."""
@@ -223,7 +251,9 @@ class Recipe(Section):
     description: str = ""
     seed: int = Field(default=42, ge=0)
     seeds: list[Annotated[int, Field(ge=0)]] = []
-    """To be trained with each; the model is that of the first, the others show the spread of the scores."""
+    """To be trained with each; the model is that of the first, the others show the spread of the
+    scores.
+    """
     base: BaseSection
     prompts: PromptsSection = PromptsSection()
     data: list[DataSection] = Field(min_length=1)
@@ -246,7 +276,8 @@ class Recipe(Section):
         if isinstance(seeds, list) and seeds:
             if table.get("seed", seeds[0]) != seeds[0] or len(set(map(repr, seeds))) < len(seeds):
                 raise ValueError(
-                    f"seeds must differ and begin with seed, given seed {table.get('seed')}, seeds {seeds}"
+                    f"seeds must differ and begin with seed, given seed {table.get('seed')}, seeds "
+                    f"{seeds}"
                 )
             return {**table, "seed": seeds[0]}
         return table
@@ -292,7 +323,9 @@ def read_recipe(name: str | Path) -> RecipeFile:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise UsageError(f"The recipe {path} is no UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+        raise UsageError(
+            f"The recipe {path} is no UTF-8 text (byte {error.start}). Save it as UTF-8."
+        ) from error
     except OSError as error:
         raise UsageError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
     except tomllib.TOMLDecodeError as error:
@@ -322,7 +355,9 @@ def _explain(path: Path, text: str, error: dict[str, Any]) -> str:
 
 
 def _written(at: Location) -> str:
-    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+    return "".join(
+        f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in at
+    ).removeprefix(".")
 
 
 def _fields_at(at: Sequence[str | int]) -> list[str]:
@@ -330,7 +365,11 @@ def _fields_at(at: Sequence[str | int]) -> list[str]:
     model: type[BaseModel] = Recipe
     for part in at:
         if isinstance(part, str) and part in model.model_fields:
-            inner = [kind for kind in _types(model.model_fields[part].annotation) if issubclass(kind, BaseModel)]
+            inner = [
+                kind
+                for kind in _types(model.model_fields[part].annotation)
+                if issubclass(kind, BaseModel)
+            ]
             model = inner[0] if inner else model
     return list(model.model_fields)
 
@@ -377,7 +416,9 @@ def _parts(dotted: str) -> Location:
 
 
 def _section(found: dict[Location, int], name: Location, is_array: bool) -> Location:
-    """The location that a header opens; below `[[data]]`, `[data.source]` belongs to the last entry."""
+    """The location that a header opens; below `[[data]]`, `[data.source]` belongs to the last
+    entry.
+    """
     at: Location = ()
     for position, part in enumerate(name):
         at = (*at, part)

@@ -1,4 +1,6 @@
-"""The sections of a recipe that say what is read, kept and mined; docs/data.md and docs/mining.md explain every key."""
+"""The sections of a recipe that say what is read, kept and mined; docs/data.md and docs/mining.md
+explain every key.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ Action = Literal["ignore", "report", "drop"]
 ACTIONS: tuple[Action, ...] = ("ignore", "report", "drop")
 """From mild to strict."""
 REGISTRY = "registry"
-"""Among the names of [filters.contamination] against: the hashes of evaluation texts that kemb ships."""
+"""Among the names of [filters.contamination] against: the hashes of evaluation texts that kemb
+ships.
+"""
 
 
 class Section(BaseModel):
@@ -22,7 +26,9 @@ class Source(Section):
     """Files, or a split of a hub dataset."""
 
     file: str | None = None
-    """A file or a pattern such as `data/*.parquet`, seen from the recipe's root: Parquet, JSONL, CSV, TSV."""
+    """A file or a pattern such as `data/*.parquet`, seen from the recipe's root: Parquet, JSONL,
+    CSV, TSV.
+    """
     hub: str | None = None
     """`org/name` of a dataset."""
     config: str = ""
@@ -48,7 +54,9 @@ class Columns(Section):
     """Columns of texts, or of lists of texts."""
     score: str | None = None
     group: str | None = None
-    """Rows of one group are never negatives of each other, and are dropped together when one is contaminated."""
+    """Rows of one group are never negatives of each other, and are dropped together when one is
+    contaminated.
+    """
 
 
 class DataSection(Section):
@@ -139,7 +147,8 @@ class SidesSection(Section):
 
 class ContaminationSection(Section):
     against: list[str] = [REGISTRY]
-    """Names of tasks, folders of own data, `registry`; the tasks the recipe evaluates on are added."""
+    """Names of tasks, folders of own data, `registry`; the tasks the recipe evaluates on are added.
+    """
     levels: LevelsSection = LevelsSection()
     sides: SidesSection = SidesSection()
     propagate: Literal["group", "none"] = "group"
@@ -168,17 +177,23 @@ class ExportSection(Section):
     min_cosine: float = Field(default=0.9, ge=-1, le=1)
     """Of any file to torch: between the two vectors of one text."""
     tolerance: float = Field(default=1.0, ge=0)
-    """Points by which int8 may be worse than torch on a task; the 95 % interval must lie above -tolerance."""
+    """Points by which int8 may be worse than torch on a task; the 95 % interval must lie above
+    -tolerance.
+    """
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if "safetensors" not in self.formats or len(set(self.formats)) < len(self.formats):
-            raise ValueError('formats must hold "safetensors", the model itself, and every format once')
+            raise ValueError(
+                'formats must hold "safetensors", the model itself, and every format once'
+            )
         return self
 
 
 class RankSection(Section):
-    """The places of a teacher's ranking that negatives come from, counted from 0 with positives: [min, max)."""
+    """The places of a teacher's ranking that negatives come from, counted from 0 with positives:
+    [min, max).
+    """
 
     min: int = Field(default=10, ge=0)
     max: int = Field(default=210, ge=1)
@@ -233,15 +248,22 @@ class MineSection(Section):
     @model_validator(mode="after")
     def _enough(self) -> Self:
         if self.rank.max - self.rank.min < self.negatives:
-            raise ValueError(f"rank [{self.rank.min}, {self.rank.max}) holds fewer than {self.negatives} negatives")
+            raise ValueError(
+                f"rank [{self.rank.min}, {self.rank.max}) holds fewer than {self.negatives} "
+                "negatives"
+            )
         return self
 
 
 class DevSection(Section):
-    """What is looked at during the fit, to keep the best of its checkpoints; never what proves the training."""
+    """What is looked at during the fit, to keep the best of its checkpoints; never what proves the
+    training.
+    """
 
     tasks: list[str] = []
-    """Names (`KorSTS:validation` is another split of a known task), benchmarks, or folders seen from the recipe."""
+    """Names (`KorSTS:validation` is another split of a known task), benchmarks, or folders seen
+    from the recipe.
+    """
     share: float = Field(default=0.0, ge=0, le=0.5)
     """Of the rows of each source: held out of training, in whole groups."""
     every: int = Field(default=500, ge=1)
@@ -249,7 +271,9 @@ class DevSection(Section):
     metric: str = ""
     """One that every dev task has; by default the main metric of each."""
     patience: int | None = Field(default=None, ge=1)
-    """Scores in a row that are not better than the best before they end the fit; by default none do."""
+    """Scores in a row that are not better than the best before they end the fit; by default none
+    do.
+    """
 
     @model_validator(mode="after")
     def _something(self) -> Self:

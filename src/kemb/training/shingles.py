@@ -1,9 +1,11 @@
-"""Which texts are the same, nearly the same, or share a passage; on hashes, exactly, without comparing all pairs.
+"""Which texts are the same, nearly the same, or share a passage; on hashes, exactly, without
+comparing all pairs.
 
-A text is compared by its normal form: NFKC, lower case, letters and digits only. Shingles are all its windows of n
-characters. Candidates for a Jaccard similarity t are found by prefix filtering (Chaudhuri et al. 2006, "A primitive
-operator for similarity joins"): two sets with |A and B| / |A or B| >= t share one of the |A| - ceil(t |A|) + 1 rarest
-shingles of A. Every candidate is then counted, so nothing is estimated and nothing is missed.
+A text is compared by its normal form: NFKC, lower case, letters and digits only. Shingles are all
+its windows of n characters. Candidates for a Jaccard similarity t are found by prefix filtering
+(Chaudhuri et al. 2006, "A primitive operator for similarity joins"): two sets with |A and B| / |A
+or B| >= t share one of the |A| - ceil(t |A|) + 1 rarest shingles of A. Every candidate is then
+counted, so nothing is estimated and nothing is missed.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def key_of(normal: str) -> int:
     """64-bit BLAKE2b of a normal form; 0 for the empty one, which is equal to nothing."""
     if not normal:
         return 0
-    return int.from_bytes(hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+    )
 
 
 def keys_of(normals: Sequence[str]) -> Hashes:
@@ -113,7 +117,9 @@ def near_pairs(a: Sets, b: Sets, jaccard: float) -> Near:
 
 def near_within(sets: Sets, jaccard: float) -> Near:
     """All pairs of texts of one collection, a < b, that are at least so similar."""
-    (ranked, _), width = _by_rarity(sets, Sets(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.uint64)))
+    (ranked, _), width = _by_rarity(
+        sets, Sets(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.uint64))
+    )
     found = []
     for left, right in _candidates(ranked, ranked, jaccard):
         own = left < right
@@ -122,14 +128,18 @@ def near_within(sets: Sets, jaccard: float) -> Near:
 
 
 def estimated_pairs(a: Sets, b: Sets, k: int, jaccard: float) -> Near:
-    """As `near_pairs`, on sketches: of the k smallest hashes of both, the share that stands in each of them.
+    """As `near_pairs`, on sketches: of the k smallest hashes of both, the share that stands in each
+    of them.
 
-    Broder 1997, "On the resemblance and containment of documents". Exact for texts with up to k shingles together.
+    Broder 1997, "On the resemblance and containment of documents". Exact for texts with up to k
+    shingles together.
     """
     found = []
     for i, j in joined(a.hashes, b.hashes):
         left, right = _unique_pairs(a.owners[i], b.owners[j], len(b))
-        stacked = np.sort(np.concatenate([_padded(a, left, k), _padded(b, right, k)], axis=1), axis=1)
+        stacked = np.sort(
+            np.concatenate([_padded(a, left, k), _padded(b, right, k)], axis=1), axis=1
+        )
         twice = np.zeros(stacked.shape, dtype=bool)
         twice[:, 1:] = stacked[:, 1:] == stacked[:, :-1]
         real = stacked != _PADDING
@@ -173,13 +183,17 @@ def _padded(sets: Sets, rows: IntArray, k: int) -> Hashes:
     out = np.full((len(rows), k), _PADDING, dtype=np.uint64)
     sizes = np.minimum(sets.sizes[rows], k)
     places = _ranges(sizes)
-    out[np.repeat(np.arange(len(rows)), sizes), places] = sets.hashes[np.repeat(sets.offsets[rows], sizes) + places]
+    out[np.repeat(np.arange(len(rows)), sizes), places] = sets.hashes[
+        np.repeat(sets.offsets[rows], sizes) + places
+    ]
     return out
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """Sets as ranks of their hashes, the rarest first in every set, and keys by which membership is looked up."""
+    """Sets as ranks of their hashes, the rarest first in every set, and keys by which membership is
+    looked up.
+    """
 
     offsets: IntArray
     ranks: IntArray
@@ -191,7 +205,9 @@ class _Ranked:
 
 def _by_rarity(a: Sets, b: Sets) -> tuple[tuple[_Ranked, _Ranked], int]:
     """Both collections ranked by how rare a hash is in them together, and the number of ranks."""
-    values, inverse, counts = np.unique(np.concatenate([a.hashes, b.hashes]), return_inverse=True, return_counts=True)
+    values, inverse, counts = np.unique(
+        np.concatenate([a.hashes, b.hashes]), return_inverse=True, return_counts=True
+    )
     rank = np.empty(len(values), dtype=np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(len(values))
     ranks = rank[inverse.reshape(-1)]
@@ -220,7 +236,9 @@ def _prefix(sets: _Ranked, jaccard: float) -> tuple[IntArray, IntArray]:
     return owners[kept], sets.ranks[kept]
 
 
-def _counted(a: _Ranked, b: _Ranked, width: int, left: IntArray, right: IntArray, jaccard: float) -> Near:
+def _counted(
+    a: _Ranked, b: _Ranked, width: int, left: IntArray, right: IntArray, jaccard: float
+) -> Near:
     """Of candidate pairs those that are similar enough, by counting."""
     b_keys = np.repeat(np.arange(len(b.sizes)), b.sizes) * width + b.ranks
     both = np.zeros(len(left), dtype=np.int64)
@@ -232,7 +250,10 @@ def _counted(a: _Ranked, b: _Ranked, width: int, left: IntArray, right: IntArray
         stop = max(int(np.searchsorted(ends, before + _CHUNK, side="right")), start + 1)
         own = sizes[start:stop]
         pair = np.repeat(np.arange(start, stop), own)
-        keys = right[pair] * width + a.ranks[np.repeat(a.offsets[left[start:stop]], own) + _ranges(own)]
+        keys = (
+            right[pair] * width
+            + a.ranks[np.repeat(a.offsets[left[start:stop]], own) + _ranges(own)]
+        )
         place = np.minimum(np.searchsorted(b_keys, keys), len(b_keys) - 1)
         both[start:stop] = np.bincount(pair - start, b_keys[place] == keys, minlength=stop - start)
         start = stop

@@ -1,6 +1,8 @@
-"""Stages of a run: each is a folder named by the hash of everything that went into it, so a rerun does what changed.
+"""Stages of a run: each is a folder named by the hash of everything that went into it, so a rerun
+does what changed.
 
-`<run>/stages/<stage>-<key>/` holds the outputs and `stage.json`; while it is made the folder ends in `.partial`.
+`<run>/stages/<stage>-<key>/` holds the outputs and `stage.json`; while it is made the folder ends
+    in `.partial`.
 `<run>/recipe.lock.json` says what the run came from: every value, hash, version and the hardware.
 """
 
@@ -68,11 +70,15 @@ def key_of(name: str, inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def run_stage(run_dir: Path, name: str, inputs: Mapping[str, Any], work: Work, resume: bool = False) -> Stage:
+def run_stage(
+    run_dir: Path, name: str, inputs: Mapping[str, Any], work: Work, resume: bool = False
+) -> Stage:
     """The stage with these inputs: found, or made by `work`.
 
-    :param resume: let `work` find what an interrupted run left in the folder; without it the folder is empty.
-    :raises RunError: when nothing can be written; and whatever `work` raises, which leaves the folder for --resume.
+    :param resume: let `work` find what an interrupted run left in the folder; without it the folder
+        is empty.
+    :raises RunError: when nothing can be written; and whatever `work` raises, which leaves the
+        folder for --resume.
     """
     key = key_of(name, inputs)
     folder = run_dir / "stages" / f"{name}-{key}"
@@ -89,19 +95,30 @@ def run_stage(run_dir: Path, name: str, inputs: Mapping[str, Any], work: Work, r
         started = time.perf_counter()
         report = work(partial)
         seconds = round(time.perf_counter() - started, 3)
-        outputs = {path.relative_to(partial).as_posix(): file_hash(path) for path in _files(partial)}
-        record = {"name": name, "key": key, "outputs": outputs, "report": report, "seconds": seconds}
+        outputs = {
+            path.relative_to(partial).as_posix(): file_hash(path) for path in _files(partial)
+        }
+        record = {
+            "name": name,
+            "key": key,
+            "outputs": outputs,
+            "report": report,
+            "seconds": seconds,
+        }
         write_json(partial / RECORD, record | {"inputs": dict(inputs), "versions": versions()})
         partial.rename(folder)
     except OSError as error:
         raise RunError(
-            f"The stage {name} cannot be written to {partial}: {error.strerror or error}. Free space or name another "
-            "folder with -o DIR, then run the same command again with --resume."
+            f"The stage {name} cannot be written to {partial}: {error.strerror or error}. Free "
+            "space or name another folder with -o DIR, then run the same command again with "
+            "--resume."
         ) from error
     return Stage(name, key, folder, outputs, report, seconds, False)
 
 
-def refuse_foreign_checkpoint(file: RecipeFile, run_dir: Path, name: str, inputs: Mapping[str, Any]) -> None:
+def refuse_foreign_checkpoint(
+    file: RecipeFile, run_dir: Path, name: str, inputs: Mapping[str, Any]
+) -> None:
     """For --resume: refuse when what was interrupted had other inputs, and say which.
 
     :raises UsageError: with the line of the first section that differs.
@@ -117,7 +134,8 @@ def refuse_foreign_checkpoint(file: RecipeFile, run_dir: Path, name: str, inputs
             names = ", ".join(".".join(entry[0]) for entry in changed[:5])
             raise file.error(
                 at[1:] if at[0] == "recipe" else (),
-                f"the checkpoint in {partial} belongs to another recipe: {names} changed ({old!r}, now {new!r}). "
+                f"the checkpoint in {partial} belongs to another recipe: {names} changed ({old!r}, "
+                f"now {new!r}). "
                 "Restore the value to go on, or leave out --resume to train anew.",
             )
     raise _nothing_to_resume(run_dir, name)
@@ -134,7 +152,8 @@ def refuse_resume_of_nothing(run_dir: Path, name: str) -> None:
 
 def _nothing_to_resume(run_dir: Path, name: str) -> UsageError:
     return UsageError(
-        f"There is no interrupted {name} in {run_dir} to go on with. Leave out --resume, or name its folder: -o DIR."
+        f"There is no interrupted {name} in {run_dir} to go on with. Leave out --resume, or name "
+        "its folder: -o DIR."
     )
 
 
@@ -153,7 +172,9 @@ def _finished(folder: Path, name: str, key: str) -> Stage | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        intact = all(file_hash(folder / output) == digest for output, digest in record["outputs"].items())
+        intact = all(
+            file_hash(folder / output) == digest for output, digest in record["outputs"].items()
+        )
     except (OSError, ValueError, KeyError):
         return None
     if not intact:
@@ -161,8 +182,11 @@ def _finished(folder: Path, name: str, key: str) -> Stage | None:
     return Stage(name, key, folder, record["outputs"], record["report"], record["seconds"], True)
 
 
-def write_lock(file: RecipeFile, run_dir: Path, stages: list[Stage], device: str, resolved: Mapping[str, Any]) -> Path:
-    """Write everything the run came from. Nothing in it changes when the same command runs again, but the reads.
+def write_lock(
+    file: RecipeFile, run_dir: Path, stages: list[Stage], device: str, resolved: Mapping[str, Any]
+) -> Path:
+    """Write everything the run came from. Nothing in it changes when the same command runs again,
+    but the reads.
 
     :param resolved: what the recipe left open: revisions, device, threads.
     """
@@ -197,7 +221,9 @@ def write_lock(file: RecipeFile, run_dir: Path, stages: list[Stage], device: str
 
 
 def copy_lock(run_dir: Path, out: Path) -> None:
-    """The lock as it may be published: without the folders that the command named on this machine."""
+    """The lock as it may be published: without the folders that the command named on this
+    machine.
+    """
     record = read_lock(run_dir)
     words = shlex.split(record["resolved"]["command"])
     record["resolved"]["command"] = shlex.join(_LEADING_FOLDERS.sub("", word) for word in words)
@@ -244,5 +270,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in skip and "checkpoints" not in path.relative_to(folder).parts
+        if path.is_file()
+        and path.name not in skip
+        and "checkpoints" not in path.relative_to(folder).parts
     )

@@ -1,4 +1,6 @@
-"""Teachers of mining: anything that ranks documents for queries and scores given pairs on the same scale."""
+"""Teachers of mining: anything that ranks documents for queries and scores given pairs on the same
+scale.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,16 @@ class Ranked(NamedTuple):
 
 
 Ranker = Callable[[Sequence[str], Sequence[str], int, IntArray], Ranked]
-"""Of queries, documents, k and pairs [n_pairs, 2] of (query, document) numbers. Equal scores go by the number of the
-document, descending."""
+"""Of queries, documents, k and pairs [n_pairs, 2] of (query, document) numbers. Equal scores go by
+the number of the document, descending.
+"""
 Scorer = Callable[[Sequence[tuple[str, str]]], FloatArray]
 """A cross-encoder: scores [n] of (query, document) texts."""
 
 
-def ranker_of(model: Model, store: Store, on_progress: OnProgress = lambda progress: None) -> Ranker:
+def ranker_of(
+    model: Model, store: Store, on_progress: OnProgress = lambda progress: None
+) -> Ranker:
     """The teacher that a model is.
 
     :raises NotSupported: a model that neither makes one vector per text nor is BM25.
@@ -54,35 +59,53 @@ def ranker_of(model: Model, store: Store, on_progress: OnProgress = lambda progr
         return bm25(model.name.partition(":")[2])
     if model.family != "dense":
         raise NotSupported(
-            f"{model.name} is of the family {model.family}; a teacher makes one vector per text, or is BM25. A "
-            "cross-encoder goes under mine.rerank."
+            f"{model.name} is of the family {model.family}; a teacher makes one vector per text, "
+            "or is BM25. A cross-encoder goes under mine.rerank."
         )
     return dense(model, store, on_progress)
 
 
 def dense(model: Model, store: Store, on_progress: OnProgress = lambda progress: None) -> Ranker:
-    """Exact search over the vectors of the store, with the model's own prompts; what is missing is encoded."""
+    """Exact search over the vectors of the store, with the model's own prompts; what is missing is
+    encoded.
+    """
 
     def rank(queries: Sequence[str], documents: Sequence[str], k: int, pairs: IntArray) -> Ranked:
         space = store.space(model.fingerprint())
         columns = [_texts(model, "query", queries), _texts(model, "document", documents)]
         encode_missing(
-            Collection(columns), space, partial(open_model, model), Budget.for_device(model.device), on_progress
+            Collection(columns),
+            space,
+            partial(open_model, model),
+            Budget.for_device(model.device),
+            on_progress,
         )
         asked = space.vectors(columns[0].keys).block(0, len(queries))
         found = space.vectors(columns[1].keys)
-        best = top_k(asked, found, k, doc_ids=_ids(len(documents)), query_ids=queries, similarity=model.similarity)
-        return Ranked(best.indices, best.scores, _pair_scores(asked, found, pairs, model.similarity))
+        best = top_k(
+            asked,
+            found,
+            k,
+            doc_ids=_ids(len(documents)),
+            query_ids=queries,
+            similarity=model.similarity,
+        )
+        return Ranked(
+            best.indices, best.scores, _pair_scores(asked, found, pairs, model.similarity)
+        )
 
     return rank
 
 
 def bm25(analyser: str) -> Ranker:
-    """BM25 by one of kemb's analysers; documents that share no term with the query are not ranked."""
+    """BM25 by one of kemb's analysers; documents that share no term with the query are not
+    ranked.
+    """
 
     def rank(queries: Sequence[str], documents: Sequence[str], k: int, pairs: IntArray) -> Ranked:
         n = len(documents)
-        # Stable sorting by score leaves ties in the order of the array, which is that of descending numbers.
+        # Stable sorting by score leaves ties in the order of the array, which is that of descending
+        # numbers.
         index = lexical.build_index(analysers.tokenize(analyser, documents[::-1]))
         indices = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -102,19 +125,27 @@ def bm25(analyser: str) -> Ranker:
     return rank
 
 
-def scorer_of(model: Model, store: Store, on_progress: OnProgress = lambda progress: None) -> Scorer:
+def scorer_of(
+    model: Model, store: Store, on_progress: OnProgress = lambda progress: None
+) -> Scorer:
     """The scores of a cross-encoder, kept in the store.
 
     :raises NotSupported: a model of another family.
     """
     if model.family != "cross-encoder":
-        raise NotSupported(f"{model.name} is of the family {model.family}; mine.rerank takes a cross-encoder.")
+        raise NotSupported(
+            f"{model.name} is of the family {model.family}; mine.rerank takes a cross-encoder."
+        )
 
     def score(pairs: Sequence[tuple[str, str]]) -> FloatArray:
         space = store.space(model.fingerprint())
         column = _texts(model, "text", [pair_text(query, document) for query, document in pairs])
         encode_missing(
-            Collection([column]), space, partial(open_model, model), Budget.for_device(model.device), on_progress
+            Collection([column]),
+            space,
+            partial(open_model, model),
+            Budget.for_device(model.device),
+            on_progress,
         )
         return space.vectors(column.keys).block(0, len(pairs))[:, 0]
 
@@ -123,10 +154,14 @@ def scorer_of(model: Model, store: Store, on_progress: OnProgress = lambda progr
 
 def _texts(model: Model, role: Role, texts: Sequence[str]) -> Texts:
     prompt = resolve_prompt(model.prompts, "", "retrieval", "", role)
-    return Texts.of(prompt.route, prompt.prompt, texts, lambda row: f"the {role}s to mine, number {row}")
+    return Texts.of(
+        prompt.route, prompt.prompt, texts, lambda row: f"the {role}s to mine, number {row}"
+    )
 
 
-def _pair_scores(queries: FloatArray, documents: Vectors, pairs: IntArray, similarity: str) -> FloatArray:
+def _pair_scores(
+    queries: FloatArray, documents: Vectors, pairs: IntArray, similarity: str
+) -> FloatArray:
     """Similarities [n_pairs] of queries [n, dim] with documents, in pieces."""
     out = np.empty(len(pairs), dtype=np.float32)
     order = np.argsort(pairs[:, 1], kind="stable")
@@ -138,7 +173,9 @@ def _pair_scores(queries: FloatArray, documents: Vectors, pairs: IntArray, simil
             block = documents.block(start, stop)[pairs[own, 1] - start]
             asked = queries[pairs[own, 0]]
             if similarity == "cosine":
-                asked, block = (x / lengths(np.einsum("ij,ij->i", x, x))[:, None] for x in (asked, block))
+                asked, block = (
+                    x / lengths(np.einsum("ij,ij->i", x, x))[:, None] for x in (asked, block)
+                )
             out[own] = np.einsum("ij,ij->i", asked, block)
     return out
 
@@ -154,15 +191,21 @@ def teacher(model: Model, store: Store) -> Teacher:
     :raises NotSupported: for a model without vectors.
     """
     if model.family != "dense":
-        raise NotSupported(f"{model.name} has no vectors, so it cannot be a teacher of them. Name a dense model.")
+        raise NotSupported(
+            f"{model.name} has no vectors, so it cannot be a teacher of them. Name a dense model."
+        )
 
     def vectors(role: str, texts: list[str]) -> FloatArray:
         task_type: TaskType = "sts" if role == "text" else "retrieval"
         asked: Role = "text" if role == "text" else "query" if role == "query" else "document"
         found = resolve(model.prompts, "", task_type, "", asked)
-        column = Texts.of(found.route, found.prompt, texts, lambda row: f"{role} {row} of the training data")
+        column = Texts.of(
+            found.route, found.prompt, texts, lambda row: f"{role} {row} of the training data"
+        )
         space = store.space(model.fingerprint())
-        encode_missing(Collection([column]), space, partial(open_model, model), Budget.for_device(model.device))
+        encode_missing(
+            Collection([column]), space, partial(open_model, model), Budget.for_device(model.device)
+        )
         return space.vectors(column.keys).block(0, len(texts))
 
     return vectors

@@ -16,11 +16,15 @@ class Encoder(Protocol):
     def dim(self) -> int: ...
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
-        """Number of tokens of each input after truncation, [n]; used to make batches of equal cost."""
+        """Number of tokens of each input after truncation, [n]; used to make batches of
+        equal cost.
+        """
         ...
 
     def encode(self, inputs: Sequence[Input]) -> Rows | Together:
-        """Vectors of the inputs, float32 or float16 [n, dim], or ragged rows; or several kinds of them."""
+        """Vectors of the inputs, float32 or float16 [n, dim], or ragged rows; or several kinds of
+        them.
+        """
         ...
 
 
@@ -52,7 +56,8 @@ class Measured(Encoder, Protocol):
         ...
 
     def lengths(self, inputs: Sequence[Input]) -> IntArray:
-        """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2].
+        """Of each input its tokens before truncation, and those that its text adds to the prompt
+        [n, 2].
 
         All inputs have the same prompt. Special tokens count as the prompt's.
         """
@@ -82,7 +87,9 @@ class StreamEncoder(Encoder, Protocol):
         ...
 
     def stream(self, batches: Iterable[Sequence[Input]]) -> Iterator[Done]:
-        """Every batch once, in the order in which they are done; those of one batch have the same route and prompt."""
+        """Every batch once, in the order in which they are done; those of one batch have the same
+        route and prompt.
+        """
         ...
 
 

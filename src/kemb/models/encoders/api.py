@@ -1,4 +1,6 @@
-"""Calling an endpoint: many requests at once within its limits, tried again where that helps, counted."""
+"""Calling an endpoint: many requests at once within its limits, tried again where that helps,
+counted.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _BUSY = {429, 503, 529}
-_TOO_MUCH = re.compile(r"token|too (long|large|many)|length|maximum|context|batch|exceed", re.IGNORECASE)
+_TOO_MUCH = re.compile(
+    r"token|too (long|large|many)|length|maximum|context|batch|exceed", re.IGNORECASE
+)
 _NO_MONEY = re.compile(r"insufficient_quota|billing|payment", re.IGNORECASE)
 _UNHEARD = 4
 """Attempts at an address that never answered in this command."""
@@ -57,7 +61,11 @@ class Client:
     """One endpoint, for any number of threads; connected inside a `with`."""
 
     def __init__(
-        self, spec: ModelSpec, key: str, served: Mapping[str, str] | None = None, dim: int | None = None
+        self,
+        spec: ModelSpec,
+        key: str,
+        served: Mapping[str, str] | None = None,
+        dim: int | None = None,
     ) -> None:
         if importlib.util.find_spec("httpx") is None:
             raise MissingExtra("A model behind an API", "api")
@@ -74,7 +82,9 @@ class Client:
         import httpx
 
         n, seconds = self.api.concurrency, self.api.timeout_seconds
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        )
         self._http = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(seconds, connect=min(10.0, seconds)),
@@ -88,7 +98,8 @@ class Client:
             self._http = None
 
     def ask(self, route: str, texts: Sequence[str]) -> Answer:
-        """Vectors of texts with one route; in several requests, or cut, where the endpoint says it is too much.
+        """Vectors of texts with one route; in several requests, or cut, where the endpoint says it
+        is too much.
 
         :raises ModelError: the endpoint refuses, or does not answer sensibly after all attempts.
         :raises Stopped: `stop` was set.
@@ -116,7 +127,9 @@ class Client:
         return Answer(np.concatenate([one.vectors, other.vectors]), tokens, one.served)
 
     def _send(self, route: str, texts: Sequence[str]) -> httpx.Response:
-        """The answer to one request, whatever its status, once the endpoint is ready to give one."""
+        """The answer to one request, whatever its status, once the endpoint is ready to
+        give one.
+        """
         content, guess = endpoint.body(self.api, route, texts), guessed_tokens(texts)
         for attempt in range(1, self.api.attempts + 1):
             if not self._pace.wait(guess, self.stop):
@@ -125,7 +138,9 @@ class Client:
             response, reason = self._post(content)
             if response is not None and not _worth_another(response):
                 return response
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(
+                0.75, 1.25
+            )
             if response is not None:
                 if (asked := _retry_after(response)) is not None:
                     pause = asked
@@ -141,7 +156,8 @@ class Client:
         asked_for = f"was asked {attempt} times and gave no vectors: {self._safe(reason)}"
         raise ModelError(
             f"The endpoint {endpoint.url(self.api)} {asked_for}. "
-            f"What was finished is stored; type the same command again later, {self._advice(response)}."
+            "What was finished is stored; type the same command again later, "
+            f"{self._advice(response)}."
         )
 
     def _is_unheard(self, response: httpx.Response | None) -> bool:
@@ -150,7 +166,10 @@ class Client:
     def _advice(self, response: httpx.Response | None) -> str:
         if self._is_unheard(response):
             return "once its address (--api-base) is right and its server runs"
-        return "or lower requests_per_minute, tokens_per_minute or concurrency in the model's [api] table"
+        return (
+            "or lower requests_per_minute, tokens_per_minute or concurrency in the model's "
+            "[api] table"
+        )
 
     def _n_attempts(self, response: httpx.Response | None) -> int:
         """Fewer at an address that has not answered yet."""
@@ -175,32 +194,42 @@ class Client:
         counted = guess if answer.tokens is None else answer.tokens
         self._pace.correct(guess, counted)
         self._count(n_tokens=counted, n_tokens_guessed=counted if answer.tokens is None else 0)
-        expected = None if self._served is None else self._served.get(endpoint.sent_model(self.api, route))
+        expected = (
+            None if self._served is None else self._served.get(endpoint.sent_model(self.api, route))
+        )
         if expected is not None and answer.served != expected:
             pass
 
             raise ModelError(
-                f"The endpoint {endpoint.url(self.api)} answered as model {answer.served[:80]!r}, where it was "
-                f"{expected[:80]!r} before: another model stands behind the name. Nothing of this answer was stored. "
-                f"If that is meant, delete {memory(self.api)} and run again; the new model gets a row of its own."
+                f"The endpoint {endpoint.url(self.api)} answered as model {answer.served[:80]!r}, "
+                f"where it was {expected[:80]!r} before: another model stands behind the name. "
+                "Nothing of this answer was stored. "
+                f"If that is meant, delete {memory(self.api)} and run again; the new model gets a "
+                "row of its own."
             )
         return answer
 
     def _too_much(self, response: httpx.Response) -> bool:
         if response.status_code == 413:
             return True
-        return response.status_code in (400, 422) and _TOO_MUCH.search(response.text[:2000]) is not None
+        return (
+            response.status_code in (400, 422)
+            and _TOO_MUCH.search(response.text[:2000]) is not None
+        )
 
     def _refusal(self, response: httpx.Response) -> str:
         status, said = response.status_code, self._safe(" ".join(response.text[:600].split())[:200])
         hints = {
-            401: f"The key is wrong or missing; look at the environment variable {self.api.key_env or 'KEMB_API_KEY'}.",
+            401: "The key is wrong or missing; look at the environment variable "
+            f"{self.api.key_env or 'KEMB_API_KEY'}.",
             403: f"The key in {self.api.key_env or 'KEMB_API_KEY'} may not use this model.",
             404: "Check the address (it often ends in /v1) and the model's name.",
             429: "The account has no quota left.",
         }
         hint = hints.get(status, "Check the model's name and its [api] table.")
-        where = f" to {response.headers['location'][:100]}" if "location" in response.headers else ""
+        where = (
+            f" to {response.headers['location'][:100]}" if "location" in response.headers else ""
+        )
         answer = f"{status} {response.reason_phrase}{where}: {said!r}"
         return f"The endpoint {endpoint.url(self.api)} refused with {answer}. {hint}"
 
@@ -234,7 +263,9 @@ class ApiEncoder:
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Guessed numbers of tokens, [n]: the endpoint's own count comes with its answer."""
-        return np.array([guessed_tokens([item.prompt + item.text]) for item in inputs], dtype=np.int64)
+        return np.array(
+            [guessed_tokens([item.prompt + item.text]) for item in inputs], dtype=np.int64
+        )
 
     def encode(self, inputs: Sequence[Input]) -> FloatArray:
         """Vectors of one batch, float32 [n, dim]."""
@@ -245,7 +276,8 @@ class ApiEncoder:
     def stream(self, batches: Iterable[Sequence[Input]]) -> Iterator[Done]:
         """Answers as they come, in any order.
 
-        After a failure nothing new is sent, but what is under way is waited for and handed out: it is paid for.
+        After a failure nothing new is sent, but what is under way is waited for and handed out: it
+        is paid for.
 
         :raises ModelError: the first failure, at the end.
         """
@@ -257,7 +289,9 @@ class ApiEncoder:
             try:
                 while True:
                     if failure is None:
-                        for number, batch in islice(todo, 2 * self.client.api.concurrency - len(waiting)):
+                        for number, batch in islice(
+                            todo, 2 * self.client.api.concurrency - len(waiting)
+                        ):
                             waiting[pool.submit(self._batch, batch)] = number
                     if not waiting:
                         break
@@ -266,7 +300,9 @@ class ApiEncoder:
                     except KeyboardInterrupt as interrupt:
                         failure, done = interrupt, set()
                     finished = [(waiting.pop(future), future) for future in done]
-                    failure = failure or next((e for _, f in finished if _is_fatal(e := f.exception())), None)
+                    failure = failure or next(
+                        (e for _, f in finished if _is_fatal(e := f.exception())), None
+                    )
                     if failure is not None:
                         self.client.stop.set()
                     for number, future in finished:
@@ -320,11 +356,15 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 _BURST_SECONDS = 1.0
-"""Time without requests that may be made up for; more would break limits counted over short windows."""
+"""Time without requests that may be made up for; more would break limits counted over short
+windows.
+"""
 
 
 class Pace:
-    """Requests and tokens per minute, kept by all threads together (the generic cell rate algorithm)."""
+    """Requests and tokens per minute, kept by all threads together (the generic cell rate
+    algorithm).
+    """
 
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         self._per_request = 60 / requests_per_minute if requests_per_minute else 0.0
@@ -333,11 +373,15 @@ class Pace:
         self._lock = threading.Lock()
 
     def wait(self, tokens: int, stop: threading.Event) -> bool:
-        """Sleep until a request of so many tokens may start; False when `stop` was set meanwhile."""
+        """Sleep until a request of so many tokens may start; False when `stop` was set
+        meanwhile.
+        """
         with self._lock:
             now = time.monotonic()
             start = max(now, self._requests, self._tokens, self._hold)
-            self._requests = max(self._requests, now - self._burst(self._per_request)) + self._per_request
+            self._requests = (
+                max(self._requests, now - self._burst(self._per_request)) + self._per_request
+            )
             self._tokens = max(self._tokens, now - _BURST_SECONDS) + tokens * self._per_token
         while (left := max(start, self._hold) - time.monotonic()) > 0:
             if stop.wait(left):
@@ -345,7 +389,9 @@ class Pace:
         return not stop.is_set()
 
     def correct(self, guessed: int, counted: int) -> None:
-        """Give back, or take, the difference between the tokens guessed and those that were counted."""
+        """Give back, or take, the difference between the tokens guessed and those that were
+        counted.
+        """
         with self._lock:
             self._tokens += (counted - guessed) * self._per_token
 

@@ -1,7 +1,9 @@
-"""Models behind an HTTP endpoint: who they are (asked once, remembered) and how their vectors come in.
+"""Models behind an HTTP endpoint: who they are (asked once, remembered) and how their vectors come
+in.
 
-An endpoint's answer names the model that made it. That name is part of the fingerprint, so a model that is exchanged
-behind its name is noticed. Keys come from the environment, go into one header and nowhere else.
+An endpoint's answer names the model that made it. That name is part of the fingerprint, so a model
+that is exchanged behind its name is noticed. Keys come from the environment, go into one header and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -32,16 +34,21 @@ _PROBE = "kemb"
 def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -> Model:
     """The model `api:NAME`, or `api:FILE.toml` for one's own TOML with an [api] table.
 
-    The endpoint is asked once, with one short text for every name it is sent, who answers; the answer is kept in the
-    user's cache folder, so that scores can be made again without network or key.
+    The endpoint is asked once, with one short text for every name it is sent, who answers; the
+    answer is kept in the user's cache folder, so that scores can be made again without network or
+    key.
 
-    :raises UsageError: no endpoint is known for it, the key is missing, or an option an endpoint does not have.
+    :raises UsageError: no endpoint is known for it, the key is missing, or an option an endpoint
+        does not have.
     :raises ModelError: the endpoint cannot be used.
     """
     given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
     given |= {"--pooling": options.pooling, "--backend": options.backend}
     if wrong := [flag for flag, value in given.items() if value is not None]:
-        raise UsageError(f"{' and '.join(wrong)} cannot be used with api:{name}; an endpoint has no such setting.")
+        raise UsageError(
+            f"{' and '.join(wrong)} cannot be used with api:{name}; an endpoint has no such "
+            "setting."
+        )
     spec, variant = _spec_of(name, options)
     prompts = build_prompts(spec, rules_of_file(options.prompts_file, spec), None, task_names)
     known = identity_of(spec)
@@ -50,13 +57,18 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
         "model": spec.name,
         "loader": "api",
         "kind": spec.api.kind,
-        "endpoint": digest(spec.api.base_url.rstrip("/")),  # a hash: addresses of private servers stay private
+        "endpoint": digest(
+            spec.api.base_url.rstrip("/")
+        ),  # a hash: addresses of private servers stay private
         "sent_model": spec.api.model,
         "body": json.dumps(spec.api.body, sort_keys=True),
         "dim": str(known["dim"]),
         "served_model": json.dumps(known["served"], sort_keys=True),
     }
-    labels = [variant, f"prompts_{prompts_label(options.prompts_file)}" if options.prompts_file else ""]
+    labels = [
+        variant,
+        f"prompts_{prompts_label(options.prompts_file)}" if options.prompts_file else "",
+    ]
     return Model(
         spec=spec,
         name=spec.name,
@@ -84,11 +96,13 @@ def key_of(api: ApiSpec, name: str) -> str:
     key = os.environ.get(api.key_env, "").strip()
     if not key and api.key_env != KEY_ENV:  # of a server of one's own a key is optional
         raise UsageError(
-            f"The API of {name} needs a key. Put it into the environment: export {api.key_env}=... It is sent to "
-            f"{urlsplit(api.base_url).netloc} and neither printed nor stored."
+            f"The API of {name} needs a key. Put it into the environment: export {api.key_env}=... "
+            f"It is sent to {urlsplit(api.base_url).netloc} and neither printed nor stored."
         )
     if not key.isascii() or not key.isprintable():
-        raise UsageError(f"The key in {api.key_env} holds characters that no header can; copy it again.")
+        raise UsageError(
+            f"The key in {api.key_env} holds characters that no header can; copy it again."
+        )
     return key
 
 
@@ -130,11 +144,14 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
     if spec is None or spec.api is None:
         if not base:
             raise UsageError(
-                f"No endpoint is known for api:{name}. Type --api-base {_EXAMPLE} (or set {BASE_ENV}), or give a "
-                "TOML file of your own with an [api] table: -m api:my-model.toml"
+                f"No endpoint is known for api:{name}. Type --api-base {_EXAMPLE} (or set "
+                f"{BASE_ENV}), or give a TOML file of your own with an [api] table: -m "
+                "api:my-model.toml"
             )
         if not re.fullmatch(r"[\w.:+/-]+", name) or ".." in name:
-            raise UsageError(f"{name!r} cannot be the name of a model; use letters, digits and . _ : + / -.")
+            raise UsageError(
+                f"{name!r} cannot be the name of a model; use letters, digits and . _ : + / -."
+            )
         title = spec.name if spec else name if "/" in name else f"api/{name}"
         # The model's hub name is what servers of open weights (vLLM, TEI, infinity) are given.
         known = spec or ModelSpec(name=title, prompts={})
@@ -160,11 +177,14 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
 def _check_address(base: str) -> None:
     parts = urlsplit(base)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"The address {base!r} of an API must begin with http:// or https://, such as {_EXAMPLE}.")
+        raise UsageError(
+            f"The address {base!r} of an API must begin with http:// or https://, such as "
+            f"{_EXAMPLE}."
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError(
-            f"The address of the API at {parts.hostname} must hold no user, key or query; put the key into "
-            f"{KEY_ENV} (or the variable that key_env of the model's TOML names)."
+            f"The address of the API at {parts.hostname} must hold no user, key or query; put the "
+            f"key into {KEY_ENV} (or the variable that key_env of the model's TOML names)."
         )
 
 
@@ -182,4 +202,6 @@ def open_api(model: Model) -> Encoder:
     api = model.spec.api
     assert api is not None
     identity = identity_of(model.spec)
-    return ApiEncoder(Client(model.spec, key_of(api, model.name), dict(identity["served"]), int(identity["dim"])))
+    return ApiEncoder(
+        Client(model.spec, key_of(api, model.name), dict(identity["served"]), int(identity["dim"]))
+    )

@@ -1,10 +1,12 @@
-"""BGE-M3's heads: one forward pass, read as one vector, as weights of words, or as a vector per token.
+"""BGE-M3's heads: one forward pass, read as one vector, as weights of words, or as a vector per
+token.
 
-After FlagEmbedding's M3Embedder and Chen et al. 2024, "M3-Embedding"; with hidden states h of the tokens, h_0 of CLS:
+After FlagEmbedding's M3Embedder and Chen et al. 2024, "M3-Embedding"; with hidden states h of the
+tokens, h_0 of CLS:
 
     dense    h_0 / |h_0|                                                         cosine
-    sparse   w(t) = max over places of token t: relu(W_s h + b_s)                dot product over common tokens
-    colbert  (W_c h_i + b_c) / |W_c h_i + b_c|, i >= 1                           MaxSim / number of query vectors
+    sparse   w(t) = max over places of token t: relu(W_s h + b_s)  dot product over common tokens
+    colbert  (W_c h_i + b_c) / |W_c h_i + b_c|, i >= 1             MaxSim / number of query vectors
 
 CLS, end, padding and unknown tokens have no weight.
 """
@@ -34,8 +36,12 @@ HUB_FILES = tuple(f"{stem}.pt" for stem in FILES.values())
 
 
 def split_head(name: str) -> tuple[str, Head | None]:
-    """The model and the head of `BAAI/bge-m3#sparse`, or `BAAI/bge-m3#sparse@<commit>`; other names as they are."""
-    found = re.fullmatch(r"(?P<before>[^#]+)#(?P<head>dense|sparse|colbert)(?P<revision>@[^#]*)?", name)
+    """The model and the head of `BAAI/bge-m3#sparse`, or `BAAI/bge-m3#sparse@<commit>`; other names
+    as they are.
+    """
+    found = re.fullmatch(
+        r"(?P<before>[^#]+)#(?P<head>dense|sparse|colbert)(?P<revision>@[^#]*)?", name
+    )
     if found is None:
         return name, None
     return found["before"] + (found["revision"] or ""), cast(Head, found["head"])
@@ -47,8 +53,8 @@ def refuse_head(name: str, kind: str, head: Head) -> NoReturn:
     :raises UsageError: always.
     """
     raise UsageError(
-        f"{name} is of the kind {kind!r} and has no head {head!r}; heads are read off transformers like BGE-M3. Leave "
-        f"#{head} away."
+        f"{name} is of the kind {kind!r} and has no head {head!r}; heads are read off transformers "
+        f"like BGE-M3. Leave #{head} away."
     )
 
 
@@ -60,7 +66,8 @@ def refuse_other_heads(name: str) -> None:
     before, mark, head = name.partition("#")
     if mark:
         raise UsageError(
-            f"{name!r} asks for the head {head!r} of a model; there are dense, sparse and colbert, those of BGE-M3. "
+            f"{name!r} asks for the head {head!r} of a model; there are dense, sparse and colbert, "
+            "those of BGE-M3. "
             f"Type for example {before or 'BAAI/bge-m3'}#sparse."
         )
 
@@ -107,8 +114,9 @@ def find_file(folder: Path, head: str, name: str) -> Path:
         if (path := folder / f"{FILES[head]}{suffix}").is_file():
             return path
     raise ModelError(
-        f"{name} has no {head} head: {folder} holds no {FILES[head]}.pt. Only BGE-M3 and models trained like it have "
-        f"one. SentenceTransformer.save_pretrained leaves it out: copy {' and '.join(HUB_FILES)} of the original "
+        f"{name} has no {head} head: {folder} holds no {FILES[head]}.pt. Only BGE-M3 and models "
+        "trained like it have one. SentenceTransformer.save_pretrained leaves it out: copy "
+        f"{' and '.join(HUB_FILES)} of the original "
         "beside the weights, or leave the # and what follows away for the dense vectors."
     )
 
@@ -116,14 +124,17 @@ def find_file(folder: Path, head: str, name: str) -> Path:
 def attach(model: Any, folder: Path, head: str) -> None:  # noqa: ANN401  sentence-transformers has no types
     """Load a head into a dense model, on its device and in its dtype.
 
-    :raises ModelError: a file that cannot be read, or holds something else than a layer for this model.
+    :raises ModelError: a file that cannot be read, or holds something else than a layer for this
+        model.
     """
     import torch
 
     path = find_file(folder, head, str(folder))
     try:
         if path.suffix == ".pt":
-            state = torch.load(path, map_location="cpu", weights_only=True)  # tensors only: no code can run
+            state = torch.load(
+                path, map_location="cpu", weights_only=True
+            )  # tensors only: no code can run
         else:
             from safetensors.torch import load_file
 
@@ -131,8 +142,8 @@ def attach(model: Any, folder: Path, head: str) -> None:  # noqa: ANN401  senten
     except Exception as error:  # torch raises what its unpickler, zip reader and own checks raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ModelError(
-            f"{path} cannot be read as tensors: {reason} The download may be incomplete, or it holds more than "
-            "tensors, which kemb does not load. Fetch the file again."
+            f"{path} cannot be read as tensors: {reason} The download may be incomplete, or it "
+            "holds more than tensors, which kemb does not load. Fetch the file again."
         ) from error
     hidden = int(model[0].model.config.hidden_size)
     shapes = {name: list(getattr(state.get(name), "shape", [])) for name in ("weight", "bias")}
@@ -140,8 +151,10 @@ def attach(model: Any, folder: Path, head: str) -> None:  # noqa: ANN401  senten
     if shapes != {"weight": [n_out, hidden], "bias": [n_out]} or not n_out:
         expected = "1" if head == "sparse" else "n"
         raise ModelError(
-            f"{path} holds tensors {shapes}, expected weight [{expected}, {hidden}] and bias [{expected}], a linear "
-            f"layer on the {hidden} dimensions of this encoder. The file belongs to another model: copy the one of "
+            f"{path} holds tensors {shapes}, expected weight [{expected}, {hidden}] and bias "
+            f"[{expected}], a linear layer on the {hidden} dimensions of this encoder. The file "
+            "belongs to another model: "
+            "copy the one of "
             "this model beside its weights."
         )
     layer = torch.nn.Linear(hidden, n_out)
@@ -157,22 +170,40 @@ def token_weights(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-
 
     hidden = output["token_embeddings"]
     weights = torch.relu(model.kemb_heads["sparse"](hidden)).squeeze(-1).float().cpu().numpy()
-    ids, mask = output["input_ids"].cpu().numpy(), output["attention_mask"].cpu().numpy().astype(bool)
+    ids, mask = (
+        output["input_ids"].cpu().numpy(),
+        output["attention_mask"].cpu().numpy().astype(bool),
+    )
     tokenizer = model.tokenizer
-    unused = (tokenizer.cls_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
-    kept = mask & ~(weights <= 0) & ~np.isin(ids, [number for number in unused if number is not None])  # NaN is kept
+    unused = (
+        tokenizer.cls_token_id,
+        tokenizer.eos_token_id,
+        tokenizer.pad_token_id,
+        tokenizer.unk_token_id,
+    )
+    kept = (
+        mask & ~(weights <= 0) & ~np.isin(ids, [number for number in unused if number is not None])
+    )  # NaN is kept
     dim = vocabulary(model)
     rows, places = np.nonzero(kept)
     keys = rows * dim + ids[rows, places]
     order = np.argsort(keys, kind="stable")
     distinct, first = np.unique(keys[order], return_index=True)
-    values = np.maximum.reduceat(weights[kept][order], first) if len(first) else np.empty(0, dtype=np.float32)
+    values = (
+        np.maximum.reduceat(weights[kept][order], first)
+        if len(first)
+        else np.empty(0, dtype=np.float32)
+    )
     offsets = np.searchsorted(distinct, np.arange(len(ids) + 1) * dim)
-    return Ragged(offsets, values[:, None].astype(np.float32), dim, (distinct % dim).astype(np.int32))
+    return Ragged(
+        offsets, values[:, None].astype(np.float32), dim, (distinct % dim).astype(np.int32)
+    )
 
 
 def token_vectors(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-transformers has no types
-    """The unit vectors of a text's tokens but the first, in float16 as all token vectors are stored."""
+    """The unit vectors of a text's tokens but the first, in float16 as all token vectors are
+    stored.
+    """
     import torch
 
     mask = output["attention_mask"][:, 1:].bool()

@@ -1,4 +1,6 @@
-"""The two dialects of embedding endpoints: what is sent, and what may be believed of the answer. No network here."""
+"""The two dialects of embedding endpoints: what is sent, and what may be believed of the answer. No
+network here.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +65,20 @@ def read(api: ApiSpec, content: bytes, texts: Sequence[str], dim: int | None) ->
     record = _json(api, content)
     rows = _cohere_rows(record) if api.kind == "cohere" else _openai_rows(record, len(texts))
     if rows is None:
-        raise ModelError(f"{_who(api)} answered without embeddings: {_start(content)}. {_KIND_HINT}")
+        raise ModelError(
+            f"{_who(api)} answered without embeddings: {_start(content)}. {_KIND_HINT}"
+        )
     if len(rows) != len(texts):
-        raise ModelError(f"{_who(api)} returned {len(rows)} vectors for {len(texts)} texts; nothing of it was stored.")
+        raise ModelError(
+            f"{_who(api)} returned {len(rows)} vectors for {len(texts)} texts; nothing of it was "
+            "stored."
+        )
     vectors = _array(api, rows, texts)
     if dim is not None and vectors.shape[1] != dim:
         raise ModelError(
-            f"{_who(api)} returned vectors of {vectors.shape[1]} dimensions where it gave {dim} before; the model "
-            "behind the endpoint has changed, or several answer. Nothing of it was stored."
+            f"{_who(api)} returned vectors of {vectors.shape[1]} dimensions where it gave {dim} "
+            "before; the model behind the endpoint has changed, or several answer. Nothing of it "
+            "was stored."
         )
     usage, served = _mapping(record.get("usage")), record.get("model")
     if api.kind == "cohere":
@@ -80,7 +88,10 @@ def read(api: ApiSpec, content: bytes, texts: Sequence[str], dim: int | None) ->
     return Answer(vectors, tokens, served if isinstance(served, str) else "")
 
 
-_KIND_HINT = 'Check the address (it often ends in /v1) and `kind` ("openai" or "cohere") in the model\'s [api] table.'
+_KIND_HINT = (
+    'Check the address (it often ends in /v1) and `kind` ("openai" or "cohere") in the '
+    "model's [api] table."
+)
 
 
 def _json(api: ApiSpec, content: bytes) -> Mapping[str, Any]:
@@ -88,23 +99,31 @@ def _json(api: ApiSpec, content: bytes) -> Mapping[str, Any]:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
         what = "a web page" if content.lstrip()[:1] == b"<" else "something that is no JSON"
-        raise ModelError(f"{_who(api)} answered with {what}: {_start(content)}. {_KIND_HINT}") from error
+        raise ModelError(
+            f"{_who(api)} answered with {what}: {_start(content)}. {_KIND_HINT}"
+        ) from error
     if not isinstance(record, dict):
-        raise ModelError(f"{_who(api)} answered with a JSON {type(record).__name__}: {_start(content)}. {_KIND_HINT}")
+        raise ModelError(
+            f"{_who(api)} answered with a JSON {type(record).__name__}: {_start(content)}. "
+            f"{_KIND_HINT}"
+        )
     return record
 
 
 def _openai_rows(record: Mapping[str, Any], n: int) -> list[Any] | None:
     """Embeddings in the order of the texts: by `index`, for servers answer in any order."""
     data = record.get("data")
-    if not isinstance(data, list) or not all(isinstance(entry, dict) and "embedding" in entry for entry in data):
+    if not isinstance(data, list) or not all(
+        isinstance(entry, dict) and "embedding" in entry for entry in data
+    ):
         return None
     if len(data) != n or not any("index" in entry for entry in data):
         return [entry["embedding"] for entry in data]
     numbers = [entry.get("index") for entry in data]
     if not all(type(number) is int for number in numbers) or sorted(numbers) != list(range(n)):
         raise ModelError(
-            f"The endpoint numbered its {n} vectors {str(numbers)[:80]}; expected every index from 0 to {n - 1} once. "
+            f"The endpoint numbered its {n} vectors {str(numbers)[:80]}; expected every index from "
+            f"0 to {n - 1} once. "
             "Nothing of it was stored, for a vector could belong to another text."
         )
     return [entry["embedding"] for entry in sorted(data, key=lambda entry: entry["index"])]
@@ -122,16 +141,21 @@ def _array(api: ApiSpec, rows: Sequence[Any], texts: Sequence[str]) -> FloatArra
         vectors = [_vector(row) for row in rows]
     except (TypeError, ValueError, OverflowError, binascii.Error) as error:
         raise ModelError(
-            f"{_who(api)} returned an embedding that is neither a list of numbers nor base64 of float32: {error}"
+            f"{_who(api)} returned an embedding that is neither a list of numbers nor base64 of "
+            f"float32: {error}"
         ) from error
     dims = {len(vector) for vector in vectors}
     if len(dims) != 1 or dims == {0}:
-        raise ModelError(f"{_who(api)} returned vectors of different or no dimensions in one answer: {sorted(dims)}.")
+        raise ModelError(
+            f"{_who(api)} returned vectors of different or no dimensions in one answer: "
+            f"{sorted(dims)}."
+        )
     array = np.stack(vectors)
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if len(bad):
         raise ModelError(
-            f"{_who(api)} returned a vector that is not a number (NaN or infinite) for {texts[int(bad[0])][:80]!r}; "
+            f"{_who(api)} returned a vector that is not a number (NaN or infinite) for "
+            f"{texts[int(bad[0])][:80]!r}; "
             f"{len(bad)} of {len(array)} in this answer are affected and none was stored."
         )
     return array
@@ -145,7 +169,9 @@ def _vector(row: object) -> FloatArray:
     if not all(value is None or type(value) in (int, float) for value in row):
         raise TypeError("a list of other things than numbers")
     with np.errstate(over="ignore"):
-        return np.array([np.nan if value is None else value for value in row], dtype=np.float64).astype(np.float32)
+        return np.array(
+            [np.nan if value is None else value for value in row], dtype=np.float64
+        ).astype(np.float32)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

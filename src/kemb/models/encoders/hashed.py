@@ -1,7 +1,8 @@
-"""Dense encoders without weights: hashed character n-grams, plain (`toy`) or with idf (`tfidf:char`).
+"""Dense encoders without weights: hashed character n-grams, plain (`toy`) or with idf
+(`tfidf:char`).
 
-The idf comes from a shipped table of document frequencies (`data/`, made by tools/make_tables.py), never from the
-texts of the moment: a text has one vector, whatever it is evaluated with.
+The idf comes from a shipped table of document frequencies (`data/`, made by tools/make_tables.py),
+never from the texts of the moment: a text has one vector, whatever it is evaluated with.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ TFIDF_DIM = 2048
 NGRAM_TABLE = "char_ngrams.tsv"
 
 Codes = NDArray[np.uint64]
-"""An n-gram as a number: the code point of one character, or two of them, the first shifted by 21 bits."""
+"""An n-gram as a number: the code point of one character, or two of them, the first shifted by 21
+bits.
+"""
 
 
 class Idf(NamedTuple):
@@ -94,12 +97,16 @@ def tfidf_identity() -> dict[str, str]:
 
 
 def ngrams(text: str) -> tuple[Codes, IntArray]:
-    """Distinct characters and pairs of neighbours inside words, after NFKC and lower case, and their counts."""
+    """Distinct characters and pairs of neighbours inside words, after NFKC and lower case, and
+    their counts.
+    """
     normal = " ".join(unicodedata.normalize("NFKC", text).lower().split())
     points = np.frombuffer(normal.encode("utf-32-le"), dtype="<u4").astype(np.uint64)
     inside = points != ord(" ")
     pairs = (points[:-1] << np.uint64(21)) | points[1:]
-    return np.unique(np.concatenate((points[inside], pairs[inside[:-1] & inside[1:]])), return_counts=True)
+    return np.unique(
+        np.concatenate((points[inside], pairs[inside[:-1] & inside[1:]])), return_counts=True
+    )
 
 
 def ngram_text(code: int) -> str:
@@ -109,7 +116,8 @@ def ngram_text(code: int) -> str:
 
 
 def hash_features(codes: Codes, weights: DoubleArray, dim: int) -> DoubleArray:
-    """Sum of the weights by bucket with a sign from the hash, [dim] (Weinberger et al. 2009, "Feature hashing").
+    """Sum of the weights by bucket with a sign from the hash, [dim] (Weinberger et al. 2009,
+    "Feature hashing").
 
     The hash is the finaliser of SplitMix64 (Steele et al. 2014), the same on every machine.
     """

@@ -1,8 +1,8 @@
 """`kiwi-static`: mean of Kiwi's morpheme vectors, a Korean sentence encoder without any download.
 
-Kiwi's language model holds a unit vector of 256 numbers for each of its 70,000 frequent morphemes, and its public
-interface tells their cosines. Those determine the vectors up to a rotation; they are recovered once and kept in
-the user's cache folder.
+Kiwi's language model holds a unit vector of 256 numbers for each of its 70,000 frequent morphemes,
+and its public interface tells their cosines. Those determine the vectors up to a rotation; they are
+recovered once and kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ NAME = "kiwi-static"
 DIM = 256
 N_LANDMARKS = 384
 FUNCTION_WEIGHT = 0.15
-"""Particles, endings, affixes, adverbs and marks against nouns, verbs, adjectives, foreign words and numbers."""
+"""Particles, endings, affixes, adverbs and marks against nouns, verbs, adjectives, foreign words
+and numbers.
+"""
 MORPHEME_TABLE = "kiwi_morphemes.tsv"
 COMPONENT_TABLE = "kiwi_components.tsv"
 
@@ -59,7 +61,9 @@ class KiwiStatic:
     dim = DIM
 
     def __init__(self, rows: FloatArray, weight: MorphemeWeights) -> None:
-        """Take weighted vectors [n_ids, 256] by Kiwi's ids, all zero where an id has no vector of its own."""
+        """Take weighted vectors [n_ids, 256] by Kiwi's ids, all zero where an id has no vector of
+        its own.
+        """
         self._rows = rows
         self._has_row: NDArray[np.bool_] = np.any(rows != 0, axis=1)
         self._weight = weight
@@ -81,7 +85,9 @@ class KiwiStatic:
         total = self._rows[known].sum(axis=0)
         for token in tokens:
             if not self._knows(token.id):
-                total += np.float32(self._weight(token.form, token.tag)) * sign_vector(token.form.lower())
+                total += np.float32(self._weight(token.form, token.tag)) * sign_vector(
+                    token.form.lower()
+                )
         norm = np.linalg.norm(total)
         return total / norm if norm > 0 else sign_vector("")
 
@@ -104,33 +110,54 @@ def open_kiwi_static(cache_dir: Path | None = None) -> KiwiStatic:
 
 def kiwi_static_identity() -> dict[str, str]:
     """Everything that changes a vector of `kiwi-static`."""
-    return {"version": "1", "kiwi": kiwi_version(NAME), "tables": table_hash(MORPHEME_TABLE, COMPONENT_TABLE)}
+    return {
+        "version": "1",
+        "kiwi": kiwi_version(NAME),
+        "tables": table_hash(MORPHEME_TABLE, COMPONENT_TABLE),
+    }
 
 
 def weigh(keys: list[tuple[str, str]], vectors: FloatArray, weight: MorphemeWeights) -> FloatArray:
-    """Vectors times weights, [n, 256]; zero for the ids that stand for any unknown word of a tag (no form)."""
+    """Vectors times weights, [n, 256]; zero for the ids that stand for any unknown word of a tag
+    (no form).
+    """
     weights = np.array([weight(form, tag) if form else 0.0 for form, tag in keys], dtype=np.float32)
     return vectors * weights[:, None]
 
 
 @lru_cache(maxsize=1 << 16)
 def sign_vector(word: str) -> FloatArray:
-    """A unit vector of +-1/16 from the hash of a word: unlike all others, the same everywhere. Do not write to it."""
-    bits = np.unpackbits(np.frombuffer(hashlib.shake_256(word.encode()).digest(DIM // 8), dtype=np.uint8))
+    """A unit vector of +-1/16 from the hash of a word: unlike all others, the same everywhere. Do
+    not write to it.
+    """
+    bits = np.unpackbits(
+        np.frombuffer(hashlib.shake_256(word.encode()).digest(DIM // 8), dtype=np.uint8)
+    )
     return (bits.astype(np.float32) * 2 - 1) / np.float32(math.sqrt(DIM))
 
 
 def load_morphemes(cache_dir: Path) -> tuple[list[tuple[str, str]], FloatArray]:
-    """(form, tag) and vector [n, 256] of Kiwi's morphemes by id, from the cache where an intact file lies there.
+    """(form, tag) and vector [n, 256] of Kiwi's morphemes by id, from the cache where an intact
+    file lies there.
 
     :raises ModelError: when the file cannot be written.
     """
     kiwi = load_kiwi(NAME)
     path = cache_dir / f"{kiwi_version(NAME)}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), path.open("rb") as file:
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
+        path.open("rb") as file,
+    ):
         kept = np.load(file)  # reading an array checks its CRC-32
-        return list(zip(kept["forms"].tolist(), kept["tags"].tolist(), strict=True)), kept["vectors"]
-    n = sum(1 for _ in itertools.takewhile(lambda i: not math.isnan(kiwi.morpheme_similarity(i, i)), itertools.count()))
+        return list(zip(kept["forms"].tolist(), kept["tags"].tolist(), strict=True)), kept[
+            "vectors"
+        ]
+    n = sum(
+        1
+        for _ in itertools.takewhile(
+            lambda i: not math.isnan(kiwi.morpheme_similarity(i, i)), itertools.count()
+        )
+    )
     vectors = recover_vectors(kiwi.morpheme_similarity, n)
     keys = [(morpheme.form, morpheme.tag) for morpheme in map(kiwi.morpheme, range(n))]
     forms, tags = zip(*keys, strict=True)
@@ -139,10 +166,12 @@ def load_morphemes(cache_dir: Path) -> tuple[list[tuple[str, str]], FloatArray]:
 
 
 def recover_vectors(similarity: Callable[[int, int], float], n: int) -> FloatArray:
-    """Unit vectors [n, 256] from their cosines with 384 landmarks (Nystrom: Williams and Seeger 2001).
+    """Unit vectors [n, 256] from their cosines with 384 landmarks (Nystrom: Williams and Seeger
+    2001).
 
-    The landmarks span all 256 dimensions, so the result is exact but for rounding (1e-6) and a rotation, which the
-    order of the eigenvalues and the sign of each eigenvector's largest entry fix.
+    The landmarks span all 256 dimensions, so the result is exact but for rounding (1e-6) and a
+    rotation, which the order of the eigenvalues and the sign of each eigenvector's largest entry
+    fix.
 
     :param similarity: cosine of the vectors of two ids.
     """
@@ -162,7 +191,8 @@ def recover_vectors(similarity: Callable[[int, int], float], n: int) -> FloatArr
 def _common_directions(keys: list[tuple[str, str]], vectors: FloatArray) -> FloatArray:
     """Orthonormal basis [256, n_components] of the shipped principal components.
 
-    The table holds them as combinations of morphemes, so they do not depend on the rotation of the vectors.
+    The table holds them as combinations of morphemes, so they do not depend on the rotation of the
+    vectors.
     """
     morphemes, coefficients = read_components(COMPONENT_TABLE)
     row_of = {key: row for row, key in reversed(list(enumerate(keys)))}
@@ -190,6 +220,6 @@ def _write(path: Path, forms: Sequence[str], tags: Sequence[str], vectors: Float
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise ModelError(
-            f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}: {error.strerror}. Free space, or set "
-            "XDG_CACHE_HOME to a folder that can be written."
+            f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}: {error.strerror}. "
+            "Free space, or set XDG_CACHE_HOME to a folder that can be written."
         ) from error

@@ -1,6 +1,7 @@
 """Models that mteb loads: `mteb:NAME`, with mteb's own code and prompts for them.
 
-mteb chooses prompts by task and role, so the route of an input names both. A text is encoded again for every task.
+mteb chooses prompts by task and role, so the route of an input names both. A text is encoded again
+for every task.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _SEPARATOR = "|"
 
 
 def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) -> Model:
-    """A model of mteb's registry, not loaded yet; its row and results are the variant `loader_mteb` of its name.
+    """A model of mteb's registry, not loaded yet; its row and results are the variant `loader_mteb`
+    of its name.
 
     Raises:
         MissingExtra: mteb is not installed.
@@ -43,26 +45,45 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
         "--backend": options.backend,
     }
     if wrong := [flag for flag, value in given.items() if value is not None]:
-        raise UsageError(f"{' and '.join(wrong)} cannot be used with mteb:{name}, which mteb loads and prompts.")
+        raise UsageError(
+            f"{' and '.join(wrong)} cannot be used with mteb:{name}, which mteb loads and prompts."
+        )
     plain, _, revision = name.partition("@")
     meta = _meta(plain, revision or None)
     kind = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
     similarity: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
     if "dense" not in meta.model_type or kind not in similarity or not meta.revision:
-        why = f"of type {', '.join(meta.model_type)}, similarity {kind}, revision {meta.revision or 'unknown'}"
-        raise NotSupported(f"mteb:{plain} is {why}; kemb takes dense models with cosine or dot product and a revision.")
+        why = (
+            f"of type {', '.join(meta.model_type)}, similarity {kind}, revision "
+            f"{meta.revision or 'unknown'}"
+        )
+        raise NotSupported(
+            f"mteb:{plain} is {why}; kemb takes dense models with cosine or dot product and a "
+            "revision."
+        )
     devices = find_devices(options.device, options.workers)
     routes = {task: task for task in task_names}
-    routes |= {f"{task}-{role}": f"{task}{_SEPARATOR}{role}" for task in task_names for role in ("query", "document")}
+    routes |= {
+        f"{task}-{role}": f"{task}{_SEPARATOR}{role}"
+        for task in task_names
+        for role in ("query", "document")
+    }
     return Model(
-        spec=ModelSpec(name=str(meta.name), loader="mteb", similarity=similarity[kind], license=meta.license or ""),
+        spec=ModelSpec(
+            name=str(meta.name),
+            loader="mteb",
+            similarity=similarity[kind],
+            license=meta.license or "",
+        ),
         name=str(meta.name),
         revision=meta.revision,
         prompts=PromptTable((Layer("none", {}, routes),)),
         folder=None,
         device=devices[0],
         dtype="float32",
-        max_tokens=int(meta.max_tokens) if meta.max_tokens and np.isfinite(meta.max_tokens) else None,
+        max_tokens=int(meta.max_tokens)
+        if meta.max_tokens and np.isfinite(meta.max_tokens)
+        else None,
         pooling=None,
         similarity=similarity[kind],
         variant="loader_mteb",
@@ -134,7 +155,9 @@ def _meta(name: str, revision: str | None) -> ModelMeta:
         return mteb.get_model_meta(name, revision=revision)
     except KeyError:
         known = [str(meta.name) for meta in mteb.get_model_metas()]
-        raise UnknownName("model of mteb", name, known, "Give the model without mteb: to load it by kemb.") from None
+        raise UnknownName(
+            "model of mteb", name, known, "Give the model without mteb: to load it by kemb."
+        ) from None
     except ValueError as error:
         raise ModelError(f"mteb:{name}: {error}") from error
 
@@ -147,6 +170,6 @@ def _task_metadata(model: str, task: str) -> Any:  # noqa: ANN401  mteb.TaskMeta
         return mteb.get_task(task).metadata
     except KeyError:
         raise ModelError(
-            f"mteb:{model} takes its prompts from mteb's tasks, and mteb has no task {task!r}. For tasks of your own "
-            f"let kemb load the model: -m {model}"
+            f"mteb:{model} takes its prompts from mteb's tasks, and mteb has no task {task!r}. For "
+            f"tasks of your own let kemb load the model: -m {model}"
         ) from None

@@ -1,7 +1,9 @@
-"""Networks in onnxruntime and OpenVINO, in the place where sentence-transformers has a transformers model.
+"""Networks in onnxruntime and OpenVINO, in the place where sentence-transformers has a transformers
+model.
 
-sentence-transformers loads such files through optimum, whose releases refuse transformers 5 (optimum-onnx 0.1.0 wants
-< 4.58, optimum-intel 2.2.0 < 5.6). Everything but its two loading functions is used: tokenizer, pooling, modules.
+sentence-transformers loads such files through optimum, whose releases refuse transformers 5
+(optimum-onnx 0.1.0 wants < 4.58, optimum-intel 2.2.0 < 5.6). Everything but its two loading
+functions is used: tokenizer, pooling, modules.
 """
 
 from __future__ import annotations
@@ -50,12 +52,17 @@ class Network:
         ids, mask = features["input_ids"].numpy(), features["attention_mask"].numpy()
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         given |= {name: features[name].numpy() for name in self.session.inputs if name in features}
-        wanted = {name: np.ascontiguousarray(given[name], kind) for name, kind in self.session.inputs.items()}
+        wanted = {
+            name: np.ascontiguousarray(given[name], kind)
+            for name, kind in self.session.inputs.items()
+        }
         states = self._each_alone(wanted, mask) if self.alone else self.session.run(wanted)
         return {"last_hidden_state": torch.from_numpy(np.array(states, dtype=np.float32))}
 
     def _each_alone(self, given: Arrays, mask: NDArray[Any]) -> NDArray[Any]:
-        """As `run`, but every row without its padding and without the others; zeros where the padding was."""
+        """As `run`, but every row without its padding and without the others; zeros where the
+        padding was.
+        """
         parts = []
         for row, kept in enumerate(mask.astype(bool)):
             place = slice(int(kept.argmax()), len(kept) - int(kept[::-1].argmax()))
@@ -93,25 +100,31 @@ def open_session(path: Path, file: BackendFile, device: str) -> Session:
     """
     package = PACKAGES[file.runtime]
     if device != "cpu" and (file.runtime == "openvino" or not device.startswith("cuda")):
-        raise ModelError(f"--backend {file.runtime} computes on the CPU here, not on {device}. Type --device cpu.")
+        raise ModelError(
+            f"--backend {file.runtime} computes on the CPU here, not on {device}. Type --device "
+            "cpu."
+        )
     try:
         session, outputs = (_onnxruntime if file.runtime == "onnx" else _openvino)(path, device)
     except ModelError:
         raise
     except Exception as error:  # the runtimes' own classes
         raise ModelError(
-            f"{path} cannot be opened by {package}: {_reason(error)} Fetch or export the file again, or use a newer "
-            f"{package}."
+            f"{path} cannot be opened by {package}: {_reason(error)} Fetch or export the file "
+            f"again, or use a newer {package}."
         ) from error
     if "input_ids" not in session.inputs or not session.inputs.keys() <= GIVEN:
         raise ModelError(
-            f"{path} wants the inputs {', '.join(session.inputs)}; kemb gives {', '.join(sorted(GIVEN))}. Export the "
-            "model for feature extraction, without a cache of past keys: kemb export onnx MODEL -o DIR."
+            f"{path} wants the inputs {', '.join(session.inputs)}; kemb gives "
+            f"{', '.join(sorted(GIVEN))}. Export the "
+            "model for feature extraction, without a cache of past keys: kemb export onnx MODEL -o "
+            "DIR."
         )
     if not set(outputs) & set(OUTPUTS):
         raise ModelError(
-            f"{path} gives {', '.join(outputs)}; kemb reads a vector per token from {' or '.join(OUTPUTS)}. Export the "
-            "model for feature extraction: kemb export onnx MODEL -o DIR."
+            f"{path} gives {', '.join(outputs)}; kemb reads a vector per token from "
+            f"{' or '.join(OUTPUTS)}. Export the model for feature extraction: kemb export onnx "
+            "MODEL -o DIR."
         )
     return session
 
@@ -129,8 +142,8 @@ def _onnxruntime(path: Path, device: str) -> tuple[Session, list[str]]:
         wanted = [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})]
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise ModelError(
-                f"--device {device} needs onnxruntime for CUDA, which is not installed. Type --device cpu, or: pip "
-                "uninstall onnxruntime; pip install onnxruntime-gpu"
+                f"--device {device} needs onnxruntime for CUDA, which is not installed. Type "
+                "--device cpu, or: pip uninstall onnxruntime; pip install onnxruntime-gpu"
             )
     opened = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     if device.startswith("cuda") and opened.get_providers()[0] != "CUDAExecutionProvider":
@@ -139,7 +152,9 @@ def _onnxruntime(path: Path, device: str) -> tuple[Session, list[str]]:
     outputs = [output.name for output in opened.get_outputs()]
     chosen = [name for name in OUTPUTS if name in outputs][:1]
     inputs = {entry.name: kinds.get(entry.type, np.int64) for entry in opened.get_inputs()}
-    return Session(inputs, lambda given: _computed(lambda: opened.run(chosen, dict(given))[0])), outputs
+    return Session(
+        inputs, lambda given: _computed(lambda: opened.run(chosen, dict(given))[0])
+    ), outputs
 
 
 def _openvino(path: Path, device: str) -> tuple[Session, list[str]]:
@@ -148,8 +163,9 @@ def _openvino(path: Path, device: str) -> tuple[Session, list[str]]:
 
     if any(part.is_symlink() for part in path.parent.glob(f"{path.name}[._]*")):
         raise ModelError(
-            f"OpenVINO reads no weights of an ONNX file through links, as the hub's cache holds {path.name}. Fetch it "
-            "into a folder: hf download ORG/NAME --local-dir DIR, then -m DIR; or type --backend onnx."
+            "OpenVINO reads no weights of an ONNX file through links, as the hub's cache holds "
+            f"{path.name}. Fetch it into a folder: hf download ORG/NAME --local-dir DIR, then -m "
+            "DIR; or type --backend onnx."
         )
     # Without the hint it computes in bfloat16 where the processor has it.
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
@@ -158,8 +174,13 @@ def _openvino(path: Path, device: str) -> tuple[Session, list[str]]:
     kinds: dict[str, type[np.integer]] = {"i64": np.int64, "i32": np.int32}
     outputs = {name: output for output in compiled.outputs for name in output.names}
     chosen = next((outputs[name] for name in OUTPUTS if name in outputs), None)
-    inputs = {entry.any_name: kinds.get(entry.element_type.get_type_name(), np.int64) for entry in compiled.inputs}
-    return Session(inputs, lambda given: _computed(lambda: compiled(dict(given))[chosen])), list(outputs)
+    inputs = {
+        entry.any_name: kinds.get(entry.element_type.get_type_name(), np.int64)
+        for entry in compiled.inputs
+    }
+    return Session(inputs, lambda given: _computed(lambda: compiled(dict(given))[chosen])), list(
+        outputs
+    )
 
 
 def _computed(run: Callable[[], NDArray[Any]]) -> NDArray[Any]:

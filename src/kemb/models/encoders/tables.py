@@ -22,15 +22,21 @@ def unseen_idf(n_texts: int, counts: dict[tuple[str, ...], int]) -> float:
 
 
 def read_counts(name: str) -> tuple[int, dict[tuple[str, ...], int]]:
-    """A shipped table of document frequencies: the number of texts, and how many of them hold each key."""
+    """A shipped table of document frequencies: the number of texts, and how many of them hold each
+    key.
+    """
     lines = [line.split("\t") for line in _read(name).decode().removesuffix("\n").split("\n")]
     return int(lines[0][-1]), {tuple(line[:-1]): int(line[-1]) for line in lines[1:]}
 
 
 def read_components(name: str) -> tuple[list[tuple[str, str]], DoubleArray]:
-    """Principal components as combinations of morphemes: (form, tag) and coefficients [n_morphemes, n_components]."""
+    """Principal components as combinations of morphemes: (form, tag) and coefficients [n_morphemes,
+    n_components].
+    """
     lines = [line.split("\t") for line in _read(name).decode().removesuffix("\n").split("\n")]
-    return [(line[0], line[1]) for line in lines], np.array([[float(x) for x in line[2:]] for line in lines])
+    return [(line[0], line[1]) for line in lines], np.array(
+        [[float(x) for x in line[2:]] for line in lines]
+    )
 
 
 def table_hash(*names: str) -> str:

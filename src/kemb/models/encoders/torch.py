@@ -46,7 +46,9 @@ class Kind:
 
 
 def pair_text(query: str, document: str) -> str:
-    """A query and a document as one text of the store; the length in front says where the document begins."""
+    """A query and a document as one text of the store; the length in front says where the document
+    begins.
+    """
     return f"{len(query)} {query}{document}"
 
 
@@ -76,8 +78,8 @@ def _scores(model: Any, output: Any) -> FloatArray:  # noqa: ANN401  sentence-tr
 def _one_score(model: Any, folder: Path) -> None:  # noqa: ANN401  sentence-transformers has no types
     if model.num_labels != 1:
         raise ModelError(
-            f"The model in {folder} gives {model.num_labels} scores for a pair, as classifiers do; a reranker gives "
-            "one. Name another model."
+            f"The model in {folder} gives {model.num_labels} scores for a pair, as classifiers do; "
+            "a reranker gives one. Name another model."
         )
 
 
@@ -92,11 +94,15 @@ def _entries(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-trans
     rows, index = found.indices().numpy()
     counts = np.bincount(rows, minlength=dense.shape[0])
     offsets = np.concatenate(([0], np.cumsum(counts)))
-    return Ragged(offsets, found.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32))
+    return Ragged(
+        offsets, found.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32)
+    )
 
 
 def _token_vectors(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-transformers has no types
-    """As `MultiVectorEncoder.encode`: the vectors that count, in float16, half the size at an error below 0.001."""
+    """As `MultiVectorEncoder.encode`: the vectors that count, in float16, half the size at an error
+    below 0.001.
+    """
     mask = output["attention_mask"].bool()
     vectors = output["token_embeddings"][mask].float().cpu().numpy()
     offsets = np.concatenate(([0], np.cumsum(mask.sum(dim=1).cpu().numpy())))
@@ -112,19 +118,29 @@ def _dim(model: Any) -> int:  # noqa: ANN401  sentence-transformers has no types
     return int(model.get_embedding_dimension())
 
 
-DENSE = Kind("SentenceTransformer", lambda model, output: _array(output["sentence_embedding"]), _dim)
+DENSE = Kind(
+    "SentenceTransformer", lambda model, output: _array(output["sentence_embedding"]), _dim
+)
 
 
 KINDS: dict[str, Kind] = {
     "dense": DENSE,
-    "cross-encoder": Kind("CrossEncoder", _scores, lambda model: 1, _pair, pair_text("", ""), check=_one_score),
+    "cross-encoder": Kind(
+        "CrossEncoder", _scores, lambda model: 1, _pair, pair_text("", ""), check=_one_score
+    ),
     "sparse": Kind("SparseEncoder", _entries, _dim, options=_active_dims),
     "late-interaction": Kind("MultiVectorEncoder", _token_vectors, _dim),
     "m3-sparse": Kind(
-        "SentenceTransformer", bge_m3.token_weights, bge_m3.vocabulary, check=partial(bge_m3.attach, head="sparse")
+        "SentenceTransformer",
+        bge_m3.token_weights,
+        bge_m3.vocabulary,
+        check=partial(bge_m3.attach, head="sparse"),
     ),
     "m3-colbert": Kind(
-        "SentenceTransformer", bge_m3.token_vectors, bge_m3.colbert_dim, check=partial(bge_m3.attach, head="colbert")
+        "SentenceTransformer",
+        bge_m3.token_vectors,
+        bge_m3.colbert_dim,
+        check=partial(bge_m3.attach, head="colbert"),
     ),
 }
 """By family of the model, or by loader for the heads of BGE-M3."""
@@ -138,7 +154,8 @@ class Loading:
     dtype: str = "float32"
     max_tokens: int | None = None
     pooling: str | None = None
-    """None for a sentence-transformers folder; else the pooling put on a plain transformers model."""
+    """None for a sentence-transformers folder; else the pooling put on a plain transformers model.
+    """
     normalize: bool = False
     append_eos: bool = False
     trust_remote_code: bool = False
@@ -171,15 +188,25 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
             model = _load(folder, loading, getattr(torch, loading.dtype))
     except UnpicklingError as error:
         raise ModelError(files.more_than_tensors(folder)) from error
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+        KeyError,
+        AttributeError,
+        TypeError,
+    ) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ModelError(
-            f"The model in {folder} cannot be loaded: {reason} Check that the folder is complete and that the "
-            "installed transformers knows this architecture."
+            f"The model in {folder} cannot be loaded: {reason} Check that the folder is complete "
+            "and that the installed transformers knows this architecture."
         ) from error
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
-        own = getattr(model[0], "document_length", None)  # of late interaction; it would win over the limit
+        own = getattr(
+            model[0], "document_length", None
+        )  # of late interaction; it would win over the limit
         if own is not None:
             model[0].document_length = min(own, loading.max_tokens)
     model.eval()
@@ -190,10 +217,11 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
 
 
 def _steady_products() -> None:
-    """Let MKL add in one order for any number of threads, so that several workers give the bits of one.
+    """Let MKL add in one order for any number of threads, so that several workers give the bits of
+    one.
 
-    Without it the products of few rows (a single short text, a pooled batch of five) change in the last bit. It works
-    until MKL's first product.
+    Without it the products of few rows (a single short text, a pooled batch of five) change in the
+    last bit. It works until MKL's first product.
     """
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
@@ -202,7 +230,9 @@ def _refuse_missing_gpu(device: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise ModelError("A CUDA device was asked for, but torch cannot use one here. Type --device cpu.")
+        raise ModelError(
+            "A CUDA device was asked for, but torch cannot use one here. Type --device cpu."
+        )
     if int(device.partition(":")[2] or 0) >= (n := torch.cuda.device_count()):
         known = ", ".join(f"cuda:{i}" for i in range(n))
         raise ModelError(f"--device {device} is not there; this machine has {known}.")
@@ -217,7 +247,8 @@ def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context 
 
 
 def share_threads(n_workers: int) -> None:
-    """Let this process use its share of the cores, beside other workers; before the model is opened.
+    """Let this process use its share of the cores, beside other workers; before the model is
+    opened.
 
     :raises MissingExtra: when torch is not installed.
     """
@@ -239,7 +270,9 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
     if loading.pooling is None:
         load = getattr(sentence_transformers, loading.kind.class_name)
-        return load(str(folder), device=device, model_kwargs=model_kwargs, backend=backend, **shared)
+        return load(
+            str(folder), device=device, model_kwargs=model_kwargs, backend=backend, **shared
+        )
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(
@@ -249,7 +282,10 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
         config_kwargs=shared,
         backend=backend,
     )
-    modules = [transformer, Pooling(transformer.get_embedding_dimension(), ST_POOLING[loading.pooling])]
+    modules = [
+        transformer,
+        Pooling(transformer.get_embedding_dimension(), ST_POOLING[loading.pooling]),
+    ]
     if loading.normalize:
         modules.append(Normalize())
     return sentence_transformers.SentenceTransformer(modules=modules, device=device)
@@ -282,18 +318,26 @@ class TorchEncoder:
     @property
     def facts(self) -> dict[str, int]:
         """What the loaded model shows of itself."""
-        n_parameters = sum(weights.numel() for weights in self.model.parameters())  # 0 in another runtime than torch
-        known = {"n_parameters": n_parameters, "max_tokens": self.limit if self.limit < _ENDLESS else 0}
+        n_parameters = sum(
+            weights.numel() for weights in self.model.parameters()
+        )  # 0 in another runtime than torch
+        known = {
+            "n_parameters": n_parameters,
+            "max_tokens": self.limit if self.limit < _ENDLESS else 0,
+        }
         return {name: value for name, value in known.items() if value}
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
-        """Token counts after truncation; characters where the model's first module has no tokenizer."""
+        """Token counts after truncation; characters where the model's first module has no
+        tokenizer.
+        """
         counts = self.lengths(inputs)[:, 0]
         chars = np.array([len(item.prompt) + len(item.text) for item in inputs], dtype=np.int64)
         return np.minimum(np.where(counts < 0, chars, counts), self.limit)
 
     def lengths(self, inputs: Sequence[Input]) -> IntArray:
-        """Of each input its tokens before truncation, and those that its text adds to the prompt [n, 2].
+        """Of each input its tokens before truncation, and those that its text adds to the prompt
+        [n, 2].
 
         -1 where the model's first module has no tokenizer.
         """
@@ -319,7 +363,9 @@ class TorchEncoder:
         return np.array(counts, dtype=np.int64)
 
     def prepare(self, inputs: Sequence[Input]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The padded features of one batch, on the CPU, and what the forward pass must know of the route."""
+        """The padded features of one batch, on the CPU, and what the forward pass must know of the
+        route.
+        """
         route = {"task": inputs[0].route} if inputs[0].route else {}
         texts = [self.kind.given(i.text + self.eos, "") for i in inputs]
         return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
@@ -335,7 +381,11 @@ class TorchEncoder:
                 given = batch_to_device(features, self.model.device)
                 output = self.model(given, **route, **self.kind.options(self.model))
                 own = self.kind.read(self.model, output)
-                return Together((own, *(k.read(self.model, output) for k in self.beside))) if self.beside else own
+                return (
+                    Together((own, *(k.read(self.model, output) for k in self.beside)))
+                    if self.beside
+                    else own
+                )
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory from error
@@ -344,14 +394,17 @@ class TorchEncoder:
                 raise OutOfMemory from error  # torch on the CPU
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise ModelError(
-                f"The model failed on a batch of texts up to {self._longest(features)} tokens long: {reason} If it has "
-                f"fewer positions than that (its limit is set to {self.model.max_seq_length}), type a smaller "
+                f"The model failed on a batch of texts up to {self._longest(features)} tokens "
+                f"long: {reason} If it has fewer positions than that (its limit is set to "
+                f"{self.model.max_seq_length}), type a smaller "
                 "--max-tokens."
             ) from error
 
     @staticmethod
     def _longest(features: dict[str, Any]) -> object:
-        return features["input_ids"].shape[-1] if "input_ids" in features else "an unknown number of"
+        return (
+            features["input_ids"].shape[-1] if "input_ids" in features else "an unknown number of"
+        )
 
     def encode(self, inputs: Sequence[Input]) -> Rows | Together:
         return self.encode_prepared(self.prepare(inputs))

@@ -1,4 +1,6 @@
-"""The part of a model card that kemb writes: summary, code, prompts, scores with intervals, ranks, provenance."""
+"""The part of a model card that kemb writes: summary, code, prompts, scores with intervals, ranks,
+provenance.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ SEED = 42
 _SAME = 1e-5
 """What a score and the same score computed from its items may differ by."""
 _LANGUAGE = {"TEI": "bash", "kemb": "bash"}
-MISSING = "Nothing is imputed: a model without all tasks of a benchmark has no mean and no rank in it."
+MISSING = (
+    "Nothing is imputed: a model without all tasks of a benchmark has no mean and no rank in it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ def body(card: CardData) -> str:
 
 
 def part_scores(result: TaskResult) -> list[PartScore]:
-    """Every (split, subset) of a result with the interval of its main score: 95 % over resampled items."""
+    """Every (split, subset) of a result with the interval of its main score: 95 % over resampled
+    items.
+    """
     try:
         items, problem = read_items(result), ""
     except ResultError:
@@ -91,8 +97,13 @@ def part_scores(result: TaskResult) -> list[PartScore]:
                     measured = part_measures([result], [items], part, "main_score")
                     n_items = measured.n_items
                     drawn = measured.replicates(statistics.N_REPLICATES, SEED)
-                    if abs(float(measured.point()[0]) - value) > _SAME or not np.isfinite(drawn).all():
-                        raise NotSupported("its items do not give the recorded score on every resample")
+                    if (
+                        abs(float(measured.point()[0]) - value) > _SAME
+                        or not np.isfinite(drawn).all()
+                    ):
+                        raise NotSupported(
+                            "its items do not give the recorded score on every resample"
+                        )
                     low, high = (float(bound[0]) for bound in statistics.interval(drawn))
                 except (NotSupported, ResultError) as error:
                     reason = str(error).rstrip(".")
@@ -104,7 +115,10 @@ def _summary(card: CardData, results: Sequence[TaskResult]) -> str:
     facts, row = card.facts, card.row
     variant = f", in the variant {escape(clean(row.variant))}" if row.variant else ""
     n_tasks = f"{len(results)} task{'s' if len(results) > 1 else ''}"
-    said = f"{escape(clean(card.name))} at revision {code(row.revision)}{variant}, measured with kemb on {n_tasks}."
+    said = (
+        f"{escape(clean(card.name))} at revision {code(row.revision)}{variant}, measured with "
+        f"kemb on {n_tasks}."
+    )
     size = f"{facts.n_parameters / 1e6:,.0f} million" if facts.n_parameters else ""
     record = results[0].kemb.get("model", {})
     pairs = [
@@ -135,7 +149,12 @@ def _prompts(results: Sequence[TaskResult]) -> str:
     if not found:
         return ""
     rows = [
-        [role, code(py(prompt)) if prompt else "nothing", code(py(route)) if route else "", escape(", ".join(tasks))]
+        [
+            role,
+            code(py(prompt)) if prompt else "nothing",
+            code(py(route)) if route else "",
+            escape(", ".join(tasks)),
+        ]
         for (role, prompt, route), tasks in found.items()
     ]
     return "## Prompts\n\nPut before the texts, character by character:\n\n" + table(
@@ -152,22 +171,38 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
             escape(clean(part.subset)),
             escape(str(part.result.kemb["task"]["main_metric"])),
             points(part.value),
-            "" if part.low is None or part.high is None else f"{points(part.low)} to {points(part.high)}",
+            ""
+            if part.low is None or part.high is None
+            else f"{points(part.low)} to {points(part.high)}",
             "" if part.n_items is None else f"{part.n_items:,}",
         ]
         for part in parts
     ]
-    header = ["Task", "Type", "Split", "Subset", "Metric", "Score", "95 % interval", "Number of items"]
+    header = [
+        "Task",
+        "Type",
+        "Split",
+        "Subset",
+        "Metric",
+        "Score",
+        "95 % interval",
+        "Number of items",
+    ]
     notes = ["Scores are points (times 100); the front matter holds fractions at full precision."]
     if any(part.low is not None for part in parts):
         notes.append(
-            f"Intervals: {statistics.LEVEL:.0%}, percentiles of {statistics.N_REPLICATES:,} resamples of the items of each task; "
+            f"Intervals: {statistics.LEVEL:.0%}, percentiles of {statistics.N_REPLICATES:,} "
+            "resamples of the items of each task; "
             "they say what other questions of the same task could change, each task for itself."
         )
     reasons = dict.fromkeys(
-        f"{clean(part.result.task)} has no interval: {clean(part.reason)}." for part in parts if part.reason
+        f"{clean(part.result.task)} has no interval: {clean(part.reason)}."
+        for part in parts
+        if part.reason
     )
-    return "## Evaluation\n\n" + "\n\n".join([table(header, rows, (5, 7)), *notes, *map(escape, reasons)])
+    return "## Evaluation\n\n" + "\n\n".join(
+        [table(header, rows, (5, 7)), *notes, *map(escape, reasons)]
+    )
 
 
 def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
@@ -185,7 +220,11 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
         if 1 < len(groups) < len(board.cells):
             tables.append(table(["Group", "Mean of its tasks"], groups, (1,)))
         notes = [formula_text(board), _weights(board), intervals_text(board), MISSING]
-        sections.append("\n\n".join([f"### {escape(clean(title))}", *tables, *(escape(clean(note)) for note in notes)]))
+        sections.append(
+            "\n\n".join(
+                [f"### {escape(clean(title))}", *tables, *(escape(clean(note)) for note in notes)]
+            )
+        )
     return "## Ranks\n\n" + "\n\n".join(sections) if sections else ""
 
 
@@ -194,8 +233,14 @@ def _below(board: Board, row: Row) -> str:
     lacking = ", ".join(f"{title} ({why})" for title, why in row.missing.items())
     wins = ""
     if common is not None and common.win_rate is not None:
-        wins = f" On the {common.n_cells} it has, it wins {common.win_rate:.0%} of the comparisons with ranked models."
-    return f"No rank: {len(row.missing)} of {len(board.cells)} tasks are missing: {lacking}.{wins} {MISSING}"
+        wins = (
+            f" On the {common.n_cells} it has, it wins {common.win_rate:.0%} of the comparisons "
+            "with ranked models."
+        )
+    return (
+        f"No rank: {len(row.missing)} of {len(board.cells)} tasks are missing: {lacking}.{wins} "
+        f"{MISSING}"
+    )
 
 
 def _weights(board: Board) -> str:
@@ -231,22 +276,30 @@ def _provenance(card: CardData, results: Sequence[TaskResult]) -> str:
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     lines = [
         f"Model revision: {code(card.row.revision)}. Measured: {span}.",
-        "Versions: " + escape(", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items())) + ".",
+        "Versions: "
+        + escape(", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()))
+        + ".",
         f"Hardware: {escape(clean('; '.join(filter(None, made))))}.",
         table(["Task", "Data", "Data revision", "Hash of the data"], rows),
         "Measured again by\n\n" + block(_command(card, results), "bash"),
-        f"Written by kemb {kemb_version()} from these records. What stands outside of this block is the author's.",
+        f"Written by kemb {kemb_version()} from these records. What stands outside of this block "
+        "is the author's.",
     ]
     return "## Provenance\n\n" + "\n\n".join(lines)
 
 
 def _hardware(result: TaskResult) -> str:
     found = result.kemb.get("hardware", {})
-    return str(found.get("gpu") or f"{found.get('cpu', '?')}, {found.get('n_cores', '?')} cores") if found else ""
+    return (
+        str(found.get("gpu") or f"{found.get('cpu', '?')}, {found.get('n_cores', '?')} cores")
+        if found
+        else ""
+    )
 
 
 def _command(card: CardData, results: Sequence[TaskResult]) -> str:
-    """The command without paths of the machine that ran it, which are nobody's business and useless elsewhere.
+    """The command without paths of the machine that ran it, which are nobody's business and useless
+    elsewhere.
 
     A task of one's own stands as the folder of its data.
     """
@@ -259,7 +312,9 @@ def _command(card: CardData, results: Sequence[TaskResult]) -> str:
 
 
 def _flags(variant: str) -> list[str]:
-    """The options behind a variant (`dtype_bfloat16__max_tokens_512`); a prompts file is named by its beginning."""
+    """The options behind a variant (`dtype_bfloat16__max_tokens_512`); a prompts file is named by
+    its beginning.
+    """
     found: list[str] = []
     for part in filter(None, variant.split("__")):
         for option in ("dtype", "max_tokens", "pooling", "dims", "quantize", "similarity"):

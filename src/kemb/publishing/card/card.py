@@ -1,4 +1,5 @@
-"""Results -> a model card: README.md with front matter and `.eval_results/<Task>.yaml`, beside the author's own text.
+"""Results -> a model card: README.md with front matter and `.eval_results/<Task>.yaml`, beside the
+author's own text.
 
 Only what stands between the two marks is replaced. Equal results give equal bytes.
 """
@@ -78,12 +79,14 @@ def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
     tasks = {name: result for name, result in sorted(row.results.items()) if result not in private}
     if not tasks:
         raise UsageError(
-            f"{row.label} has results on your own data only ({', '.join(sorted(row.results))}). A card is public; add "
-            "--private if these numbers may be."
+            f"{row.label} has results on your own data only ({', '.join(sorted(row.results))}). A "
+            "card is public; add --private if these numbers may be."
         )
     row = replace(row, results=tasks)
     name = options.name or row.model
-    usage = usage_of(row.model, tasks.values(), options.name if row.model.startswith("local/") else "")
+    usage = usage_of(
+        row.model, tasks.values(), options.name if row.model.startswith("local/") else ""
+    )
     facts = facts_of(row.model, _meta(row))
     if options.license:
         facts = replace(facts, license=options.license)
@@ -101,7 +104,8 @@ def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
 
 
 def write_card(made: Mapping[str, str], path: Path) -> None:
-    """Write the README at `path` and the other files beside it, each at once or not at all, the README last.
+    """Write the README at `path` and the other files beside it, each at once or not at all, the
+    README last.
 
     :raises ResultError: when a file cannot be written.
     """
@@ -114,7 +118,8 @@ def write_card(made: Mapping[str, str], path: Path) -> None:
             os.replace(temporary, target)
         except OSError as error:
             raise ResultError(
-                f"{target} cannot be written ({error.strerror or error}); the file that was there is unchanged."
+                f"{target} cannot be written ({error.strerror or error}); the file that was there "
+                "is unchanged."
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
@@ -130,13 +135,17 @@ def read_existing(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text ({error}); nothing was written.") from error
+        raise DataError(
+            f"{path} cannot be read as UTF-8 text ({error}); nothing was written."
+        ) from error
 
 
 def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
     """The row of measured results that is meant."""
     try:
-        row = find_row(_row_of_folder(written), rows_of(r for r in found if r.kemb and r.claim is None))
+        row = find_row(
+            _row_of_folder(written), rows_of(r for r in found if r.kemb and r.claim is None)
+        )
     except UnknownName:
         spec = catalogue.load_spec(written)
         name = (spec.name if spec else written).lower()
@@ -145,8 +154,8 @@ def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
         row = None
     if row is None or not all(result.kemb for result in row.results.values()):
         raise UsageError(
-            f"{written} has only published numbers here. A card states what was measured: type `kemb run TASK -m "
-            f"{written}` first."
+            f"{written} has only published numbers here. A card states what was measured: type "
+            f"`kemb run TASK -m {written}` first."
         )
     return row
 
@@ -154,7 +163,9 @@ def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
 def _row_of_folder(written: str) -> str:
     """Results of a local model are found by its folder, too."""
     folder = Path(written)
-    if not folder.is_dir() or not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+    if not folder.is_dir() or not any(
+        (folder / name).is_file() for name in ("config.json", "modules.json")
+    ):
         return written
     return f"{files.local_name(folder)}@{files.content_hash(folder.resolve())[:12]}"
 
@@ -169,7 +180,9 @@ def _meta(row: ResultRow) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) -> list[tuple[Board, Row]]:
+def _boards(
+    row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]
+) -> list[tuple[Board, Row]]:
     """The boards to tell of: those asked for, else the shipped ones of which the row has all tasks.
 
     Where there are none, the one of all its tasks, if other models were measured on them.
@@ -182,19 +195,29 @@ def _boards(row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]) 
         boards = [build_board(own)]
     pairs = [(board, _own_row(board, row)) for board in boards]
     told = [(board, own) for board, own in pairs if own is not None]
-    return told if wanted else [(board, own) for board, own in told if own.standing and len(board.complete) > 1]
+    return (
+        told
+        if wanted
+        else [(board, own) for board, own in told if own.standing and len(board.complete) > 1]
+    )
 
 
 def _is_complete(row: ResultRow, name: str) -> bool:
     benchmark = boards_benchmark.load_benchmark(name)
     formula = benchmark.formula()
     weighted = zip(benchmark.cells, benchmark.cell_weights(formula), strict=True)
-    return all(cell_value(cell, formula, row.results) is not None for cell, weight in weighted if weight)
+    return all(
+        cell_value(cell, formula, row.results) is not None for cell, weight in weighted if weight
+    )
 
 
 def _own_row(board: Board, row: ResultRow) -> Row | None:
     key = (row.model, row.revision, row.variant)
-    same = (other for other in board.rows if (other.model, other.revision, other.variant) == key and not other.claim)
+    same = (
+        other
+        for other in board.rows
+        if (other.model, other.revision, other.variant) == key and not other.claim
+    )
     return next(same, None)
 
 
@@ -209,7 +232,8 @@ def _split(existing: str) -> tuple[dict[str, Any], str]:
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"The front matter of the README (between its first two lines ---) is no YAML of keys: {reason}. "
+            "The front matter of the README (between its first two lines ---) is no YAML of keys: "
+            f"{reason}. "
             "Repair it, or name another file with -o. Nothing was written."
         ) from error
     data: Any = card.data
@@ -226,11 +250,15 @@ def _joined(front: dict[str, Any], text: str) -> str:
 def _placed(text: str, own: str, name: str) -> str:
     """The author's text with our block in its place: where it was, else at the end."""
     found = _BLOCK.findall(text)
-    lone = text.count(BEGIN) + text.count(END) - sum(block.count(BEGIN) + block.count(END) for block in found)
+    lone = (
+        text.count(BEGIN)
+        + text.count(END)
+        - sum(block.count(BEGIN) + block.count(END) for block in found)
+    )
     if len(found) > 1 or (lone and not found):
         raise DataError(
-            f"The README has a lone {BEGIN} or {END}, or more than one pair of them. Keep one pair, each on a line of "
-            "its own, or none; nothing was written."
+            f"The README has a lone {BEGIN} or {END}, or more than one pair of them. Keep one "
+            "pair, each on a line of its own, or none; nothing was written."
         )
     block = f"{BEGIN}\n{own}\n{END}"
     end = "\n"

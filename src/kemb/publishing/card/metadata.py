@@ -1,6 +1,8 @@
-"""Results as a model card's metadata: `model-index`, `.eval_results/<Task>.yaml`, and the fields above them.
+"""Results as a model card's metadata: `model-index`, `.eval_results/<Task>.yaml`, and the fields
+above them.
 
-What the author wrote stays: fields that are there are kept, and of `model-index` only the same metrics are replaced.
+What the author wrote stays: fields that are there are kept, and of `model-index` only the same
+metrics are replaced.
 """
 
 from __future__ import annotations
@@ -31,7 +33,14 @@ HUB_TASKS: dict[TaskType, tuple[str, str]] = {
     "summarization": ("summarization", "Summarization"),
 }
 """The hub's task category and mteb's name, as `TaskMetadata._hf_task_type` of mteb pairs them."""
-_LANGUAGES = {"kor": "ko", "eng": "en", "zho": "zh", "jpn": "ja", "cmn": "zh", "mul": "multilingual"}
+_LANGUAGES = {
+    "kor": "ko",
+    "eng": "en",
+    "zho": "zh",
+    "jpn": "ja",
+    "cmn": "zh",
+    "mul": "multilingual",
+}
 
 Fields = dict[str, Any]
 
@@ -39,7 +48,8 @@ Fields = dict[str, Any]
 def model_index(name: str, results: Sequence[TaskResult]) -> list[Fields]:
     """A `model-index` of the main scores, as fractions of full precision.
 
-    Made task by task: huggingface_hub would join tasks on the same data into one entry under the first one's name.
+    Made task by task: huggingface_hub would join tasks on the same data into one entry under the
+    first one's name.
     """
     from huggingface_hub import ModelCardData
 
@@ -82,7 +92,9 @@ def dataset_of(result: TaskResult) -> str:
 
 
 def eval_results_yaml(result: TaskResult) -> str:
-    """The content of `.eval_results/<Task>.yaml`, in percent, as mteb writes it (`_to_hf_benchmark_result`)."""
+    """The content of `.eval_results/<Task>.yaml`, in percent, as mteb writes it
+    (`_to_hf_benchmark_result`).
+    """
     notes = f"Measured with kemb {result.kemb.get('versions', {}).get('kemb', '')}".strip()
 
     def entry(task_id: str, value: float) -> Fields:
@@ -93,15 +105,26 @@ def eval_results_yaml(result: TaskResult) -> str:
         return found | ({"date": date} if date else {}) | {"notes": notes}
 
     parts = [(split, part) for split, entries in result.scores.items() for part in entries]
-    found = [entry(f"{result.task}_{part['hf_subset']}_{split}", part["main_score"]) for split, part in parts]
+    found = [
+        entry(f"{result.task}_{part['hf_subset']}_{split}", part["main_score"])
+        for split, part in parts
+    ]
     spec = spec_of(result.task)
-    declared = [(split, subset) for split in spec.splits for subset in spec.subsets] if spec else None
+    declared = (
+        [(split, subset) for split in spec.splits for subset in spec.subsets] if spec else None
+    )
     if declared is None or result.has_parts(declared):
         found.append(entry(result.task, result.main_score))
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
 
 
-def merged(old: Mapping[str, Any], facts: ModelFacts, usage: Usage, name: str, results: Sequence[TaskResult]) -> Fields:
+def merged(
+    old: Mapping[str, Any],
+    facts: ModelFacts,
+    usage: Usage,
+    name: str,
+    results: Sequence[TaskResult],
+) -> Fields:
     """The front matter: the author's fields, what they leave out, and the results."""
     new = dict(old)
     for key, value in _fields(facts, usage).items():
@@ -114,19 +137,27 @@ def merged(old: Mapping[str, Any], facts: ModelFacts, usage: Usage, name: str, r
 def merged_index(old: object, new: list[Fields]) -> list[Fields]:
     """The entries of `old` without the metrics that `new` has, then those of `new`.
 
-    Metrics are the same when task, config, split and name are: data sets move on the hub and task types are written in
-    several ways. Where the kept entries are in percent, the new ones are made so.
+    Metrics are the same when task, config, split and name are: data sets move on the hub and task
+    types are written in several ways. Where the kept entries are in percent, the new ones are made
+    so.
     """
-    models = [dict(model) for model in old if isinstance(model, dict)] if isinstance(old, list) else []
+    models = (
+        [dict(model) for model in old if isinstance(model, dict)] if isinstance(old, list) else []
+    )
     gone = {key for entry in new[0]["results"] for key in _keys(entry)}
     values: list[object] = []
     for model in models:
-        kept = [_without(entry, gone) for entry in model.get("results") or [] if isinstance(entry, dict)]
+        kept = [
+            _without(entry, gone) for entry in model.get("results") or [] if isinstance(entry, dict)
+        ]
         model["results"] = [entry for entry in kept if entry.get("metrics")]
         values += [metric.get("value") for entry in model["results"] for metric in entry["metrics"]]
     added: list[Fields] = new[0]["results"]
     if any(isinstance(value, int | float) and abs(value) > 1 for value in values):
-        added = [{**entry, "metrics": [_in_percent(metric) for metric in entry["metrics"]]} for entry in added]
+        added = [
+            {**entry, "metrics": [_in_percent(metric) for metric in entry["metrics"]]}
+            for entry in added
+        ]
     if len(models) == 1 or any(model.get("name") == new[0]["name"] for model in models):
         own = next((model for model in models if model.get("name") == new[0]["name"]), models[0])
         own["results"] = [*own["results"], *added]
@@ -144,7 +175,10 @@ def _without(entry: Fields, gone: set[tuple[str, ...]]) -> Fields:
     if not isinstance(metrics, list):
         return entry
     keys = _keys(entry)
-    return {**entry, "metrics": [metric for metric, key in zip(metrics, keys, strict=True) if key not in gone]}
+    return {
+        **entry,
+        "metrics": [metric for metric, key in zip(metrics, keys, strict=True) if key not in gone],
+    }
 
 
 def _keys(entry: Fields) -> list[tuple[str, ...]]:
@@ -182,11 +216,20 @@ def _license(written: str) -> Fields:
 
 
 def _tags(usage: Usage) -> list[str]:
-    return [*(["sentence-transformers"] if usage.how == "dense" and not usage.is_plain else []), "kemb"]
+    return [
+        *(["sentence-transformers"] if usage.how == "dense" and not usage.is_plain else []),
+        "kemb",
+    ]
 
 
 def _listed(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [value] if isinstance(value, str) else []
+    return (
+        [str(item) for item in value]
+        if isinstance(value, list)
+        else [value]
+        if isinstance(value, str)
+        else []
+    )
 
 
 def kemb_version() -> str:

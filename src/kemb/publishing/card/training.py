@@ -1,4 +1,6 @@
-"""How a model was trained, as text of its card: recipe, data, mining, contamination, comparison, forgetting, limits."""
+"""How a model was trained, as text of its card: recipe, data, mining, contamination, comparison,
+forgetting, limits.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def training_text(
     """The sections between our marks.
 
     :param reports: what the stages said of themselves, by stage.
-    :param scores: on all and on clean items, by row, of tasks of which something is left in the training data.
+    :param scores: on all and on clean items, by row, of tasks of which something is left in the
+        training data.
     """
     sections = [
         _recipe(file, reports.get("fit", {}), lock),
@@ -65,11 +68,17 @@ def training_text(
 
 
 def placed(existing: str, front: str, title: str, text: str) -> str:
-    """A README with the training text in its place: where it was, else behind the title, before all else."""
+    """A README with the training text in its place: where it was, else behind the title, before all
+    else.
+    """
     if BEGIN in existing and END in existing:
         before, _, rest = existing.partition(BEGIN)
         return before + text + rest.partition(END)[2]
-    return f"{existing.rstrip()}\n\n{text}\n" if existing.strip() else f"{front}# {escape(clean(title))}\n\n{text}\n"
+    return (
+        f"{existing.rstrip()}\n\n{text}\n"
+        if existing.strip()
+        else f"{front}# {escape(clean(title))}\n\n{text}\n"
+    )
 
 
 def front_matter(file: RecipeFile) -> str:
@@ -78,7 +87,11 @@ def front_matter(file: RecipeFile) -> str:
 
     card = file.recipe.card
     tags = ["sentence-transformers", "kemb"]
-    found: dict[str, Any] = {"language": card.language, "tags": tags, "library_name": "sentence-transformers"}
+    found: dict[str, Any] = {
+        "language": card.language,
+        "tags": tags,
+        "library_name": "sentence-transformers",
+    }
     if card.license:
         found["license"] = card.license.lower()
     if file.recipe.base.kind == "hub":
@@ -97,7 +110,10 @@ def _points(fraction: float | None) -> str:
 def _recipe(file: RecipeFile, fit: Mapping[str, Any], lock: Mapping[str, Any]) -> str:
     recipe = file.recipe
     base = recipe.base
-    start = {"static": "a static model from scratch", "kiwi-static": "a static model of Kiwi's vectors"}
+    start = {
+        "static": "a static model from scratch",
+        "kiwi-static": "a static model of Kiwi's vectors",
+    }
     revision = str(lock.get("resolved", {}).get("base_revision", ""))
     named = start.get(base.kind) or (base.id if base.kind == "hub" else "a local model")
     pooling = "as the base" if base.pooling == "keep" else base.pooling
@@ -106,23 +122,36 @@ def _recipe(file: RecipeFile, fit: Mapping[str, Any], lock: Mapping[str, Any]) -
         ["Base", f"{_text(named)}, revision {code(revision)}"],
         ["Family", base.family],
         ["Pooling", pooling] if base.family == "dense" and not base.is_static else [],
-        ["Prompts", ", ".join(f"{role} {code(text)}" for role, text in recipe.prompts if text) or "none"],
+        [
+            "Prompts",
+            ", ".join(f"{role} {code(text)}" for role, text in recipe.prompts if text) or "none",
+        ],
         ["Loss", _text(recipe.loss.name)],
         ["Matryoshka", ", ".join(map(str, recipe.matryoshka.dims))] if recipe.matryoshka else [],
         ["LoRA", f"r {base.lora.r}, alpha {base.lora.alpha}"] if base.lora else [],
         ["Batch, epochs", f"{recipe.train.batch}, {recipe.train.epochs:g}"],
-        ["Negatives of an anchor", ", ".join(f"{_text(name)} {n:,}" for name, n in fit.get("n_negatives", {}).items())],
-        ["Learning rate", f"{recipe.train.lr:g}, {recipe.train.scheduler}, warm-up {recipe.train.warmup:g}"],
+        [
+            "Negatives of an anchor",
+            ", ".join(f"{_text(name)} {n:,}" for name, n in fit.get("n_negatives", {}).items()),
+        ],
+        [
+            "Learning rate",
+            f"{recipe.train.lr:g}, {recipe.train.scheduler}, warm-up {recipe.train.warmup:g}",
+        ],
         ["Steps, seconds", f"{fit.get('n_steps', 0):,}, {fit.get('seconds', 0):,.0f}"],
         ["Parameters", f"{fit.get('n_parameters', 0):,}"],
         ["Seed", str(recipe.seed)],
-        ["Hardware", _text(lock.get("hardware", {}).get("gpu") or lock.get("hardware", {}).get("cpu", ""))],
+        [
+            "Hardware",
+            _text(lock.get("hardware", {}).get("gpu") or lock.get("hardware", {}).get("cpu", "")),
+        ],
         ["Versions", _text(", ".join(f"{name} {version}" for name, version in versions.items()))],
     ]
     described = [_text(recipe.description)] if recipe.description else []
     shown = [row for row in rows if row and row[1]]
-    whole = "The recipe; `recipe.lock.json` beside it holds every resolved value and hash:\n\n" + block(
-        file.text, "toml"
+    whole = (
+        "The recipe; `recipe.lock.json` beside it holds every resolved value and hash:\n\n"
+        + block(file.text, "toml")
     )
     return "\n\n".join(["## Training", *described, table(["", ""], shown), whole])
 
@@ -139,14 +168,18 @@ def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for section in file.recipe.data
     ]
-    text = "## Training data\n\n" + table(["Data", "Rows read", "Rows kept", "Role", "Licence"], rows, (1, 2))
+    text = "## Training data\n\n" + table(
+        ["Data", "Rows read", "Rows kept", "Role", "Licence"], rows, (1, 2)
+    )
     dropped = reports.get("filter", {}).get("dropped", {})
-    counts = ", ".join(f"{_text(rule)} {sum(by_source.values()):,}" for rule, by_source in dropped.items())
+    counts = ", ".join(
+        f"{_text(rule)} {sum(by_source.values()):,}" for rule, by_source in dropped.items()
+    )
     text += f"\n\nRows dropped: {counts}." if counts else ""
     if any(section.license.upper().startswith(SHARE_ALIKE) for section in file.recipe.data):
         text += (
-            "\n\nSome of the data is licensed to be shared alike. Whether that binds a model trained on it is not "
-            "settled; it is stated here, not decided."
+            "\n\nSome of the data is licensed to be shared alike. Whether that binds a model "
+            "trained on it is not settled; it is stated here, not decided."
         )
     return text
 
@@ -168,11 +201,14 @@ def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[Clea
         if part["n_touched"] or not part["hashed"]
     ]
     said = (
-        f"{found['n_rows']:,} training rows were compared with the texts of the evaluations; {found['n_dropped']:,} "
-        "were dropped. Touched: items of which a text stood in the data; left: those of which one still does. "
+        f"{found['n_rows']:,} training rows were compared with the texts of the evaluations; "
+        f"{found['n_dropped']:,} were dropped. Touched: items of which a text stood in the data; "
+        "left: those of which one still does. "
         "CONTAMINATION.md beside this card has the levels, examples and lineage."
     )
-    text = f"## Contamination\n\n{said}\n\n" + table(["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4))
+    text = f"## Contamination\n\n{said}\n\n" + table(
+        ["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4)
+    )
     both = [
         [
             _text(row),
@@ -187,14 +223,20 @@ def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[Clea
     ]
     if both:
         header = ["Model", "Task", "All items", "Items", "Clean items only", "Items"]
-        text += "\n\nScores with and without the items that are left:\n\n" + table(header, both, (2, 3, 4, 5))
+        text += "\n\nScores with and without the items that are left:\n\n" + table(
+            header, both, (2, 3, 4, 5)
+        )
     return text
 
 
 def _mining(file: RecipeFile, report: Mapping[str, Any]) -> str:
     if file.recipe.mine is None:
         return ""
-    rows = [[_MINED[key], _mined(value)] for key, value in report.items() if key in _MINED and value not in ("", None)]
+    rows = [
+        [_MINED[key], _mined(value)]
+        for key, value in report.items()
+        if key in _MINED and value not in ("", None)
+    ]
     return "## Mined negatives\n\n" + table(["", ""], rows)
 
 
@@ -202,7 +244,13 @@ def _mined(value: object) -> str:
     """A count, a mean, a name, or several counts by name."""
     if isinstance(value, Mapping):
         return ", ".join(f"{_text(key)}: {count:,}" for key, count in value.items()) or "none"
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else _text(value)
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else _text(value)
+    )
 
 
 def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
@@ -211,13 +259,21 @@ def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
         return ""
     tasks = [name for name in found["scores"] if name != "dev"]
     metric = file.recipe.dev.metric or "main metric"
-    ended = f", which ended the fit ({file.recipe.dev.patience} without a better one)" if found["ended_early"] else ""
-    said = (
-        f"These are the weights of step {found['step']:,}, the best of {len(found['curve'])} by the mean {metric} of "
-        f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it trained the model, and "
-        "none of it proves it below."
+    ended = (
+        f", which ended the fit ({file.recipe.dev.patience} without a better one)"
+        if found["ended_early"]
+        else ""
     )
-    rows = [["0", _points(found["before"]["dev"])], *([f"{step:,}", _points(score)] for step, score in found["curve"])]
+    said = (
+        f"These are the weights of step {found['step']:,}, the best of {len(found['curve'])} by "
+        f"the mean {metric} of "
+        f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it "
+        "trained the model, and none of it proves it below."
+    )
+    rows = [
+        ["0", _points(found["before"]["dev"])],
+        *([f"{step:,}", _points(score)] for step, score in found["curve"]),
+    ]
     return f"## Choice of the checkpoint\n\n{said}\n\n" + table(["Step", "Dev score"], rows, (0, 1))
 
 
@@ -225,7 +281,11 @@ def _comparison(proof: Proof) -> str:
     comparison = proof.comparison
     rows = []
     for cell in every_row(comparison):
-        interval = "" if cell.low is None or cell.high is None else f"{cell.low * 100:+.2f} to {cell.high * 100:+.2f}"
+        interval = (
+            ""
+            if cell.low is None or cell.high is None
+            else f"{cell.low * 100:+.2f} to {cell.high * 100:+.2f}"
+        )
         p = cell.p if cell.p_adjusted is None else cell.p_adjusted
         rows.append(
             [
@@ -241,7 +301,8 @@ def _comparison(proof: Proof) -> str:
     header = ["Task", "Base", "This model", "Difference", "95 % interval", "p", "Verdict"]
     lines = [
         "## Compared with the base",
-        f"Both measured by kemb on the same items. Base: {_text(comparison.a.label)}. Points (times 100).",
+        f"Both measured by kemb on the same items. Base: {_text(comparison.a.label)}. Points "
+        "(times 100).",
         table(header, rows, (1, 2, 3)),
         f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself."
         + (f" {groups_note(comparison)}." if comparison.groups else ""),
@@ -254,7 +315,8 @@ def _comparison(proof: Proof) -> str:
     ]
     if without:
         lines.append(
-            "Without any training:\n\n" + table(["Model", *map(_text, tasks)], without, range(1, len(tasks) + 1))
+            "Without any training:\n\n"
+            + table(["Model", *map(_text, tasks)], without, range(1, len(tasks) + 1))
         )
     return "\n\n".join(lines)
 
@@ -265,8 +327,9 @@ def _seeds(spread: Sequence[Spread]) -> str:
         return ""
     seeds = list(spread[0].scores)
     said = (
-        f"The same recipe was trained with {len(seeds)} seeds. This model is that of the first, {seeds[0]}, as was "
-        "set before any of them was scored; the others show how far chance moves a score."
+        f"The same recipe was trained with {len(seeds)} seeds. This model is that of the first, "
+        f"{seeds[0]}, as was set before any of them was scored; the others show how far chance "
+        "moves a score."
     )
     rows = [
         [
@@ -279,29 +342,44 @@ def _seeds(spread: Sequence[Spread]) -> str:
         ]
         for task in spread
     ]
-    header = ["Task", "Base", *(f"Seed {seed}" for seed in seeds), "Mean", "Standard deviation", "Above the base"]
+    header = [
+        "Task",
+        "Base",
+        *(f"Seed {seed}" for seed in seeds),
+        "Mean",
+        "Standard deviation",
+        "Above the base",
+    ]
     return f"## Seeds\n\n{said}\n\n" + table(header, rows, range(1, len(header)))
 
 
 def _forgetting(file: RecipeFile, proof: Proof) -> str:
     rows = [
-        [_text(line.task), f"{line.tolerance:g}", _text(line.reason), "kept" if line.passed else "forgotten"]
+        [
+            _text(line.task),
+            f"{line.tolerance:g}",
+            _text(line.reason),
+            "kept" if line.passed else "forgotten",
+        ]
         for line in proof.guard
     ]
     rule = {
-        "ci-lower": "On no task may the 95 % interval of the difference reach below the tolerance (points).",
+        "ci-lower": "On no task may the 95 % interval of the difference reach below the tolerance "
+        "(points).",
         "verdict": "On no task may the verdict be worse.",
         "none": "Nothing was checked.",
     }[file.recipe.evaluate.guard.decision]
-    return f"## Forgetting\n\n{rule}\n\n" + table(["Task", "Tolerance", "Found", "Result"], rows, (1,))
+    return f"## Forgetting\n\n{rule}\n\n" + table(
+        ["Task", "Tolerance", "Found", "Result"], rows, (1,)
+    )
 
 
 def _files(file: RecipeFile, report: Mapping[str, Any]) -> str:
     """The files besides safetensors, and what the gates said of them."""
     if report.get("is_table"):
         return (
-            "## Files\n\nThe weights are safetensors. ONNX and int8 are not applicable: a static model is a table of "
-            "word vectors, without a network."
+            "## Files\n\nThe weights are safetensors. ONNX and int8 are not applicable: a static "
+            "model is a table of word vectors, without a network."
         )
     section = file.recipe.export
     rows = [
@@ -310,7 +388,8 @@ def _files(file: RecipeFile, report: Mapping[str, Any]) -> str:
             f"{found.n_bytes / 1e6:,.1f} MB",
             f"{found.parity.max_difference:.1e}",
             f"{found.parity.min_cosine:.4f}",
-            ", ".join(f"{_text(line.task)} {line.difference * 100:+.2f}" for line in found.quality) or "same vectors",
+            ", ".join(f"{_text(line.task)} {line.difference * 100:+.2f}" for line in found.quality)
+            or "same vectors",
             f"left out: {_text(found.problem)}" if found.problem else "kept",
         ]
         for found in from_json(report)
@@ -318,12 +397,20 @@ def _files(file: RecipeFile, report: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     rule = (
-        "The weights are safetensors. Other files were compared with torch on texts of the evaluation, and int8 on the "
-        "tasks item by item (points, this file - torch). Kept is what differs in no number by more than "
-        f"{section.max_difference:g} (ONNX), has no cosine below {section.min_cosine:g}, and on no task a 95 % "
-        f"interval that reaches below -{section.tolerance:g} points."
+        "The weights are safetensors. Other files were compared with torch on texts of the "
+        "evaluation, and int8 on the tasks item by item (points, this file - torch). Kept is what "
+        "differs in no number by more than "
+        f"{section.max_difference:g} (ONNX), has no cosine below {section.min_cosine:g}, and on no "
+        f"task a 95 % interval that reaches below -{section.tolerance:g} points."
     )
-    header = ["File", "Size", "Largest difference", "Least cosine", "Difference of scores", "Result"]
+    header = [
+        "File",
+        "Size",
+        "Largest difference",
+        "Least cosine",
+        "Difference of scores",
+        "Result",
+    ]
     return f"## Files\n\n{rule}\n\n" + table(header, rows, (1, 2, 3))
 
 
@@ -334,12 +421,18 @@ def _limits(file: RecipeFile, lock: Mapping[str, Any]) -> str:
         f"Values of this recipe were chosen on: {_text(chosen)}." if chosen else "",
         f"Times this run has looked at a test set: {reads}." if reads else "",
         _text(file.recipe.card.limitations),
-        f"Contact: {_text(', '.join(file.recipe.card.contacts))}." if file.recipe.card.contacts else "",
+        f"Contact: {_text(', '.join(file.recipe.card.contacts))}."
+        if file.recipe.card.contacts
+        else "",
     ]
     return "## Limits\n\n" + "\n\n".join(filter(None, lines)) if any(lines) else ""
 
 
-def write(folder: Path, report: ContaminationReport, scores: Mapping[str, Sequence[CleanScore]] | None = None) -> None:
+def write(
+    folder: Path,
+    report: ContaminationReport,
+    scores: Mapping[str, Sequence[CleanScore]] | None = None,
+) -> None:
     """Write both files.
 
     :param scores: by row (the base, the tuned model).
@@ -361,9 +454,11 @@ def markdown(report: ContaminationReport, scores: Mapping[str, Sequence[CleanSco
         f"{report.n_dropped:,} were dropped{_reasons(report)}.",
         "",
         "Texts are compared by NFKC, lower case, letters and digits only. "
-        f"*Near*: Jaccard similarity of {report.shingle}-character shingles of at least {report.jaccard:g}. "
-        f"*Passage*: {report.ngram_chars} characters in common. *Pair*: both texts of a row stand together in an "
-        "evaluation item. *Left*: items of which a text stands in the rows that were trained on.",
+        f"*Near*: Jaccard similarity of {report.shingle}-character shingles of at least "
+        f"{report.jaccard:g}. "
+        f"*Passage*: {report.ngram_chars} characters in common. *Pair*: both texts of a row stand "
+        "together in an evaluation item. *Left*: items of which a text stands in the rows that "
+        "were trained on.",
         "",
         "| task | split | items | exact | near | passage | pair | touched | left |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -374,21 +469,31 @@ def markdown(report: ContaminationReport, scores: Mapping[str, Sequence[CleanSco
         touched = sum(part.n_touched > 0 for part in hashed)
         lines += [
             "",
-            f"{len(hashed)} parts of tasks were compared by hashes only (†), of which {touched} were touched; near and "
-            "passage are estimates there, which may miss some.",
+            f"{len(hashed)} parts of tasks were compared by hashes only (†), of which {touched} "
+            "were touched; near and passage are estimates there, which may miss some.",
         ]
     if report.lineage:
-        lines += ["", "## Lineage", "", "| source or model | tasks | why | reference |", "|---|---|---|---|"]
         lines += [
-            f"| {' | '.join(map(escape, (note.subject, ', '.join(note.tasks), note.why, note.reference)))} |"
+            "",
+            "## Lineage",
+            "",
+            "| source or model | tasks | why | reference |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {escape(note.subject)} | {escape(', '.join(note.tasks))} | {escape(note.why)} | "
+            f"{escape(note.reference)} |"
             for note in report.lineage
         ]
     if any(scores.values()):
         lines += ["", "## Scores on all and on clean items", ""]
-        lines += ["| model | task | metric | all | items | clean | items |", "|---|---|---|--:|--:|--:|--:|"]
         lines += [
-            f"| {escape(row)} | {escape(s.task)} ({escape(s.split)}) | {escape(s.metric)} | {s.full * 100:.2f} | "
-            f"{s.n_items:,} | {s.clean * 100:.2f} | {s.n_clean:,} |"
+            "| model | task | metric | all | items | clean | items |",
+            "|---|---|---|--:|--:|--:|--:|",
+        ]
+        lines += [
+            f"| {escape(row)} | {escape(s.task)} ({escape(s.split)}) | {escape(s.metric)} | "
+            f"{s.full * 100:.2f} | {s.n_items:,} | {s.clean * 100:.2f} | {s.n_clean:,} |"
             for row, own in scores.items()
             for s in own
         ]
@@ -399,12 +504,19 @@ def _line(part: PartReport) -> str:
     name = f"{escape(part.task)}{' †' if part.hashed else ''}"
     levels = " | ".join(f"{part.items[level]:,}" for level in LEVELS)
     split = part.split if part.subset in ("", "default") else f"{part.split}, {part.subset}"
-    return f"| {name} | {escape(split)} | {part.n_items:,} | {levels} | {part.n_touched:,} | {part.n_remaining:,} |"
+    return (
+        f"| {name} | {escape(split)} | {part.n_items:,} | {levels} | {part.n_touched:,} | "
+        f"{part.n_remaining:,} |"
+    )
 
 
 def _reasons(report: ContaminationReport) -> str:
     counts = {reason: sum(by_source.values()) for reason, by_source in report.dropped.items()}
-    return f" ({', '.join(f'{reason} {count:,}' for reason, count in counts.items())})" if counts else ""
+    return (
+        f" ({', '.join(f'{reason} {count:,}' for reason, count in counts.items())})"
+        if counts
+        else ""
+    )
 
 
 def _write(path: Path, text: str) -> None:

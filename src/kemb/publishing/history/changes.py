@@ -10,7 +10,14 @@ from typing import Literal
 from kemb.publishing.history.snapshots import BoardState, Record, RowState, Snapshot
 
 Cause = Literal[
-    "formula", "data revision", "metric version", "model revision", "profile", "prompt", "correction", "re-run"
+    "formula",
+    "data revision",
+    "metric version",
+    "model revision",
+    "profile",
+    "prompt",
+    "correction",
+    "re-run",
 ]
 Language = Literal["ko", "en"]
 Ranks = tuple[int, int]
@@ -125,11 +132,15 @@ class RanksMoved:
     moved: tuple[Moved, ...]
 
 
-Change = BoardChange | FormulaChange | ColumnChange | RowChange | RowRevised | CellChange | RanksMoved
+Change = (
+    BoardChange | FormulaChange | ColumnChange | RowChange | RowRevised | CellChange | RanksMoved
+)
 
 
 def changes(old: Snapshot, new: Snapshot) -> list[Change]:
-    """Every difference, board by board in the order of their names, rows in the order of the new board."""
+    """Every difference, board by board in the order of their names, rows in the order of the new
+    board.
+    """
     found: list[Change] = []
     for name in sorted(old.boards.keys() | new.boards.keys()):
         before, after = old.boards.get(name), new.boards.get(name)
@@ -142,11 +153,13 @@ def changes(old: Snapshot, new: Snapshot) -> list[Change]:
     return found
 
 
-def same_rows(old: Sequence[RowState], new: Sequence[RowState]) -> list[tuple[RowState | None, RowState | None]]:
+def same_rows(
+    old: Sequence[RowState], new: Sequence[RowState]
+) -> list[tuple[RowState | None, RowState | None]]:
     """Rows that belong together, then the added ones, then those that went.
 
-    A row that went and a row that came are one row at another revision where model, variant and source are the same
-    and there is no choice.
+    A row that went and a row that came are one row at another revision where model, variant and
+    source are the same and there is no choice.
     """
     by_key, new_keys = {_key(row): row for row in old}, {_key(row) for row in new}
     gone = [row for row in old if _key(row) not in new_keys]
@@ -175,9 +188,20 @@ def _of_board(
     title = after.title
     if (before.formula, before.groups) != (after.formula, after.groups):
         yield FormulaChange(name, title, _formula(before), _formula(after))
-    columns = [{column.title: place for place, column in enumerate(board.columns)} for board in (before, after)]
-    yield from (ColumnChange(name, title, column, "added") for column in columns[1] if column not in columns[0])
-    yield from (ColumnChange(name, title, column, "removed") for column in columns[0] if column not in columns[1])
+    columns = [
+        {column.title: place for place, column in enumerate(board.columns)}
+        for board in (before, after)
+    ]
+    yield from (
+        ColumnChange(name, title, column, "added")
+        for column in columns[1]
+        if column not in columns[0]
+    )
+    yield from (
+        ColumnChange(name, title, column, "removed")
+        for column in columns[0]
+        if column not in columns[1]
+    )
     moved = []
     for was, now in same_rows(before.rows, after.rows):
         if was is None or now is None:
@@ -189,7 +213,9 @@ def _of_board(
         for column in columns[1]:
             if column in columns[0]:
                 places = columns[0][column], columns[1][column]
-                yield from _of_cell(name, column, (old[0], was, old[1]), (new[0], now, new[1]), places)
+                yield from _of_cell(
+                    name, column, (old[0], was, old[1]), (new[0], now, new[1]), places
+                )
         if _ranks(was) != _ranks(now):
             moved.append(Moved(now.label, now.id, _ranks(was), _ranks(now)))
     if moved:
@@ -208,7 +234,9 @@ def _ranks(row: RowState) -> Ranks | None:
 _Cells = tuple[BoardState, RowState, list[Record]]
 
 
-def _of_cell(board: str, column: str, old: _Cells, new: _Cells, places: tuple[int, int]) -> Iterator[CellChange]:
+def _of_cell(
+    board: str, column: str, old: _Cells, new: _Cells, places: tuple[int, int]
+) -> Iterator[CellChange]:
     was, now = old[1].cells[places[0]], new[1].cells[places[1]]
     if was == now:
         return
@@ -223,14 +251,20 @@ def _of_cell(board: str, column: str, old: _Cells, new: _Cells, places: tuple[in
 
 
 def _cause(old: _Cells, new: _Cells, places: tuple[int, int]) -> tuple[Cause, str]:
-    """The first thing that is other, from what weighs most: other data make the question of prompts idle."""
+    """The first thing that is other, from what weighs most: other data make the question of prompts
+    idle.
+    """
     before, after = old[0].columns[places[0]], new[0].columns[places[1]]
     if (before.task, before.metric) != (after.task, after.metric):
         return "formula", f"{before.task} {before.metric} → {after.task} {after.metric}"
     then = [old[2][place] for place in old[1].records[places[0]]]
     now = [new[2][place] for place in new[1].records[places[1]]]
     kinds: list[tuple[Cause, Callable[[Record], str], Callable[[Record], object]]] = [
-        ("data revision", lambda r: r.dataset_revision[:_N_REVISION], lambda r: (r.dataset_revision, r.data_sha256)),
+        (
+            "data revision",
+            lambda r: r.dataset_revision[:_N_REVISION],
+            lambda r: (r.dataset_revision, r.data_sha256),
+        ),
         (
             "metric version",
             lambda r: f"{r.metric} {r.metric_version} {r.protocol}".strip(),
@@ -241,7 +275,10 @@ def _cause(old: _Cells, new: _Cells, places: tuple[int, int]) -> tuple[Cause, st
         if [key(record) for record in then] != [key(record) for record in now]:
             return cause, _arrow(then, now, words)
     if old[1].revision != new[1].revision:
-        return "model revision", f"{old[1].revision[:_N_REVISION]} → {new[1].revision[:_N_REVISION]}"
+        return (
+            "model revision",
+            f"{old[1].revision[:_N_REVISION]} → {new[1].revision[:_N_REVISION]}",
+        )
     if new[1].source:
         return "correction", _arrow(then, now, lambda r: r.claim_commit[:_N_REVISION])
     if [_profile(record) for record in then] != [_profile(record) for record in now]:
@@ -274,17 +311,26 @@ def sentence(change: Change, lang: Language) -> str:
     ko = lang == "ko"
     match change:
         case BoardChange():
-            text = {"added": ("새 보드", "new board"), "removed": ("보드 삭제", "board removed")}[change.kind][not ko]
+            text = {"added": ("새 보드", "new board"), "removed": ("보드 삭제", "board removed")}[
+                change.kind
+            ][not ko]
         case FormulaChange():
             text = f"{'산식 변경' if ko else 'formula changed'}: {change.old} → {change.new}"
         case ColumnChange():
-            text = {"added": ("새 과제", "new task"), "removed": ("과제 삭제", "task removed")}[change.kind][not ko]
+            text = {"added": ("새 과제", "new task"), "removed": ("과제 삭제", "task removed")}[
+                change.kind
+            ][not ko]
             text = f"{text}: {change.column}"
         case RowChange():
-            text = {"added": ("새 모델", "new model"), "removed": ("모델 삭제", "model removed")}[change.kind][not ko]
+            text = {"added": ("새 모델", "new model"), "removed": ("모델 삭제", "model removed")}[
+                change.kind
+            ][not ko]
             text = f"{text}: {change.row}"
         case RowRevised():
-            text = f"{'모델 버전 변경' if ko else 'model revision changed'}: {change.row}, {_revisions(change)}"
+            text = (
+                f"{'모델 버전 변경' if ko else 'model revision changed'}: {change.row}, "
+                f"{_revisions(change)}"
+            )
         case CellChange():
             text = _cell_sentence(change, ko)
         case RanksMoved():
@@ -302,8 +348,14 @@ def _cell_sentence(change: CellChange, ko: bool) -> str:
     if change.difference is None or change.cause is None:
         words = {"added": ("새 점수", "new score"), "removed": ("점수 삭제", "score removed")}
         value = change.new if change.old is None else change.old
-        return f"{words['added' if change.old is None else 'removed'][not ko]}: {where} {_points(value or 0.0)}{detail}"
-    numbers = f"{_points(change.old or 0.0)} → {_points(change.new or 0.0)} ({_difference(change.difference)})"
+        return (
+            f"{words['added' if change.old is None else 'removed'][not ko]}: {where} "
+            f"{_points(value or 0.0)}{detail}"
+        )
+    numbers = (
+        f"{_points(change.old or 0.0)} → {_points(change.new or 0.0)} "
+        f"({_difference(change.difference)})"
+    )
     cause = f"원인: {CAUSES_KO[change.cause]}" if ko else f"cause: {change.cause}"
     return f"{where} {numbers}, {cause}{detail}"
 
@@ -326,8 +378,14 @@ def _ranks_sentence(change: RanksMoved, ko: bool) -> str:
         text = f"{low}" if low == high else f"{low}-{high}"
         return f"{text}위" if ko else text
 
-    shown = [f"{row.row} {interval(row.old)} → {interval(row.new)}" for row in change.moved[:_N_MOVED]]
+    shown = [
+        f"{row.row} {interval(row.old)} → {interval(row.new)}" for row in change.moved[:_N_MOVED]
+    ]
     n, rest = len(change.moved), len(change.moved) - len(shown)
     more = (f" 외 {rest}개" if ko else f" and {rest} more") if rest else ""
-    head = f"순위 구간이 바뀐 모델 {n}개" if ko else f"rank intervals changed for {n} model{'s' if n > 1 else ''}"
+    head = (
+        f"순위 구간이 바뀐 모델 {n}개"
+        if ko
+        else f"rank intervals changed for {n} model{'s' if n > 1 else ''}"
+    )
     return f"{head}: {', '.join(shown)}{more}"

@@ -35,7 +35,9 @@ class Entry:
     """Relative to the site, or absolute; '' for none."""
 
 
-def entries(snapshots: Sequence[Snapshot], lang: Language, links: Sequence[str] = ()) -> list[Entry]:
+def entries(
+    snapshots: Sequence[Snapshot], lang: Language, links: Sequence[str] = ()
+) -> list[Entry]:
     """One entry for each snapshot, newest first.
 
     Args:
@@ -45,12 +47,18 @@ def entries(snapshots: Sequence[Snapshot], lang: Language, links: Sequence[str] 
     """
     found = []
     for place, snapshot in enumerate(snapshots):
-        lines = [sentence(change, lang) for change in changes(snapshots[place - 1], snapshot)] if place else []
+        lines = (
+            [sentence(change, lang) for change in changes(snapshots[place - 1], snapshot)]
+            if place
+            else []
+        )
         title = _title(snapshot, len(lines) if place else None, lang)
         if more := len(lines[_N_LINES:]):
             lines = [*lines[:_N_LINES], f"외 {more}건" if lang == "ko" else f"and {more} more"]
         link = links[place] if links else ""
-        found.append(Entry(_urn(f"{lang} {snapshot.sha256}"), snapshot.date, title, tuple(lines), link))
+        found.append(
+            Entry(_urn(f"{lang} {snapshot.sha256}"), snapshot.date, title, tuple(lines), link)
+        )
     return found[::-1]
 
 
@@ -59,7 +67,8 @@ def atom(entries: Sequence[Entry], base_url: str, title: str) -> str:
 
     Args:
         entries: newest first.
-        base_url: where the site will lie, the identity of the feed; '' where nobody knows: then there are no links.
+        base_url: where the site will lie, the identity of the feed; '' where nobody knows: then
+            there are no links.
         title: of the feed; any text.
 
     Raises:
@@ -77,7 +86,8 @@ def atom(entries: Sequence[Entry], base_url: str, title: str) -> str:
     for entry in entries:
         _add(feed, entry, base_url)
     ElementTree.indent(feed, " ")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(feed, encoding="unicode")}\n'
+    text = ElementTree.tostring(feed, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
 def _add(feed: ElementTree.Element, entry: Entry, base_url: str) -> None:
@@ -109,7 +119,9 @@ def _address(url: str) -> str:
             return url.rstrip("/")
     except ValueError:  # a half IPv6 address
         pass
-    raise UsageError(f"{url!r} is no address of a site; expected one such as https://example.org/leaderboard/.")
+    raise UsageError(
+        f"{url!r} is no address of a site; expected one such as https://example.org/leaderboard/."
+    )
 
 
 def _instant(date: str) -> str:
@@ -123,7 +135,11 @@ def _urn(text: str) -> str:
 def _title(snapshot: Snapshot, n_changes: int | None, lang: Language) -> str:
     """The date and how much changed; of the first snapshot what there is."""
     if n_changes is not None:
-        words = f"변경 {n_changes}건" if lang == "ko" else f"{n_changes} change{'' if n_changes == 1 else 's'}"
+        words = (
+            f"변경 {n_changes}건"
+            if lang == "ko"
+            else f"{n_changes} change{'' if n_changes == 1 else 's'}"
+        )
         return f"{snapshot.date}: {words}"
     n_boards = len(snapshot.boards)
     n_rows = len({row.id for board in snapshot.boards.values() for row in board.rows})

@@ -2,8 +2,8 @@
 
     <results>/snapshots/<date>-<first 8 hex digits of the content's hash>.json
 
-A snapshot holds the numbers of every board and, once for all boards, what each number was made with: whatever decides
-why it is another number in the next snapshot (`changes.py`).
+A snapshot holds the numbers of every board and, once for all boards, what each number was made
+with: whatever decides why it is another number in the next snapshot (`changes.py`).
 """
 
 from __future__ import annotations
@@ -185,7 +185,8 @@ def snapshot_of(boards: Mapping[str, Board], date: str) -> Snapshot:
 
     Args:
         boards: by the name under which the site shows them; it must stay the same.
-        date: YYYY-MM-DD, of the newest record (`words.data_date`); anything else counts as `UNDATED`.
+        date: YYYY-MM-DD, of the newest record (`words.data_date`); anything else counts as
+            `UNDATED`.
     """
     records = _Records()
     states = {name: _board_state(name, board, records) for name, board in sorted(boards.items())}
@@ -214,7 +215,9 @@ def measured_tasks(board: BoardState) -> list[str]:
     """The tasks of a board that a measured row has a value of."""
     rows = [row for row in board.rows if not row.source]
     return [
-        column.task for place, column in enumerate(board.columns) if any(row.cells[place] is not None for row in rows)
+        column.task
+        for place, column in enumerate(board.columns)
+        if any(row.cells[place] is not None for row in rows)
     ]
 
 
@@ -234,8 +237,9 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
             return None
         if snapshot.date < newest.date:
             raise ResultError(
-                f"The newest results are of {snapshot.date}, but {folder} holds a snapshot of {newest.date} with "
-                "other numbers. Results seem to be missing; bring them back, or name another folder for the snapshots."
+                f"The newest results are of {snapshot.date}, but {folder} holds a snapshot of "
+                f"{newest.date} with other numbers. Results seem to be missing; bring them back, "
+                "or name another folder for the snapshots."
             )
         snapshot = snapshot.model_copy(update={"number": newest.number + 1})
     path = folder / f"{snapshot.id}.json"
@@ -252,7 +256,9 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        raise ResultError(f"The snapshot {path} cannot be written ({reason}). Name another folder.") from error
+        raise ResultError(
+            f"The snapshot {path} cannot be written ({reason}). Name another folder."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -268,9 +274,13 @@ def _read(path: Path) -> Snapshot:
         raise ValueError(f"{path.name} cannot be read ({type(error).__name__}).") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
-        raise ValueError(f"{path.name} has the schema version {version}; this kemb reads {SCHEMA_VERSION}.")
+        raise ValueError(
+            f"{path.name} has the schema version {version}; this kemb reads {SCHEMA_VERSION}."
+        )
     try:
-        snapshot = Snapshot.model_validate({key: value for key, value in content.items() if key != "id"})
+        snapshot = Snapshot.model_validate(
+            {key: value for key, value in content.items() if key != "id"}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -278,7 +288,9 @@ def _read(path: Path) -> Snapshot:
     if problem := _inconsistent(snapshot):
         raise ValueError(f"{path.name} is no snapshot ({problem}).")
     if snapshot.id != path.stem:
-        raise ValueError(f"{path.name} was changed after it was written: its content is that of {snapshot.id}.")
+        raise ValueError(
+            f"{path.name} was changed after it was written: its content is that of {snapshot.id}."
+        )
     return snapshot
 
 
@@ -290,20 +302,30 @@ def _inconsistent(snapshot: Snapshot) -> str:
         for row in board.rows:
             if not len(row.cells) == len(row.records) == len(board.columns):
                 return f"{row.label!r:.80} in {name} has not one value for each column"
-            if any(not 0 <= place < len(snapshot.records) for places in row.records for place in places):
+            if any(
+                not 0 <= place < len(snapshot.records) for places in row.records for place in places
+            ):
                 return f"{row.label!r:.80} in {name} refers to a record that is not there"
     return ""
 
 
 def _board_state(name: str, board: Board, records: _Records) -> BoardState:
     columns = [
-        ColumnState(title=cell.title, task=cell.task, metric=expression_of(cell, board.formula), weight=weight)
+        ColumnState(
+            title=cell.title,
+            task=cell.task,
+            metric=expression_of(cell, board.formula),
+            weight=weight,
+        )
         for cell, weight in zip(board.cells, board.weights, strict=True)
     ]
     return BoardState(
         title=board.benchmark.title or board.benchmark.name or name,
         formula=formula_text(board),
-        groups={group: math.fsum(board.weights[place] for place in places) for group, places in board.groups.items()},
+        groups={
+            group: math.fsum(board.weights[place] for place in places)
+            for group, places in board.groups.items()
+        },
         columns=columns,
         rows=[_row_state(row, board.cells, records) for row in board.rows],
     )
@@ -314,7 +336,11 @@ def _row_state(row: Row, cells: Sequence[CellSpec], records: _Records) -> RowSta
     places = []
     for cell, value in zip(cells, row.cells, strict=True):
         made_of = [cell.task] if cell.task in row.results else cell.members
-        found = [_record(row.results[task]) for task in made_of if task in row.results and value is not None]
+        found = [
+            _record(row.results[task])
+            for task in made_of
+            if task in row.results and value is not None
+        ]
         places.append([records.place(record) for record in found])
     standing = row.standing
     return RowState(
@@ -361,4 +387,6 @@ def _record(result: TaskResult) -> Record:
 
 
 def _sha256(content: Any) -> str:  # noqa: ANN401  whatever JSON can hold
-    return hashlib.sha256(json.dumps(content, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, ensure_ascii=True, sort_keys=True).encode()
+    ).hexdigest()

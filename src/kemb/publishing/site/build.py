@@ -1,7 +1,8 @@
 """Results -> the files of a site: a pure function, then a folder that appears whole or not at all.
 
 index.html, board/, model/, task/, compare.html, ...    Korean; the same below en/
-assets/   kemb.css, kemb.js        data/   scripts that hold data        download/   CSV, JSON, Parquet, Markdown
+assets/   kemb.css, kemb.js    data/   scripts that hold data
+download/   CSV, JSON, Parquet, Markdown
 manifest.json   sha256 and size of every file, and of what they were made from
 """
 
@@ -30,7 +31,14 @@ from kemb.publishing.history.snapshots import Snapshot, append, measured_tasks, 
 from kemb.publishing.markdown import is_own, own_data
 from kemb.publishing.site.evidence import Shown, card_data, item_data, replicate_data, shown
 from kemb.publishing.site.pages import Extras, render
-from kemb.publishing.site.past import Past, change_entries, feed, model_history, past_of, snapshot_refs
+from kemb.publishing.site.past import (
+    Past,
+    change_entries,
+    feed,
+    model_history,
+    past_of,
+    snapshot_refs,
+)
 from kemb.publishing.site.schema import CardData, ItemData, Named, SnippetData
 from kemb.publishing.site.views import SiteView, Speed, site_view
 from kemb.publishing.usage import snippets
@@ -64,23 +72,33 @@ def build_site(
         ResultError: items that a result was written with are gone.
     """
     past = past or past_of(boards, (), ())
-    results = [result for board in boards.values() for row in board.rows for result in row.results.values()]
+    results = [
+        result for board in boards.values() for row in board.rows for result in row.results.values()
+    ]
     names = {row.model for board in boards.values() for row in board.rows}
     metas = _metas(results)
     facts = {name: facts_of(name, metas.get(name)) for name in names}
     site = site_view(boards, facts, _speeds(boards), title=title, date=data_date(boards.values()))
     site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
     items = _items(site, texts or {})
-    n_items = {found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out for found in items.values()}
+    n_items = {
+        found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out
+        for found in items.values()
+    }
     cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
-    code = {model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models}
+    code = {
+        model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models
+    }
     files = _data_files(site, cards, items)
     files["data/snippets.js"] = _script("snippets", SnippetData(models=code))
     for view in site.boards:
         for kind, content in downloads.of_board(view.board).items():
             files[f"download/{view.data.slug}.{kind}"] = content
     for task, slug in site.tasks.items():
-        files |= {f"download/task-{slug}.{kind}": content for kind, content in downloads.of_task(task, boards).items()}
+        files |= {
+            f"download/task-{slug}.{kind}": content
+            for kind, content in downloads.of_task(task, boards).items()
+        }
     extras = Extras(
         cards={slug: found.cards for slug, found in cards.items()},
         snippets=code,
@@ -99,12 +117,19 @@ def build_site(
 
 def _own_results(model: str, boards: Mapping[str, Board]) -> list[TaskResult]:
     """The results of one measured row of a model, the declared profile before any variant."""
-    rows = [row for board in boards.values() for row in board.rows if row.model == model and row.claim is None]
+    rows = [
+        row
+        for board in boards.values()
+        for row in board.rows
+        if row.model == model and row.claim is None
+    ]
     first = min(rows, key=lambda row: row.variant != "", default=None)
     return list(first.results.values()) if first else []
 
 
-def _data_files(site: SiteView, cards: Mapping[str, CardData], items: Mapping[str, ItemData]) -> dict[str, bytes]:
+def _data_files(
+    site: SiteView, cards: Mapping[str, CardData], items: Mapping[str, ItemData]
+) -> dict[str, bytes]:
     """The scripts that hold data."""
     found: dict[str, BaseModel] = {"site": site.data}
     for view in site.boards:
@@ -130,7 +155,10 @@ def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:
         "kemb": importlib.metadata.version("kemb"),
         "boards": {slug: len(board.rows) for slug, board in boards.items()},
         "inputs": dict(sorted(inputs.items())),
-        "files": {path: {"sha256": _digest(files[path]), "bytes": len(files[path])} for path in sorted(files)},
+        "files": {
+            path: {"sha256": _digest(files[path]), "bytes": len(files[path])}
+            for path in sorted(files)
+        },
     }
     return (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode()
 
@@ -140,10 +168,12 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
 
     :raises UsageError: when the folder holds something that is no site.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())
+    ):
         raise UsageError(
-            f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. Name an empty or a "
-            "new folder with -o DIR."
+            f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. "
+            "Name an empty or a new folder with -o DIR."
         )
     fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     try:
@@ -160,15 +190,17 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
             fresh.rename(folder)
     except OSError as error:
         raise ResultError(
-            f"The site cannot be written to {folder} ({error.strerror or error}); what was there is unchanged. Free "
-            "space or name another folder with -o DIR."
+            f"The site cannot be written to {folder} ({error.strerror or error}); what was there "
+            "is unchanged. Free space or name another folder with -o DIR."
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _script(name: str, data: BaseModel) -> bytes:
-    """A data script; `<` and the two line ends that old engines stumble over are written as escapes."""
+    """A data script; `<` and the two line ends that old engines stumble over are written as
+    escapes.
+    """
     text = json.dumps(data.model_dump(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -191,7 +223,9 @@ def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
             try:
                 meta = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise ResultError(f"{path} is not valid JSON ({error}). Delete it and run the model again.") from error
+                raise ResultError(
+                    f"{path} is not valid JSON ({error}). Delete it and run the model again."
+                ) from error
             if isinstance(meta, dict):
                 found[result.model] = meta
     return found
@@ -203,7 +237,9 @@ def _speeds(boards: Mapping[str, Board]) -> dict[str, Speed]:
     for row in (row for board in boards.values() for row in board.rows if row.claim is None):
         cost = cost_of(row)
         rate = cost.texts_per_second
-        if rate is not None and (row.model not in found or rate > found[row.model].texts_per_second):
+        if rate is not None and (
+            row.model not in found or rate > found[row.model].texts_per_second
+        ):
             found[row.model] = Speed(round(rate, 1), cost.hardware)
     return found
 
@@ -213,28 +249,47 @@ def _items(site: SiteView, texts: Mapping[str, Shown]) -> dict[str, ItemData]:
     found: dict[str, ItemData] = {}
     for view in site.boards:
         for column, cell in enumerate(view.data.cells):
-            if cell.slug not in found and (data := item_data(view, column, texts.get(cell.task))) is not None:
+            if (
+                cell.slug not in found
+                and (data := item_data(view, column, texts.get(cell.task))) is not None
+            ):
                 found[cell.slug] = data
     return found
 
 
 def _detectable(boards: Mapping[str, Board]) -> dict[str, float]:
-    """Task -> the difference found in 80 % of cases: the median over pairs of measured rows of one board."""
+    """Task -> the difference found in 80 % of cases: the median over pairs of measured rows of one
+    board.
+    """
     found: dict[str, float] = {}
     for board in boards.values():
         drawn = board.replicates.cells
         for column, cell in enumerate(board.cells if drawn is not None else ()):
             assert drawn is not None
             n = drawn.shape[2]
-            errors = [(drawn[:, column, a] - drawn[:, column, b]).std() for a in range(n) for b in range(a)]
+            errors = [
+                (drawn[:, column, a] - drawn[:, column, b]).std()
+                for a in range(n)
+                for b in range(a)
+            ]
             known = sorted(error for error in errors if error > 0)
             if known:
                 middle = float(known[len(known) // 2])
-                found.setdefault(cell.task, statistics.minimum_detectable(middle, 1, board.intervals.level))
+                found.setdefault(
+                    cell.task, statistics.minimum_detectable(middle, 1, board.intervals.level)
+                )
     return found
 
 
-DEFAULT = ("mteb-kor-v2", "ko-retrieval", "kure", "ko-leaderboard-v1", "ko-leaderboard-v2", "autorag-ko", "mteb-kor-v1")
+DEFAULT = (
+    "mteb-kor-v2",
+    "ko-retrieval",
+    "kure",
+    "ko-leaderboard-v1",
+    "ko-leaderboard-v2",
+    "autorag-ko",
+    "mteb-kor-v1",
+)
 """The benchmarks of a site where none is named."""
 
 
@@ -248,7 +303,9 @@ class SiteOptions:
 
     results_dir: Path
     targets: tuple[str, ...] = ()
-    """`BENCHMARK`, `BENCHMARK:FORMULA` or the path of a benchmark's TOML; none: what was measured, then `DEFAULT`."""
+    """`BENCHMARK`, `BENCHMARK:FORMULA` or the path of a benchmark's TOML; none: what was measured,
+    then `DEFAULT`.
+    """
     title: str = ""
     only: str | None = None
     """"measured" or "claimed"."""
@@ -278,20 +335,26 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
     """Build a site and write it to a new folder, or in place of an earlier site.
 
     Raises:
-        UsageError: there are no results, a public site would show private ones, or the folder is no site.
+        UsageError: there are no results, a public site would show private ones, or the folder is no
+            site.
         ResultError: a result file is damaged; says which.
     """
     folders = [options.results_dir, *options.private_dirs]
     found = [result for folder in folders for result in read_all(folder)]
     found += shipped() if options.only != "measured" else []
-    found = [result for result in found if options.only in (None, "claimed" if result.claim else "measured")]
+    found = [
+        result
+        for result in found
+        if options.only in (None, "claimed" if result.claim else "measured")
+    ]
     private = own_data(found)
     if options.public:
         _refuse_private(private, options.private_dirs)
     boards = _boards(options.targets, found)
     if not boards:
         raise UsageError(
-            f"There are no results in {options.results_dir}. Make some with `kemb run`, or name --results DIR."
+            f"There are no results in {options.results_dir}. Make some with `kemb run`, or name "
+            "--results DIR."
         )
     snapshots = options.results_dir / SNAPSHOTS
     stored, problems = read_snapshots(snapshots)
@@ -299,23 +362,30 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
         _refuse_private_past(private, stored)
     past = past_of(boards, stored, problems, options.base_url)
     title = Named(ko=options.title, en=options.title) if options.title else TITLE
-    texts = shown(dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data)
+    texts = shown(
+        dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data
+    )
     files = build_site(boards, title=title, has_private=bool(private), past=past, texts=texts)
     files[MARKER] = manifest(files, boards)
     write_site(files, out)
     if options.snapshot:
         append(snapshots, past.snapshots[-1])
-    return Written((out / "index.html").resolve(), len(boards), len(files), sum(map(len, files.values())))
+    return Written(
+        (out / "index.html").resolve(), len(boards), len(files), sum(map(len, files.values()))
+    )
 
 
 def _refuse_private(private: Sequence[TaskResult], folders: Sequence[Path]) -> None:
     if folders:
-        raise UsageError("--private and --public cannot go together: a public site holds no private results.")
+        raise UsageError(
+            "--private and --public cannot go together: a public site holds no private results."
+        )
     if private:
         names = ", ".join(sorted({result.task for result in private}))
         raise UsageError(
-            f"A public site would show results on data of your own ({names}; {private[0].path}). Move their folders to "
-            "another results folder and preview them with --private DIR, or build without --public."
+            f"A public site would show results on data of your own ({names}; {private[0].path}). "
+            "Move their folders to another results folder and preview them with --private DIR, or "
+            "build without --public."
         )
 
 
@@ -323,14 +393,20 @@ def _refuse_private_past(private: Sequence[TaskResult], stored: Sequence[Snapsho
     """What is kept once is shown for good: by `at/` pages, the changes and the feed."""
     if private:
         raise UsageError(
-            f"A snapshot would keep results on data of your own ({private[0].path}), and later sites would show it. "
+            f"A snapshot would keep results on data of your own ({private[0].path}), and later "
+            "sites would show it. "
             "Build without --snapshot, or without these results."
         )
     for snapshot in stored:
-        if own := [task for board in snapshot.boards.values() for task in measured_tasks(board) if is_own(task)]:
+        if own := [
+            task
+            for board in snapshot.boards.values()
+            for task in measured_tasks(board)
+            if is_own(task)
+        ]:
             raise UsageError(
-                f"The snapshot {snapshot.id} shows a task of your own ({own[0]}). Move its file out of the folder of "
-                "snapshots, or build without --public and --snapshot."
+                f"The snapshot {snapshot.id} shows a task of your own ({own[0]}). Move its file "
+                "out of the folder of snapshots, or build without --public and --snapshot."
             )
 
 

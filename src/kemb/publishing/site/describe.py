@@ -24,7 +24,13 @@ from kemb.types import TaskType
 
 Facts = list[tuple[str, str]]
 
-_PROMPTED: tuple[TaskType, ...] = ("retrieval", "sts", "pair_classification", "classification", "clustering")
+_PROMPTED: tuple[TaskType, ...] = (
+    "retrieval",
+    "sts",
+    "pair_classification",
+    "classification",
+    "clustering",
+)
 
 
 def _say(text: Named, lang: Lang) -> str:
@@ -35,7 +41,8 @@ def model_facts(model: ModelData, facts: ModelFacts, lang: Lang) -> Facts:
     """Size, limits, licence of a model; what nobody says is left out."""
     ko = lang == "ko"
     index = (
-        f"{model.dim * 4e6 / 1e9:.1f} GB (int8 {model.dim * 1e6 / 1e9:.1f}, binary {model.dim * 1e6 / 8e9:.2f})"
+        f"{model.dim * 4e6 / 1e9:.1f} GB (int8 {model.dim * 1e6 / 1e9:.1f}, binary "
+        f"{model.dim * 1e6 / 8e9:.2f})"
         if model.dim
         else ""
     )
@@ -47,7 +54,10 @@ def model_facts(model: ModelData, facts: ModelFacts, lang: Lang) -> Facts:
     )
     pairs = [
         ("종류" if ko else "Kind", _say(KINDS[model.kind], lang) if model.kind else ""),
-        ("파라미터" if ko else "Parameters", f"{model.n_parameters:,}" if model.n_parameters else ""),
+        (
+            "파라미터" if ko else "Parameters",
+            f"{model.n_parameters:,}" if model.n_parameters else "",
+        ),
         ("차원" if ko else "Dimension", f"{model.dim:,}" if model.dim else ""),
         ("줄인 차원" if ko else "Truncated dimensions", ", ".join(map(str, model.truncate_dims))),
         ("최대 토큰" if ko else "Max tokens", f"{model.max_tokens:,}" if model.max_tokens else ""),
@@ -61,7 +71,8 @@ def model_facts(model: ModelData, facts: ModelFacts, lang: Lang) -> Facts:
 
 
 def model_prompts(name: str, site: SiteView, lang: Lang) -> list[tuple[str, str, str]]:
-    """What goes before the texts of each type of task: (type, role, prompt); empty where nobody says.
+    """What goes before the texts of each type of task: (type, role, prompt); empty where nobody
+    says.
 
     The declared prompts of a known model, else those recorded with its measured results.
     """
@@ -97,17 +108,26 @@ def task_facts(task: str, n_items: int | None, lang: Lang) -> tuple[str, str, Fa
         ("언어" if ko else "Languages", ", ".join(spec.languages)),
         ("라이선스" if ko else "Licence", spec.license),
         ("자료" if ko else "Data", spec.source.hub or ""),
-        ("리비전" if ko else "Revision", "main (고정되지 않음)" if revision == "main" and ko else revision[:12]),
+        (
+            "리비전" if ko else "Revision",
+            "main (고정되지 않음)" if revision == "main" and ko else revision[:12],
+        ),
         ("나눔" if ko else "Splits", ", ".join(spec.splits)),
     ]
     link = spec.reference if spec.reference.startswith("https://") else ""
-    return " ".join(spec.description.split()), link, [(name, value) for name, value in pairs if value]
+    return (
+        " ".join(spec.description.split()),
+        link,
+        [(name, value) for name, value in pairs if value],
+    )
 
 
 def card_details(card: Card, lang: Lang) -> Facts:
     """What is recorded behind a number and does not stand in the table already."""
     ko = lang == "ko"
-    prompts = "" if card.prompts is None else "; ".join(f"{p.role}: {p.prompt!r}" for p in card.prompts)
+    prompts = (
+        "" if card.prompts is None else "; ".join(f"{p.role}: {p.prompt!r}" for p in card.prompts)
+    )
     seconds = " + ".join(
         f"{value:.1f} s {what}"
         for value, what in ((card.encode_seconds, "encode"), (card.score_seconds, "score"))
@@ -121,10 +141,16 @@ def card_details(card: Card, lang: Lang) -> Facts:
         ("자료 해시" if ko else "Data hash", ", ".join(card.data_sha256)),
         ("프롬프트" if ko else "Prompts", prompts),
         ("최대 토큰" if ko else "Max tokens", str(card.max_tokens or "")),
-        ("잘린 텍스트" if ko else "Truncated texts", "; ".join(length_text(own, lang) for own in card.lengths)),
+        (
+            "잘린 텍스트" if ko else "Truncated texts",
+            "; ".join(length_text(own, lang) for own in card.lengths),
+        ),
         ("자료형" if ko else "Dtype", card.dtype),
         ("유사도" if ko else "Similarity", card.similarity),
-        ("버전" if ko else "Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
+        (
+            "버전" if ko else "Versions",
+            ", ".join(f"{name} {version}" for name, version in card.versions.items()),
+        ),
         ("장비" if ko else "Hardware", card.hardware),
         ("시간" if ko else "Seconds", seconds),
         ("날짜" if ko else "Date", card.date),
@@ -133,7 +159,10 @@ def card_details(card: Card, lang: Lang) -> Facts:
         ("커밋" if ko else "Commit", card.commit),
         (
             "다른 곳의 값" if ko else "Elsewhere",
-            "; ".join(f"{o.source} {o.value * 100:.2f} ({(o.value - card.value) * 100:+.2f})" for o in card.others),
+            "; ".join(
+                f"{o.source} {o.value * 100:.2f} ({(o.value - card.value) * 100:+.2f})"
+                for o in card.others
+            ),
         ),
     ]
     return [(name, value) for name, value in pairs if value]
@@ -153,20 +182,30 @@ class CostColumn(NamedTuple):
 def cost_columns(view: BoardView, lang: Lang) -> list[CostColumn]:
     """Those of a board's costs in which a row has something."""
     costs = [row.cost for row in view.data.rows if row.cost]
-    return [column for column in _columns(lang) if column.on_board and any(column.text(cost) for cost in costs)]
+    return [
+        column
+        for column in _columns(lang)
+        if column.on_board and any(column.text(cost) for cost in costs)
+    ]
 
 
 def cost_table(site: SiteView, model: int, lang: Lang) -> dict[str, Any] | None:
-    """What the measured rows of a model cost: titles, (label, cells), prices of APIs. As on the first board of each."""
+    """What the measured rows of a model cost: titles, (label, cells), prices of APIs. As on the
+    first board of each.
+    """
     rows: dict[str, tuple[str, CostData]] = {}
     for view in site.boards:
         for row in view.data.rows:
             if row.model == model and row.cost:
                 rows.setdefault(row.id, (row.label, row.cost))
-    columns = [column for column in _columns(lang) if any(column.text(cost) for _, cost in rows.values())]
+    columns = [
+        column for column in _columns(lang) if any(column.text(cost) for _, cost in rows.values())
+    ]
     if not columns:
         return None
-    lines = sorted(rows.values(), key=lambda line: " [" in line[0])  # the declared profile before its variants
+    lines = sorted(
+        rows.values(), key=lambda line: " [" in line[0]
+    )  # the declared profile before its variants
     return {
         "titles": [(column.title, column.about) for column in columns],
         "lines": [(label, [column.text(cost) for column in columns]) for label, cost in lines],
@@ -203,13 +242,19 @@ def _is_much(own: LengthData) -> bool:
 def length_text(own: LengthData, lang: Lang) -> str:
     """How many texts of a column were cut, and how long the longest is."""
     cut = "–" if own.n_truncated is None else f"{own.n_truncated:,}"
-    longest = f"가장 긴 것 {own.longest:,}토큰" if lang == "ko" else f"longest {own.longest:,} tokens"
+    longest = (
+        f"가장 긴 것 {own.longest:,}토큰" if lang == "ko" else f"longest {own.longest:,} tokens"
+    )
     return f"{own.column} {cut} / {own.n_texts:,} ({longest})"
 
 
 def _columns(lang: Lang) -> list[CostColumn]:
     def column(
-        key: str, title: tuple[str, str], about: tuple[str, str], text: Callable[[CostData], str], on_board: bool = True
+        key: str,
+        title: tuple[str, str],
+        about: tuple[str, str],
+        text: Callable[[CostData], str],
+        on_board: bool = True,
     ) -> CostColumn:
         number = 0 if lang == "ko" else 1
         return CostColumn(key, title[number], about[number], text, on_board)
@@ -237,7 +282,13 @@ def _columns(lang: Lang) -> list[CostColumn]:
             ),
             lambda cost: tables.whole(cost.texts_per_second) or (stored if cost.from_store else ""),
         ),
-        column("rate", ("초당 토큰", "Tokens/s"), ("", ""), lambda cost: tables.whole(cost.tokens_per_second), False),
+        column(
+            "rate",
+            ("초당 토큰", "Tokens/s"),
+            ("", ""),
+            lambda cost: tables.whole(cost.tokens_per_second),
+            False,
+        ),
         column(
             "seconds",
             ("인코딩 초", "Seconds"),
@@ -262,7 +313,9 @@ def _columns(lang: Lang) -> list[CostColumn]:
 
 
 def board_notes(board: Board, lang: Lang) -> list[str]:
-    """Formula, intervals, influence, missing policy, sources; not the notes on data, which are `board.notes`."""
+    """Formula, intervals, influence, missing policy, sources; not the notes on data, which are
+    `board.notes`.
+    """
     marks = source_marks(board.rows)
     if lang == "en":
         own = words.footer(board, marks)
@@ -283,23 +336,32 @@ def _costs(board: Board) -> list[str]:
     costs = [cost_of(row) for row in own]
     notes = []
     if any(is_cut(result.kemb) for row in own for result in row.results.values()):
-        notes.append(f"{CUT} 질의나 문서, 텍스트의 {TRUNCATED:.0%}를 넘게 모델이 읽는 길이보다 길어 뒤가 잘렸습니다.")
+        notes.append(
+            f"{CUT} 질의나 문서, 텍스트의 {TRUNCATED:.0%}를 넘게 모델이 읽는 길이보다 길어 뒤가 "
+            "잘렸습니다."
+        )
     if any(cost.tokens_per_1000_korean for cost in costs):
         notes.append("한국어 토큰: 과제의 한국어 텍스트 1,000자당 토큰 수.")
     if places := sorted({cost.hardware for cost in costs if cost.texts_per_second}):
-        notes.append(f"인코딩 속도를 잰 장비: {'; '.join(places)}. '저장소'는 벡터가 이미 있어 재지 않은 행입니다.")
+        notes.append(
+            f"인코딩 속도를 잰 장비: {'; '.join(places)}. '저장소'는 벡터가 이미 있어 재지 않은 "
+            "행입니다."
+        )
     if prices := sorted({cost.price for cost in costs if cost.price}):
         notes.append(f"API 달러: API가 센 토큰에 낸 돈. 값: {'; '.join(prices)}.")
     return notes
 
 
 _MISSING_KO = (
-    "빠진 점수는 채우지 않습니다. 과제가 하나라도 빠진 모델은 평균도 순위도 없이 선 아래에 두고, 함께 가진 과제로만 "
-    "비교합니다."
+    "빠진 점수는 채우지 않습니다. 과제가 하나라도 빠진 모델은 평균도 순위도 없이 선 아래에 두고, "
+    "함께 가진 과제로만 비교합니다."
 )
 
 
-_MISSING_EN = "Nothing is imputed: a model without all tasks has no mean and no rank; it stands below the line."
+_MISSING_EN = (
+    "Nothing is imputed: a model without all tasks has no mean and no rank; it stands "
+    "below the line."
+)
 
 
 def formula_text(board: Board, lang: Lang) -> str:
@@ -315,7 +377,9 @@ def formula_text(board: Board, lang: Lang) -> str:
     names = [group_name(name, "ko") for name in groups]
     if formula.weights == "groups":
         return f"점수: 분야 {len(groups)}개({', '.join(names)}) 평균의 평균{by}."
-    weights = {name: Fraction(weight) for name, weight in formula.weights.items() if Fraction(weight)}
+    weights = {
+        name: Fraction(weight) for name, weight in formula.weights.items() if Fraction(weight)
+    }
     total = sum(weights.values(), Fraction(0))
     note = "" if total == 1 else f" 가중치의 합은 1이 아니라 {total}이며, 발표된 그대로입니다."
     parts = " + ".join(f"{weight} {group_name(name, 'ko')}" for name, weight in weights.items())
@@ -332,10 +396,15 @@ def intervals_text(board: Board, lang: Lang) -> str:
     if found.mode == "none":
         return "구간 없음: 문항별 점수가 없고, 다시 뽑을 만큼 과제가 많지도 않습니다."
     what = {
-        "items": "같은 과제의 문항을 모든 모델에 똑같이 다시 뽑아, 다른 문항이 나왔다면 얼마나 달라졌을지를 보았습니다",
-        "tasks": "분야 안에서 과제를 다시 뽑아, 같은 종류의 다른 과제였다면 얼마나 달라졌을지를 보았습니다",
+        "items": "같은 과제의 문항을 모든 모델에 똑같이 다시 뽑아, 다른 문항이 나왔다면 얼마나 "
+        "달라졌을지를 보았습니다",
+        "tasks": "분야 안에서 과제를 다시 뽑아, 같은 종류의 다른 과제였다면 얼마나 달라졌을지를 "
+        "보았습니다",
     }[found.mode]
-    family = f"순위 구간은 순위 있는 {len(board.complete)}개 모델의 모든 쌍에 함께 성립합니다(max-|t|, 단계적)"
+    family = (
+        f"순위 구간은 순위 있는 {len(board.complete)}개 모델의 모든 쌍에 함께 "
+        "성립합니다(max-|t|, 단계적)"
+    )
     return f"구간: {found.level:.0%}, {found.n_replicates:,}번 {what}. {family}."
 
 
@@ -362,7 +431,11 @@ def _sources(board: Board) -> list[str]:
     notes = []
     for source, mark in source_marks(board.rows).items():
         claim = claims[source]
-        where = ", ".join(filter(None, [claim.url, f"커밋 {claim.commit[:12]}" if claim.commit else ""]))
+        where = ", ".join(
+            filter(None, [claim.url, f"커밋 {claim.commit[:12]}" if claim.commit else ""])
+        )
         who = f"{mark} {source}{f' ({where})' if where else ''}"
-        notes.append(f"{who}의 발표값. 직접 재지 않았고, 프롬프트와 최대 토큰은 기록되어 있지 않습니다.")
+        notes.append(
+            f"{who}의 발표값. 직접 재지 않았고, 프롬프트와 최대 토큰은 기록되어 있지 않습니다."
+        )
     return notes

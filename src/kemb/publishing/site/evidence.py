@@ -1,4 +1,6 @@
-"""What lies behind the numbers of a board: provenance, other sources' values, items of measured rows."""
+"""What lies behind the numbers of a board: provenance, other sources' values, items of measured
+rows.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +61,18 @@ _MEANING = {
     "retrieval": Named(ko="질의별 점수", en="score of the query"),
     "reranking": Named(ko="질의별 점수", en="score of the query"),
     "bitext_mining": Named(ko="문장별 점수", en="score of the sentence"),
-    "classification": Named(ko="맞힌 실험의 비율", en="share of experiments that predict the label"),
+    "classification": Named(
+        ko="맞힌 실험의 비율", en="share of experiments that predict the label"
+    ),
     "multilabel_classification": Named(
-        ko="레이블을 모두 맞힌 실험의 비율", en="share of experiments that predict exactly the labels"
+        ko="레이블을 모두 맞힌 실험의 비율",
+        en="share of experiments that predict exactly the labels",
     ),
     "summarization": Named(ko="문서 안에서의 상관계수", en="correlation inside the document"),
     "sts": Named(ko="1 - 정답과의 순위 차이 / n", en="1 - difference of ranks to gold / n"),
     "pair_classification": Named(
-        ko="반대 레이블 쌍과의 순서가 맞은 비율", en="share of pairs of the other label on the right side"
+        ko="반대 레이블 쌍과의 순서가 맞은 비율",
+        en="share of pairs of the other label on the right side",
     ),
 }
 
@@ -74,7 +80,8 @@ _MEANING = {
 def replicate_data(view: BoardView) -> ReplicateData | None:
     """The resamples of a board for its sliders and differences; None where it has none.
 
-    Of items only the first draws are given, so many that the file stays small; those of tasks are all there.
+    Of items only the first draws are given, so many that the file stays small; those of tasks are
+    all there.
     """
     drawn, slug = view.board.replicates, view.data.slug
     if drawn.cells is not None:
@@ -82,14 +89,24 @@ def replicate_data(view: BoardView) -> ReplicateData | None:
         n = max(MIN_DRAWS, min(N_DRAWS, N_VALUES // max(1, n_cells * n_rows)))
         values = np.round(drawn.cells[:n] * SCALE).clip(-32767, 32767).astype("<i2")
         return ReplicateData(
-            slug=slug, mode="items", n_replicates=len(values), scale=SCALE, strata=[], values=_text(values)
+            slug=slug,
+            mode="items",
+            n_replicates=len(values),
+            scale=SCALE,
+            strata=[],
+            values=_text(values),
         )
     if drawn.draws is not None:
         names = list(dict.fromkeys(drawn.strata))
         strata = [names.index(name) for name in drawn.strata]
         counts = drawn.draws[:N_DRAWS].astype(np.uint8)
         return ReplicateData(
-            slug=slug, mode="tasks", n_replicates=len(counts), scale=1, strata=strata, values=_text(counts)
+            slug=slug,
+            mode="tasks",
+            n_replicates=len(counts),
+            scale=1,
+            strata=strata,
+            values=_text(counts),
         )
     return None
 
@@ -115,10 +132,14 @@ def card_data(view: BoardView, n_items: Mapping[str, int]) -> CardData:
 
 def _result_of(row: Row, cell: CellSpec) -> TaskResult | None:
     """Of a cell that is the mean of its members, the first member's."""
-    return next((row.results[task] for task in [cell.task, *cell.members] if task in row.results), None)
+    return next(
+        (row.results[task] for task in [cell.task, *cell.members] if task in row.results), None
+    )
 
 
-def _card(view: BoardView, number: int, column: int, value: float, result: TaskResult, n_items: int | None) -> Card:
+def _card(
+    view: BoardView, number: int, column: int, value: float, result: TaskResult, n_items: int | None
+) -> Card:
     board, record = view.board, result.kemb
     row = board.rows[number]
     intervals = row.standing.cell_intervals if row.standing else []
@@ -135,7 +156,9 @@ def _card(view: BoardView, number: int, column: int, value: float, result: TaskR
         metric=view.data.cells[column].metric,
         model_revision=row.revision,
         dataset_revision=result.dataset_revision or "",
-        data_sha256=[f"{part} {digest}" for part, digest in sorted(task.get("data_sha256", {}).items())],
+        data_sha256=[
+            f"{part} {digest}" for part, digest in sorted(task.get("data_sha256", {}).items())
+        ],
         n_items=None if row.claim else n_items,
         prompts=_prompts(result),
         max_tokens=model.get("max_tokens") or record.get("loaded", {}).get("max_tokens"),
@@ -160,7 +183,12 @@ def _prompts(result: TaskResult) -> list[PromptData] | None:
     if "prompts" not in result.kemb:
         return None
     return [
-        PromptData(role=role, prompt=found["prompt"], route=found.get("route", ""), source=found.get("source", ""))
+        PromptData(
+            role=role,
+            prompt=found["prompt"],
+            route=found.get("route", ""),
+            source=found.get("source", ""),
+        )
         for role, found in result.kemb["prompts"].items()
     ]
 
@@ -168,7 +196,9 @@ def _prompts(result: TaskResult) -> list[PromptData] | None:
 def _versions(result: TaskResult) -> dict[str, str]:
     if result.claim and result.claim.mteb_version:
         return {"mteb": result.claim.mteb_version}
-    return {name: str(version) for name, version in result.kemb.get("versions", {}).items() if version}
+    return {
+        name: str(version) for name, version in result.kemb.get("versions", {}).items() if version
+    }
 
 
 def _others(view: BoardView, number: int, column: int) -> Iterator[OtherValue]:
@@ -182,19 +212,25 @@ def _others(view: BoardView, number: int, column: int) -> Iterator[OtherValue]:
 
 
 def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemData | None:
-    """How well each measured row does on every item of a cell; None where fewer than two rows have items."""
+    """How well each measured row does on every item of a cell; None where fewer than two rows have
+    items.
+    """
     cell = view.board.cells[column]
     rows = {
         data.id: row.results[cell.task]
         for row, data in zip(view.board.rows, view.data.rows, strict=True)
-        if not row.claim and cell.task in row.results and "items_sha256" in row.results[cell.task].kemb
+        if not row.claim
+        and cell.task in row.results
+        and "items_sha256" in row.results[cell.task].kemb
     }
     if len(rows) < 2:
         return None
     loaded = {row_id: read_items(result) for row_id, result in rows.items()}
     first = next(iter(rows.values()))
     kind = str(first.kemb["task"]["type"])
-    recorded = [(split, str(entry["hf_subset"])) for split, found in first.scores.items() for entry in found]
+    recorded = [
+        (split, str(entry["hf_subset"])) for split, found in first.scores.items() for entry in found
+    ]
     metric = expression_of(cell, view.board.formula)
     metric = str(first.kemb["task"]["main_metric"]) if metric == "main_score" else metric
     parts, left_out = [], 0
@@ -206,7 +242,9 @@ def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemD
     if not parts:
         return None
     data = view.data.cells[column]
-    return ItemData(slug=data.slug, task=cell.task, meaning=_MEANING[kind], parts=parts, n_left_out=left_out)
+    return ItemData(
+        slug=data.slug, task=cell.task, meaning=_MEANING[kind], parts=parts, n_left_out=left_out
+    )
 
 
 def _item_part(
@@ -217,7 +255,9 @@ def _item_part(
     loaded: dict[str, pa.Table],
     texts: Shown | None,
 ) -> tuple[ItemPart, int] | None:
-    """One (split, subset): the items of the first row, and how many are left out; None where rows do not fit."""
+    """One (split, subset): the items of the first row, and how many are left out; None where rows
+    do not fit.
+    """
     split, subset = where
     ids: Sequence[str] = []
     values: dict[str, list[float]] = {}
@@ -242,7 +282,16 @@ def _item_part(
     return part, max(0, len(ids) - N_ITEMS)
 
 
-MAY_BE_SHOWN = ("apache-2.0", "mit", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0")
+MAY_BE_SHOWN = (
+    "apache-2.0",
+    "mit",
+    "cc0-1.0",
+    "cc-by-2.0",
+    "cc-by-3.0",
+    "cc-by-4.0",
+    "cc-by-sa-3.0",
+    "cc-by-sa-4.0",
+)
 
 
 N_EXAMPLES = 3
@@ -260,7 +309,9 @@ class Shown:
     """What may be shown of a task's data."""
 
     examples: list[list[str]]
-    """The texts of the first items: a question with a relevant document, a pair with its judgment, and so on."""
+    """The texts of the first items: a question with a relevant document, a pair with its judgment,
+    and so on.
+    """
     texts: dict[tuple[str, str], dict[str, str]]
     """(split, subset) -> item id -> the beginning of its text."""
 
@@ -268,7 +319,8 @@ class Shown:
 def shown(tasks: Iterable[str], data_dir: Path | None) -> dict[str, Shown]:
     """By task; a task is left out where its data are not at hand or may not be shown.
 
-    :param data_dir: a mirror; nothing is asked of the network. Without one there are examples of the demo only.
+    :param data_dir: a mirror; nothing is asked of the network. Without one there are examples of
+        the demo only.
     """
     own = dict(zip(demo.task_names(), demo.task_folders(), strict=True))
     there = _mirrored(data_dir)
@@ -282,7 +334,10 @@ def shown(tasks: Iterable[str], data_dir: Path | None) -> dict[str, Shown]:
             continue
         try:
             found[task] = _of_data(load(spec, data_dir, train=False))
-        except (DataError, FetchError):  # a mirror without the part, or with other data: the page does without
+        except (
+            DataError,
+            FetchError,
+        ):  # a mirror without the part, or with other data: the page does without
             continue
     return found
 
@@ -305,7 +360,10 @@ def _item_texts(data: PartData) -> dict[str, str]:
         case RetrievalData():
             pairs = zip(data.query_ids, data.queries, strict=True)
         case PairData():
-            both = (f"{first} / {second}" for first, second in zip(data.sentence1, data.sentence2, strict=True))
+            both = (
+                f"{first} / {second}"
+                for first, second in zip(data.sentence1, data.sentence2, strict=True)
+            )
             pairs = zip(data.item_ids, both, strict=True)
         case BitextData():
             pairs = zip(data.item_ids, data.sentence1, strict=True)
@@ -315,7 +373,9 @@ def _item_texts(data: PartData) -> dict[str, str]:
 
 
 def _first(data: PartData) -> list[list[str]]:
-    """The first items: a question with a relevant document, a pair with its judgment, a text with its label."""
+    """The first items: a question with a relevant document, a pair with its judgment, a text with
+    its label.
+    """
     match data:
         case RetrievalData():
             documents = dict(zip(data.doc_ids, data.documents, strict=True))
@@ -325,16 +385,24 @@ def _first(data: PartData) -> list[list[str]]:
             triples = zip(data.sentence1, data.sentence2, data.gold, strict=True)
             return [[first, second, f"{gold:g}"] for first, second, gold in triples][:N_EXAMPLES]
         case LabelData():
-            return [[text, str(label)] for text, label in zip(data.texts, data.labels, strict=True)][:N_EXAMPLES]
+            return [
+                [text, str(label)] for text, label in zip(data.texts, data.labels, strict=True)
+            ][:N_EXAMPLES]
         case MultilabelData():
             pairs = zip(data.texts, data.labels, strict=True)
             return [[text, ", ".join(map(str, labels))] for text, labels in pairs][:N_EXAMPLES]
         case SummaryData():
-            return [[text, f"{gold:g}"] for text, gold in zip(data.machine, data.gold, strict=True)][:N_EXAMPLES]
+            return [
+                [text, f"{gold:g}"] for text, gold in zip(data.machine, data.gold, strict=True)
+            ][:N_EXAMPLES]
         case ClusterData():
-            return [[text, str(labels[0])] for text, labels in zip(data.texts, data.labels, strict=True)][:N_EXAMPLES]
+            return [
+                [text, str(labels[0])] for text, labels in zip(data.texts, data.labels, strict=True)
+            ][:N_EXAMPLES]
         case BitextData():
-            return [list(pair) for pair in zip(data.sentence1, data.sentence2, strict=True)][:N_EXAMPLES]
+            return [list(pair) for pair in zip(data.sentence1, data.sentence2, strict=True)][
+                :N_EXAMPLES
+            ]
 
 
 def _relevant(data: RetrievalData, query_id: str, documents: dict[str, str]) -> list[str]:

@@ -1,4 +1,6 @@
-"""Figures as numbers: where marks stand. Templates draw them as SVG, so that they print and need no script."""
+"""Figures as numbers: where marks stand. Templates draw them as SVG, so that they print and need no
+script.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,12 @@ def scatter(view: BoardView, parameters: Sequence[int | None]) -> Scatter | None
         return None
     logs = [math.log10(size) for *_, size in placed]
     left, right = min(logs) - 0.1, max(logs) + 0.1
-    ends = [bound for _, row, _ in placed for bound in (row.low, row.high, row.score) if bound is not None]
+    ends = [
+        bound
+        for _, row, _ in placed
+        for bound in (row.low, row.high, row.score)
+        if bound is not None
+    ]
     bottom, top = min(ends), max(ends)
     margin = 0.05 * (top - bottom or 1)
     bottom, top = bottom - margin, top + margin
@@ -117,19 +124,34 @@ _WIDE, _HIGH = 0.82, 4.5
 
 
 def _labelled(points: Sequence[Point]) -> list[Point]:
-    """Places for the labels of the points on the front: near the point, not over another label or point."""
+    """Places for the labels of the points on the front: near the point, not over another label or
+    point.
+    """
     taken = [(point.x - 0.6, point.y - 1.2, point.x + 0.6, point.y + 1.2) for point in points]
     out = list(points)
-    for place in sorted((n for n, point in enumerate(points) if point.on_front), key=lambda n: points[n].x):
+    for place in sorted(
+        (n for n, point in enumerate(points) if point.on_front), key=lambda n: points[n].x
+    ):
         point = points[place]
         width = _WIDE * min(len(point.label), LABEL)
         sides = (point.x + 1, point.x - width - 1)
-        tries = [(x, point.y + down) for step in range(1, 16) for down in (-step * 3.5, step * 3.5) for x in sides]
+        tries = [
+            (x, point.y + down)
+            for step in range(1, 16)
+            for down in (-step * 3.5, step * 3.5)
+            for x in sides
+        ]
         boxes = [(x, y - _HIGH, x + width, y) for x, y in tries]
-        fits = (n for n, box in enumerate(boxes) if _inside(box) and not any(_overlap(box, other) for other in taken))
+        fits = (
+            n
+            for n, box in enumerate(boxes)
+            if _inside(box) and not any(_overlap(box, other) for other in taken)
+        )
         chosen = next(fits, 0)
         taken.append(boxes[chosen])
-        out[place] = replace(point, label_at=(round(tries[chosen][0], 2), round(tries[chosen][1], 2)))
+        out[place] = replace(
+            point, label_at=(round(tries[chosen][0], 2), round(tries[chosen][1], 2))
+        )
     return out
 
 
@@ -142,7 +164,9 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 
 def _front(pairs: Sequence[tuple[float, float]]) -> set[int]:
-    """Places of (cost, score) pairs that no other beats: none is as cheap and better, or cheaper and as good."""
+    """Places of (cost, score) pairs that no other beats: none is as cheap and better, or cheaper
+    and as good.
+    """
     return {
         place
         for place, (cost, score) in enumerate(pairs)
@@ -231,7 +255,9 @@ def _sensitivity(view: BoardView, number: int, n: int) -> Sensitivity:
 
 
 def correlations(board: Board) -> list[list[float]]:
-    """Spearman correlations of the tasks over the ranked rows; empty where there are too few rows or tasks."""
+    """Spearman correlations of the tasks over the ranked rows; empty where there are too few rows
+    or tasks.
+    """
     if len(board.complete) < MIN_CORRELATED or len(board.cells) < 2:
         return []
     values = np.array([row.cells for row in board.complete], dtype=np.float64)
@@ -240,21 +266,26 @@ def correlations(board: Board) -> list[list[float]]:
     norms = np.sqrt((ranks**2).sum(axis=1))
     product = ranks @ ranks.T
     scale = np.outer(norms, norms)
-    found: list[list[float]] = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0).tolist()
+    found: list[list[float]] = np.divide(
+        product, scale, out=np.zeros_like(product), where=scale > 0
+    ).tolist()
     return found
 
 
 def heat(values: Sequence[float | None]) -> list[int | None]:
     """A step from 0 to 6 for every value, None where there is none.
 
-    The scale begins at the lowest tenth of the values, or one bad model would take the colour from all others.
+    The scale begins at the lowest tenth of the values, or one bad model would take the colour from
+    all others.
     """
     known = [value for value in values if value is not None]
     if len(known) < 2 or max(known) == min(known):
         return [None] * len(values)
     low = float(np.quantile(known, 0.1))
     span = (max(known) - low) or 1.0
-    return [None if value is None else max(0, min(6, int(7 * (value - low) / span))) for value in values]
+    return [
+        None if value is None else max(0, min(6, int(7 * (value - low) / span))) for value in values
+    ]
 
 
 def group_name(key: str, lang: Lang) -> str:
@@ -322,7 +353,8 @@ class Curve:
 
 
 def curves(view: BoardView, model: int | None = None) -> list[Curve]:
-    """A curve for every model of a board that has three ranked rows which differ in dimensions or level only.
+    """A curve for every model of a board that has three ranked rows which differ in dimensions or
+    level only.
 
     :param model: its place in `SiteData.models`; None for all.
     """
@@ -339,18 +371,30 @@ def curves(view: BoardView, model: int | None = None) -> list[Curve]:
 
 
 def _base(variant: str) -> str:
-    return "__".join(part for part in variant.split("__") if not part.startswith(("dims_", "quantize_")))
+    return "__".join(
+        part for part in variant.split("__") if not part.startswith(("dims_", "quantize_"))
+    )
 
 
 def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
     """Those of the rows whose index is known."""
     found = []
     for place in places:
-        cost, view = cost_of(rows[place]), next(iter(rows[place].results.values())).kemb.get("view") or {}
+        cost, view = (
+            cost_of(rows[place]),
+            next(iter(rows[place].results.values())).kemb.get("view") or {},
+        )
         level = view.get("level") or ""
         if (size := cost.index_bytes_per_document) and cost.family == "dense":
             rescored = f"@{view['candidates']}" if view.get("candidates") else ""
-            found.append(Seen(place, view.get("dims") or round(size / _BYTES[level]), f"{level}{rescored}", size))
+            found.append(
+                Seen(
+                    place,
+                    view.get("dims") or round(size / _BYTES[level]),
+                    f"{level}{rescored}",
+                    size,
+                )
+            )
     return sorted(found, key=lambda own: -own.index_bytes)
 
 
@@ -374,7 +418,9 @@ def _curve(view: BoardView, title: str, seen: Sequence[Seen]) -> Curve:
 
     series = []
     for number, level in enumerate(
-        sorted({own.level for own in seen}, key=lambda level: (-_BYTES[level.partition("@")[0]], level))
+        sorted(
+            {own.level for own in seen}, key=lambda level: (-_BYTES[level.partition("@")[0]], level)
+        )
     ):
         points = [
             CurvePoint(
@@ -392,7 +438,9 @@ def _curve(view: BoardView, title: str, seen: Sequence[Seen]) -> Curve:
         if points:
             series.append(Series(level, level or "float32", points))
     sizes = [step * 10.0**power for power in range(0, 7) for step in (1, 2, 5)]
-    x_ticks = [Tick(across(size), f"{size / 1e3:g}") for size in sizes if left <= math.log10(size) <= right]
+    x_ticks = [
+        Tick(across(size), f"{size / 1e3:g}") for size in sizes if left <= math.log10(size) <= right
+    ]
     y_ticks = [Tick(down(value), f"{value * 100:g}") for value in round_values(bottom, top)]
     return Curve(title, series, x_ticks, y_ticks)
 

@@ -60,7 +60,9 @@ class Extras:
     """Newest first."""
     problems: Sequence[str] = ()
     """What is wrong with older states."""
-    model_history: Mapping[str, Sequence[tuple[str, Mapping[Lang, str]]]] = field(default_factory=dict)
+    model_history: Mapping[str, Sequence[tuple[str, Mapping[Lang, str]]]] = field(
+        default_factory=dict
+    )
     """By name of the model: (date, sentence)."""
     detectable: Mapping[str, float] = field(default_factory=dict)
     """Task -> the difference that its items can show, as a fraction."""
@@ -69,7 +71,9 @@ class Extras:
     """Task -> texts of some items, where the licence allows."""
 
 
-def render(site: SiteView, extras: Extras, older: Sequence[Snapshot] = ()) -> Iterator[tuple[str, str]]:
+def render(
+    site: SiteView, extras: Extras, older: Sequence[Snapshot] = ()
+) -> Iterator[tuple[str, str]]:
     """Every page of the site in both languages as (path, HTML), with the boards of older states."""
     for lang in LANGS:
         context = _Context(site, extras, lang)
@@ -77,10 +81,16 @@ def render(site: SiteView, extras: Extras, older: Sequence[Snapshot] = ()) -> It
             yield context.page(view.href, "board", **board_page(context, view))
         first = site.boards[0] if site.boards else None
         yield context.page(
-            "compare.html", "compare", title=context.t("모델 비교", "Compare models"), matrix=_matrix(first, lang)
+            "compare.html",
+            "compare",
+            title=context.t("모델 비교", "Compare models"),
+            matrix=_matrix(first, lang),
         )
         yield context.page(
-            "choose.html", "choose", title=context.t("모델 고르기", "Choose a model"), front=_front(site)
+            "choose.html",
+            "choose",
+            title=context.t("모델 고르기", "Choose a model"),
+            front=_front(site),
         )
         yield context.page("method.html", "method", **_method_page(context))
         yield context.page("changelog.html", "changelog", **_changes_page(context))
@@ -91,7 +101,11 @@ def render(site: SiteView, extras: Extras, older: Sequence[Snapshot] = ()) -> It
             yield context.page(f"task/{slug}.html", "task", **_task_page(context, task))
         for snapshot in older:
             for slug, board in snapshot.boards.items():
-                yield context.page(f"at/{snapshot.id}/{slug}.html", "at", **_old_page(context, snapshot, slug, board))
+                yield context.page(
+                    f"at/{snapshot.id}/{slug}.html",
+                    "at",
+                    **_old_page(context, snapshot, slug, board),
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +195,17 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
 
 
 def _heat_class(view: BoardView) -> Callable[[RowData, str, int, int], str]:
-    """The class of a number by its place between the lowest and the highest of the ranked rows; `best` for the top."""
+    """The class of a number by its place between the lowest and the highest of the ranked rows;
+    `best` for the top.
+    """
     ranked = view.data.rows[: view.data.n_ranked]
     columns = {("c", n): [row.cells[n] for row in ranked] for n in range(len(view.data.cells))}
     columns |= {("g", n): [row.groups[n] for row in ranked] for n in range(len(view.data.groups))}
     steps = {key: figures.heat(values) for key, values in columns.items()}
-    best = {key: max((value for value in values if value is not None), default=None) for key, values in columns.items()}
+    best = {
+        key: max((value for value in values if value is not None), default=None)
+        for key, values in columns.items()
+    }
 
     def of(row: RowData, kind: str, column: int, number: int) -> str:
         value = (row.cells if kind == "c" else row.groups)[column]
@@ -215,7 +234,11 @@ def _front(site: SiteView) -> list[RowData]:
 
 def _method_page(context: _Context) -> dict[str, Any]:
     formulas = [
-        (view, describe.formula_text(view.board, context.lang), describe.intervals_text(view.board, context.lang))
+        (
+            view,
+            describe.formula_text(view.board, context.lang),
+            describe.intervals_text(view.board, context.lang),
+        )
         for view in context.site.boards
     ]
     title = context.t("점수와 순위를 매기는 방법", "How scores and ranks are made")
@@ -234,18 +257,26 @@ def _changes_page(context: _Context) -> dict[str, Any]:
             "lines": list(entry.lines[context.lang])[:N_CHANGES],
             "more": list(entry.lines[context.lang])[N_CHANGES:],
             "none": context.t("첫 시점입니다.", "The first state."),
-            "boards": [(titles.get(slug, slug), f"at/{entry.id}/{slug}.html") for slug in entry.boards],
+            "boards": [
+                (titles.get(slug, slug), f"at/{entry.id}/{slug}.html") for slug in entry.boards
+            ],
         }
         for entry in context.extras.changes
     ]
-    return {"title": context.t("변경 기록", "Changes"), "entries": entries, "problems": context.extras.problems}
+    return {
+        "title": context.t("변경 기록", "Changes"),
+        "entries": entries,
+        "problems": context.extras.problems,
+    }
 
 
 def _model_page(context: _Context, number: int) -> dict[str, Any]:
     site, lang = context.site, context.lang
     model = site.models[number]
     facts = site.facts[model.name]
-    history = [(date, text[lang]) for date, text in context.extras.model_history.get(model.name, ())]
+    history = [
+        (date, text[lang]) for date, text in context.extras.model_history.get(model.name, ())
+    ]
     return {
         "title": model.name,
         "model": model,
@@ -260,8 +291,12 @@ def _model_page(context: _Context, number: int) -> dict[str, Any]:
     }
 
 
-def _old_page(context: _Context, snapshot: Snapshot, slug: str, board: BoardState) -> dict[str, Any]:
-    """A board as it was; its link to the present leads to the start page where the board is gone."""
+def _old_page(
+    context: _Context, snapshot: Snapshot, slug: str, board: BoardState
+) -> dict[str, Any]:
+    """A board as it was; its link to the present leads to the start page where the board is
+    gone.
+    """
     now = {view.data.slug: view for view in context.site.boards}
     title = context.named(now[slug].data.title) if slug in now else board.title
     return {
@@ -322,7 +357,9 @@ def _of_board(context: _Context, view: BoardView, number: int) -> dict[str, Any]
 
 def _interval(view: BoardView, place: int, column: int) -> dict[str, float | None]:
     standing = view.board.rows[place].standing
-    low, high = standing.cell_intervals[column] if standing and standing.cell_intervals else (None, None)
+    low, high = (
+        standing.cell_intervals[column] if standing and standing.cell_intervals else (None, None)
+    )
     return {"value": view.data.rows[place].cells[column], "low": low, "high": high}
 
 
@@ -333,7 +370,9 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 def _task_page(context: _Context, task: str) -> dict[str, Any]:
     extras, lang = context.extras, context.lang
-    views = [view for view in context.site.boards if any(cell.task == task for cell in view.data.cells)]
+    views = [
+        view for view in context.site.boards if any(cell.task == task for cell in view.data.cells)
+    ]
     about, link, facts = task_facts(task, extras.n_items.get(task), lang)
     return {
         "title": task,
@@ -353,25 +392,40 @@ def _detectable(context: _Context, difference: float | None) -> str:
     if difference is None:
         return ""
     return context.t(
-        f"두 모델의 차이가 {difference * 100:.1f}점은 되어야 열에 여덟 번 찾아냅니다(측정한 두 모델 쌍의 중앙값).",
-        f"A difference of {difference * 100:.1f} points is found in 80 % of cases (median of pairs measured here).",
+        f"두 모델의 차이가 {difference * 100:.1f}점은 되어야 열에 여덟 번 찾아냅니다(측정한 두 "
+        "모델 쌍의 중앙값).",
+        f"A difference of {difference * 100:.1f} points is found in 80 % of cases (median of pairs "
+        "measured here).",
     )
 
 
-def _task_sections(context: _Context, task: str, views: Sequence[BoardView]) -> Iterator[dict[str, Any]]:
-    """One table for each board and metric of the task; the first that has a row is where links to it lead."""
+def _task_sections(
+    context: _Context, task: str, views: Sequence[BoardView]
+) -> Iterator[dict[str, Any]]:
+    """One table for each board and metric of the task; the first that has a row is where links to
+    it lead.
+    """
     anchored: set[str] = set()
     for view in views:
         for column, cell in enumerate(view.data.cells):
             if cell.task != task:
                 continue
-            cards = [card for card in context.extras.cards.get(view.data.slug, ()) if card.cell == column]
+            cards = [
+                card for card in context.extras.cards.get(view.data.slug, ()) if card.cell == column
+            ]
             cards.sort(key=lambda card: -card.value)
             lines = []
             for card in cards:
                 row = view.data.rows[card.row]
                 details = card_details(card, context.lang)
-                lines.append({"row": row, "card": card, "details": details, "is_anchor": row.id not in anchored})
+                lines.append(
+                    {
+                        "row": row,
+                        "card": card,
+                        "details": details,
+                        "is_anchor": row.id not in anchored,
+                    }
+                )
                 anchored.add(row.id)
             if lines:
                 title = f"{context.named(view.data.title)}: {cell.title}"

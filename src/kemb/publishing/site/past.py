@@ -1,4 +1,6 @@
-"""Older states on the site: the page of changes, the history of each model, and boards as they were."""
+"""Older states on the site: the page of changes, the history of each model, and boards as they
+were.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ class Past:
 
 
 def past_of(
-    boards: Mapping[str, Board], stored: Sequence[Snapshot], problems: Sequence[Problem], base_url: str = ""
+    boards: Mapping[str, Board],
+    stored: Sequence[Snapshot],
+    problems: Sequence[Problem],
+    base_url: str = "",
 ) -> Past:
     """The stored states and, where it is none of them, the present one.
 
@@ -46,7 +51,10 @@ def past_of(
     known = list(stored)
     if not known or known[-1].content != now.content:
         known.append(now.model_copy(update={"number": known[-1].number + 1 if known else 1}))
-    compared: list[list[Change]] = [[], *(changes(old, new) for old, new in itertools.pairwise(known))]
+    compared: list[list[Change]] = [
+        [],
+        *(changes(old, new) for old, new in itertools.pairwise(known)),
+    ]
     return Past(known, problems, base_url, compared)
 
 
@@ -69,18 +77,25 @@ def model_history(past: Past) -> dict[str, list[tuple[str, Mapping[Lang, str]]]]
     found: dict[str, list[tuple[str, Mapping[Lang, str]]]] = {}
     for snapshot, compared in zip(reversed(past.snapshots), reversed(past.changes), strict=True):
         models = {
-            row.id: row.model for state in past.snapshots for board in state.boards.values() for row in board.rows
+            row.id: row.model
+            for state in past.snapshots
+            for board in state.boards.values()
+            for row in board.rows
         }
         for change in compared:
             model = models.get(getattr(change, "row_id", ""))
             if model is not None and len(found.setdefault(model, [])) < N_MODEL_LINES:
-                found[model].append((snapshot.date, {lang: sentence(change, lang) for lang in LANGS}))
+                found[model].append(
+                    (snapshot.date, {lang: sentence(change, lang) for lang in LANGS})
+                )
     return found
 
 
 def snapshot_refs(past: Past) -> list[SnapshotRef]:
     """The older states that can be read."""
-    return [SnapshotRef(id=found.id, date=found.date, boards=list(found.boards)) for found in past.older]
+    return [
+        SnapshotRef(id=found.id, date=found.date, boards=list(found.boards)) for found in past.older
+    ]
 
 
 def feed(past: Past, title: str) -> bytes:

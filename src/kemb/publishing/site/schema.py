@@ -1,13 +1,15 @@
-"""The data that the site's script reads: written as `kembData("<name>", {...})` scripts, typed for TypeScript.
+"""The data that the site's script reads: written as `kembData("<name>", {...})` scripts, typed for
+TypeScript.
 
     data/site.js             SiteData        every page
-    data/board-<slug>.js     BoardData       the board's page; compare and choose load those they need
+    data/board-<slug>.js     BoardData       the board's page, compare and choose
     data/draws-<slug>.js     ReplicateData   on demand: weight sliders, differences of two rows
     data/cards-<slug>.js     CardData        on demand: what lies behind every number
     data/items-<slug>.js     ItemData        on demand: items that two rows answer differently
     data/snippets.js         SnippetData     on demand: code for every model
 
-`tools/site_types.py` writes `frontend/src/schema.ts` from these models. Scores are fractions at full precision.
+`tools/site_types.py` writes `frontend/src/schema.ts` from these models. Scores are fractions at
+    full precision.
 """
 
 from __future__ import annotations
@@ -175,8 +177,10 @@ class ReplicateData(_Data):
     """Resamples of a board: of items, or of tasks.
 
     `items`: base64 of little-endian int16 [n_replicates, n_cells, n_ranked], scores times `scale`.
-    `tasks`: base64 of uint8 [n_replicates, n_cells], how often each task was drawn inside its stratum; with weights w
-    a replicate weighs the tasks of a stratum by counts x w, scaled so that the stratum keeps its sum of w.
+    `tasks`: base64 of uint8 [n_replicates, n_cells], how often each task was drawn inside its
+        stratum; with weights w
+    a replicate weighs the tasks of a stratum by counts x w, scaled so that the stratum keeps its
+    sum of w.
     """
 
     slug: str

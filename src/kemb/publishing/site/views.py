@@ -1,4 +1,6 @@
-"""Boards -> what the site shows of them, as plain data. Pure: no file is read, no clock is asked."""
+"""Boards -> what the site shows of them, as plain data. Pure: no file is read, no clock is
+asked.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,10 @@ def site_view(
         title: of the whole site.
         date: of the newest record.
     """
-    names = sorted({row.model for board in boards.values() for row in board.rows}, key=lambda name: name.lower())
+    names = sorted(
+        {row.model for board in boards.values() for row in board.rows},
+        key=lambda name: name.lower(),
+    )
     of_model = slugs(names)
     task_slugs = slugs(cell.task for board in boards.values() for cell in board.cells)
     models = [_model(facts[name], of_model[name], speeds.get(name)) for name in names]
@@ -125,17 +130,29 @@ def identity(row: Row) -> tuple[str, str, str, str]:
     return row.model, row.revision, row.variant, row.claim.source if row.claim else ""
 
 
-def _row_ids(boards: Mapping[str, Board], of_model: Mapping[str, str]) -> dict[tuple[str, str, str, str], str]:
-    """Ids of rows: the model's slug, its variant and source; the revision only where several stand side by side."""
+def _row_ids(
+    boards: Mapping[str, Board], of_model: Mapping[str, str]
+) -> dict[tuple[str, str, str, str], str]:
+    """Ids of rows: the model's slug, its variant and source; the revision only where several stand
+    side by side.
+    """
     rows = list(dict.fromkeys(identity(row) for board in boards.values() for row in board.rows))
-    parts = slugs([variant for _, _, variant, _ in rows if variant] + [source for *_, source in rows if source])
+    parts = slugs(
+        [variant for _, _, variant, _ in rows if variant]
+        + [source for *_, source in rows if source]
+    )
     short = {
-        key: of_model[key[0]] + (f"~{parts[key[2]]}" if key[2] else "") + (f"~{parts[key[3]]}" if key[3] else "")
+        key: of_model[key[0]]
+        + (f"~{parts[key[2]]}" if key[2] else "")
+        + (f"~{parts[key[3]]}" if key[3] else "")
         for key in rows
     }
     counts = Counter(short.values())
     revisions = slugs(key[1] for key in rows if counts[short[key]] > 1)
-    return {key: short[key] + (f"~{revisions[key[1]]}" if counts[short[key]] > 1 else "") for key in rows}
+    return {
+        key: short[key] + (f"~{revisions[key[1]]}" if counts[short[key]] > 1 else "")
+        for key in rows
+    }
 
 
 def _model(facts: ModelFacts, slug: str, speed: Speed | None) -> ModelData:
@@ -181,7 +198,14 @@ def _board(
     ]
     names, marks = tables.names(board, board.rows), tables.source_marks(board.rows)
     rows = [
-        _row(board, row, name, marks[row.claim.source] if row.claim else "", places[row.model], ids[identity(row)])
+        _row(
+            board,
+            row,
+            name,
+            marks[row.claim.source] if row.claim else "",
+            places[row.model],
+            ids[identity(row)],
+        )
         for row, name in zip(board.rows, names, strict=True)
     ]
     return BoardData(
@@ -199,12 +223,22 @@ def _board(
 
 
 def _metric(cell: CellSpec, board: Board) -> str:
-    """The expression of a cell, with the name of the metric in place of `main_score` where it is known."""
+    """The expression of a cell, with the name of the metric in place of `main_score` where it is
+    known.
+    """
     expression, spec = expression_of(cell, board.formula), spec_of(cell.task)
     if expression != "main_score":
         return expression
-    recorded = (row.results[cell.task].kemb.get("task", {}) for row in board.rows if cell.task in row.results)
-    return spec.main_metric if spec else next((task["main_metric"] for task in recorded if task), expression)
+    recorded = (
+        row.results[cell.task].kemb.get("task", {})
+        for row in board.rows
+        if cell.task in row.results
+    )
+    return (
+        spec.main_metric
+        if spec
+        else next((task["main_metric"] for task in recorded if task), expression)
+    )
 
 
 def board_title(board: Board) -> Named:
@@ -249,9 +283,10 @@ _LENGTH = 80
 def slugs(names: Iterable[str]) -> dict[str, str]:
     """A slug for every name: lower-case letters, digits, `.`, `_` and `-`.
 
-    `BAAI/bge-m3` is `baai--bge-m3`. A name that loses something on the way, and every further name with the same slug,
-    ends in 8 hex digits of its hash, so that no slug depends on which other names there are, but for those that differ
-    only in case.
+    `BAAI/bge-m3` is `baai--bge-m3`. A name that loses something on the way, and every further name
+        with the same slug,
+    ends in 8 hex digits of its hash, so that no slug depends on which other names there are, but
+    for those that differ only in case.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()

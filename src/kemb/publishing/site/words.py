@@ -1,4 +1,6 @@
-"""Words of the site in Korean and English. Data (names, prompts, notes on data) are shown as they are."""
+"""Words of the site in Korean and English. Data (names, prompts, notes on data) are shown as they
+are.
+"""
 
 from __future__ import annotations
 

@@ -12,8 +12,12 @@ from kemb.tasks.spec import TaskSpec
 from kemb.types import PartData, RetrievalData, Run, columns
 
 
-def rank(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], *, similarity: str) -> Run:
-    """The run that vectors make, for use beside others; arguments and errors are those of `score`."""
+def rank(
+    spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], *, similarity: str
+) -> Run:
+    """The run that vectors make, for use beside others; arguments and errors are those of
+    `score`.
+    """
     try:
         check_shapes(data, vectors)
         return ranked(spec, data, vectors, similarity)
@@ -21,12 +25,16 @@ def rank(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], *,
         raise type(error)(f"Task {spec.name}: {error}") from error
 
 
-def ranked(spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], similarity: str) -> Run:
+def ranked(
+    spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], similarity: str
+) -> Run:
     queries = vectors["queries"].block(0, len(data.queries))
     if spec.type == "reranking":
         return rerank(queries, vectors["documents"], data, similarity=similarity)
     documents, query_ids = vectors["documents"], data.query_ids
-    return top_k(queries, documents, doc_ids=data.doc_ids, query_ids=query_ids, similarity=similarity)
+    return top_k(
+        queries, documents, doc_ids=data.doc_ids, query_ids=query_ids, similarity=similarity
+    )
 
 
 def check_shapes(data: PartData, vectors: Representations) -> None:
@@ -36,6 +44,11 @@ def check_shapes(data: PartData, vectors: Representations) -> None:
         if not column.texts:
             raise DataError(f"The column {name!r} is empty; expected at least one text.")
         if n_rows != len(column.texts):
-            raise ModelError(f"The column {name!r} has {n_rows} vectors for {len(column.texts)} texts.")
+            raise ModelError(
+                f"The column {name!r} has {n_rows} vectors for {len(column.texts)} texts."
+            )
     if len(set(dims.values())) > 1:
-        raise ModelError(f"The columns have vectors of different dimensions: {dims}; expected one dimension for all.")
+        raise ModelError(
+            f"The columns have vectors of different dimensions: {dims}; expected one dimension for "
+            "all."
+        )

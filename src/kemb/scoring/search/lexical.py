@@ -1,8 +1,9 @@
 """BM25 over Korean text: a retriever that needs no weights and makes a run, not vectors.
 
-Three analysers: `kiwi` (morphemes that carry content), `bigram` (character bigrams inside a word) and `mteb`
-(characters, as mteb's `baseline-bm25s` cuts Korean). The formula is written out here in NumPy: the package
-bm25s runs a JAX operation on import where JAX is installed, and orders ties by chance.
+Three analysers: `kiwi` (morphemes that carry content), `bigram` (character bigrams inside a word)
+and `mteb` (characters, as mteb's `baseline-bm25s` cuts Korean). The formula is written out here in
+NumPy: the package bm25s runs a JAX operation on import where JAX is installed, and orders ties by
+chance.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ B = 0.75
 
 
 class Index(NamedTuple):
-    """Postings by term: term t stands in documents rows[starts[t]:starts[t + 1]] with those weights."""
+    """Postings by term: term t stands in documents rows[starts[t]:starts[t + 1]] with those
+    weights.
+    """
 
     vocabulary: dict[str, int]
     starts: IntArray
@@ -34,22 +37,31 @@ class Index(NamedTuple):
     n_documents: int
 
 
-def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None) -> Run:
-    """Rank all documents for every query, or its candidates, those that share no term with it (score 0) last.
+def search(
+    analyser: str, data: RetrievalData, k: int, progress: Callable[[int], None] | None = None
+) -> Run:
+    """Rank all documents for every query, or its candidates, those that share no term with it
+    (score 0) last.
 
     :param analyser: `kiwi`, `bigram` or `mteb`.
     :param data: corpus (not empty) and queries.
     :param k: documents per query.
-    :param progress: called with the number of texts (documents and queries) finished since the last call.
-    :returns: indices and scores [n_queries, k]; equal scores are ordered by document id, descending.
+    :param progress: called with the number of texts (documents and queries) finished since the last
+        call.
+    :returns: indices and scores [n_queries, k]; equal scores are ordered by document id,
+        descending.
     :raises UnknownName: no such analyser; MissingExtra: `kiwi` without kiwipiepy.
     """
     tick = progress or (lambda _n: None)
     # In descending order of ids a stable sort by score leaves ties as trec_eval wants them.
-    order = np.array(sorted(range(len(data.doc_ids)), key=data.doc_ids.__getitem__, reverse=True), dtype=np.int64)
+    order = np.array(
+        sorted(range(len(data.doc_ids)), key=data.doc_ids.__getitem__, reverse=True), dtype=np.int64
+    )
     place_of = {data.doc_ids[row]: place for place, row in enumerate(order.tolist())}
     documents = tokenize(analyser, [data.documents[row] for row in order])
-    index = build_index(_counted(documents, tick), common=MTEB_COMMON if analyser == "mteb" else None)
+    index = build_index(
+        _counted(documents, tick), common=MTEB_COMMON if analyser == "mteb" else None
+    )
     indices = np.full((len(data.queries), k), -1, dtype=np.int64)
     scores = np.full((len(data.queries), k), -np.inf, dtype=np.float32)
     for i, terms in enumerate(_counted(tokenize(analyser, data.queries), tick)):
@@ -58,7 +70,8 @@ def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int],
             best = _top(values, k)
         else:
             own = np.array(
-                sorted({place_of[doc] for doc in data.candidates.get(data.query_ids[i], [])}), dtype=np.int64
+                sorted({place_of[doc] for doc in data.candidates.get(data.query_ids[i], [])}),
+                dtype=np.int64,
             )
             best = own[_top(values[own], k)]
         indices[i, : len(best)] = order[best]
@@ -67,14 +80,16 @@ def search(analyser: str, data: RetrievalData, k: int, progress: Callable[[int],
 
 
 def build_index(documents: Iterable[Sequence[str]], common: float | None = None) -> Index:
-    """Weights of BM25 as Lucene computes them: idf * tf / (tf + k1 * (1 - b + b * length / mean length)).
+    """Weights of BM25 as Lucene computes them: idf * tf / (tf + k1 * (1 - b + b * length / mean
+    length)).
 
-    idf = ln(1 + (n - df + 0.5) / (df + 0.5)), k1 = 1.5, b = 0.75 (Kamphuis et al. 2020, "Which BM25 do you
-    mean?", variant "Lucene (accurate)"). Equal to bm25s 0.3 bit for bit: float64 inside, idf and weight rounded
-    to float32.
+    idf = ln(1 + (n - df + 0.5) / (df + 0.5)), k1 = 1.5, b = 0.75 (Kamphuis et al. 2020, "Which BM25
+    do you mean?", variant "Lucene (accurate)"). Equal to bm25s 0.3 bit for bit: float64 inside, idf
+    and weight rounded to float32.
 
     :param documents: the terms of each document.
-    :param common: terms that stand in at least this share of the documents are dropped before lengths are counted.
+    :param common: terms that stand in at least this share of the documents are dropped before
+        lengths are counted.
     """
     vocabulary: dict[str, int] = {}
     terms, counts, n_terms = array("q"), array("q"), array("q")

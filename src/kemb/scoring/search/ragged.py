@@ -1,4 +1,6 @@
-"""Exact search over sparse and multi-vector representations, in memory that the corpus does not set."""
+"""Exact search over sparse and multi-vector representations, in memory that the corpus does not
+set.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Product:
     """float32 [n_queries, n_documents]."""
 
 
-def rank_ragged(queries: Ragged, documents: RaggedRows, data: RetrievalData, *, similarity: str, k: int = TOP_K) -> Run:
+def rank_ragged(
+    queries: Ragged, documents: RaggedRows, data: RetrievalData, *, similarity: str, k: int = TOP_K
+) -> Run:
     """The k best documents of every query, or its candidates in order where the data names some.
 
     Ties go by document id, descending, as in trec_eval; documents with the same text always tie.
@@ -48,9 +52,9 @@ def rank_ragged(queries: Ragged, documents: RaggedRows, data: RetrievalData, *, 
         queries: one row per query.
         documents: one row per document, read once, some at a time.
         data: names queries and documents.
-        similarity: "dot" or "cosine" of sparse vectors; "maxsim" of token vectors, the sum over query tokens of the
-            greatest dot product with a document token (Khattab and Zaharia 2020), or "meanmaxsim", that divided by
-            the number of query tokens.
+        similarity: "dot" or "cosine" of sparse vectors; "maxsim" of token vectors, the sum over
+            query tokens of the greatest dot product with a document token (Khattab and Zaharia
+            2020), or "meanmaxsim", that divided by the number of query tokens.
         k: documents per query.
 
     Raises:
@@ -61,7 +65,8 @@ def rank_ragged(queries: Ragged, documents: RaggedRows, data: RetrievalData, *, 
         raise DataError("There are no queries, or no documents; expected at least one of each.")
     if queries.dim != documents.shape[1]:
         raise ModelError(
-            f"Queries have {queries.dim} dimensions and documents {documents.shape[1]}; expected the same."
+            f"Queries have {queries.dim} dimensions and documents {documents.shape[1]}; expected "
+            "the same."
         )
     product = _PRODUCTS[similarity]
     if data.candidates is not None:
@@ -79,7 +84,9 @@ def rank_ragged(queries: Ragged, documents: RaggedRows, data: RetrievalData, *, 
             own = members[ends[block[0]] - sizes[block[0]] : ends[block[-1]]]
             columns = np.repeat(np.arange(len(block)), sizes[block])
 
-            def add(number: int, side: Side = side, own: IntArray = own, columns: IntArray = columns) -> None:
+            def add(
+                number: int, side: Side = side, own: IntArray = own, columns: IntArray = columns
+            ) -> None:
                 scores = product.scores(sides[number], side)
                 for start in range(0, len(own), BLOCK):
                     part = slice(start, start + BLOCK)
@@ -107,9 +114,11 @@ def _rerank(queries: Ragged, documents: RaggedRows, data: RetrievalData, product
 
 
 def _by_text(texts: Sequence[str]) -> tuple[IntArray, IntArray, IntArray]:
-    """One row for each text, all rows with those of the same text together, and how many each text has.
+    """One row for each text, all rows with those of the same text together, and how many each text
+    has.
 
-    A product may round equal documents differently, by where they stand; so each text is multiplied once.
+    A product may round equal documents differently, by where they stand; so each text is multiplied
+    once.
     """
     first: dict[str, int] = {}
     group = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
@@ -135,7 +144,9 @@ def _spans(lengths: IntArray, n_values: int, n_rows: int) -> Iterator[IntArray]:
 
 @contextlib.contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
-    """A pool with one thread per core, and the BLAS library held to one: see `kemb.scoring.search.search`."""
+    """A pool with one thread per core, and the BLAS library held to one: see
+    `kemb.scoring.search.search`.
+    """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with ThreadPoolExecutor(n_cpus()) as pool, threadpool_limits(1, user_api="blas"):
@@ -146,7 +157,9 @@ def _directions(rows: Ragged) -> Any:  # noqa: ANN401  scipy has no types
     """The matrix with rows of length 1; rows of zeros stay."""
     counts = np.diff(rows.offsets)
     of_row = np.repeat(np.arange(len(rows)), counts)
-    squares = np.bincount(of_row, rows.values[:, 0].astype(np.float64) ** 2, minlength=len(rows)).astype(np.float64)
+    squares = np.bincount(
+        of_row, rows.values[:, 0].astype(np.float64) ** 2, minlength=len(rows)
+    ).astype(np.float64)
     values = rows.values / np.maximum(np.sqrt(squares), 1e-12)[of_row, None]
     return sparse_matrix(Ragged(rows.offsets, values, rows.dim, rows.index))
 
@@ -159,11 +172,15 @@ def _tokens(rows: Ragged) -> tuple[FloatArray, IntArray]:
     return rows.values.astype(np.float32), rows.offsets
 
 
-def _max_sim(queries: tuple[FloatArray, IntArray], documents: tuple[FloatArray, IntArray]) -> FloatArray:
+def _max_sim(
+    queries: tuple[FloatArray, IntArray], documents: tuple[FloatArray, IntArray]
+) -> FloatArray:
     (tokens, places), (vectors, offsets) = queries, documents
     products = vectors @ tokens.T
     best = np.zeros((len(offsets) - 1, len(tokens)), dtype=np.float32)
-    for row, (start, stop) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+    for row, (start, stop) in enumerate(
+        zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    ):
         if stop > start:  # NumPy's maximum.reduceat is twenty times slower along this axis
             products[start:stop].max(axis=0, out=best[row])
     of_query = np.zeros((len(tokens), len(places) - 1), dtype=np.float32)
@@ -173,7 +190,9 @@ def _max_sim(queries: tuple[FloatArray, IntArray], documents: tuple[FloatArray, 
     return scores
 
 
-def _mean_max_sim(queries: tuple[FloatArray, IntArray], documents: tuple[FloatArray, IntArray]) -> FloatArray:
+def _mean_max_sim(
+    queries: tuple[FloatArray, IntArray], documents: tuple[FloatArray, IntArray]
+) -> FloatArray:
     n_tokens = np.maximum(np.diff(queries[1]), 1).astype(np.float32)
     return _max_sim(queries, documents) / n_tokens[:, None]
 

@@ -26,9 +26,9 @@ def rerank(
 ) -> Run:
     """The candidates of every query, best first; other documents are not looked at.
 
-    Similarities are computed in float64 and rounded to float32, so that equal vectors tie wherever they stand. Ties
-    go by document id, descending. A query without candidates retrieves nothing. At most 1,000 candidates are kept, as
-    in mteb.
+    Similarities are computed in float64 and rounded to float32, so that equal vectors tie wherever
+    they stand. Ties go by document id, descending. A query without candidates retrieves nothing. At
+    most 1,000 candidates are kept, as in mteb.
 
     Args:
         queries: [n_queries, dim], float32.
@@ -46,7 +46,9 @@ def rerank(
     exact = queries.astype(np.float64)
     if cosine:
         exact /= lengths(squares)[:, None]
-    of_query, of_document = candidate_pairs(data) if candidates is None else pairs_of_run(candidates)
+    of_query, of_document = (
+        candidate_pairs(data) if candidates is None else pairs_of_run(candidates)
+    )
     scores = np.empty(len(of_query), dtype=np.float32)
     by_document = np.argsort(of_document, kind="stable")
     for start in range(0, len(data.doc_ids), BLOCK):
@@ -64,7 +66,11 @@ def rerank(
 
 
 def run_of_pairs(
-    of_query: IntArray, of_document: IntArray, scores: FloatArray, data: RetrievalData, n_zero: int = 0
+    of_query: IntArray,
+    of_document: IntArray,
+    scores: FloatArray,
+    data: RetrievalData,
+    n_zero: int = 0,
 ) -> Run:
     """The scored pairs of every query, best first, at most 1,000.
 
@@ -91,10 +97,15 @@ def pairs_of_run(run: Run) -> tuple[IntArray, IntArray]:
 
 
 def candidate_pairs(data: RetrievalData) -> tuple[IntArray, IntArray]:
-    """Query rows and document rows of all candidates, in the order of the queries; a repeated candidate counts once."""
+    """Query rows and document rows of all candidates, in the order of the queries; a repeated
+    candidate counts once.
+    """
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     candidates = data.candidates or {}
-    rows = [[row_of[doc_id] for doc_id in dict.fromkeys(candidates.get(query, []))] for query in data.query_ids]
+    rows = [
+        [row_of[doc_id] for doc_id in dict.fromkeys(candidates.get(query, []))]
+        for query in data.query_ids
+    ]
     counts = [len(found) for found in rows]
     of_query = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
     return of_query, np.array([row for found in rows for row in found], dtype=np.int64)

@@ -1,4 +1,6 @@
-"""The run of one part of a task by any family of models: lexical, fused, reranked, read from a file, or by vectors."""
+"""The run of one part of a task by any family of models: lexical, fused, reranked, read from a
+file, or by vectors.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pairs(Sequence[str]):
-    """Queries with documents as the texts that a store keeps scores of, made when they are asked for."""
+    """Queries with documents as the texts that a store keeps scores of, made when they are asked
+    for.
+    """
 
     part: Part
     of_query: IntArray
@@ -73,15 +77,22 @@ class Pairs(Sequence[str]):
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         data = _ranking_data(self.part)
-        return pair_text(data.queries[self.of_query[number]], data.documents[self.of_document[number]])
+        return pair_text(
+            data.queries[self.of_query[number]], data.documents[self.of_document[number]]
+        )
 
 
 def unfit(model: Model, task_type: TaskType) -> str | None:
-    """Why a model does not apply to a type of tasks: a sentence, '' where it goes without saying; None if it does."""
+    """Why a model does not apply to a type of tasks: a sentence, '' where it goes without saying;
+    None if it does.
+    """
     if task_type in model.spec.not_for:
         return ""
     if model.family == "cross-encoder" and task_type == "retrieval":
-        return f"A reranker needs candidates; give it a first stage: -m bm25:kiwi+reranker:{typed(model)}"
+        return (
+            "A reranker needs candidates; give it a first stage: -m "
+            f"bm25:kiwi+reranker:{typed(model)}"
+        )
     if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
         return None
     if model.family == "dense":
@@ -96,7 +107,9 @@ def _unseen(model: Model, task_type: TaskType) -> str | None:
     if model.view is not None and model.view.candidates is not None:
         return f"{model.row} puts found documents in order; {task_type} finds none."
     if task_type == "summarization" and model.similarity not in ("cosine", "dot"):
-        return f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
+        return (
+            f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
+        )
     return None
 
 
@@ -140,9 +153,13 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             else:
                 runs = [_stage(member, spec, part, sources) for member in model.parts]
                 if how.weights:
-                    fused = search_runs.weighted_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
+                    fused = search_runs.weighted_sum(
+                        runs, how.weights, data.doc_ids, depth=RUN_DEPTH
+                    )
                 else:
-                    fused = search_runs.reciprocal_ranks(runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH)
+                    fused = search_runs.reciprocal_ranks(
+                        runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH
+                    )
             return replace(fused, n_postings=sum(run.n_postings for run in runs))
         case "cross-encoder":
             return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
@@ -158,23 +175,31 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             queries, documents = sources.ragged(model, spec, part)
             return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
         case _:
-            found = dense.rank(spec, data, sources.vectors(model, spec, part), similarity=model.similarity)
+            found = dense.rank(
+                spec, data, sources.vectors(model, spec, part), similarity=model.similarity
+            )
             if model.view is None or model.view.candidates is None:
                 return found
-            return _rescored(model, spec, part, search_runs.first(found, model.view.candidates), sources)
+            return _rescored(
+                model, spec, part, search_runs.first(found, model.view.candidates), sources
+            )
 
 
 def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:
-    """Candidates by binary codes in the order of the dot product of the query's full vector with the documents' codes.
+    """Candidates by binary codes in the order of the dot product of the query's full vector with
+    the documents' codes.
 
-    As Yamada et al. 2021, "Efficient Passage Retrieval with Hashing for Open-domain Question Answering".
+    As Yamada et al. 2021, "Efficient Passage Retrieval with Hashing for Open-domain Question
+    Answering".
     """
     assert model.view is not None
     full = replace(model, view=View(model.view.dims))
     data = _ranking_data(part)
     queries = sources.vectors(full, spec, part)["queries"].block(0, len(data.queries))
     codes = sources.vectors(model, spec, part)["documents"]
-    return replace(rerank(queries, codes, data, similarity="dot", candidates=candidates), candidates=candidates)
+    return replace(
+        rerank(queries, codes, data, similarity="dot", candidates=candidates), candidates=candidates
+    )
 
 
 def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> Run:
@@ -185,7 +210,9 @@ def _reranked(model: Model, spec: TaskSpec, pairs: Pairs, sources: Sources) -> R
 
 
 def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[Run]:
-    """A run of every part over the same documents: the candidates of the task, or what any part has among its best."""
+    """A run of every part over the same documents: the candidates of the task, or what any part has
+    among its best.
+    """
     data = _ranking_data(part)
     if data.candidates is None:
         found = [_stage(member, spec, part, sources) for member in model.parts]
@@ -196,7 +223,9 @@ def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[
 
 
 def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
-    """A run to be worked on: of a lexical or sparse model only documents that share a term with the query."""
+    """A run to be worked on: of a lexical or sparse model only documents that share a term with the
+    query.
+    """
     run = make_run(model, spec, part, sources)
     return search_runs.without_zeros(run) if model.family in ("lexical", "sparse") else run
 
@@ -209,8 +238,12 @@ def _of_file(path: Path, data: RetrievalData) -> Run:
         raise DataError(f"{path}: {error}") from error
     for query in data.query_ids if data.candidates is not None else ():
         own = set((data.candidates or {}).get(query, ()))
-        if other := next((document for document in scores.get(query, ()) if document not in own), None):
-            raise DataError(f"{path}: document {other!r} is not among the candidates of query {query!r}.")
+        if other := next(
+            (document for document in scores.get(query, ()) if document not in own), None
+        ):
+            raise DataError(
+                f"{path}: document {other!r} is not among the candidates of query {query!r}."
+            )
     return run
 
 

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from kemb.arrays import FloatArray, IntArray, Vectors
 from kemb.errors import DataError, UsageError
 from kemb.scoring.search.topk import LOW, Candidates, empty_run, fill_run, rank_ids, scores_of
-from kemb.scoring.similarity import SIMILARITIES, check_finite, document_for_product, for_product, of_products, products
+from kemb.scoring.similarity import (
+    SIMILARITIES,
+    check_finite,
+    document_for_product,
+    for_product,
+    of_products,
+    products,
+)
 from kemb.types import Run
 
 TOP_K = 1000
@@ -23,7 +30,9 @@ BLOCK = 4096
 """Documents per block; more gain nothing, fewer make the matrix product slower."""
 
 _CELL_BYTES = 64
-"""Bytes per (query, document) of a block: score, mark and key, and temporaries if every cell is a hit."""
+"""Bytes per (query, document) of a block: score, mark and key, and temporaries if every cell is a
+hit.
+"""
 
 
 def top_k(
@@ -38,18 +47,19 @@ def top_k(
 ) -> Run:
     """The k most similar documents of every query, exactly.
 
-    Scores are float32. Ties are resolved as in trec_eval, at the border of the top k too: by document id,
-    descending. Documents with equal vectors always tie. A vector of zeros has cosine similarity 0 with everything and
-    is counted in the run.
+    Scores are float32. Ties are resolved as in trec_eval, at the border of the top k too: by
+    document id, descending. Documents with equal vectors always tie. A vector of zeros has cosine
+    similarity 0 with everything and is counted in the run.
 
-    Every score becomes an integer key that also holds the rank of its document id, so that keys never tie and the
-    order of keys is the order of the run. Once a query has k keys, the k-th score is a threshold below which later
-    scores are dropped by one vectorised comparison: of n documents about k * (1 + ln(n / block)) become candidates.
+    Every score becomes an integer key that also holds the rank of its document id, so that keys
+    never tie and the order of keys is the order of the run. Once a query has k keys, the k-th score
+    is a threshold below which later scores are dropped by one vectorised comparison: of n documents
+    about k * (1 + ln(n / block)) become candidates.
 
     Args:
         queries: [n_queries, dim], float32.
-        documents: [n_documents, dim], read block by block: once to find equal rows, and once to search, or more often
-            where the queries do not fit the budget.
+        documents: [n_documents, dim], read block by block: once to find equal rows, and once to
+            search, or more often where the queries do not fit the budget.
         k: documents per query.
         doc_ids: one unique id per document.
         query_ids: ids for messages; row numbers otherwise.
@@ -64,8 +74,12 @@ def top_k(
         UsageError: an unknown similarity.
     """
     if similarity not in SIMILARITIES:
-        raise UsageError(f"Search knows the similarities {', '.join(SIMILARITIES)}, not {similarity!r}.")
-    squares = check_finite(queries, "queries", query_ids or [str(i) for i in range(len(queries))], 0)
+        raise UsageError(
+            f"Search knows the similarities {', '.join(SIMILARITIES)}, not {similarity!r}."
+        )
+    squares = check_finite(
+        queries, "queries", query_ids or [str(i) for i in range(len(queries))], 0
+    )
     queries = for_product(queries, squares, similarity)
     n_zero = int(np.count_nonzero(squares == 0)) if similarity == "cosine" else 0
     order, id_ranks = rank_ids(doc_ids)
@@ -85,20 +99,24 @@ def top_k(
 
 
 def run_from_scores(
-    scores: Mapping[str, Mapping[str, float]], query_ids: Sequence[str], doc_ids: Sequence[str], k: int = TOP_K
+    scores: Mapping[str, Mapping[str, float]],
+    query_ids: Sequence[str],
+    doc_ids: Sequence[str],
+    k: int = TOP_K,
 ) -> Run:
     """A run from scores by query id and document id, as TREC run files and other systems give them.
 
-    Scores are compared as float32 and ties go by document id, both descending, as in trec_eval. Queries that are not
-    in `query_ids` are dropped; a query without scores retrieves nothing.
+    Scores are compared as float32 and ties go by document id, both descending, as in trec_eval.
+    Queries that are not in `query_ids` are dropped; a query without scores retrieves nothing.
 
     Raises:
-        DataError: a document that is not in the corpus, a score that is NaN, or no known query at all.
+        DataError: a document that is not in the corpus, a score that is NaN, or no known query at
+            all.
     """
     if not any(query_id in scores for query_id in query_ids):
         raise DataError(
-            f"The run holds {len(scores)} queries, none of which the task has; expected ids such as "
-            f"{', '.join(map(repr, query_ids[:3]))}. "
+            f"The run holds {len(scores)} queries, none of which the task has; expected ids such "
+            f"as {', '.join(map(repr, query_ids[:3]))}. "
             "Check that run and task belong together."
         )
     order, id_ranks = rank_ids(doc_ids)
@@ -136,16 +154,21 @@ def _search(
     duplicates: Duplicates,
     similarity: str,
 ) -> tuple[IntArray, int]:
-    """Keys of the best k documents [n_queries, k], best first, and the number of zero vectors among documents.
+    """Keys of the best k documents [n_queries, k], best first, and the number of zero vectors among
+    documents.
 
-    Every thread multiplies and selects for its own queries, with the BLAS library held to one thread: NumPy runs
-    one comparison on one core, and a threaded BLAS would fight with our threads for the cores.
+    Every thread multiplies and selects for its own queries, with the BLAS library held to one
+    thread: NumPy runs one comparison on one core, and a threaded BLAS would fight with our threads
+    for the cores.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     n_threads = max(1, min(n_cpus(), len(queries) // 32))
     n_leaders = len(doc_ids) - len(duplicates.followers)
-    stripes = [_Stripe(part, min(k, n_leaders), block_size, similarity) for part in np.array_split(queries, n_threads)]
+    stripes = [
+        _Stripe(part, min(k, n_leaders), block_size, similarity)
+        for part in np.array_split(queries, n_threads)
+    ]
     n_zero = 0
     with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, user_api="blas"):
         for start in range(0, len(doc_ids), block_size):
@@ -157,21 +180,26 @@ def _search(
             if followers.any():
                 block, ranks = block[~followers], ranks[~followers]
             list(pool.map(_Stripe.add, stripes, repeat(block), repeat(ranks)))
-        return _with_followers(np.concatenate(list(pool.map(_Stripe.best, stripes))), duplicates, k), n_zero
+        return _with_followers(
+            np.concatenate(list(pool.map(_Stripe.best, stripes))), duplicates, k
+        ), n_zero
 
 
 def _with_followers(keys: IntArray, duplicates: Duplicates, k: int) -> IntArray:
-    """Keys [n_queries, k] of all documents from keys [n_queries, <= k] of those that have no equal or lead a group.
+    """Keys [n_queries, k] of all documents from keys [n_queries, <= k] of those that have no equal
+    or lead a group.
 
-    The best k of the former are enough: as a leader has the greatest id of its group, every leader that is above
-    another one stands for a document above all of the other one's group.
+    The best k of the former are enough: as a leader has the greatest id of its group, every leader
+    that is above another one stands for a document above all of the other one's group.
     """
     if not len(duplicates.followers):
         return keys
     out = np.empty((len(keys), k), dtype=np.int64)
     for i, leaders in enumerate(keys):
         n = np.minimum(duplicates.n_followers[leaders & LOW], k)
-        last = int(np.searchsorted(np.cumsum(n + 1), k))  # with those up to it there are k documents
+        last = int(
+            np.searchsorted(np.cumsum(n + 1), k)
+        )  # with those up to it there are k documents
         leaders = leaders[leaders >> 32 >= leaders[last] >> 32]
         n = n[: len(leaders)]
         first = duplicates.first[leaders & LOW]
@@ -182,7 +210,12 @@ def _with_followers(keys: IntArray, duplicates: Duplicates, k: int) -> IntArray:
 
 
 def _prepared(
-    block: FloatArray, start: int, doc_ids: Sequence[str], similarity: str, pool: ThreadPoolExecutor, n_threads: int
+    block: FloatArray,
+    start: int,
+    doc_ids: Sequence[str],
+    similarity: str,
+    pool: ThreadPoolExecutor,
+    n_threads: int,
 ) -> tuple[FloatArray, int]:
     """The rows of a block for the product, and how many have no direction where one is needed."""
     if similarity in ("dot", "manhattan"):
@@ -218,7 +251,9 @@ class _Stripe:
 
     def add(self, block: FloatArray, id_ranks: IntArray) -> None:
         """Keep what a block [m, dim] of documents adds to the candidates."""
-        scores = self.product[: len(self.queries) * len(block)].reshape(len(self.queries), len(block))
+        scores = self.product[: len(self.queries) * len(block)].reshape(
+            len(self.queries), len(block)
+        )
         products(self.queries, block, self.similarity, scores)
         self.candidates.add(scores, id_ranks)
 
@@ -258,7 +293,9 @@ def find_duplicates(documents: Vectors, id_ranks: IntArray) -> Duplicates:
         id_ranks: [n_documents], the place of each row's id in ascending order.
     """
     n = len(id_ranks)
-    out = Duplicates(np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64), np.empty(0, np.int64))
+    out = Duplicates(
+        np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64), np.empty(0, np.int64)
+    )
     spans = [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     hashes = np.zeros(n, dtype=np.uint64)
     for span in spans:

@@ -1,4 +1,6 @@
-"""The best documents of every query: scores as integer keys that order like a run, and a threshold that rises."""
+"""The best documents of every query: scores as integer keys that order like a run, and a threshold
+that rises.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,14 @@ _EMPTY = np.iinfo(np.int64).min
 
 def empty_run(n_queries: int, k: int) -> tuple[IntArray, FloatArray]:
     """Indices and scores [n_queries, k] of a run that retrieved nothing yet."""
-    return np.full((n_queries, k), -1, dtype=np.int64), np.full((n_queries, k), -np.inf, dtype=np.float32)
+    return np.full((n_queries, k), -1, dtype=np.int64), np.full(
+        (n_queries, k), -np.inf, dtype=np.float32
+    )
 
 
-def fill_run(indices: IntArray, scores: FloatArray, given: FloatArray, id_ranks: IntArray, order: IntArray) -> None:
+def fill_run(
+    indices: IntArray, scores: FloatArray, given: FloatArray, id_ranks: IntArray, order: IntArray
+) -> None:
     """Write the best documents of one query into its row of a run.
 
     :param given: scores of the documents, float32.
@@ -38,7 +44,9 @@ def rank_ids(doc_ids: Sequence[str]) -> tuple[IntArray, IntArray]:
 
 
 def keys_of(scores: FloatArray, id_ranks: IntArray) -> IntArray:
-    """Integers in the order of (score, id rank): the score's bits made monotonic above, the rank below."""
+    """Integers in the order of (score, id rank): the score's bits made monotonic above, the rank
+    below.
+    """
     bits = (scores + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0, which must tie with it
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
     keys = bits.astype(np.int64)
@@ -64,12 +72,16 @@ class Candidates:
         self.marks = np.empty(n * block_size, dtype=np.bool_)
 
     def add(self, scores: FloatArray, id_ranks: IntArray) -> None:
-        """Keep what the scores [n, m] of m more documents, at most `block_size`, add to the candidates."""
+        """Keep what the scores [n, m] of m more documents, at most `block_size`, add to the
+        candidates.
+        """
         n, m = scores.shape
         if m > self.k and not self.n_kept.any():
             self.threshold = np.partition(scores, m - self.k, axis=1)[:, m - self.k].copy()
         hits = self.marks[: n * m].reshape(n, m)
-        np.greater_equal(scores, self.threshold[:, None], out=hits)  # equal scores may win by their id
+        np.greater_equal(
+            scores, self.threshold[:, None], out=hits
+        )  # equal scores may win by their id
         n_hits = np.count_nonzero(hits, axis=1)
         cells = np.flatnonzero(hits)
         columns = cells - np.repeat(np.arange(n) * m, n_hits)
@@ -87,7 +99,8 @@ class Candidates:
         width, k = int(self.n_kept.max(initial=0)), self.k
         if width <= k:
             return
-        # All queries have k candidates now: until there are k documents every score passes the threshold.
+        # All queries have k candidates now: until there are k documents every score passes the
+        # threshold.
         used = self.kept[:, :width]
         used.partition(width - k, axis=1)
         used[:, :k] = used[:, width - k :].copy()

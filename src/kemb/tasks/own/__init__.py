@@ -32,18 +32,23 @@ _BUILD: dict[str, Callable[[TaskSpec, str, str, layouts.ReadRows], tuple[PartDat
 def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     """The task that a folder or a file of a user's own is, and its data.
 
-    Warnings of `kemb check` do not stop loading, errors do. The data's revision is a hash of its files.
+    Warnings of `kemb check` do not stop loading, errors do. The data's revision is a hash of its
+    files.
 
     Raises:
         UsageError: there is nothing at the path, or no data file.
-        DataError: the files are not understood, or hold errors; the message shows the first of them.
+        DataError: the files are not understood, or hold errors; the message shows the first of
+            them.
     """
     understood, clean, findings = examine(path)
     if understood is None or findings.n_errors:
         errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
         rest = findings.n_errors - len(errors)
         more = f" And {rest} more." if rest else ""
-        raise DataError(f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check {path}")
+        raise DataError(
+            f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check "
+            f"{path}"
+        )
     spec, tables = understood.spec, understood.draft.tables
     plain = spec.model_copy(update={"columns": {}})
 
@@ -52,9 +57,14 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
 
         role = split
         if spec.type == "retrieval":
-            role = next((name for name in ("corpus", "queries") if name in request.configs), f"qrels/{split}")
+            role = next(
+                (name for name in ("corpus", "queries") if name in request.configs),
+                f"qrels/{split}",
+            )
         if role not in clean:
-            raise DataError(f"{path} has no file for the split {split!r}; it has {', '.join(tables)}.")
+            raise DataError(
+                f"{path} has no file for the split {split!r}; it has {', '.join(tables)}."
+            )
         names = _LAYOUT_COLUMNS.get(spec.type, {})
         columns = {names.get(ours, ours): values for ours, values in clean[role].items()}
         return Rows(pa.table(columns), tables[role].file)

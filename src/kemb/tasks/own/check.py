@@ -1,4 +1,6 @@
-"""`kemb check`: what kemb understands of a folder of a user's own, and everything that is wrong with it."""
+"""`kemb check`: what kemb understands of a folder of a user's own, and everything that is wrong
+with it.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class TextReport:
-    """One column of texts: lengths in characters, and how much of its letters and digits is in which script."""
+    """One column of texts: lengths in characters, and how much of its letters and digits is in
+    which script.
+    """
 
     role: str
     column: str
@@ -108,8 +112,14 @@ def check_folder(path: Path) -> CheckReport:
         for ours, values in columns.items()
         if ours in ("title", "text", "sentence1", "sentence2") and any(values)
     ]
-    if understood and understood.spec.languages == ["kor-Hang"] and all(_not_korean(text) for text in texts):
-        message = 'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
+    if (
+        understood
+        and understood.spec.languages == ["kor-Hang"]
+        and all(_not_korean(text) for text in texts)
+    ):
+        message = (
+            'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
+        )
         findings.warn("language", "task.toml", message, column="languages")
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
@@ -122,7 +132,10 @@ def check_folder(path: Path) -> CheckReport:
         layout=draft.layout,
         rules=draft.rules,
         revision=understood.revision,
-        files=[FileReport(table.file, role, len(table), table.names) for role, table in draft.tables.items()],
+        files=[
+            FileReport(table.file, role, len(table), table.names)
+            for role, table in draft.tables.items()
+        ],
         texts=texts,
     )
 
@@ -137,11 +150,15 @@ def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
     counts = {script: len(pattern.findall(sample)) for script, pattern in _SCRIPTS.items()}
     total = max(1, sum(counts.values()))
     scripts = {script: n / total for script, n in counts.items() if n}
-    return TextReport(role, column, len(texts), lengths[0], int(median(lengths)), lengths[-1], scripts)
+    return TextReport(
+        role, column, len(texts), lengths[0], int(median(lengths)), lengths[-1], scripts
+    )
 
 
 def format_report(report: CheckReport) -> str:
-    """A report for a terminal: what was understood, the TOML that says the same, and the findings."""
+    """A report for a terminal: what was understood, the TOML that says the same, and the
+    findings.
+    """
     lines = [report.path]
     if report.spec is not None:
         lines += ["", f"{report.spec.type}, layout {report.layout}, revision {report.revision}"]
@@ -152,11 +169,17 @@ def format_report(report: CheckReport) -> str:
             "texts (characters: shortest, median, longest)",
             *_grid([_text_cells(text) for text in report.texts]),
         ]
-        lines += ["", "as task.toml", *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines())]
+        lines += [
+            "",
+            "as task.toml",
+            *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines()),
+        ]
     else:
         lines += ["", "kemb cannot say what this is; docs/own-data.md shows the layouts it knows."]
     for level in ("error", "warning"):
-        for kind in dict.fromkeys(finding.kind for finding in report.findings if finding.level == level):
+        for kind in dict.fromkeys(
+            finding.kind for finding in report.findings if finding.level == level
+        ):
             n = report.n_findings[kind]
             lines += ["", f"{level}: {kind} ({n})"]
             lines += [f"  {finding}" for finding in report.findings if finding.kind == kind]
@@ -168,7 +191,9 @@ def format_report(report: CheckReport) -> str:
 
 
 def _file_cells(file: FileReport) -> list[str]:
-    columns = ", ".join(ours if ours == name else f"{ours} = {name}" for ours, name in file.columns.items())
+    columns = ", ".join(
+        ours if ours == name else f"{ours} = {name}" for ours, name in file.columns.items()
+    )
     return [file.file, f"{file.n_rows:,} rows", file.role, columns]
 
 
@@ -181,7 +206,9 @@ def _text_cells(text: TextReport) -> list[str]:
 def _grid(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     ]
 
 
@@ -189,10 +216,18 @@ def to_toml(spec: TaskSpec) -> str:
     """The TOML file of a task: `TaskSpec.model_validate(tomllib.loads(to_toml(spec))) == spec`."""
     data = spec.model_dump(exclude_defaults=True, exclude_none=True)
     data["source"] = {"layout": spec.source.layout} | data["source"]
-    lines = [f"{_key(key)} = {_toml(value)}" for key, value in data.items() if not isinstance(value, dict)]
+    lines = [
+        f"{_key(key)} = {_toml(value)}"
+        for key, value in data.items()
+        if not isinstance(value, dict)
+    ]
     for key, table in data.items():
         if isinstance(table, dict):
-            lines += ["", f"[{_key(key)}]", *(f"{_key(name)} = {_toml(value)}" for name, value in table.items())]
+            lines += [
+                "",
+                f"[{_key(key)}]",
+                *(f"{_key(name)} = {_toml(value)}" for name, value in table.items()),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -208,7 +243,11 @@ def _toml(value: object) -> str:
         case bool():
             return str(value).lower()
         case dict():
-            return "{ " + ", ".join(f"{_key(name)} = {_toml(item)}" for name, item in value.items()) + " }"
+            return (
+                "{ "
+                + ", ".join(f"{_key(name)} = {_toml(item)}" for name, item in value.items())
+                + " }"
+            )
         case list():
             return "[" + ", ".join(map(_toml, value)) + "]"
         case _:

@@ -1,4 +1,6 @@
-"""What the tables of a folder hold: their values, converted and checked, each complaint with its file and row."""
+"""What the tables of a folder hold: their values, converted and checked, each complaint with its
+file and row.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ _MAX_GRADE = 1000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _JAMO = re.compile(r"[\u1100-\u11ff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-# Hangul in UTF-8 read as Latin-1 or CP1252 (three characters a syllable), and in CP949 read as Latin-1 (two).
+# Hangul in UTF-8 read as Latin-1 or CP1252 (three characters a syllable), and in CP949 read as
+# Latin-1 (two).
 _MOJIBAKE = re.compile(r"(?:[êëìí][\x80-\xbfŒœŠšŸŽžƒˆ˜–-›€™]{2}){2}|(?:[\xb0-\xc8][\xa1-\xfe]){3}")
 _ODD = re.compile(f"[\\ufffd\\x80-\\xff]|{_CONTROL.pattern}|{_JAMO.pattern}|{_SURROGATE.pattern}")
 
@@ -61,7 +64,9 @@ def _texts(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = Fa
         if value is None and not may_be_empty:
             findings.error("missing value", table.file, "expected text", row=row, column=column)
         elif value is not None and not isinstance(value, str):
-            findings.error("wrong type", table.file, "expected text", row=row, column=column, value=value)
+            findings.error(
+                "wrong type", table.file, "expected text", row=row, column=column, value=value
+            )
         elif not text.strip() and not may_be_empty:
             findings.error("empty text", table.file, "the text is empty", row=row, column=column)
         elif len(text) > LONG_TEXT or _ODD.search(text):
@@ -77,20 +82,37 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
 
     if len(text) > LONG_TEXT:
         size = f"{len(text):,} characters ({len(text.encode('utf-8', 'replace')) / 1e6:.1f} MB)"
-        findings.warn("very long text", file, f"{size}: models read only the beginning", row=row, column=column)
+        findings.warn(
+            "very long text",
+            file,
+            f"{size}: models read only the beginning",
+            row=row,
+            column=column,
+        )
     _note_broken(text, file, row, column, findings)
     if (position := text.find("\ufffd")) >= 0:
         message = "U+FFFD stands where a character was lost in an earlier conversion"
-        findings.warn("lost character", file, message, row=row, column=column, value=around(position))
+        findings.warn(
+            "lost character", file, message, row=row, column=column, value=around(position)
+        )
     if found := _MOJIBAKE.search(text):
         message = "looks like Hangul read in the wrong encoding; convert the original again"
-        findings.warn("wrong encoding", file, message, row=row, column=column, value=around(found.start()))
+        findings.warn(
+            "wrong encoding", file, message, row=row, column=column, value=around(found.start())
+        )
     elif found := _CONTROL.search(text):
         message = f"control character U+{ord(found[0]):04X}"
-        findings.warn("control character", file, message, row=row, column=column, value=around(found.start()))
+        findings.warn(
+            "control character", file, message, row=row, column=column, value=around(found.start())
+        )
     if (found := _JAMO.search(text)) and not unicodedata.is_normalized("NFC", text):
-        message = "Hangul is decomposed into jamo (NFD); models expect NFC: unicodedata.normalize('NFC', text)"
-        findings.warn("NFD Hangul", file, message, row=row, column=column, value=around(found.start()))
+        message = (
+            "Hangul is decomposed into jamo (NFD); models expect NFC: "
+            "unicodedata.normalize('NFC', text)"
+        )
+        findings.warn(
+            "NFD Hangul", file, message, row=row, column=column, value=around(found.start())
+        )
 
 
 def _note_broken(text: str, file: str, row: int, column: str, findings: Findings) -> None:
@@ -114,7 +136,9 @@ def _ids(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> 
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
         elif unique and first.setdefault(str(value), row) != row:
             message = f"this id is in row {first[str(value)]} already"
-            findings.error("repeated id", table.file, message, row=row, column=column, value=str(value))
+            findings.error(
+                "repeated id", table.file, message, row=row, column=column, value=str(value)
+            )
         found.append(str(value))
         _note_broken(found[-1], table.file, row, column, findings)
     return found
@@ -126,15 +150,26 @@ def _number(value: object, table: Mapped, row: int, ours: str, findings: Finding
     if value is None or value == "":
         findings.error("missing value", table.file, "expected a number", row=row, column=column)
     elif number is None:
-        findings.error("wrong type", table.file, "expected a number", row=row, column=column, value=value)
+        findings.error(
+            "wrong type", table.file, "expected a number", row=row, column=column, value=value
+        )
     elif not math.isfinite(number):
-        findings.error("not finite", table.file, "expected a finite number", row=row, column=column, value=value)
+        findings.error(
+            "not finite",
+            table.file,
+            "expected a finite number",
+            row=row,
+            column=column,
+            value=value,
+        )
     else:
         return number
     return 0.0
 
 
-def _note_repeated(table: Mapped, keys: Iterable[tuple[str, ...]], kind: str, findings: Findings) -> None:
+def _note_repeated(
+    table: Mapped, keys: Iterable[tuple[str, ...]], kind: str, findings: Findings
+) -> None:
     first: dict[tuple[str, ...], int] = {}
     for row, key in zip(table.rows, keys, strict=True):
         if any(key) and first.setdefault(key, row) != row:
@@ -147,20 +182,36 @@ def _note_repeated(table: Mapped, keys: Iterable[tuple[str, ...]], kind: str, fi
 def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
     corpus, queries = tables["corpus"], tables["queries"]
     has_titles = "title" in corpus.columns
-    titles = _texts(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
+    titles = (
+        _texts(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
+    )
     documents = {
         "id": _ids(corpus, "id", findings, unique=True),
         "title": titles,
         "text": _texts(corpus, "text", findings, may_be_empty=True),
     }
-    questions = {"id": _ids(queries, "id", findings, unique=True), "text": _texts(queries, "text", findings)}
+    questions = {
+        "id": _ids(queries, "id", findings, unique=True),
+        "text": _texts(queries, "text", findings),
+    }
     for row, title, text in zip(corpus.rows, titles, documents["text"], strict=True):
         if not (title.strip() or text.strip()):
-            findings.warn("empty document", corpus.file, "neither title nor text", row=row, column=corpus.names["text"])
-    _note_repeated(corpus, zip(titles, documents["text"], strict=True), "repeated document", findings)
+            findings.warn(
+                "empty document",
+                corpus.file,
+                "neither title nor text",
+                row=row,
+                column=corpus.names["text"],
+            )
+    _note_repeated(
+        corpus, zip(titles, documents["text"], strict=True), "repeated document", findings
+    )
     _note_repeated(queries, zip(questions["text"], strict=True), "repeated query", findings)
     clean: Clean = {"corpus": documents, "queries": questions}
-    known = {"query-id": (set(questions["id"]), queries.file), "corpus-id": (set(documents["id"]), corpus.file)}
+    known = {
+        "query-id": (set(questions["id"]), queries.file),
+        "corpus-id": (set(documents["id"]), corpus.file),
+    }
     relevant: set[str] = set()
     for key, table in tables.items():
         if key.startswith("qrels/"):
@@ -170,7 +221,9 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
     for row, query_id in zip(queries.rows, questions["id"], strict=True):
         if query_id not in relevant:
             message = "no document is relevant to this query"
-            findings.warn("no relevant document", queries.file, message, row=row, column="id", value=query_id)
+            findings.warn(
+                "no relevant document", queries.file, message, row=row, column="id", value=query_id
+            )
     for split in spec.splits:
         if not any(grade > 0 for grade in clean[f"qrels/{split}"]["score"]):
             file = tables[f"qrels/{split}"].file
@@ -178,13 +231,22 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
     return clean
 
 
-def _judgments(table: Mapped, known: dict[str, tuple[set[str], str]], findings: Findings) -> dict[str, list[Any]]:
+def _judgments(
+    table: Mapped, known: dict[str, tuple[set[str], str]], findings: Findings
+) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {ours: _ids(table, ours, findings) for ours in known}
     for ours, (ids, file) in known.items():
         for row, value in zip(table.rows, columns[ours], strict=True):
             if value and value not in ids:
                 message = f"{file} has no such id"
-                findings.error("unknown id", table.file, message, row=row, column=table.names[ours], value=value)
+                findings.error(
+                    "unknown id",
+                    table.file,
+                    message,
+                    row=row,
+                    column=table.names[ours],
+                    value=value,
+                )
     grades = _grades(table, findings) if "score" in table.columns else [1] * len(table)
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for row, *pair, grade in zip(table.rows, *columns.values(), grades, strict=True):
@@ -192,7 +254,9 @@ def _judgments(table: Mapped, known: dict[str, tuple[set[str], str]], findings: 
         if earlier != row:
             # The same judgment twice is harmless, two different ones are not.
             note = findings.warn if grade == earlier_grade else findings.error
-            message = f"judged in row {earlier} already, with {earlier_grade} there and {grade} here"
+            message = (
+                f"judged in row {earlier} already, with {earlier_grade} there and {grade} here"
+            )
             note("repeated judgment", table.file, message, row=row, value=" ".join(pair))
     return columns | {"score": grades}
 
@@ -202,8 +266,12 @@ def _grades(table: Mapped, findings: Findings) -> list[int]:
     for row, value in zip(table.rows, table.columns["score"], strict=True):
         number = _number(value, table, row, "score", findings)
         if number != int(number) or abs(number) > _MAX_GRADE:
-            message = "a relevance is a small whole number: 0 for not relevant, 1 or more for relevant"
-            findings.error("wrong type", table.file, message, row=row, column=table.names["score"], value=value)
+            message = (
+                "a relevance is a small whole number: 0 for not relevant, 1 or more for relevant"
+            )
+            findings.error(
+                "wrong type", table.file, message, row=row, column=table.names["score"], value=value
+            )
         grades.append(int(number))
     return grades
 
@@ -215,15 +283,22 @@ def _pairs(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Cle
     clean: Clean = {}
     convert = _scores if spec.type == "sts" else _pair_labels
     for split, table in tables.items():
-        columns: dict[str, list[Any]] = {ours: _texts(table, ours, findings) for ours in ("sentence1", "sentence2")}
+        columns: dict[str, list[Any]] = {
+            ours: _texts(table, ours, findings) for ours in ("sentence1", "sentence2")
+        }
         columns |= convert(spec, table, findings)
         clean[split] = columns
         _note_repeated_pairs(spec, table, columns, findings)
     for split in spec.splits:
         gold, table = clean[split][_gold_name(spec)], tables[split]
-        kept = {spec.labels.get(str(value)) for value in gold} - {None} if spec.labels else set(gold)
+        kept = (
+            {spec.labels.get(str(value)) for value in gold} - {None} if spec.labels else set(gold)
+        )
         if len(kept) < 2:
-            message = f"only {len(kept)} different value(s) in {len(table)} rows: there is nothing to tell apart"
+            message = (
+                f"only {len(kept)} different value(s) in {len(table)} rows: there is nothing "
+                "to tell apart"
+            )
             findings.error("one value", table.file, message, column=table.names[_gold_name(spec)])
     _note_leaks(spec, tables, clean, ("sentence1", "sentence2"), findings)
     return clean
@@ -250,7 +325,9 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
             _note_broken(word, table.file, row, column, findings)
             if word not in spec.labels and word.lower() not in NEUTRAL:
                 message = f"is none of {', '.join(spec.labels)}: the row is dropped"
-                findings.warn("dropped row", table.file, message, row=row, column=column, value=word)
+                findings.warn(
+                    "dropped row", table.file, message, row=row, column=column, value=word
+                )
             continue
         number = _number(value, table, row, "label", findings)
         if number in (0, 1):
@@ -261,21 +338,35 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
     return {"label": found}
 
 
-def _note_repeated_pairs(spec: TaskSpec, table: Mapped, columns: dict[str, list[Any]], findings: Findings) -> None:
+def _note_repeated_pairs(
+    spec: TaskSpec, table: Mapped, columns: dict[str, list[Any]], findings: Findings
+) -> None:
     """Pairs that stand twice, in this order or the other one."""
     hint = "" if spec.dedupe_pairs else "; dedupe_pairs = true in task.toml drops the second"
     first: dict[tuple[str, ...], tuple[int, str, object]] = {}
     gold = columns[_gold_name(spec)]
-    for row, one, two, value in zip(table.rows, columns["sentence1"], columns["sentence2"], gold, strict=True):
+    for row, one, two, value in zip(
+        table.rows, columns["sentence1"], columns["sentence2"], gold, strict=True
+    ):
         if not (one and two):
             continue
-        earlier, earlier_one, earlier_value = first.setdefault(tuple(sorted((one, two))), (row, one, value))
+        earlier, earlier_one, earlier_value = first.setdefault(
+            tuple(sorted((one, two))), (row, one, value)
+        )
         if earlier == row:
             continue
-        other = "" if earlier_value == value else f", but with {earlier_value!r} there and {value!r} here"
+        other = (
+            ""
+            if earlier_value == value
+            else f", but with {earlier_value!r} there and {value!r} here"
+        )
         if earlier_one == one:
             findings.warn(
-                "repeated pair", table.file, f"the same pair as row {earlier}{other}{hint}", row=row, value=one
+                "repeated pair",
+                table.file,
+                f"the same pair as row {earlier}{other}{hint}",
+                row=row,
+                value=one,
             )
         else:
             message = f"row {earlier} the other way round{other}{hint}"
@@ -297,21 +388,38 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
         values, table = set(clean[split]["label"]), tables[split]
         if len(values) < 2:
             message = "every row has the same label: there is nothing to tell apart"
-            findings.error("one value", table.file, message, column=table.names["label"], value=next(iter(values)))
+            findings.error(
+                "one value",
+                table.file,
+                message,
+                column=table.names["label"],
+                value=next(iter(values)),
+            )
     if spec.type == "classification":
         _note_leaks(spec, tables, clean, ("text",), findings)
         seen = set(clean[train]["label"])
         for split in spec.splits:
             for row, label in zip(tables[split].rows, clean[split]["label"], strict=True):
                 if label not in seen:
-                    message = f"no row of {tables[train].file} has this label, so it cannot be learned"
+                    message = (
+                        f"no row of {tables[train].file} has this label, so it cannot be learned"
+                    )
                     column = tables[split].names["label"]
-                    findings.warn("unseen label", tables[split].file, message, row=row, column=column, value=label)
+                    findings.warn(
+                        "unseen label",
+                        tables[split].file,
+                        message,
+                        row=row,
+                        column=column,
+                        value=label,
+                    )
     return clean
 
 
 def _labels(table: Mapped, findings: Findings) -> list[Label]:
-    """Labels as text or whole numbers. CSV has no types: a column of nothing but whole numbers is numbers."""
+    """Labels as text or whole numbers. CSV has no types: a column of nothing but whole numbers is
+    numbers.
+    """
     found: list[Label] = []
     column = table.names["label"]
     for row, value in zip(table.rows, table.columns["label"], strict=True):
@@ -341,12 +449,26 @@ def _refuse_mixed(tables: dict[str, Mapped], clean: Clean, findings: Findings) -
     for table, row, label in rows:
         if type(label) is not type(rows[0][2]):
             here, there = ("a number", "text") if isinstance(label, int) else ("text", "a number")
-            message = f"the label is {here} here, but {there} in {rows[0][0].file}, row {rows[0][1]} ({rows[0][2]!r})"
-            findings.error("mixed labels", table.file, message, row=row, column=table.names["label"], value=label)
+            message = (
+                f"the label is {here} here, but {there} in {rows[0][0].file}, row "
+                f"{rows[0][1]} ({rows[0][2]!r})"
+            )
+            findings.error(
+                "mixed labels",
+                table.file,
+                message,
+                row=row,
+                column=table.names["label"],
+                value=label,
+            )
 
 
 def _note_leaks(
-    spec: TaskSpec, tables: dict[str, Mapped], clean: Clean, columns: tuple[str, ...], findings: Findings
+    spec: TaskSpec,
+    tables: dict[str, Mapped],
+    clean: Clean,
+    columns: tuple[str, ...],
+    findings: Findings,
 ) -> None:
     """Scored texts that also stand in the training file."""
     train = spec.classification.train_split
@@ -358,7 +480,9 @@ def _note_leaks(
         if split == train:
             continue
         for row, key in zip(
-            tables[split].rows, zip(*(clean[split][ours] for ours in columns), strict=True), strict=True
+            tables[split].rows,
+            zip(*(clean[split][ours] for ours in columns), strict=True),
+            strict=True,
         ):
             if any(key) and key in learned:
                 message = f"also in {tables[train].file}, row {learned[key]}: known from training"

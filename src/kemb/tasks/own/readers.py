@@ -1,6 +1,8 @@
-"""Files of a user's own as tables, with the row numbers an editor shows, and what is wrong with them.
+"""Files of a user's own as tables, with the row numbers an editor shows, and what is wrong with
+them.
 
-Nothing here raises on bad data: it is noted in `Findings`, so that one look at a folder shows all of it.
+Nothing here raises on bad data: it is noted in `Findings`, so that one look at a folder shows all
+of it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class Finding:
     kind: str
     file: str
     row: int | None
-    """From 1, as an editor counts lines (the header is row 1); in Parquet files the number of the record."""
+    """From 1, as an editor counts lines (the header is row 1); in Parquet files the number of the
+    record.
+    """
     column: str
     value: str
     message: str
@@ -51,13 +55,27 @@ class Findings:
         self.counts: Counter[tuple[Level, str]] = Counter()
 
     def error(
-        self, kind: str, file: str, message: str, *, row: int | None = None, column: str = "", value: object = None
+        self,
+        kind: str,
+        file: str,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str = "",
+        value: object = None,
     ) -> None:
         """Note something that stops loading."""
         self._add(Finding("error", kind, file, row, column, shorten(value), message))
 
     def warn(
-        self, kind: str, file: str, message: str, *, row: int | None = None, column: str = "", value: object = None
+        self,
+        kind: str,
+        file: str,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str = "",
+        value: object = None,
     ) -> None:
         """Note something worth a look."""
         self._add(Finding("warning", kind, file, row, column, shorten(value), message))
@@ -96,8 +114,9 @@ class Table:
 def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False) -> Table | None:
     """Read a CSV, TSV, JSONL or Parquet file; None if nothing of it can be used.
 
-    CSV follows RFC 4180 (quotes group, doubled quotes escape). In TSV a quote is a character like any other, as
-    in most published sets: reading them as CSV silently joins rows where a quote is left open.
+    CSV follows RFC 4180 (quotes group, doubled quotes escape). In TSV a quote is a character like
+    any other, as in most published sets: reading them as CSV silently joins rows where a quote is
+    left open.
 
     Args:
         path: the file.
@@ -135,7 +154,9 @@ def _read_text(path: Path, file: str, findings: Findings) -> str | None:
 
 
 def decode(raw: bytes, file: str, findings: Findings) -> str | None:
-    """UTF-8 text without its byte order mark; None, and a finding with the way out, for any other encoding."""
+    """UTF-8 text without its byte order mark; None, and a finding with the way out, for any other
+    encoding.
+    """
     guess = _guess_encoding(raw)
     try:
         text = raw.decode("utf-8")
@@ -145,7 +166,9 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
     except UnicodeDecodeError as error:
         offset = error.start
     if guess:
-        advice = f"it looks like {guess.upper()}. Convert it: iconv -f {guess} -t utf-8 {file} > new"
+        advice = (
+            f"it looks like {guess.upper()}. Convert it: iconv -f {guess} -t utf-8 {file} > new"
+        )
     else:
         advice = "its encoding is unknown, or changes inside the file. Save it as UTF-8"
     findings.error(
@@ -159,7 +182,8 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
 
 
 def _guess_encoding(raw: bytes) -> str | None:
-    # Without a byte order mark the ASCII characters of UTF-16 (commas, digits, line ends) still show as NUL bytes.
+    # Without a byte order mark the ASCII characters of UTF-16 (commas, digits, line ends) still
+    # show as NUL bytes.
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw.count(0) > len(raw) // 10:
         return "utf-16"
     try:
@@ -179,12 +203,20 @@ def _read_jsonl(text: str, file: str, findings: Findings) -> Table | None:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            where = f" at character {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            where = (
+                f" at character {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            )
             reason = f"{getattr(error, 'msg', error)}{where}"
             findings.error("broken JSON", file, reason, row=row, value=line.strip())
             continue
         if not isinstance(record, dict):
-            findings.error("broken JSON", file, "expected an object {...} per line", row=row, value=line.strip())
+            findings.error(
+                "broken JSON",
+                file,
+                "expected an object {...} per line",
+                row=row,
+                value=line.strip(),
+            )
             continue
         records.append(record)
         rows.append(row)
@@ -192,7 +224,9 @@ def _read_jsonl(text: str, file: str, findings: Findings) -> Table | None:
     return Table(file, {name: [record.get(name) for record in records] for name in names}, rows)
 
 
-def _read_csv(text: str, delimiter: str, file: str, findings: Findings, is_qrels: bool) -> Table | None:
+def _read_csv(
+    text: str, delimiter: str, file: str, findings: Findings, is_qrels: bool
+) -> Table | None:
     records = _csv_records(text, delimiter, file, findings)
     if not records:
         findings.error("empty file", file, "there is no row that holds anything")
@@ -207,14 +241,17 @@ def _read_csv(text: str, delimiter: str, file: str, findings: Findings, is_qrels
         shown = {"\t": "tabs", ",": "commas"}.get(other, repr(other))
         wanted = "tabs" if delimiter == "\t" else "commas"
         message = (
-            f"columns are separated by {shown}; expected {wanted}. Name it .tsv if tabs separate, .csv if commas do"
+            f"columns are separated by {shown}; expected {wanted}. Name it .tsv if tabs "
+            "separate, .csv if commas do"
         )
         findings.error("separator", file, message, row=1, value=names[0])
         return None
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
         message = (
-            "the header names this column twice" if repeated[0] else "several columns that hold values have no name"
+            "the header names this column twice"
+            if repeated[0]
+            else "several columns that hold values have no name"
         )
         findings.error("repeated column", file, message, row=1, column=repeated[0])
         return None
@@ -225,17 +262,23 @@ def _read_csv(text: str, delimiter: str, file: str, findings: Findings, is_qrels
         else:
             message = f"{len(values)} fields, but the header has {len(names)}"
             findings.error("ragged row", file, message, row=row, value=delimiter.join(values))
-    columns: dict[str, list[object]] = {name: [values[i] for _, values in whole] for i, name in enumerate(names)}
+    columns: dict[str, list[object]] = {
+        name: [values[i] for _, values in whole] for i, name in enumerate(names)
+    }
     return Table(file, columns, [row for row, _ in whole])
 
 
-def _csv_records(text: str, delimiter: str, file: str, findings: Findings) -> list[tuple[int, list[str]]]:
+def _csv_records(
+    text: str, delimiter: str, file: str, findings: Findings
+) -> list[tuple[int, list[str]]]:
     """Records that are not blank, each with the line it starts on."""
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     records: list[tuple[int, list[str]]] = []
     limit = csv.field_size_limit(len(text) + 1)  # the default refuses texts of more than 128 KiB
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
+        )
         while True:
             row = reader.line_num + 1
             try:
@@ -243,20 +286,29 @@ def _csv_records(text: str, delimiter: str, file: str, findings: Findings) -> li
             except StopIteration:
                 return records
             except csv.Error as error:
-                message = f"the record that starts here cannot be read ({error}); quotes inside a field are doubled"
+                message = (
+                    f"the record that starts here cannot be read ({error}); quotes inside a "
+                    "field are doubled"
+                )
                 findings.error("broken CSV", file, message, row=row)
                 continue
-            if any(value.strip() for value in values):  # spreadsheets write empty rows as rows of commas
+            if any(
+                value.strip() for value in values
+            ):  # spreadsheets write empty rows as rows of commas
                 records.append((row, values))
     finally:
         csv.field_size_limit(limit)
 
 
 def _without_empty_columns(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    """The records without trailing columns that have neither a name nor a value, as spreadsheets write them."""
+    """The records without trailing columns that have neither a name nor a value, as spreadsheets
+    write them.
+    """
     n_named = len(records[0][1])
     width = n_named
-    while width > 1 and not any(len(values) >= width and values[width - 1].strip() for _, values in records):
+    while width > 1 and not any(
+        len(values) >= width and values[width - 1].strip() for _, values in records
+    ):
         width -= 1
     return [(row, values[:width] if len(values) == n_named else values) for row, values in records]
 
@@ -265,7 +317,10 @@ def _warn_quotes(records: list[tuple[int, list[str]]], file: str, findings: Find
     for row, values in records:
         for value in values:
             if len(value) > 1 and value[0] == value[-1] == '"':
-                message = "quotes are part of the text in TSV; if a program added them, save the file as CSV"
+                message = (
+                    "quotes are part of the text in TSV; if a program added them, save the "
+                    "file as CSV"
+                )
                 findings.warn("quotes in TSV", file, message, row=row, value=value)
 
 
@@ -320,19 +375,27 @@ AUTORAG_QA: Aliases = {"id": ("qid",), "text": ("query",), "retrieval_gt": ("ret
 
 
 PAIRS: Aliases = {
-    "sentence1": _names("sentence1 sent1 text1 sentencea texta premise question1 문장1 텍스트1 전제 질문1"),
-    "sentence2": _names("sentence2 sent2 text2 sentenceb textb hypothesis question2 문장2 텍스트2 가설 질문2"),
-    "score": _names("score similarity similarityscore goldscore relatedness 점수 유사도 유사도점수"),
+    "sentence1": _names(
+        "sentence1 sent1 text1 sentencea texta premise question1 문장1 텍스트1 전제 질문1"
+    ),
+    "sentence2": _names(
+        "sentence2 sent2 text2 sentenceb textb hypothesis question2 문장2 텍스트2 가설 질문2"
+    ),
+    "score": _names(
+        "score similarity similarityscore goldscore relatedness 점수 유사도 유사도점수"
+    ),
     "label": _names("label labels goldlabel 라벨 레이블 정답"),
 }
 
 
 LABELS: Aliases = {
     "text": _names(
-        "text sentence content contents document review utterance title 문장 텍스트 본문 내용 문서 리뷰 발화 제목"
+        "text sentence content contents document review utterance title 문장 텍스트 본문 내용 문서 "
+        "리뷰 발화 제목"
     ),
     "label": _names(
-        "label labels category class topic intent sentiment 라벨 레이블 범주 분류 카테고리 주제 의도 감정 정답"
+        "label labels category class topic intent sentiment 라벨 레이블 범주 분류 카테고리 주제 "
+        "의도 감정 정답"
     ),
 }
 
@@ -356,12 +419,16 @@ class Mapped:
 
 
 def plain_name(name: str) -> str:
-    """A column name without case, spaces, hyphens and underscores: `Query ID`, `query-id` and `query_id` are one."""
+    """A column name without case, spaces, hyphens and underscores: `Query ID`, `query-id` and
+    `query_id` are one.
+    """
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).lower()
 
 
 def match_columns(table: Table, aliases: Aliases, given: Mapping[str, str]) -> dict[str, str]:
-    """Our column name -> the table's own, for those that task.toml gives or that have a usual name."""
+    """Our column name -> the table's own, for those that task.toml gives or that have a
+    usual name.
+    """
     plain = {plain_name(name): name for name in reversed(table.columns)}
     found = {ours: given[ours] for ours in aliases if ours in given}
     for ours, names in aliases.items():
@@ -383,31 +450,49 @@ def map_columns(
         findings: takes what is missing.
         prefix: `corpus.`, `queries.` or `qrels.` in retrieval tasks.
     """
-    own = {ours.removeprefix(prefix): name for ours, name in given.items() if ours.startswith(prefix)}
+    own = {
+        ours.removeprefix(prefix): name for ours, name in given.items() if ours.startswith(prefix)
+    }
     names = match_columns(table, aliases, own)
-    columns = {ours: values for ours, name in names.items() if (values := column_values(table, name)) is not None}
-    missing = [ours for ours in aliases if ours not in columns and (ours in names or prefix + ours not in OPTIONAL)]
+    columns = {
+        ours: values
+        for ours, name in names.items()
+        if (values := column_values(table, name)) is not None
+    }
+    missing = [
+        ours
+        for ours in aliases
+        if ours not in columns and (ours in names or prefix + ours not in OPTIONAL)
+    ]
     for ours in missing:
-        note_missing(table, prefix + ours, (names[ours],) if ours in names else aliases[ours], findings)
+        note_missing(
+            table, prefix + ours, (names[ours],) if ours in names else aliases[ours], findings
+        )
     return None if missing else Mapped(table.file, table.rows, columns, names)
 
 
 def note_missing(table: Table, ours: str, wanted: tuple[str, ...], findings: Findings) -> None:
-    """Note that a column is missing: what was looked for, what the file has, and the nearest of them."""
+    """Note that a column is missing: what was looked for, what the file has, and the nearest of
+    them.
+    """
     near = next((close for name in wanted for close in nearest(name, table.columns, n=1)), "")
     hint = f"; did you mean {near!r}?" if near else "."
     key = f'"{ours}"' if "." in ours else ours
     findings.error(
         "missing column",
         table.file,
-        f"found the columns {', '.join(table.columns)}, but none named {' or '.join(wanted[:4])}{hint} "
-        f'Rename it, or say in task.toml which one it is: columns = {{ {key} = "{near or "..."}" }}',
+        f"found the columns {', '.join(table.columns)}, but none named "
+        f"{' or '.join(wanted[:4])}{hint} "
+        "Rename it, or say in task.toml which one it is: "
+        f'columns = {{ {key} = "{near or "..."}" }}',
         column=ours,
     )
 
 
 def column_values(table: Table, name: str) -> list[object] | None:
-    """A column by name, None if there is none; `labels.label` is the field `label` of the records in `labels`."""
+    """A column by name, None if there is none; `labels.label` is the field `label` of the records
+    in `labels`.
+    """
     if name in table.columns:
         return table.columns[name]
     head, _, field = name.partition(".")

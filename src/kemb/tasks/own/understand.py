@@ -39,11 +39,29 @@ TOML = "task.toml"
 SPLIT_WORDS = {
     **{"train": "train", "training": "train", "학습": "train", "훈련": "train"},
     **{"test": "test", "시험": "test", "테스트": "test", "평가": "test"},
-    **{"validation": "validation", "valid": "validation", "val": "validation", "검증": "validation", "dev": "dev"},
+    **{
+        "validation": "validation",
+        "valid": "validation",
+        "val": "validation",
+        "검증": "validation",
+        "dev": "dev",
+    },
 }
 ROLE_WORDS = {
-    **{"corpus": "corpus", "documents": "corpus", "docs": "corpus", "passages": "corpus", "문서": "corpus"},
-    **{"queries": "queries", "query": "queries", "questions": "queries", "질문": "queries", "질의": "queries"},
+    **{
+        "corpus": "corpus",
+        "documents": "corpus",
+        "docs": "corpus",
+        "passages": "corpus",
+        "문서": "corpus",
+    },
+    **{
+        "queries": "queries",
+        "query": "queries",
+        "questions": "queries",
+        "질문": "queries",
+        "질의": "queries",
+    },
     "qrels": "qrels",
 }
 ENTAILMENT = {"entailment", "함의"}
@@ -62,7 +80,8 @@ Given = dict[str, Any]
 class Draft:
     """What the files decide; task.toml comes over it.
 
-    `tables` has `corpus`, `queries` and one `qrels/<split>` per split for retrieval, else one entry per split
+    `tables` has `corpus`, `queries` and one `qrels/<split>` per split for retrieval, else one entry
+        per split
     (`train` included where there is such a file).
     """
 
@@ -91,7 +110,11 @@ def _words(file: str) -> list[str]:
 
 def detect(files: Files, roles: dict[str, str], given: Given, findings: Findings) -> Draft | None:
     """Apply the rules; None, and findings, if the files do not make a task."""
-    qa = [file for file, table in files.items() if table and "retrievalgt" in map(plain_name, table.columns)]
+    qa = [
+        file
+        for file, table in files.items()
+        if table and "retrievalgt" in map(plain_name, table.columns)
+    ]
     held = set(roles.values())
     if qa:
         found = _autorag(files, qa, given, findings)
@@ -112,7 +135,9 @@ def _only(files: list[str], what: str, findings: Findings) -> str | None:
     if len(files) == 1:
         return files[0]
     if files:
-        findings.error("several files", ", ".join(files), f"expected one file for {what}; move the others away")
+        findings.error(
+            "several files", ", ".join(files), f"expected one file for {what}; move the others away"
+        )
     else:
         message = f"retrieval needs a file of this name ({', '.join(DATA_SUFFIXES)})"
         findings.error("missing file", what, message)
@@ -125,7 +150,9 @@ def _by_split(files: Iterable[str], fallback: str, findings: Findings) -> dict[s
     for file in files:
         split = split_of(file) or fallback
         if split in found:
-            findings.error("several files", file, f"{found[split]} is the file of split {split} already")
+            findings.error(
+                "several files", file, f"{found[split]} is the file of split {split} already"
+            )
         elif split:
             found[split] = file
     return found
@@ -164,9 +191,14 @@ def _autorag(files: Files, qa: list[str], given: Given, findings: Findings) -> D
     if corpus is None or questions is None:
         return None
     splits, _ = _choose_splits([split_of(qa_file) or "test"], given, findings)
-    rule = f"AutoRAG, because {qa_file} has a column retrieval_gt: every document named there is relevant (1)."
+    rule = (
+        f"AutoRAG, because {qa_file} has a column retrieval_gt: every document named there is "
+        "relevant (1)."
+    )
     judged = _flatten_gt(questions, findings)
-    tables = {"corpus": corpus, "queries": questions} | {f"qrels/{split}": judged for split in splits}
+    tables = {"corpus": corpus, "queries": questions} | {
+        f"qrels/{split}": judged for split in splits
+    }
     columns = _renamed(corpus, "corpus.") | _renamed(questions, "queries.")
     return Draft(_retrieval(splits, columns), "AutoRAG", [rule], tables)
 
@@ -178,9 +210,16 @@ def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
     for row, query_id, groups in zip(questions.rows, questions.columns["id"], gold, strict=True):
         if not isinstance(groups, list):
             message = "expected a list of lists of document ids"
-            findings.error("wrong type", questions.file, message, row=row, column="retrieval_gt", value=groups)
+            findings.error(
+                "wrong type", questions.file, message, row=row, column="retrieval_gt", value=groups
+            )
             continue
-        ids = [one for group in groups for one in (group if isinstance(group, list) else [group]) if one != ""]
+        ids = [
+            one
+            for group in groups
+            for one in (group if isinstance(group, list) else [group])
+            if one != ""
+        ]
         flat += [(row, query_id, one) for one in dict.fromkeys(ids)]
     columns: dict[str, list[object]] = {
         "query-id": [query_id for _, query_id, _ in flat],
@@ -191,40 +230,67 @@ def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
 
 
 def _beir(files: Files, roles: dict[str, str], given: Given, findings: Findings) -> Draft | None:
-    by_role = {role: [file for file in files if roles[file] == role] for role in ("corpus", "queries", "qrels")}
-    corpus_file, queries_file = (_only(by_role[role], role, findings) for role in ("corpus", "queries"))
+    by_role = {
+        role: [file for file in files if roles[file] == role]
+        for role in ("corpus", "queries", "qrels")
+    }
+    corpus_file, queries_file = (
+        _only(by_role[role], role, findings) for role in ("corpus", "queries")
+    )
     if not by_role["qrels"]:
         _only([], "qrels", findings)
     judged = {
-        split_of(file) or (Path(file).stem if file.startswith("qrels/") else "test"): file for file in by_role["qrels"]
+        split_of(file) or (Path(file).stem if file.startswith("qrels/") else "test"): file
+        for file in by_role["qrels"]
     }
     if len(judged) < len(by_role["qrels"]):
-        findings.error("several files", ", ".join(by_role["qrels"]), "two of these files are for the same split")
+        findings.error(
+            "several files",
+            ", ".join(by_role["qrels"]),
+            "two of these files are for the same split",
+        )
     if corpus_file is None or queries_file is None or not judged:
         return None
     splits, split_rule = _choose_splits(judged, given, findings)
     corpus = _map(files, corpus_file, known.CORPUS, given, findings, "corpus.")
     queries = _map(files, queries_file, known.QUERIES, given, findings, "queries.")
-    qrels = {split: _map(files, file, known.QRELS, given, findings, "qrels.") for split, file in judged.items()}
-    tables = {"corpus": corpus, "queries": queries} | {f"qrels/{split}": table for split, table in qrels.items()}
+    qrels = {
+        split: _map(files, file, known.QRELS, given, findings, "qrels.")
+        for split, file in judged.items()
+    }
+    tables = {"corpus": corpus, "queries": queries} | {
+        f"qrels/{split}": table for split, table in qrels.items()
+    }
     whole = {key: table for key, table in tables.items() if table is not None}
     if len(whole) < len(tables) or not splits:
         return None
     columns = _renamed(whole["corpus"], "corpus.") | _renamed(whole["queries"], "queries.")
     columns |= _renamed(whole[f"qrels/{splits[0]}"], "qrels.")
-    rules = ["Retrieval in BEIR's layout, because there are files for corpus, queries and qrels.", split_rule]
+    rules = [
+        "Retrieval in BEIR's layout, because there are files for corpus, queries and qrels.",
+        split_rule,
+    ]
     return Draft(_retrieval(splits, columns), "BEIR", rules, whole)
 
 
 def _retrieval(splits: list[str], columns: dict[str, str]) -> dict[str, Any]:
-    return {"type": "retrieval", "splits": splits, "source": Source(layout="beir"), "columns": columns}
+    return {
+        "type": "retrieval",
+        "splits": splits,
+        "source": Source(layout="beir"),
+        "columns": columns,
+    }
 
 
 def _map(
     files: Files, file: str, aliases: Aliases, given: Given, findings: Findings, prefix: str = ""
 ) -> Mapped | None:
     table = files[file]
-    return None if table is None else map_columns(table, aliases, given.get("columns", {}), findings, prefix)
+    return (
+        None
+        if table is None
+        else map_columns(table, aliases, given.get("columns", {}), findings, prefix)
+    )
 
 
 def _renamed(table: Mapped, prefix: str = "") -> dict[str, str]:
@@ -238,7 +304,10 @@ def _renamed(table: Mapped, prefix: str = "") -> dict[str, str]:
 def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
     by_split = _by_split(files, "test" if len(files) == 1 else "", findings)
     if not by_split:
-        message = "the names say nothing: expected corpus, queries and qrels, or train and test, or one file alone"
+        message = (
+            "the names say nothing: expected corpus, queries and qrels, or train and test, "
+            "or one file alone"
+        )
         findings.error("unknown files", ", ".join(files), message)
         return None
     splits, split_rule = _choose_splits(by_split, given, findings)
@@ -254,7 +323,10 @@ def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
         return None
     # Every file must have the columns of the first one: the TOML has one name for each.
     chosen = {"columns": shaped.columns}
-    mapped = {split: _map(files, file, shaped.aliases, chosen, findings) for split, file in by_split.items()}
+    mapped = {
+        split: _map(files, file, shaped.aliases, chosen, findings)
+        for split, file in by_split.items()
+    }
     whole = {split: table for split, table in mapped.items() if table is not None}
     if len(whole) < len(mapped):
         return None
@@ -267,7 +339,8 @@ def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
         "columns": columns,
     }
     if shaped.type == "clustering" and "clustering" not in given:
-        # mteb draws 16,384 whatever the size of the data; more draws than texts cost time and tell nothing.
+        # mteb draws 16,384 whatever the size of the data; more draws than texts cost time and tell
+        # nothing.
         n_texts = max(len(whole[split].rows) for split in splits)
         fields["clustering"] = ClusteringProtocol(documents_per_experiment=min(n_texts, 16384))
     layout = "one file" if len(by_split) == 1 else "one file per split"
@@ -287,7 +360,9 @@ def _are_pairs(table: Table, given: Given) -> bool:
         return given["type"] in GOLD
     columns = given.get("columns", {})
     sentences = match_columns(table, known.PAIRS, columns).keys() & {"sentence1", "sentence2"}
-    return len(sentences) == 2 or (len(sentences) == 1 and len(match_columns(table, known.LABELS, columns)) < 2)
+    return len(sentences) == 2 or (
+        len(sentences) == 1 and len(match_columns(table, known.LABELS, columns)) < 2
+    )
 
 
 def _pairs(tables: list[Table], given: Given, findings: Findings) -> _Shape | None:
@@ -296,14 +371,18 @@ def _pairs(tables: list[Table], given: Given, findings: Findings) -> _Shape | No
     order = ("label", "score") if given.get("type") == "pair_classification" else ("score", "label")
     gold = next((ours for ours in order if ours in names), None)
     if gold is None:
-        note_missing(tables[0], order[0], known.PAIRS["score"][:2] + known.PAIRS["label"][:2], findings)
+        note_missing(
+            tables[0], order[0], known.PAIRS["score"][:2] + known.PAIRS["label"][:2], findings
+        )
         return None
     values = [value for table in tables for value in column_values(table, names[gold]) or []]
     decided = _pair_type(values, tables[0].file, names[gold], given, findings)
     if decided is None:
         return None
     type_, labels, rule = decided
-    columns = {ours: names[ours] for ours in ("sentence1", "sentence2") if ours in names} | {GOLD[type_]: names[gold]}
+    columns = {ours: names[ours] for ours in ("sentence1", "sentence2") if ours in names} | {
+        GOLD[type_]: names[gold]
+    }
     aliases = {ours: known.PAIRS[ours] for ours in ("sentence1", "sentence2", GOLD[type_])}
     return _Shape(type_, aliases, columns, labels, [rule])
 
@@ -311,7 +390,9 @@ def _pairs(tables: list[Table], given: Given, findings: Findings) -> _Shape | No
 def _pair_type(
     values: list[object], file: str, column: str, given: Given, findings: Findings
 ) -> tuple[TaskType, dict[str, str | int], str] | None:
-    """The type of pairs with these gold values, the labels to map, and the rule; None if the values do not say."""
+    """The type of pairs with these gold values, the labels to map, and the rule; None if the values
+    do not say.
+    """
     if "type" in given or "labels" in given:
         labels = given.get("labels") or _entailment(values)
         return given.get("type", "pair_classification"), labels, "The type is task.toml's."
@@ -319,19 +400,29 @@ def _pair_type(
     if 2 * len(numbers) >= len(values):
         kinds = set(numbers)
         if kinds <= {0.0, 1.0}:
-            return "pair_classification", {}, f"Pair classification, because {column!r} holds only 0 and 1."
+            return (
+                "pair_classification",
+                {},
+                f"Pair classification, because {column!r} holds only 0 and 1.",
+            )
         if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in known.PAIRS["label"]:
-            message = "0, 1 and 2: say in task.toml which are 1 and 0 (others are dropped): labels = { 0 = 1, 2 = 0 }"
+            message = (
+                "0, 1 and 2: say in task.toml which are 1 and 0 (others are dropped): labels "
+                "= { 0 = 1, 2 = 0 }"
+            )
             findings.error("unclear labels", file, message, column=column)
             return None
         return "sts", {}, f"STS, because {column!r} holds numbers other than 0 and 1."
     labels = _entailment(values)
     if set(labels.values()) == {0, 1}:
-        rule = f"Pair classification, because {column!r} holds entailment words: {labels}; other rows are dropped."
+        rule = (
+            f"Pair classification, because {column!r} holds entailment words: {labels}; other "
+            "rows are dropped."
+        )
         return "pair_classification", labels, rule
     message = (
-        "expected numbers, or 0 and 1, or entailment and contradiction; other words are mapped in task.toml, "
-        "for example: labels = { same = 1, different = 0 }"
+        "expected numbers, or 0 and 1, or entailment and contradiction; other words are mapped in "
+        "task.toml, for example: labels = { same = 1, different = 0 }"
     )
     words = sorted({str(value) for value in values})
     findings.error("unclear labels", file, message, column=column, value=", ".join(words[:4]))
@@ -340,11 +431,19 @@ def _pair_type(
 
 def _entailment(values: list[object]) -> dict[str, str | int]:
     words = sorted({value for value in values if isinstance(value, str)})
-    return {word: int(word.lower() in ENTAILMENT) for word in words if word.lower() in ENTAILMENT | CONTRADICTION}
+    return {
+        word: int(word.lower() in ENTAILMENT)
+        for word in words
+        if word.lower() in ENTAILMENT | CONTRADICTION
+    }
 
 
-def _labelled(table: Table, by_split: Mapping[str, str], given: Given, findings: Findings) -> _Shape | None:
-    """Texts with labels: a train file makes the difference between classification and clustering."""
+def _labelled(
+    table: Table, by_split: Mapping[str, str], given: Given, findings: Findings
+) -> _Shape | None:
+    """Texts with labels: a train file makes the difference between classification and
+    clustering.
+    """
     type_: TaskType
     if len(by_split) > 1 and "train" in by_split:
         type_, why = "classification", "a train file and another one."
@@ -354,14 +453,18 @@ def _labelled(table: Table, by_split: Mapping[str, str], given: Given, findings:
         type_, why = given["type"], "and task.toml says so."
     protocol: ClassificationProtocol = given.get("classification", ClassificationProtocol())
     if type_ == "classification" and protocol.train_split not in by_split:
-        message = f"classification learns from the split {protocol.train_split}; add a file {protocol.train_split}.*"
+        message = (
+            f"classification learns from the split {protocol.train_split}; add a file "
+            f"{protocol.train_split}.*"
+        )
         findings.error("missing file", table.file, message)
         return None
     names = match_columns(table, known.LABELS, given.get("columns", {}))
     if not names:
         message = (
-            f"found the columns {', '.join(table.columns)}; pairs need sentence1, sentence2 and score or label, "
-            "classification and clustering need text and label: rename them, or name them in task.toml"
+            f"found the columns {', '.join(table.columns)}; pairs need sentence1, sentence2 and "
+            "score or label, classification and clustering need text and label: rename them, or "
+            "name them in task.toml"
         )
         findings.error("missing column", table.file, message)
         return None
@@ -398,7 +501,10 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         findings.error("no data", path.name, message)
         return None
     roles = {file: role_of(file) if path.is_dir() else "" for file in paths}
-    files = {file: read_table(where, file, findings, roles[file] == "qrels") for file, where in paths.items()}
+    files = {
+        file: read_table(where, file, findings, roles[file] == "qrels")
+        for file, where in paths.items()
+    }
     draft = detect(files, roles, given, findings)
     if draft is None:
         return None
@@ -416,12 +522,21 @@ def _data_files(path: Path) -> dict[str, Path]:
     """Data files by name; of subfolders only qrels/ counts, as in BEIR."""
     if path.is_file():
         if path.suffix.lower() not in DATA_SUFFIXES:
-            raise UsageError(f"{path} is no data file kemb reads: expected {', '.join(DATA_SUFFIXES)}, or a folder.")
+            raise UsageError(
+                f"{path} is no data file kemb reads: expected {', '.join(DATA_SUFFIXES)}, or a "
+                "folder."
+            )
         return {path.name: path}
     if not path.is_dir():
-        raise UsageError(f"There is no file or folder {path}. Type the path of a folder with your data.")
+        raise UsageError(
+            f"There is no file or folder {path}. Type the path of a folder with your data."
+        )
     found = [*path.iterdir(), *(path / "qrels").glob("*")]
-    chosen = [item for item in found if item.suffix.lower() in DATA_SUFFIXES and not item.name.startswith(".")]
+    chosen = [
+        item
+        for item in found
+        if item.suffix.lower() in DATA_SUFFIXES and not item.name.startswith(".")
+    ]
     return {item.relative_to(path).as_posix(): item for item in sorted(chosen) if item.is_file()}
 
 
@@ -432,20 +547,31 @@ def _read_toml(path: Path, findings: Findings) -> Given:
     try:
         raw = tomllib.loads(text or "")
         # The four fields that a folder need not give have stand-ins here.
-        spec = TaskSpec.model_validate({"name": "task", "type": "sts", "splits": ["test"], "source": {}, **raw})
+        spec = TaskSpec.model_validate(
+            {"name": "task", "type": "sts", "splits": ["test"], "source": {}, **raw}
+        )
     except tomllib.TOMLDecodeError as error:
         findings.error("broken TOML", TOML, str(error))
         return {}
     except ValidationError as error:
         for problem in error.errors():
             key = ".".join(map(str, problem["loc"]))
-            near = nearest(key, TaskSpec.model_fields) if problem["type"] == "extra_forbidden" else []
+            near = (
+                nearest(key, TaskSpec.model_fields) if problem["type"] == "extra_forbidden" else []
+            )
             offer = f"; did you mean {' or '.join(near)}?" if near else ""
-            findings.error("task.toml", TOML, problem["msg"] + offer, column=key, value=problem["input"])
+            findings.error(
+                "task.toml", TOML, problem["msg"] + offer, column=key, value=problem["input"]
+            )
         return {}
     given = {key: getattr(spec, key) for key in raw}
     if spec.source.hub or spec.source.revision:
-        findings.error("task.toml", TOML, "data in a folder has no hub or revision; leave them out", column="source")
+        findings.error(
+            "task.toml",
+            TOML,
+            "data in a folder has no hub or revision; leave them out",
+            column="source",
+        )
     if spec.type not in TYPES:
         message = f"a folder can be {', '.join(TYPES)}"
         findings.error("task.toml", TOML, message, column="type", value=spec.type)
@@ -455,31 +581,46 @@ def _read_toml(path: Path, findings: Findings) -> Given:
 
 def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> TaskSpec | None:
     """The specification: what the files say, and over it what task.toml says."""
-    folder = Path(os.path.abspath(path))  # not resolve(): the name is the one that was typed, link or not
-    name = given.get("name", unicodedata.normalize("NFC", folder.stem if path.is_file() else folder.name))
+    folder = Path(
+        os.path.abspath(path)
+    )  # not resolve(): the name is the one that was typed, link or not
+    name = given.get(
+        "name", unicodedata.normalize("NFC", folder.stem if path.is_file() else folder.name)
+    )
     if name.lower() in map(str.lower, known_tasks()):
-        message = f'kemb has a task of this name; the results would mix. Set in {TOML}: name = "my-task"'
+        message = (
+            f'kemb has a task of this name; the results would mix. Set in {TOML}: name = "my-task"'
+        )
         findings.error("unsafe name", folder.name, message, column="name", value=name)
         return None
     if not SAFE_NAME.fullmatch(name):
         message = (
-            "results are filed under the task's name: letters, digits, . _ + and - only, at most 60. "
+            "results are filed under the task's name: letters, digits, . _ + and - only, at most "
+            "60. "
             f'Rename it, or set in {TOML}: name = "my-task"'
         )
         findings.error("unsafe name", folder.name, message, column="name", value=name)
         return None
     subsets, source = given.get("subsets", ["default"]), given.get("source")
     if len(subsets) != 1:
-        findings.error("task.toml", TOML, "a folder holds one subset", column="subsets", value=subsets)
+        findings.error(
+            "task.toml", TOML, "a folder holds one subset", column="subsets", value=subsets
+        )
     if source and source.layout != draft.fields["source"].layout:
         message = f"the files have the layout {draft.fields['source'].layout!r}"
         findings.error("task.toml", TOML, message, column="source.layout", value=source.layout)
-    decided = draft.fields if draft.fields.get("labels") else {k: v for k, v in draft.fields.items() if k != "labels"}
+    decided = (
+        draft.fields
+        if draft.fields.get("labels")
+        else {k: v for k, v in draft.fields.items() if k != "labels"}
+    )
     return TaskSpec.model_validate({**given, "name": name, **decided})
 
 
 def _content_hash(files: dict[str, Path]) -> str:
-    """Identity of the data: every file's name and bytes, so that any change of them makes another revision."""
+    """Identity of the data: every file's name and bytes, so that any change of them makes another
+    revision.
+    """
     digest = hashlib.sha256()
     for file, path in files.items():
         raw = path.read_bytes()

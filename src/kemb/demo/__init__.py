@@ -14,7 +14,10 @@ def task_folders() -> list[Path]:
 
 def task_names() -> list[str]:
     """The names of the tasks of the mini benchmark."""
-    return [str(tomllib.loads((folder / "task.toml").read_text(encoding="utf-8"))["name"]) for folder in task_folders()]
+    return [
+        str(tomllib.loads((folder / "task.toml").read_text(encoding="utf-8"))["name"])
+        for folder in task_folders()
+    ]
 
 
 def models() -> list[str]:

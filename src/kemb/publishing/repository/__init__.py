@@ -1,4 +1,6 @@
-"""The repository of a leaderboard: files to begin with, in `files/` (`git...` becomes `.git...`)."""
+"""The repository of a leaderboard: files to begin with, in `files/` (`git...` becomes
+`.git...`).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def write(folder: Path) -> tuple[list[Path], list[Path]]:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
         except OSError as error:
-            raise ResultError(f"{path} cannot be written ({error.strerror or error}). Name another folder.") from error
+            raise ResultError(
+                f"{path} cannot be written ({error.strerror or error}). Name another folder."
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
         written.append(path)
