@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+from kemb.tasks.own.detect import NEUTRAL
 from kemb.tasks.own.readers import Findings, Mapped, to_number
-from kemb.tasks.own.understand import NEUTRAL
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Label
 

@@ -1,0 +1,478 @@
+"""What a folder of tables is: the task type, and which column is what."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kemb.tasks.own import readers as known
+from kemb.tasks.own.readers import (
+    DATA_SUFFIXES,
+    Aliases,
+    Findings,
+    Mapped,
+    Table,
+    column_values,
+    map_columns,
+    match_columns,
+    note_missing,
+    plain_name,
+    to_number,
+)
+from kemb.tasks.spec import ClassificationProtocol, ClusteringProtocol, Source
+from kemb.types import TaskType
+
+TOML = "task.toml"
+
+
+SPLIT_WORDS = {
+    **{"train": "train", "training": "train", "학습": "train", "훈련": "train"},
+    **{"test": "test", "시험": "test", "테스트": "test", "평가": "test"},
+    **{
+        "validation": "validation",
+        "valid": "validation",
+        "val": "validation",
+        "검증": "validation",
+        "dev": "dev",
+    },
+}
+
+
+ROLE_WORDS = {
+    **{
+        "corpus": "corpus",
+        "documents": "corpus",
+        "docs": "corpus",
+        "passages": "corpus",
+        "문서": "corpus",
+    },
+    **{
+        "queries": "queries",
+        "query": "queries",
+        "questions": "queries",
+        "질문": "queries",
+        "질의": "queries",
+    },
+    "qrels": "qrels",
+}
+
+
+ENTAILMENT = {"entailment", "함의"}
+
+
+CONTRADICTION = {"contradiction", "not_entailment", "모순"}
+
+
+NEUTRAL = {"neutral", "중립"}
+
+
+GOLD = {"sts": "score", "pair_classification": "label"}
+"""Our name of the gold column of each type of pairs."""
+
+
+Files = dict[str, Table | None]
+"""Data files by name; None where a file could not be read, which is noted already."""
+
+
+Given = dict[str, Any]
+"""Fields of a TaskSpec that task.toml sets, validated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the files decide; task.toml comes over it.
+
+    `tables` has `corpus`, `queries` and one `qrels/<split>` per split for retrieval, else one entry
+        per split
+    (`train` included where there is such a file).
+    """
+
+    fields: dict[str, Any]
+    """Fields of the TaskSpec."""
+    layout: str
+    rules: list[str]
+    tables: dict[str, Mapped]
+
+
+def role_of(file: str) -> str:
+    """`corpus`, `queries` or `qrels` by the name of a file, or nothing."""
+    if file.startswith("qrels/"):
+        return "qrels"
+    return next((ROLE_WORDS[word] for word in _words(file) if word in ROLE_WORDS), "")
+
+
+def split_of(file: str) -> str:
+    """The split a file's name speaks of, or nothing."""
+    return next((SPLIT_WORDS[word] for word in reversed(_words(file)) if word in SPLIT_WORDS), "")
+
+
+def _words(file: str) -> list[str]:
+    return re.split(r"[\W_]+", unicodedata.normalize("NFC", Path(file).stem).lower())
+
+
+def detect(files: Files, roles: dict[str, str], given: Given, findings: Findings) -> Draft | None:
+    """Apply the rules; None, and findings, if the files do not make a task."""
+    qa = [
+        file
+        for file, table in files.items()
+        if table and "retrievalgt" in map(plain_name, table.columns)
+    ]
+    held = set(roles.values())
+    if qa:
+        found = _autorag(files, qa, given, findings)
+    elif "corpus" in held or {"queries", "qrels"} <= held or given.get("type") == "retrieval":
+        found = _beir(files, roles, given, findings)
+    else:
+        found = _rows(files, given, findings)
+    wanted = given.get("type")
+    if found and wanted and found.fields["type"] != wanted:
+        message = f"task.toml says so, but the files are {found.fields['type']}: {found.rules[0]}"
+        findings.error("task.toml", TOML, message, column="type", value=wanted)
+        return None
+    return found
+
+
+def _only(files: list[str], what: str, findings: Findings) -> str | None:
+    """The one file of a kind; none or several are an error."""
+    if len(files) == 1:
+        return files[0]
+    if files:
+        findings.error(
+            "several files", ", ".join(files), f"expected one file for {what}; move the others away"
+        )
+    else:
+        message = f"retrieval needs a file of this name ({', '.join(DATA_SUFFIXES)})"
+        findings.error("missing file", what, message)
+    return None
+
+
+def _by_split(files: Iterable[str], fallback: str, findings: Findings) -> dict[str, str]:
+    """Split -> file, by the words in their names; `fallback` where a name has none."""
+    found: dict[str, str] = {}
+    for file in files:
+        split = split_of(file) or fallback
+        if split in found:
+            findings.error(
+                "several files", file, f"{found[split]} is the file of split {split} already"
+            )
+        elif split:
+            found[split] = file
+    return found
+
+
+def _choose_splits(found: Iterable[str], given: Given, findings: Findings) -> tuple[list[str], str]:
+    """The splits to score, and the rule that chose them."""
+    found = list(found)
+    wanted: list[str] = given.get("splits", [])
+    for split in wanted:
+        if split not in found:
+            message = f"there is no file for it; found {', '.join(found)}"
+            findings.error("task.toml", TOML, message, column="splits", value=split)
+    if wanted:
+        return [split for split in wanted if split in found], "task.toml names the splits."
+    if "test" in found:
+        return ["test"], "The split test is scored."
+    rest = [split for split in found if split != "train"] or found
+    return rest, f"There is no test file, so {', '.join(rest)} is scored."
+
+
+# ---- retrieval
+
+
+def _autorag(files: Files, qa: list[str], given: Given, findings: Findings) -> Draft | None:
+    corpora = [
+        file
+        for file, table in files.items()
+        if table and file not in qa and {"docid", "contents"} <= set(map(plain_name, table.columns))
+    ]
+    qa_file, corpus_file = _only(qa, "qa", findings), _only(corpora, "corpus", findings)
+    if qa_file is None or corpus_file is None:
+        return None
+    corpus = _map(files, corpus_file, known.CORPUS, given, findings, "corpus.")
+    questions = _map(files, qa_file, known.AUTORAG_QA, given, findings, "queries.")
+    if corpus is None or questions is None:
+        return None
+    splits, _ = _choose_splits([split_of(qa_file) or "test"], given, findings)
+    rule = (
+        f"AutoRAG, because {qa_file} has a column retrieval_gt: every document named there is "
+        "relevant (1)."
+    )
+    judged = _flatten_gt(questions, findings)
+    tables = {"corpus": corpus, "queries": questions} | {
+        f"qrels/{split}": judged for split in splits
+    }
+    columns = _renamed(corpus, "corpus.") | _renamed(questions, "queries.")
+    return Draft(_retrieval(splits, columns), "AutoRAG", [rule], tables)
+
+
+def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
+    """Judgments from nested lists: AutoRAG's "(a or b) and c" becomes a, b and c, each relevant."""
+    flat: list[tuple[int, object, object]] = []
+    gold = questions.columns["retrieval_gt"]
+    for row, query_id, groups in zip(questions.rows, questions.columns["id"], gold, strict=True):
+        if not isinstance(groups, list):
+            message = "expected a list of lists of document ids"
+            findings.error(
+                "wrong type", questions.file, message, row=row, column="retrieval_gt", value=groups
+            )
+            continue
+        ids = [
+            one
+            for group in groups
+            for one in (group if isinstance(group, list) else [group])
+            if one != ""
+        ]
+        flat += [(row, query_id, one) for one in dict.fromkeys(ids)]
+    columns: dict[str, list[object]] = {
+        "query-id": [query_id for _, query_id, _ in flat],
+        "corpus-id": [one for _, _, one in flat],
+    }
+    names = {"query-id": questions.names["id"], "corpus-id": questions.names["retrieval_gt"]}
+    return Mapped(questions.file, [row for row, _, _ in flat], columns, names)
+
+
+def _beir(files: Files, roles: dict[str, str], given: Given, findings: Findings) -> Draft | None:
+    by_role = {
+        role: [file for file in files if roles[file] == role]
+        for role in ("corpus", "queries", "qrels")
+    }
+    corpus_file, queries_file = (
+        _only(by_role[role], role, findings) for role in ("corpus", "queries")
+    )
+    if not by_role["qrels"]:
+        _only([], "qrels", findings)
+    judged = {
+        split_of(file) or (Path(file).stem if file.startswith("qrels/") else "test"): file
+        for file in by_role["qrels"]
+    }
+    if len(judged) < len(by_role["qrels"]):
+        findings.error(
+            "several files",
+            ", ".join(by_role["qrels"]),
+            "two of these files are for the same split",
+        )
+    if corpus_file is None or queries_file is None or not judged:
+        return None
+    splits, split_rule = _choose_splits(judged, given, findings)
+    corpus = _map(files, corpus_file, known.CORPUS, given, findings, "corpus.")
+    queries = _map(files, queries_file, known.QUERIES, given, findings, "queries.")
+    qrels = {
+        split: _map(files, file, known.QRELS, given, findings, "qrels.")
+        for split, file in judged.items()
+    }
+    tables = {"corpus": corpus, "queries": queries} | {
+        f"qrels/{split}": table for split, table in qrels.items()
+    }
+    whole = {key: table for key, table in tables.items() if table is not None}
+    if len(whole) < len(tables) or not splits:
+        return None
+    columns = _renamed(whole["corpus"], "corpus.") | _renamed(whole["queries"], "queries.")
+    columns |= _renamed(whole[f"qrels/{splits[0]}"], "qrels.")
+    rules = [
+        "Retrieval in BEIR's layout, because there are files for corpus, queries and qrels.",
+        split_rule,
+    ]
+    return Draft(_retrieval(splits, columns), "BEIR", rules, whole)
+
+
+def _retrieval(splits: list[str], columns: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "retrieval",
+        "splits": splits,
+        "source": Source(layout="beir"),
+        "columns": columns,
+    }
+
+
+def _map(
+    files: Files, file: str, aliases: Aliases, given: Given, findings: Findings, prefix: str = ""
+) -> Mapped | None:
+    table = files[file]
+    return (
+        None
+        if table is None
+        else map_columns(table, aliases, given.get("columns", {}), findings, prefix)
+    )
+
+
+def _renamed(table: Mapped, prefix: str = "") -> dict[str, str]:
+    """The columns whose name in the file is not ours."""
+    return {prefix + ours: name for ours, name in table.names.items() if ours != name}
+
+
+# ---- one file per split
+
+
+def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
+    by_split = _by_split(files, "test" if len(files) == 1 else "", findings)
+    if not by_split:
+        message = (
+            "the names say nothing: expected corpus, queries and qrels, or train and test, "
+            "or one file alone"
+        )
+        findings.error("unknown files", ", ".join(files), message)
+        return None
+    splits, split_rule = _choose_splits(by_split, given, findings)
+    scored = [files[by_split[split]] for split in splits]
+    tables = [table for table in scored if table is not None]
+    if not scored or len(tables) < len(scored):
+        return None
+    if _are_pairs(tables[0], given):
+        shaped = _pairs(tables, given, findings)
+    else:
+        shaped = _labelled(tables[0], by_split, given, findings)
+    if shaped is None:
+        return None
+    # Every file must have the columns of the first one: the TOML has one name for each.
+    chosen = {"columns": shaped.columns}
+    mapped = {
+        split: _map(files, file, shaped.aliases, chosen, findings)
+        for split, file in by_split.items()
+    }
+    whole = {split: table for split, table in mapped.items() if table is not None}
+    if len(whole) < len(mapped):
+        return None
+    columns = _renamed(whole[splits[0]])
+    fields: dict[str, Any] = {
+        "type": shaped.type,
+        "labels": shaped.labels,
+        "splits": splits,
+        "source": Source(),
+        "columns": columns,
+    }
+    if shaped.type == "clustering" and "clustering" not in given:
+        # mteb draws 16,384 whatever the size of the data; more draws than texts cost time and tell
+        # nothing.
+        n_texts = max(len(whole[split].rows) for split in splits)
+        fields["clustering"] = ClusteringProtocol(documents_per_experiment=min(n_texts, 16384))
+    layout = "one file" if len(by_split) == 1 else "one file per split"
+    return Draft(fields, layout, [*shaped.rules, split_rule], whole)
+
+
+class _Shape(NamedTuple):
+    type: TaskType
+    aliases: Aliases
+    columns: dict[str, str]
+    labels: dict[str, str | int]
+    rules: list[str]
+
+
+def _are_pairs(table: Table, given: Given) -> bool:
+    if "type" in given:
+        return given["type"] in GOLD
+    columns = given.get("columns", {})
+    sentences = match_columns(table, known.PAIRS, columns).keys() & {"sentence1", "sentence2"}
+    return len(sentences) == 2 or (
+        len(sentences) == 1 and len(match_columns(table, known.LABELS, columns)) < 2
+    )
+
+
+def _pairs(tables: list[Table], given: Given, findings: Findings) -> _Shape | None:
+    """Pairs of texts: the gold column's values decide the type."""
+    names = match_columns(tables[0], known.PAIRS, given.get("columns", {}))
+    order = ("label", "score") if given.get("type") == "pair_classification" else ("score", "label")
+    gold = next((ours for ours in order if ours in names), None)
+    if gold is None:
+        note_missing(
+            tables[0], order[0], known.PAIRS["score"][:2] + known.PAIRS["label"][:2], findings
+        )
+        return None
+    values = [value for table in tables for value in column_values(table, names[gold]) or []]
+    decided = _pair_type(values, tables[0].file, names[gold], given, findings)
+    if decided is None:
+        return None
+    type_, labels, rule = decided
+    columns = {ours: names[ours] for ours in ("sentence1", "sentence2") if ours in names} | {
+        GOLD[type_]: names[gold]
+    }
+    aliases = {ours: known.PAIRS[ours] for ours in ("sentence1", "sentence2", GOLD[type_])}
+    return _Shape(type_, aliases, columns, labels, [rule])
+
+
+def _pair_type(
+    values: list[object], file: str, column: str, given: Given, findings: Findings
+) -> tuple[TaskType, dict[str, str | int], str] | None:
+    """The type of pairs with these gold values, the labels to map, and the rule; None if the values
+    do not say.
+    """
+    if "type" in given or "labels" in given:
+        labels = given.get("labels") or _entailment(values)
+        return given.get("type", "pair_classification"), labels, "The type is task.toml's."
+    numbers = [number for value in values if (number := to_number(value)) is not None]
+    if 2 * len(numbers) >= len(values):
+        kinds = set(numbers)
+        if kinds <= {0.0, 1.0}:
+            return (
+                "pair_classification",
+                {},
+                f"Pair classification, because {column!r} holds only 0 and 1.",
+            )
+        if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in known.PAIRS["label"]:
+            message = (
+                "0, 1 and 2: say in task.toml which are 1 and 0 (others are dropped): labels "
+                "= { 0 = 1, 2 = 0 }"
+            )
+            findings.error("unclear labels", file, message, column=column)
+            return None
+        return "sts", {}, f"STS, because {column!r} holds numbers other than 0 and 1."
+    labels = _entailment(values)
+    if set(labels.values()) == {0, 1}:
+        rule = (
+            f"Pair classification, because {column!r} holds entailment words: {labels}; other "
+            "rows are dropped."
+        )
+        return "pair_classification", labels, rule
+    message = (
+        "expected numbers, or 0 and 1, or entailment and contradiction; other words are mapped in "
+        "task.toml, for example: labels = { same = 1, different = 0 }"
+    )
+    words = sorted({str(value) for value in values})
+    findings.error("unclear labels", file, message, column=column, value=", ".join(words[:4]))
+    return None
+
+
+def _entailment(values: list[object]) -> dict[str, str | int]:
+    words = sorted({value for value in values if isinstance(value, str)})
+    return {
+        word: int(word.lower() in ENTAILMENT)
+        for word in words
+        if word.lower() in ENTAILMENT | CONTRADICTION
+    }
+
+
+def _labelled(
+    table: Table, by_split: Mapping[str, str], given: Given, findings: Findings
+) -> _Shape | None:
+    """Texts with labels: a train file makes the difference between classification and
+    clustering.
+    """
+    type_: TaskType
+    if len(by_split) > 1 and "train" in by_split:
+        type_, why = "classification", "a train file and another one."
+    else:
+        type_, why = "clustering", "but no train file beside another one."
+    if "type" in given:
+        type_, why = given["type"], "and task.toml says so."
+    protocol: ClassificationProtocol = given.get("classification", ClassificationProtocol())
+    if type_ == "classification" and protocol.train_split not in by_split:
+        message = (
+            f"classification learns from the split {protocol.train_split}; add a file "
+            f"{protocol.train_split}.*"
+        )
+        findings.error("missing file", table.file, message)
+        return None
+    names = match_columns(table, known.LABELS, given.get("columns", {}))
+    if not names:
+        message = (
+            f"found the columns {', '.join(table.columns)}; pairs need sentence1, sentence2 and "
+            "score or label, classification and clustering need text and label: rename them, or "
+            "name them in task.toml"
+        )
+        findings.error("missing column", table.file, message)
+        return None
+    rule = f"{type_.capitalize()}, because there are text and label, {why}"
+    return _Shape(type_, known.LABELS, names, given.get("labels", {}), [rule])
