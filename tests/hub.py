@@ -29,6 +29,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 Kind = Literal["model", "dataset"]
 Fault = Literal["error401", "error403", "error500", "error503", "hang", "truncate", "gated"]
 
+SECRET = "hf_" + "s" * 30
+"""A token that must appear nowhere."""
+
 _API = re.compile(
     r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree|paths-info|preupload|commit)/([^/]+)(?:/(.*))?)?"
 )

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("accelerate")
-from hub import HubStandIn
+from hub import SECRET, HubStandIn
 from kemb.errors import DataError, FetchError, UsageError
 from kemb.publishing.hub import find_target, push_folder, target_of
 from kemb.training.recipe import read_recipe
-from test_push import SECRET
 from test_train import changed, folder
 
 __all__ = ["folder"]

@@ -397,7 +397,7 @@ def test_shipped_registry_knows_the_tasks(shared_data: Path) -> None:
 
 @pytest.mark.shared
 def test_the_tool_writes_the_shipped_registry(shared_data: Path, tmp_path: Path) -> None:
-    tool = Path(__file__).parent.parent / "tools/make_registry.py"
+    tool = Path(__file__).parents[2] / "tools/make_registry.py"
     made = tmp_path / "registry.parquet"
     subprocess.run(
         [sys.executable, tool, shared_data / "packs", "-o", made], check=True, capture_output=True

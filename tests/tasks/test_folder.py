@@ -288,7 +288,7 @@ def test_task_toml_maps_other_labels(tmp_path: Path) -> None:
 
 
 def test_the_task_toml_of_the_documentation_works(tmp_path: Path) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "own-data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
     answers = ["same", "different", "unsure"]
     records = [
         {"왼쪽": a, "오른쪽": b, "평가": {"같음": answer}}

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hub import HubStandIn
+from hub import SECRET, HubStandIn
 from kemb import demo
 
 OLD = "1" * 40
-SECRET = "hf_" + "s" * 30
 REPO = "org/mine"
 
 

@@ -434,7 +434,7 @@ def test_the_standardised_mean_takes_scale_away() -> None:
 
 
 def test_the_worked_example_gives_the_numbers_of_the_document() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]
     found: dict[str, Any] = {}
     exec(code, found)

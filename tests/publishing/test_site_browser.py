@@ -38,7 +38,7 @@ from kemb.types import ItemBlock, PartScore
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 ARGS = [
