@@ -7,13 +7,13 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, splits
 from sklearn.metrics import precision_recall_fscore_support
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import score
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import BitextData, PartScore
+from mteb_tasks import evaluate, numbers, rows, splits
 
 SPEC = TaskSpec(name="T", type="bitext_mining", splits=["test"], source=Source())
 

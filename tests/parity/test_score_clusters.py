@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, splits
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring.clusters import clustering
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ClusterData, Label
+from mteb_tasks import evaluate, numbers, rows, splits
 
 N = 300
 

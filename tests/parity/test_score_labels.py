@@ -7,11 +7,11 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, splits
 
 from kemb.arrays import ArrayVectors, IntArray
 from kemb.scoring.labels import classification
 from kemb.types import Label, LabelData
+from mteb_tasks import evaluate, numbers, rows, splits
 
 
 def few_shot(

@@ -11,7 +11,6 @@ pytest.importorskip("mteb")
 import mteb
 import numpy as np
 from mteb.abstasks._stratification import _iterative_train_test_split
-from mteb_tasks import evaluate, numbers, rows, splits, tied
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from kemb.arrays import ArrayVectors
@@ -19,6 +18,7 @@ from kemb.scoring.labels import multilabel_classification
 from kemb.tasks.sampling import few_shot_multilabel_rows, stratified_multilabel_rows
 from kemb.tasks.spec import ClassificationProtocol
 from kemb.types import Label, MultilabelData
+from mteb_tasks import evaluate, numbers, rows, splits, tied
 
 TASK = "KorHateSpeechMLClassification"
 

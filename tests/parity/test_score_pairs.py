@@ -9,13 +9,13 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, splits, tied
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
 from kemb.arrays import ArrayVectors, FloatArray, Vectors
 from kemb.scoring.pairs import SIMILARITIES, pair_classification, separation, sts
 from kemb.types import PairData
+from mteb_tasks import evaluate, numbers, rows, splits, tied
 
 N = 120
 

@@ -11,13 +11,13 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores, make_score_dict
-from mteb_tasks import evaluate, numbers, rows, tied
 
 from kemb.arrays import ArrayVectors
 from kemb.scoring import run_from_scores, score
 from kemb.scoring.ranking import CUTOFFS, query_metrics, ranking_metrics
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import Qrels, RetrievalData
+from mteb_tasks import evaluate, numbers, rows, tied
 
 PYTREC = {
     "ndcg": "ndcg_cut_{}",

@@ -7,7 +7,6 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, tied
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import score, score_run, top_k
@@ -16,6 +15,7 @@ from kemb.scoring.search.lexical import search
 from kemb.scoring.search.rerank import rerank
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import RetrievalData
+from mteb_tasks import evaluate, numbers, rows, tied
 
 SPEC = TaskSpec(name="T", type="reranking", splits=["dev"], source=Source())
 

@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, tied
 
 from kemb.arrays import ArrayVectors
 from kemb.scoring import score
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import RetrievalData
+from mteb_tasks import evaluate, numbers, rows, tied
 
 
 @pytest.mark.parametrize("seed", range(3))

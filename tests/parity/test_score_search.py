@@ -9,10 +9,10 @@ pytest.importorskip("mteb")
 import numpy as np
 from datasets import Dataset
 from mteb.models.search_wrappers import SearchEncoderWrapper
-from mteb_tasks import TableEncoder, metadata_of, numbers, rows, tied
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import top_k
+from mteb_tasks import TableEncoder, metadata_of, numbers, rows, tied
 
 
 def mteb_search(

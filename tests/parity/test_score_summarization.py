@@ -7,13 +7,13 @@ import pytest
 pytest.importorskip("mteb")
 
 import numpy as np
-from mteb_tasks import evaluate, numbers, rows, tied
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.errors import DataError, ModelError
 from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import SummarizationProtocol
 from kemb.types import SummaryData
+from mteb_tasks import evaluate, numbers, rows, tied
 
 
 def sample(rng: np.random.Generator, n: int) -> SummaryData:
