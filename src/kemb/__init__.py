@@ -1,12 +1,12 @@
 """kemb: evaluate, rank, train and publish text-embedding models, Korean first.
 
     >>> import kemb
-    >>> task = kemb.load_task("KorSTS")
-    >>> model = kemb.resolve("kiwi-static")
-    >>> outcomes = kemb.evaluate([task], [model], kemb.RunOptions(Path("results"),
-        kemb.Store(Path("store"))))
+    >>> results = kemb.evaluate(["KLUE-STS", "./my-rag"], ["BAAI/bge-m3", "bm25:kiwi", my_function])
+    >>> results                       # a board; results.frame(), results.items("KLUE-STS")
+    >>> kemb.board("mteb-kor-v2").frame()
 
-Names are loaded when they are first used, so that `import kemb` costs nothing.
+Names are loaded when they are first used, so that `import kemb` costs nothing. No public name is
+that of a package in here (`kemb.tasks`, `kemb.audit`): importing the package would take its place.
 """
 
 from __future__ import annotations
@@ -16,57 +16,89 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kemb.adapters.mteb_models import to_mteb
-    from kemb.boards import build_board
-    from kemb.boards.benchmark import load_benchmark
-    from kemb.encoding.store import Store
-    from kemb.errors import KembError
-    from kemb.evaluation.evaluate import RunOptions, Task, evaluate, load_task
-    from kemb.models.model import Model, ModelOptions
-    from kemb.models.resolve import resolve
-    from kemb.results.files import read_results
-    from kemb.tasks import load_spec
-    from kemb.tasks.own import load_folder
-    from kemb.tasks.spec import TaskSpec
+    from kemb.api import (
+        Run,
+        audit_files,
+        board,
+        card,
+        compare,
+        evaluate,
+        list_benchmarks,
+        list_models,
+        list_tasks,
+        load_benchmark,
+        load_model,
+        load_task,
+        read_results,
+        score_run,
+        score_vectors,
+        site,
+        train,
+        verify,
+    )
+    from kemb.errors import KembError, RunError, UsageError
+    from kemb.frames import Results
+    from kemb.models.doors import encoder, reranker, retriever
 
 __version__ = "0.1.0"
 
 _HOME = {
     "KembError": "errors",
-    "Model": "models.model",
-    "ModelOptions": "models.model",
-    "RunOptions": "evaluation.evaluate",
-    "Store": "encoding.store",
-    "Task": "evaluation.evaluate",
-    "TaskSpec": "tasks.spec",
-    "build_board": "boards",
-    "evaluate": "evaluation.evaluate",
-    "load_benchmark": "boards.benchmark",
-    "load_folder": "tasks.own",
-    "load_spec": "tasks",
-    "load_task": "evaluation.evaluate",
-    "read_results": "results.files",
-    "resolve": "models.resolve",
+    "Results": "frames",
+    "Run": "api",
+    "RunError": "errors",
+    "UsageError": "errors",
+    "audit_files": "api",
+    "board": "api",
+    "card": "api",
+    "compare": "api",
+    "encoder": "models.doors",
+    "evaluate": "api",
+    "list_benchmarks": "api",
+    "list_models": "api",
+    "list_tasks": "api",
+    "load_benchmark": "api",
+    "load_model": "api",
+    "load_task": "api",
+    "read_results": "api",
+    "reranker": "models.doors",
+    "retriever": "models.doors",
+    "score_run": "api",
+    "score_vectors": "api",
+    "site": "api",
     "to_mteb": "adapters.mteb_models",
+    "train": "api",
+    "verify": "api",
 }
 
 __all__ = [
     "KembError",
-    "Model",
-    "ModelOptions",
-    "RunOptions",
-    "Store",
-    "Task",
-    "TaskSpec",
+    "Results",
+    "Run",
+    "RunError",
+    "UsageError",
     "__version__",
-    "build_board",
+    "audit_files",
+    "board",
+    "card",
+    "compare",
+    "encoder",
     "evaluate",
+    "list_benchmarks",
+    "list_models",
+    "list_tasks",
     "load_benchmark",
-    "load_folder",
-    "load_spec",
+    "load_model",
     "load_task",
     "read_results",
-    "resolve",
+    "reranker",
+    "retriever",
+    "score_run",
+    "score_vectors",
+    "site",
     "to_mteb",
+    "train",
+    "verify",
 ]
 
 
@@ -74,3 +106,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  any public name
     if name in _HOME:
         return getattr(importlib.import_module(f"kemb.{_HOME[name]}"), name)
     raise AttributeError(f"module 'kemb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

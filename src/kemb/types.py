@@ -206,6 +206,8 @@ class Run:
     n_postings: int = 0
     """Of the inverted index that the run was made with, or its parts were; 0 where there was none.
     """
+    n_short_queries: int = 0
+    """Queries for which a retriever gave fewer documents than it was asked for."""
 
 
 class ItemBlock(NamedTuple):

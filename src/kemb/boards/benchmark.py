@@ -236,10 +236,11 @@ def of_tasks(names: list[str], subsets: Mapping[str, list[str]] | None = None) -
     return Benchmark(name="", title="", cells=cells)
 
 
-@cache
 def spec_of(task: str) -> TaskSpec | None:
-    """The specification of a known task; None for any other."""
-    return tasks.load_spec(task) if task in tasks.names() else None
+    """The specification of a known task, shipped, of a plug-in or of one's own; None for any
+    other.
+    """
+    return tasks.find_spec(task)
 
 
 def _parsed(expression: str) -> str:

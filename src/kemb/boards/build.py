@@ -10,7 +10,7 @@ import numpy as np
 from kemb.boards import ranking
 from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula
 from kemb.boards.cells import cell_value, declared_parts, group_values, of_results, overall
-from kemb.boards.comparable import candidate_notes, data_notes, refusal_notes, refuse
+from kemb.boards.comparable import candidate_notes, data_notes, door_notes, refusal_notes, refuse
 from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row
 from kemb.models import catalogue
 from kemb.results.claims import UNSTATED, join_revisions
@@ -92,6 +92,7 @@ def build_board(
         *refusal_notes(given, refused),
         *data_notes(counted, tasks),
         *candidate_notes(kept, tasks),
+        *door_notes(kept),
     ]
     name = formula or next(iter(benchmark.formulas))
     return Board(

@@ -151,9 +151,13 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
     }
     if not profiles:
         return []
-    fields = ("dtype", "max_tokens", "pooling", "similarity")
+    fields = ("dtype", "max_tokens", "pooling", "similarity", "probe")
+    probes = {
+        task: (result.kemb.get("door") or {}).get("probe") for task, result in row.results.items()
+    }
     keys = {
-        task: tuple(profile.get(field) for field in fields) for task, profile in profiles.items()
+        task: tuple((profile | {"probe": probes[task]}).get(field) for field in fields)
+        for task, profile in profiles.items()
     }
     counts = Counter(keys.values())
     usual = max(counts, key=lambda key: (counts[key], str(key)))
@@ -277,5 +281,31 @@ def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str
             notes.append(
                 f"{_name(row)}: recall of its candidates, which it cannot exceed: "
                 f"{', '.join(said)}."
+            )
+    return notes
+
+
+def door_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Of rows of Python objects: what has no identity, and retrievers that gave too little."""
+    notes = []
+    for row in rows:
+        results = row.results.values()
+        doors = [result.kemb["door"] for result in results if result.kemb.get("door")]
+        if any(door["identity"] == "none" for door in doors):
+            notes.append(
+                f"{_name(row)}: an object without a revision; its vectors were not kept, and "
+                "nobody can tell whether another run has the same one."
+            )
+        short = {
+            result.task: n
+            for result in results
+            for counts in result.kemb.get("score_notes", {}).values()
+            if (n := counts.get("n_short_queries"))
+        }
+        if short:
+            said = ", ".join(f"{task} {n}" for task, n in short.items())
+            notes.append(
+                f"{_name(row)}: queries for which it gave fewer documents than it was asked for: "
+                f"{said}."
             )
     return notes

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kemb.cli.options import data_option, results_option
-from kemb.errors import DataError, FetchError, ResultError, UsageError
+from kemb.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
-    from kemb.boards.benchmark import Benchmark
     from kemb.evaluation.evaluate import Task
     from kemb.evaluation.verify import Verification, VerifyOptions
     from kemb.results.files import TaskResult
     from kemb.results.rows import ResultRow
-    from kemb.types import TaskData
 
 
 @click.command()
@@ -72,14 +70,17 @@ def compare(
     """
     from kemb.boards.compare import CompareOptions
     from kemb.boards.compare import compare as compare_rows
+    from kemb.evaluation.targets import compared_cells
     from kemb.publishing import reports as show
     from kemb.results.rows import find_row
 
     rows = _rows(results_dir)
     row_a, row_b = find_row(a, rows), find_row(b, rows)
     common = [task for task in row_a.results if task in row_b.results and n_items]
-    benchmark, found = _cells_and_data(targets, data, common)
-    options = CompareOptions(zone / 100, n_items, found)
+    benchmark, texts = compared_cells(
+        targets, data, common, lambda line: click.echo(line, err=True)
+    )
+    options = CompareOptions(zone / 100, n_items, texts)
     compared = compare_rows(row_a, row_b, benchmark, options)
     if form == "table":
         show.print_comparison(compared)
@@ -174,51 +175,6 @@ def _rows(results_dir: Path) -> list[ResultRow]:
     from kemb.results.rows import rows_of
 
     return rows_of([*read_all(results_dir), *shipped()])
-
-
-def _cells_and_data(
-    targets: tuple[str, ...], data_dir: Path | None, common: list[str]
-) -> tuple[Benchmark | None, dict[str, TaskData]]:
-    """The cells of a comparison, and what data are at hand for the items of the common tasks."""
-    from kemb.boards import benchmark as boards_benchmark
-    from kemb.boards.benchmark import of_tasks
-    from kemb.evaluation.evaluate import load_task
-
-    if len(targets) == 1 and (
-        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
-    ):
-        benchmark = boards_benchmark.load_benchmark(targets[0])
-        return benchmark, _named_data(
-            [task for task in benchmark.tasks if task in common], data_dir
-        )
-    found: dict[str, TaskData] = {}
-    names: list[str] = []
-    for target in targets:
-        if target in boards_benchmark.names():
-            raise UsageError(f"{target} is a benchmark; compare on it alone, or name tasks only.")
-        if Path(target).exists():
-            task = load_task(target)
-            found[task.spec.name] = task.load()
-            names.append(task.spec.name)
-        else:
-            names.append(target)
-    wanted = [task for task in common if task in names or not names]
-    return of_tasks(names) if names else None, {**_named_data(wanted, data_dir), **found}
-
-
-def _named_data(names: list[str], data_dir: Path | None) -> dict[str, TaskData]:
-    """Data of known tasks that lie in the folder; for the others there are ids."""
-    from kemb import tasks
-    from kemb.evaluation.evaluate import load_task
-
-    found = {}
-    for name in names if data_dir is not None else []:
-        if name in tasks.names():
-            try:
-                found[name] = load_task(name, data_dir).load()
-            except (DataError, FetchError) as error:
-                click.echo(f"{name}: items are shown without texts. {error}", err=True)
-    return found
 
 
 def _recorded(record: str, names: list[str], results_dir: Path) -> list[TaskResult]:

@@ -127,13 +127,6 @@ def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its
     specification.
     """
-    from kemb.boards import benchmark as boards_benchmark
+    from kemb.evaluation import targets as meant
 
-    found: list[tuple[str, list[str]]] = []
-    for target in targets:
-        if target in boards_benchmark.names():
-            benchmark = boards_benchmark.load_benchmark(target)
-            found += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
-        else:
-            found.append((target, []))
-    return found
+    return meant.task_targets(targets)

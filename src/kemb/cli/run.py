@@ -17,7 +17,6 @@ from kemb.cli.options import (
     model_options,
     results_option,
     store_option,
-    task_targets,
     view_options,
 )
 from kemb.errors import UsageError
@@ -234,17 +233,9 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
 
 def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once."""
-    from kemb.evaluation.evaluate import load_task
+    from kemb.evaluation import targets as meant
 
-    found: dict[str, Task] = {}
-    for name, subsets in task_targets(targets):
-        task = load_task(name, data, subsets)
-        if (earlier := found.get(task.spec.name)) is not None and subsets != earlier.spec.subsets:
-            task = load_task(
-                name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
-            )
-        found[task.spec.name] = task
-    return list(found.values())
+    return meant.load_tasks(targets, data)
 
 
 def options_of(settings: dict[str, Any]) -> ModelOptions:

@@ -17,7 +17,7 @@ import numpy as np
 
 from kemb.arrays import IntArray, Rows, Together, stack_together
 from kemb.errors import KembError
-from kemb.models.encoders import Encoder, Measured, OutOfMemory, TwoStageEncoder
+from kemb.models.encoders import Encoder, InputError, Measured, OutOfMemory, TwoStageEncoder
 from kemb.types import Input
 
 T = TypeVar("T")
@@ -141,6 +141,9 @@ class GroupEncoder:
                 self.limit = batch.cost // 2
                 waiting += reversed(self._halves(batch))
                 continue
+            except InputError as error:
+                yield Failed(int(batch.rows[error.place]), f"{error} It is ", ".")
+                return
             except KembError as error:
                 yield Failed(int(batch.rows[0]), f"{error} The batch began with ", ".")
                 return

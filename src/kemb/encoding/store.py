@@ -78,13 +78,21 @@ def fingerprint_id(fingerprint: Mapping[str, str]) -> str:
 class Store:
     """A folder of vector spaces."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, scratch: Path | None = None) -> None:
+        """:param scratch: where the vectors of models without an identity lie for a while."""
         self.root = root
+        self.scratch = scratch
 
     def space(self, fingerprint: Mapping[str, str]) -> Space:
         """The vectors of one fingerprint; created when first written to."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", fingerprint["model"]).strip(".-")[:80]
-        return Space(self.root / f"{name}-{fingerprint_id(fingerprint)}", fingerprint)
+        root = self.scratch if fingerprint.get("identity") == "none" else self.root
+        if root is None:
+            raise StoreError(
+                f"{fingerprint['model']} has no revision, and its vectors are not kept. Give it "
+                "one: kemb.encoder(..., revision='1')."
+            )
+        return Space(root / f"{name}-{fingerprint_id(fingerprint)}", fingerprint)
 
     def spaces(self) -> list[Space]:
         """Every space on disk, by folder name."""

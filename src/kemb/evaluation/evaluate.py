@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -169,16 +170,28 @@ def evaluate(
             broken[task.spec.name] = str(error)
     outcomes: list[Outcome] = []
     encoders = [encoder for model in models for encoder in model.encoders]
-    for model in models:
-        failed = [
-            Outcome(model.row, name, "failed", message=message) for name, message in broken.items()
-        ]
-        of_model = _OfModel(model, options, reporter, [], encoders)
-        for outcome in failed:
-            of_model.done(outcome)
-        of_model.run(loaded)
-        outcomes += of_model.outcomes
+    with _with_scratch(options, models) as options:
+        for model in models:
+            failed = [
+                Outcome(model.row, name, "failed", message=message)
+                for name, message in broken.items()
+            ]
+            of_model = _OfModel(model, options, reporter, [], encoders)
+            for outcome in failed:
+                of_model.done(outcome)
+            of_model.run(loaded)
+            outcomes += of_model.outcomes
     return outcomes
+
+
+@contextlib.contextmanager
+def _with_scratch(options: RunOptions, models: Sequence[Model]) -> Iterator[RunOptions]:
+    """The options with a store for models without an identity, deleted at the end."""
+    if not any(model.is_scratch for model in models):
+        yield options
+        return
+    with tempfile.TemporaryDirectory(prefix="kemb-scratch-") as folder:
+        yield replace(options, store=Store(options.store.root, Path(folder)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +266,8 @@ class _OfModel:
         path = self.folder / f"{spec.name}.json"
         if not path.is_file() or self.options.overwrite or self.options.rescore:
             return False
+        if model.is_scratch:
+            return False  # nothing says that it is the same model
         try:
             result = files.read_result(path)
         except ResultError:

@@ -17,6 +17,7 @@ from kemb.encoding import lengths
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
 from kemb.models.backends import PACKAGES
+from kemb.models.doors import Door
 from kemb.models.model import Model, library_versions
 from kemb.tasks.spec import TaskSpec
 from kemb.types import LabelData, MultilabelData, TaskData
@@ -83,6 +84,8 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
             "file": file.path,
             "sha256": file.sha256,
         }
+    if model.door:
+        record["door"] = door_record(model.door)
     if model.view:
         record["view"] = {"dims": model.view.dims, "level": model.view.level} | {
             name: value
@@ -92,6 +95,20 @@ def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
     if model.parts:
         record["parts"] = [_profile(spec, part) for part in model.parts]
     return record
+
+
+def door_record(door: Door) -> dict[str, Any]:
+    """What a row's record says of an object of Python: how it was named, and by what it is told
+    from others.
+    """
+    origin = door.identity.origin
+    return {
+        "kind": door.kind,
+        "reference": door.reference or None,
+        "identity": door.identity.how,
+        "probe": door.identity.probe or None,
+        "distribution": origin._asdict() if origin else None,
+    }
 
 
 def now() -> str:

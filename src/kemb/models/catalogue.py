@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from kemb.errors import UsageError
 from kemb.models.encoders.bge_m3 import spec_of_head, split_head
 from kemb.models.spec import ModelSpec
+from kemb.tasks import plugins
 
 HERE = Path(__file__).parent
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -121,7 +122,20 @@ def parse(kind: type[AnyModel], table: dict[str, Any], path: Path) -> AnyModel:
 
 @cache
 def _files() -> dict[str, Path]:
-    return {path.stem: path for path in (HERE / "known").glob("*.toml")}
+    """Files of known models by slug, shipped and of plug-ins.
+
+    :raises UsageError: when a plug-in has a model that is there already.
+    """
+    files = {path.stem: path for path in (HERE / "known").glob("*.toml")}
+    for folder in plugins.folders(plugins.MODELS_GROUP):
+        more = {path.stem: path for path in folder.glob("*.toml")}
+        if repeated := sorted(files.keys() & more.keys()):
+            raise UsageError(
+                f"{folder} has a model {repeated[0]!r}, and so has {files[repeated[0]].parent}. "
+                "Rename it, or uninstall the plug-in."
+            )
+        files |= more
+    return files
 
 
 @cache

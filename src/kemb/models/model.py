@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kemb.models import backends, files
+from kemb.models.doors import Door
 from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.expressions import Fused, Reranked
 from kemb.models.families import _FAMILIES, BUILT_IN, RAGGED, Family
@@ -69,6 +70,16 @@ class Model:
     devices: tuple[str, ...] = ()
     """Where it is encoded by several processes: the device of each, all of one kind."""
 
+    door: Door | None = None
+    """The Python object that does the work, where it was handed in."""
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether a part of it has no identity, so that its vectors are not kept."""
+        if self.parts:
+            return any(part.is_scratch for part in self.parts)
+        return self.door is not None and self.door.is_scratch
+
     @property
     def row(self) -> str:
         """The name of the model's row on a board."""
@@ -105,6 +116,8 @@ class Model:
         """Everything that changes a vector except the input (DESIGN 3.2)."""
         if self.spec.loader in BUILT_IN:
             return {"model": self.name, "revision": self.revision}
+        if self.door is not None:
+            return self._fingerprint_of_object(self.door)
         if self.endpoint:
             return dict(self.endpoint) | {"revision": self.revision}
         own = self.folder
@@ -127,6 +140,21 @@ class Model:
         if self.spec.loader == "mteb":
             parts["backend"] = f"mteb {importlib.metadata.version('mteb')}"
         return parts | library_versions()
+
+    def _fingerprint_of_object(self, door: Door) -> dict[str, str]:
+        """Its name and revision, what it answered on the probe texts, and, of what runs on torch,
+        the libraries.
+        """
+        parts = {
+            "model": self.name,
+            "revision": self.revision,
+            "loader": self.spec.loader,
+            "identity": door.identity.how,
+            "probe": door.identity.probe,
+        }
+        if door.identity.how != "weights":
+            return parts
+        return parts | {"device": self.device.split(":")[0]} | library_versions()
 
     @property
     def kind(self) -> str:

@@ -23,7 +23,7 @@ from kemb.models.catalogue import parse, read_table
 from kemb.models.spec import ModelSpec, PromptRules
 from kemb.types import Input, Role, TaskType
 
-PromptSource = Literal["file", "model TOML", "config_sentence_transformers.json", "none"]
+PromptSource = Literal["file", "model TOML", "config_sentence_transformers.json", "python", "none"]
 
 ROLES = ("query", "document")
 TYPES: tuple[TaskType, ...] = get_args(TaskType)

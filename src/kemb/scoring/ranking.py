@@ -45,7 +45,11 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
         metrics={metric: float(np.mean(array)) for metric, array in values.items()},
         experiments={},
         items=[*items, *lists],
-        notes={"n_zero_vectors": run.n_zero_vectors} if run.n_zero_vectors else {},
+        notes={
+            name: count
+            for name in ("n_zero_vectors", "n_short_queries")
+            if (count := getattr(run, name))
+        },
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from kemb.arrays import FloatArray, IntArray, Rows, Together
+from kemb.errors import ModelError
 from kemb.types import Input
 
 
@@ -91,6 +92,15 @@ class StreamEncoder(Encoder, Protocol):
         route and prompt.
         """
         ...
+
+
+class InputError(ModelError):
+    """An input that an encoder cannot take, or an answer to it that cannot be used."""
+
+    def __init__(self, message: str, place: int = 0) -> None:
+        super().__init__(message)
+        self.place = place
+        """Of the input in the batch."""
 
 
 class OutOfMemory(Exception):

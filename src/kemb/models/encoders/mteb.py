@@ -16,6 +16,7 @@ import numpy as np
 from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError, NotSupported, UnknownName, UsageError
 from kemb.models.device import find_devices
+from kemb.models.doors import Door
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
 from kemb.models.spec import ModelSpec, Similarity
@@ -50,18 +51,32 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
         )
     plain, _, revision = name.partition("@")
     meta = _meta(plain, revision or None)
+    return model_of_meta(meta, task_names, find_devices(options.device, options.workers))
+
+
+def model_of_meta(
+    meta: ModelMeta,
+    task_names: Collection[str],
+    devices: tuple[str, ...] = ("cpu",),
+    door: Door | None = None,
+) -> Model:
+    """The model that mteb's meta data describe.
+
+    :param door: the loaded encoder, where it was handed in; it may state the revision.
+    :raises NotSupported: it is no encoder of one vector per text, or has no revision.
+    """
+    revision = (door.revision if door else "") or meta.revision
     kind = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
     similarity: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
-    if "dense" not in meta.model_type or kind not in similarity or not meta.revision:
+    if "dense" not in meta.model_type or kind not in similarity or not revision:
         why = (
             f"of type {', '.join(meta.model_type)}, similarity {kind}, revision "
-            f"{meta.revision or 'unknown'}"
+            f"{revision or 'unknown'}"
         )
         raise NotSupported(
-            f"mteb:{plain} is {why}; kemb takes dense models with cosine or dot product and a "
+            f"mteb:{meta.name} is {why}; kemb takes dense models with cosine or dot product and a "
             "revision."
         )
-    devices = find_devices(options.device, options.workers)
     routes = {task: task for task in task_names}
     routes |= {
         f"{task}-{role}": f"{task}{_SEPARATOR}{role}"
@@ -76,7 +91,7 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
             license=meta.license or "",
         ),
         name=str(meta.name),
-        revision=meta.revision,
+        revision=revision,
         prompts=PromptTable((Layer("none", {}, routes),)),
         folder=None,
         device=devices[0],
@@ -89,6 +104,7 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
         variant="loader_mteb",
         trust_remote_code=False,
         devices=devices,
+        door=door,
     )
 
 

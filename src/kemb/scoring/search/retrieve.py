@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol, overload
 
 from kemb import scoring
@@ -19,6 +18,7 @@ from kemb.models.resolve import typed
 from kemb.models.spec import View
 from kemb.scoring.search import dense
 from kemb.scoring.search import runs as search_runs
+from kemb.scoring.search.external import retrieve
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
 from kemb.scoring.search.runs import read_run
@@ -89,9 +89,19 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     if task_type in model.spec.not_for:
         return ""
     if model.family == "cross-encoder" and task_type == "retrieval":
+        if model.door is not None:
+            return (
+                f"A reranker needs candidates; give it a first stage: kemb.reranker(..., "
+                f"name={model.name!r}, first='bm25:kiwi')"
+            )
         return (
             "A reranker needs candidates; give it a first stage: -m "
             f"bm25:kiwi+reranker:{typed(model)}"
+        )
+    if model.spec.loader == "python-retriever" and task_type == "reranking":
+        return (
+            f"{model.name} finds documents by itself; a reranking task names the candidates that "
+            "are to be put in order."
         )
     if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
         return None
@@ -119,8 +129,8 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
     Raises:
         DataError: a line that is none, an unknown document, no known query.
     """
-    if model.run_file is not None:
-        _of_file(model.run_file, _ranking_data(part))
+    if model.run_file is not None or model.spec.loader == "python-run":
+        _of_others(model, _ranking_data(part))
     for member in model.parts:
         check(member, spec, part)
 
@@ -142,8 +152,7 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
 
             return search(model.name.partition(":")[2], data, RUN_DEPTH)
         case "run":
-            assert model.run_file is not None
-            return _of_file(model.run_file, data)
+            return _of_others(model, data)
         case "fusion":
             how = model.how
             assert isinstance(how, Fused)
@@ -230,19 +239,28 @@ def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     return search_runs.without_zeros(run) if model.family in ("lexical", "sparse") else run
 
 
-def _of_file(path: Path, data: RetrievalData) -> Run:
-    scores = read_run(path)
+def _of_others(model: Model, data: RetrievalData) -> Run:
+    """The run of a file, of a table in memory, or of somebody's retriever."""
+    if model.run_file is not None:
+        return _checked(read_run(model.run_file), str(model.run_file), data)
+    assert model.door is not None
+    if model.spec.loader == "python-run":
+        return _checked(model.door.value, model.name, data)
+    return retrieve(model.door, data, RUN_DEPTH)
+
+
+def _checked(scores: search_runs.Scores, name: str, data: RetrievalData) -> Run:
     try:
         run = scoring.run_from_scores(scores, data.query_ids, data.doc_ids, RUN_DEPTH)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{name}: {error}") from error
     for query in data.query_ids if data.candidates is not None else ():
         own = set((data.candidates or {}).get(query, ()))
         if other := next(
             (document for document in scores.get(query, ()) if document not in own), None
         ):
             raise DataError(
-                f"{path}: document {other!r} is not among the candidates of query {query!r}."
+                f"{name}: document {other!r} is not among the candidates of query {query!r}."
             )
     return run
 

@@ -181,6 +181,48 @@ def read_run(path: Path) -> Scores:
     return scores
 
 
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Grades by query id and document id: lines of `query 0 document grade` as of TREC, or a table
+    with the head `query-id corpus-id score` as of BEIR.
+
+    :raises UsageError: there is no such file.
+    :raises DataError: a line that is no judgment, with its number.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The judgments {path} cannot be read: {error}. Give a file of `query 0 document "
+            "grade` lines."
+        ) from error
+    grades: dict[str, dict[str, int]] = {}
+    is_beir = bool(lines) and lines[0].split() == ["query-id", "corpus-id", "score"]
+    for number, line in enumerate(lines[is_beir:], start=1 + is_beir):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != (3 if is_beir else 4):
+            raise DataError(
+                f"{path}, line {number}: {len(fields)} columns: {line.strip()[:80]!r}; expected "
+                f"{'query document grade' if is_beir else 'query 0 document grade'}."
+            )
+        query, document, text = fields[0], fields[-2], fields[-1]
+        try:
+            grade = int(text)
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number}: the grade {text[:40]!r} is no whole number."
+            ) from error
+        if document in grades.setdefault(query, {}):
+            raise DataError(
+                f"{path}, line {number}: document {document!r} is judged twice for query {query!r}."
+            )
+        grades[query][document] = grade
+    if not grades:
+        raise DataError(f"The judgments {path} are empty; expected lines of query and document.")
+    return grades
+
+
 def _number(text: str) -> float | None:
     try:
         value = float(text)

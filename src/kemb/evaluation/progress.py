@@ -1,0 +1,69 @@
+"""Progress as one line of plain text, for notebooks and scripts; the command line has bars."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from kemb.encoding.encode import Progress
+from kemb.evaluation.evaluate import Outcome
+
+_SECONDS = 0.2
+"""Between two lines of one stage."""
+
+
+def is_interactive() -> bool:
+    """Whether somebody is looking: a terminal, or a notebook."""
+    if "ipykernel" in sys.modules:
+        return True
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+class LineReporter:
+    """Writes what a run is doing over and over the same line of a stream."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._width = 0
+        self._last = 0.0
+
+    def __enter__(self) -> LineReporter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._show("")
+        self._stream.write("\r")
+        self._stream.flush()
+
+    def loading(self, task: str) -> None:
+        self._show(f"loading {task}")
+
+    def encoding(self, row: str, progress: Progress) -> None:
+        n_done = progress.n_stored + progress.n_encoded
+        is_last = n_done == progress.n_unique
+        if not is_last and time.monotonic() - self._last < _SECONDS:
+            return
+        rate = (
+            f", {progress.n_encoded / progress.seconds:,.0f} a second" if progress.seconds else ""
+        )
+        self._show(f"encoding {row}: {n_done:,} of {progress.n_unique:,} texts{rate}")
+
+    def scoring(self, row: str, task: str) -> None:
+        self._show(f"scoring {row} on {task}")
+
+    def done(self, outcome: Outcome) -> None:
+        self._show(f"{outcome.row} on {outcome.task}: {outcome.status}")
+
+    def _show(self, line: str) -> None:
+        self._last = time.monotonic()
+        line = line[:120]
+        self._stream.write("\r" + line.ljust(self._width))
+        self._stream.flush()
+        self._width = len(line)

@@ -1,0 +1,96 @@
+"""What a user means by the names of tasks and benchmarks, and by the data of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from kemb import tasks
+from kemb.boards import benchmark as benchmarks
+from kemb.boards.benchmark import Benchmark, load_benchmark, of_tasks
+from kemb.errors import DataError, FetchError, UsageError
+from kemb.evaluation.evaluate import Task, load_task
+from kemb.types import TaskData
+
+
+def task_targets(targets: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Tasks, with benchmarks replaced by theirs, and the subsets meant of each; none: those of its
+    specification.
+    """
+    pairs: list[tuple[str, list[str]]] = []
+    for target in targets:
+        if target in benchmarks.names():
+            benchmark = load_benchmark(target)
+            pairs += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
+        else:
+            pairs.append((target, []))
+    return pairs
+
+
+def load_tasks(targets: Iterable[str], data: Path | None) -> list[Task]:
+    """Tasks, benchmarks and data folders, in the order given, each once.
+
+    :raises UsageError, DataError: as `load_task`.
+    """
+    by_name: dict[str, Task] = {}
+    for name, subsets in task_targets(targets):
+        task = load_task(name, data, subsets)
+        earlier = by_name.get(task.spec.name)
+        if earlier is not None and subsets != earlier.spec.subsets:
+            both = list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
+            task = load_task(name, data, both)
+        by_name[task.spec.name] = task
+    return list(by_name.values())
+
+
+def is_benchmark(target: str) -> bool:
+    """Whether a target is a benchmark, shipped or a TOML file; of TOML files a task's is none."""
+    if target in benchmarks.names():
+        return True
+    return target.endswith(".toml")
+
+
+def compared_cells(
+    targets: Sequence[str],
+    data_dir: Path | None,
+    common: Sequence[str],
+    say: Callable[[str], object] = lambda line: None,
+) -> tuple[Benchmark | None, dict[str, TaskData]]:
+    """The cells of a comparison, and what data are at hand for the items of the common tasks.
+
+    :param targets: one benchmark, or tasks and data folders; none: every common task.
+    :param common: the tasks whose items are shown.
+    :param say: gets a sentence for each task whose texts cannot be shown.
+    :raises UsageError: a benchmark among others.
+    """
+    if len(targets) == 1 and is_benchmark(targets[0]):
+        benchmark = load_benchmark(targets[0])
+        shown = [task for task in benchmark.tasks if task in common]
+        return benchmark, _data_of(shown, data_dir, say)
+    data: dict[str, TaskData] = {}
+    names: list[str] = []
+    for target in targets:
+        if target in benchmarks.names():
+            raise UsageError(f"{target} is a benchmark; compare on it alone, or name tasks only.")
+        if Path(target).exists():
+            task = load_task(target)
+            data[task.spec.name] = task.load()
+            names.append(task.spec.name)
+        else:
+            names.append(target)
+    shown = [task for task in common if task in names or not names]
+    return of_tasks(names) if names else None, {**_data_of(shown, data_dir, say), **data}
+
+
+def _data_of(
+    names: Sequence[str], data_dir: Path | None, say: Callable[[str], object]
+) -> dict[str, TaskData]:
+    """Data of known tasks that lie in the folder; for the others there are ids."""
+    data = {}
+    for name in names if data_dir is not None else []:
+        if name in tasks.names():
+            try:
+                data[name] = load_task(name, data_dir).load()
+            except (DataError, FetchError) as error:
+                say(f"{name}: items are shown without texts. {error}")
+    return data

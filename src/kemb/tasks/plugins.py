@@ -1,0 +1,53 @@
+"""What other installed packages add, by entry points: known models and tasks.
+
+    [project.entry-points."kemb.models"]
+    my-encoder = "my_package.models:encoder"     an object that embeds, opened when it is named
+    my-models = "my_package.known_models"        a package with TOML files of models
+
+    [project.entry-points."kemb.tasks"]
+    my-tasks = "my_package.tasks"                a package with TOML files of tasks
+
+Entry points are read once; no code of a package runs before one of its objects is named.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from kemb.errors import UsageError
+
+MODELS_GROUP = "kemb.models"
+TASKS_GROUP = "kemb.tasks"
+
+
+@cache
+def objects(group: str) -> dict[str, EntryPoint]:
+    """Entry points that name an object, by their own name."""
+    return {point.name: point for point in entry_points(group=group) if point.attr}
+
+
+@cache
+def folders(group: str) -> tuple[Path, ...]:
+    """Folders of the packages that entry points name, with their TOML files.
+
+    :raises UsageError: a package that is not there.
+    """
+    found: list[Path] = []
+    for point in entry_points(group=group):
+        if point.attr:
+            continue
+        try:
+            spec = importlib.util.find_spec(point.module)
+        except ImportError:
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            name = point.dist.name if point.dist else "a package"
+            raise UsageError(
+                f"{name} says that the package {point.module} holds files for kemb ({group}, "
+                f"{point.name}), and there is none. Type: pip install --force-reinstall {name}"
+            )
+        found += map(Path, spec.submodule_search_locations)
+    return tuple(found)
