@@ -159,6 +159,7 @@ def board(
         options = BoardOptions(allow_mixed_revisions=mixed)
         built = build_board(rows, benchmark, formula, options)
     if built is None or not built.rows:
+        _refuse_unknown(names, [row.task for row in rows])
         of = f" of {', '.join(names)}" if names else ""
         raise UsageError(f"There are no results{of} in {folder}. Make some with kemb.evaluate.")
     return BoardTable(built)
@@ -561,6 +562,14 @@ def _benchmark(names: Sequence[str]) -> tuple[Benchmark | None, bool]:
         return None, False
     pairs = task_targets(names)
     return benchmarks.of_tasks(list(dict.fromkeys(task for task, _ in pairs))), False
+
+
+def _refuse_unknown(names: Sequence[str], own_tasks: Sequence[str]) -> None:
+    known = [*benchmarks.names(), *tasks.names(), *own_tasks]
+    for name in names:
+        if name not in known and not name.endswith(".toml"):
+            hint = "kemb.list_benchmarks() and kemb.list_tasks() have all."
+            raise UnknownName("benchmark or task", name, known, hint)
 
 
 def _part(task: Task, split: str, subset: str) -> PartData:

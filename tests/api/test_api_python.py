@@ -25,6 +25,10 @@ def toy(texts: list[str]) -> Any:  # noqa: ANN401  what a user's function return
     return open_toy().encode([Input("", "", text) for text in texts])
 
 
+def mine(texts: list[str]) -> Any:  # noqa: ANN401
+    return toy(texts)
+
+
 def small(texts: list[str]) -> Any:  # noqa: ANN401
     return toy(texts)[:, :16]
 
@@ -79,14 +83,14 @@ def test_evaluate_takes_names_paths_and_objects_and_gives_a_board(
     pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own = kemb.encoder(small, name="small", revision="1")
-    results = kemb.evaluate(str(pairs), ["toy", own, toy, "bm25:bigram"], store=tmp_path / "st")
+    results = kemb.evaluate(str(pairs), ["toy", own, mine, "bm25:bigram"], store=tmp_path / "st")
     assert capfd.readouterr() == ("", "")
     assert Path("results").is_dir()
     assert [outcome.status for outcome in results] == ["scored"] * 3 + ["not applicable"]
     assert not results.failed
     assert repr(results) == "<Results of 4 models on 1 tasks: 4 cells>"
     table = results.table()
-    assert table.column("model").to_pylist() == ["toy", "small", "toy", "bm25:bigram"]
+    assert table.column("model").to_pylist() == ["toy", "small", "mine", "bm25:bigram"]
     assert table.column("variant").to_pylist() == ["", "", "scratch", None]
     scores = table.column("score").to_pylist()
     assert scores[0] == scores[2] != scores[1]

@@ -16,7 +16,9 @@ _SECONDS = 0.2
 
 def is_interactive() -> bool:
     """Whether somebody is looking: a terminal, or a notebook."""
-    if "ipykernel" in sys.modules:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if hasattr(shell, "kernel"):
         return True
     return sys.stderr is not None and sys.stderr.isatty()
 

@@ -39,15 +39,28 @@ def folders(group: str) -> tuple[Path, ...]:
     for point in entry_points(group=group):
         if point.attr:
             continue
-        try:
-            spec = importlib.util.find_spec(point.module)
-        except ImportError:
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
+        folder = _folder_of(point)
+        if folder is None:
             name = point.dist.name if point.dist else "a package"
             raise UsageError(
                 f"{name} says that the package {point.module} holds files for kemb ({group}, "
                 f"{point.name}), and there is none. Type: pip install --force-reinstall {name}"
             )
-        found += map(Path, spec.submodule_search_locations)
+        found.append(folder)
     return tuple(found)
+
+
+def _folder_of(point: EntryPoint) -> Path | None:
+    """Where the package of an entry point lies; only of an editable install is its parent imported
+    for that.
+    """
+    if point.dist is not None:
+        folder = Path(str(point.dist.locate_file(point.module.replace(".", "/"))))
+        if folder.is_dir():
+            return folder
+    try:
+        spec = importlib.util.find_spec(point.module)
+    except ImportError:
+        return None
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) if places else None
