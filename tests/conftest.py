@@ -22,6 +22,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("KEMB_STORE", str(tmp_path_factory.getbasetemp() / "store"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("KEMB_DATA", raising=False)
+    monkeypatch.delenv("KEMB_TASKS", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -28,10 +28,15 @@ from kemb.errors import RunError, UnknownName, UsageError, nearest
 from kemb.evaluation.evaluate import Outcome, RunOptions, Silent, Task
 from kemb.evaluation.evaluate import evaluate as evaluate_models
 from kemb.evaluation.progress import LineReporter, is_interactive
-from kemb.evaluation.targets import compared_cells, load_tasks, task_targets
+from kemb.evaluation.targets import (
+    benchmark_of,
+    compared_cells,
+    load_tasks,
+    refuse_unknown,
+)
 from kemb.frames import BoardTable, ComparisonTable, Results, results_on_disk
 from kemb.models import catalogue
-from kemb.models.doors import Door
+from kemb.models.doors import Door, name_of
 from kemb.models.encoders.python import to_rows
 from kemb.models.model import Model, ModelOptions
 from kemb.models.resolve import resolve, resolve_object
@@ -63,7 +68,7 @@ class Run:
 
         :raises UsageError: for anything else.
         """
-        return cls(_table_of_numbers(scores, "run", float), _name(name))
+        return cls(_table_of_numbers(scores, "run", float), _text_of(name, "name"))
 
     @classmethod
     def from_file(cls, path: PathLike, name: str = "") -> Run:
@@ -73,7 +78,7 @@ class Run:
         :raises UsageError: there is no such file. DataError: a line that is none, with its number.
         """
         file = _path(path, "path")
-        return cls(read_run(file), _name(name or file.stem))
+        return cls(read_run(file), _text_of(name or file.stem, "name"))
 
 
 def evaluate(
@@ -119,7 +124,8 @@ def evaluate(
         try:
             resolved.append(load_model(model, device=device, own_tasks=names))
         except RunError as error:
-            outcomes += [Outcome(_shown(model), name, "failed", None, str(error)) for name in names]
+            row = model if isinstance(model, str) else getattr(model, "name", name_of(model))
+            outcomes += [Outcome(row, name, "failed", None, str(error)) for name in names]
     _refuse_twins(resolved)
     show = is_interactive() if progress is None else progress
     with LineReporter() if show else nullcontext(Silent()) as reporter:
@@ -149,7 +155,7 @@ def board(
     folder = _path(results or RESULTS, "results")
     if only not in (None, "measured", "claimed"):
         raise UsageError(f"only={only!r} is not known; type 'measured' or 'claimed'.")
-    benchmark, is_public = _benchmark(names)
+    benchmark, is_public = benchmark_of(names)
     rows: list[TaskResult] = claims.read_all(folder)
     if only == "claimed" or (is_public and only is None):
         rows += claims.shipped()
@@ -159,7 +165,7 @@ def board(
         options = BoardOptions(allow_mixed_revisions=mixed)
         built = build_board(rows, benchmark, formula, options)
     if built is None or not built.rows:
-        _refuse_unknown(names, [row.task for row in rows])
+        refuse_unknown(names, [row.task for row in rows])
         of = f" of {', '.join(names)}" if names else ""
         raise UsageError(f"There are no results{of} in {folder}. Make some with kemb.evaluate.")
     return BoardTable(built)
@@ -515,12 +521,6 @@ def _text_of(value: object, argument: str) -> str:
     return value if isinstance(value, str) else str(_path(value, argument))
 
 
-def _name(value: object) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"name={value!r:.60} is no text.")
-    return value
-
-
 def _data(value: PathLike | None) -> Path | None:
     configured = value if value is not None else os.environ.get("KEMB_DATA") or None
     return None if configured is None else _path(configured, "data")
@@ -530,12 +530,6 @@ def _store(value: PathLike | Store | None) -> Store:
     if isinstance(value, Store):
         return value
     return Store(default_root() if value is None else _path(value, "store"))
-
-
-def _shown(model: object) -> str:
-    if isinstance(model, str | os.PathLike):
-        return os.fspath(model)
-    return model.name if isinstance(model, Door | Run) else type(model).__name__
 
 
 def _refuse_twins(models: Sequence[Model]) -> None:
@@ -552,24 +546,6 @@ def _refuse_twins(models: Sequence[Model]) -> None:
                 f"Two models are {model.row} at the revision {model.revision}, and are not the "
                 "same. Give each a name: kemb.encoder(f, name='...')."
             )
-
-
-def _benchmark(names: Sequence[str]) -> tuple[Benchmark | None, bool]:
-    """The cells that names mean, and whether they are those of one benchmark."""
-    if len(names) == 1 and (names[0] in benchmarks.names() or names[0].endswith(".toml")):
-        return benchmarks.load_benchmark(names[0]), True
-    if not names:
-        return None, False
-    pairs = task_targets(names)
-    return benchmarks.of_tasks(list(dict.fromkeys(task for task, _ in pairs))), False
-
-
-def _refuse_unknown(names: Sequence[str], own_tasks: Sequence[str]) -> None:
-    known = [*benchmarks.names(), *tasks.names(), *own_tasks]
-    for name in names:
-        if name not in known and not name.endswith(".toml"):
-            hint = "kemb.list_benchmarks() and kemb.list_tasks() have all."
-            raise UnknownName("benchmark or task", name, known, hint)
 
 
 def _part(task: Task, split: str, subset: str) -> PartData:

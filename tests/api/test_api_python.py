@@ -139,7 +139,7 @@ def test_what_fails_is_an_outcome(pairs: Path, tmp_path: Path) -> None:
 
     results = kemb.evaluate(pairs, ["toy", broken], store=tmp_path / "st")
     (failed,) = results.failed
-    assert failed.row == "function"
+    assert failed.row == "broken"
     assert "broken raised RuntimeError: out of order for the text" in failed.message
     assert "broken raised RuntimeError" in results._repr_html_()
     assert results.table().column("status").to_pylist().count("failed") == 1

@@ -571,6 +571,19 @@ def test_a_reranker_puts_a_first_stage_in_order(search: Path, tmp_path: Path) ->
     assert "first='bm25:kiwi'" in alone.message
 
 
+class Predictor:
+    """As the rerankers of other libraries: pairs in, scores out."""
+
+    def predict(self, pairs: list[tuple[str, str]]) -> list[list[float]]:
+        return [[overlap(query, [document])[0]] for query, document in pairs]
+
+
+def test_an_object_with_predict_is_a_reranker(search: Path, tmp_path: Path) -> None:
+    plain = reranker(overlap, name="a", revision="1", first="bm25:bigram", depth=20)
+    other = reranker(Predictor(), name="b", revision="1", first="bm25:bigram", depth=20)
+    assert score_of(run(search, other, tmp_path)) == score_of(run(search, plain, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [

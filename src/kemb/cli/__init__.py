@@ -9,18 +9,15 @@ import sys
 import textwrap
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kemb.cli import compare, exchange, lists, publish, run, study, train
 from kemb.cli import exchange as cli_exchange
 from kemb.cli import publish as cli_publish
-from kemb.cli.options import results_option, task_names
-from kemb.errors import KembError, UnknownName, UsageError
-
-if TYPE_CHECKING:
-    from kemb.boards.benchmark import Benchmark
+from kemb.cli.options import results_option
+from kemb.errors import KembError, UsageError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -113,10 +110,11 @@ def board(
       kemb board KorSTS KLUE-STS --format md
     """
     from kemb.boards import BoardOptions, build_board
+    from kemb.evaluation.targets import benchmark_of, refuse_unknown
     from kemb.publishing import tables
     from kemb.results.claims import read_all, shipped
 
-    benchmark, is_public = _benchmark_of(targets)
+    benchmark, is_public = benchmark_of(targets)
     found = read_all(results_dir)
     if (is_public or claimed or only == "claimed") and only != "measured":
         found += shipped()
@@ -129,7 +127,7 @@ def board(
     with _busy("Ranking"):
         built = build_board(found, benchmark, formula, options) if found else None
     if built is None or not built.rows:
-        _refuse_unknown(targets, [result.task for result in found])
+        refuse_unknown(targets, [result.task for result in found])
         public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
         name = f" of {', '.join(targets)}" if targets else ""
         raise UsageError(
@@ -169,35 +167,6 @@ for command in (
     lists.store,
 ):
     cli.add_command(command)
-
-
-def _benchmark_of(targets: tuple[str, ...]) -> tuple[Benchmark | None, bool]:
-    """The cells that targets mean, and whether they are those of one benchmark; None for every task
-    there is.
-    """
-    from kemb.boards import benchmark as boards_benchmark
-    from kemb.boards.benchmark import of_tasks
-
-    if len(targets) == 1 and (
-        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
-    ):
-        return boards_benchmark.load_benchmark(targets[0]), True
-    return (of_tasks(list(dict.fromkeys(task_names(targets)))) if targets else None), False
-
-
-def _refuse_unknown(targets: tuple[str, ...], own_tasks: list[str]) -> None:
-    from kemb import tasks
-    from kemb.boards import benchmark as boards_benchmark
-
-    known = [*boards_benchmark.names(), *tasks.names(), *own_tasks]
-    for target in targets:
-        if target not in known and not target.endswith(".toml"):
-            raise UnknownName(
-                "benchmark or task",
-                target,
-                known,
-                "Type `kemb benchmarks` or `kemb tasks` for all.",
-            )
 
 
 def _busy(what: str) -> AbstractContextManager[object]:

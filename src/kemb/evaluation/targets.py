@@ -8,7 +8,7 @@ from pathlib import Path
 from kemb import tasks
 from kemb.boards import benchmark as benchmarks
 from kemb.boards.benchmark import Benchmark, load_benchmark, of_tasks
-from kemb.errors import DataError, FetchError, UsageError
+from kemb.errors import DataError, FetchError, UnknownName, UsageError
 from kemb.evaluation.evaluate import Task, load_task
 from kemb.types import TaskData
 
@@ -43,11 +43,27 @@ def load_tasks(targets: Iterable[str], data: Path | None) -> list[Task]:
     return list(by_name.values())
 
 
-def is_benchmark(target: str) -> bool:
-    """Whether a target is a benchmark, shipped or a TOML file; of TOML files a task's is none."""
-    if target in benchmarks.names():
-        return True
-    return target.endswith(".toml")
+def benchmark_of(targets: Sequence[str]) -> tuple[Benchmark | None, bool]:
+    """The cells that targets mean, and whether they are those of one benchmark; None for every task
+    there is.
+    """
+    if len(targets) == 1 and (targets[0] in benchmarks.names() or targets[0].endswith(".toml")):
+        return load_benchmark(targets[0]), True
+    names = dict.fromkeys(task for task, _ in task_targets(targets))
+    return (of_tasks(list(names)) if names else None), False
+
+
+def refuse_unknown(targets: Iterable[str], own_tasks: Iterable[str]) -> None:
+    """Refuse names that are neither benchmarks nor tasks.
+
+    :param own_tasks: that have results.
+    :raises UnknownName: with the nearest names.
+    """
+    known = [*benchmarks.names(), *tasks.names(), *own_tasks]
+    for target in targets:
+        if target not in known and not target.endswith(".toml"):
+            hint = "Type `kemb benchmarks` or `kemb tasks` for all."
+            raise UnknownName("benchmark or task", target, known, hint)
 
 
 def compared_cells(
@@ -63,8 +79,8 @@ def compared_cells(
     :param say: gets a sentence for each task whose texts cannot be shown.
     :raises UsageError: a benchmark among others.
     """
-    if len(targets) == 1 and is_benchmark(targets[0]):
-        benchmark = load_benchmark(targets[0])
+    benchmark, is_one = benchmark_of(targets) if len(targets) == 1 else (None, False)
+    if benchmark is not None and is_one:
         shown = [task for task in benchmark.tasks if task in common]
         return benchmark, _data_of(shown, data_dir, say)
     data: dict[str, TaskData] = {}

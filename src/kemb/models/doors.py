@@ -161,16 +161,15 @@ def reranker(
 ) -> Door:
     """A function that scores documents for a query, as a model.
 
-    :param value: `f(query, documents)` gives one score per document; higher is better.
+    :param value: `f(query, documents)` gives one score per document, higher is better; or an object
+        with `predict`, which takes pairs, such as a CrossEncoder.
     :param first: the model whose best documents it puts in order (`bm25:kiwi`); without one it runs
         on reranking tasks only, whose data name the candidates.
     :param depth: how many documents of `first`.
     :param batch_size: most pairs of one batch; a call has those of one query.
     :raises UsageError: what is no function, or an argument of a wrong type.
     """
-    if not callable(value) and callable(getattr(value, "predict", None)):
-        pass  # a cross-encoder
-    else:
+    if not callable(getattr(value, "predict", None)):
         _refuse_no_function(value, "reranker", "(query, documents)")
     if type(depth) is not int or not 1 <= depth <= 1000:
         raise UsageError(f"depth={depth!r} is no number of documents; type 1 to 1000.")

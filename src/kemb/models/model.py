@@ -152,6 +152,8 @@ class Model:
             "identity": door.identity.how,
             "probe": door.identity.probe,
         }
+        if self.spec.loader == "mteb":
+            return parts | {"backend": f"mteb {importlib.metadata.version('mteb')}"}
         if door.identity.how != "weights":
             return parts
         return parts | {"device": self.device.split(":")[0]} | library_versions()

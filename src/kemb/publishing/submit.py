@@ -66,7 +66,7 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
         (result for row in rows for result in row.results.values()), key=lambda result: result.path
     )
     for result in results:
-        refuse_unmeasured(result)
+        _refuse(result)
     if (own := own_data(results)) and not include_own_data:
         raise UsageError(
             f"kemb does not know {_listed(result.task for result in own)}: the data are your own. "
@@ -104,6 +104,16 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
         dict.fromkeys(_mask(str(result.kemb.get("command", "")))[0] for result in results)
     )
     return Packed(out, _sha256(out.read_bytes()), manifest, commands, masked.n)
+
+
+def _refuse(result: TaskResult) -> None:
+    """Refuse what was not measured by kemb, or of a model that nothing tells from others."""
+    refuse_unmeasured(result)
+    if (result.kemb.get("door") or {}).get("identity") == "none":
+        raise UsageError(
+            f"{result.model} [{result.variant}] is an object without a revision; nobody could tell "
+            "which one was measured. Give it one, kemb.encoder(..., revision='1'), and run again."
+        )
 
 
 def take_out(

@@ -358,6 +358,9 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     family = str(records[0].get("family", "")) if records else ""
     if (how := _other_way(name, spec, family)) is not None:
         return Usage(name, own, "none", note=how)
+    if any(record.get("door") for record in records):
+        note = f"{_short(name)} is an object of Python; its code lies with its author."
+        return Usage(name, own, "none", note=note)
     if not source and (not _HUB_ID.fullmatch(own) or own.startswith("local/")):
         return Usage(
             name,

@@ -49,6 +49,8 @@ def find_spec(name: str) -> TaskSpec | None:
 
     :raises DataError: as `read_spec`, or for a file that names its task otherwise than itself.
     """
+    if (installed := _installed().get(name)) is not None:
+        return _read_unchanged(installed, 0)
     path = _paths().get(name)
     if path is None:
         return None

@@ -115,6 +115,8 @@ class PythonReranker:
         self.name = name
         self.batch_size = batch_size
         self._function: Callable[[str, list[str]], Any] = value
+        if not callable(value):
+            self._function = lambda query, texts: value.predict([(query, text) for text in texts])
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Characters of each pair, [n]."""
