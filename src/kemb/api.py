@@ -218,8 +218,7 @@ def score_run(
     documents |= {doc for retrieved in scores.values() for doc in retrieved}
     doc_ids = sorted(documents)
     query_ids = list(grades)
-    texts = [""] * len(doc_ids)
-    data = RetrievalData(doc_ids, texts, query_ids, [""] * len(query_ids), grades)
+    data = RetrievalData(doc_ids, [""] * len(doc_ids), query_ids, [""] * len(query_ids), grades)
     values = query_metrics(scoring.run_from_scores(scores, query_ids, doc_ids), data)
     return {name: float(np.mean(values[name])) for name in _metrics(metrics, values)}
 
@@ -265,8 +264,7 @@ def score_vectors(
         name: ArrayVectors(to_rows(vectors[name], len(column.texts), name))
         for name, column in expected.items()
     }
-    score = scoring.score(spec, part_data, arrays, similarity=similarity)
-    return score.metrics
+    return scoring.score(spec, part_data, arrays, similarity=similarity).metrics
 
 
 def load_task(
