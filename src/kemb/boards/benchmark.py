@@ -114,9 +114,9 @@ class Formula(_Strict):
         if isinstance(self.weights, dict):
             total = sum(map(Fraction, self.weights.values()), Fraction(0))
             if total != Fraction(self.weights_sum):
-                given = " + ".join(f"{name} {weight}" for name, weight in self.weights.items())
+                terms = " + ".join(f"{name} {weight}" for name, weight in self.weights.items())
                 raise ValueError(
-                    f"the weights sum to {total} ({given}); expected {self.weights_sum}. Correct "
+                    f"the weights sum to {total} ({terms}); expected {self.weights_sum}. Correct "
                     "them, write fractions "
                     'such as "1/3", or say weights_sum if a published formula is to be kept '
                     "as it was"
@@ -173,9 +173,11 @@ class Benchmark(_Strict):
         none.
         """
         spec = spec_of(task)
-        own = [cell for cell in self.cells if task in (cell.members or [cell.task])]
-        found = [name for cell in own for name in cell.subsets or (spec.subsets if spec else [])]
-        return list(dict.fromkeys(found))
+        cells = [cell for cell in self.cells if task in (cell.members or [cell.task])]
+        subsets = [
+            name for cell in cells for name in cell.subsets or (spec.subsets if spec else [])
+        ]
+        return list(dict.fromkeys(subsets))
 
     def formula(self, name: str = "") -> Formula:
         """A formula by name; the first one where no name is given.
@@ -189,10 +191,10 @@ class Benchmark(_Strict):
 
     def groups(self) -> dict[str, list[int]]:
         """Row numbers of the cells by group, in order of appearance."""
-        found: dict[str, list[int]] = {}
+        rows_by_group: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
-            found.setdefault(cell.group_name, []).append(number)
-        return found
+            rows_by_group.setdefault(cell.group_name, []).append(number)
+        return rows_by_group
 
     def cell_weights(self, formula: Formula) -> list[float]:
         """The weight of every cell, in the order of `cells`; a group's weight is shared equally by
@@ -231,8 +233,12 @@ def of_tasks(names: list[str], subsets: Mapping[str, list[str]] | None = None) -
 
     :param subsets: those that count, of known tasks; by default the ones of the specification.
     """
-    own = {task: found for task, found in (subsets or {}).items() if spec_of(task)}
-    cells = [CellSpec(task=task, group=task, subsets=own.get(task, [])) for task in names]
+    subsets_by_task = {
+        task: task_subsets for task, task_subsets in (subsets or {}).items() if spec_of(task)
+    }
+    cells = [
+        CellSpec(task=task, group=task, subsets=subsets_by_task.get(task, [])) for task in names
+    ]
     return Benchmark(name="", title="", cells=cells)
 
 

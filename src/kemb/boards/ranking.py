@@ -51,8 +51,12 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
     :raises UsageError: when the intervals asked for cannot be made.
     """
     scores = field.scores
-    drawn, reason = _replicates(field, options)
-    cells, mode, replicates = drawn.cells, _mode(drawn), overall_replicates(field, drawn)
+    resamples, reason = _replicates(field, options)
+    cells, mode, replicates = (
+        resamples.cells,
+        _mode(resamples),
+        overall_replicates(field, resamples),
+    )
     if options.intervals not in ("auto", mode):
         raise UsageError(
             f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type "
@@ -74,9 +78,9 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
         name: (values, ranks_of(values))
         for name, values in other_views(field.values, field.weights, field.groups).items()
     }
-    left_out = leave_one_out(field.values, field.weights, field.groups)
+    ranks_without_cell = leave_one_out(field.values, field.weights, field.groups)
     of_cells, of_groups = _cell_intervals(cells, field.groups, options.level)
-    found = [
+    row_standings = [
         Standing(
             rank=int(ranks[row]),
             rank_low=int(rank_low[row]),
@@ -88,22 +92,30 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
             views={
                 name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()
             },
-            leave_one_out=(int(left_out[:, row].min()), int(left_out[:, row].max())),
+            leave_one_out=(
+                int(ranks_without_cell[:, row].min()),
+                int(ranks_without_cell[:, row].max()),
+            ),
             cell_intervals=of_cells[row] if of_cells else [],
             group_intervals=of_groups[row] if of_groups else {},
         )
         for row in range(len(scores))
     ]
-    return found, Intervals(mode, reason, options.level, options.n_replicates, options.seed), drawn
+    return (
+        row_standings,
+        Intervals(mode, reason, options.level, options.n_replicates, options.seed),
+        resamples,
+    )
 
 
-def overall_replicates(field: Field, drawn: Replicates) -> DoubleArray | None:
+def overall_replicates(field: Field, resamples: Replicates) -> DoubleArray | None:
     """Overall scores [B, M] on the resamples; None where there are none."""
-    if drawn.cells is not None:
-        return np.asarray(np.einsum("btm,t->bm", drawn.cells, field.weights))
-    if drawn.draws is not None:
+    if resamples.cells is not None:
+        return np.asarray(np.einsum("btm,t->bm", resamples.cells, field.weights))
+    if resamples.draws is not None:
         return np.asarray(
-            statistics.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T
+            statistics.weigh_draws(resamples.draws, resamples.strata, field.weights)
+            @ field.values.T
         )
     return None
 
@@ -177,9 +189,11 @@ def common(values: Sequence[float | None], complete: DoubleArray) -> Common:
     columns = [column for column, value in enumerate(values) if value is not None]
     if not columns or not len(complete):
         return Common(len(columns), None)
-    own = np.array([value for value in values if value is not None])
+    row_values = np.array([value for value in values if value is not None])
     others = complete[:, columns]
-    return Common(len(columns), float(np.mean((own > others) + 0.5 * (own == others))))
+    return Common(
+        len(columns), float(np.mean((row_values > others) + 0.5 * (row_values == others)))
+    )
 
 
 def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
@@ -187,12 +201,18 @@ def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
     cells, reason = _item_replicates(field, options)
     if cells is not None:
         return Replicates(cells=cells), ""
-    drawn, why = _task_draws(field, options)
-    return drawn, " ".join(filter(None, [reason, why]))
+    resamples, why = _task_draws(field, options)
+    return resamples, " ".join(filter(None, [reason, why]))
 
 
-def _mode(drawn: Replicates) -> Mode:
-    return "items" if drawn.cells is not None else "tasks" if drawn.draws is not None else "none"
+def _mode(resamples: Replicates) -> Mode:
+    return (
+        "items"
+        if resamples.cells is not None
+        else "tasks"
+        if resamples.draws is not None
+        else "none"
+    )
 
 
 def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:
@@ -267,6 +287,6 @@ def _cell_intervals(
     of_groups: list[dict[str, Interval]] = [{} for _ in of_cells]
     for name, columns in groups.items():
         low, high = statistics.interval(cells[:, list(columns)].mean(axis=1), level)
-        for row, found in enumerate(of_groups):
-            found[name] = (float(low[row]), float(high[row]))
+        for row, row_intervals in enumerate(of_groups):
+            row_intervals[name] = (float(low[row]), float(high[row]))
     return of_cells, of_groups
