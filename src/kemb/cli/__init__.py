@@ -117,19 +117,19 @@ def board(
     from kemb.results.claims import read_all, shipped
 
     benchmark, is_public = _benchmark_of(targets)
-    found = read_all(results_dir)
+    results = read_all(results_dir)
     if (is_public or claimed or only == "claimed") and only != "measured":
-        found += shipped()
+        results += shipped()
     else:
         only = "measured"
-    found = [
-        result for result in found if only in (None, "claimed" if result.claim else "measured")
+    results = [
+        result for result in results if only in (None, "claimed" if result.claim else "measured")
     ]
     options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
     with _busy("Ranking"):
-        built = build_board(found, benchmark, formula, options) if found else None
+        built = build_board(results, benchmark, formula, options) if results else None
     if built is None or not built.rows:
-        _refuse_unknown(targets, [result.task for result in found])
+        _refuse_unknown(targets, [result.task for result in results])
         public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
         name = f" of {', '.join(targets)}" if targets else ""
         raise UsageError(
@@ -189,13 +189,13 @@ def _refuse_unknown(targets: tuple[str, ...], own_tasks: list[str]) -> None:
     from kemb import tasks
     from kemb.boards import benchmark as boards_benchmark
 
-    known = [*boards_benchmark.names(), *tasks.names(), *own_tasks]
+    known_names = [*boards_benchmark.names(), *tasks.names(), *own_tasks]
     for target in targets:
-        if target not in known and not target.endswith(".toml"):
+        if target not in known_names and not target.endswith(".toml"):
             raise UnknownName(
                 "benchmark or task",
                 target,
-                known,
+                known_names,
                 "Type `kemb benchmarks` or `kemb tasks` for all.",
             )
 

@@ -238,12 +238,12 @@ def _stream_missing(
         plan += [group[batch.rows] for batch in batches]
     plan = [missing for numbers in plan if len(missing := numbers[~stored[numbers]])]
     inputs = ([collection.input(number) for number in numbers.tolist()] for numbers in plan)
-    for done in encoder.stream(inputs):
-        numbers = plan[done.number]
-        _check(collection, numbers, done.vectors, space)
-        space.add(collection.keys[numbers], done.vectors)
+    for answer in encoder.stream(inputs):
+        numbers = plan[answer.number]
+        _check(collection, numbers, answer.vectors, space)
+        space.add(collection.keys[numbers], answer.vectors)
         progress.n_encoded += len(numbers)
-        progress.n_tokens += done.n_tokens
+        progress.n_tokens += answer.n_tokens
         progress.n_batches += 1
         progress.n_shards += 1
         progress.seconds = time.perf_counter() - started
@@ -257,11 +257,15 @@ def _keep_beside(
 ) -> None:
     """Store the rows of another kind that are wanted and not there."""
     keys = collection.keys[numbers]
-    wanted = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
-    if len(wanted):
-        chosen = rows.take(wanted) if isinstance(rows, Ragged) else rows[wanted]
-        _check(collection, numbers[wanted], chosen, beside.space)
-        beside.space.add(keys[wanted], chosen, None if counts is None else counts[wanted])
+    missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+    if len(missing_rows):
+        missing_vectors = (
+            rows.take(missing_rows) if isinstance(rows, Ragged) else rows[missing_rows]
+        )
+        _check(collection, numbers[missing_rows], missing_vectors, beside.space)
+        beside.space.add(
+            keys[missing_rows], missing_vectors, None if counts is None else counts[missing_rows]
+        )
 
 
 def _check(collection: Collection, numbers: IntArray, vectors: Rows, space: Space) -> None:

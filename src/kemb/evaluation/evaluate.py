@@ -63,8 +63,8 @@ def load_task(
     if str(target).endswith(".toml") and Path(target).is_file():
         from kemb.tasks.load import load
 
-        own = tasks.read_spec(Path(target))
-        return Task(own, lambda: load(own, data_dir))
+        toml_spec = tasks.read_spec(Path(target))
+        return Task(toml_spec, lambda: load(toml_spec, data_dir))
     if Path(target).exists() and str(target) not in tasks.names():
         from kemb.tasks.own import load_folder
 
@@ -229,12 +229,12 @@ class _OfModel:
     def _write_meta(self) -> None:
         model = self.model
         has_space = model in model.encoders or model.family == "cross-encoder"
-        seen = (
+        facts = (
             provenance.loaded(model, self.options.store.space(model.fingerprint()))
             if has_space
             else {}
         )
-        files.write_meta(self.folder, mteb_results.mteb_meta(model, seen))
+        files.write_meta(self.folder, mteb_results.mteb_meta(model, facts))
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is
@@ -273,10 +273,10 @@ class _OfModel:
         """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its
         items.
         """
-        wanted = provenance.cell(task.spec, task.data, self.model)
+        record = provenance.cell(task.spec, task.data, self.model)
         return (
-            results_files.same_profile(result.kemb, wanted)
-            and results_files.holds(result.kemb, wanted)
+            results_files.same_profile(result.kemb, record)
+            and results_files.holds(result.kemb, record)
             and files.has_items(result)
         )
 
@@ -297,18 +297,22 @@ class _OfModel:
         """Bring all texts of the tasks into the store, for every part of the model that makes
         vectors.
         """
-        found: dict[str, Encoded] = {}
+        encoded_by_model: dict[str, Encoded] = {}
         for encoder in self.model.encoders:
             columns = columns_of([(task.spec, task.data) for task in todo], encoder)
             space = self.options.store.space(encoder.fingerprint())
             if self.options.rescore:
-                found[encoder.identity] = stored(columns, self._recorded_space(todo) or space)
+                encoded_by_model[encoder.identity] = stored(
+                    columns, self._recorded_space(todo) or space
+                )
             else:
                 report = partial(self.reporter.encoding, encoder.row)
                 types = {task.spec.name: task.spec.type for task in todo}
                 others = together(encoder, self.encoders, columns, types, self.options.store)
-                found[encoder.identity] = encode(columns, space, encoder, report, beside=others)
-        return found
+                encoded_by_model[encoder.identity] = encode(
+                    columns, space, encoder, report, beside=others
+                )
+        return encoded_by_model
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones
@@ -338,13 +342,13 @@ class _OfModel:
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds
             record = provenance.cell(task.spec, task.data, self.model)
-            kept = self._kept(task, record)
+            earlier_parts = self._kept(task, record)
             around = provenance.Around(self.options.command, self.started)
             record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
-            if kept is not None:
-                record = results_files.merged(record, *kept)
+            if earlier_parts is not None:
+                record = results_files.merged(record, *earlier_parts)
             path = files.write_result(
-                self.folder, task.spec.name, task.data.revision, parts, record, kept
+                self.folder, task.spec.name, task.data.revision, parts, record, earlier_parts
             )
             self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
         except (RunError, ValueError) as error:

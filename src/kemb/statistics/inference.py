@@ -88,12 +88,12 @@ def resample_tasks(
         replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks
             as well.
     """
-    drawn = weigh_draws(
+    task_weights = weigh_draws(
         draw_tasks(groups, n_replicates, key), groups, np.asarray(weights, dtype=np.float64)
     )
     if replicates is None:
-        return drawn @ scores.T
-    combined: DoubleArray = np.einsum("bt,bmt->bm", drawn, replicates)
+        return task_weights @ scores.T
+    combined: DoubleArray = np.einsum("bt,bmt->bm", task_weights, replicates)
     return combined
 
 
@@ -103,9 +103,9 @@ def draw_tasks(groups: Sequence[str], n_replicates: int, key: Key) -> IntArray:
     counts = np.zeros((n_replicates, len(groups)), dtype=np.int64)
     for group in dict.fromkeys(groups):
         tasks = np.flatnonzero([name == group for name in groups])
-        chosen = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
+        draws = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
         counts[:, tasks] = np.stack(
-            [(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1
+            [(draws == place).sum(axis=1) for place in range(len(tasks))], axis=1
         )
     return counts
 
@@ -116,15 +116,18 @@ def weigh_draws(counts: IntArray, groups: Sequence[str], weights: DoubleArray) -
 
     Where the tasks drawn have no weight at all, the group has none in that replicate.
     """
-    drawn = np.zeros(counts.shape)
+    task_weights = np.zeros(counts.shape)
     for group in dict.fromkeys(groups):
         tasks = np.flatnonzero([name == group for name in groups])
-        own = counts[:, tasks] * weights[tasks]
-        total = own.sum(axis=1, keepdims=True)
-        drawn[:, tasks] = np.divide(
-            own * weights[tasks].sum(), total, out=np.zeros_like(own), where=total > 0
+        group_weights = counts[:, tasks] * weights[tasks]
+        total = group_weights.sum(axis=1, keepdims=True)
+        task_weights[:, tasks] = np.divide(
+            group_weights * weights[tasks].sum(),
+            total,
+            out=np.zeros_like(group_weights),
+            where=total > 0,
         )
-    return drawn
+    return task_weights
 
 
 def sign_flip(

@@ -389,9 +389,9 @@ def _prepare(
                     f"---\n{yaml.safe_dump(header, allow_unicode=True)}---\n", encoding="utf-8"
                 )
             return config, _patterns(entry)
-    wanted = " or ".join(repr(name) for name in configs if name)
+    config_names = " or ".join(repr(name) for name in configs if name)
     raise DataError(
-        f"{task}: {hub} at revision {commit} has no config {wanted}; it has "
+        f"{task}: {hub} at revision {commit} has no config {config_names}; it has "
         f"{', '.join(sorted(entries))}."
     )
 
@@ -401,21 +401,21 @@ def _patterns(entry: dict[str, Any]) -> list[str] | None:
     files = entry.get("data_files")
     if files is None:
         return None
-    found: list[str] = []
+    patterns: list[str] = []
     for item in [files] if isinstance(files, str) else files:
         value = item["path"] if isinstance(item, dict) else item
-        found += [value] if isinstance(value, str) else value
-    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in found]
+        patterns += [value] if isinstance(value, str) else value
+    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in patterns]
 
 
 def _matching(names: Sequence[str], patterns: list[str] | None) -> list[str]:
-    wanted = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
+    globs = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
     return [
         name
         for name in names
         if ".." not in PurePosixPath(name).parts
         and not name.startswith("/")
-        and any(fnmatchcase(name, pattern) for pattern in wanted)
+        and any(fnmatchcase(name, pattern) for pattern in globs)
         and not any(fnmatchcase(name, pattern) for pattern in _NO_DATA)
     ]
 

@@ -69,11 +69,11 @@ def search(
         if data.candidates is None:
             best = _top(values, k)
         else:
-            own = np.array(
+            candidate_places = np.array(
                 sorted({place_of[doc] for doc in data.candidates.get(data.query_ids[i], [])}),
                 dtype=np.int64,
             )
-            best = own[_top(values[own], k)]
+            best = candidate_places[_top(values[candidate_places], k)]
         indices[i, : len(best)] = order[best]
         scores[i, : len(best)] = values[best]
     return Run(indices, scores, n_postings=len(index.rows))

@@ -59,9 +59,11 @@ def rerank(
         first, last = np.searchsorted(of_document[by_document], [start, stop])
         for at in range(first, last, _PAIRS):
             pairs = by_document[at : min(at + _PAIRS, last)]
-            own = of_document[pairs] - start
-            values = of_pairs(exact[of_query[pairs]], block[own].astype(np.float64), similarity)
-            scores[pairs] = values / lengths(squares)[own] if cosine else values
+            rows_in_block = of_document[pairs] - start
+            values = of_pairs(
+                exact[of_query[pairs]], block[rows_in_block].astype(np.float64), similarity
+            )
+            scores[pairs] = values / lengths(squares)[rows_in_block] if cosine else values
     return run_of_pairs(of_query, of_document, scores, data, n_zero)
 
 
@@ -102,10 +104,12 @@ def candidate_pairs(data: RetrievalData) -> tuple[IntArray, IntArray]:
     """
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     candidates = data.candidates or {}
-    rows = [
+    rows_by_query = [
         [row_of[doc_id] for doc_id in dict.fromkeys(candidates.get(query, []))]
         for query in data.query_ids
     ]
-    counts = [len(found) for found in rows]
-    of_query = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
-    return of_query, np.array([row for found in rows for row in found], dtype=np.int64)
+    counts = [len(query_rows) for query_rows in rows_by_query]
+    of_query = np.repeat(np.arange(len(rows_by_query), dtype=np.int64), counts)
+    return of_query, np.array(
+        [row for query_rows in rows_by_query for row in query_rows], dtype=np.int64
+    )

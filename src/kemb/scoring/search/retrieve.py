@@ -98,8 +98,8 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     if model.family == "dense":
         return _unseen(model, task_type)
     what = _MAKES.get(model.family)
-    wanted = "vector" if task_type in COMPARISONS else "dense vector"
-    return f"{model.name} {what}; {task_type} needs one {wanted} per text." if what else ""
+    noun = "vector" if task_type in COMPARISONS else "dense vector"
+    return f"{model.name} {what}; {task_type} needs one {noun} per text." if what else ""
 
 
 def _unseen(model: Model, task_type: TaskType) -> str | None:
@@ -175,13 +175,13 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             queries, documents = sources.ragged(model, spec, part)
             return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
         case _:
-            found = dense.rank(
+            first_pass = dense.rank(
                 spec, data, sources.vectors(model, spec, part), similarity=model.similarity
             )
             if model.view is None or model.view.candidates is None:
-                return found
+                return first_pass
             return _rescored(
-                model, spec, part, search_runs.first(found, model.view.candidates), sources
+                model, spec, part, search_runs.first(first_pass, model.view.candidates), sources
             )
 
 
@@ -215,8 +215,8 @@ def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[
     """
     data = _ranking_data(part)
     if data.candidates is None:
-        found = [_stage(member, spec, part, sources) for member in model.parts]
-        candidates = search_runs.pooled(found, data.query_ids, data.doc_ids)
+        runs = [_stage(member, spec, part, sources) for member in model.parts]
+        candidates = search_runs.pooled(runs, data.query_ids, data.doc_ids)
         part = replace(part, data=replace(data, candidates=candidates))
         spec = spec.model_copy(update={"type": "reranking"})
     return [make_run(member, spec, part, sources) for member in model.parts]
@@ -237,9 +237,9 @@ def _of_file(path: Path, data: RetrievalData) -> Run:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     for query in data.query_ids if data.candidates is not None else ():
-        own = set((data.candidates or {}).get(query, ()))
+        candidates = set((data.candidates or {}).get(query, ()))
         if other := next(
-            (document for document in scores.get(query, ()) if document not in own), None
+            (document for document in scores.get(query, ()) if document not in candidates), None
         ):
             raise DataError(
                 f"{path}: document {other!r} is not among the candidates of query {query!r}."

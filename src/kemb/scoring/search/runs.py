@@ -81,8 +81,8 @@ def pooled(
     """
     rows = np.concatenate([run.indices[:, : TOP_K // len(runs)] for run in runs], axis=1)
     return {
-        query: [doc_ids[row] for row in np.unique(own[own >= 0]).tolist()]
-        for query, own in zip(query_ids, rows, strict=True)
+        query: [doc_ids[row] for row in np.unique(query_rows[query_rows >= 0]).tolist()]
+        for query, query_rows in zip(query_ids, rows, strict=True)
     }
 
 
@@ -90,13 +90,13 @@ def min_max(run: Run) -> DoubleArray:
     """Scores [n_queries, k] from 0 to 1 within each query; 0 where nothing was retrieved, or where
     all are equal.
     """
-    there = run.indices >= 0
+    is_retrieved = run.indices >= 0
     scores = run.scores.astype(np.float64)
-    low = np.where(there, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
-    high = np.where(there, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    low = np.where(is_retrieved, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    high = np.where(is_retrieved, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     out = np.zeros(scores.shape)
     width = np.maximum(np.where(high > low, high - low, 0.0), 1e-9)
-    np.divide(scores - np.where(np.isfinite(low), low, 0.0), width, out=out, where=there)
+    np.divide(scores - np.where(np.isfinite(low), low, 0.0), width, out=out, where=is_retrieved)
     return out
 
 
@@ -123,9 +123,9 @@ def _sum(
     for i in range(n_queries):
         rows: IntArray = np.concatenate([run.indices[i] for run in runs])
         terms = np.concatenate([value[i] for value in values])[rows >= 0]
-        found, place = np.unique(rows[rows >= 0], return_inverse=True)
-        total = np.bincount(place, terms, minlength=len(found)).astype(np.float32)
-        fill_run(indices[i], scores[i], total, id_ranks[found], order)
+        document_rows, place = np.unique(rows[rows >= 0], return_inverse=True)
+        total = np.bincount(place, terms, minlength=len(document_rows)).astype(np.float32)
+        fill_run(indices[i], scores[i], total, id_ranks[document_rows], order)
     return Run(indices, scores, sum(run.n_zero_vectors for run in runs))
 
 
