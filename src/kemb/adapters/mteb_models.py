@@ -28,13 +28,10 @@ def to_mteb(model: Model, store: Store | None = None) -> KembEncoder:
     """A model as mteb's `EncoderProtocol`: our prompts, our batches, and every text encoded once
     into our store.
 
-    Args:
-        model: any model that makes vectors.
-        store: where vectors are kept; the user's own by default.
-
-    Raises:
-        MissingExtra: mteb is not installed.
-        NotSupported: a model that is not one of dense vectors.
+    :param model: any model that makes vectors.
+    :param store: where vectors are kept; the user's own by default.
+    :raises MissingExtra: mteb is not installed.
+    :raises NotSupported: a model that is not one of dense vectors.
     """
     try:
         import mteb  # noqa: F401  only whether it is there
@@ -68,9 +65,8 @@ class KembEncoder:
     ) -> FloatArray:
         """Vectors, float32 [n, dim], of the texts of all batches, under the prompts kemb would use.
 
-        Raises:
-            NotSupported: a task type that kemb has no prompts for.
-            ModelError: the model cannot be loaded, or gives vectors that are not finite.
+        :raises NotSupported: a task type that kemb has no prompts for.
+        :raises ModelError: the model cannot be loaded, or gives vectors that are not finite.
         """
         if task_metadata.type not in TYPES:
             raise NotSupported(

@@ -60,14 +60,11 @@ def import_tasks(
 
     A task that is asked for twice, by two benchmarks, has the subsets of both.
 
-    Args:
-        names: mteb's names of tasks.
-        benchmarks: mteb's names of benchmarks, such as "MTEB(eng, v1)".
-        subsets: keep only these subsets of tasks that have them; benchmarks bring their own.
-
-    Raises:
-        MissingExtra: mteb is not installed.
-        UnknownName: there is no such task, benchmark or subset.
+    :param names: mteb's names of tasks.
+    :param benchmarks: mteb's names of benchmarks, such as "MTEB(eng, v1)".
+    :param subsets: keep only these subsets of tasks that have them; benchmarks bring their own.
+    :raises MissingExtra: mteb is not installed.
+    :raises UnknownName: there is no such task, benchmark or subset.
     """
     specs: dict[str, TaskSpec] = {}
     refusals: dict[str, str] = {}
@@ -87,13 +84,10 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
     """The specification of one of mteb's tasks, with the subsets and splits that the object is
     limited to.
 
-    Args:
-        task: limited to the subsets and splits that are wanted.
-        loads_itself: the task object will load its data, by whatever code it has
-            (`kemb.adapters.mteb_tasks`).
-
-    Raises:
-        NotSupported: kemb cannot express the task; one sentence says why.
+    :param task: limited to the subsets and splits that are wanted.
+    :param loads_itself: the task object will load its data, by whatever code it has
+        (`kemb.adapters.mteb_tasks`).
+    :raises NotSupported: kemb cannot express the task; one sentence says why.
     """
     metadata = task.metadata
     task_type = _checked_type(task)
@@ -140,9 +134,8 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
 def task_of(name: str, subsets: Sequence[str] = ()) -> AbsTask:
     """One of mteb's tasks, limited to the subsets, if any are given.
 
-    Raises:
-        MissingExtra: mteb is not installed.
-        UnknownName: there is no such task or subset.
+    :raises MissingExtra: mteb is not installed.
+    :raises UnknownName: there is no such task or subset.
     """
     mteb = _mteb()
     try:
@@ -456,8 +449,7 @@ def _sampling(task: AbsTask) -> Callable[..., _Trace]:
 def spec_of_loaded(task: AbsTask) -> TaskSpec:
     """What the task is once it has loaded its data; its own code for loading is no obstacle.
 
-    Raises:
-        NotSupported: kemb cannot score the task as mteb does; one sentence says why.
+    :raises NotSupported: kemb cannot score the task as mteb does; one sentence says why.
     """
     spec = spec_of_task(task, loads_itself=True)
     plain = spec.source.model_copy(
@@ -471,10 +463,9 @@ def load_mteb_task(task: AbsTask) -> tuple[TaskSpec, TaskData]:
 
     Use as `kemb.Task(spec, lambda: data)`. The data's revision is that of mteb's metadata.
 
-    Raises:
-        NotSupported: kemb cannot score the task as mteb does.
-        FetchError: mteb could not load the data.
-        DataError: the data break a rule (see `kemb.tasks.parts`).
+    :raises NotSupported: kemb cannot score the task as mteb does.
+    :raises FetchError: mteb could not load the data.
+    :raises DataError: the data break a rule (see `kemb.tasks.parts`).
     """
     spec = spec_of_loaded(task)
     if not task.data_loaded:

@@ -92,8 +92,7 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
       the ROC curve;
     - sts: 1 - |rank by similarity - rank by gold score| / n, with mean ranks for ties.
 
-    Raises:
-        ResultError: the rows hold other items.
+    :raises ResultError: the rows hold other items.
     """
     match items.task_type:
         case "retrieval" | "reranking" | "bitext_mining" | "summarization":
@@ -243,8 +242,7 @@ def _similarity(table: pa.Table, name: str) -> list[Answer]:
 def column(items: PartItems, metric: str) -> tuple[list[str], DoubleArray]:
     """Ids [n] and values [2, n] of a metric, in the order of A.
 
-    Raises:
-        ResultError: the rows hold other items.
+    :raises ResultError: the rows hold other items.
     """
     metric_tables = [of_metric(table, metric) for table in items.tables]
     ids = metric_tables[0]["item_id"].to_pylist()
@@ -326,8 +324,7 @@ class PairedPart:
 def paired_parts(pairing: Pairing, n_replicates: int, seed: int, n_flips: int) -> list[PairedPart]:
     """Every part of a pairing.
 
-    Raises:
-        ResultError: the items of one result are missing, changed, or not those of the other.
+    :raises ResultError: the items of one result are missing, changed, or not those of the other.
     """
     tables = [read_items(result) for result in pairing.results]
     return [
@@ -377,8 +374,7 @@ def item_values(pairing: Pairing, where: tuple[str, str]) -> tuple[list[str], Do
     """Item ids [n] of a part and how well each result does on them [2, n]; see
     `kemb.boards.paired.goodness`.
 
-    Raises:
-        ResultError: as `paired_parts`.
+    :raises ResultError: as `paired_parts`.
     """
     part_tables = [of_part(read_items(result), *where) for result in pairing.results]
     return goodness(_items(pairing, part_tables, where, _expression(pairing), None))

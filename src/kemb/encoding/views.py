@@ -156,9 +156,8 @@ def see(model: Model, vectors: Mapping[str, Vectors]) -> Mapping[str, Vectors]:
     of the values that the steps stand for. Binary is the sign, +1 or -1 (0 counts as -1), whose dot
     product orders as the Hamming distance does.
 
-    Raises:
-        ModelError: more dimensions asked for than there are, binary codes of dimensions that are
-            not divisible by 8.
+    :raises ModelError: more dimensions asked for than there are, binary codes of dimensions that
+        are not divisible by 8.
     """
     view = model.view
     if view is None:

@@ -41,13 +41,12 @@ def draw_counts(
 
     The same for every model: differences between models are paired.
 
-    Args:
-        n_items: items of the part.
-        n_replicates: resamples.
-        key: names the part.
-        clusters: cluster of every item [n_items], where items are not independent (questions on one
-            document). Whole clusters are drawn, as many as there are, so that the number of items
-            varies.
+    :param n_items: items of the part.
+    :param n_replicates: resamples.
+    :param key: names the part.
+    :param clusters: cluster of every item [n_items], where items are not independent (questions on
+        one document). Whole clusters are drawn, as many as there are, so that the number of items
+        varies.
     """
     if clusters is not None:
         numbers = np.unique(clusters, return_inverse=True)[1]
@@ -79,14 +78,13 @@ def resample_tasks(
     Tasks are drawn with replacement inside their group, and a group keeps its weight. A group of
     one task does not vary.
 
-    Args:
-        scores: [n_models, n_tasks].
-        groups: the group of every task.
-        weights: of every task in the overall score.
-        n_replicates: resamples.
-        key: names what is resampled.
-        replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks
-            as well.
+    :param scores: [n_models, n_tasks].
+    :param groups: the group of every task.
+    :param weights: of every task in the overall score.
+    :param n_replicates: resamples.
+    :param key: names what is resampled.
+    :param replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn
+        tasks as well.
     """
     task_weights = weigh_draws(
         draw_tasks(groups, n_replicates, key), groups, np.asarray(weights, dtype=np.float64)
@@ -260,10 +258,9 @@ def certainly_better(
     (Romano and Wolf 2005). The opposite of a rejected hypothesis stays, or wrong orders would not
     be controlled; csranks, by the authors, does the same.
 
-    Args:
-        point: overall scores [n_models], higher is better.
-        replicates: [B, n_models].
-        level: of the whole set.
+    :param point: overall scores [n_models], higher is better.
+    :param replicates: [B, n_models].
+    :param level: of the whole set.
     """
     n = len(point)
     firsts, seconds = np.triu_indices(n, 1)

@@ -31,18 +31,15 @@ if TYPE_CHECKING:
 def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) -> TaskData:
     """The data of a known task.
 
-    Args:
-        spec: what to load.
-        data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and
-            the hub.
-        train: whether to load the few-shot examples of classification tasks; without them the hash
-            differs.
-
-    Raises:
-        FetchError: nothing local has the data, and the hub does not give it; the message says what
-            to type.
-        DataError: the data break a rule (see `kemb.tasks.parts`); the message names file, column
-            and row, or id.
+    :param spec: what to load.
+    :param data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and
+        the hub.
+    :param train: whether to load the few-shot examples of classification tasks; without them the
+        hash differs.
+    :raises FetchError: nothing local has the data, and the hub does not give it; the message says
+        what to type.
+    :raises DataError: the data break a rule (see `kemb.tasks.parts`); the message names file,
+        column and row, or id.
     """
     if spec.source.hub is None:
         raise NotSupported(
@@ -63,13 +60,10 @@ def fetch(
     """Copy everything the tasks need from the hub into a mirror; what it has at the pinned revision
     stays.
 
-    Args:
-        specs: the tasks.
-        out_dir: the mirror's folder, made or extended.
-        progress: given a line to show before each table.
-
-    Raises:
-        FetchError: the hub does not give the data, or the folder cannot be written.
+    :param specs: the tasks.
+    :param out_dir: the mirror's folder, made or extended.
+    :param progress: given a line to show before each table.
+    :raises FetchError: the hub does not give the data, or the folder cannot be written.
     """
     requests = [
         (spec, request)

@@ -30,8 +30,7 @@ _STRINGS_PER_UPDATE = 8192
 def make_part(spec: TaskSpec, split: str, subset: str, data: PartData, notes: Notes) -> Part:
     """A checked part: not empty, with the counts of the specification's contract, and hashed.
 
-    Raises:
-        DataError: the part is empty, or its counts are not those the contract names.
+    :raises DataError: the part is empty, or its counts are not those the contract names.
     """
     where = f"{spec.name}, split {split}, subset {subset}"
     counts = _counts(data)
@@ -55,9 +54,8 @@ def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, N
     """Retrieval data without the queries nobody judged, as in mteb; judgments in the order of the
     queries.
 
-    Raises:
-        DataError: there are no documents or queries, an id occurs twice, or a judgment or candidate
-            names a query or document that does not exist.
+    :raises DataError: there are no documents or queries, an id occurs twice, or a judgment or
+        candidate names a query or document that does not exist.
     """
     _refuse_wrong_ids(data, where)
     judged_rows = [i for i, query in enumerate(data.query_ids) if data.qrels.get(query)]

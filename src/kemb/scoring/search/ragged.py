@@ -48,18 +48,15 @@ def rank_ragged(
 
     Ties go by document id, descending, as in trec_eval; documents with the same text always tie.
 
-    Args:
-        queries: one row per query.
-        documents: one row per document, read once, some at a time.
-        data: names queries and documents.
-        similarity: "dot" or "cosine" of sparse vectors; "maxsim" of token vectors, the sum over
-            query tokens of the greatest dot product with a document token (Khattab and Zaharia
-            2020), or "meanmaxsim", that divided by the number of query tokens.
-        k: documents per query.
-
-    Raises:
-        DataError: no queries or no documents.
-        ModelError: queries and documents of different dimensions.
+    :param queries: one row per query.
+    :param documents: one row per document, read once, some at a time.
+    :param data: names queries and documents.
+    :param similarity: "dot" or "cosine" of sparse vectors; "maxsim" of token vectors, the sum over
+        query tokens of the greatest dot product with a document token (Khattab and Zaharia 2020),
+        or "meanmaxsim", that divided by the number of query tokens.
+    :param k: documents per query.
+    :raises DataError: no queries or no documents.
+    :raises ModelError: queries and documents of different dimensions.
     """
     if not len(queries) or not documents.shape[0]:
         raise DataError("There are no queries, or no documents; expected at least one of each.")

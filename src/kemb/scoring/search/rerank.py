@@ -30,15 +30,12 @@ def rerank(
     they stand. Ties go by document id, descending. A query without candidates retrieves nothing. At
     most 1,000 candidates are kept, as in mteb.
 
-    Args:
-        queries: [n_queries, dim], float32.
-        documents: [n_documents, dim], read once, block by block.
-        data: names the candidates.
-        similarity: one of SIMILARITIES.
-        candidates: those of a first stage, instead of those that the data name.
-
-    Raises:
-        ModelError: a vector is not finite.
+    :param queries: [n_queries, dim], float32.
+    :param documents: [n_documents, dim], read once, block by block.
+    :param data: names the candidates.
+    :param similarity: one of SIMILARITIES.
+    :param candidates: those of a first stage, instead of those that the data name.
+    :raises ModelError: a vector is not finite.
     """
     cosine = similarity == "cosine"
     squares = check_finite(queries, "queries", data.query_ids, 0)
@@ -76,12 +73,11 @@ def run_of_pairs(
 ) -> Run:
     """The scored pairs of every query, best first, at most 1,000.
 
-    Args:
-        of_query: query rows in ascending order.
-        of_document: document rows.
-        scores: float32.
-        data: names queries and documents.
-        n_zero: to be recorded with the run.
+    :param of_query: query rows in ascending order.
+    :param of_document: document rows.
+    :param scores: float32.
+    :param data: names queries and documents.
+    :param n_zero: to be recorded with the run.
     """
     order, id_ranks = rank_ids(data.doc_ids)
     widest = int(np.bincount(of_query, minlength=1).max())

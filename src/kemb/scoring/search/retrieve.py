@@ -116,8 +116,7 @@ def _unseen(model: Model, task_type: TaskType) -> str | None:
 def check(model: Model, spec: TaskSpec, part: Part) -> None:
     """Refuse run files that do not fit a task, before anything is encoded.
 
-    Raises:
-        DataError: a line that is none, an unknown document, no known query.
+    :raises DataError: a line that is none, an unknown document, no known query.
     """
     if model.run_file is not None:
         _of_file(model.run_file, _ranking_data(part))
@@ -128,12 +127,9 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
 def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     """The ranked documents of every query.
 
-    Args:
-        model: any that applies to the task.
-        sources: of vectors and pair scores.
-
-    Raises:
-        RunError: data, vectors or files that no run can be made from.
+    :param model: any that applies to the task.
+    :param sources: of vectors and pair scores.
+    :raises RunError: data, vectors or files that no run can be made from.
     """
     data = _ranking_data(part)
     match model.family:

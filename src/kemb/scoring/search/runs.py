@@ -27,11 +27,10 @@ def reciprocal_ranks(
     A run that does not hold the document adds nothing (Cormack, Clarke and Büttcher 2009). Ties go
     by document id, descending.
 
-    Args:
-        runs: of the same queries and documents.
-        doc_ids: of the rows that the runs name.
-        constant: added to every rank.
-        depth: documents per query in the result.
+    :param runs: of the same queries and documents.
+    :param doc_ids: of the rows that the runs name.
+    :param constant: added to every rank.
+    :param depth: documents per query in the result.
     """
     values = [
         np.broadcast_to(
@@ -51,11 +50,10 @@ def weighted_sum(
     (score - min) / max(max - min, 1e-9), as in ranx; a run that does not hold the document adds 0,
     as if it were its last one. Ties go by document id, descending.
 
-    Args:
-        runs: of the same queries and documents.
-        weights: one per run.
-        doc_ids: of the rows that the runs name.
-        depth: documents per query in the result.
+    :param runs: of the same queries and documents.
+    :param weights: one per run.
+    :param doc_ids: of the rows that the runs name.
+    :param depth: documents per query in the result.
     """
     values = [weight * min_max(run) for run, weight in zip(runs, weights, strict=True)]
     return _sum(runs, values, doc_ids, depth)
@@ -136,9 +134,8 @@ def read_run(path: Path) -> Scores:
     """Scores by query id and document id. Only they count, as in trec_eval: the rank is not looked
     at.
 
-    Raises:
-        UsageError: there is no such file.
-        DataError: a line that is no line of a run, with its number.
+    :raises UsageError: there is no such file.
+    :raises DataError: a line that is no line of a run, with its number.
     """
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")

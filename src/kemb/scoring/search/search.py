@@ -56,22 +56,17 @@ def top_k(
     is a threshold below which later scores are dropped by one vectorised comparison: of n documents
     about k * (1 + ln(n / block)) become candidates.
 
-    Args:
-        queries: [n_queries, dim], float32.
-        documents: [n_documents, dim], read block by block: once to find equal rows, and once to
-            search, or more often where the queries do not fit the budget.
-        k: documents per query.
-        doc_ids: one unique id per document.
-        query_ids: ids for messages; row numbers otherwise.
-        similarity: one of SIMILARITIES.
-        memory_budget_bytes: bound on the working memory beside vectors and result.
-
-    Returns:
-        Run with arrays [n_queries, k].
-
-    Raises:
-        ModelError: a vector is not finite.
-        UsageError: an unknown similarity.
+    :param queries: [n_queries, dim], float32.
+    :param documents: [n_documents, dim], read block by block: once to find equal rows, and once to
+        search, or more often where the queries do not fit the budget.
+    :param k: documents per query.
+    :param doc_ids: one unique id per document.
+    :param query_ids: ids for messages; row numbers otherwise.
+    :param similarity: one of SIMILARITIES.
+    :param memory_budget_bytes: bound on the working memory beside vectors and result.
+    :return: Run with arrays [n_queries, k].
+    :raises ModelError: a vector is not finite.
+    :raises UsageError: an unknown similarity.
     """
     if similarity not in SIMILARITIES:
         raise UsageError(
@@ -109,9 +104,8 @@ def run_from_scores(
     Scores are compared as float32 and ties go by document id, both descending, as in trec_eval.
     Queries that are not in `query_ids` are dropped; a query without scores retrieves nothing.
 
-    Raises:
-        DataError: a document that is not in the corpus, a score that is NaN, or no known query at
-            all.
+    :raises DataError: a document that is not in the corpus, a score that is NaN, or no known query
+        at all.
     """
     if not any(query_id in scores for query_id in query_ids):
         raise DataError(
@@ -288,9 +282,8 @@ class Duplicates(NamedTuple):
 def find_duplicates(documents: Vectors, id_ranks: IntArray) -> Duplicates:
     """Groups of rows that are equal bit for bit.
 
-    Args:
-        documents: [n_documents, dim].
-        id_ranks: [n_documents], the place of each row's id in ascending order.
+    :param documents: [n_documents, dim].
+    :param id_ranks: [n_documents], the place of each row's id in ascending order.
     """
     n = len(id_ranks)
     out = Duplicates(

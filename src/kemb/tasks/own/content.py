@@ -37,10 +37,9 @@ _ODD = re.compile(f"[\\ufffd\\x80-\\xff]|{_CONTROL.pattern}|{_JAMO.pattern}|{_SU
 def check_content(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
     """Convert and check all values of a folder's tables.
 
-    Args:
-        spec: the task.
-        tables: `corpus`, `queries`, `qrels/<split>`, or one table per split.
-        findings: takes what is wrong.
+    :param spec: the task.
+    :param tables: `corpus`, `queries`, `qrels/<split>`, or one table per split.
+    :param findings: takes what is wrong.
     """
     match spec.type:
         case "retrieval":

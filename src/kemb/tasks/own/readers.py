@@ -118,11 +118,10 @@ def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False
     any other, as in most published sets: reading them as CSV silently joins rows where a quote is
     left open.
 
-    Args:
-        path: the file.
-        file: its name in messages.
-        findings: takes what is wrong.
-        is_qrels: CSV and TSV may lack the header query-id, corpus-id, score.
+    :param path: the file.
+    :param file: its name in messages.
+    :param findings: takes what is wrong.
+    :param is_qrels: CSV and TSV may lack the header query-id, corpus-id, score.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -447,12 +446,11 @@ def map_columns(
 ) -> Mapped | None:
     """The table under our names; None, and findings, if a column that is needed is not there.
 
-    Args:
-        table: what was read.
-        aliases: our columns and their usual names.
-        given: the columns of task.toml; in retrieval tasks their names start with the prefix.
-        findings: takes what is missing.
-        prefix: `corpus.`, `queries.` or `qrels.` in retrieval tasks.
+    :param table: what was read.
+    :param aliases: our columns and their usual names.
+    :param given: the columns of task.toml; in retrieval tasks their names start with the prefix.
+    :param findings: takes what is missing.
+    :param prefix: `corpus.`, `queries.` or `qrels.` in retrieval tasks.
     """
     declared_here = {
         ours.removeprefix(prefix): name

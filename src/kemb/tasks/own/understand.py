@@ -41,8 +41,7 @@ class Understood:
 def understand(path: Path, findings: Findings) -> Understood | None:
     """Decide what a folder, or a single file, is; None, and findings, if that cannot be said.
 
-    Raises:
-        UsageError: if there is nothing at the path.
+    :raises UsageError: if there is nothing at the path.
     """
     paths = _data_files(path)
     settings = _read_toml(path / TOML, findings)
