@@ -4,53 +4,55 @@ changed.
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kemb.errors import DataError
-from kemb.models.model import Model
-from kemb.models.resolve import resolve
-from kemb.tasks.own.readers import Findings, read_table
-from kemb.training import check, dev
-from kemb.training import mine as mining
-from kemb.training.job import Work, counts, file_hashes, filtered, libraries, load_rows, task_hashes
-from kemb.training.sections import MineSection
-from kemb.training.stages import Stage, file_hash
-from kemb.training.teachers import ranker_of, scorer_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-import dataclasses
-import shutil
-from dataclasses import dataclass
-
 from kemb.encoding.store import Store
-from kemb.errors import UsageError
+from kemb.errors import DataError, UsageError
 from kemb.evaluation.evaluate import RunOptions
 from kemb.models.files import content_hash, read_folder
-from kemb.publishing.card import training
-from kemb.publishing.card import training as card_training
+from kemb.models.model import Model
+from kemb.models.resolve import resolve
 from kemb.publishing.card.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.publishing.card.training import front_matter, placed, training_text
+from kemb.publishing.card.training import write as write_contamination
 from kemb.publishing.hub import Target, push_model, target_of
 from kemb.publishing.site.build import SiteOptions, publish_site
-from kemb.training import bases, data, export, fit, processes, stages
+from kemb.tasks.own.readers import Findings, read_table
+from kemb.training import bases, check, data, dev, export, fit, processes, stages
+from kemb.training import mine as mining
 from kemb.training.contamination import CleanScore, ContaminationReport, clean_items, clean_scores
 from kemb.training.dev import DevSet, held_out_tasks
 from kemb.training.job import (
     Listener,
     Quiet,
     TrainOptions,
+    Work,
+    counts,
+    file_hashes,
+    filtered,
     hashes,
+    libraries,
+    load_rows,
     memory_gb,
     n_parameters,
     prepare,
+    task_hashes,
 )
 from kemb.training.losses import TrainingSet, training_sets
 from kemb.training.mine import Probe
 from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
 from kemb.training.recipe import RecipeFile
+from kemb.training.sections import MineSection
+from kemb.training.stages import Stage, file_hash
+from kemb.training.teachers import ranker_of, scorer_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +390,7 @@ def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanSc
     """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left
     in the data.
 
-    :returns: those scores, of base and tuned model.
+    :return: those scores, of base and tuned model.
     """
     from pydantic import TypeAdapter
 
@@ -403,7 +405,7 @@ def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanSc
                 scores.setdefault(row.label, []).extend(
                     clean_scores(row.results[task.spec.name], clean)
                 )
-    card_training.write(out, report, scores)
+    write_contamination(out, report, scores)
     return scores
 
 
@@ -422,8 +424,8 @@ def _card(
     reports = {stage.name: stage.report for stage in run.done}
     reports.setdefault("export", {"is_table": read_folder(out).is_table})
     lock = stages.read_lock(run.options.run_dir)
-    text = training.training_text(file, reports, lock, proof, spread, scores)
-    text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
+    text = training_text(file, reports, lock, proof, spread, scores)
+    text = placed(readme, front_matter(file), file.recipe.name, text)
     card = file.recipe.card
     row = proof.comparison.b
     name = card.name or (file.recipe.publish.repo if file.recipe.publish else "")

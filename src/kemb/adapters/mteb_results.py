@@ -78,7 +78,7 @@ def read_results_folder(path: Path, task_names: Collection[str] = (), track: Tra
     left out. A file that cannot be read, or a part without a main score, is a problem and gives no
     numbers; the others are read.
 
-    :param wanted: names of tasks; all by default.
+    :param task_names: names of tasks; all by default.
     :param track: gets the files and gives them back one by one; shows how far the reading is.
     :raises UsageError: where no file lies as mteb lays them out.
     """
@@ -349,7 +349,7 @@ _MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | 
 def mteb_meta(model: Model, facts: Mapping[str, int]) -> dict[str, Any]:
     """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
 
-    :param seen: as `loaded`; it fills in what nobody declares.
+    :param facts: as `loaded`; it fills in what nobody declares.
     """
     spec = model.spec
     return {

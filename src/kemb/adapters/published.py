@@ -57,7 +57,7 @@ def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imp
     subset); where the cell is the mean of several, to that mean: the names are joined with `+`, as
     nobody printed the parts.
 
-    :returns: no rows and no matched columns where no column is a cell.
+    :return: no rows and no matched columns where no column is a cell.
     :raises UsageError: when two columns are the same cell, or when the scale cannot be told.
     """
     models = _model_column(table.columns)

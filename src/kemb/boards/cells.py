@@ -23,7 +23,7 @@ def declared_parts(cell: CellSpec) -> list[tuple[str, str]] | None:
     """The (split, subset) pairs that a cell is the mean of: its own splits and subsets, else those
     of the task's spec.
 
-    :returns: None where neither says which splits there are (a task of one's own): then what a
+    :return: None where neither says which splits there are (a task of one's own): then what a
         result holds counts.
     """
     spec = spec_of(cell.task)
@@ -37,7 +37,7 @@ def cell_value(cell: CellSpec, formula: Formula, results: Mapping[str, TaskResul
     name are ignored.
 
     :param results: by task, of one model row.
-    :returns: None where a declared part or a metric of it is missing, null or not finite. Where the
+    :return: None where a declared part or a metric of it is missing, null or not finite. Where the
         task has no value of its own the mean of the cell's `members` stands for it, if none of them
         is missing.
     """

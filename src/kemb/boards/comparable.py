@@ -43,12 +43,12 @@ def refuse(
     """The results that must not be ranked with the others.
 
     Of each task the largest group of results with the same data and metric is the standard: the
-    largest among favoured rows (those that have every cell, whatever its data), of equal ones that
+    largest among complete rows (those that have every cell, whatever its data), of equal ones that
     with the row that leads them all (measured, then imported, then shipped; newest first), so that
     one row stays whole; else the largest among all, the newest among equals. A result that does not
     say which data revision it used, as published tables never do, is not refused for it.
 
-    :param favoured: numbers of the rows whose vote goes first.
+    :param complete_rows: numbers of the rows whose vote goes first.
     """
     refusals = [
         refusal for number, row in enumerate(rows) for refusal in _other_profile(number, row)

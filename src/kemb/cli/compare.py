@@ -180,21 +180,18 @@ def _cells_and_data(
     targets: tuple[str, ...], data_dir: Path | None, common: list[str]
 ) -> tuple[Benchmark | None, dict[str, TaskData]]:
     """The cells of a comparison, and what data are at hand for the items of the common tasks."""
-    from kemb.boards import benchmark as boards_benchmark
-    from kemb.boards.benchmark import of_tasks
+    from kemb.boards.benchmark import load_benchmark, of_tasks
+    from kemb.boards.benchmark import names as benchmark_names
     from kemb.evaluation.evaluate import load_task
 
-    if len(targets) == 1 and (
-        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
-    ):
-        benchmark = boards_benchmark.load_benchmark(targets[0])
-        return benchmark, _named_data(
-            [task for task in benchmark.tasks if task in common], data_dir
-        )
+    if len(targets) == 1 and (targets[0] in benchmark_names() or targets[0].endswith(".toml")):
+        benchmark = load_benchmark(targets[0])
+        common_tasks = [task for task in benchmark.tasks if task in common]
+        return benchmark, _named_data(common_tasks, data_dir)
     folder_data: dict[str, TaskData] = {}
     names: list[str] = []
     for target in targets:
-        if target in boards_benchmark.names():
+        if target in benchmark_names():
             raise UsageError(f"{target} is a benchmark; compare on it alone, or name tasks only.")
         if Path(target).exists():
             task = load_task(target)
@@ -203,10 +200,8 @@ def _cells_and_data(
         else:
             names.append(target)
     listed_tasks = [task for task in common if task in names or not names]
-    return of_tasks(names) if names else None, {
-        **_named_data(listed_tasks, data_dir),
-        **folder_data,
-    }
+    benchmark_of_names = of_tasks(names) if names else None
+    return benchmark_of_names, {**_named_data(listed_tasks, data_dir), **folder_data}
 
 
 def _named_data(names: list[str], data_dir: Path | None) -> dict[str, TaskData]:

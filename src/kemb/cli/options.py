@@ -127,12 +127,12 @@ def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its
     specification.
     """
-    from kemb.boards import benchmark as boards_benchmark
+    from kemb.boards.benchmark import load_benchmark, names
 
     tasks_and_subsets: list[tuple[str, list[str]]] = []
     for target in targets:
-        if target in boards_benchmark.names():
-            benchmark = boards_benchmark.load_benchmark(target)
+        if target in names():
+            benchmark = load_benchmark(target)
             tasks_and_subsets += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
         else:
             tasks_and_subsets.append((target, []))

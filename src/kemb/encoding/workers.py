@@ -166,7 +166,7 @@ class Opened:
     """Encoders that are kept open for one use after the other."""
 
     def __init__(self, encoders: Mapping[str, Encoder] | None = None) -> None:
-        """:param given: encoders that are open already, by identity of their model."""
+        """:param encoders: encoders that are open already, by identity of their model."""
         self._stack = contextlib.ExitStack()
         self._encoders: dict[str, Encoder | Workers] = dict(encoders or {})
 

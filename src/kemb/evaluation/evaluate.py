@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from kemb import scoring as kemb_scoring
 from kemb.adapters import mteb_results
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
@@ -26,8 +25,8 @@ from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
 from kemb.models.model import Model
 from kemb.results import files
-from kemb.results import files as results_files
 from kemb.results.files import ScoredPart, TaskResult
+from kemb.scoring import score, score_run
 from kemb.scoring.search.retrieve import RANKINGS, check, make_run, unfit
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, PartScore, RetrievalData, TaskData
@@ -275,8 +274,8 @@ class _OfModel:
         """
         record = provenance.cell(task.spec, task.data, self.model)
         return (
-            results_files.same_profile(result.kemb, record)
-            and results_files.holds(result.kemb, record)
+            files.same_profile(result.kemb, record)
+            and files.holds(result.kemb, record)
             and files.has_items(result)
         )
 
@@ -289,7 +288,7 @@ class _OfModel:
         path = self.folder / f"{task.spec.name}.json"
         with contextlib.suppress(ResultError):
             result = files.read_result(path)
-            if files.has_items(result) and (parts := results_files.other_parts(result, record)):
+            if files.has_items(result) and (parts := files.other_parts(result, record)):
                 return result, parts
         return None
 
@@ -346,7 +345,7 @@ class _OfModel:
             around = provenance.Around(self.options.command, self.started)
             record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
             if earlier_parts is not None:
-                record = results_files.merged(record, *earlier_parts)
+                record = files.merged(record, *earlier_parts)
             path = files.write_result(
                 self.folder, task.spec.name, task.data.revision, parts, record, earlier_parts
             )
@@ -375,7 +374,7 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings
         sources.n_documents += len(part.data.documents)
-        return kemb_scoring.score_run(spec, part.data, run)
-    return kemb_scoring.score(
+        return score_run(spec, part.data, run)
+    return score(
         spec, part.data, sources.representations(model, spec, part), similarity=model.similarity
     )

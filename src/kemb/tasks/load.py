@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from kemb.errors import DataError, FetchError, NotSupported
 from kemb.tasks import layouts, lists, sources
-from kemb.tasks import sources as tasks_sources
 from kemb.tasks.layouts import Rows
 from kemb.tasks.parts import make_part
 from kemb.types import PartData, TaskData
@@ -183,7 +182,7 @@ def _download(spec: TaskSpec, request: Request, root: Path) -> sources.Config:
         with sources.locked(root, ".fetch.lock"):
             if config := _find(spec, request, root):  # another process was faster
                 return config
-            with tasks_sources.download(
+            with sources.download(
                 spec.name, dataset, spec.source.revision, request.configs, root / ".partial"
             ) as download:
                 name = request.subset or download.config

@@ -24,8 +24,8 @@ from kemb.arrays import IntArray
 from kemb.errors import DataError, ResultError
 from kemb.models.facts import facts_of
 from kemb.results.files import TaskResult, read_items
-from kemb.scoring import items as scoring_items
 from kemb.scoring import recompute
+from kemb.scoring.items import of_part
 from kemb.training.data import negative_columns
 from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, item_ids, sampled_windows
 from kemb.training.sections import ACTIONS, ContaminationSection, DataSection
@@ -446,7 +446,7 @@ def clean_scores(
     metric = str(result.kemb["task"]["main_metric"])
     scores = []
     for (split, subset), ids in clean.items():
-        part = scoring_items.of_part(items, split, subset)
+        part = of_part(items, split, subset)
         clean_ids = set(ids)
         rows = [name in clean_ids for name in part["item_id"].to_pylist()]
         clean_part = part.filter(rows)

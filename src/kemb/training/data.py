@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from kemb.errors import DataError, nearest
 from kemb.tasks import sources
-from kemb.tasks import sources as tasks_sources
 from kemb.tasks.load import user_mirror
 from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, read_table, shorten
 from kemb.training.sections import DataSection
@@ -79,7 +78,7 @@ def load_pairs(
 
     :param root: what the paths of `source.file` are seen from.
     :param data_dir: a mirror of hub datasets that is asked first.
-    :returns: anchor, positive, negative_1 .. negative_n, score (float64), group, source and row; a
+    :return: anchor, positive, negative_1 .. negative_n, score (float64), group, source and row; a
         negative, score or group that a source does not have is null. `row` counts the rows of a
         source from 0.
     :raises DataError: naming file and row, for every column that is missing and every text that is
@@ -208,7 +207,7 @@ def _hub_table(section: DataSection, data_dir: Path | None) -> Table:
     )
     with (
         sources.locked(mirror, ".fetch.lock"),
-        tasks_sources.download(
+        sources.download(
             section.id, dataset, source.revision, configs, mirror / ".partial", elsewhere
         ) as download,
     ):

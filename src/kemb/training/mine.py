@@ -121,7 +121,7 @@ def mine(
     :param corpus: documents beside the table's own; with None only those.
     :param scorer: a cross-encoder that scores the rank range and the positives again; ranks stay
         the teacher's.
-    :returns: the table with negative_n columns, null where fewer were found (`on_few = "keep"`),
+    :return: the table with negative_n columns, null where fewer were found (`on_few = "keep"`),
         and, if asked for, positive_score and negative_n_score of the new ones; rows in their order.
     :raises DataError: when there is no row, or no row gets its negatives.
     """

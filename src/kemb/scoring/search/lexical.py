@@ -48,7 +48,7 @@ def search(
     :param k: documents per query.
     :param progress: called with the number of texts (documents and queries) finished since the last
         call.
-    :returns: indices and scores [n_queries, k]; equal scores are ordered by document id,
+    :return: indices and scores [n_queries, k]; equal scores are ordered by document id,
         descending.
     :raises UnknownName: no such analyser; MissingExtra: `kiwi` without kiwipiepy.
     """

@@ -18,10 +18,17 @@ from kemb.models.model import Model
 from kemb.models.resolve import typed
 from kemb.models.spec import View
 from kemb.scoring.search import dense
-from kemb.scoring.search import runs as search_runs
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
-from kemb.scoring.search.runs import read_run
+from kemb.scoring.search.runs import (
+    first,
+    pooled,
+    raw_sum,
+    read_run,
+    reciprocal_ranks,
+    weighted_sum,
+    without_zeros,
+)
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, RetrievalData, Run, TaskType
 
@@ -141,29 +148,14 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             assert model.run_file is not None
             return _of_file(model.run_file, data)
         case "fusion":
-            how = model.how
-            assert isinstance(how, Fused)
-            if how.is_raw:
-                runs = _of_all(model, spec, part, sources)
-                fused = search_runs.raw_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
-            else:
-                runs = [_stage(member, spec, part, sources) for member in model.parts]
-                if how.weights:
-                    fused = search_runs.weighted_sum(
-                        runs, how.weights, data.doc_ids, depth=RUN_DEPTH
-                    )
-                else:
-                    fused = search_runs.reciprocal_ranks(
-                        runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH
-                    )
-            return replace(fused, n_postings=sum(run.n_postings for run in runs))
+            return _fused(model, spec, part, sources)
         case "cross-encoder":
             return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
         case "pipeline":
-            first, reranker = model.parts
+            first_model, reranker = model.parts
             assert isinstance(model.how, Reranked)
-            stage = _stage(first, spec, part, sources)
-            candidates = search_runs.first(stage, model.how.depth)
+            stage = _stage(first_model, spec, part, sources)
+            candidates = first(stage, model.how.depth)
             pairs = Pairs(part, *pairs_of_run(candidates))
             ranked = _reranked(reranker, spec, pairs, sources)
             return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
@@ -176,9 +168,24 @@ def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
             )
             if model.view is None or model.view.candidates is None:
                 return first_pass
-            return _rescored(
-                model, spec, part, search_runs.first(first_pass, model.view.candidates), sources
-            )
+            candidates = first(first_pass, model.view.candidates)
+            return _rescored(model, spec, part, candidates, sources)
+
+
+def _fused(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    how = model.how
+    assert isinstance(how, Fused)
+    doc_ids = _ranking_data(part).doc_ids
+    if how.is_raw:
+        runs = _of_all(model, spec, part, sources)
+        fused = raw_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+    else:
+        runs = [_stage(member, spec, part, sources) for member in model.parts]
+        if how.weights:
+            fused = weighted_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+        else:
+            fused = reciprocal_ranks(runs, doc_ids, constant=how.constant, depth=RUN_DEPTH)
+    return replace(fused, n_postings=sum(run.n_postings for run in runs))
 
 
 def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:
@@ -212,7 +219,7 @@ def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[
     data = _ranking_data(part)
     if data.candidates is None:
         runs = [_stage(member, spec, part, sources) for member in model.parts]
-        candidates = search_runs.pooled(runs, data.query_ids, data.doc_ids)
+        candidates = pooled(runs, data.query_ids, data.doc_ids)
         part = replace(part, data=replace(data, candidates=candidates))
         spec = spec.model_copy(update={"type": "reranking"})
     return [make_run(member, spec, part, sources) for member in model.parts]
@@ -223,7 +230,7 @@ def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     query.
     """
     run = make_run(model, spec, part, sources)
-    return search_runs.without_zeros(run) if model.family in ("lexical", "sparse") else run
+    return without_zeros(run) if model.family in ("lexical", "sparse") else run
 
 
 def _of_file(path: Path, data: RetrievalData) -> Run:

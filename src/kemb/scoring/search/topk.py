@@ -31,7 +31,7 @@ def fill_run(
 ) -> None:
     """Write the best documents of one query into its row of a run.
 
-    :param given: scores of the documents, float32.
+    :param document_scores: scores of the documents, float32.
     :param id_ranks: their places in `order`, the rows of the corpus in ascending order of ids.
     """
     keys = np.sort(keys_of(document_scores, id_ranks))[::-1][: len(indices)]

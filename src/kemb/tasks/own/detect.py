@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kemb.tasks.own import readers as known
+from kemb.tasks.own import readers
 from kemb.tasks.own.readers import (
     DATA_SUFFIXES,
     Aliases,
@@ -204,8 +204,8 @@ def _autorag(files: Files, qa: list[str], settings: Given, findings: Findings) -
     qa_file, corpus_file = _only(qa, "qa", findings), _only(corpora, "corpus", findings)
     if qa_file is None or corpus_file is None:
         return None
-    corpus = _map(files, corpus_file, known.CORPUS, settings, findings, "corpus.")
-    questions = _map(files, qa_file, known.AUTORAG_QA, settings, findings, "queries.")
+    corpus = _map(files, corpus_file, readers.CORPUS, settings, findings, "corpus.")
+    questions = _map(files, qa_file, readers.AUTORAG_QA, settings, findings, "queries.")
     if corpus is None or questions is None:
         return None
     splits, _ = _choose_splits([split_of(qa_file) or "test"], settings, findings)
@@ -270,10 +270,10 @@ def _beir(files: Files, roles: dict[str, str], settings: Given, findings: Findin
     if corpus_file is None or queries_file is None or not judged:
         return None
     splits, split_rule = _choose_splits(judged, settings, findings)
-    corpus = _map(files, corpus_file, known.CORPUS, settings, findings, "corpus.")
-    queries = _map(files, queries_file, known.QUERIES, settings, findings, "queries.")
+    corpus = _map(files, corpus_file, readers.CORPUS, settings, findings, "corpus.")
+    queries = _map(files, queries_file, readers.QUERIES, settings, findings, "queries.")
     qrels = {
-        split: _map(files, file, known.QRELS, settings, findings, "qrels.")
+        split: _map(files, file, readers.QRELS, settings, findings, "qrels.")
         for split, file in judged.items()
     }
     tables = {"corpus": corpus, "queries": queries} | {
@@ -377,22 +377,22 @@ def _are_pairs(table: Table, settings: Given) -> bool:
     if "type" in settings:
         return settings["type"] in GOLD
     columns = settings.get("columns", {})
-    sentences = match_columns(table, known.PAIRS, columns).keys() & {"sentence1", "sentence2"}
+    sentences = match_columns(table, readers.PAIRS, columns).keys() & {"sentence1", "sentence2"}
     return len(sentences) == 2 or (
-        len(sentences) == 1 and len(match_columns(table, known.LABELS, columns)) < 2
+        len(sentences) == 1 and len(match_columns(table, readers.LABELS, columns)) < 2
     )
 
 
 def _pairs(tables: list[Table], settings: Given, findings: Findings) -> _Shape | None:
     """Pairs of texts: the gold column's values decide the type."""
-    names = match_columns(tables[0], known.PAIRS, settings.get("columns", {}))
+    names = match_columns(tables[0], readers.PAIRS, settings.get("columns", {}))
     order = (
         ("label", "score") if settings.get("type") == "pair_classification" else ("score", "label")
     )
     gold = next((ours for ours in order if ours in names), None)
     if gold is None:
         note_missing(
-            tables[0], order[0], known.PAIRS["score"][:2] + known.PAIRS["label"][:2], findings
+            tables[0], order[0], readers.PAIRS["score"][:2] + readers.PAIRS["label"][:2], findings
         )
         return None
     values = [value for table in tables for value in column_values(table, names[gold]) or []]
@@ -403,7 +403,7 @@ def _pairs(tables: list[Table], settings: Given, findings: Findings) -> _Shape |
     columns = {ours: names[ours] for ours in ("sentence1", "sentence2") if ours in names} | {
         GOLD[type_]: names[gold]
     }
-    aliases = {ours: known.PAIRS[ours] for ours in ("sentence1", "sentence2", GOLD[type_])}
+    aliases = {ours: readers.PAIRS[ours] for ours in ("sentence1", "sentence2", GOLD[type_])}
     return _Shape(type_, aliases, columns, labels, [rule])
 
 
@@ -425,7 +425,7 @@ def _pair_type(
                 {},
                 f"Pair classification, because {column!r} holds only 0 and 1.",
             )
-        if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in known.PAIRS["label"]:
+        if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in readers.PAIRS["label"]:
             message = (
                 "0, 1 and 2: say in task.toml which are 1 and 0 (others are dropped): labels "
                 "= { 0 = 1, 2 = 0 }"
@@ -479,7 +479,7 @@ def _labelled(
         )
         findings.error("missing file", table.file, message)
         return None
-    names = match_columns(table, known.LABELS, settings.get("columns", {}))
+    names = match_columns(table, readers.LABELS, settings.get("columns", {}))
     if not names:
         message = (
             f"found the columns {', '.join(table.columns)}; pairs need sentence1, sentence2 and "
@@ -489,4 +489,4 @@ def _labelled(
         findings.error("missing column", table.file, message)
         return None
     rule = f"{type_.capitalize()}, because there are text and label, {why}"
-    return _Shape(type_, known.LABELS, names, settings.get("labels", {}), [rule])
+    return _Shape(type_, readers.LABELS, names, settings.get("labels", {}), [rule])

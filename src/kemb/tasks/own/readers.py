@@ -448,7 +448,7 @@ def map_columns(
 
     :param table: what was read.
     :param aliases: our columns and their usual names.
-    :param given: the columns of task.toml; in retrieval tasks their names start with the prefix.
+    :param declared: the columns of task.toml; in retrieval tasks their names start with the prefix.
     :param findings: takes what is missing.
     :param prefix: `corpus.`, `queries.` or `qrels.` in retrieval tasks.
     """
