@@ -178,7 +178,7 @@ def find_tables(text: str) -> list[Table]:
     return sorted(tables, key=lambda table: table.line)
 
 
-Found = tuple[Table, int, int]
+PlacedTable = tuple[Table, int, int]
 """A table with the first and last line it takes, from 0."""
 
 
@@ -203,7 +203,7 @@ def _title(lines: Sequence[str], before: int, in_table: Sequence[bool], extra: s
     return " / ".join(reversed(captions))
 
 
-def _markdown_tables(lines: list[str], in_table: list[bool]) -> Iterator[Found]:
+def _markdown_tables(lines: list[str], in_table: list[bool]) -> Iterator[PlacedTable]:
     skip_to = 0
     for place, line in enumerate(lines):
         if place < skip_to or in_table[place] or "--" not in line or "|" not in line:
@@ -267,7 +267,7 @@ def _flattened(line: str, number: int) -> Iterator[Table]:
         yield build(title, [cell.strip() for cell in header], rows, number)
 
 
-def _tab_tables(lines: list[str], in_table: list[bool]) -> Iterator[Found]:
+def _tab_tables(lines: list[str], in_table: list[bool]) -> Iterator[PlacedTable]:
     place = 0
     while place < len(lines):
         n = lines[place].count("\t")
@@ -282,7 +282,7 @@ def _tab_tables(lines: list[str], in_table: list[bool]) -> Iterator[Found]:
         place = max(end, place + 1)
 
 
-def _blank_tables(lines: list[str], in_table: list[bool]) -> Iterator[Found]:
+def _blank_tables(lines: list[str], in_table: list[bool]) -> Iterator[PlacedTable]:
     """Rows that end in as many numbers as the line above them has words left after the first."""
     place = 0
     while place < len(lines):
@@ -371,7 +371,7 @@ def _with_link(text: str) -> str:
     return f"[{plain.strip()}]({match[1]})" if match else " ".join(plain.split())
 
 
-def _html_tables(text: str) -> Iterator[Found]:
+def _html_tables(text: str) -> Iterator[PlacedTable]:
     parser = _Tables()
     parser.feed(text)
     lines = text.splitlines()

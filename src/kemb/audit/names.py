@@ -87,11 +87,9 @@ class Shape:
         """
         matches = [_COUNT.search(self.title(column)) for column in self.scores]
         numbers = [int(match[1]) for match in matches if match]
-        return (
-            np.array(numbers, dtype=np.float64)
-            if matches and len(numbers) == len(matches)
-            else None
-        )
+        if not matches or len(numbers) < len(matches):
+            return None
+        return np.array(numbers, dtype=np.float64)
 
 
 def shape_of(table: Table) -> Shape | None:
@@ -116,7 +114,7 @@ def shape_of(table: Table) -> Shape | None:
     rest = [i for i in numeric if i != rank and not _is_property(table, i)]
     aggregates = [i for i in rest if _AGGREGATE.search(table.columns[i])]
     plain = [i for i in aggregates if _ONLY_AGGREGATE.fullmatch(table.columns[i].strip())]
-    average = plain[0] if len(plain) == 1 else aggregates[0] if len(aggregates) == 1 else None
+    average = next((columns[0] for columns in (plain, aggregates) if len(columns) == 1), None)
     scores = [i for i in rest if i != average and i not in (plain if average is not None else [])]
     return Shape(table, text[0], rank, scores, average if len(scores) > 1 else None)
 

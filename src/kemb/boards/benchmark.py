@@ -203,14 +203,16 @@ class Benchmark(_Strict):
         :raises UsageError: when the formula weights other groups than there are, or leaves out a
             cell there is not.
         """
-        counted = [cell for cell in self.cells if cell.title not in formula.without]
+        weighted_cells = [cell for cell in self.cells if cell.title not in formula.without]
         unknown = sorted(set(formula.without) - {cell.title for cell in self.cells})
-        if unknown or not counted:
+        if unknown or not weighted_cells:
             what = ", ".join(unknown) or "every cell"
             raise UsageError(f"it leaves out {what}; expected titles of some cells of {self.name}")
         if formula.weights == "cells":
-            return [1 / len(counted) if cell in counted else 0.0 for cell in self.cells]
-        groups = Counter(cell.group_name for cell in counted)
+            return [
+                1 / len(weighted_cells) if cell in weighted_cells else 0.0 for cell in self.cells
+            ]
+        groups = Counter(cell.group_name for cell in weighted_cells)
         shares = (
             {name: Fraction(1, len(groups)) for name in groups}
             if formula.weights == "groups"
@@ -223,7 +225,7 @@ class Benchmark(_Strict):
                 "weight"
             )
         return [
-            float(shares[c.group_name] / groups[c.group_name]) if c in counted else 0.0
+            float(shares[c.group_name] / groups[c.group_name]) if c in weighted_cells else 0.0
             for c in self.cells
         ]
 
@@ -269,10 +271,10 @@ def _as_fraction(value: object) -> str:
 def _check_metrics(cell: CellSpec, formula: Formula) -> None:
     """Refuse a metric that a task of the cell's type does not have."""
     spec = spec_of(cell.task)
-    known = known_metrics(spec.type if spec else None)
+    metrics = known_metrics(spec.type if spec else None)
     for metric in names_in(formula.metric or cell.metric):
-        if metric not in known:
-            near = nearest(metric, known)
+        if metric not in metrics:
+            near = nearest(metric, metrics)
             offer = f"; did you mean {' or '.join(near)}?" if near else ""
             kind = f"of type {spec.type}" if spec else "of any type"
             raise ValueError(f"cell {cell.title}: no task {kind} has the metric {metric!r}{offer}")

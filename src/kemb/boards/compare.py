@@ -380,14 +380,11 @@ def _groups(cells: Sequence[_Cell], options: CompareOptions) -> list[Difference]
         group_cells = [cell for cell in cells if cell.group == name]
         plural = "s" if len(group_cells) > 1 else ""
         title = f"{name.replace('_', ' ')} ({len(group_cells)} task{plural})"
-        single = replace(group_cells[0].difference, title=title, flips=[])
-        differences.append(
-            single
-            if len(group_cells) == 1
-            else _weighted(
-                title, group_cells, np.full(len(group_cells), 1 / len(group_cells)), options
-            )
-        )
+        if len(group_cells) == 1:
+            differences.append(replace(group_cells[0].difference, title=title, flips=[]))
+        else:
+            weights = np.full(len(group_cells), 1 / len(group_cells))
+            differences.append(_weighted(title, group_cells, weights, options))
     return differences
 
 

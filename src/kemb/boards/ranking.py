@@ -206,13 +206,9 @@ def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
 
 
 def _mode(resamples: Replicates) -> Mode:
-    return (
-        "items"
-        if resamples.cells is not None
-        else "tasks"
-        if resamples.draws is not None
-        else "none"
-    )
+    if resamples.cells is not None:
+        return "items"
+    return "tasks" if resamples.draws is not None else "none"
 
 
 def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:

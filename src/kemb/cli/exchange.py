@@ -65,8 +65,8 @@ def import_mteb(folder: Path, results_dir: Path, task_targets: tuple[str, ...], 
     """
     from kemb.adapters import mteb_results
 
-    read = mteb_results.read_results_folder(folder, task_names(task_targets), _track)
-    _finish(results_dir, read.rows, mteb_results.source_of(folder, name), read.problems)
+    imported = mteb_results.read_results_folder(folder, task_names(task_targets), _track)
+    _finish(results_dir, imported.rows, mteb_results.source_of(folder, name), imported.problems)
 
 
 scale_option = click.option(
@@ -117,8 +117,10 @@ def import_card(
         raise UsageError(
             f"{file} names {printed} as its model; say which one it is with --model ORG/NAME."
         )
-    read = card_rows(full, entries, scale)
-    _finish(results_dir, read.rows, Source(name or f"{full} card", url, commit), read.problems)
+    imported = card_rows(full, entries, scale)
+    _finish(
+        results_dir, imported.rows, Source(name or f"{full} card", url, commit), imported.problems
+    )
 
 
 @import_group.command(name="table")
@@ -170,20 +172,20 @@ def import_table(
     for place, table in enumerate(tables, 1):
         if number not in (None, place):
             continue
-        read = table_rows(table, benchmark, scale)
-        if not read.matched:
+        imported = table_rows(table, benchmark, scale)
+        if not imported.matched:
             continue
         n_matched += 1
         matched = ", ".join(
             f"{column} = {cell}" if column != cell else cell
-            for column, cell in read.matched.items()
+            for column, cell in imported.matched.items()
         )
         click.echo(
             f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: "
-            f"{', '.join(read.ignored)}."
+            f"{', '.join(imported.ignored)}."
         )
-        rows += read.rows
-        problems += read.problems
+        rows += imported.rows
+        problems += imported.problems
     if not n_matched:
         cells = ", ".join(cell.title for cell in benchmark.cells)
         raise UsageError(

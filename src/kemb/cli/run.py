@@ -239,9 +239,8 @@ def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     tasks_by_name: dict[str, Task] = {}
     for name, subsets in task_targets(targets):
         task = load_task(name, data, subsets)
-        if (
-            earlier := tasks_by_name.get(task.spec.name)
-        ) is not None and subsets != earlier.spec.subsets:
+        earlier = tasks_by_name.get(task.spec.name)
+        if earlier is not None and subsets != earlier.spec.subsets:
             task = load_task(
                 name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
             )

@@ -219,7 +219,9 @@ def verdict(low: float, high: float, zone: float = ZONE) -> Verdict:
     """
     if -zone <= low and high <= zone:
         return "practically equal"
-    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "undecided"
 
 
 def _studentised(differences: DoubleArray, error: DoubleArray) -> DoubleArray:

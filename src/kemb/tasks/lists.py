@@ -45,9 +45,8 @@ def multilabel(
         experiments=[np.searchsorted(train_rows, rows) for rows in experiments],
         train_is_evaluated=spec.classification.train_split == split,
     )
-    return data, {"n_left_out_rows": len(labels) - len(row_numbers)} if len(row_numbers) < len(
-        labels
-    ) else {}
+    n_left_out = len(labels) - len(row_numbers)
+    return data, {"n_left_out_rows": n_left_out} if n_left_out else {}
 
 
 def _label_sets(spec: TaskSpec, rows: Rows, name: str) -> list[tuple[Label, ...]]:

@@ -60,9 +60,8 @@ def typo(text: str) -> str:
     places = [
         place for place, letter in enumerate(text) if "가" <= letter <= "힣" and _slips(letter)
     ]
-    typo_places = sorted(places, key=partial(_hash, text))[
-        : max(1, len(places) // SYLLABLES_PER_TYPO)
-    ]
+    n_typos = max(1, len(places) // SYLLABLES_PER_TYPO)
+    typo_places = sorted(places, key=partial(_hash, text))[:n_typos]
     letters = list(text)
     for place in typo_places:
         slips = _slips(letters[place])

@@ -101,7 +101,7 @@ class _Corpus:
     """[n_rows]: number of the document."""
     group_members: list[IntArray | None]
     """[n_rows]: documents of the row's group, ascending."""
-    known: list[frozenset[int]]
+    positive_forms: list[frozenset[int]]
     """[n_queries]: normal forms of all positives of the query."""
 
 
@@ -304,7 +304,7 @@ class _Choice:
         masks = {
             "positive": documents == corpus.positive[row],
             "same text": np.isin(forms, query_forms) if flags.same_normalized_text else none,
-            "other positive of the query": np.isin(forms, list(corpus.known[query]))
+            "other positive of the query": np.isin(forms, list(corpus.positive_forms[query]))
             if flags.other_positives_of_query
             else none,
             "same group": np.isin(documents, group)

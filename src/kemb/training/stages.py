@@ -203,15 +203,7 @@ def write_lock(
             "recipe_sha256": hashlib.sha256(file.text.encode()).hexdigest(),
             "recipe": file.recipe.model_dump(mode="json"),
             "resolved": dict(resolved),
-            "stages": {
-                stage.name: {
-                    "key": stage.key,
-                    "outputs": stage.outputs,
-                    "seconds": stage.seconds,
-                    **({"dev": dev} if (dev := stage.report.get("dev")) else {}),
-                }
-                for stage in stages
-            },
+            "stages": {stage.name: _lock_entry(stage) for stage in stages},
             "reads": dict(sorted(reads.items())),
             "versions": versions(),
             "hardware": hardware(device),
@@ -228,6 +220,12 @@ def copy_lock(run_dir: Path, out: Path) -> None:
     words = shlex.split(record["resolved"]["command"])
     record["resolved"]["command"] = shlex.join(_LEADING_FOLDERS.sub("", word) for word in words)
     write_json(out / LOCK, record)
+
+
+def _lock_entry(stage: Stage) -> dict[str, Any]:
+    entry = {"key": stage.key, "outputs": stage.outputs, "seconds": stage.seconds}
+    dev = stage.report.get("dev")
+    return entry | {"dev": dev} if dev else entry
 
 
 def read_lock(run_dir: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -199,7 +199,9 @@ def teacher(model: Model, store: Store) -> Teacher:
 
     def vectors(role: str, texts: list[str]) -> FloatArray:
         task_type: TaskType = "sts" if role == "text" else "retrieval"
-        text_role: Role = "text" if role == "text" else "query" if role == "query" else "document"
+        text_role: Role = "document"
+        if role in ("text", "query"):
+            text_role = cast(Role, role)
         prompt = resolve(model.prompts, "", task_type, "", text_role)
         column = Texts.of(
             prompt.route, prompt.prompt, texts, lambda row: f"{role} {row} of the training data"

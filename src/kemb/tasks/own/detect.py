@@ -78,7 +78,7 @@ Files = dict[str, Table | None]
 """Data files by name; None where a file could not be read, which is noted already."""
 
 
-Given = dict[str, Any]
+Settings = dict[str, Any]
 """Fields of a TaskSpec that task.toml sets, validated."""
 
 
@@ -115,7 +115,7 @@ def _words(file: str) -> list[str]:
 
 
 def detect(
-    files: Files, roles: dict[str, str], settings: Given, findings: Findings
+    files: Files, roles: dict[str, str], settings: Settings, findings: Findings
 ) -> Draft | None:
     """Apply the rules; None, and findings, if the files do not make a task."""
     qa = [
@@ -173,7 +173,7 @@ def _by_split(files: Iterable[str], fallback: str, findings: Findings) -> dict[s
 
 
 def _choose_splits(
-    splits: Iterable[str], settings: Given, findings: Findings
+    splits: Iterable[str], settings: Settings, findings: Findings
 ) -> tuple[list[str], str]:
     """The splits to score, and the rule that chose them."""
     splits = list(splits)
@@ -183,9 +183,8 @@ def _choose_splits(
             message = f"there is no file for it; found {', '.join(splits)}"
             findings.error("task.toml", TOML, message, column="splits", value=split)
     if declared_splits:
-        return [
-            split for split in declared_splits if split in splits
-        ], "task.toml names the splits."
+        scored = [split for split in declared_splits if split in splits]
+        return scored, "task.toml names the splits."
     if "test" in splits:
         return ["test"], "The split test is scored."
     rest = [split for split in splits if split != "train"] or splits
@@ -195,7 +194,7 @@ def _choose_splits(
 # ---- retrieval
 
 
-def _autorag(files: Files, qa: list[str], settings: Given, findings: Findings) -> Draft | None:
+def _autorag(files: Files, qa: list[str], settings: Settings, findings: Findings) -> Draft | None:
     corpora = [
         file
         for file, table in files.items()
@@ -247,7 +246,9 @@ def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
     return Mapped(questions.file, [row for row, _, _ in flat], columns, names)
 
 
-def _beir(files: Files, roles: dict[str, str], settings: Given, findings: Findings) -> Draft | None:
+def _beir(
+    files: Files, roles: dict[str, str], settings: Settings, findings: Findings
+) -> Draft | None:
     by_role = {
         role: [file for file in files if roles[file] == role]
         for role in ("corpus", "queries", "qrels")
@@ -301,7 +302,12 @@ def _retrieval(splits: list[str], columns: dict[str, str]) -> dict[str, Any]:
 
 
 def _map(
-    files: Files, file: str, aliases: Aliases, settings: Given, findings: Findings, prefix: str = ""
+    files: Files,
+    file: str,
+    aliases: Aliases,
+    settings: Settings,
+    findings: Findings,
+    prefix: str = "",
 ) -> Mapped | None:
     table = files[file]
     return (
@@ -319,7 +325,7 @@ def _renamed(table: Mapped, prefix: str = "") -> dict[str, str]:
 # ---- one file per split
 
 
-def _rows(files: Files, settings: Given, findings: Findings) -> Draft | None:
+def _rows(files: Files, settings: Settings, findings: Findings) -> Draft | None:
     by_split = _by_split(files, "test" if len(files) == 1 else "", findings)
     if not by_split:
         message = (
@@ -373,7 +379,7 @@ class _Shape(NamedTuple):
     rules: list[str]
 
 
-def _are_pairs(table: Table, settings: Given) -> bool:
+def _are_pairs(table: Table, settings: Settings) -> bool:
     if "type" in settings:
         return settings["type"] in GOLD
     columns = settings.get("columns", {})
@@ -383,7 +389,7 @@ def _are_pairs(table: Table, settings: Given) -> bool:
     )
 
 
-def _pairs(tables: list[Table], settings: Given, findings: Findings) -> _Shape | None:
+def _pairs(tables: list[Table], settings: Settings, findings: Findings) -> _Shape | None:
     """Pairs of texts: the gold column's values decide the type."""
     names = match_columns(tables[0], readers.PAIRS, settings.get("columns", {}))
     order = (
@@ -408,7 +414,7 @@ def _pairs(tables: list[Table], settings: Given, findings: Findings) -> _Shape |
 
 
 def _pair_type(
-    values: list[object], file: str, column: str, settings: Given, findings: Findings
+    values: list[object], file: str, column: str, settings: Settings, findings: Findings
 ) -> tuple[TaskType, dict[str, str | int], str] | None:
     """The type of pairs with these gold values, the labels to map, and the rule; None if the values
     do not say.
@@ -459,7 +465,7 @@ def _entailment(values: list[object]) -> dict[str, str | int]:
 
 
 def _labelled(
-    table: Table, by_split: Mapping[str, str], settings: Given, findings: Findings
+    table: Table, by_split: Mapping[str, str], settings: Settings, findings: Findings
 ) -> _Shape | None:
     """Texts with labels: a train file makes the difference between classification and
     clustering.

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
 from kemb.tasks import names as known_tasks
-from kemb.tasks.own.detect import TOML, Draft, Given, detect, role_of
+from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of
 from kemb.tasks.own.readers import (
     DATA_SUFFIXES,
     Findings,
@@ -92,7 +92,7 @@ def _data_files(path: Path) -> dict[str, Path]:
     }
 
 
-def _read_toml(path: Path, findings: Findings) -> Given:
+def _read_toml(path: Path, findings: Findings) -> Settings:
     if not path.is_file():
         return {}
     text = decode(path.read_bytes(), TOML, findings)
@@ -131,7 +131,7 @@ def _read_toml(path: Path, findings: Findings) -> Given:
     return settings
 
 
-def _to_spec(path: Path, draft: Draft, settings: Given, findings: Findings) -> TaskSpec | None:
+def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -> TaskSpec | None:
     """The specification: what the files say, and over it what task.toml says."""
     folder = Path(
         os.path.abspath(path)
