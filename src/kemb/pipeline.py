@@ -434,9 +434,8 @@ def _card(
     )
     try:
         card_files = make_card(row.label, options, text).files
-    except (
-        UsageError
-    ) as error:  # results on data of one's own only: the card says how it was trained
+    except UsageError as error:
+        # Results on data of one's own only: the card says how it was trained.
         run.listener.note(str(error))
         card_files = {README: text}
     write_card(card_files, out / README)

@@ -168,7 +168,8 @@ def find_tables(text: str) -> list[Table]:
     lines = [line if len(line) <= _MAX_LINE else "" for line in text.splitlines()]
     tables: list[Table] = []
     in_table = [False] * len(lines)
-    for table, first, last in _html_tables(text) if "<table" in text.lower() else []:
+    html_tables = _html_tables(text) if "<table" in text.lower() else []
+    for table, first, last in html_tables:
         tables.append(table)
         in_table[first - 1 : last] = [True] * (last - first + 1)
     for finder in (_markdown_tables, _tab_tables, _blank_tables):
@@ -486,7 +487,9 @@ def _eval_results(text: str) -> Iterator[Entry]:
         results = yaml.safe_load(text)
     except yaml.YAMLError:
         return
-    for result in results if isinstance(results, list) else []:
+    if not isinstance(results, list):
+        return
+    for result in results:
         if (
             isinstance(result, dict)
             and isinstance(result.get("dataset"), dict)

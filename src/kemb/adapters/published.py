@@ -158,7 +158,9 @@ def _read_cells(
     """The numbers of the columns that are cells, as printed; what is none becomes a problem."""
     numbers: list[_Number] = []
     line_of_model: dict[str, int] = {}
-    for line, row in zip(table.lines, table.rows, strict=True) if cells else ():
+    if not cells:
+        return numbers
+    for line, row in zip(table.lines, table.rows, strict=True):
         model = model_name(row[models].text.strip())
         if not model or model in line_of_model:
             reason = (

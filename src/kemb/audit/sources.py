@@ -461,8 +461,9 @@ def check_task_tables(document: Document) -> Iterator[Finding]:
         for metric, value in entry.metrics.items():
             key = _key(task, entry.split, entry.config or "default", metric_name(metric))
             stated[key] = value if percent else value * 100
-    for table in document.tables if stated else []:
-        yield from _table(document, table, stated)
+    if stated:
+        for table in document.tables:
+            yield from _table(document, table, stated)
 
 
 def _table(

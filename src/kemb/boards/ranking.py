@@ -5,7 +5,7 @@ single cells left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,47 +50,28 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
 
     :raises UsageError: when the intervals asked for cannot be made.
     """
-    scores = field.scores
     resamples, reason = _replicates(field, options)
-    cells, mode, replicates = (
-        resamples.cells,
-        _mode(resamples),
-        overall_replicates(field, resamples),
-    )
+    mode = _mode(resamples)
     if options.intervals not in ("auto", mode):
         raise UsageError(
             f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type "
             "none."
         )
-    ranks = ranks_of(scores)
-    low, high = (
-        statistics.interval(replicates, options.level) if replicates is not None else (None, None)
-    )
-    rank_low, rank_high = ranks, ranks
-    first = top3 = np.full(len(scores), 1.0)
-    if replicates is not None and len(scores) > 1:
-        rank_low, rank_high = statistics.rank_intervals(scores, replicates, options.level)
-        first, top3 = (
-            statistics.rank_probability(replicates, 1),
-            statistics.rank_probability(replicates, 3),
-        )
+    intervals = Intervals(mode, reason, options.level, options.n_replicates, options.seed)
+    replicates = overall_replicates(field, resamples)
+    of_scores = _score_statistics(field.scores, replicates, options.level)
     views = {
         name: (values, ranks_of(values))
         for name, values in other_views(field.values, field.weights, field.groups).items()
     }
     ranks_without_cell = leave_one_out(field.values, field.weights, field.groups)
-    of_cells, of_groups = _cell_intervals(cells, field.groups, options.level)
+    of_cells, of_groups = _cell_intervals(resamples.cells, field.groups, options.level)
     row_standings = [
-        Standing(
-            rank=int(ranks[row]),
-            rank_low=int(rank_low[row]),
-            rank_high=int(rank_high[row]),
-            low=None if low is None else float(low[row]),
-            high=None if high is None else float(high[row]),
-            p_first=None if replicates is None else float(first[row]),
-            p_top3=None if replicates is None else float(top3[row]),
+        replace(
+            standing,
             views={
-                name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()
+                name: (float(values[row]), int(ranks[row]))
+                for name, (values, ranks) in views.items()
             },
             leave_one_out=(
                 int(ranks_without_cell[:, row].min()),
@@ -99,13 +80,39 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
             cell_intervals=of_cells[row] if of_cells else [],
             group_intervals=of_groups[row] if of_groups else {},
         )
+        for row, standing in enumerate(of_scores)
+    ]
+    return row_standings, intervals, resamples
+
+
+def _score_statistics(
+    scores: DoubleArray, replicates: DoubleArray | None, level: float
+) -> list[Standing]:
+    """Of every row what the scores [M] and their replicates [B, M] say."""
+    ranks = ranks_of(scores)
+    rank_low, rank_high = ranks, ranks
+    first = top3 = np.full(len(scores), 1.0)
+    if replicates is not None and len(scores) > 1:
+        rank_low, rank_high = statistics.rank_intervals(scores, replicates, level)
+        first = statistics.rank_probability(replicates, 1)
+        top3 = statistics.rank_probability(replicates, 3)
+    low, high = None, None
+    if replicates is not None:
+        low, high = statistics.interval(replicates, level)
+    return [
+        Standing(
+            rank=int(ranks[row]),
+            rank_low=int(rank_low[row]),
+            rank_high=int(rank_high[row]),
+            low=None if low is None else float(low[row]),
+            high=None if high is None else float(high[row]),
+            p_first=None if replicates is None else float(first[row]),
+            p_top3=None if replicates is None else float(top3[row]),
+            views={},
+            leave_one_out=(int(ranks[row]), int(ranks[row])),
+        )
         for row in range(len(scores))
     ]
-    return (
-        row_standings,
-        Intervals(mode, reason, options.level, options.n_replicates, options.seed),
-        resamples,
-    )
 
 
 def overall_replicates(field: Field, resamples: Replicates) -> DoubleArray | None:

@@ -209,8 +209,10 @@ def _named_data(names: list[str], data_dir: Path | None) -> dict[str, TaskData]:
     from kemb import tasks
     from kemb.evaluation.evaluate import load_task
 
-    data_by_task = {}
-    for name in names if data_dir is not None else []:
+    data_by_task: dict[str, TaskData] = {}
+    if data_dir is None:
+        return data_by_task
+    for name in names:
         if name in tasks.names():
             try:
                 data_by_task[name] = load_task(name, data_dir).load()

@@ -310,8 +310,8 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
         all_labels = encoded(all_labels, all_labels)
     ids_ = [str(i) for i in range(len(all_labels))]
     joined = [text for part_texts in sentences for text in part_texts]
-    gold = [(value,) for value in all_labels]
-    return ClusterData(ids_, joined, gold, np.concatenate(problems)), {}
+    labels_by_text: list[tuple[Label, ...]] = [(value,) for value in all_labels]
+    return ClusterData(ids_, joined, labels_by_text, np.concatenate(problems)), {}
 
 
 def _is_hierarchy(rows: Rows, text_name: str, label_name: str) -> bool:

@@ -107,11 +107,9 @@ def _rerank(queries: Ragged, documents: RaggedRows, data: RetrievalData, product
     for i in range(len(queries)):
         side = product.prepare(queries.take(np.array([i])))
         pair_rows = np.arange(ends[i], ends[i + 1])
-        for part in (
-            _spans(lengths[of_document[pair_rows]], DOCUMENT_VALUES, BLOCK)
-            if len(pair_rows)
-            else ()
-        ):
+        if not len(pair_rows):
+            continue
+        for part in _spans(lengths[of_document[pair_rows]], DOCUMENT_VALUES, BLOCK):
             block = product.prepare(documents.take(of_document[pair_rows[part]]))
             scores[pair_rows[part]] = product.scores(side, block)[0]
     return run_of_pairs(of_query, of_document, scores, data)

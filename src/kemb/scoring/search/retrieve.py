@@ -239,11 +239,12 @@ def _of_file(path: Path, data: RetrievalData) -> Run:
         run = scoring.run_from_scores(scores, data.query_ids, data.doc_ids, RUN_DEPTH)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    for query in data.query_ids if data.candidates is not None else ():
-        candidates = set((data.candidates or {}).get(query, ()))
-        if other := next(
-            (document for document in scores.get(query, ()) if document not in candidates), None
-        ):
+    if data.candidates is None:
+        return run
+    for query in data.query_ids:
+        candidates = set(data.candidates.get(query, ()))
+        others = (document for document in scores.get(query, ()) if document not in candidates)
+        if other := next(others, None):
             raise DataError(
                 f"{path}: document {other!r} is not among the candidates of query {query!r}."
             )
