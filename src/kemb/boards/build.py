@@ -196,11 +196,9 @@ def _board_rows(
 
 def _with_source(result: TaskResult) -> TaskResult:
     """What kemb did not make is claimed, also where whoever read the file did not say so."""
-    return (
-        result
-        if result.kemb or result.claim
-        else replace(result, claim=Claim(f"files of {result.path.parents[2]}"))
-    )
+    if result.kemb or result.claim:
+        return result
+    return replace(result, claim=Claim(f"files of {result.path.parents[2]}"))
 
 
 def _joined(rows: Sequence[ResultRow], main_revisions: Mapping[str, str]) -> list[ResultRow]:
@@ -226,9 +224,8 @@ def is_sparse(row: ResultRow) -> bool:
     """Whether a row is a lexical or learned sparse model: measured ones by their record, others by
     their name.
     """
-    if families := {
-        result.kemb["family"] for result in row.results.values() if result.kemb.get("family")
-    }:
+    families = {result.kemb.get("family") for result in row.results.values()} - {None, ""}
+    if families:
         return bool(families & {"lexical", "sparse"})
     spec = catalogue.load_spec(row.model)
     name = f"{row.model} {row.variant}".lower()

@@ -71,11 +71,8 @@ def refuse(
             refusals += _minority(
                 task, stated, lead, lambda result: result.dataset_revision, _revision_reason
             )
-            results_by_row = {
-                n: results_by_row[n]
-                for n in results_by_row.keys()
-                - {refusal.row for refusal in refusals if refusal.task == task}
-            }
+            refused_rows = {refusal.row for refusal in refusals if refusal.task == task}
+            results_by_row = {n: results_by_row[n] for n in results_by_row.keys() - refused_rows}
         if rule.data:
             measured = {n: result for n, result in results_by_row.items() if "task" in result.kemb}
             refusals += _minority(task, measured, lead, _data_key, _data_reason)
@@ -173,9 +170,7 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
         prompts = row.results[task].kemb.get("prompts", {})
         if key != usual:
             differing = [
-                i
-                for i, (value, usual_value) in enumerate(zip(key, usual, strict=True))
-                if value != usual_value
+                i for i, (value, most) in enumerate(zip(key, usual, strict=True)) if value != most
             ]
             reason = ", ".join(
                 f"{fields[i].replace('_', ' ')} {key[i]}; elsewhere in the row {usual[i]}"

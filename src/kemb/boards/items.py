@@ -181,10 +181,8 @@ class _Items:
         cluster_ids = self.anchor["cluster_id"]
         if cluster_ids.null_count:
             return None
-        codes: IntArray = np.unique(np.array(cluster_ids.to_pylist()), return_inverse=True)[
-            1
-        ].astype(np.int64)
-        return codes
+        _, codes = np.unique(np.array(cluster_ids.to_pylist()), return_inverse=True)
+        return np.asarray(codes, dtype=np.int64)
 
     def expand(self, expression: str) -> str:
         """The expression in names that items are kept of: composite metrics are means of them."""
@@ -306,29 +304,20 @@ class _Items:
         )  # documents without this level are never drawn
         labels[self._places(gold, 0)] = gold["value"].to_numpy().astype(np.int64)
         assignment_tables = [_of_metric(table, f"assignment{level}") for table in self.tables]
-        if missing := [
-            row
-            for row, assignment_table in enumerate(assignment_tables)
-            if not assignment_table.num_rows
-        ]:
-            raise self._other_items(self.results[missing[0]])
-        experiments = np.unique(
-            np.concatenate(
-                [
-                    assignment_table["experiment"].to_numpy()
-                    for assignment_table in assignment_tables
-                ]
-            )
-        )
+        for row, table in enumerate(assignment_tables):
+            if not table.num_rows:
+                raise self._other_items(self.results[row])
+        numbers = [table["experiment"].to_numpy() for table in assignment_tables]
+        experiments = np.unique(np.concatenate(numbers))
         shape = (len(self.tables), len(experiments), len(self.ids))
         assignments, draws = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        for row, assignment_table in enumerate(assignment_tables):
+        for row, table in enumerate(assignment_tables):
             draw_table = _of_metric(self.tables[row], f"n_draws{level}")
             where = (
-                np.searchsorted(experiments, assignment_table["experiment"].to_numpy()),
-                self._places(assignment_table, row),
+                np.searchsorted(experiments, numbers[row]),
+                self._places(table, row),
             )
-            assignments[row][where] = assignment_table["value"].to_numpy().astype(np.int64)
+            assignments[row][where] = table["value"].to_numpy().astype(np.int64)
             draws[row][where] = (
                 draw_table["value"].to_numpy().astype(np.int64) if draw_table.num_rows else 1
             )

@@ -285,10 +285,8 @@ def _on_the_right_side(similarities: DoubleArray, gold: DoubleArray) -> DoubleAr
     for same_label, sign in ((positive, 1), (~positive, -1)):
         other_similarities = np.sort(sign * similarities[~same_label])
         same_similarities = sign * similarities[same_label]
-        below, up_to = (
-            np.searchsorted(other_similarities, same_similarities, "left"),
-            np.searchsorted(other_similarities, same_similarities, "right"),
-        )
+        below = np.searchsorted(other_similarities, same_similarities, "left")
+        up_to = np.searchsorted(other_similarities, same_similarities, "right")
         shares[same_label] = (below + up_to) / 2 / len(other_similarities)
     return shares
 
@@ -348,11 +346,8 @@ def _paired_part(
     with contextlib.suppress(NotSupported):
         measures = part_measures(pairing.results, part_tables, where, pairing.expression)
         replicates_of_rows = measures.replicates(n_replicates, seed)
-        replicates, clusters, expression = (
-            replicates_of_rows[:, 1] - replicates_of_rows[:, 0],
-            measures.clusters,
-            measures.expression,
-        )
+        replicates = replicates_of_rows[:, 1] - replicates_of_rows[:, 0]
+        clusters, expression = measures.clusters, measures.expression
         is_mean = "f1_of_means" not in expression
         is_mean = is_mean and all(
             isinstance(measure, statistics.MeanMeasure) for measure in measures.measures.values()
@@ -406,8 +401,6 @@ def _deciding_similarity(pairing: Pairing, expression: str) -> str:
     """The similarity of the metric, or the declared one where the metric is of several."""
     prefixes = {name.partition("_")[0] for name in names_in(expression)}
     similarity = next(iter(prefixes)) if len(prefixes) == 1 else ""
-    return (
-        similarity
-        if similarity in SIMILARITIES
-        else str(pairing.results[0].kemb["model"]["similarity"])
-    )
+    if similarity in SIMILARITIES:
+        return similarity
+    return str(pairing.results[0].kemb["model"]["similarity"])

@@ -137,7 +137,7 @@ def robustness(
             except (DataError, NotSupported) as error:
                 skipped.append(str(error))
                 continue
-            other.append(Task(task.spec, partial(_given, data)))
+            other.append(Task(task.spec, partial(_perturbed_data, data)))
         folder = root.with_name(f"{root.name}-perturbed") / name
         perturbed_outcomes = evaluate(other, [model], replace(run, results_dir=folder), reporter)
         failed += [f"{name}: {message}" for message in _failures(perturbed_outcomes)]
@@ -158,7 +158,7 @@ def _is_of_files(model: Model) -> bool:
     return model.run_file is not None or any(map(_is_of_files, model.parts))
 
 
-def _given(data: TaskData) -> TaskData:
+def _perturbed_data(data: TaskData) -> TaskData:
     return data
 
 
