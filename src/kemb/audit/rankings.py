@@ -105,9 +105,8 @@ def _single_cutoff(table: RankTable) -> int | None:
     has_both = np.isfinite(recall) & (precision > 0)
     if has_both.sum() < 2:
         return None
-    k, _ = Counter(
-        np.round(recall[has_both] / precision[has_both]).astype(int).tolist()
-    ).most_common(1)[0]
+    ratios = np.round(recall[has_both] / precision[has_both]).astype(int)
+    k, _ = Counter(ratios.tolist()).most_common(1)[0]
     fits = np.abs(precision - recall / k) <= table.unit * (0.5 + 0.5 / k) + table.unit * 0.5 + 1e-12
     return k if k >= 1 and np.mean(fits[has_both]) >= 0.8 else None
 

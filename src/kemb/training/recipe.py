@@ -422,11 +422,8 @@ def _section(line_of_location: dict[Location, int], name: Location, is_array: bo
     at: Location = ()
     for position, part in enumerate(name):
         at = (*at, part)
-        n = sum(
-            1
-            for location in line_of_location
-            if location[:-1] == at and isinstance(location[-1], int)
-        )
+        items = [location for location in line_of_location if location[:-1] == at]
+        n = sum(isinstance(location[-1], int) for location in items)
         if position == len(name) - 1 and is_array:
             return (*at, n)
         if n:
