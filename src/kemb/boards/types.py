@@ -160,10 +160,10 @@ class Board:
     @property
     def groups(self) -> dict[str, list[int]]:
         """Row numbers into `cells` by group, in order of appearance."""
-        found: dict[str, list[int]] = {}
+        rows_by_group: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
-            found.setdefault(cell.group_name, []).append(number)
-        return found
+            rows_by_group.setdefault(cell.group_name, []).append(number)
+        return rows_by_group
 
     @property
     def complete(self) -> list[Row]:
