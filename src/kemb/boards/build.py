@@ -297,6 +297,8 @@ def _ranked(
     above = [above[number] for number in order]
     if drawn.cells is not None:
         drawn = replace(drawn, cells=drawn.cells[:, :, order])
+    if drawn.better is not None:
+        drawn = replace(drawn, better=drawn.better[np.ix_(order, order)])
     below.sort(key=_below_the_line)
     return above + below, intervals, drawn, ranking.effective_weights(values, field.weights, groups)
 

@@ -5,7 +5,7 @@ single cells left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,7 +65,9 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
     rank_low, rank_high = ranks, ranks
     first = top3 = np.full(len(scores), 1.0)
     if replicates is not None and len(scores) > 1:
-        rank_low, rank_high = statistics.rank_intervals(scores, replicates, options.level)
+        better = statistics.certainly_better(scores, replicates, options.level)
+        drawn = replace(drawn, better=better)
+        rank_low, rank_high = statistics.rank_intervals(better)
         first, top3 = (
             statistics.rank_probability(replicates, 1),
             statistics.rank_probability(replicates, 3),
