@@ -329,6 +329,8 @@ def _ranked(
     above = [replace(complete[number], standing=standings[number]) for number in order]
     if replicates.cells is not None:
         replicates = replace(replicates, cells=replicates.cells[:, :, order])
+    if replicates.better is not None:
+        replicates = replace(replicates, better=replicates.better[np.ix_(order, order)])
     below = [
         replace(row, common=ranking.common(row.cells, values)) for row in rows if row.score is None
     ]

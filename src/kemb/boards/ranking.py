@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
@@ -59,7 +60,10 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
         )
     intervals = Intervals(mode, reason, options.level, options.n_replicates, options.seed)
     replicates = overall_replicates(field, resamples)
-    of_scores = _score_statistics(field.scores, replicates, options.level)
+    if replicates is not None and len(field.scores) > 1:
+        better = statistics.certainly_better(field.scores, replicates, options.level)
+        resamples = replace(resamples, better=better)
+    of_scores = _score_statistics(field.scores, replicates, resamples.better, options.level)
     views = {
         name: (values, ranks_of(values))
         for name, values in other_views(field.values, field.weights, field.groups).items()
@@ -86,14 +90,17 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
 
 
 def _score_statistics(
-    scores: DoubleArray, replicates: DoubleArray | None, level: float
+    scores: DoubleArray,
+    replicates: DoubleArray | None,
+    better: NDArray[np.bool_] | None,
+    level: float,
 ) -> list[Standing]:
-    """Of every row what the scores [M] and their replicates [B, M] say."""
+    """Of every row what the scores [M], their replicates [B, M] and the decided pairs [M, M] say."""
     ranks = ranks_of(scores)
     rank_low, rank_high = ranks, ranks
     first = top3 = np.full(len(scores), 1.0)
-    if replicates is not None and len(scores) > 1:
-        rank_low, rank_high = statistics.rank_intervals(scores, replicates, level)
+    if replicates is not None and better is not None:
+        rank_low, rank_high = statistics.rank_intervals(better)
         first = statistics.rank_probability(replicates, 1)
         top3 = statistics.rank_probability(replicates, 3)
     low, high = None, None

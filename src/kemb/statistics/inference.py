@@ -237,17 +237,16 @@ _CELLS = 1 << 22
 """Differences that are in memory at once."""
 
 
-def rank_intervals(
-    point: DoubleArray, replicates: DoubleArray, level: float = LEVEL
-) -> tuple[IntArray, IntArray]:
+def rank_intervals(better: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
     """Lowest and highest rank of every model [n_models]; together they hold all true ranks with
-    probability `level`.
+    the probability of the decided pairs.
 
     A rank is between 1 + the number of certainly better and n - the number of certainly worse
-    models (Mogstad, Romano, Shaikh and Wilhelm 2024). Arguments are those of `certainly_better`.
+    models (Mogstad, Romano, Shaikh and Wilhelm 2024).
+
+    :param better: of `certainly_better` [n_models, n_models].
     """
-    better = certainly_better(point, replicates, level)
-    return 1 + better.sum(axis=0), len(point) - better.sum(axis=1)
+    return 1 + better.sum(axis=0), len(better) - better.sum(axis=1)
 
 
 def certainly_better(
