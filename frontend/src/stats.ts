@@ -1,4 +1,4 @@
-// Resamples under other weights, intervals, rank sets and verdicts: kemb.stats in the browser, equal to it to 1e-9.
+// Resamples under other weights, intervals, rank sets and verdicts: kemb.statistics in the browser, equal to it to 1e-9.
 import type { BoardData, ReplicateData } from "./schema";
 
 export type Verdict = "better" | "worse" | "practically equal" | "undecided";

@@ -111,7 +111,7 @@ def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = No
     """
     if file.recipe.mine is None:
         raise UsageError(
-            f"{file.path} has no [mine] section. Add one: docs/mining.md has the keys."
+            f"{file.path} has no [mine] section. Add one: `kemb docs mining` has the keys."
         )
     return make_pairs(prepare(file, options, listener or Quiet()))
 
@@ -126,7 +126,8 @@ def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
     section = file.recipe.mine
     if section is None:
         raise UsageError(
-            f"{file.path} has no [mine] section to be probed. Add one: docs/mining.md has the keys."
+            f"{file.path} has no [mine] section to be probed. "
+            "Add one: `kemb docs mining` has the keys."
         )
     members: dict[str, list[str]] = {}
     for group, text in zip(read_column(groups, "group"), read_column(groups, "text"), strict=True):

@@ -125,7 +125,9 @@ class Formula(_Strict):
 
 
 class Comparable(_Strict):
-    """What must be the same for two results of a cell to be ranked together (DESIGN 3.10)."""
+    """What must be the same for two results of a cell to be ranked together (docs/architecture.md,
+    "Comparable or not").
+    """
 
     dataset_revision: bool = True
     data: bool = True
@@ -144,7 +146,9 @@ class Benchmark(_Strict):
     cells: list[CellSpec] = Field(min_length=1)
     formulas: dict[str, Formula] = Field(default={"mean": Formula()}, min_length=1)
     missing: Literal["refuse"] = "refuse"
-    """A row without all cells has no overall score and no rank (DESIGN 3.9)."""
+    """A row without all cells has no overall score and no rank (docs/architecture.md, "No means
+    over holes").
+    """
     comparable: Comparable = Comparable()
 
     @model_validator(mode="after")

@@ -83,7 +83,7 @@ def part_value(result: TaskResult, split: str, subset: str, expression: str) -> 
 
 
 def overall(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    """The weighted sum of the values; None where one that has a weight is missing (DESIGN 3.9)."""
+    """The weighted sum of the values; None where one that has a weight is missing."""
     weighted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]
     terms = [value * weight for value, weight in weighted if value is not None]
     return math.fsum(terms) if terms and len(terms) == len(weighted) else None

@@ -1,5 +1,5 @@
-"""Which results of a task may be ranked together (DESIGN 3.10), and what readers must know about
-those that are.
+"""Which results of a task may be ranked together, and what readers must know about those that are
+(docs/architecture.md, "Comparable or not").
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ def _tasks_of(cell: CellSpec, a: ResultRow, b: ResultRow) -> list[str]:
 
 
 def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
-    """Why two results of a task must not be compared (DESIGN 3.10); '' where they may.
+    """Why two results of a task must not be compared; '' where they may.
 
     What a claimed result does not say is not asked.
     """

@@ -97,7 +97,7 @@ class Row:
     """In the order of the board's cells; None where there is no comparable value."""
     groups: dict[str, float | None]
     score: float | None
-    """None where a cell is missing (DESIGN 3.9)."""
+    """None where a cell is missing."""
     missing: dict[str, str]
     """Title of each cell without a value -> why."""
     standing: Standing | None = None

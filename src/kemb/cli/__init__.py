@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb.cli import compare, exchange, lists, publish, run, study, train
+from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
 from kemb.cli.options import results_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -165,6 +165,7 @@ for command in (
     lists.models,
     lists.benchmarks,
     lists.store,
+    docs.docs,
 ):
     cli.add_command(command)
 

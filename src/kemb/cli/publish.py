@@ -1,4 +1,4 @@
-"""The verb `card`."""
+"""The verbs that show results to others, and check what others show: `card`, `site`, `audit`."""
 
 from __future__ import annotations
 

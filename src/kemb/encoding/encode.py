@@ -4,7 +4,7 @@
 A plan is made from the full set of unique inputs, before the store is subtracted: inputs are sorted
 by (route, prompt, length) and cut into groups. A group is the unit of work: what it lacks is
 tokenised, batched and written as one shard, whole or not at all. So a run that is killed and
-started again makes the same batches, and gives the same bits, as one that was not (DESIGN 3.6).
+started again makes the same batches, and gives the same bits, as one that was not.
 """
 
 from __future__ import annotations

@@ -269,9 +269,7 @@ class _OfModel:
         return True
 
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
-        """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its
-        items.
-        """
+        """Whether a result stands for the same data, metric and profile, with its items."""
         record = provenance.cell(task.spec, task.data, self.model)
         return (
             files.same_profile(result.kemb, record)

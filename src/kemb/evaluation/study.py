@@ -3,7 +3,7 @@ from the first way.
 
 A study is a report. Its verdicts are adjusted for every test in it, and nothing in it picks a
 winner for a board: prompt profiles are variant rows, and results on perturbed texts lie in a folder
-beside the results (DESIGN 3.11).
+beside the results (docs/architecture.md, "Declared before the run").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What kemb evaluates on: one TOML file per known task in this folder, and how its data is loaded.
+"""What kemb evaluates on: one TOML file per known task in `known/`, and how its data is loaded.
 
 Importing this package is cheap; nothing heavy is loaded before a specification is read.
 """

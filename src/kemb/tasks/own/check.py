@@ -173,7 +173,10 @@ def format_report(report: CheckReport) -> str:
             *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines()),
         ]
     else:
-        lines += ["", "kemb cannot say what this is; docs/own-data.md shows the layouts it knows."]
+        lines += [
+            "",
+            "kemb cannot say what this is; `kemb docs own-data` shows the layouts it knows.",
+        ]
     for level in ("error", "warning"):
         for kind in dict.fromkeys(
             finding.kind for finding in report.findings if finding.level == level
