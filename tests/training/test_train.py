@@ -292,7 +292,7 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     command = [str(folder / "recipe.toml"), "--dry-run", "-o", str(tmp_path / "run")]
     said = CliRunner().invoke(cli_train.train, command, catch_exceptions=False).output
     assert re.search(
-        r"The fit will take about \d+ s, by 5 timed steps of 0\.(0[5-9]|[1-9]\d) s; the memory",
+        r"The fit will take about \d+ s, by 5 timed steps of (0\.0[5-9]|0\.[1-9]\d|[1-9]\d*\.\d\d) s; the memory",
         said,
     )
     assert [path.name for path in (tmp_path / "tmp").iterdir()] == []
