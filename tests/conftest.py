@@ -13,9 +13,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+from browser import missing
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = "/usr/bin/chromium"
 N_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -24,6 +26,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 if N_WORKERS > 1:  # workers of pytest-xdist share the cores; so do the processes that tests start
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // N_WORKERS)))
+
+settings.register_profile("ci", derandomize=True)  # a landing does not depend on luck
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 OF_TORCH = {"minilm", "tiny_transformer", "tiny_st"}
 """Fixtures that are models of torch: who uses one is marked so."""
@@ -40,6 +46,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--quick"):
         sys.meta_path.insert(0, NoTorch())
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Said first: what will be skipped for lack of something, and how to get it."""
+    lacks = missing()
+    if not shared_folder().is_dir():
+        lacks.append(f"{shared_folder()} is missing; {REMEDY}")
+    return [f"SKIPS TESTS: {sentence}" for sentence in lacks]
+
+
+REMEDY = "set KEMB_SHARED to the folder of shared data"
+
+
+def shared_folder() -> Path:
+    return Path(os.environ.get("KEMB_SHARED", ROOT.parent / "shared")) / "data"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -108,11 +129,11 @@ def shared_data() -> Path:
     """The folder of real data; where it is missing the test is skipped, or fails under
     KEMB_REQUIRE_SHARED.
     """
-    folder = Path(os.environ.get("KEMB_SHARED", ROOT.parent / "shared")) / "data"
+    folder = shared_folder()
     if not folder.is_dir():
         if os.environ.get("KEMB_REQUIRE_SHARED"):
-            pytest.fail(f"{folder} is missing; set KEMB_SHARED to the folder of shared data")
-        pytest.skip(f"{folder} is missing; set KEMB_SHARED to the folder of shared data")
+            pytest.fail(f"{folder} is missing; {REMEDY}")
+        pytest.skip(f"{folder} is missing; {REMEDY}")
     return folder
 
 

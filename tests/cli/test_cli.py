@@ -151,6 +151,7 @@ def test_help_is_quick_enough_to_be_used() -> None:
     assert sum(after[2:4]) - sum(before[2:4]) < 4  # of children: user, system
 
 
+@pytest.mark.slow
 def test_demo_runs_offline_and_ranks_its_models(tmp_path: Path) -> None:
     done = kemb("demo", "-o", tmp_path / "demo", "--store", tmp_path / "store", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
@@ -216,6 +217,7 @@ def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
     assert json.loads(done.stdout)["n_errors"] > 0
 
 
+@pytest.mark.slow
 def test_tasks_of_mteb_become_files_that_run(tmp_path: Path) -> None:
     pytest.importorskip("mteb")
     done = kemb(

@@ -30,6 +30,8 @@ from kemb.models.model import ModelOptions
 from kemb.models.resolve import resolve
 from kemb.types import Input
 
+pytestmark = pytest.mark.slow
+
 SMALL = Budget(group_chars=200, batch_tokens=60, max_batch=8)
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from kemb.models.encoders import api
 from kemb.models.encoders.api import Pace
 from kemb.models.encoders.endpoint import memory
 from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.models.spec import ApiSpec
 
@@ -69,7 +71,10 @@ def encode(
     space = Store(tmp_path / "store").space(model.fingerprint())
     column = Texts.of(route, "", texts, lambda row: f"text {row}")
     return space, encode_missing(
-        Collection([column]), space, model.open, Budget.for_device(model.device)
+        Collection([column]),
+        space,
+        partial(open_model, model),
+        Budget.for_device(model.device),
     )
 
 

@@ -25,6 +25,8 @@ from kemb.tasks.load import fetch, load
 from kemb.tasks.sources import Download, _matching
 from kemb.tasks.spec import TaskSpec
 
+pytestmark = pytest.mark.slow
+
 REPO = "someone/sts"
 OLD, NEW = "a" * 40, "b" * 40
 SECRET = "hf_secretsecret"
