@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -264,24 +264,28 @@ def test_an_end_of_the_parent_is_the_end_of_its_workers(
     )
     assert parent.stdout is not None
     assert parent.stderr is not None
-    pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 2
-    time.sleep(0.5)  # until one hangs
-    if kill == signal.SIGINT:
-        os.killpg(parent.pid, kill)
-    else:
-        parent.send_signal(kill)
-    assert parent.wait(60) != 0
-    deadline = time.monotonic() + 60
-    while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left == []
-    parent.stdout.close()
-    errors = parent.stderr.read()
-    parent.stderr.close()
-    assert errors.count("Traceback") == (1 if kill == signal.SIGINT else 0), (
-        errors
-    )  # the parent's own
+    try:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        time.sleep(0.5)  # until one hangs; the end is the same if none does yet
+        if kill == signal.SIGINT:
+            os.killpg(parent.pid, kill)
+        else:
+            parent.send_signal(kill)
+        assert parent.wait(60) != 0
+        deadline = time.monotonic() + 60
+        while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert left == []
+        errors = parent.stderr.read()
+        # The parent's own.
+        assert errors.count("Traceback") == (1 if kill == signal.SIGINT else 0), errors
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
+        parent.stdout.close()
+        parent.stderr.close()
 
 
 def is_alive(pid: int) -> bool:
