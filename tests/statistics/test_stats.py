@@ -180,11 +180,13 @@ def _average_precision() -> float:
 AVERAGE_PRECISION = _average_precision()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mean", "clusters", "spearman", "average precision"])
 def test_intervals_hold_the_truth_as_often_as_they_say(kind: str) -> None:
     assert 0.93 <= coverage(kind) <= 0.97
 
 
+@pytest.mark.slow
 def test_intervals_of_v_measure_hold_the_expected_score_once_centred() -> None:
     """Boards centre replicates on the score; raw ones are too high, as a document drawn twice
     agrees with itself.
@@ -259,6 +261,7 @@ def test_sign_flips_of_clusters_flip_them_whole() -> None:
     assert statistics.sign_flip(differences, clusters=clusters) == 0.5
 
 
+@pytest.mark.slow
 def test_tests_err_as_often_as_they_say() -> None:
     rng = RNG(3)
     pairs = np.array(list(itertools.combinations(range(5), 2))).T
@@ -394,6 +397,7 @@ def test_verdicts() -> None:
     assert statistics.verdict(0.001, 0.02, zone=0.03) == "practically equal"
 
 
+@pytest.mark.slow
 def test_the_minimum_detectable_difference_is_found_as_often_as_it_says() -> None:
     """Reference 3.2: 77 queries with a standard deviation of 0.25 give a half width of 5.6
     points.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from kemb.boards.benchmark import load_benchmark, names
 FACTS = Path(__file__).with_name("facts.toml")
 _EPSILON = 1e-9
 _FEWEST = 3
+_BY_CHANCE = 0.005
 _STATED = re.compile(r"(\[[^\]]+\]|[\w가-힣.-]+)\s*[:=]\s*(\d+(?:\.\d+)?)\s*%")
 
 
@@ -52,7 +54,7 @@ def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
     elif (solved := _solved(shape, complete)) is not None:
         stated = next((w for w in weightings if w.name.startswith("the stated")), None)
         yield from _other_weights(shape, file, solved, stated)
-    elif fits[best].sum() >= 2 and (complete & ~fits[best]).sum() >= 2:
+    elif _is_mixed(shape, weightings, best, fits[best], complete):
         yield _mixed(shape, file, text, weightings[best], fits[best], complete)
     yield from _ranks(shape, file)
 
@@ -110,13 +112,17 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
 
 def _fits(shape: Shape, weights: DoubleArray, units: float = 1.0) -> np.ndarray:
     """Rows whose average the weights give, up to rounding of it and of the scores."""
-    assert shape.average is not None
-    slack = shape.half_units([shape.average])[:, 0] + shape.half_units(shape.scores) @ np.abs(
-        weights
-    )
     error = np.abs(shape.values(shape.scores) @ weights - shape.printed_average)
-    fits: np.ndarray = error <= units * slack + _EPSILON
+    fits: np.ndarray = error <= units * _slack(shape, weights) + _EPSILON
     return fits
+
+
+def _slack(shape: Shape, weights: DoubleArray) -> DoubleArray:
+    """The most by which rounding can part a row's printed average from that of its scores."""
+    assert shape.average is not None
+    of_average = shape.half_units([shape.average])[:, 0]
+    slack: DoubleArray = of_average + shape.half_units(shape.scores) @ np.abs(weights)
+    return slack
 
 
 def _solved(shape: Shape, complete: np.ndarray) -> Weighting | None:
@@ -200,6 +206,28 @@ def _slips(shape: Shape, file: str, weighting: Weighting, wrong: np.ndarray) -> 
             f"{n_fit} other rows fit.{hint}",
             line=shape.table.lines[row],
         )
+
+
+def _is_mixed(
+    shape: Shape, weightings: list[Weighting], best: int, fit: np.ndarray, complete: np.ndarray
+) -> bool:
+    """Do more rows fit than would by chance, where the average is of something else?
+
+    By chance a row fits when its error falls into the width that rounding leaves. Errors of
+    averages of something else are taken as normal around 0 with the root mean square of the rows
+    that do not fit, which makes the number of such rows one of Poisson's; each weighting that was
+    tried is another chance. Two rows of eighteen fit so in one table of three hundred.
+    """
+    n_fit, others = int(fit.sum()), complete & ~fit
+    if n_fit < _FEWEST or others.sum() < 2:
+        return False
+    weights = weightings[best].weights
+    error = shape.values(shape.scores) @ weights - shape.printed_average
+    spread = float(np.sqrt(np.mean(error[others] ** 2)))
+    width = 2 * (_slack(shape, weights)[complete] + _EPSILON)
+    expected = float(width.sum()) / (spread * math.sqrt(2 * math.pi))
+    fewer = sum(expected**i / math.factorial(i) for i in range(n_fit)) * math.exp(-expected)
+    return (1 - fewer) * len(weightings) < _BY_CHANCE
 
 
 def _mixed(

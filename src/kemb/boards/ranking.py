@@ -95,7 +95,7 @@ def _score_statistics(
     better: NDArray[np.bool_] | None,
     level: float,
 ) -> list[Standing]:
-    """Of every row what the scores [M], their replicates [B, M] and the decided pairs [M, M] say."""
+    """Of every row what scores [M], replicates [B, M] and decided pairs [M, M] say."""
     ranks = ranks_of(scores)
     rank_low, rank_high = ranks, ranks
     first = top3 = np.full(len(scores), 1.0)
