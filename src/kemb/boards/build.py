@@ -12,6 +12,7 @@ from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula
 from kemb.boards.cells import cell_value, declared_parts, group_values, of_results, overall
 from kemb.boards.comparable import candidate_notes, data_notes, refusal_notes, refuse
 from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row
+from kemb.messages import note
 from kemb.models import catalogue
 from kemb.results.claims import UNSTATED, join_revisions
 from kemb.results.files import Claim, TaskResult
@@ -282,7 +283,7 @@ def _ranked(
         drawn = Replicates()
         standings, intervals = (
             [],
-            Intervals("none", "No row has every cell.", options.level, 0, options.seed),
+            Intervals("none", (note("board.no_complete_row"),), options.level, 0, options.seed),
         )
     above = [
         replace(row, standing=standing)
