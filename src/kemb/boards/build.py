@@ -12,6 +12,7 @@ from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula
 from kemb.boards.cells import cell_value, declared_parts, group_values, of_results, overall
 from kemb.boards.comparable import Refused, candidate_notes, data_notes, refusal_notes, refuse
 from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row, Standing
+from kemb.messages import note
 from kemb.models import catalogue
 from kemb.results.claims import UNSTATED, join_revisions
 from kemb.results.files import Claim, TaskResult
@@ -321,7 +322,7 @@ def _ranked(
         [row.results for row in complete],
     )
     standings: list[Standing] = []
-    intervals = Intervals("none", "No row has every cell.", options.level, 0, options.seed)
+    intervals = Intervals("none", (note("board.no_complete_row"),), options.level, 0, options.seed)
     replicates = Replicates()
     if complete:
         standings, intervals, replicates = ranking.standings(field, options)

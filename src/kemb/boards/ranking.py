@@ -16,6 +16,7 @@ from kemb.boards.benchmark import CellSpec, Formula
 from kemb.boards.items import cell_measures, cell_replicates
 from kemb.boards.types import BoardOptions, Common, Interval, Intervals, Mode, Replicates, Standing
 from kemb.errors import NotSupported, ResultError, UsageError
+from kemb.messages import Note, note, say
 from kemb.results.files import TaskResult
 
 MIN_TASKS = 5
@@ -51,14 +52,14 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
 
     :raises UsageError: when the intervals asked for cannot be made.
     """
-    resamples, reason = _replicates(field, options)
+    resamples, reasons = _replicates(field, options)
     mode = _mode(resamples)
     if options.intervals not in ("auto", mode):
         raise UsageError(
-            f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type "
-            "none."
+            f"--intervals {options.intervals} is not possible here: "
+            f"{' '.join(say(reason, 'en') for reason in reasons)} Leave it out, or type none."
         )
-    intervals = Intervals(mode, reason, options.level, options.n_replicates, options.seed)
+    intervals = Intervals(mode, reasons, options.level, options.n_replicates, options.seed)
     replicates = overall_replicates(field, resamples)
     if replicates is not None and len(field.scores) > 1:
         better = statistics.certainly_better(field.scores, replicates, options.level)
@@ -210,13 +211,13 @@ def common(values: Sequence[float | None], complete: DoubleArray) -> Common:
     )
 
 
-def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, tuple[Note, ...]]:
     """Of items where possible, else of tasks, else none; and why no better ones."""
     cells, reason = _item_replicates(field, options)
     if cells is not None:
-        return Replicates(cells=cells), ""
+        return Replicates(cells=cells), ()
     resamples, why = _task_draws(field, options)
-    return resamples, " ".join(filter(None, [reason, why]))
+    return resamples, tuple(filter(None, [reason, why]))
 
 
 def _mode(resamples: Replicates) -> Mode:
@@ -225,40 +226,36 @@ def _mode(resamples: Replicates) -> Mode:
     return "tasks" if resamples.draws is not None else "none"
 
 
-def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:
+def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, Note | None]:
     """Cells [B, T, M] on resampled items, or why there are none."""
     if options.intervals in ("tasks", "none"):
-        return None, ""
+        return None, None
     claimed = [name for row in field.results for name in [_claimed(row)] if name]
     if claimed:
-        others = f" and {len(claimed) - 1} more" if len(claimed) > 1 else ""
-        return None, f"Items cannot be resampled: {claimed[0]}{others} are claimed, without items."
+        others = note("board.and_more", n=len(claimed) - 1) if len(claimed) > 1 else ""
+        return None, note("board.items_claimed", model=claimed[0], others=others)
     try:
         parts = [cell_measures(cell, field.formula, field.results) for cell in field.cells]
     except (NotSupported, ResultError) as error:
-        return None, f"Items cannot be resampled: {str(error).rstrip('.')}."
+        return None, note("board.items_refused", why=str(error).rstrip("."))
     n_values = len(field.results) * sum(part.n_items for of_cell in parts for part in of_cell)
     if (
         options.intervals == "auto"
         and options.max_item_values is not None
         and n_values > options.max_item_values
     ):
-        return None, "Items were not resampled to save time; `kemb board` does it."
+        return None, note("board.items_too_many")
     for column, of_cell in enumerate(parts):
         again = np.mean([part.point() for part in of_cell], axis=0)
         if np.abs(again - field.values[:, column]).max() > _SAME:
-            title = field.cells[column].title
-            return (
-                None,
-                f"Items cannot be resampled: those of {title} do not give its recorded scores.",
-            )
+            return None, note("board.items_differ", task=field.cells[column].title)
     replicates = np.stack(
         [cell_replicates(of_cell, options.n_replicates, options.seed) for of_cell in parts], axis=1
     )
     if not np.isfinite(replicates).all():
         column = int(np.flatnonzero(~np.isfinite(replicates).all(axis=(0, 2)))[0])
-        return None, f"Items cannot be resampled: {field.cells[column].title} has too few of them."
-    return replicates, ""
+        return None, note("board.items_too_few", task=field.cells[column].title)
+    return replicates, None
 
 
 def _claimed(row: Mapping[str, TaskResult]) -> str:
@@ -267,18 +264,18 @@ def _claimed(row: Mapping[str, TaskResult]) -> str:
     )
 
 
-def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, Note | None]:
     """Resampled tasks, or why there are none."""
     if options.intervals in ("items", "none"):
-        return Replicates(), ""
+        return Replicates(), None
     if len(field.cells) < MIN_TASKS:
-        return Replicates(), f"Fewer than {MIN_TASKS} tasks cannot be resampled either."
+        return Replicates(), note("board.tasks_too_few", n_tasks=MIN_TASKS)
     alone = {name for name, columns in field.groups.items() if len(columns) == 1}
     strata = tuple("" if cell.group_name in alone else cell.group_name for cell in field.cells)
     key: list[str | int] = [options.seed, "tasks", *(cell.title for cell in field.cells)]
     return Replicates(
         draws=statistics.draw_tasks(strata, options.n_replicates, key), strata=strata
-    ), ""
+    ), None
 
 
 def _cell_intervals(

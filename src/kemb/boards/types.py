@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import Benchmark, CellSpec, Formula
+from kemb.messages import Note, say
 from kemb.results.files import Claim, TaskResult
 from kemb.results.rows import ResultRow
 
@@ -138,11 +139,16 @@ class Intervals:
     """How the intervals of a board were made."""
 
     mode: Mode
-    reason: str
-    """Why no better mode was used; '' for items."""
+    reasons: tuple[Note, ...]
+    """Why no better mode was used; none for items."""
     level: float
     n_replicates: int
     seed: int
+
+    @property
+    def reason(self) -> str:
+        """The reasons in English, as programs read them."""
+        return " ".join(say(reason, "en") for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,8 @@
-"""Words of the site in Korean and English. Data (names, prompts, notes on data) are shown as they
-are.
-"""
+"""Titles of groups of tasks and of kinds of models, in Korean and English."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from kemb.publishing.site.schema import Named
-
-Lang = Literal["ko", "en"]
-LANGS: tuple[Lang, ...] = ("ko", "en")
 
 GROUPS = {
     "classification": Named(ko="분류", en="Classification"),
@@ -40,21 +33,6 @@ KINDS = {
     "cross-encoder": Named(ko="리랭커", en="reranker"),
     "hybrid": Named(ko="혼합", en="hybrid"),
     "": Named(ko="알 수 없음", en="unknown"),
-}
-
-LICENSES = {
-    "commercial": Named(ko="상업 이용 가능", en="commercial use"),
-    "conditional": Named(ko="조건부", en="conditional"),
-    "noncommercial": Named(ko="비상업", en="non-commercial"),
-    "closed": Named(ko="API 전용", en="API only"),
-    "": Named(ko="알 수 없음", en="unknown"),
-}
-
-VIEWS = {
-    "mean_task": Named(ko="과제 평균", en="mean of tasks"),
-    "mean_group": Named(ko="분야 평균", en="mean of groups"),
-    "borda": Named(ko="보르다", en="Borda"),
-    "standardised": Named(ko="표준화 평균", en="standardised"),
 }
 
 
