@@ -17,6 +17,8 @@ from kemb.scoring.pairs import SIMILARITIES, pair_classification, separation, st
 from kemb.types import PairData
 from mteb_tasks import evaluate, numbers, rows, splits, tied
 
+pytestmark = pytest.mark.torch
+
 N = 120
 
 

@@ -16,6 +16,8 @@ from kemb.errors import NotSupported
 from kemb.tasks import load_spec
 from kemb.types import BitextData, LabelData, PairData, PartData, PartScore, SummaryData, columns
 
+pytestmark = pytest.mark.torch
+
 N, DIM = 80, 300
 
 

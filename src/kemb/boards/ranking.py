@@ -5,9 +5,10 @@ single cells left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
@@ -51,33 +52,62 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
 
     :raises UsageError: when the intervals asked for cannot be made.
     """
-    scores = field.scores
-    drawn, reasons = _replicates(field, options)
-    cells, mode, replicates = drawn.cells, _mode(drawn), overall_replicates(field, drawn)
+    resamples, reasons = _replicates(field, options)
+    mode = _mode(resamples)
     if options.intervals not in ("auto", mode):
         raise UsageError(
             f"--intervals {options.intervals} is not possible here: "
             f"{' '.join(say(reason, 'en') for reason in reasons)} Leave it out, or type none."
         )
-    ranks = ranks_of(scores)
-    low, high = (
-        statistics.interval(replicates, options.level) if replicates is not None else (None, None)
-    )
-    rank_low, rank_high = ranks, ranks
-    first = top3 = np.full(len(scores), 1.0)
-    if replicates is not None and len(scores) > 1:
-        rank_low, rank_high = statistics.rank_intervals(scores, replicates, options.level)
-        first, top3 = (
-            statistics.rank_probability(replicates, 1),
-            statistics.rank_probability(replicates, 3),
-        )
+    intervals = Intervals(mode, reasons, options.level, options.n_replicates, options.seed)
+    replicates = overall_replicates(field, resamples)
+    if replicates is not None and len(field.scores) > 1:
+        better = statistics.certainly_better(field.scores, replicates, options.level)
+        resamples = replace(resamples, better=better)
+    of_scores = _score_statistics(field.scores, replicates, resamples.better, options.level)
     views = {
         name: (values, ranks_of(values))
         for name, values in other_views(field.values, field.weights, field.groups).items()
     }
-    left_out = leave_one_out(field.values, field.weights, field.groups)
-    of_cells, of_groups = _cell_intervals(cells, field.groups, options.level)
-    found = [
+    ranks_without_cell = leave_one_out(field.values, field.weights, field.groups)
+    of_cells, of_groups = _cell_intervals(resamples.cells, field.groups, options.level)
+    row_standings = [
+        replace(
+            standing,
+            views={
+                name: (float(values[row]), int(ranks[row]))
+                for name, (values, ranks) in views.items()
+            },
+            leave_one_out=(
+                int(ranks_without_cell[:, row].min()),
+                int(ranks_without_cell[:, row].max()),
+            ),
+            cell_intervals=of_cells[row] if of_cells else [],
+            group_intervals=of_groups[row] if of_groups else {},
+        )
+        for row, standing in enumerate(of_scores)
+    ]
+    return row_standings, intervals, resamples
+
+
+def _score_statistics(
+    scores: DoubleArray,
+    replicates: DoubleArray | None,
+    better: NDArray[np.bool_] | None,
+    level: float,
+) -> list[Standing]:
+    """Of every row what scores [M], replicates [B, M] and decided pairs [M, M] say."""
+    ranks = ranks_of(scores)
+    rank_low, rank_high = ranks, ranks
+    first = top3 = np.full(len(scores), 1.0)
+    if replicates is not None and better is not None:
+        rank_low, rank_high = statistics.rank_intervals(better)
+        first = statistics.rank_probability(replicates, 1)
+        top3 = statistics.rank_probability(replicates, 3)
+    low, high = None, None
+    if replicates is not None:
+        low, high = statistics.interval(replicates, level)
+    return [
         Standing(
             rank=int(ranks[row]),
             rank_low=int(rank_low[row]),
@@ -86,25 +116,21 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
             high=None if high is None else float(high[row]),
             p_first=None if replicates is None else float(first[row]),
             p_top3=None if replicates is None else float(top3[row]),
-            views={
-                name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()
-            },
-            leave_one_out=(int(left_out[:, row].min()), int(left_out[:, row].max())),
-            cell_intervals=of_cells[row] if of_cells else [],
-            group_intervals=of_groups[row] if of_groups else {},
+            views={},
+            leave_one_out=(int(ranks[row]), int(ranks[row])),
         )
         for row in range(len(scores))
     ]
-    return found, Intervals(mode, reasons, options.level, options.n_replicates, options.seed), drawn
 
 
-def overall_replicates(field: Field, drawn: Replicates) -> DoubleArray | None:
+def overall_replicates(field: Field, resamples: Replicates) -> DoubleArray | None:
     """Overall scores [B, M] on the resamples; None where there are none."""
-    if drawn.cells is not None:
-        return np.asarray(np.einsum("btm,t->bm", drawn.cells, field.weights))
-    if drawn.draws is not None:
+    if resamples.cells is not None:
+        return np.asarray(np.einsum("btm,t->bm", resamples.cells, field.weights))
+    if resamples.draws is not None:
         return np.asarray(
-            statistics.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T
+            statistics.weigh_draws(resamples.draws, resamples.strata, field.weights)
+            @ field.values.T
         )
     return None
 
@@ -178,9 +204,11 @@ def common(values: Sequence[float | None], complete: DoubleArray) -> Common:
     columns = [column for column, value in enumerate(values) if value is not None]
     if not columns or not len(complete):
         return Common(len(columns), None)
-    own = np.array([value for value in values if value is not None])
+    row_values = np.array([value for value in values if value is not None])
     others = complete[:, columns]
-    return Common(len(columns), float(np.mean((own > others) + 0.5 * (own == others))))
+    return Common(
+        len(columns), float(np.mean((row_values > others) + 0.5 * (row_values == others)))
+    )
 
 
 def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, tuple[Note, ...]]:
@@ -188,12 +216,14 @@ def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, tuple[
     cells, reason = _item_replicates(field, options)
     if cells is not None:
         return Replicates(cells=cells), ()
-    drawn, why = _task_draws(field, options)
-    return drawn, tuple(filter(None, [reason, why]))
+    resamples, why = _task_draws(field, options)
+    return resamples, tuple(filter(None, [reason, why]))
 
 
-def _mode(drawn: Replicates) -> Mode:
-    return "items" if drawn.cells is not None else "tasks" if drawn.draws is not None else "none"
+def _mode(resamples: Replicates) -> Mode:
+    if resamples.cells is not None:
+        return "items"
+    return "tasks" if resamples.draws is not None else "none"
 
 
 def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, Note | None]:
@@ -264,6 +294,6 @@ def _cell_intervals(
     of_groups: list[dict[str, Interval]] = [{} for _ in of_cells]
     for name, columns in groups.items():
         low, high = statistics.interval(cells[:, list(columns)].mean(axis=1), level)
-        for row, found in enumerate(of_groups):
-            found[name] = (float(low[row]), float(high[row]))
+        for row, row_intervals in enumerate(of_groups):
+            row_intervals[name] = (float(low[row]), float(high[row]))
     return of_cells, of_groups

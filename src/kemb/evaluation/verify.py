@@ -32,7 +32,7 @@ from kemb.scoring.recompute import metrics_from_items
 from kemb.types import PairData, Part, PartData, RetrievalData, TaskData, TaskType
 
 SAME = 1e-6
-"""What other batch shapes may change (DESIGN 3.6)."""
+"""What other batch shapes may change (docs/architecture.md, "Groups and batches")."""
 TOLERANCE = 5e-4
 SEED = 42
 SAMPLED: tuple[TaskType, ...] = ("retrieval", "reranking", "sts", "pair_classification")

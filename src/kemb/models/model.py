@@ -102,7 +102,7 @@ class Model:
         return (self,) if self.family in ("dense", *RAGGED) else ()
 
     def fingerprint(self) -> dict[str, str]:
-        """Everything that changes a vector except the input (DESIGN 3.2)."""
+        """Everything that changes a vector except the input; names the folder in the store."""
         if self.spec.loader in BUILT_IN:
             return {"model": self.name, "revision": self.revision}
         if self.endpoint:

@@ -1,6 +1,4 @@
-"""Metrics of a result from its item scores alone (DESIGN 3.5), by the same formulas as
-`kemb.scoring`.
-"""
+"""Metrics of a result from its item scores alone, by the same formulas as `kemb.scoring`."""
 
 from __future__ import annotations
 

@@ -235,12 +235,11 @@ def _heat_class(view: BoardView) -> Callable[[RowData, str, int, int], str]:
 
 
 def _matrix(view: BoardView | None, lang: Lang) -> dict[str, Any] | None:
-    if view is None or view.data.n_ranked < 2 or view.data.mode == "none":
+    if view is None or view.board.replicates.better is None:
         return None
-    return {
-        "title": say(view.data.title, lang),
-        "rows": view.data.rows[: min(N_MATRIX, view.data.n_ranked)],
-    }
+    title = say(view.data.title, lang)
+    rows = view.data.rows[: min(N_MATRIX, view.data.n_ranked)]
+    return {"title": title, "rows": rows, "better": view.board.replicates.better.tolist()}
 
 
 def _front(site: SiteView) -> list[RowData]:
