@@ -322,7 +322,8 @@ def _ranked(
         [row.results for row in complete],
     )
     standings: list[Standing] = []
-    intervals = Intervals("none", (note("board.no_complete_row"),), options.level, 0, options.seed)
+    reasons = (note("board.no_complete_row"),)
+    intervals = Intervals("none", reasons, options.level, 0, options.seed)
     replicates = Replicates()
     if complete:
         standings, intervals, replicates = ranking.standings(field, options)
