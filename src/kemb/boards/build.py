@@ -144,7 +144,9 @@ def is_sparse(row: ResultRow) -> bool:
     their name.
     """
     if families := {
-        result.kemb["family"] for result in row.results.values() if result.kemb.get("family")
+        result.kemb.family
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.family
     }:
         return bool(families & {"lexical", "sparse"})
     spec = catalogue.load_spec(row.model)

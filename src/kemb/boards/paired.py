@@ -386,7 +386,7 @@ def _items(
 ) -> PartItems:
     return PartItems(
         *where,
-        task_type=str(pairing.results[0].kemb["task"]["type"]),
+        task_type=pairing.results[0].record.task.type,
         metric=expression,
         similarity=_deciding_similarity(pairing, expression),
         tables=(own[0], own[1]),
@@ -395,7 +395,7 @@ def _items(
 
 
 def _expression(pairing: Pairing) -> str:
-    main = str(pairing.results[0].kemb["task"]["main_metric"])
+    main = pairing.results[0].record.task.main_metric
     return main if pairing.expression == "main_score" else pairing.expression
 
 
@@ -403,4 +403,4 @@ def _deciding_similarity(pairing: Pairing, expression: str) -> str:
     """The similarity of the metric, or the declared one where the metric is of several."""
     prefixes = {name.partition("_")[0] for name in names_in(expression)}
     named = next(iter(prefixes)) if len(prefixes) == 1 else ""
-    return named if named in SIMILARITIES else str(pairing.results[0].kemb["model"]["similarity"])
+    return named if named in SIMILARITIES else pairing.results[0].record.model.similarity

@@ -258,7 +258,7 @@ def _result(path: Path, source: Source, rows: Sequence[ClaimRow]) -> TaskResult:
         )
     claim = Claim(source.name, source.url, source.commit, first.mteb_version, source.retrieved)
     model, revision, variant, task, dataset_revision = first[:5]
-    return TaskResult(path, model, revision, variant, task, dataset_revision, scores, {}, claim)
+    return TaskResult(path, model, revision, variant, task, dataset_revision, scores, None, claim)
 
 
 @cache

@@ -143,9 +143,7 @@ def read_existing(path: Path) -> str:
 def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
     """The row of measured results that is meant."""
     try:
-        row = find_row(
-            _row_of_folder(written), rows_of(r for r in found if r.kemb and r.claim is None)
-        )
+        row = find_row(_row_of_folder(written), rows_of(r for r in found if r.kemb and not r.claim))
     except UnknownName:
         spec = catalogue.load_spec(written)
         name = (spec.name if spec else written).lower()

@@ -362,27 +362,33 @@ def _row_state(row: Row, cells: Sequence[CellSpec], records: _Records) -> RowSta
 
 
 def _record(result: TaskResult) -> Record:
-    task: dict[str, Any] = result.kemb.get("task", {})
-    model: dict[str, Any] = result.kemb.get("model", {})
-    protocol = {key: task[key] for key in ("dedupe_pairs", "clustering") if task.get(key)}
-    command = result.kemb.get("command")
+    claim_commit = result.claim.commit if result.claim else ""
+    measured = result.kemb
+    if measured is None:
+        return Record(dataset_revision=result.dataset_revision, claim_commit=claim_commit)
+    task, model, command = measured.task, measured.model, measured.command
+    protocol = {
+        key: value
+        for key, value in (("dedupe_pairs", task.dedupe_pairs), ("clustering", task.clustering))
+        if value
+    }
     return Record(
         dataset_revision=result.dataset_revision,
-        data_sha256=task.get("data_sha256") or {},
-        metric=task.get("main_metric") or "",
-        metric_version=str(task.get("metric_version", "")),
+        data_sha256=task.data_sha256,
+        metric=task.main_metric,
+        metric_version=str(task.metric_version),
         protocol=json.dumps(protocol, sort_keys=True) if protocol else "",
         prompts={
-            role: PromptState(prompt=found.get("prompt") or "", route=found.get("route") or "")
-            for role, found in sorted(result.kemb.get("prompts", {}).items())
+            role: PromptState(prompt=prompt.prompt, route=prompt.route)
+            for role, prompt in sorted(measured.prompts.items())
         },
-        dtype=model.get("dtype") or "",
-        max_tokens=model.get("max_tokens"),
-        pooling=model.get("pooling") or "",
-        similarity=model.get("similarity") or "",
-        timestamp=int(result.kemb.get("timestamp") or 0),
+        dtype=model.dtype or "",
+        max_tokens=model.max_tokens,
+        pooling=model.pooling or "",
+        similarity=model.similarity,
+        timestamp=measured.timestamp,
         command_sha256=hashlib.sha256(command.encode()).hexdigest() if command else "",
-        claim_commit=result.claim.commit if result.claim else "",
+        claim_commit=claim_commit,
     )
 
 
