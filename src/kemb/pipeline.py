@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kemb import disk
 from kemb.errors import DataError
 from kemb.models.model import Model
 from kemb.models.resolve import resolve
@@ -16,7 +17,7 @@ from kemb.training import check, dev
 from kemb.training import mine as mining
 from kemb.training.job import Work, counts, file_hashes, filtered, libraries, load_rows, task_hashes
 from kemb.training.sections import MineSection
-from kemb.training.stages import Stage, file_hash
+from kemb.training.stages import Stage
 from kemb.training.teachers import ranker_of, scorer_of
 
 if TYPE_CHECKING:
@@ -556,7 +557,7 @@ def _mine(run: Work, section: MineSection, kept: Stage) -> Stage:
         [model.name, model.revision] for model in (teacher, reranker) if isinstance(model, Model)
     ]
     corpus = {
-        name: file_hash(run.root / name)
+        name: disk.sha256(run.root / name)
         for name in section.corpus
         if name != OWN and (run.root / name).is_file()
     }

@@ -12,9 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kemb import disk
 from kemb.boards import Board, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.boards.cells import expression_of
@@ -228,7 +227,8 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
         The new file; None where the newest snapshot has the same content.
 
     Raises:
-        ResultError: the newest snapshot is of a later date, or the folder cannot be written.
+        ResultError: the newest snapshot is of a later date.
+        DiskError: the folder cannot be written.
     """
     kept, _ = read_snapshots(folder)
     if kept:
@@ -246,21 +246,10 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
     if path.exists():
         raise ResultError(f"{path} is damaged. Bring it back from a copy, or move it away.")
     text = json.dumps({"id": snapshot.id, **snapshot.model_dump(mode="json")}, ensure_ascii=False)
-    temporary = folder / f".{uuid.uuid4().hex}.tmp"
-    try:
+    with disk.writing(f"The snapshot {path} cannot be written", "Name another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ResultError(
-            f"The snapshot {path} cannot be written ({reason}). Name another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with disk.replacing(path, sync=True) as unfinished:
+            unfinished.write_text(text + "\n", encoding="utf-8")
     return path
 
 
