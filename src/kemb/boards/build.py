@@ -225,7 +225,11 @@ def is_sparse(row: ResultRow) -> bool:
     """Whether a row is a lexical or learned sparse model: measured ones by their record, others by
     their name.
     """
-    families = {result.kemb.get("family") for result in row.results.values()} - {None, ""}
+    families = {
+        result.kemb.family
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.family
+    }
     if families:
         return bool(families & {"lexical", "sparse"})
     spec = catalogue.load_spec(row.model)

@@ -147,7 +147,7 @@ class _Items:
 
     @property
     def task_type(self) -> str:
-        return str(self.results[0].kemb["task"]["type"])
+        return self.results[0].record.task.type
 
     @cached_property
     def names(self) -> set[str]:
@@ -161,7 +161,7 @@ class _Items:
         if self.task_type in ("summarization", "reranking", "retrieval"):
             # Of documents where gold scores are those of summaries, of merged queries where those
             # are scored.
-            metrics.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
+            metrics.insert(0, self.results[0].record.task.main_metric)
         first = next((name for name in metrics if name in self.names), "")
         return _of_metric(self.tables[0], first)
 
@@ -190,7 +190,7 @@ class _Items:
         def parts(match: re.Match[str]) -> str:
             name = match[1]
             if name == "main_score":
-                return self.expand(str(self.results[0].kemb["task"]["main_metric"]))
+                return self.expand(self.results[0].record.task.main_metric)
             if name == "mean_correlation":
                 return f"mean({', '.join(LEADERBOARD_CORRELATIONS)})"
             levels = sorted(
@@ -273,7 +273,7 @@ class _Items:
         """For each row the name of a similarity; without a prefix, or with `similarity`, the one
         its model declares.
         """
-        similarities = [str(result.kemb["model"]["similarity"]) for result in self.results]
+        similarities = [result.record.model.similarity for result in self.results]
         return [
             f"{similarity if prefix in ('', 'similarity') else prefix}{suffix}"
             for similarity in similarities
