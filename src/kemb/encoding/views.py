@@ -16,7 +16,7 @@ from kemb.arrays import FloatArray, Vectors
 from kemb.errors import ModelError, UsageError
 from kemb.models.model import Model
 from kemb.models.spec import Level, Similarity, View
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.types import SIMILARITIES
 
 _BLOCK = 4096
 _MOST_CANDIDATES = 1000

@@ -12,18 +12,20 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kemb import scoring
 from kemb.encoding import lengths
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
 from kemb.models.backends import PACKAGES
 from kemb.models.model import Model, library_versions
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
-from kemb.types import LabelData, MultilabelData, TaskData
+from kemb.types import TaskData
 
 
 def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
     """What decides whether two scores may be compared, and the profile of the row (DESIGN 3.10)."""
+    kind = KINDS[spec.type]
+    protocol = {kind.protocol: getattr(spec, kind.protocol).model_dump()} if kind.protocol else {}
     return {
         "task": {
             "type": spec.type,
@@ -37,19 +39,14 @@ def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
             "train_is_evaluated": [
                 f"{part.split}/{part.subset}"
                 for part in data.parts
-                if isinstance(part.data, LabelData | MultilabelData)
-                and part.data.train_is_evaluated
+                if getattr(part.data, "train_is_evaluated", False)
             ],
             "main_metric": spec.main_metric,
             # Of classification the drawn rows are in the data's hash; of clustering nothing is
             # drawn before scoring.
-            "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
-            "metric_version": scoring.METRIC_VERSION[spec.type],
-            **(
-                {"summarization": spec.summarization.model_dump()}
-                if spec.type == "summarization"
-                else {}
-            ),
+            "clustering": protocol.pop("clustering", None),
+            "metric_version": kind.metric_version,
+            **protocol,
         },
         **_profile(spec, model),
     }

@@ -27,16 +27,14 @@ from kemb.models.resolve import resolve
 from kemb.models.spec import View
 from kemb.results import files
 from kemb.results.files import TaskResult
-from kemb.scoring.items import of_metric, of_part
-from kemb.scoring.recompute import metrics_from_items
-from kemb.types import PairData, Part, PartData, RetrievalData, TaskData, TaskType
+from kemb.scoring.items import metrics_from_items, of_metric, of_part
+from kemb.tasks.kinds import KINDS, kind_of
+from kemb.types import PairData, Part, PartData, RetrievalData, TaskData
 
 SAME = 1e-6
 """What other batch shapes may change (DESIGN 3.6)."""
 TOLERANCE = 5e-4
 SEED = 42
-SAMPLED: tuple[TaskType, ...] = ("retrieval", "reranking", "sts", "pair_classification")
-"""The task types in which an item has a score of its own, whatever the others are."""
 _FEWEST = 10
 """Items of the smallest sample."""
 
@@ -155,7 +153,7 @@ def verify_result(
     model = recorded_model(result, options)
     data = task.load()
     _refuse_other_data(result, data)
-    sampled = options.fraction < 1 and task.spec.type in SAMPLED
+    sampled = options.fraction < 1 and KINDS[task.spec.type].can_be_sampled
     if sampled:
         data = replace(
             data, parts=[_sample(result.task, part, options.fraction) for part in data.parts]
@@ -344,9 +342,9 @@ def _scores(recorded: Mapping[str, Any], now: Mapping[str, Any], main: str) -> _
 
 
 def _item_metric(result: TaskResult) -> str:
-    ranking = result.kemb["task"]["type"] in ("retrieval", "reranking")
+    is_ranking = kind_of(result.kemb["task"]["type"]).is_ranking
     return str(
-        result.kemb["task"]["main_metric"] if ranking else result.kemb["model"]["similarity"]
+        result.kemb["task"]["main_metric"] if is_ranking else result.kemb["model"]["similarity"]
     )
 
 

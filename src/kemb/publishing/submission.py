@@ -36,7 +36,7 @@ from kemb.errors import ResultError
 from kemb.evaluation.verify import TOLERANCE, Verification, verify_items
 from kemb.publishing.markdown import is_own
 from kemb.results.files import ITEMS_SCHEMA, META, TaskResult, items_path, read_result, result_dir
-from kemb.types import TaskType
+from kemb.tasks.spec import KnownType
 
 FORMAT = "kemb submission"
 SCHEMA_VERSION = 1
@@ -98,7 +98,7 @@ class Manifest(_Strict):
 
 
 class _Task(_Given):
-    type: TaskType
+    type: KnownType
     main_metric: str
     data_sha256: dict[str, str]
     metric_version: int

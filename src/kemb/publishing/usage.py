@@ -19,10 +19,11 @@ from kemb import tasks
 from kemb.models import catalogue
 from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.facts import facts_of
-from kemb.models.prompts import ASYMMETRIC, build_prompts, declares_prompts, resolve
+from kemb.models.prompts import build_prompts, declares_prompts, resolve
 from kemb.models.spec import ModelSpec
 from kemb.publishing.site.schema import Snippet
 from kemb.results.files import TaskResult
+from kemb.tasks.kinds import with_roles
 
 QUERY = "대한민국의 수도는 어디인가요?"
 DOCUMENT = "서울은 대한민국의 수도이다."
@@ -433,7 +434,7 @@ def _recorded(records: list[dict[str, object]]) -> dict[str, tuple[str, str]]:
     for record in records:
         task, prompts = record.get("task"), record.get("prompts")
         kind = task.get("type") if isinstance(task, dict) else None
-        if isinstance(prompts, dict) and kind in (*ASYMMETRIC, "sts"):
+        if isinstance(prompts, dict) and kind in (*with_roles(), "sts"):
             for role, said in prompts.items():
                 found.setdefault(role, set()).add((said["prompt"], said.get("route", "")))
     return {role: next(iter(said)) for role, said in found.items() if len(said) == 1}

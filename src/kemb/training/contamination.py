@@ -25,9 +25,9 @@ from kemb.errors import DataError, ResultError
 from kemb.models.facts import facts_of
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring import items as scoring_items
-from kemb.scoring import recompute
+from kemb.tasks.kinds import item_ids
 from kemb.training.data import negative_columns
-from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, item_ids, sampled_windows
+from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, sampled_windows
 from kemb.training.sections import ACTIONS, ContaminationSection, DataSection
 from kemb.training.shingles import (
     estimated_pairs,
@@ -459,7 +459,7 @@ def clean_scores(
             )
         full, without = (
             _metric(
-                recompute.metrics_from_items(table, result.kemb["task"]["type"]), metric, result
+                scoring_items.metrics_from_items(table, result.kemb["task"]["type"]), metric, result
             )
             for table in (part, left)
         )

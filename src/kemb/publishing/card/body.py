@@ -17,7 +17,7 @@ from kemb.boards.benchmark import spec_of
 from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.models.facts import ModelFacts
-from kemb.publishing.card.metadata import HUB_TASKS, dataset_of, kemb_version
+from kemb.publishing.card.metadata import dataset_of, kemb_version
 from kemb.publishing.markdown import block, clean, code, escape, table
 from kemb.publishing.site.schema import Snippet
 from kemb.publishing.tables import points, rank_text, score_text
@@ -25,6 +25,7 @@ from kemb.publishing.usage import py
 from kemb.publishing.words import formula_text, heading, intervals_text
 from kemb.results.files import TaskResult, read_items
 from kemb.results.rows import ResultRow
+from kemb.tasks.kinds import kind_of
 
 SEED = 42
 _SAME = 1e-5
@@ -166,7 +167,7 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
     rows = [
         [
             escape(clean(part.result.task)),
-            HUB_TASKS[part.result.kemb["task"]["type"]][1],
+            kind_of(part.result.kemb["task"]["type"]).mteb,
             escape(clean(part.split)),
             escape(clean(part.subset)),
             escape(str(part.result.kemb["task"]["main_metric"])),

@@ -12,7 +12,7 @@ from kemb.boards.benchmark import spec_of
 from kemb.encoding.lengths import TRUNCATED
 from kemb.models import catalogue
 from kemb.models.facts import ModelFacts
-from kemb.models.prompts import build_prompts, declares_prompts, resolve, roles
+from kemb.models.prompts import build_prompts, declares_prompts, resolve
 from kemb.publishing import tables, words
 from kemb.publishing.costs import CUT, cost_of, is_cut
 from kemb.publishing.site.figures import group_name
@@ -20,6 +20,7 @@ from kemb.publishing.site.schema import Card, CostData, LengthData, ModelData, N
 from kemb.publishing.site.views import BoardView, SiteView
 from kemb.publishing.site.words import KINDS, LICENSES, Lang, group_title
 from kemb.publishing.tables import source_marks
+from kemb.tasks.kinds import roles
 from kemb.types import TaskType
 
 Facts = list[tuple[str, str]]

@@ -22,12 +22,11 @@ from kemb.scoring.search import runs as search_runs
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
 from kemb.scoring.search.runs import read_run
+from kemb.tasks.kinds import kind_of
 from kemb.tasks.spec import TaskSpec
-from kemb.types import Part, RetrievalData, Run, TaskType
+from kemb.types import SIMILARITIES, Part, RetrievalData, Run, TaskType
 
-RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
-COMPARISONS: tuple[TaskType, ...] = ("sts", "pair_classification", "bitext_mining", "summarization")
-"""Types whose texts are compared in pairs: a sparse vector is as good as a dense one."""
+_NAMES = {name: name for name in SIMILARITIES} | {"dot": "dot product"}
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
 _MAKES = {
@@ -88,28 +87,29 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     """
     if task_type in model.spec.not_for:
         return ""
-    if model.family == "cross-encoder" and task_type == "retrieval":
+    kind = kind_of(task_type)
+    if model.family == "cross-encoder" and kind.is_ranking and not kind.has_candidates:
         return (
             "A reranker needs candidates; give it a first stage: -m "
             f"bm25:kiwi+reranker:{typed(model)}"
         )
-    if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
+    if kind.is_ranking or (model.family == "sparse" and kind.compares):
         return None
     if model.family == "dense":
         return _unseen(model, task_type)
     what = _MAKES.get(model.family)
-    wanted = "vector" if task_type in COMPARISONS else "dense vector"
-    return f"{model.name} {what}; {task_type} needs one {wanted} per text." if what else ""
+    vector = "vector" if kind.compares else "dense vector"
+    return f"{model.name} {what}; {task_type} needs one {vector} per text." if what else ""
 
 
 def _unseen(model: Model, task_type: TaskType) -> str | None:
     """Why a dense model's view does not apply to a type of tasks that are no rankings."""
     if model.view is not None and model.view.candidates is not None:
         return f"{model.row} puts found documents in order; {task_type} finds none."
-    if task_type == "summarization" and model.similarity not in ("cosine", "dot"):
-        return (
-            f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
-        )
+    kind = kind_of(task_type)
+    if kind.compares and model.similarity not in kind.similarities:
+        names = " and ".join(_NAMES[similarity] for similarity in kind.similarities)
+        return f"{kind.title_en} compares by {names}, not by {model.similarity} distance."
     return None
 
 
