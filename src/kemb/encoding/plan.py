@@ -25,7 +25,6 @@ from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.encoding.workers import Opened, Workers, opened
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.model import Model
 from kemb.models.prompts import Resolved, resolve
 from kemb.scoring.search.retrieve import Pairs, unfit
@@ -259,7 +258,7 @@ class _Where:
 
 def heads_beside(model: Model, others: Iterable[Model]) -> list[Model]:
     """Those of the others whose vectors a forward pass of the model makes too, each kind once."""
-    found = {other.kind: other for other in reversed(list(others)) if _shares(model, other)}
+    found = {other.head: other for other in reversed(list(others)) if _shares(model, other)}
     return list(found.values())
 
 
@@ -267,8 +266,7 @@ def _shares(one: Model, other: Model) -> bool:
     """Whether both are heads of BGE-M3 in one folder, under one profile, and see the same
     inputs.
     """
-    kinds = {one.kind, other.kind}
-    if len(kinds) < 2 or not kinds & LOADERS.keys() or not kinds <= {"dense", *LOADERS}:
+    if not one.head or not other.head or one.head == other.head:
         return False
     return _encoder(one) == _encoder(other)
 

@@ -20,7 +20,7 @@ from kemb.encoding.views import viewed
 from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.models import catalogue
-from kemb.models.families import BUILT_IN
+from kemb.models.families import LOADERS
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
 from kemb.models.resolve import resolve
@@ -211,7 +211,7 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
             )
         settings = ModelOptions(device=options.device, trust_remote_code=options.trust_remote_code)
         model = resolve(options.model or name, settings, [result.task])
-    elif spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+    elif spec is not None and LOADERS[spec.loader].is_built_in:
         model = resolve(options.model or name)
     elif "api" in result.kemb:
         base = (

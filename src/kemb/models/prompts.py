@@ -69,6 +69,9 @@ class PromptTable:
     """
 
 
+NO_PROMPTS = PromptTable()
+
+
 class Resolved(NamedTuple):
     """What goes before the texts of one role of one task, and why."""
 

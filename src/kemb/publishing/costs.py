@@ -12,6 +12,7 @@ from typing import Any
 from kemb.boards import Row
 from kemb.encoding.lengths import TRUNCATED, korean_tokens, truncated
 from kemb.models.facts import facts_of
+from kemb.models.families import FAMILIES
 
 MIN_TEXTS = 200
 """A rate of fewer encoded texts says little."""
@@ -25,8 +26,8 @@ Record = Mapping[str, Any]
 class Cost:
     """Costs of one row; None or '' where nothing is recorded."""
 
-    family: str
-    """dense, sparse, lexical, late-interaction, cross-encoder, fusion, pipeline or run."""
+    kind: str
+    """What a reader is told that the model is: a key of `kemb.models.families.KINDS`, or `run`."""
     n_parameters: int | None
     index_bytes_per_document: float | None
     """Mean over the tasks."""
@@ -72,7 +73,7 @@ def cost_of(row: Row) -> Cost:
     shares = [share for record in records if (share := truncated(record)) is not None]
     encoded = [record["encoded"] for record in commands if record.get("encoded")]
     return Cost(
-        family=families[0] if families else facts.kind,
+        kind=facts.kind or next((FAMILIES[name].kind or name for name in families), ""),
         n_parameters=facts.n_parameters or loaded.get("n_parameters"),
         index_bytes_per_document=round(fmean(sizes), 1) if sizes else None,
         tokens_per_1000_korean=korean_tokens(records) or _billed(commands),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -13,16 +14,19 @@ from kemb.types import TaskType
 Layout = Literal["rows", "beir", "qa", "belebele"]
 
 
-def _known_type(name: str) -> str:
-    """A task type of the registry, refused in pydantic's words for one of several values."""
-    if name not in KINDS:
-        *most, last = (repr(kind) for kind in KINDS)
+def one_of(name: str, known: Collection[str]) -> str:
+    """The name, refused in pydantic's words for one of several values where it is unknown."""
+    if name not in known:
+        *most, last = map(repr, known)
+        expected = f"{', '.join(most)} or {last}"
         raise PydanticCustomError(
-            "literal_error",
-            "Input should be {expected}",
-            {"expected": f"{', '.join(most)} or {last}"},
+            "literal_error", "Input should be {expected}", {"expected": expected}
         )
     return name
+
+
+def _known_type(name: str) -> str:
+    return one_of(name, KINDS)
 
 
 KnownType = Annotated[TaskType, AfterValidator(_known_type)]

@@ -274,8 +274,8 @@ def _check_dev_metric(file: RecipeFile, dev: Sequence[Task]) -> None:
             near = nearest(section.metric, kind.metrics, 1) or [kind.main_metric]
             raise file.error(
                 ("dev", "metric"),
-                f"dev data of the type {task_type} has no metric {section.metric!r}. Type {near[0]}, or "
-                "leave it out: then every task has its own.",
+                f"dev data of the type {task_type} has no metric {section.metric!r}. Type "
+                f"{near[0]}, or leave it out: then every task has its own.",
             )
 
 

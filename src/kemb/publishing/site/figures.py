@@ -380,12 +380,10 @@ def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
     """Those of the rows whose index is known."""
     found = []
     for place in places:
-        cost, view = (
-            cost_of(rows[place]),
-            next(iter(rows[place].results.values())).kemb.get("view") or {},
-        )
+        cost, record = cost_of(rows[place]), next(iter(rows[place].results.values())).kemb
+        view = record.get("view") or {}
         level = view.get("level") or ""
-        if (size := cost.index_bytes_per_document) and cost.family == "dense":
+        if (size := cost.index_bytes_per_document) and record.get("family") == "dense":
             rescored = f"@{view['candidates']}" if view.get("candidates") else ""
             found.append(
                 Seen(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from kemb.models.families import KINDS as MODEL_KINDS
 from kemb.publishing.site.schema import Named
 from kemb.tasks.kinds import KINDS as TASK_KINDS
 
@@ -24,15 +25,7 @@ GROUPS = {
     "NLI": Named(ko="NLI", en="NLI"),
 }
 
-KINDS = {
-    "dense": Named(ko="밀집(dense)", en="dense"),
-    "sparse": Named(ko="희소(sparse)", en="sparse"),
-    "lexical": Named(ko="어휘(BM25 등)", en="lexical"),
-    "late-interaction": Named(ko="다중 벡터", en="late interaction"),
-    "cross-encoder": Named(ko="리랭커", en="reranker"),
-    "hybrid": Named(ko="혼합", en="hybrid"),
-    "": Named(ko="알 수 없음", en="unknown"),
-}
+KINDS = {name: Named(ko=kind.title_ko, en=kind.title_en) for name, kind in MODEL_KINDS.items()}
 
 LICENSES = {
     "commercial": Named(ko="상업 이용 가능", en="commercial use"),

@@ -14,6 +14,7 @@ from kemb.arrays import FloatArray, IntArray, Ragged, RaggedRows, Vectors
 from kemb.errors import DataError
 from kemb.models.encoders.torch import pair_text
 from kemb.models.expressions import Fused, Reranked
+from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.models.resolve import typed
 from kemb.models.spec import View
@@ -29,13 +30,6 @@ from kemb.types import SIMILARITIES, Part, RetrievalData, Run, TaskType
 _NAMES = {name: name for name in SIMILARITIES} | {"dot": "dot product"}
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
-_MAKES = {
-    "sparse": "makes sparse vectors",
-    "late-interaction": "makes a vector per token",
-    "fusion": "only ranks documents",
-    "pipeline": "only ranks documents",
-    "run": "only ranks documents",
-}
 
 
 class Sources(Protocol):
@@ -97,7 +91,7 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
         return None
     if model.family == "dense":
         return _unseen(model, task_type)
-    what = _MAKES.get(model.family)
+    what = FAMILIES[model.family].makes
     vector = "vector" if kind.compares else "dense vector"
     return f"{model.name} {what}; {task_type} needs one {vector} per text." if what else ""
 
