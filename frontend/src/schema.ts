@@ -73,7 +73,7 @@ export interface CellData {
 
 /** What a measured row costs beside its scores; null or '' where nothing is recorded. */
 export interface CostData {
-  kind: string;
+  family: string;
   n_parameters: number | null;
   index_bytes_per_document: number | null;
   tokens_per_1000_korean: number | null;

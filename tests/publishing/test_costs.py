@@ -28,7 +28,7 @@ def test_costs_come_from_records_and_facts() -> None:
         "seconds": {"encode": 2},
     }
     found = cost_of(row("BAAI/bge-m3", None, **record))
-    assert (found.kind, found.index_bytes_per_document, found.texts_per_second) == (
+    assert (found.family, found.index_bytes_per_document, found.texts_per_second) == (
         "dense",
         1024,
         250,
@@ -37,8 +37,8 @@ def test_costs_come_from_records_and_facts() -> None:
     few = cost_of(
         row("nobody/x", None, family="sparse", encoded={"n_encoded": 5}, seconds={"encode": 1})
     )
-    assert (few.kind, few.texts_per_second, few.n_parameters) == ("sparse", None, None)
-    assert cost_of(row("BAAI/bge-m3", Claim("a paper"))).kind == "dense"
+    assert (few.family, few.texts_per_second, few.n_parameters) == ("sparse", None, None)
+    assert cost_of(row("BAAI/bge-m3", Claim("a paper"))).family == "dense"
 
 
 def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:

@@ -46,6 +46,10 @@ class Family:
     """As it stands in records."""
     kind: str
     """A key of KINDS; '' where it says nothing of the model."""
+    ranks: str
+    """Makes the run of a part: (model, spec, part, sources), as
+    `kemb.scoring.search.retrieve.make_run`.
+    """
     vectors: Literal["", "dense", "ragged"] = ""
     """What the store keeps of a single text: one vector, a row of any length, or nothing."""
     scores_any_document: bool = False
@@ -72,6 +76,7 @@ FAMILIES: dict[str, Family] = {
         Family(
             "dense",
             kind="dense",
+            ranks="kemb.scoring.search.retrieve:dense_run",
             vectors="dense",
             scores_any_document=True,
             mteb="dense",
@@ -82,6 +87,7 @@ FAMILIES: dict[str, Family] = {
         Family(
             "sparse",
             kind="sparse",
+            ranks="kemb.scoring.search.retrieve:ragged_run",
             vectors="ragged",
             scores_any_document=True,
             mteb="sparse",
@@ -95,6 +101,7 @@ FAMILIES: dict[str, Family] = {
         Family(
             "late-interaction",
             kind="late-interaction",
+            ranks="kemb.scoring.search.retrieve:ragged_run",
             vectors="ragged",
             scores_any_document=True,
             mteb="late-interaction",
@@ -107,16 +114,24 @@ FAMILIES: dict[str, Family] = {
         Family(
             "cross-encoder",
             kind="cross-encoder",
+            ranks="kemb.scoring.search.retrieve:candidates_run",
             mteb="cross-encoder",
             no_views="it scores a query and a document together",
             st_class="CrossEncoder",
             st_package="cross_encoder",
             recipe="cross-encoder",
         ),
-        Family("lexical", kind="lexical", scores_any_document=True, mteb="sparse"),
+        Family(
+            "lexical",
+            kind="lexical",
+            ranks="kemb.scoring.search.retrieve:lexical_run",
+            scores_any_document=True,
+            mteb="sparse",
+        ),
         Family(
             "fusion",
             kind="hybrid",
+            ranks="kemb.scoring.search.retrieve:fused_run",
             mteb="hybrid",
             makes="only ranks documents",
             no_views="it is made of runs",
@@ -124,11 +139,17 @@ FAMILIES: dict[str, Family] = {
         Family(
             "pipeline",
             kind="hybrid",
+            ranks="kemb.scoring.search.retrieve:pipeline_run",
             mteb="hybrid",
             makes="only ranks documents",
             no_views="it is made of runs",
         ),
-        Family("run", kind="", makes="only ranks documents"),
+        Family(
+            "run",
+            kind="",
+            ranks="kemb.scoring.search.retrieve:file_run",
+            makes="only ranks documents",
+        ),
     )
 }
 

@@ -26,7 +26,7 @@ Record = Mapping[str, Any]
 class Cost:
     """Costs of one row; None or '' where nothing is recorded."""
 
-    kind: str
+    family: str
     """What a reader is told that the model is: a key of `kemb.models.families.KINDS`, or `run`."""
     n_parameters: int | None
     index_bytes_per_document: float | None
@@ -73,7 +73,7 @@ def cost_of(row: Row) -> Cost:
     shares = [share for record in records if (share := truncated(record)) is not None]
     encoded = [record["encoded"] for record in commands if record.get("encoded")]
     return Cost(
-        kind=facts.kind or next((FAMILIES[name].kind or name for name in families), ""),
+        family=facts.kind or next((FAMILIES[name].kind or name for name in families), ""),
         n_parameters=facts.n_parameters or loaded.get("n_parameters"),
         index_bytes_per_document=round(fmean(sizes), 1) if sizes else None,
         tokens_per_1000_korean=korean_tokens(records) or _billed(commands),

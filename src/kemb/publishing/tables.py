@@ -102,9 +102,9 @@ def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
         found = Column(title, kind, [printed(cost) for cost in costs])
         return [found] if any(found.values) else []
 
-    tells_apart = len({cost.kind for cost in costs}) > 1
+    tells_apart = len({cost.family for cost in costs}) > 1
     return [
-        *(column("Family", "cost", lambda cost: cost.kind) if tells_apart else []),
+        *(column("Family", "cost", lambda cost: cost.family) if tells_apart else []),
         *column("Parameters", "cost", lambda cost: millions(cost.n_parameters)),
         *column("GB per 1M", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
         *column("Tokens per 1k Korean", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),

@@ -110,7 +110,7 @@ class CellData(_Data):
 class CostData(_Data):
     """What a measured row costs beside its scores; null or '' where nothing is recorded."""
 
-    kind: str
+    family: str
     n_parameters: int | None
     index_bytes_per_document: float | None
     tokens_per_1000_korean: float | None

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Protocol, overload
 
 from kemb import scoring
@@ -120,63 +121,80 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
 
 
 def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
-    """The ranked documents of every query.
+    """The ranked documents of every query, by the function that the row of the model's family
+    names.
 
-    Args:
-        model: any that applies to the task.
-        sources: of vectors and pair scores.
-
-    Raises:
-        RunError: data, vectors or files that no run can be made from.
+    :param model: any that applies to the task.
+    :param sources: of vectors and pair scores.
+    :raises RunError: data, vectors or files that no run can be made from.
     """
-    data = _ranking_data(part)
-    match model.family:
-        case "lexical":
-            from kemb.scoring.search.lexical import search
+    run: Run = resolve_name(FAMILIES[model.family].ranks)(model, spec, part, sources)
+    return run
 
-            return search(model.name.partition(":")[2], data, RUN_DEPTH)
-        case "run":
-            assert model.run_file is not None
-            return _of_file(model.run_file, data)
-        case "fusion":
-            how = model.how
-            assert isinstance(how, Fused)
-            if how.is_raw:
-                runs = _of_all(model, spec, part, sources)
-                fused = search_runs.raw_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
-            else:
-                runs = [_stage(member, spec, part, sources) for member in model.parts]
-                if how.weights:
-                    fused = search_runs.weighted_sum(
-                        runs, how.weights, data.doc_ids, depth=RUN_DEPTH
-                    )
-                else:
-                    fused = search_runs.reciprocal_ranks(
-                        runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH
-                    )
-            return replace(fused, n_postings=sum(run.n_postings for run in runs))
-        case "cross-encoder":
-            return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
-        case "pipeline":
-            first, reranker = model.parts
-            assert isinstance(model.how, Reranked)
-            stage = _stage(first, spec, part, sources)
-            candidates = search_runs.first(stage, model.how.depth)
-            pairs = Pairs(part, *pairs_of_run(candidates))
-            ranked = _reranked(reranker, spec, pairs, sources)
-            return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
-        case "sparse" | "late-interaction":
-            queries, documents = sources.ragged(model, spec, part)
-            return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
-        case _:
-            found = dense.rank(
-                spec, data, sources.vectors(model, spec, part), similarity=model.similarity
+
+def lexical_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
+    """By BM25 with the analyser that the model is named for."""
+    from kemb.scoring.search.lexical import search
+
+    return search(model.name.partition(":")[2], _ranking_data(part), RUN_DEPTH)
+
+
+def file_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
+    """As a TREC run file says."""
+    assert model.run_file is not None
+    return _of_file(model.run_file, _ranking_data(part))
+
+
+def fused_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """From the runs of the model's parts."""
+    how, doc_ids = model.how, _ranking_data(part).doc_ids
+    assert isinstance(how, Fused)
+    if how.is_raw:
+        runs = _of_all(model, spec, part, sources)
+        fused = search_runs.raw_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+    else:
+        runs = [_stage(member, spec, part, sources) for member in model.parts]
+        if how.weights:
+            fused = search_runs.weighted_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+        else:
+            fused = search_runs.reciprocal_ranks(
+                runs, doc_ids, constant=how.constant, depth=RUN_DEPTH
             )
-            if model.view is None or model.view.candidates is None:
-                return found
-            return _rescored(
-                model, spec, part, search_runs.first(found, model.view.candidates), sources
-            )
+    return replace(fused, n_postings=sum(run.n_postings for run in runs))
+
+
+def candidates_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The candidates of the task, put in order by a reranker."""
+    pairs = Pairs(part, *candidate_pairs(_ranking_data(part)))
+    return _reranked(model, spec, pairs, sources)
+
+
+def pipeline_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The best documents of a first stage, put in order by a reranker."""
+    first, reranker = model.parts
+    assert isinstance(model.how, Reranked)
+    stage = _stage(first, spec, part, sources)
+    candidates = search_runs.first(stage, model.how.depth)
+    pairs = Pairs(part, *pairs_of_run(candidates))
+    ranked = _reranked(reranker, spec, pairs, sources)
+    return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
+
+
+def ragged_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """By sparse vectors, or by a vector per token."""
+    queries, documents = sources.ragged(model, spec, part)
+    data = _ranking_data(part)
+    return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
+
+
+def dense_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """By one vector per text, through the model's view."""
+    vectors = sources.vectors(model, spec, part)
+    run = dense.rank(spec, _ranking_data(part), vectors, similarity=model.similarity)
+    if model.view is None or model.view.candidates is None:
+        return run
+    candidates = search_runs.first(run, model.view.candidates)
+    return _rescored(model, spec, part, candidates, sources)
 
 
 def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:
