@@ -34,8 +34,8 @@ class UsageError(KembError):
 class UnknownName(UsageError):
     """A name that is not known; the nearest known names are offered."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str) -> None:
-        near = nearest(name, known)
+    def __init__(self, kind: str, name: str, names: Iterable[str], hint: str) -> None:
+        near = nearest(name, names)
         offer = f" Did you mean {' or '.join(near)}?" if near else ""
         super().__init__(f"Unknown {kind} {name!r}.{offer} {hint}")
 
@@ -77,9 +77,9 @@ class ResultError(RunError):
     """A result file cannot be read or does not fit its task."""
 
 
-def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+def nearest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
     """The known names closest to `name`, best first, compared without case."""
-    by_lower = {item.lower(): item for item in known}
+    by_lower = {item.lower(): item for item in names}
     return [
         by_lower[match]
         for match in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kemb.audit import audit
@@ -208,6 +208,7 @@ def test_nothing_is_found_in_averages_that_are_right(
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(6, 20), k=st.integers(2, 8))
+@example(seed=18, n=18, k=7)  # two of the eighteen rows are the plain mean, by chance
 def test_averages_of_more_than_the_table_shows_are_no_finding(
     tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, k: int
 ) -> None:
@@ -215,6 +216,23 @@ def test_averages_of_more_than_the_table_shows_are_no_finding(
     shown = [0, 1, *range(2, 2 + k), len(columns) - 1]
     text = table([columns[i] for i in shown], [[row[i] for i in shown] for row in rows])
     assert run(tmp_path_factory.mktemp("selection"), text) == []
+
+
+@pytest.mark.parametrize(("n_plain", "is_found"), [(2, False), (3, True), (9, True)])
+def test_an_average_made_in_two_ways_is_found_where_chance_does_not_explain_it(
+    tmp_path: Path, n_plain: int, is_found: bool
+) -> None:
+    columns, rows = average_table(3, 16, 11, 2)
+    columns = [*columns[:2], *columns[2:9], columns[-1]]
+    for number, row in enumerate(rows):
+        scores = row[2:9]
+        if number < n_plain:
+            row[1] = f"{np.mean([float(score) for score in scores]):.2f}"
+        rows[number] = [*row[:2], *scores, row[-1]]
+    found = of_kind(run(tmp_path, table(columns, rows)), "formula", "Average")
+    assert [f"made in one way: {n_plain} rows" in finding.what for finding in found] == (
+        [True] if is_found else []
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))

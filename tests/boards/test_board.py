@@ -264,7 +264,7 @@ def test_variants_and_revisions_are_rows_of_their_own() -> None:
     assert "| a \\[dtype\\_float16\\] |" in text
 
 
-# Comparability: DESIGN 3.10
+# Comparability: docs/architecture.md, "Comparable or not"
 
 
 def refused(board: Board) -> dict[str, dict[str, str]]:

@@ -231,6 +231,7 @@ def test_metrics_without_a_measure_are_named(case: str, metric: str, tmp_path: P
         measures([write(tmp_path, case, 1)], metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_rows_with_other_items_are_refused(case: str, tmp_path: Path) -> None:
     results = [write(tmp_path, case, seed) for seed in (1, 2)]
@@ -271,6 +272,7 @@ def test_a_cell_is_the_mean_of_its_parts_and_members(tmp_path: Path) -> None:
         cell_measures(cell, Formula(), [rows[0], {"levels": rows[1]["levels"]}])
 
 
+@pytest.mark.slow
 def test_intervals_of_the_v_measure_hold_the_expected_score_as_often_as_they_say(
     tmp_path: Path,
 ) -> None:

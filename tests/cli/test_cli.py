@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -143,12 +142,16 @@ def test_store_stats_and_gc(pairs: Path, tmp_path: Path) -> None:
 
 
 def test_help_is_quick_enough_to_be_used() -> None:
-    """The promise is 0.4 s; the test only notices when something heavy is imported again."""
-    started = time.perf_counter()
+    """The promise is 0.4 s; the test only notices when something heavy is imported again. Time of
+    the processor, which a busy machine does not lengthen as it does that of the wall.
+    """
+    before = os.times()
     assert "kemb demo" in kemb("--help").stdout
-    assert time.perf_counter() - started < 4
+    after = os.times()
+    assert sum(after[2:4]) - sum(before[2:4]) < 4  # of children: user, system
 
 
+@pytest.mark.slow
 def test_demo_runs_offline_and_ranks_its_models(tmp_path: Path) -> None:
     done = kemb("demo", "-o", tmp_path / "demo", "--store", tmp_path / "store", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
@@ -214,6 +217,7 @@ def test_check_reports_as_json_with_the_same_exit_code(pairs: Path) -> None:
     assert json.loads(done.stdout)["n_errors"] > 0
 
 
+@pytest.mark.slow
 def test_tasks_of_mteb_become_files_that_run(tmp_path: Path) -> None:
     pytest.importorskip("mteb")
     done = kemb(

@@ -33,6 +33,8 @@ pytest.importorskip("onnxscript")
 from kemb.adapters.onnx_export import INT8, MODEL, export_folder
 from kemb.cli import cli
 
+pytestmark = pytest.mark.torch
+
 ONNX = ModelOptions(backend="onnx")
 CPU = ModelOptions(device="cpu")
 WORDS = ["가나다", "라마바사아", "자", "차카타파하 거너더" * 3, "가" * 200]

@@ -28,6 +28,8 @@ from kemb.results.rows import find_row, rows_of
 from kemb.types import Input
 from m3_folder import PAIRS, make
 
+pytestmark = pytest.mark.torch
+
 FLAG_EMBEDDING = {
     "dense": [0.8882925510406494, 0.9612445831298828, 0.3535592257976532],
     "sparse": [27.284276962280273, 45.77292251586914, 0.0],

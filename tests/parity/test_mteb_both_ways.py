@@ -34,6 +34,8 @@ from kemb.results.files import mteb_metric
 from kemb.tasks.load import load
 from kemb.tasks.spec import TaskSpec
 
+pytestmark = pytest.mark.torch
+
 Tables = Mapping[str, Mapping[str, Mapping[str, Sequence[object]]]]
 """Config -> split -> column -> values."""
 

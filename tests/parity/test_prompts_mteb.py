@@ -29,6 +29,8 @@ from kemb.types import Role, TaskType
 mteb = pytest.importorskip("mteb")
 sentence_transformers = pytest.importorskip("sentence_transformers")
 
+pytestmark = pytest.mark.torch
+
 SHIPPED: dict[str, str | dict[str, str]] = {
     str(table["name"]): table.get("instruction", "")
     for table in map(read_table, sorted(Path(kemb.tasks.__file__).parent.glob("known/*.toml")))

@@ -17,6 +17,8 @@ from kemb.scoring.pairs import pair_classification, separation, sts
 from kemb.types import SIMILARITIES, PairData
 from mteb_tasks import evaluate, numbers, rows, splits, tied
 
+pytestmark = pytest.mark.torch
+
 N = 120
 
 

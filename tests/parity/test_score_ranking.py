@@ -20,6 +20,8 @@ from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import Qrels, RetrievalData
 from mteb_tasks import evaluate, numbers, rows, tied
 
+pytestmark = pytest.mark.torch
+
 PYTREC = {
     "ndcg": "ndcg_cut_{}",
     "map": "map_cut_{}",

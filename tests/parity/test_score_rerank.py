@@ -17,6 +17,8 @@ from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import RetrievalData
 from mteb_tasks import evaluate, numbers, rows, tied
 
+pytestmark = pytest.mark.torch
+
 SPEC = TaskSpec(name="T", type="reranking", splits=["dev"], source=Source())
 
 

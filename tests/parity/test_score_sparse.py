@@ -17,6 +17,8 @@ from kemb.tasks import load_spec
 from kemb.tasks.kinds import columns
 from kemb.types import BitextData, LabelData, PairData, PartData, PartScore, SummaryData
 
+pytestmark = pytest.mark.torch
+
 N, DIM = 80, 300
 
 

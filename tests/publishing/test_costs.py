@@ -10,8 +10,8 @@ import pytest
 
 from kemb.boards import Row, build_board
 from kemb.publishing.costs import Cost, cost_of
+from kemb.publishing.notes import footer
 from kemb.publishing.tables import columns, to_csv
-from kemb.publishing.words import footer
 from kemb.results.files import Claim, TaskResult
 
 
@@ -99,7 +99,7 @@ def test_a_score_on_texts_that_were_cut_is_marked() -> None:
 
     for n_truncated, printed, mark in ((5, "5%", "50.00"), (6, "6%", "50.00 ✂")):
         board = build_board([result(n_truncated)])
-        found = {column.title: column.values for column in columns(board, board.rows)}
+        found = {column.title: column.values for column in columns(board, board.rows, "en")}
         assert (found["t"], found["Truncated"], found["Tokens per 1k Korean"]) == (
             [mark],
             [printed],
@@ -122,7 +122,7 @@ def test_columns_of_costs_stand_beside_own_rows_only() -> None:
     board = build_board([own, claimed])
     found = {
         column.title: column.values
-        for column in columns(board, board.rows)
+        for column in columns(board, board.rows, "en")
         if column.kind == "cost"
     }
     assert found == {"Family": ["dense", ""], "GB per 1M": ["4.10", ""]}

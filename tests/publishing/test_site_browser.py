@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from browser import AXE, CHROMIUM, REMEDY
 from kemb import demo
 from kemb.boards import Board, BoardOptions, build_board
 from kemb.boards.benchmark import Benchmark, CellSpec
@@ -35,12 +36,11 @@ from kemb.results.files import (
 )
 from kemb.types import ItemBlock, PartScore
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = "/usr/bin/chromium"
-AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 ARGS = [
     "--headless",
     "--no-sandbox",
@@ -61,23 +61,23 @@ HOSTILE = [
 ]
 
 
-def needs(path: Path, what: str) -> None:
+def needs(path: Path) -> None:
     """Skips where something is not installed; fails where KEMB_REQUIRE_BROWSER says that it must
     be.
     """
     if not path.exists():
-        message = f"{path} is missing; {what}"
+        message = f"{path} is missing; {REMEDY[path]}"
         pytest.fail(message) if os.environ.get("KEMB_REQUIRE_BROWSER") else pytest.skip(message)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    needs(Path(CHROMIUM), "install Debian's chromium")
+    needs(CHROMIUM)
     pytest.importorskip("playwright")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
         yield browser
         browser.close()
 
@@ -533,7 +533,8 @@ def test_sorting_and_filtering_600_rows(
     for name, act in {"first sort": sort, "sort": sort, "search": search}.items():
         spent[name] = page.evaluate(f"({timed})(() => {act})")
         page.wait_for_timeout(500)
-    assert page.locator("#ranked tr").count() == sum("m1" in f"m{n}" for n in range(300))
+    n_rows = sum("m1" in f"m{n}" for n in range(300))
+    page.wait_for_function(f"document.querySelectorAll('#ranked tr').length === {n_rows}")
     with capsys.disabled():
         sys.stdout.write(
             " 600 rows, 25 tasks: "
@@ -588,7 +589,7 @@ def test_a_phone_never_scrolls_the_page_sideways(browser: Browser, site: Path, p
     ],
 )
 def test_axe_finds_nothing(browser: Browser, site: Path, theme: str, path: str) -> None:
-    needs(AXE, "run npm ci in frontend/")
+    needs(AXE)
     reader = Reader(browser, site, color_scheme=theme)
     page = reader.open(path)
     page.wait_for_timeout(150)
@@ -667,7 +668,7 @@ def test_columns_of_costs_are_sorted_and_hidden(browser: Browser, costs: Path) -
 def test_axe_finds_nothing_in_the_curve_and_the_costs(
     browser: Browser, costs: Path, theme: str, path: str
 ) -> None:
-    needs(AXE, "run npm ci in frontend/")
+    needs(AXE)
     reader = Reader(browser, costs, color_scheme=theme)
     page = reader.open(path)
     page.wait_for_selector("svg.curve")

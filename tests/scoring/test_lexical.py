@@ -190,10 +190,11 @@ def test_progress_counts_documents_and_queries() -> None:
 
 def test_order_does_not_depend_on_the_hash_seed() -> None:
     script = (
-        "from kemb.models import lexical; from kemb.types import RetrievalData as R\n"
+        "from kemb.models.analysers import ANALYSERS; from kemb.types import RetrievalData as R\n"
+        "from kemb.scoring.search import lexical\n"
         "d = R(list('abcd'), ['서울 날씨', '부산 날씨', '서울 부산', '날씨 서울'], ['q'], ['부산 "
         "서울 날씨'], {})\n"
-        "for a in lexical.ANALYSERS:\n"
+        "for a in ANALYSERS:\n"
         "    r = lexical.search(a, d, 4); print(r.indices.tolist(), r.scores.tobytes().hex())"
     )
     printed = {

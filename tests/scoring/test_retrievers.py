@@ -618,6 +618,7 @@ def test_a_classifier_is_no_reranker_and_nan_scores_are_refused(
 # --- sparse vectors
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["splade", "inference_free"])
 def test_sparse_scores_are_those_of_sentence_transformers(
     kind: str, search: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -712,6 +713,7 @@ def test_what_a_family_cannot_do_is_refused_in_one_sentence(
     )
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["splade", "inference_free"])
 def test_sts_of_sparse_vectors_is_that_of_sentence_transformers(
     kind: str, pairs: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -1087,16 +1089,14 @@ def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(
 def test_a_smaller_token_limit_cuts_documents_of_late_interaction(stanford: Path) -> None:
     from kemb.arrays import Ragged
     from kemb.models.model import ModelOptions
+    from kemb.models.open import open_model
     from kemb.types import Input
 
     long = Input("document", "[unused1] ", "비가온다" * 9)
     counts = []
     for limit in (None, 8, 40):
-        rows = (
-            resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu"))
-            .open()
-            .encode([long])
-        )
+        model = resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu"))
+        rows = open_model(model).encode([long])
         assert isinstance(rows, Ragged)
         counts.append(len(rows.values))
     assert counts == [12, 8, 12]

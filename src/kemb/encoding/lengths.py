@@ -49,21 +49,24 @@ def measure(model: Model, encoded: Encoded, task: str) -> dict[str, Any]:
     # Late interaction reads queries and documents up to different lengths.
     limit = None if model.family == "late-interaction" else encoded.space.facts().get("max_tokens")
     by_part: dict[str, dict[str, Texts]] = {}
-    for (own_task, split, subset, name), texts in encoded.columns.items():
-        if own_task == task and len(texts.keys):
+    for (column_task, split, subset, name), texts in encoded.columns.items():
+        if column_task == task and len(texts.keys):
             by_part.setdefault(f"{split}/{subset}", {})[name] = texts
-    found: dict[str, Any] = {}
+    lengths_by_part: dict[str, Any] = {}
     for part, columns in by_part.items():
         counts = {name: encoded.space.counts(texts.keys) for name, texts in columns.items()}
-        if all((own >= 0).all() for own in counts.values()):
+        if all((token_counts >= 0).all() for token_counts in counts.values()):
             korean = np.sum(
                 [_korean(texts, counts[name][:, 1]) for name, texts in columns.items()], axis=0
             ).tolist()
-            found[part] = {
-                "columns": {name: _lengths(own[:, 0], limit) for name, own in counts.items()},
+            lengths_by_part[part] = {
+                "columns": {
+                    name: _lengths(token_counts[:, 0], limit)
+                    for name, token_counts in counts.items()
+                },
                 "korean": dict(zip(("n_texts", "n_chars", "n_tokens"), korean, strict=True)),
             }
-    return found
+    return lengths_by_part
 
 
 def _lengths(counts: IntArray, limit: int | None) -> dict[str, int | None]:
@@ -126,10 +129,10 @@ def index_bytes(model: Model, sources: Sources, task: str) -> float | None:
     total = 8 * sources.n_postings / sources.n_documents if is_inverted else 0.0
     for part in parts:
         if part.family != "lexical":
-            own = _stored_bytes(part, sources.encoded[part.identity], task)
-            if own is None:
+            part_bytes = _stored_bytes(part, sources.encoded[part.identity], task)
+            if part_bytes is None:
                 return None
-            total += own
+            total += part_bytes
     return round(total, 1)
 
 
@@ -150,12 +153,12 @@ def _stored_bytes(model: Model, encoded: Encoded, task: str) -> float | None:
         return None
     if model.family == "dense":
         return views.index_bytes(model.view, dim)
-    found = [
+    document_lengths = [
         encoded.space.ragged(texts.keys).lengths()
-        for (own, *_, name), texts in encoded.columns.items()
-        if own == task and name == "documents"
+        for (column_task, *_, name), texts in encoded.columns.items()
+        if column_task == task and name == "documents"
     ]
-    n_values = np.concatenate(found).mean() if found else np.nan
+    n_values = np.concatenate(document_lengths).mean() if document_lengths else np.nan
     return (
         None
         if np.isnan(n_values)
@@ -167,17 +170,17 @@ def lengths_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """`n_texts`, `n_truncated` and `longest` of a result by column, over its splits and subsets."""
     columns: dict[str, list[dict[str, Any]]] = {}
     for part in record.get("lengths", {}).values():
-        for name, found in part["columns"].items():
-            columns.setdefault(name, []).append(found)
+        for name, lengths in part["columns"].items():
+            columns.setdefault(name, []).append(lengths)
     return {
         name: {
-            "n_texts": sum(own["n_texts"] for own in found),
-            "n_truncated": sum(own["n_truncated"] for own in found)
-            if found[0]["n_truncated"] is not None
+            "n_texts": sum(entry["n_texts"] for entry in column_parts),
+            "n_truncated": sum(entry["n_truncated"] for entry in column_parts)
+            if column_parts[0]["n_truncated"] is not None
             else None,
-            "longest": max(own["longest"] for own in found),
+            "longest": max(entry["longest"] for entry in column_parts),
         }
-        for name, found in columns.items()
+        for name, column_parts in columns.items()
     }
 
 
@@ -186,9 +189,9 @@ def truncated(record: Mapping[str, Any]) -> float | None:
     not known.
     """
     shares = [
-        own["n_truncated"] / own["n_texts"]
-        for own in lengths_of(record).values()
-        if own["n_truncated"] is not None and own["n_texts"]
+        column["n_truncated"] / column["n_texts"]
+        for column in lengths_of(record).values()
+        if column["n_truncated"] is not None and column["n_texts"]
     ]
     return max(shares, default=None)
 

@@ -88,13 +88,13 @@ class Store:
 
     def spaces(self) -> list[Space]:
         """Every space on disk, by folder name."""
-        found = []
+        spaces = []
         for path in sorted(self.root.glob("*/fingerprint.json")):
             with contextlib.suppress(
                 OSError, ValueError
             ):  # damaged: written again when the model is used next
-                found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
-        return found
+                spaces.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+        return spaces
 
     def find(self, identifier: str) -> Space | None:
         """The space whose fingerprint has this id."""
@@ -121,8 +121,8 @@ class Space:
         names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
         if names == self._shards.keys():
             return
-        for gone in self._shards.keys() - names:
-            del self._shards[gone]
+        for old_name in self._shards.keys() - names:
+            del self._shards[old_name]
         for name in names - self._shards.keys():
             shard = self._open(self.folder / name)
             if shard is not None:
@@ -160,8 +160,8 @@ class Space:
             ):
                 writer.write_table(table.combine_chunks())
             name = f"{checksum(temporary)}{SUFFIX}"
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             temporary.replace(self.folder / name)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -192,12 +192,12 @@ class Space:
         :raises StoreError: when some vectors are missing.
         """
         shards, shard_of, row_of = self._located(keys)
-        found = np.full((len(keys), 2), -1, dtype=np.int64)
+        token_counts = np.full((len(keys), 2), -1, dtype=np.int64)
         for number in np.unique(shard_of).tolist():
-            own = shard_of == number
+            in_shard = shard_of == number
             if (counts := shards[number].counts) is not None:
-                found[own] = counts[row_of[own]]
-        return found
+                token_counts[in_shard] = counts[row_of[in_shard]]
+        return token_counts
 
     def describe(self, facts: Mapping[str, int]) -> None:
         """Keep what loading the model has shown: its size, the tokens that it reads.
@@ -215,8 +215,8 @@ class Space:
     def facts(self) -> dict[str, int]:
         """What is kept by `describe`; empty where nothing is."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            found = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
-            return {name: value for name, value in found.items() if type(value) is int}
+            facts = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+            return {name: value for name, value in facts.items() if type(value) is int}
         return {}
 
     def _located(self, keys: Keys) -> tuple[list[Shard], IntArray, IntArray]:
@@ -352,11 +352,11 @@ class Space:
 
     def _rows(self, keys: Keys) -> IntArray:
         """Position of each key among the sorted keys, -1 where absent."""
-        known = self._built()[1]
-        if not len(known):
+        sorted_keys = self._built()[1]
+        if not len(sorted_keys):
             return np.full(len(keys), -1, dtype=np.int64)
-        position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[position] == keys, position, -1)
+        position = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+        return np.where(sorted_keys[position] == keys, position, -1)
 
 
 def _write(path: Path, table: Mapping[str, object]) -> None:

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from kemb import scoring as kemb_scoring
 from kemb.adapters import mteb_results
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
@@ -26,8 +25,8 @@ from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
 from kemb.models.model import Model
 from kemb.results import files
-from kemb.results import files as results_files
 from kemb.results.files import ScoredPart, TaskResult
+from kemb.scoring import score, score_run
 from kemb.scoring.search.retrieve import check, make_run, unfit
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
@@ -64,8 +63,8 @@ def load_task(
     if str(target).endswith(".toml") and Path(target).is_file():
         from kemb.tasks.load import load
 
-        own = tasks.read_spec(Path(target))
-        return Task(own, lambda: load(own, data_dir))
+        toml_spec = tasks.read_spec(Path(target))
+        return Task(toml_spec, lambda: load(toml_spec, data_dir))
     if Path(target).exists() and str(target) not in tasks.names():
         from kemb.tasks.own import load_folder
 
@@ -230,12 +229,12 @@ class _OfModel:
     def _write_meta(self) -> None:
         model = self.model
         has_space = model in model.encoders or model.family == "cross-encoder"
-        seen = (
+        facts = (
             provenance.loaded(model, self.options.store.space(model.fingerprint()))
             if has_space
             else {}
         )
-        files.write_meta(self.folder, mteb_results.mteb_meta(model, seen))
+        files.write_meta(self.folder, mteb_results.mteb_meta(model, facts))
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is
@@ -271,13 +270,11 @@ class _OfModel:
         return True
 
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
-        """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its
-        items.
-        """
-        wanted = provenance.cell(task.spec, task.data, self.model)
+        """Whether a result stands for the same data, metric and profile, with its items."""
+        record = provenance.cell(task.spec, task.data, self.model)
         return (
-            results_files.same_profile(result.kemb, wanted)
-            and results_files.holds(result.kemb, wanted)
+            files.same_profile(result.kemb, record)
+            and files.holds(result.kemb, record)
             and files.has_items(result)
         )
 
@@ -290,7 +287,7 @@ class _OfModel:
         path = self.folder / f"{task.spec.name}.json"
         with contextlib.suppress(ResultError):
             result = files.read_result(path)
-            if files.has_items(result) and (parts := results_files.other_parts(result, record)):
+            if files.has_items(result) and (parts := files.other_parts(result, record)):
                 return result, parts
         return None
 
@@ -298,18 +295,22 @@ class _OfModel:
         """Bring all texts of the tasks into the store, for every part of the model that makes
         vectors.
         """
-        found: dict[str, Encoded] = {}
+        encoded_by_model: dict[str, Encoded] = {}
         for encoder in self.model.encoders:
             columns = columns_of([(task.spec, task.data) for task in todo], encoder)
             space = self.options.store.space(encoder.fingerprint())
             if self.options.rescore:
-                found[encoder.identity] = stored(columns, self._recorded_space(todo) or space)
+                encoded_by_model[encoder.identity] = stored(
+                    columns, self._recorded_space(todo) or space
+                )
             else:
                 report = partial(self.reporter.encoding, encoder.row)
                 types = {task.spec.name: task.spec.type for task in todo}
                 others = together(encoder, self.encoders, columns, types, self.options.store)
-                found[encoder.identity] = encode(columns, space, encoder, report, beside=others)
-        return found
+                encoded_by_model[encoder.identity] = encode(
+                    columns, space, encoder, report, beside=others
+                )
+        return encoded_by_model
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones
@@ -339,13 +340,13 @@ class _OfModel:
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds
             record = provenance.cell(task.spec, task.data, self.model)
-            kept = self._kept(task, record)
+            earlier_parts = self._kept(task, record)
             around = provenance.Around(self.options.command, self.started)
             record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
-            if kept is not None:
-                record = results_files.merged(record, *kept)
+            if earlier_parts is not None:
+                record = files.merged(record, *earlier_parts)
             path = files.write_result(
-                self.folder, task.spec.name, task.data.revision, parts, record, kept
+                self.folder, task.spec.name, task.data.revision, parts, record, earlier_parts
             )
             self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
         except (RunError, ValueError) as error:
@@ -372,7 +373,7 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings
         sources.n_documents += len(part.data.documents)
-        return kemb_scoring.score_run(spec, part.data, run)
-    return kemb_scoring.score(
+        return score_run(spec, part.data, run)
+    return score(
         spec, part.data, sources.representations(model, spec, part), similarity=model.similarity
     )

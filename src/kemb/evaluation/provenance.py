@@ -23,7 +23,9 @@ from kemb.types import TaskData
 
 
 def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
-    """What decides whether two scores may be compared, and the profile of the row (DESIGN 3.10)."""
+    """What decides whether two scores may be compared, and the profile of the row
+    (docs/architecture.md, "Comparable or not").
+    """
     kind = KINDS[spec.type]
     protocol = {kind.protocol: getattr(spec, kind.protocol).model_dump()} if kind.protocol else {}
     return {

@@ -32,7 +32,7 @@ from kemb.tasks.kinds import KINDS, kind_of
 from kemb.types import PairData, Part, PartData, RetrievalData, TaskData
 
 SAME = 1e-6
-"""What other batch shapes may change (DESIGN 3.6)."""
+"""What other batch shapes may change (docs/architecture.md, "Groups and batches")."""
 TOLERANCE = 5e-4
 SEED = 42
 _FEWEST = 10

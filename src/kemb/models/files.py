@@ -169,8 +169,7 @@ def weights_kwargs(path: Path) -> dict[str, Any]:
 
 
 def content_hash(path: Path, also: Collection[str] = ()) -> str:
-    """sha256 over every file that can change a vector: names and bytes, in order of names (DESIGN
-    3.12).
+    """sha256 over every file that can change a vector: names and bytes, in order of names.
 
     :param also: names of files that count whatever their ending.
     """

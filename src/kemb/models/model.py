@@ -118,7 +118,7 @@ class Model:
         return (self,) if FAMILIES[self.family].vectors else ()
 
     def fingerprint(self) -> dict[str, str]:
-        """Everything that changes a vector except the input (DESIGN 3.2)."""
+        """Everything that changes a vector except the input; names the folder in the store."""
         if self.loader.is_built_in:
             return {"model": self.name, "revision": self.revision}
         if self.endpoint:

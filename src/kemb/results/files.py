@@ -198,7 +198,7 @@ def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
 
 
 def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
-    """All item scores as one long table (DESIGN 3.5); the order of rows is that of the data."""
+    """All item scores as one long table; the order of rows is that of the data."""
     tables = []
     for part in parts:
         for block in part.score.items:
@@ -362,9 +362,7 @@ Record = Mapping[str, Any]
 
 
 def same_profile(recorded: Record, wanted: Record) -> bool:
-    """Whether two records differ in parts only: metric, revision, model and prompts are the same
-    (DESIGN 3.10).
-    """
+    """Whether two records differ in parts only: metric, revision, model and prompts are equal."""
     if any(recorded.get(key) != value for key, value in wanted.items() if key != "task"):
         return False
     own, its = _task(recorded), _task(wanted)

@@ -1,4 +1,4 @@
-"""Multilabel classification: few-shot nearest neighbours, as in mteb."""
+"""Classification by few-shot logistic regression, multilabel by few-shot neighbours, as in mteb."""
 
 from __future__ import annotations
 

@@ -20,8 +20,7 @@ _STRINGS_PER_UPDATE = 8192
 def make_part(spec: TaskSpec, split: str, subset: str, data: PartData, notes: Notes) -> Part:
     """A checked part: not empty, with the counts of the specification's contract, and hashed.
 
-    Raises:
-        DataError: the part is empty, or its counts are not those the contract names.
+    :raises DataError: the part is empty, or its counts are not those the contract names.
     """
     where = f"{spec.name}, split {split}, subset {subset}"
     counts = _counts(data)
@@ -45,15 +44,14 @@ def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, N
     """Retrieval data without the queries nobody judged, as in mteb; judgments in the order of the
     queries.
 
-    Raises:
-        DataError: there are no documents or queries, an id occurs twice, or a judgment or candidate
-            names a query or document that does not exist.
+    :raises DataError: there are no documents or queries, an id occurs twice, or a judgment or
+        candidate names a query or document that does not exist.
     """
     _refuse_wrong_ids(data, where)
-    kept = [i for i, query in enumerate(data.query_ids) if data.qrels.get(query)]
-    query_ids = [data.query_ids[i] for i in kept]
+    judged_rows = [i for i, query in enumerate(data.query_ids) if data.qrels.get(query)]
+    query_ids = [data.query_ids[i] for i in judged_rows]
     notes = {
-        "n_dropped_queries": len(data.query_ids) - len(kept),
+        "n_dropped_queries": len(data.query_ids) - len(judged_rows),
         "n_queries_without_relevant": sum(
             max(data.qrels[query].values()) <= 0 for query in query_ids
         ),
@@ -65,7 +63,7 @@ def checked_retrieval(data: RetrievalData, where: str) -> tuple[RetrievalData, N
     checked = replace(
         data,
         query_ids=query_ids,
-        queries=[data.queries[i] for i in kept],
+        queries=[data.queries[i] for i in judged_rows],
         qrels={query: data.qrels[query] for query in query_ids},
         candidates=candidates,
     )
@@ -86,12 +84,14 @@ def _refuse_wrong_ids(data: RetrievalData, where: str) -> None:
         query: ranked for query, ranked in (data.candidates or {}).items() if query in queries
     }
     for source, lists in (("qrels", data.qrels), ("candidates", candidates)):
-        for query, named in lists.items():
+        for query, document_ids in lists.items():
             if query not in queries:
                 raise DataError(
                     f"{where}: the {source} name query {query!r}, which the queries do not have."
                 )
-            if absent := next((document for document in named if document not in documents), None):
+            if absent := next(
+                (document for document in document_ids if document not in documents), None
+            ):
                 raise DataError(
                     f"{where}: the {source} of query {query!r} name document {absent!r}, "
                     "which the corpus does not have."
@@ -118,5 +118,5 @@ def _counts(data: PartData) -> dict[str, int]:
 
 
 def _first_repeated(ids: Sequence[str]) -> str:
-    seen: set[str] = set()
-    return next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+    earlier_ids: set[str] = set()
+    return next(i for i in ids if i in earlier_ids or earlier_ids.add(i))  # type: ignore[func-returns-value]

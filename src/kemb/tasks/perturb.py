@@ -50,9 +50,10 @@ def typo(text: str) -> str:
     places = [
         place for place, letter in enumerate(text) if "가" <= letter <= "힣" and _slips(letter)
     ]
-    chosen = sorted(places, key=partial(_hash, text))[: max(1, len(places) // SYLLABLES_PER_TYPO)]
+    n_typos = max(1, len(places) // SYLLABLES_PER_TYPO)
+    typo_places = sorted(places, key=partial(_hash, text))[:n_typos]
     letters = list(text)
-    for place in chosen:
+    for place in typo_places:
         slips = _slips(letters[place])
         letters[place] = slips[_hash(text, -1 - place) % len(slips)]
     return "".join(letters)
@@ -83,14 +84,14 @@ PERTURBATIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-def parse(written: str) -> list[str]:
+def parse(option: str) -> list[str]:
     """Names of perturbations as on the command line: `spacing,nfd`.
 
     :raises UsageError: for an unknown or no name.
     """
-    names = list(dict.fromkeys(name.strip() for name in written.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in option.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PERTURBATIONS] or (
-        [] if names else [written]
+        [] if names else [option]
     ):
         raise UsageError(
             f"--perturb {unknown[0]!r} is not known. Type one or more of {','.join(PERTURBATIONS)}."
@@ -167,8 +168,8 @@ def _syllable(lead: int, vowel: int, final: int) -> str:
     return chr(_FIRST + lead * 588 + vowel * 28 + final)
 
 
-def _polite(found: re.Match[str]) -> str:
-    stem, ending = found[1], found[2]
+def _polite(match: re.Match[str]) -> str:
+    stem, ending = match[1], match[2]
     final = (ord(stem) - _FIRST) % 28
     closed = stem + "습니" if final in _HARD else ""
     if final == _D and (ending == "는가" or (stem == "이" and ending == "다")):
@@ -176,13 +177,13 @@ def _polite(found: re.Match[str]) -> str:
     if final == _N and (ending == "다" or (stem == "인" and ending == "가")):
         closed = chr(ord(stem) + _B - _N) + "니"  # 한다 -> 합니다, 인가 -> 입니까
     if not closed or (ending == "가" and stem != "인"):
-        return found[0]
+        return match[0]
     return closed + ("다" if ending == "다" else "까")
 
 
 def _replaced(text: str, table: dict[str, str]) -> str:
     words = sorted(table, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, words)), lambda found: table[found[0]], text)
+    return re.sub("|".join(map(re.escape, words)), lambda match: table[match[0]], text)
 
 
 HANJA: dict[str, str] = {

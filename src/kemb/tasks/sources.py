@@ -75,8 +75,7 @@ class Config:
 def find(root: Path, hub: str, configs: Sequence[str]) -> Config | None:
     """The first of `configs` that the mirror has for a hub dataset, or None.
 
-    Raises:
-        DataError: the mirror's index, README or files are missing or unusable.
+    :raises DataError: the mirror's index, README or files are missing or unusable.
     """
     entries = _read_json(root / INDEX).get(hub, {})
     for name in configs:
@@ -93,13 +92,12 @@ def write(
 ) -> None:
     """Add one config of a hub dataset to a mirror; the mirror is usable at every moment of it.
 
-    Args:
-        root: the mirror's folder; made if it does not exist.
-        hub: hub dataset id.
-        revision: the commit the tables were read at.
-        config: name of the config in the mirror.
-        tables: the rows by split.
-        license: for people and other programs that read the folder.
+    :param root: the mirror's folder; made if it does not exist.
+    :param hub: hub dataset id.
+    :param revision: the commit the tables were read at.
+    :param config: name of the config in the mirror.
+    :param tables: the rows by split.
+    :param license: for people and other programs that read the folder.
     """
     folder = root / f"{_file_name(hub.replace('/', '__'))}-{revision[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -287,19 +285,17 @@ def download(
 
     Offline, the cache of `datasets` is used if it has the config at this very commit.
 
-    Args:
-        task: name of the task, for messages.
-        hub: dataset id.
-        revision: commit, or a branch such as "main", which is resolved to its commit first.
-        configs: names the config may have, best first; "" stands for the only config of a dataset.
-        work_dir: where files lie meanwhile; what a failed download left there is used by the next
-            one.
-        elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on
-            another machine.
-
-    Raises:
-        FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
-        DataError: the dataset has none of the configs, or its files cannot be read.
+    :param task: name of the task, for messages.
+    :param hub: dataset id.
+    :param revision: commit, or a branch such as "main", which is resolved to its commit first.
+    :param configs: names the config may have, best first; "" stands for the only config of a
+        dataset.
+    :param work_dir: where files lie meanwhile; what a failed download left there is used by the
+        next one.
+    :param elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on
+        another machine.
+    :raises FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
+    :raises DataError: the dataset has none of the configs, or its files cannot be read.
     """
     quiet_client()
     try:
@@ -389,9 +385,9 @@ def _prepare(
                     f"---\n{yaml.safe_dump(header, allow_unicode=True)}---\n", encoding="utf-8"
                 )
             return config, _patterns(entry)
-    wanted = " or ".join(repr(name) for name in configs if name)
+    config_names = " or ".join(repr(name) for name in configs if name)
     raise DataError(
-        f"{task}: {hub} at revision {commit} has no config {wanted}; it has "
+        f"{task}: {hub} at revision {commit} has no config {config_names}; it has "
         f"{', '.join(sorted(entries))}."
     )
 
@@ -401,21 +397,21 @@ def _patterns(entry: dict[str, Any]) -> list[str] | None:
     files = entry.get("data_files")
     if files is None:
         return None
-    found: list[str] = []
+    patterns: list[str] = []
     for item in [files] if isinstance(files, str) else files:
         value = item["path"] if isinstance(item, dict) else item
-        found += [value] if isinstance(value, str) else value
-    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in found]
+        patterns += [value] if isinstance(value, str) else value
+    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in patterns]
 
 
 def _matching(names: Sequence[str], patterns: list[str] | None) -> list[str]:
-    wanted = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
+    globs = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
     return [
         name
         for name in names
         if ".." not in PurePosixPath(name).parts
         and not name.startswith("/")
-        and any(fnmatchcase(name, pattern) for pattern in wanted)
+        and any(fnmatchcase(name, pattern) for pattern in globs)
         and not any(fnmatchcase(name, pattern) for pattern in _NO_DATA)
     ]
 

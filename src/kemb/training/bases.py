@@ -203,8 +203,8 @@ def _open_dense(base: BaseSection, folder: Path, device: str) -> Any:  # noqa: A
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    own = files.read_folder(folder)
-    if own.has_modules:
+    base_files = files.read_folder(folder)
+    if base_files.has_modules:
         model = SentenceTransformer(
             str(folder), device=device, model_kwargs=files.weights_kwargs(folder)
         )

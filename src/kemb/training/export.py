@@ -100,19 +100,19 @@ def write_files(
     exported = _gate(
         section, beside, onnx.MODEL, _parity(beside, onnx.MODEL, encoder, texts, of_torch), []
     )
-    found = [exported] if "onnx" in section.formats else []
+    exported_files = [exported] if "onnx" in section.formats else []
     if "int8" in section.formats:
         onnx.write_int8(beside / onnx.MODEL, beside / onnx.INT8)
         parity = _parity(beside, onnx.INT8, encoder, texts, of_torch)
         quality = _quality(section, beside, tasks, proof, options, reporter)
-        found.append(_gate(section, beside, onnx.INT8, parity, quality))
-    for file in found:
+        exported_files.append(_gate(section, beside, onnx.INT8, parity, quality))
+    for file in exported_files:
         if not file.problem:
             (folder / "onnx").mkdir(exist_ok=True)
             for part in (beside / "onnx").glob(f"{Path(file.file).name}*"):
                 part.replace(folder / "onnx" / part.name)
     shutil.rmtree(beside)
-    return found
+    return exported_files
 
 
 def copy_model(source: Path, out: Path, onnx_dir: Path | None = None) -> None:
@@ -190,9 +190,10 @@ def _gate(
             f"{section.min_cosine:g}"
         )
     elif worse:
-        said = "; ".join(f"{line.task}: {line.reason}" for line in worse)
+        reasons = "; ".join(f"{line.task}: {line.reason}" for line in worse)
         problem = (
-            f"it may score below torch by more than the tolerance of {section.tolerance:g} ({said})"
+            "it may score below torch by more than the tolerance of "
+            f"{section.tolerance:g} ({reasons})"
         )
     return Exported(file, onnx.size_of(beside / file), parity, quality, problem)
 

@@ -103,8 +103,12 @@ def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
     for task in tasks:
         for part in task.parts:
             ids, references, pairs = _references(part.data)
-            own = [reference._replace(text=normal_form(reference.text)) for reference in references]
-            text = [numbers.setdefault(reference.text, len(numbers)) for reference in own]
+            normal_references = [
+                reference._replace(text=normal_form(reference.text)) for reference in references
+            ]
+            text = [
+                numbers.setdefault(reference.text, len(numbers)) for reference in normal_references
+            ]
             parts.append(
                 EvalPart(
                     task.task,
@@ -112,11 +116,12 @@ def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
                     part.subset,
                     ids,
                     len(ids),
-                    np.array([reference.item for reference in own], dtype=np.int64),
+                    np.array([reference.item for reference in normal_references], dtype=np.int64),
                     np.array(text, dtype=np.int64),
-                    np.array([reference.side for reference in own], dtype=np.int64),
+                    np.array([reference.side for reference in normal_references], dtype=np.int64),
                     np.array(
-                        [(own[a].item, text[a], text[b]) for a, b in pairs], dtype=np.int64
+                        [(normal_references[a].item, text[a], text[b]) for a, b in pairs],
+                        dtype=np.int64,
                     ).reshape(-1, 3),
                 )
             )
@@ -229,9 +234,9 @@ def sampled_windows(normals: Sequence[str]) -> Sets:
 
 
 def _sampled(sets: Sets) -> Sets:
-    kept = sets.hashes % np.uint64(WINDOW_SHARE) == 0
-    hashes = sets.hashes[kept] >> np.uint64(32)
-    counts = np.bincount(sets.owners[kept], minlength=len(sets))
+    in_sample = sets.hashes % np.uint64(WINDOW_SHARE) == 0
+    hashes = sets.hashes[in_sample] >> np.uint64(32)
+    counts = np.bincount(sets.owners[in_sample], minlength=len(sets))
     return Sets(np.concatenate(([0], np.cumsum(counts))), hashes)
 
 
@@ -280,14 +285,14 @@ def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list
     references = [Reference(i, text, QUERY) for i, text in enumerate(data.queries)]
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     pairs: list[tuple[int, int]] = []
-    asked = set()
+    judged_rows = set()
     for i, query_id in enumerate(data.query_ids):
         for doc_id, relevance in data.qrels.get(query_id, {}).items():
             if relevance > 0:
                 pairs.append((i, len(references)))
                 references.append(Reference(i, data.documents[row_of[doc_id]], DOCUMENT))
-                asked.add(row_of[doc_id])
-    others = (row for row in range(len(data.doc_ids)) if row not in asked)
+                judged_rows.add(row_of[doc_id])
+    others = (row for row in range(len(data.doc_ids)) if row not in judged_rows)
     references += [Reference(-1, data.documents[row], DOCUMENT) for row in others]
     return data.query_ids, references, pairs
 

@@ -16,13 +16,14 @@ from kemb.boards import Board, Row
 from kemb.boards.benchmark import spec_of
 from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
+from kemb.messages import say
 from kemb.models.facts import ModelFacts
 from kemb.publishing.card.metadata import dataset_of, kemb_version
 from kemb.publishing.markdown import block, clean, code, escape, table
+from kemb.publishing.notes import formula_note, heading, intervals_note
 from kemb.publishing.site.schema import Snippet
 from kemb.publishing.tables import points, rank_text, score_text
 from kemb.publishing.usage import py
-from kemb.publishing.words import formula_text, heading, intervals_text
 from kemb.results.files import TaskResult, read_items
 from kemb.results.rows import ResultRow
 from kemb.tasks.kinds import kind_of
@@ -211,7 +212,9 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
     sections = []
     for board, row in boards:
         tasks = f"All {len(board.cells)} tasks" if len(board.cells) > 1 else board.cells[0].title
-        title = heading(board) or f"{tasks}, among the models measured with the same results"
+        title = (
+            say(heading(board), "en") or f"{tasks}, among the models measured with the same results"
+        )
         if row.standing is None:
             sections.append(f"### {escape(clean(title))}\n\n{escape(clean(_below(board, row)))}")
             continue
@@ -220,7 +223,12 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
         tables = [table(["Rank", "Of", "Score"], [first], (0, 1, 2))]
         if 1 < len(groups) < len(board.cells):
             tables.append(table(["Group", "Mean of its tasks"], groups, (1,)))
-        notes = [formula_text(board), _weights(board), intervals_text(board), MISSING]
+        notes = [
+            say(formula_note(board), "en"),
+            _weights(board),
+            say(intervals_note(board), "en"),
+            MISSING,
+        ]
         sections.append(
             "\n\n".join(
                 [f"### {escape(clean(title))}", *tables, *(escape(clean(note)) for note in notes)]

@@ -26,7 +26,7 @@ from kemb.boards import Board, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.boards.cells import expression_of
 from kemb.errors import ResultError
-from kemb.publishing.words import formula_text
+from kemb.publishing.notes import formula_text
 from kemb.results.files import TaskResult
 
 SCHEMA_VERSION = 1
@@ -185,7 +185,7 @@ def snapshot_of(boards: Mapping[str, Board], date: str) -> Snapshot:
 
     Args:
         boards: by the name under which the site shows them; it must stay the same.
-        date: YYYY-MM-DD, of the newest record (`words.data_date`); anything else counts as
+        date: YYYY-MM-DD, of the newest record (`notes.data_date`); anything else counts as
             `UNDATED`.
     """
     records = _Records()

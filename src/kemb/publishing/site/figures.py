@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kemb.boards import Board, Row
+from kemb.messages import Lang, say
 from kemb.publishing.costs import cost_of
 from kemb.publishing.site.views import BoardView
-from kemb.publishing.site.words import Lang, group_title
 from kemb.statistics import mean_ranks
 
 LABEL = 28
@@ -206,7 +206,7 @@ def profile(view: BoardView, lang: Lang) -> list[Strip]:
         low, high = min(known), max(known)
         at = [round(100 * ((value or 0.0) - low) / ((high - low) or 1), 2) for value in values]
         dots = [(position, str(number + 1)) for number, position in enumerate(at[:N_PROFILED])]
-        title = group.title.ko if lang == "ko" else group.title.en
+        title = say(group.title, lang)
         strips.append(Strip(title, at, dots, (f"{low * 100:.1f}", f"{high * 100:.1f}")))
     return strips
 
@@ -286,12 +286,6 @@ def heat(values: Sequence[float | None]) -> list[int | None]:
     return [
         None if value is None else max(0, min(6, int(7 * (value - low) / span))) for value in values
     ]
-
-
-def group_name(key: str, lang: Lang) -> str:
-    """The title of a group in a language."""
-    title = group_title(key)
-    return title.ko if lang == "ko" else title.en
 
 
 _BYTES = {"": 4, "int8": 1, "binary": 1 / 8}

@@ -4,11 +4,15 @@ asked.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kemb import statistics
 from kemb.boards import Board, Row
@@ -219,7 +223,15 @@ def _board(
         mode=board.intervals.mode,
         level=board.intervals.level,
         zone=statistics.ZONE,
+        better=bits(board.replicates.better),
     )
+
+
+def bits(matrix: NDArray[np.bool_] | None) -> str:
+    """`BoardData.better` of a matrix."""
+    if matrix is None:
+        return ""
+    return base64.b64encode(np.packbits(matrix.ravel(), bitorder="little").tobytes()).decode()
 
 
 def _metric(cell: CellSpec, board: Board) -> str:

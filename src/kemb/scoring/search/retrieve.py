@@ -20,10 +20,17 @@ from kemb.models.model import Model
 from kemb.models.resolve import typed
 from kemb.models.spec import View
 from kemb.scoring.search import dense
-from kemb.scoring.search import runs as search_runs
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
-from kemb.scoring.search.runs import read_run
+from kemb.scoring.search.runs import (
+    first,
+    pooled,
+    raw_sum,
+    read_run,
+    reciprocal_ranks,
+    weighted_sum,
+    without_zeros,
+)
 from kemb.tasks.kinds import kind_of
 from kemb.tasks.spec import TaskSpec
 from kemb.types import SIMILARITIES, Part, RetrievalData, Run, TaskType
@@ -93,8 +100,8 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     if model.family == "dense":
         return _unseen(model, task_type)
     what = FAMILIES[model.family].makes
-    vector = "vector" if kind.compares else "dense vector"
-    return f"{model.name} {what}; {task_type} needs one {vector} per text." if what else ""
+    noun = "vector" if kind.compares else "dense vector"
+    return f"{model.name} {what}; {task_type} needs one {noun} per text." if what else ""
 
 
 def _unseen(model: Model, task_type: TaskType) -> str | None:
@@ -111,8 +118,7 @@ def _unseen(model: Model, task_type: TaskType) -> str | None:
 def check(model: Model, spec: TaskSpec, part: Part) -> None:
     """Refuse run files that do not fit a task, before anything is encoded.
 
-    Raises:
-        DataError: a line that is none, an unknown document, no known query.
+    :raises DataError: a line that is none, an unknown document, no known query.
     """
     if model.run_file is not None:
         _of_file(model.run_file, _ranking_data(part))
@@ -151,15 +157,13 @@ def fused_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run
     assert isinstance(how, Fused)
     if how.is_raw:
         runs = _of_all(model, spec, part, sources)
-        fused = search_runs.raw_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+        fused = raw_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
     else:
         runs = [_stage(member, spec, part, sources) for member in model.parts]
         if how.weights:
-            fused = search_runs.weighted_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+            fused = weighted_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
         else:
-            fused = search_runs.reciprocal_ranks(
-                runs, doc_ids, constant=how.constant, depth=RUN_DEPTH
-            )
+            fused = reciprocal_ranks(runs, doc_ids, constant=how.constant, depth=RUN_DEPTH)
     return replace(fused, n_postings=sum(run.n_postings for run in runs))
 
 
@@ -171,10 +175,10 @@ def candidates_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -
 
 def pipeline_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     """The best documents of a first stage, put in order by a reranker."""
-    first, reranker = model.parts
+    first_model, reranker = model.parts
     assert isinstance(model.how, Reranked)
-    stage = _stage(first, spec, part, sources)
-    candidates = search_runs.first(stage, model.how.depth)
+    stage = _stage(first_model, spec, part, sources)
+    candidates = first(stage, model.how.depth)
     pairs = Pairs(part, *pairs_of_run(candidates))
     ranked = _reranked(reranker, spec, pairs, sources)
     return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
@@ -193,7 +197,7 @@ def dense_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run
     run = dense.rank(spec, _ranking_data(part), vectors, similarity=model.similarity)
     if model.view is None or model.view.candidates is None:
         return run
-    candidates = search_runs.first(run, model.view.candidates)
+    candidates = first(run, model.view.candidates)
     return _rescored(model, spec, part, candidates, sources)
 
 
@@ -227,8 +231,8 @@ def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[
     """
     data = _ranking_data(part)
     if data.candidates is None:
-        found = [_stage(member, spec, part, sources) for member in model.parts]
-        candidates = search_runs.pooled(found, data.query_ids, data.doc_ids)
+        runs = [_stage(member, spec, part, sources) for member in model.parts]
+        candidates = pooled(runs, data.query_ids, data.doc_ids)
         part = replace(part, data=replace(data, candidates=candidates))
         spec = spec.model_copy(update={"type": "reranking"})
     return [make_run(member, spec, part, sources) for member in model.parts]
@@ -239,7 +243,7 @@ def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     query.
     """
     run = make_run(model, spec, part, sources)
-    return search_runs.without_zeros(run) if model.family in ("lexical", "sparse") else run
+    return without_zeros(run) if model.family in ("lexical", "sparse") else run
 
 
 def _of_file(path: Path, data: RetrievalData) -> Run:
@@ -248,11 +252,12 @@ def _of_file(path: Path, data: RetrievalData) -> Run:
         run = scoring.run_from_scores(scores, data.query_ids, data.doc_ids, RUN_DEPTH)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    for query in data.query_ids if data.candidates is not None else ():
-        own = set((data.candidates or {}).get(query, ()))
-        if other := next(
-            (document for document in scores.get(query, ()) if document not in own), None
-        ):
+    if data.candidates is None:
+        return run
+    for query in data.query_ids:
+        candidates = set(data.candidates.get(query, ()))
+        others = (document for document in scores.get(query, ()) if document not in candidates)
+        if other := next(others, None):
             raise DataError(
                 f"{path}: document {other!r} is not among the candidates of query {query!r}."
             )

@@ -28,10 +28,9 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     Warnings of `kemb check` do not stop loading, errors do. The data's revision is a hash of its
     files.
 
-    Raises:
-        UsageError: there is nothing at the path, or no data file.
-        DataError: the files are not understood, or hold errors; the message shows the first of
-            them.
+    :raises UsageError: there is nothing at the path, or no data file.
+    :raises DataError: the files are not understood, or hold errors; the message shows the first of
+        them.
     """
     understood, clean, findings = examine(path)
     if understood is None or findings.n_errors:
