@@ -32,7 +32,7 @@ from kemb.evaluation.evaluate import load_task
 from kemb.models.encoders import Encoder
 from kemb.models.model import Model, ModelOptions
 from kemb.models.resolve import resolve
-from kemb.types import columns
+from kemb.tasks.kinds import columns
 
 PACKS = (
     Path(os.environ.get("KEMB_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -375,11 +375,13 @@ def test_dense_and_sparse_rows_are_told_apart() -> None:
     formulas = {"dense": Formula(rows="dense"), "sparse": Formula(rows="sparse")}
     benchmark = BENCHMARK.model_copy(update={"formulas": formulas})
     three = [
-        r for name in ("bm25:kiwi", "org/splade-ko", "toy") for r in results(name, "0.1 0.2 0.3")
+        r
+        for name in ("bm25:kiwi", "telepix/PIXIE-Splade-v1.5", "toy")
+        for r in results(name, "0.1 0.2 0.3")
     ]
     assert {row.name for row in build_board(three, benchmark, "sparse").rows} == {
         "bm25:kiwi",
-        "org/splade-ko",
+        "telepix/PIXIE-Splade-v1.5",
     }
     measured = results("local/my-model", "0.1 0.2 0.3", family="sparse") + results(
         "a/sparse", "0.1 0.2 0.3", family="dense"

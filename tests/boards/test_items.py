@@ -22,11 +22,10 @@ from kemb.results.files import (
     write_result,
 )
 from kemb.scoring.clusters import clustering
-from kemb.scoring.items import of_part
+from kemb.scoring.items import metrics_from_items, of_part
 from kemb.scoring.labels import classification, multilabel_classification
 from kemb.scoring.pairs import bitext_mining, pair_classification, sts
 from kemb.scoring.ranking import ranking_metrics
-from kemb.scoring.recompute import metrics_from_items
 from kemb.scoring.search.search import top_k
 from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import ClusteringProtocol, SummarizationProtocol

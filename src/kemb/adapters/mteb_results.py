@@ -24,6 +24,7 @@ from typing import Any
 from kemb import disk, tasks
 from kemb.boards.benchmark import MAIN_SCORE, known_metrics
 from kemb.errors import MissingExtra, ResultError, UsageError
+from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.results.claims import ClaimRow, Source
 from kemb.results.files import EXPERIMENTS, META, TaskResult, our_metric, read_result
@@ -339,12 +340,6 @@ def _git(folder: Path, *command: str) -> str:
     return process.stdout.strip() if process.returncode == 0 else ""
 
 
-_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
-    kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
-}
-"""Families of models as mteb's `model_type` names them."""
-
-
 def mteb_meta(model: Model, facts: Mapping[str, int]) -> dict[str, Any]:
     """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
 
@@ -373,7 +368,7 @@ def mteb_meta(model: Model, facts: Mapping[str, int]) -> dict[str, Any]:
         "adapted_from": spec.base_model,
         "superseded_by": None,
         "modalities": ["text"],
-        "model_type": [] if model.family == "run" else [_MTEB_KINDS.get(model.family, "dense")],
+        "model_type": [FAMILIES[model.family].mteb] if FAMILIES[model.family].mteb else [],
         "experiment_kwargs": {"variant": model.variant} if model.variant else None,
     }
 

@@ -28,7 +28,8 @@ from kemb.results import files
 from kemb.results.files import ScoredPart, TaskResult
 from kemb.results.record import OtherSchema, Setting
 from kemb.scoring import score, score_run
-from kemb.scoring.search.retrieve import RANKINGS, check, make_run, unfit
+from kemb.scoring.search.retrieve import check, make_run, unfit
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, PartScore, RetrievalData, TaskData
 
@@ -373,7 +374,7 @@ class _OfModel:
 
 def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartScore:
     """The score of one part of a task, from vectors or pair scores that are there."""
-    if spec.type in RANKINGS:
+    if KINDS[spec.type].is_ranking:
         assert isinstance(part.data, RetrievalData)
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kemb import scoring
 from kemb.encoding import lengths
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, prompts_of
@@ -36,8 +35,9 @@ from kemb.results.record import (
     ViewRecord,
     known,
 )
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
-from kemb.types import LabelData, MultilabelData, TaskData
+from kemb.types import TaskData
 
 
 def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
@@ -54,9 +54,8 @@ def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
 
 
 def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
-    is_clustering, is_summarization = (
-        spec.type == kind for kind in ("clustering", "summarization")
-    )
+    kind = KINDS[spec.type]
+    protocol = {kind.protocol: getattr(spec, kind.protocol).model_dump()} if kind.protocol else {}
     return TaskRecord(
         type=spec.type,
         revision=data.revision,
@@ -69,14 +68,14 @@ def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
         train_is_evaluated=[
             f"{part.split}/{part.subset}"
             for part in data.parts
-            if isinstance(part.data, LabelData | MultilabelData) and part.data.train_is_evaluated
+            if getattr(part.data, "train_is_evaluated", False)
         ],
         main_metric=spec.main_metric,
         # Of classification the drawn rows are in the data's hash; of clustering nothing is drawn
         # before scoring.
-        clustering=spec.clustering.model_dump() if is_clustering else None,
-        metric_version=scoring.METRIC_VERSION[spec.type],
-        **known(summarization=spec.summarization.model_dump() if is_summarization else None),
+        clustering=protocol.pop("clustering", None),
+        metric_version=kind.metric_version,
+        **protocol,
     )
 
 

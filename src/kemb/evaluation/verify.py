@@ -20,23 +20,21 @@ from kemb.encoding.views import viewed
 from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.models import catalogue
-from kemb.models.families import BUILT_IN
+from kemb.models.families import LOADERS
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
 from kemb.models.resolve import resolve
 from kemb.models.spec import Pooling, View
 from kemb.results import files
 from kemb.results.files import TaskResult
-from kemb.scoring.items import of_metric, of_part
-from kemb.scoring.recompute import metrics_from_items
-from kemb.types import PairData, Part, PartData, RetrievalData, TaskData, TaskType
+from kemb.scoring.items import metrics_from_items, of_metric, of_part
+from kemb.tasks.kinds import KINDS, kind_of
+from kemb.types import PairData, Part, PartData, RetrievalData, TaskData
 
 SAME = 1e-6
 """What other batch shapes may change (docs/architecture.md, "Groups and batches")."""
 TOLERANCE = 5e-4
 SEED = 42
-SAMPLED: tuple[TaskType, ...] = ("retrieval", "reranking", "sts", "pair_classification")
-"""The task types in which an item has a score of its own, whatever the others are."""
 _FEWEST = 10
 """Items of the smallest sample."""
 
@@ -155,7 +153,7 @@ def verify_result(
     model = recorded_model(result, options)
     data = task.load()
     _refuse_other_data(result, data)
-    sampled = options.fraction < 1 and task.spec.type in SAMPLED
+    sampled = options.fraction < 1 and KINDS[task.spec.type].can_be_sampled
     if sampled:
         data = replace(
             data, parts=[_sample(result.task, part, options.fraction) for part in data.parts]
@@ -214,7 +212,7 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
             )
         settings = ModelOptions(device=options.device, trust_remote_code=options.trust_remote_code)
         model = resolve(options.model or name, settings, [result.task])
-    elif spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+    elif spec is not None and LOADERS[spec.loader].is_built_in:
         model = resolve(options.model or name)
     elif record.api is not None:
         asks_elsewhere = recorded.variant.startswith("loader_api")
@@ -344,7 +342,7 @@ def _scores(recorded: Mapping[str, Any], now: Mapping[str, Any], main: str) -> _
 
 def _item_metric(result: TaskResult) -> str:
     record = result.record
-    is_ranking = record.task.type in ("retrieval", "reranking")
+    is_ranking = kind_of(record.task.type).is_ranking
     return record.task.main_metric if is_ranking else record.model.similarity
 
 

@@ -46,6 +46,11 @@ def analyser_version(analyser: str) -> str:
     return f"1-{kiwi_version('bm25:kiwi')}" if analyser == "kiwi" else "1"
 
 
+def revision(name: str) -> str:
+    """The version of `bm25:<analyser>`."""
+    return analyser_version(name.partition(":")[2])
+
+
 def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
     """The terms of every text, in the order of `texts`.
 

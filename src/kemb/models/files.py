@@ -18,23 +18,12 @@ from typing import Any, BinaryIO
 
 from kemb.errors import FetchError, ModelError
 from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
-from kemb.models.spec import Loader
+from kemb.models.families import LOADERS, st_class_of
 
 IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
 STANFORD = "artifact.metadata"
 """The settings of a ColBERT as Stanford's program saves it: JSON by another name."""
 NOT_IDENTITY = {"trainer_state.json", "data_config.json", "train_script.py"}
-_ST_TYPES: dict[str, Loader] = {
-    "CrossEncoder": "cross-encoder",
-    "SparseEncoder": "sparse",
-    "MultiVectorEncoder": "late-interaction",
-    "ColBERT": "late-interaction",  # PyLate's
-}
-_CLASSES: dict[Loader, str] = {
-    "cross-encoder": "CrossEncoder",
-    "sparse": "SparseEncoder",
-    "late-interaction": "MultiVectorEncoder",
-}
 _TABLES = (".StaticEmbedding", ".WordEmbeddings", ".BoW")
 CLASSIFIER = "ForSequenceClassification"
 TORCH_WEIGHTS = "pytorch_model*.bin"
@@ -49,7 +38,7 @@ class ModelFolder:
     """A model's folder and what its own files declare."""
 
     path: Path
-    loader: Loader
+    loader: str
     """What the files say the model is."""
     has_modules: bool
     """Whether it is a sentence-transformers folder (`modules.json`)."""
@@ -97,7 +86,7 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
         raise ModelError(
             f"The model folder {path} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, "
             "because other pickles can run code. Convert it: "
-            f"{_CLASSES.get(loader, 'SentenceTransformer')}(folder)."
+            f"{st_class_of(loader)}(folder)."
             "save_pretrained(new_folder), then name the new folder."
         )
     for weight in weights:
@@ -122,11 +111,12 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     )
 
 
-def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
+def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> str:
     """By sentence-transformers' `model_type`; older rerankers and Stanford's ColBERT are told by
     their architecture.
     """
-    kind = _ST_TYPES.get(str(st_config.get("model_type")))
+    said = str(st_config.get("model_type"))
+    kind = next((name for name, loader in LOADERS.items() if said in loader.st_types), None)
     architecture = "" if kind or st_config else str((config.get("architectures") or [""])[0])
     if architecture == "HF_ColBERT":
         return "late-interaction"
@@ -290,9 +280,7 @@ def _stanford(path: Path) -> dict[str, Any]:
     return {"prompts": {role: f"{mark} " for role, mark in marks.items()}}
 
 
-def _remote_code(
-    types: list[tuple[str, Path]], config: dict[str, Any], loader: Loader
-) -> list[str]:
+def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: str) -> list[str]:
     # sentence-transformers has its own class for PyLate's.
     known = (
         ("sentence_transformers.", "pylate.models.Dense.")

@@ -11,6 +11,7 @@ from statistics import fmean
 from kemb.boards import Row
 from kemb.encoding.lengths import TRUNCATED, korean_tokens, truncated
 from kemb.models.facts import facts_of
+from kemb.models.families import FAMILIES
 from kemb.results.record import Record
 
 MIN_TEXTS = 200
@@ -24,7 +25,7 @@ class Cost:
     """Costs of one row; None or '' where nothing is recorded."""
 
     family: str
-    """dense, sparse, lexical, late-interaction, cross-encoder, fusion, pipeline or run."""
+    """What a reader is told that the model is: a key of `kemb.models.families.KINDS`, or `run`."""
     n_parameters: int | None
     index_bytes_per_document: float | None
     """Mean over the tasks."""
@@ -66,7 +67,7 @@ def cost_of(row: Row) -> Cost:
     encoded = [record.encoded for record in commands if record.encoded is not None]
     on = fast or (records[0] if records else None)
     return Cost(
-        family=families[0] if families else facts.kind,
+        family=facts.kind or next((FAMILIES[name].kind or name for name in families), ""),
         n_parameters=facts.n_parameters or next(iter(n_loaded), None),
         index_bytes_per_document=round(fmean(sizes), 1) if sizes else None,
         tokens_per_1000_korean=korean_tokens(records) or _billed(commands),

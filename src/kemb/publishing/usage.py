@@ -17,13 +17,14 @@ from typing import Literal
 
 from kemb import tasks
 from kemb.models import catalogue
-from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.facts import facts_of
-from kemb.models.prompts import ASYMMETRIC, build_prompts, declares_prompts, resolve
+from kemb.models.families import LOADERS
+from kemb.models.prompts import build_prompts, declares_prompts, resolve
 from kemb.models.spec import ModelSpec
 from kemb.publishing.site.schema import Snippet
 from kemb.results.files import TaskResult
 from kemb.results.record import Record
+from kemb.tasks.kinds import with_roles
 
 QUERY = "대한민국의 수도는 어디인가요?"
 DOCUMENT = "서울은 대한민국의 수도이다."
@@ -305,9 +306,6 @@ MORE_MODULES = {"google/embeddinggemma-300m", "sentence-transformers/sentence-t5
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
-_BUILT_IN = ("bm25", "tfidf", "toy", "kiwi-static")
-
-
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a snippet says of a model; None where nobody says."""
@@ -353,7 +351,7 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     """
     records = [result.kemb for result in results if not result.claim and result.kemb]
     spec = catalogue.load_spec(name)
-    if spec is not None and spec.loader in _BUILT_IN:
+    if spec is not None and LOADERS[spec.loader].is_built_in:
         return Usage(spec.name, "", "built-in")
     own = source or (spec.hub or spec.name if spec else name)
     family = records[0].family if records else ""
@@ -403,17 +401,19 @@ def _other_way(name: str, spec: ModelSpec | None, family: str) -> str | None:
     kind = facts.kind or family
     if facts.open_weights is False or (spec is not None and spec.loader == "api"):
         return f"{_short(name)} is served by its provider only; see the provider's documentation."
-    if spec is not None and spec.loader in LOADERS:
+    if spec is not None and LOADERS[spec.loader].head:
         return (
             f"{_short(name)} is a head of {_short(spec.hub or '')}; load it with "
             "FlagEmbedding's BGEM3FlagModel."
         )
-    if kind == "late-interaction" or (spec is not None and spec.loader == "late-interaction"):
+    if kind == "late-interaction" or (
+        spec is not None and LOADERS[spec.loader].family == "late-interaction"
+    ):
         return (
             f"{_short(name)} makes one vector per token; load it with PyLate or its author's "
             "program."
         )
-    if spec is not None and spec.loader == "custom":
+    if spec is not None and LOADERS[spec.loader].cannot_run:
         return f"{_short(name)} runs with its author's own program; see its model card."
     if spec is None and kind in ("lexical", "sparse", "cross-encoder", "hybrid"):
         return f"{_short(name)} is no dense encoder ({kind}); see its model card."
@@ -432,7 +432,7 @@ def _recorded(records: Sequence[Record]) -> dict[str, tuple[str, str]]:
     """Role -> prompt and route that all records of retrieval, and of STS, agree on."""
     by_role: dict[str, set[tuple[str, str]]] = {}
     for record in records:
-        if record.task.type in (*ASYMMETRIC, "sts"):
+        if record.task.type in (*with_roles(), "sts"):
             for role, prompt in record.prompts.items():
                 by_role.setdefault(role, set()).add((prompt.prompt, prompt.route))
     return {role: next(iter(prompts)) for role, prompts in by_role.items() if len(prompts) == 1}

@@ -21,8 +21,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from kemb import disk
 from kemb.errors import ResultError
 from kemb.models.backends import Runtime
-from kemb.models.spec import Dtype, Level, Similarity
-from kemb.types import TaskType
+from kemb.models.families import Similarity
+from kemb.models.spec import Dtype, Level
+from kemb.tasks.spec import KnownType
 
 SCHEMA_VERSION = 1
 _MOST = 2**53
@@ -54,7 +55,7 @@ def known(**fields: object) -> dict[str, Any]:
 class TaskRecord(Data):
     """What was scored."""
 
-    type: TaskType
+    type: KnownType
     revision: str = ""
     """Of the data."""
     unpinned: bool = False

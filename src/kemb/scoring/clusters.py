@@ -162,7 +162,8 @@ def _part_score(scores: dict[str, list[float]], items: list[ItemBlock]) -> PartS
     return PartScore(metrics=metrics, experiments=scores, items=items)
 
 
-def _clustering(items: pa.Table) -> dict[str, float]:
+def v_measures_of_items(items: pa.Table) -> dict[str, float]:
+    """The v-measures of `clustering`, out of its items."""
     scores = []
     for name in items["metric"].unique().to_pylist():
         if name.startswith("gold"):

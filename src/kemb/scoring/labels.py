@@ -270,7 +270,8 @@ def label_metrics(gold: Sequence[Label], predicted: Sequence[Label]) -> dict[str
     return metrics
 
 
-def _classification(items: pa.Table) -> dict[str, float]:
+def label_metrics_of_items(items: pa.Table) -> dict[str, float]:
+    """The metrics of `classification`, out of its items."""
     gold = of_metric(items, "gold")["target"].to_pylist()
     predictions = of_metric(items, "prediction")
     found = [
@@ -283,7 +284,8 @@ def _classification(items: pa.Table) -> dict[str, float]:
     return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}
 
 
-def _multilabel(items: pa.Table) -> dict[str, float]:
+def indicator_metrics_of_items(items: pa.Table) -> dict[str, float]:
+    """The metrics of `multilabel_classification`, out of its items."""
     labels = read_targets(of_metric(items, "gold")["target"].to_pylist())
     names = sorted({label for own in labels for label in own}, key=by_kind)
     gold, predictions = indicators(labels, names), of_metric(items, "prediction")

@@ -15,8 +15,15 @@ from kemb.errors import DataError, ModelError
 from kemb.scoring.items import of_metric
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.search import top_k
-from kemb.scoring.similarity import SIMILARITIES, check_finite, read_all, read_sparse
-from kemb.types import BitextData, ItemBlock, PairData, PartScore, RetrievalData, TaskType
+from kemb.scoring.similarity import check_finite, read_all, read_sparse
+from kemb.types import (
+    SIMILARITIES,
+    BitextData,
+    ItemBlock,
+    PairData,
+    PartScore,
+    RetrievalData,
+)
 
 LEADERBOARD_CORRELATIONS = tuple(
     f"{prefix}{kind}"
@@ -297,23 +304,27 @@ def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str
     return PartScore(metrics | {"accuracy": metrics["recall"]}, {}, items, notes)
 
 
-def _pairs(items: pa.Table, task_type: TaskType) -> dict[str, float]:
+def correlations_of_items(items: pa.Table) -> dict[str, float]:
+    """The correlations of `sts`, out of its items."""
     from scipy.stats import pearsonr, spearmanr
 
     gold = of_metric(items, "gold")["value"].to_numpy()
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name in SIMILARITIES:
         values = of_metric(items, name)["value"].to_numpy()
-        if task_type == "pair_classification":
-            found |= {
-                f"{name}_{metric}": value for metric, value in separation(values, gold == 1).items()
-            }
-        else:
-            found |= {
-                f"{name}_pearson": float(pearsonr(values, gold)[0]),
-                f"{name}_spearman": float(spearmanr(values, gold)[0]),
-            }
-    if task_type == "pair_classification":
-        for metric in ("ap", "accuracy", "f1", "precision", "recall"):
-            found[f"max_{metric}"] = max(found[f"{name}_{metric}"] for name in SIMILARITIES)
-    return found
+        metrics[f"{name}_pearson"] = float(pearsonr(values, gold)[0])
+        metrics[f"{name}_spearman"] = float(spearmanr(values, gold)[0])
+    return metrics
+
+
+def separation_of_items(items: pa.Table) -> dict[str, float]:
+    """The metrics of `pair_classification`, out of its items."""
+    is_positive = of_metric(items, "gold")["value"].to_numpy() == 1
+    metrics: dict[str, float] = {}
+    for name in SIMILARITIES:
+        values = of_metric(items, name)["value"].to_numpy()
+        separated = separation(values, is_positive)
+        metrics |= {f"{name}_{metric}": value for metric, value in separated.items()}
+    for metric in ("ap", "accuracy", "f1", "precision", "recall"):
+        metrics[f"max_{metric}"] = max(metrics[f"{name}_{metric}"] for name in SIMILARITIES)
+    return metrics

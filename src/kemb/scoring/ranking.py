@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
 from kemb.scoring.search.topk import empty_run
+from kemb.tasks.kinds import CUTOFFS
 from kemb.types import ItemBlock, PartScore, RetrievalData, Run
 
-CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
 N_RETRIEVED = 100
 """Documents per query whose ids and scores are kept as items."""
 
@@ -202,9 +202,6 @@ def _listed(metric: str, run: Run, data: RetrievalData, judged: IntArray, depth:
         run.scores[judged, :depth][rows, ranks].astype(np.float64),
         targets=[data.doc_ids[row] for row in indices[rows, ranks].tolist()],
     )
-
-
-SUBQUERIES = "max_over_subqueries_"
 
 
 def without_own_ids(run: Run, data: RetrievalData) -> Run:

@@ -12,8 +12,6 @@ import numpy as np
 from kemb.arrays import DoubleArray, FloatArray, Ragged, Vectors
 from kemb.errors import ModelError
 
-SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-
 
 def for_product(queries: FloatArray, squares: FloatArray, similarity: str) -> FloatArray:
     """Queries [n, dim] as they go into `products`.
@@ -112,8 +110,6 @@ def read_sparse(
     Raises:
         ModelError: as `check_finite`.
     """
-    pass
-
     matrix = sparse_matrix(rows)
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float32).reshape(-1)

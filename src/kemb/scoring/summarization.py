@@ -10,10 +10,11 @@ import numpy as np
 from kemb.arrays import DoubleArray, FloatArray, IntArray, Ragged, Representations, Vectors
 from kemb.errors import DataError, ModelError
 from kemb.scoring.similarity import check_finite, lengths, read_sparse
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import SummarizationProtocol
 from kemb.types import ItemBlock, PartScore, SummaryData
 
-SIMILARITIES = ("cosine", "dot")
+SIMILARITIES = KINDS["summarization"].similarities
 
 
 def summarization(
@@ -128,21 +129,9 @@ def per_document(
     return found
 
 
-def summary_ids(data: SummaryData, column: str) -> list[str]:
-    """Names of the summaries in the column `machine` or `human`: that of the document, and the
-    place there.
-    """
-    of = data.machine_of if column == "machine" else data.human_of
-    return [
-        f"{document_id}/{place}"
-        for document_id, rows in zip(data.document_ids, documents(of), strict=True)
-        for place in range(rows.stop - rows.start)
-    ]
-
-
 def _read(column: Vectors | Ragged, name: str, data: SummaryData) -> tuple[Any, FloatArray]:
     """A column, dense or a sparse matrix, and the squared lengths of its rows."""
-    ids = summary_ids(data, name)
+    ids = data.machine_ids if name == "machine" else data.human_ids
     if isinstance(column, Ragged):
         return read_sparse(column, name, ids)
     array = column.block(0, column.shape[0])
@@ -154,7 +143,7 @@ def _is_varied(values: DoubleArray) -> bool:
 
 
 def _items(data: SummaryData, values: Mapping[str, DoubleArray]) -> list[ItemBlock]:
-    ids = summary_ids(data, "machine")
+    ids = data.machine_ids
     clusters = [data.document_ids[number] for number in data.machine_of.tolist()]
     columns = {"gold": data.gold, **values}
     return [ItemBlock(name, ids, array, cluster_ids=clusters) for name, array in columns.items()]

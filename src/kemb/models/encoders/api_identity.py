@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,14 +74,10 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
         name=spec.name,
         revision=digest(json.dumps(parts, sort_keys=True)),
         prompts=prompts,
-        folder=None,
         device="api",
-        dtype="float32",
         max_tokens=spec.max_tokens,
-        pooling=None,
         similarity=spec.similarity,
         variant="__".join(label for label in labels if label),
-        trust_remote_code=False,
         endpoint=tuple(parts.items()),
     )
 
@@ -188,7 +184,7 @@ def _check_address(base: str) -> None:
 _EXAMPLE = "http://localhost:8000/v1"
 
 
-def open_api(model: Model) -> Encoder:
+def open_api(model: Model, _beside: Sequence[Model] = ()) -> Encoder:
     """A client of the endpoint.
 
     :raises MissingExtra: httpx is not installed.

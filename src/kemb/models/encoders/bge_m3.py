@@ -21,13 +21,11 @@ import numpy as np
 
 from kemb.arrays import Ragged
 from kemb.errors import ModelError, UsageError
+from kemb.models.families import LOADERS
 from kemb.models.files import HEADS, ModelFolder
-from kemb.models.spec import Loader, ModelSpec
+from kemb.models.spec import ModelSpec
 
 Head = Literal["dense", "sparse", "colbert"]
-LOADERS: dict[Loader, Head] = {"m3-sparse": "sparse", "m3-colbert": "colbert"}
-HEADED: tuple[Loader, ...] = ("sentence-transformers", "transformers")
-"""Loaders whose models may have heads."""
 FILES = dict(zip(("sparse", "colbert"), HEADS, strict=True))
 """Of a head's weights, without the ending: a linear layer's `weight` and `bias`."""
 SUFFIXES = (".safetensors", ".pt")
@@ -90,12 +88,12 @@ def spec_of_head(spec: ModelSpec, head: Head) -> ModelSpec:
     """A model's specification, read through a head; `dense` is the model itself."""
     if head == "dense":
         return spec
-    is_sparse = head == "sparse"
+    loader = next(name for name, row in LOADERS.items() if row.head == head)
     own: dict[str, object] = {
         "name": f"{spec.name}#{head}",
         "hub": spec.hub or spec.name,
-        "loader": "m3-sparse" if is_sparse else "m3-colbert",
-        "similarity": "dot" if is_sparse else "meanmaxsim",
+        "loader": loader,
+        "similarity": LOADERS[loader].similarities[0],
         "pooling": None,
         "normalize": None,
         "dim": None,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, FloatArray, IntArray
-from kemb.models.encoders.tables import idf, read_counts, table_hash, unseen_idf
+from kemb.models.encoders.tables import idf, read_counts, revision_of, table_hash, unseen_idf
 from kemb.types import Input
 
 TOY_DIM = 256
@@ -94,6 +94,11 @@ def open_tfidf() -> HashedNgrams:
 def tfidf_identity() -> dict[str, str]:
     """Everything that changes a vector of `tfidf:char`."""
     return {"version": "1", "table": table_hash(NGRAM_TABLE)}
+
+
+def revision(name: str) -> str:
+    """The version of `toy` or `tfidf:char`."""
+    return revision_of(toy_identity() if name == "toy" else tfidf_identity())
 
 
 def ngrams(text: str) -> tuple[Codes, IntArray]:

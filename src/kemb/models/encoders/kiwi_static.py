@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 from kemb import disk
 from kemb.arrays import DoubleArray, FloatArray, IntArray
 from kemb.models.analysers import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_kiwi
-from kemb.models.encoders.tables import idf, read_components, read_counts, table_hash, unseen_idf
+from kemb.models.encoders.tables import (
+    idf,
+    read_components,
+    read_counts,
+    revision_of,
+    table_hash,
+    unseen_idf,
+)
 from kemb.types import Input
 
 if TYPE_CHECKING:
@@ -113,6 +120,11 @@ def kiwi_static_identity() -> dict[str, str]:
         "kiwi": kiwi_version(NAME),
         "tables": table_hash(MORPHEME_TABLE, COMPONENT_TABLE),
     }
+
+
+def revision(_name: str) -> str:
+    """The version of `kiwi-static`."""
+    return revision_of(kiwi_static_identity())
 
 
 def weigh(keys: list[tuple[str, str]], vectors: FloatArray, weight: MorphemeWeights) -> FloatArray:

@@ -18,7 +18,7 @@ from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.messages import say
 from kemb.models.facts import ModelFacts
-from kemb.publishing.card.metadata import HUB_TASKS, dataset_of, kemb_version
+from kemb.publishing.card.metadata import dataset_of, kemb_version
 from kemb.publishing.markdown import block, clean, code, escape, table
 from kemb.publishing.notes import formula_note, heading, intervals_note
 from kemb.publishing.site.schema import Snippet
@@ -26,6 +26,7 @@ from kemb.publishing.tables import points, rank_text, score_text
 from kemb.publishing.usage import py
 from kemb.results.files import TaskResult, read_items
 from kemb.results.rows import ResultRow
+from kemb.tasks.kinds import kind_of
 
 SEED = 42
 _SAME = 1e-5
@@ -167,7 +168,7 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
     rows = [
         [
             escape(clean(part.result.task)),
-            HUB_TASKS[part.result.record.task.type][1],
+            kind_of(part.result.record.task.type).mteb,
             escape(clean(part.split)),
             escape(clean(part.subset)),
             escape(part.result.record.task.main_metric),

@@ -19,20 +19,8 @@ from kemb.boards.benchmark import spec_of
 from kemb.models.facts import ModelFacts
 from kemb.publishing.usage import Usage
 from kemb.results.files import TaskResult, mteb_metric
-from kemb.types import TaskType
+from kemb.tasks.kinds import kind_of
 
-HUB_TASKS: dict[TaskType, tuple[str, str]] = {
-    "retrieval": ("text-retrieval", "Retrieval"),
-    "reranking": ("text-ranking", "Reranking"),
-    "sts": ("sentence-similarity", "STS"),
-    "pair_classification": ("text-classification", "PairClassification"),
-    "classification": ("text-classification", "Classification"),
-    "multilabel_classification": ("text-classification", "MultilabelClassification"),
-    "clustering": ("text-classification", "Clustering"),
-    "bitext_mining": ("translation", "BitextMining"),
-    "summarization": ("summarization", "Summarization"),
-}
-"""The hub's task category and mteb's name, as `TaskMetadata._hf_task_type` of mteb pairs them."""
 _LANGUAGES = {
     "kor": "ko",
     "eng": "en",
@@ -63,12 +51,12 @@ def model_index(name: str, results: Sequence[TaskResult]) -> list[Fields]:
 def _eval_results(result: TaskResult) -> list[Any]:
     from huggingface_hub import EvalResult
 
+    kind = kind_of(result.record.task.type)
     main = result.record.task.main_metric
-    hub_task, task_name = HUB_TASKS[result.record.task.type]
     return [
         EvalResult(
-            task_type=hub_task,
-            task_name=task_name,
+            task_type=kind.hub_task,
+            task_name=kind.mteb,
             dataset_type=dataset_of(result),
             dataset_name=f"{result.task} ({entry['hf_subset']})",
             dataset_config=entry["hf_subset"],

@@ -11,11 +11,12 @@ from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Lang, Text, note, say
 from kemb.models import catalogue
 from kemb.models.facts import ModelFacts
-from kemb.models.prompts import build_prompts, declares_prompts, resolve, roles
+from kemb.models.prompts import build_prompts, declares_prompts, resolve
 from kemb.publishing import tables
 from kemb.publishing.site.schema import Card, CostData, LengthData, ModelData
 from kemb.publishing.site.views import BoardView, SiteView
 from kemb.publishing.site.words import KINDS, group_title
+from kemb.tasks.kinds import roles
 from kemb.types import TaskType
 
 Facts = list[tuple[str, str]]

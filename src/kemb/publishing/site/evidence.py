@@ -36,10 +36,10 @@ from kemb.publishing.site.views import BoardView
 from kemb.results.files import TaskResult, read_items
 from kemb.results.record import ColumnLengths
 from kemb.scoring.items import of_part
+from kemb.tasks.kinds import KINDS, columns, item_ids, shape_of
 from kemb.tasks.load import load
 from kemb.tasks.own import load_folder
 from kemb.types import (
-    BitextData,
     ClusterData,
     LabelData,
     MultilabelData,
@@ -57,25 +57,6 @@ N_VALUES = 400_000
 """Item replicates (draws x cells x rows) that a page holds."""
 MIN_DRAWS = 200
 SCALE = 20_000
-
-_MEANING = {
-    "retrieval": Named(ko="질의별 점수", en="score of the query"),
-    "reranking": Named(ko="질의별 점수", en="score of the query"),
-    "bitext_mining": Named(ko="문장별 점수", en="score of the sentence"),
-    "classification": Named(
-        ko="맞힌 실험의 비율", en="share of experiments that predict the label"
-    ),
-    "multilabel_classification": Named(
-        ko="레이블을 모두 맞힌 실험의 비율",
-        en="share of experiments that predict exactly the labels",
-    ),
-    "summarization": Named(ko="문서 안에서의 상관계수", en="correlation inside the document"),
-    "sts": Named(ko="1 - 정답과의 순위 차이 / n", en="1 - difference of ranks to gold / n"),
-    "pair_classification": Named(
-        ko="반대 레이블 쌍과의 순서가 맞은 비율",
-        en="share of pairs of the other label on the right side",
-    ),
-}
 
 
 def replicate_data(view: BoardView) -> ReplicateData | None:
@@ -242,9 +223,13 @@ def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemD
             left_out += found[1]
     if not parts:
         return None
-    data = view.data.cells[column]
+    row = KINDS[kind]
     return ItemData(
-        slug=data.slug, task=cell.task, meaning=_MEANING[kind], parts=parts, n_left_out=left_out
+        slug=view.data.cells[column].slug,
+        task=cell.task,
+        meaning=Named(ko=row.item_ko, en=row.item_en),
+        parts=parts,
+        n_left_out=left_out,
     )
 
 
@@ -358,18 +343,17 @@ def _of_data(data: TaskData) -> Shown:
 
 def _item_texts(data: PartData) -> dict[str, str]:
     match data:
-        case RetrievalData():
-            pairs = zip(data.query_ids, data.queries, strict=True)
         case PairData():
             both = (
                 f"{first} / {second}"
                 for first, second in zip(data.sentence1, data.sentence2, strict=True)
             )
-            pairs = zip(data.item_ids, both, strict=True)
-        case BitextData():
-            pairs = zip(data.item_ids, data.sentence1, strict=True)
-        case LabelData() | ClusterData():
-            pairs = zip(data.item_ids, data.texts, strict=True)
+            pairs = zip(item_ids(data), both, strict=True)
+        case _:
+            column = shape_of(data).user_column
+            if not column:
+                return {}
+            pairs = zip(item_ids(data), getattr(data, column), strict=True)
     return {item_id: _short(text, ITEM_LENGTH) for item_id, text in pairs}
 
 
@@ -400,10 +384,9 @@ def _first(data: PartData) -> list[list[str]]:
             return [
                 [text, str(labels[0])] for text, labels in zip(data.texts, data.labels, strict=True)
             ][:N_EXAMPLES]
-        case BitextData():
-            return [list(pair) for pair in zip(data.sentence1, data.sentence2, strict=True)][
-                :N_EXAMPLES
-            ]
+        case _:
+            texts = [column.texts for column in columns(data).values()]
+            return [list(row) for row in zip(*texts, strict=False)][:N_EXAMPLES]
 
 
 def _relevant(data: RetrievalData, query_id: str, documents: dict[str, str]) -> list[str]:

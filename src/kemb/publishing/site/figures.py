@@ -379,7 +379,11 @@ def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
         record = next(iter(rows[place].results.values())).kemb
         view = (record.view if record else None) or ViewRecord()
         level = view.level or ""
-        if (size := cost.index_bytes_per_document) and cost.family == "dense":
+        if (
+            (size := cost.index_bytes_per_document)
+            and record is not None
+            and record.family == "dense"
+        ):
             rescored = f"@{view.candidates}" if view.candidates else ""
             found.append(
                 Seen(
