@@ -16,12 +16,17 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # typing itself takes longer to import than the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    End = Callable[[], dict[str, Any]]
+    Limits = dict[str, tuple[int, int]]
 
 LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
 MOST_BYTES = 200_000  # of a stream, that are written down
-End = Callable[[], dict[str, Any]]
 
 
 def main() -> NoReturn:
@@ -60,40 +65,71 @@ def _is_a_device(stream: int) -> bool:
 
 
 def _forked(program: str, arguments: list[str], streams: list[int]) -> End:
-    limits = {}
-    for limit in LIMITS:
-        limits[limit] = resource.getrlimit(limit)
+    limits = {str(limit): resource.getrlimit(limit) for limit in LIMITS}
     cpu = os.environ.get("KEMB_CASE_CPU")
     if cpu and program == "kemb":
-        limits[resource.RLIMIT_CPU] = (int(cpu), int(cpu))
-    mask = os.umask(0)
-    os.umask(mask)
-    request = {
-        "program": program,
-        "arguments": arguments,
-        "folder": os.getcwd(),
-        "environment": dict(os.environ),
-        "limits": limits,
-        "umask": mask,
-        "user": os.geteuid(),
-        "group": os.getegid(),
-    }
-    message = json.dumps(request).encode()
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(os.environ["KEMB_CASE_SERVER"])
-    socket.send_fds(connection, [len(message).to_bytes(4, "big")], streams)
-    connection.sendall(message)
+        limits[str(resource.RLIMIT_CPU)] = (int(cpu), int(cpu))
+    request = _request(program, arguments, os.getcwd(), dict(os.environ), limits)
+    connection = _send(os.environ["KEMB_CASE_SERVER"], request, streams)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda caught, _: connection.send(bytes([caught])))
 
-    def end() -> dict[str, Any]:
-        answer = b""
-        while part := connection.recv(4096):
-            answer += part
-        return json.loads(answer) if answer else {"exit": 1, "lost": True}
+    return lambda: _answer(connection)
 
-    return end
+
+def ask_server(
+    server: str, arguments: list[str], folder: str, environment: dict[str, str], cpu_seconds: int
+) -> dict[str, Any]:
+    """One call of kemb as the record of a call, without a client's process.
+
+    :param server: the socket of a `case_server.py`.
+    """
+    start = time.monotonic()
+    limits = {str(resource.RLIMIT_CPU): (cpu_seconds, cpu_seconds)}
+    request = _request("kemb", arguments, folder, environment, limits)
+    streams = [os.open(os.devnull, os.O_RDONLY), os.memfd_create("out"), os.memfd_create("err")]
+    connection = _send(server, request, streams)
+    report = _answer(connection)
+    connection.close()
+    for name, stream in (("out", streams[1]), ("err", streams[2])):
+        report[name] = os.pread(stream, MOST_BYTES, 0).decode("utf-8", "replace")
+    for stream in streams:
+        os.close(stream)
+    report.update(arguments=arguments, folder=folder, seconds=time.monotonic() - start)
+    return report
+
+
+def _request(
+    program: str, arguments: list[str], folder: str, environment: dict[str, str], limits: Limits
+) -> dict[str, Any]:
+    mask = os.umask(0)
+    os.umask(mask)
+    return {
+        "program": program,
+        "arguments": arguments,
+        "folder": folder,
+        "environment": environment,
+        "limits": limits,
+        "umask": mask,
+        "user": int(environment.get("KEMB_CASE_USER", os.geteuid())),
+    }
+
+
+def _send(server: str, request: dict[str, Any], streams: list[int]) -> socket.socket:
+    message = json.dumps(request).encode()
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(server)
+    socket.send_fds(connection, [len(message).to_bytes(4, "big")], streams)
+    connection.sendall(message)
+    return connection
+
+
+def _answer(connection: socket.socket) -> dict[str, Any]:
+    answer = b""
+    while part := connection.recv(4096):
+        answer += part
+    return json.loads(answer) if answer else {"exit": 1, "lost": True}
 
 
 def _real(_: str, arguments: list[str], streams: list[int]) -> End:

@@ -69,15 +69,20 @@ def _sound(outcome: Outcome) -> Iterator[str]:
     if not outcome.calls:
         yield "kemb was not called"
     for call in outcome.calls:
-        text = call.out + call.err
-        if TRACEBACK in text:
-            yield f"traceback: {call.verb}: {text.strip().splitlines()[-1][:150]}"
-        elif call.lost or call.exit not in ENDED:
-            yield f"ended by {call.exit} after {call.cpu_seconds:.0f} s of computing: {call.verb}"
-        elif call.exit and not call.err.strip():
-            yield f"refused without a word: {call.verb}"
-        if CONTROL.search(text):
-            yield f"raw control characters: {call.verb}"
+        yield from sound_call(call)
+
+
+def sound_call(call: Call) -> Iterator[str]:
+    """What holds of every call of kemb, whatever it was given."""
+    text = call.out + call.err
+    if TRACEBACK in text:
+        yield f"traceback: {call.verb}: {text.strip().splitlines()[-1][:150]}"
+    elif call.lost or call.exit not in ENDED:
+        yield f"ended by {call.exit} after {call.cpu_seconds:.0f} s of computing: {call.verb}"
+    elif call.exit and not text.strip():
+        yield f"refused without a word: {call.verb}"
+    if CONTROL.search(text):
+        yield f"raw control characters: {call.verb}"
 
 
 # Checks ---------------------------------------------------------------------------------------
@@ -289,6 +294,15 @@ def store_is_as_before(outcome: Outcome) -> Iterator[str]:
         yield f"{spaces} spaces before, {match and match.group(1)} after"
 
 
+def short_of_memory(outcome: Outcome) -> Iterator[str]:
+    """What fails for lack of memory says so."""
+    for call in outcome.call("run"):
+        if call.exit not in ENDED:
+            yield f"kemb {call.verb} ended with {call.exit}"
+        elif call.exit and not re.search("(?i)memory", call.err):
+            yield f"kemb {call.verb} failed and does not speak of memory: {call.err[-150:]}"
+
+
 def nothing_outside(outcome: Outcome) -> Iterator[str]:
     """No file with the hub's name lies outside the caches, and what was there is still there."""
     folder = Path(outcome.calls[0].folder)
@@ -298,10 +312,10 @@ def nothing_outside(outcome: Outcome) -> Iterator[str]:
 
 
 def no_shard_is_lost(outcome: Outcome) -> Iterator[str]:
-    """As many shards after as before."""
-    match = re.search(r"shards before (\d+) after (\d+)", outcome.out)
-    if not match or match.group(1) != match.group(2):
-        yield f"{match and match.group()}"
+    """The shard that this user must not read is still there, and as it was."""
+    shards = list(Path(outcome.calls[0].folder).glob("s/*/*.arrow"))
+    if not any(path.stat().st_mode & 0o777 == 0 for path in shards):
+        yield "the shard that cannot be read was deleted"
 
 
 def rerun_goes_on(outcome: Outcome) -> Iterator[str]:
@@ -496,6 +510,8 @@ def _hub(*checks: Check) -> Right:
     return Right(
         (
             refuses("run", r"org/x"),
+            says("run", r"127\.0\.0\.1|HF_ENDPOINT|\bhub\b"),
+            does_not_say("run", r"\b(KeyError|AssertionError|JSONDecodeError)\b"),
             leaves_no(*_NO_RESULT),
             does_not_print("TOKEN-SENT-TO-OTHER-HOST|TOKEN-STORED|VICTIM-DELETED|SECRET"),
             nothing_outside,
@@ -526,9 +542,16 @@ _DATA = {
         ),
         cpu_seconds=20,
     ),
-    "D-61-fifo": Right((refuses("check", r"test\.csv"), within("check", seconds=20)), seconds=30),
+    "D-61-fifo": Right(
+        (
+            refuses("check", r"test\.csv"),
+            does_not_say("check", r"no data file: expected"),
+            within("check", seconds=20),
+        ),
+        seconds=30,
+    ),
     "D-64-symlink-loop": Right(
-        (refuses("check", r"test\.csv"), does_not_say("check", r"^\s*no data file")),
+        (refuses("check", r"test\.csv"), does_not_say("check", r"no data file: expected")),
         cpu_seconds=20,
     ),
     "E-01-06": Right((refuses("run", r"fuse|weight"), leaves_no(*_NO_RESULT)), cpu_seconds=20),
@@ -563,7 +586,11 @@ _STORE = {
         cpu_seconds=20,
     ),
     "F-07-as-600m": Right(
-        (exits("run", *ENDED), does_not_print(r"TORN|\.tmp$|Traceback \(most")),
+        (
+            short_of_memory,
+            exits("run", 0, last=True),
+            does_not_print(r"TORN|\.tmp$|Traceback \(most"),
+        ),
         server="none",
         seconds=150,
     ),

@@ -7,7 +7,9 @@ streams; the fork takes them on and runs `kemb ARGS` or a Python script as a fre
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -19,17 +21,22 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import types
-from typing import Any
+from typing import Any, NoReturn
 
-LIGHT = ("numpy", "pandas", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats")
-LIGHT += ("sklearn.linear_model", "sklearn.cluster", "sklearn.metrics", "yaml")
-HEAVY = ("torch", "transformers", "transformers.models.bert.modeling_bert", "datasets")
-HEAVY += ("sentence_transformers", "sentence_transformers.sentence_transformer.modules")
+LIGHT = (
+    *("numpy", "pandas", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats"),
+    *("sklearn.linear_model", "sklearn.cluster", "sklearn.metrics", "yaml"),
+)
+HEAVY = (
+    *("torch", "transformers", "transformers.models.bert.modeling_bert", "datasets"),
+    *("sentence_transformers", "sentence_transformers.sentence_transformer.modules"),
+)
 
 
-def serve(path: str, loads_torch: bool) -> None:
-    """Accept commands for ever; returns only in a fork, when its command has been set up and run.
+def serve(path: str, loads_torch: bool) -> NoReturn:
+    """Accept commands for ever.
 
     :param path: of the socket, made last: where it is there, the server is ready.
     :param loads_torch: import torch and what stands on it before the first command.
@@ -40,6 +47,8 @@ def serve(path: str, loads_torch: bool) -> None:
     os.chmod(path + ".new", 0o777)  # a case runs as nobody
     listener.listen(64)
     os.rename(path + ".new", path)
+    gc.collect()
+    gc.freeze()  # a fork copies no page only because the collector looked at it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the supervisors
     while True:
         connection, _ = listener.accept()
@@ -47,7 +56,6 @@ def serve(path: str, loads_torch: bool) -> None:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _supervise(connection)
-            return
         connection.close()
 
 
@@ -67,11 +75,8 @@ def _load(loads_torch: bool) -> None:
         importlib.import_module(name)
 
 
-def _supervise(connection: socket.socket) -> None:
-    """Fork the command; hand signals on to it, and its end back.
-
-    Returns in the command's own process, once the command has been run.
-    """
+def _supervise(connection: socket.socket) -> NoReturn:
+    """Fork the command; hand signals on to it, and its end back."""
     head, streams, _, _ = socket.recv_fds(connection, 4, 3)
     length = int.from_bytes(head, "big")
     message = b""
@@ -87,7 +92,7 @@ def _supervise(connection: socket.socket) -> None:
         os.close(stream)
     watch = os.pidfd_open(command)
     while True:
-        ready, _, _ = select.select([connection, watch], [], [])
+        ready, _, _ = select.select([connection.fileno(), watch], [], [])
         if watch in ready:
             break
         number = connection.recv(1)
@@ -121,7 +126,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         resource.setrlimit(int(name), tuple(limit))
     if request["user"] != os.geteuid():
         os.setgroups([])
-        os.setgid(request["group"])
+        os.setgid(request["user"])
         os.setuid(request["user"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tempfile.tempdir = None
@@ -129,23 +134,40 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         raw = open(number, "wb", buffering=0, closefd=False)
         errors = "strict" if number == 1 else "backslashreplace"
-        stream = io.TextIOWrapper(
-            io.BufferedWriter(raw), "utf-8", errors, line_buffering=number == 2
-        )
-        setattr(sys, name, stream)
+        writer = io.BufferedWriter(raw)
+        setattr(sys, name, io.TextIOWrapper(writer, "utf-8", errors, line_buffering=number == 2))
 
 
-def _execute(request: dict[str, Any]) -> None:
-    """Run the command in this process and end it as Python ends."""
-    arguments = request["arguments"]
+def _execute(request: dict[str, Any]) -> NoReturn:
+    """Run the command in this process and end it as Python would, without taking it to pieces."""
+    code = 0
+    try:
+        if request["program"] == "kemb":
+            from kemb.cli import main
+
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            sys.argv = ["kemb", *request["arguments"]]
+            main()
+        else:
+            _run_script(request["arguments"])
+        threading._shutdown()  # type: ignore[attr-defined]
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(end.code + "\n")
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code & 0xFF)
+
+
+def _run_script(arguments: list[str]) -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
-    if request["program"] == "kemb":
-        from kemb.cli import main as kemb_main
-
-        sys.argv = ["kemb", *arguments]
-        kemb_main()
-        sys.exit(0)
     sys.argv = arguments or ["-"]
     if sys.argv[0] == "-c":
         name, source = "<string>", arguments[1]
@@ -158,7 +180,6 @@ def _execute(request: dict[str, Any]) -> None:
             source = file.read()
     sys.path.insert(0, os.path.dirname(name))
     exec(compile(source, name, "exec"), main.__dict__)  # the case's own script
-    sys.exit(0)
 
 
 if __name__ == "__main__":

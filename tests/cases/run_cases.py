@@ -25,6 +25,7 @@ from typing import Any
 
 import case_rights
 import case_scripts
+from case_client import ask_server
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -151,6 +152,22 @@ class Runner:
         texts = [path.read_bytes().decode("utf-8", "replace") for path in (out, err)]
         return self._collect(name, place, code, texts[0], texts[1], seconds, stopped)
 
+    def ask(self, kind: str, arguments: list[str], folder: Path, cpu_seconds: int) -> Call:
+        """One call of kemb without a script around it, as fast as it can be had."""
+        home = folder / "home"
+        home.mkdir(exist_ok=True)
+        environment = {
+            **{"HOME": str(home), "XDG_CACHE_HOME": str(home), "KEMB_STORE": str(folder / "s")},
+            **{"HF_HUB_OFFLINE": "1", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            **{"NO_COLOR": "1", "COLUMNS": "160", "TOKENIZERS_PARALLELISM": "false"},
+        }
+        socket = self._server(kind)
+        return Call(**ask_server(socket, arguments, str(folder), environment, cpu_seconds))
+
+    def wait_for(self, kind: str) -> None:
+        """Return when a server is ready."""
+        self._server(kind)
+
     def _collect(
         self,
         name: str,
@@ -210,6 +227,10 @@ def _programs(folder: Path) -> Path:
         start = f'exec "{sys.executable}" -I -S "{HERE / "case_client.py"}" {program}'
         path.write_text(f'#!/bin/sh\n{start} "$@"\n', "utf-8")
         path.chmod(0o755)
+    # Another user may not be allowed to start this Python; the server's fork changes its own user.
+    path = folder / "setpriv"
+    path.write_text('#!/bin/sh\nexport KEMB_CASE_USER=65534\nshift 3\nexec "$@"\n', "utf-8")
+    path.chmod(0o755)
     return folder
 
 
@@ -247,7 +268,7 @@ def _copy(name: str, root: Path) -> case_scripts.Place:
     if outer.exists():
         shutil.copy(outer, copied.parent / "env.sh")
     (copied / "mini-base").symlink_to(SHARED / "cases/hostile/data/mini-st")
-    _make_writable(copied / case)
+    make_writable(copied / case)
     # Deep, so that a path that climbs eight folders stays in the case's own.
     temporary = root / "t/t/t/t/t/t"
     temporary.mkdir(parents=True)
@@ -261,7 +282,8 @@ def _copy(name: str, root: Path) -> case_scripts.Place:
     return case_scripts.Place(root, copied, copied / case, temporary, calls)
 
 
-def _make_writable(folder: Path) -> None:
+def make_writable(folder: Path) -> None:
+    """Let a copy from the read-only shared folder be changed."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | 0o200)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 import case_rights
+import case_unmended
 import run_cases
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 
-def _cases() -> list[object]:
-    cases = []
+def _cases() -> Sequence[object]:
+    cases: list[object] = []
     for name in case_rights.RIGHTS:
         reason = case_rights.reason(name)
         marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
@@ -33,7 +34,7 @@ def outcomes(
     for parent in (folder, folder.parent, folder.parent.parent):
         parent.chmod(0o755)  # a case runs as nobody
     chosen = [
-        item.callspec.params["name"]
+        str(item.callspec.params["name"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.originalname == test_case.__name__
     ]
@@ -49,7 +50,7 @@ def test_every_case_has_its_right(shared_data: Path) -> None:
 
 
 def test_every_unmended_case_is_one() -> None:
-    assert case_rights.UNMENDED.keys() <= case_rights.RIGHTS.keys()
+    assert case_unmended.UNMENDED.keys() <= case_rights.RIGHTS.keys()
 
 
 @pytest.mark.parametrize("name", _cases())
