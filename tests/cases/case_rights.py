@@ -386,6 +386,7 @@ _FIELD: dict[str, Right] = {
                 prints(r"negatives that are no text, of \d+ : \{\}"),
             ),
         ),
+        server="torch",
     ),
     "09-peft-base-not-in-identity": Right((same_after_the_base_changed,), server="torch"),
     "10-import-leaderboard-v2-header": Right(
@@ -446,7 +447,7 @@ _FIELD: dict[str, Right] = {
     "21-nsmc-txt-empty-text": Right(
         (exits("check", 0), exits("run", 0), says("check", "(?i)empty")),
     ),
-    "23-flag-empty-neg-list": Right((exits("mine", 0),)),
+    "23-flag-empty-neg-list": Right((exits("mine", 0),), server="torch"),
     "24-lstm-module-traceback": Right((refuses("run", "LSTM"),), server="torch"),
     "26-table-cells-with-decoration": Right(
         (
@@ -490,7 +491,7 @@ _ENDPOINT = r"127\.0\.0\.1|\[::1|m\.toml|--api-base|endpoint"
 
 def _api(*checks: Check, seconds: float = 60) -> Right:
     secrets = does_not_print(r"KEY-SENT-TO-OTHER-HOST|KEY-STORED|SECRET")
-    return Right((*checks, secrets), seconds=seconds, cpu_seconds=30)
+    return Right((*checks, secrets), seconds=seconds, cpu_seconds=10)
 
 
 _API_REFUSED = (refuses("run", _ENDPOINT), leaves_no(*_NO_RESULT, "s/*/*.arrow"))
@@ -605,7 +606,7 @@ _RESUME = {
 }
 
 
-def _document(*checks: Check, cpu_seconds: int = 10) -> Right:
+def _document(*checks: Check, cpu_seconds: int = 5) -> Right:
     return Right((does_not_print("BROKEN-JSON|PWNED"), *checks), cpu_seconds=cpu_seconds)
 
 
@@ -648,7 +649,7 @@ _RECORDS = {
             (
                 says("board", r"KorSTS\.items\.parquet"),
                 refuses("verify", r"KorSTS\.items\.parquet"),
-                refuses("submit", r"KorSTS\.items\.parquet"),
+                refuses("submit", r"KorSTS\.(items\.parquet|json)"),
                 refuses("compare", r"KorSTS\.items\.parquet"),
                 says("site", r"KorSTS\.items\.parquet"),
                 leaves_no("z.zip"),
@@ -657,9 +658,21 @@ _RECORDS = {
         )
         for name in ("J-05-items-cols", "J-05-items-strvalue")
     },
-    "J-07-broken-symlink": Right(tuple(says(verb, r"X\.json") for verb in _SIX), cpu_seconds=20),
-    "J-07-symlink-devzero": Right((says("board", r"X\.json"),), cpu_seconds=10, seconds=30),
-    "J-11-unreadable": Right((says("board", r"KorSTS\.json"),), cpu_seconds=20),
+    "J-07-broken-symlink": Right(
+        (
+            *(says(verb, r"X\.json") for verb in _SIX),
+            *(does_not_say(verb, r"FileNotFoundError|Errno") for verb in _SIX),
+        ),
+        cpu_seconds=20,
+    ),
+    "J-07-symlink-devzero": Right((says("board", r"X\.json"),), cpu_seconds=5, seconds=30),
+    "J-11-unreadable": Right(
+        (
+            says("board", r"KorSTS\.json"),
+            does_not_say("board", r"PermissionError|Errno|Delete it"),
+        ),
+        cpu_seconds=20,
+    ),
 }
 
 
@@ -672,7 +685,7 @@ def _folder(file: str) -> Right:
             does_not_print("PWNED-CODE-RAN|SILENTLY-SCORED"),
         ),
         server="torch",
-        cpu_seconds=20,
+        cpu_seconds=10,
     )
 
 
@@ -717,7 +730,9 @@ _PROMPTS = {
 }
 
 _RECIPES = {
-    f"R-10-{name}": Right((refuses("train", key), leaves_no("runs/**/*")), cpu_seconds=10)
+    f"R-10-{name}": Right(
+        (refuses("train", key), leaves_no("runs/**/*")), server="torch", cpu_seconds=10
+    )
     for name, key in (
         ("batch-hugeint", r"\bbatch\b"),
         ("contam-shingle", r"\bshingle\b"),

@@ -51,6 +51,9 @@ def serve(path: str, loads_torch: bool) -> NoReturn:
     gc.freeze()  # a fork copies no page only because the collector looked at it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the supervisors
     while True:
+        ready, _, _ = select.select([listener.fileno(), 0], [], [])
+        if 0 in ready:  # the runner's end of the pipe is closed: it has ended
+            os._exit(0)
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()

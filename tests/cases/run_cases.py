@@ -102,7 +102,9 @@ class Runner:
             log = (folder / f"{kind}.log").open("wb")
             command = [sys.executable, str(HERE / "case_server.py"), str(socket), kind]
             environment = _server_environment(home)
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+            )
             self._servers[kind] = (socket, process)
 
     def close(self) -> None:
