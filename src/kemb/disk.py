@@ -103,13 +103,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     with temporary(path.parent) as unfinished, temporary(path.parent) as old:
         yield unfinished
-        if path.exists():
-            path.rename(old)
+        if not path.exists():
+            unfinished.rename(path)
+            return
+        path.rename(old)
         try:
             unfinished.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
+        except BaseException:
+            old.rename(path)
             raise
 
 
