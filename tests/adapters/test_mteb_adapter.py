@@ -205,6 +205,7 @@ def tied(one: TaskResult, results: list[TaskResult], main: dict[str, str]) -> bo
     return any(other is not one and key(other) == key(one) for other in results)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_means_of_mteb_come_out_of_imported_results(
     imported: list[TaskResult], shared_data: Path

@@ -210,6 +210,7 @@ def test_a_correlation_is_computed_again_on_every_resample(tmp_path: Path) -> No
     assert cell.p < 0.01
 
 
+@pytest.mark.slow
 def test_average_precision_is_computed_again_on_every_resample(tmp_path: Path) -> None:
     from sklearn.metrics import average_precision_score as ap
 

@@ -148,6 +148,7 @@ def test_numbers_without_a_date_are_kept_before_all_others(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.slow
 def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
     """A kept state is shown by every later site."""
     folder = result_dir(tmp_path / "results", "a/one", "0" * 40)

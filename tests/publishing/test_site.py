@@ -146,6 +146,7 @@ def data(files: dict[str, bytes], name: str) -> Any:  # noqa: ANN401
     return json.loads(match[2])
 
 
+@pytest.mark.slow
 def test_every_page_is_well_formed_and_every_link_leads_somewhere(
     built: tuple[dict[str, Board], dict[str, bytes]],
 ) -> None:
