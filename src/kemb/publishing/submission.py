@@ -265,7 +265,7 @@ def _check_values(result: TaskResult, record: Record) -> None:
     if not _NAME.fullmatch(result.task):
         raise ResultError(f"{result.task!r:.200} is no name of a task.")
     if not _DATE.match(record.date):
-        raise ResultError(f"Its date is {record.date!r:.40}; expected one as 2026-01-31T00:00:00.")
+        raise ResultError(f"kemb.date: {record.date!r:.40} is none; one is 2026-01-31T00:00:00.")
     if record.timestamp > time.time() + _DAY:
         raise ResultError("Its date is in the future.")
     days = [
@@ -276,7 +276,7 @@ def _check_values(result: TaskResult, record: Record) -> None:
             f"Its date is {record.date:.20}, but its time stamp is of {days[0].date()}."
         )
     if record.index_bytes_per_document == 0:
-        raise ResultError("Its index has no bytes.")
+        raise ResultError("kemb.index_bytes_per_document: an index has more than no bytes.")
 
 
 def _check_task(result: TaskResult, record: Record, entry: ResultEntry) -> None:

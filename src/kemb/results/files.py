@@ -292,7 +292,22 @@ def read_items(result: TaskResult) -> pa.Table:
             "written. "
             f"Type `kemb run {result.task} --rescore` for this model to make them again."
         )
-    return pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _not_items(path, result, type(error).__name__) from error
+    columns = {field.name: _plain(field.type) for field in table.schema}
+    if columns != {field.name: _plain(field.type) for field in ITEMS_SCHEMA}:
+        said = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        raise _not_items(path, result, f"it has the columns {said}"[:200])
+    return table
+
+
+def _not_items(path: Path, result: TaskResult, why: str) -> ResultError:
+    return ResultError(
+        f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
+        "--rescore` for this model to make them again."
+    )
 
 
 def items_path(result: TaskResult) -> Path:
