@@ -110,8 +110,7 @@ class Checked:
 def check(path: Path, tolerance: float = TOLERANCE) -> Checked:
     """Check a submission without model and data.
 
-    Raises:
-        ResultError: the file is no submission, is unsafe, or is not what its manifest says.
+    :raises ResultError: the file is no submission, is unsafe, or is not what its manifest says.
     """
     with unpacked(path) as (folder, manifest):
         return check_unpacked(folder, manifest, tolerance)
@@ -136,8 +135,7 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
     """A temporary folder with the files of a submission, and its manifest; sizes and hashes are
     those it says.
 
-    Raises:
-        ResultError: as `check`.
+    :raises ResultError: as `check`.
     """
     with tempfile.TemporaryDirectory(prefix="kemb-submission-") as scratch:
         folder = Path(scratch)

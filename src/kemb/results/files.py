@@ -240,11 +240,11 @@ def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
 
 def _items_of(result: TaskResult, parts: Sequence[tuple[str, str]]) -> pa.Table:
     table = read_items(result)
-    own = [
+    masks = [
         pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset))
         for split, subset in parts
     ]
-    return table.filter(functools.reduce(pc.or_, own)).cast(ITEMS_SCHEMA)
+    return table.filter(functools.reduce(pc.or_, masks)).cast(ITEMS_SCHEMA)
 
 
 def read_result(path: Path) -> TaskResult:
@@ -298,8 +298,8 @@ def read_items(result: TaskResult) -> pa.Table:
         raise _not_items(path, result, type(error).__name__) from error
     columns = {field.name: _plain(field.type) for field in table.schema}
     if columns != {field.name: _plain(field.type) for field in ITEMS_SCHEMA}:
-        said = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        raise _not_items(path, result, f"it has the columns {said}"[:200])
+        described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        raise _not_items(path, result, f"it has the columns {described}"[:200])
     return table
 
 
