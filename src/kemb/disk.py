@@ -181,7 +181,7 @@ def parse_json(content: bytes, *, finite: bool = False) -> Any:  # noqa: ANN401 
         try:
             json.dumps(parsed, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise ValueError("it holds half of a character (a lone surrogate)") from error
+            raise ValueError("half of a character (UTF-8 has no lone surrogates)") from error
     return parsed
 
 

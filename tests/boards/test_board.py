@@ -314,7 +314,7 @@ def test_other_data_metrics_and_text_preparation_are_refused(
         ({"of_model": {"max_tokens": 128}}, "max tokens 128; elsewhere in the row 512"),
         ({"of_model": {"dtype": "float16"}}, "dtype float16; elsewhere in the row float32"),
         (
-            {"prompts": {"text": {"source": "file"}}},
+            {"prompts": {"text": {"prompt": "a: ", "route": "", "source": "file"}}},
             "prompts of a file are not declared, and the row is no variant",
         ),
     ],

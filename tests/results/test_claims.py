@@ -27,6 +27,7 @@ from kemb.results.claims import (
     write_claims,
 )
 from kemb.results.files import Claim, TaskResult
+from records import record as whole_record
 
 SOURCE = Source("A board", "https://example.org/board", "abc123", "CC0 1.0", "2026-01-02")
 ROWS = [
@@ -198,7 +199,7 @@ def test_measured_and_claimed_results_are_told_apart(tmp_path: Path) -> None:
         "scores": {"test": [entry]},
     }
     for model, extra in (
-        ("org__measured", {"kemb": {"model": {"name": "org/measured"}}}),
+        ("org__measured", {"kemb": whole_record(model={"name": "org/measured"}).as_json()}),
         ("org__foreign", {}),
     ):
         folder = tmp_path / model / "r"

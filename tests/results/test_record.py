@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from kemb import disk
 from kemb.errors import ResultError
 from kemb.results import record as records
-from kemb.results.files import ScoredPart, read_result, write_result
+from kemb.results.files import (
+    ITEMS_SCHEMA,
+    ScoredPart,
+    read_items,
+    read_result,
+    write_result,
+)
 from kemb.results.record import OtherSchema, ResultFile
 from kemb.types import PartScore
 from records import changed, record
@@ -232,6 +241,25 @@ def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
     assert '"main_score": 0.25,' in path.read_text()
     described = changed(read_result(path).kemb, items_sha256="")
     assert described == changed(record(), score_notes={})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [pa.table({"a": [1]}), pa.table({name: ["x"] for name in ITEMS_SCHEMA.names}), None],
+)
+def test_items_of_another_shape_are_refused(tmp_path: Path, table: pa.Table | None) -> None:
+    folder = tmp_path / "m" / "r"
+    folder.mkdir(parents=True)
+    items = folder / "T.items.parquet"
+    if table is None:
+        items.write_bytes(b"PAR1")
+    else:
+        pq.write_table(table, items)
+    whole = content() | {"task_name": "T"}
+    whole["kemb"]["items_sha256"] = disk.sha256(items)
+    (folder / "T.json").write_text(json.dumps(whole))
+    with pytest.raises(ResultError, match=r"T\.items\.parquet holds no item scores .*--rescore"):
+        read_items(read_result(folder / "T.json"))
 
 
 HOSTILE = [

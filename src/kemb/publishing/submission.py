@@ -110,8 +110,7 @@ class Checked:
 def check(path: Path, tolerance: float = TOLERANCE) -> Checked:
     """Check a submission without model and data.
 
-    Raises:
-        ResultError: the file is no submission, is unsafe, or is not what its manifest says.
+    :raises ResultError: the file is no submission, is unsafe, or is not what its manifest says.
     """
     with unpacked(path) as (folder, manifest):
         return check_unpacked(folder, manifest, tolerance)
@@ -136,8 +135,7 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
     """A temporary folder with the files of a submission, and its manifest; sizes and hashes are
     those it says.
 
-    Raises:
-        ResultError: as `check`.
+    :raises ResultError: as `check`.
     """
     with tempfile.TemporaryDirectory(prefix="kemb-submission-") as scratch:
         folder = Path(scratch)
@@ -265,7 +263,7 @@ def _check_values(result: TaskResult, record: Record) -> None:
     if not _NAME.fullmatch(result.task):
         raise ResultError(f"{result.task!r:.200} is no name of a task.")
     if not _DATE.match(record.date):
-        raise ResultError(f"Its date is {record.date!r:.40}; expected one as 2026-01-31T00:00:00.")
+        raise ResultError(f"kemb.date: {record.date!r:.40} is none; one is 2026-01-31T00:00:00.")
     if record.timestamp > time.time() + _DAY:
         raise ResultError("Its date is in the future.")
     days = [
@@ -276,7 +274,7 @@ def _check_values(result: TaskResult, record: Record) -> None:
             f"Its date is {record.date:.20}, but its time stamp is of {days[0].date()}."
         )
     if record.index_bytes_per_document == 0:
-        raise ResultError("Its index has no bytes.")
+        raise ResultError("kemb.index_bytes_per_document: an index has more than no bytes.")
 
 
 def _check_task(result: TaskResult, record: Record, entry: ResultEntry) -> None:

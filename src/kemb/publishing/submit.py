@@ -48,16 +48,13 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
 
     Home folders in the records are written as `~`; nothing else is changed.
 
-    Args:
-        rows: not empty.
-        out: a file that ends in .zip; one that is there is replaced.
-        include_own_data: also results on data of one's own.
-
-    Raises:
-        UsageError: a result was not measured by kemb, is on data of one's own, or holds what looks
-            like a key.
-        ResultError: items are missing, or scores do not follow from them.
-        DiskError: the file cannot be written.
+    :param rows: not empty.
+    :param out: a file that ends in .zip; one that is there is replaced.
+    :param include_own_data: also results on data of one's own.
+    :raises UsageError: a result was not measured by kemb, is on data of one's own, or holds what
+        looks like a key.
+    :raises ResultError: items are missing, or scores do not follow from them.
+    :raises DiskError: the file cannot be written.
     """
     if out.suffix != ".zip":
         raise UsageError(f"{out} is no name of a submission; expected one that ends in .zip.")
@@ -109,20 +106,15 @@ def take_out(
 ) -> list[Path]:
     """Put the results of a submission into a results folder; none where one is refused.
 
-    Args:
-        path: the zip file.
-        results_dir: may not exist yet.
-        overwrite: also in place of other results of the same row and task.
-        include_own_data: also results on data of the submitter's own.
-
-    Returns:
-        The result files that were written; those that are there already are not.
-
-    Raises:
-        UsageError: there are results on the submitter's own data, or other results in the same
-            places.
-        ResultError: the submission does not pass.
-        DiskError: the folder cannot be written.
+    :param path: the zip file.
+    :param results_dir: may not exist yet.
+    :param overwrite: also in place of other results of the same row and task.
+    :param include_own_data: also results on data of the submitter's own.
+    :return: The result files that were written; those that are there already are not.
+    :raises UsageError: there are results on the submitter's own data, or other results in the same
+        places.
+    :raises ResultError: the submission does not pass.
+    :raises DiskError: the folder cannot be written.
     """
     with submission.unpacked(path) as (folder, manifest):
         checked = submission.check_unpacked(folder, manifest)

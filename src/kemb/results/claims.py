@@ -131,16 +131,16 @@ def read_source(path: Path) -> Source:
     :raises ResultError: when it is no such file.
     """
     try:
-        found = pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise _not_claims(path, str(error)) from error
-    known = {
-        field.name: found.get(field.name.encode(), b"").decode("utf-8", "replace")
+    fields = {
+        field.name: metadata.get(field.name.encode(), b"").decode("utf-8", "replace")
         for field in _SOURCE_FIELDS
     }
-    if not known["name"]:
+    if not fields["name"]:
         raise _not_claims(path, "its metadata name no source")
-    return Source(**known)
+    return Source(**fields)
 
 
 def read_claims(path: Path) -> list[TaskResult]:

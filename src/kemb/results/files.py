@@ -240,11 +240,11 @@ def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
 
 def _items_of(result: TaskResult, parts: Sequence[tuple[str, str]]) -> pa.Table:
     table = read_items(result)
-    own = [
+    masks = [
         pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset))
         for split, subset in parts
     ]
-    return table.filter(functools.reduce(pc.or_, own)).cast(ITEMS_SCHEMA)
+    return table.filter(functools.reduce(pc.or_, masks)).cast(ITEMS_SCHEMA)
 
 
 def read_result(path: Path) -> TaskResult:
@@ -292,7 +292,22 @@ def read_items(result: TaskResult) -> pa.Table:
             "written. "
             f"Type `kemb run {result.task} --rescore` for this model to make them again."
         )
-    return pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _not_items(path, result, type(error).__name__) from error
+    columns = {field.name: _plain(field.type) for field in table.schema}
+    if columns != {field.name: _plain(field.type) for field in ITEMS_SCHEMA}:
+        described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        raise _not_items(path, result, f"it has the columns {described}"[:200])
+    return table
+
+
+def _not_items(path: Path, result: TaskResult, why: str) -> ResultError:
+    return ResultError(
+        f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
+        "--rescore` for this model to make them again."
+    )
 
 
 def items_path(result: TaskResult) -> Path:

@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 _MOST = 2**53
 """The largest number that JSON readers agree on."""
 
+_KINDS_OF_NUMBERS = ("constrained-int", "constrained-float")
+"""What pydantic puts behind the key of an `Amount`."""
+
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 Amount = Count | Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 
@@ -354,7 +357,10 @@ def checked(path: Path, content: Mapping[str, Any]) -> ResultFile:
 def first_problem(error: ValidationError) -> str:
     """The key that is not as it should be, and how it should be."""
     problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part)[:80] for part in problem["loc"])
+    keys = [str(key)[:80] for key in problem["loc"]]
+    if keys and keys[-1] in _KINDS_OF_NUMBERS:
+        keys.pop()
+    where = ".".join(keys)
     message = problem["msg"].removeprefix("Value error, ")
     return f"{where!r}: {message}" if not where.isprintable() else f"{where}: {message}"
 
