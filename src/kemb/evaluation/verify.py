@@ -105,9 +105,8 @@ class VerifyOptions:
 def verify_items(result: TaskResult, tolerance: float = TOLERANCE) -> Verification:
     """Compute the scores of a result again from its items, without model and data.
 
-    Raises:
-        UsageError: a result that kemb did not measure.
-        ResultError: the items are missing, were changed, or do not determine the main score.
+    :raises UsageError: a result that kemb did not measure.
+    :raises ResultError: the items are missing, were changed, or do not determine the main score.
     """
     refuse_unmeasured(result)
     items = files.read_items(result)
@@ -143,11 +142,10 @@ def verify_result(
     candidates, or some pairs; the other task types have no score of a part of their items and are
     run whole.
 
-    Raises:
-        UsageError: a result that kemb did not measure, or a model that must be named.
-        ModelError: the model is not the recorded one any more.
-        DataError: the data are not the recorded ones any more.
-        ResultError: the run failed; the message says why.
+    :raises UsageError: a result that kemb did not measure, or a model that must be named.
+    :raises ModelError: the model is not the recorded one any more.
+    :raises DataError: the data are not the recorded ones any more.
+    :raises ResultError: the run failed; the message says why.
     """
     refuse_unmeasured(result)
     model = recorded_model(result, options)
@@ -183,8 +181,7 @@ def verify_result(
 def refuse_unmeasured(result: TaskResult) -> None:
     """Only what kemb measured can be run again.
 
-    Raises:
-        UsageError: in one sentence.
+    :raises UsageError: in one sentence.
     """
     if result.claim is not None or not result.kemb:
         raise UsageError(
@@ -196,9 +193,8 @@ def refuse_unmeasured(result: TaskResult) -> None:
 def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
     """The model of a result, as it was configured then.
 
-    Raises:
-        UsageError: a local model whose folder must be named.
-        ModelError: what is there now has another revision.
+    :raises UsageError: a local model whose folder must be named.
+    :raises ModelError: what is there now has another revision.
     """
     record = result.kemb["model"]
     name, revision = record["name"], record["revision"]
