@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kemb import disk
 from kemb.encoding.store import Store
 from kemb.errors import DataError, UsageError
 from kemb.evaluation.evaluate import RunOptions
@@ -48,7 +49,7 @@ from kemb.training.mine import Probe
 from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
 from kemb.training.recipe import RecipeFile
 from kemb.training.sections import MineSection
-from kemb.training.stages import Stage, file_hash
+from kemb.training.stages import Stage
 from kemb.training.teachers import ranker_of, scorer_of
 
 if TYPE_CHECKING:
@@ -558,7 +559,7 @@ def _mine(run: Work, section: MineSection, pairs_stage: Stage) -> Stage:
         [model.name, model.revision] for model in (teacher, reranker) if isinstance(model, Model)
     ]
     corpus = {
-        name: file_hash(run.root / name)
+        name: disk.sha256(run.root / name)
         for name in section.corpus
         if name != OWN and (run.root / name).is_file()
     }

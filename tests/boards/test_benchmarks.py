@@ -62,7 +62,7 @@ def result(task: str, scores: Scores, model: str = "m") -> TaskResult:
     splits: dict[str, list[dict[str, Any]]] = {}
     for (split, subset), metrics in scores.items():
         splits.setdefault(split, []).append({**metrics, "hf_subset": subset, "languages": []})
-    return TaskResult(Path(task), model, "r", "", task, "", splits, {}, Claim("a table"))
+    return TaskResult(Path(task), model, "r", "", task, "", splits, None, Claim("a table"))
 
 
 def claimed(cell: CellSpec, value: float, formula: Formula | None = None) -> TaskResult:

@@ -39,6 +39,7 @@ from kemb.types import (
     RetrievalData,
     SummaryData,
 )
+from records import record
 
 N = 60
 IDS = [f"i{number}" for number in range(N)]
@@ -139,10 +140,10 @@ def scored(case: str, seed: int) -> PartScore:
 
 def write(root: Path, case: str, seed: int, splits: tuple[str, ...] = ("test",)) -> TaskResult:
     task_type, main, _ = CASES[case]
-    provenance: dict[str, Any] = {
-        "task": {"type": task_type, "main_metric": main},
-        "model": {"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
-    }
+    provenance = record(
+        task={"type": task_type, "main_metric": main},
+        model={"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
+    )
     parts = [
         ScoredPart(s, "default", ["kor-Hang"], scored(case, seed + 10 * i), main)
         for i, s in enumerate(splits)

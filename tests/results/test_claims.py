@@ -114,7 +114,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert korsts.claim == Claim(
         "A board", "https://example.org/board", "abc123", "1.2.3", "2026-01-02"
     )
-    assert korsts.kemb == {}
+    assert korsts.kemb is None
     assert other.main_score == -0.01
 
 
@@ -225,7 +225,7 @@ def revision_of(candidates: list[tuple[str, str]], main: str = "") -> str:
             "T",
             "d",
             {"test": []},
-            {},
+            None,
             Claim("s", mteb_version=version),
         )
         for revision, version in candidates
@@ -249,7 +249,7 @@ def test_joining_prefers_main_revision_then_version_then_a_known_revision_then_t
 
 
 def test_joining_keeps_variants_and_models_apart_and_drops_what_is_empty() -> None:
-    full = TaskResult(Path("x"), "m", "r", "", "T", "d", {"test": []}, {}, Claim("s"))
+    full = TaskResult(Path("x"), "m", "r", "", "T", "d", {"test": []}, None, Claim("s"))
     half = dataclasses.replace(full, variant="fp16")
     empty = dataclasses.replace(full, model="n", scores={})
     assert join_revisions([half, empty, full], {}) == [full, half]

@@ -225,7 +225,11 @@ def is_sparse(row: ResultRow) -> bool:
     """Whether a row is a lexical or learned sparse model: measured ones by their record, others by
     what is known of the model.
     """
-    families = {result.kemb.get("family") for result in row.results.values()} - {None, ""}
+    families = {
+        result.kemb.family
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.family
+    }
     if not families:
         return facts_of(row.model).kind in ("lexical", "sparse")
     return bool(families & {"lexical", "sparse"})
@@ -316,7 +320,8 @@ def _ranked(
         [row.results for row in complete],
     )
     standings: list[Standing] = []
-    intervals = Intervals("none", (note("board.no_complete_row"),), options.level, 0, options.seed)
+    reasons = (note("board.no_complete_row"),)
+    intervals = Intervals("none", reasons, options.level, 0, options.seed)
     replicates = Replicates()
     if complete:
         standings, intervals, replicates = ranking.standings(field, options)

@@ -146,7 +146,7 @@ class _Items:
     @property
     def kind(self) -> Kind | None:
         """The row of the task's type; None where kemb does not know it."""
-        return KINDS.get(self.results[0].kemb["task"]["type"])
+        return KINDS.get(self.results[0].record.task.type)
 
     @cached_property
     def names(self) -> set[str]:
@@ -160,7 +160,7 @@ class _Items:
         if self.kind is not None and self.kind.items == "values":
             # Of documents where gold scores are those of summaries, of merged queries where those
             # are scored.
-            metrics.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
+            metrics.insert(0, self.results[0].record.task.main_metric)
         first = next((name for name in metrics if name in self.names), "")
         return of_metric(self.tables[0], first)
 
@@ -189,7 +189,7 @@ class _Items:
         def parts(match: re.Match[str]) -> str:
             name = match[1]
             if name == "main_score":
-                return self.expand(str(self.results[0].kemb["task"]["main_metric"]))
+                return self.expand(self.results[0].record.task.main_metric)
             if name == "mean_correlation":
                 return f"mean({', '.join(LEADERBOARD_CORRELATIONS)})"
             levels = sorted(
@@ -269,7 +269,7 @@ class _Items:
         """For each row the name of a similarity; without a prefix, or with `similarity`, the one
         its model declares.
         """
-        similarities = [str(result.kemb["model"]["similarity"]) for result in self.results]
+        similarities = [result.record.model.similarity for result in self.results]
         return [
             f"{similarity if prefix in ('', 'similarity') else prefix}{suffix}"
             for similarity in similarities

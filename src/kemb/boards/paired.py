@@ -387,7 +387,7 @@ def _items(
 ) -> PartItems:
     return PartItems(
         *where,
-        task_type=str(pairing.results[0].kemb["task"]["type"]),
+        task_type=pairing.results[0].record.task.type,
         metric=expression,
         similarity=_deciding_similarity(pairing, expression),
         tables=(part_tables[0], part_tables[1]),
@@ -396,7 +396,7 @@ def _items(
 
 
 def _expression(pairing: Pairing) -> str:
-    main = str(pairing.results[0].kemb["task"]["main_metric"])
+    main = pairing.results[0].record.task.main_metric
     return main if pairing.expression == "main_score" else pairing.expression
 
 
@@ -406,4 +406,4 @@ def _deciding_similarity(pairing: Pairing, expression: str) -> str:
     similarity = next(iter(prefixes)) if len(prefixes) == 1 else ""
     if similarity in SIMILARITIES:
         return similarity
-    return str(pairing.results[0].kemb["model"]["similarity"])
+    return pairing.results[0].record.model.similarity

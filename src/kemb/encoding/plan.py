@@ -201,7 +201,7 @@ def encode(
         go.
 
     :raises ModelError: as `encode_missing`.
-    :raises StoreError: when the store cannot be written.
+    :raises DiskError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
     others, places = [other for other, _ in beside], [place for _, place in beside]

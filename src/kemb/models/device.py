@@ -1,4 +1,4 @@
-"""Which device a model runs on, found without importing torch."""
+"""Which device a model runs on, found without importing torch, and whether its memory ran out."""
 
 from __future__ import annotations
 
@@ -83,3 +83,23 @@ def n_cuda_devices() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+_NO_MEMORY = re.compile(
+    "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|out of memory"
+    "|bad[_ ]alloc|exceeded max size of memory|out_of_resources|mem_object_allocation_failure",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a failure of torch, onnxruntime or OpenVINO means that fewer texts may fit.
+
+    torch has a class for GPUs only; its CPU allocator and the other two say it in the words of a
+    plain error. This is the one place that reads an error's words.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if any(base.__name__ == "OutOfMemoryError" for base in type(error).__mro__):
+        return True
+    return _NO_MEMORY.search(str(error)) is not None

@@ -443,7 +443,7 @@ def clean_scores(
     :raises ResultError: items are missing, or not those of the result, or none is left.
     """
     items = read_items(result)
-    metric = str(result.kemb["task"]["main_metric"])
+    metric = result.record.task.main_metric
     scores = []
     for (split, subset), ids in clean.items():
         part = of_part(items, split, subset)
@@ -458,7 +458,7 @@ def clean_scores(
                 f"again for {result.model} with --overwrite."
             )
         full, without = (
-            _metric(metrics_from_items(table, result.kemb["task"]["type"]), metric, result)
+            _metric(metrics_from_items(table, result.record.task.type), metric, result)
             for table in (part, clean_part)
         )
         scores.append(
@@ -468,7 +468,7 @@ def clean_scores(
 
 
 def _metric(metrics: Mapping[str, float], name: str, result: TaskResult) -> float:
-    similarity = str(result.kemb["model"]["similarity"])
+    similarity = result.record.model.similarity
     for candidate in (name, f"{similarity}_{name}", name.replace("similarity", similarity)):
         if candidate in metrics:
             return metrics[candidate]

@@ -5,7 +5,6 @@ their texts.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kemb import disk
 from kemb.arrays import IntArray
 from kemb.errors import DataError
 from kemb.tasks.kinds import item_ids, shape_of
@@ -172,19 +172,15 @@ def write_registry(path: Path, texts: EvalTexts) -> None:
         "parts": base64.b85encode(compressed),
         "n_bytes": str(sink.getvalue().size),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with disk.replacing(path) as unfinished:
         pq.write_table(
             rows.replace_schema_metadata(metadata),
-            temporary,
+            unfinished,
             compression="brotli",
             use_dictionary=False,
             column_encoding={"key": "PLAIN"},
             store_schema=True,
         )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_registry(path: Path = REGISTRY) -> EvalTexts:

@@ -142,8 +142,9 @@ class Client:
                 0.75, 1.25
             )
             if response is not None:
-                if (asked := _retry_after(response)) is not None:
-                    pause = asked
+                seconds = _retry_after(response)
+                if seconds is not None:
+                    pause = seconds
                 if pause > _PATIENCE:
                     reason += f" and asks to wait {pause:.0f} s"
                     break
@@ -299,10 +300,10 @@ class ApiEncoder:
                     if not waiting:
                         break
                     try:
-                        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                        futures, _ = wait(waiting, return_when=FIRST_COMPLETED)
                     except KeyboardInterrupt as interrupt:
-                        failure, done = interrupt, set()
-                    finished = [(waiting.pop(future), future) for future in done]
+                        failure, futures = interrupt, set()
+                    finished = [(waiting.pop(future), future) for future in futures]
                     failure = failure or next(
                         (e for _, f in finished if _is_fatal(e := f.exception())), None
                     )

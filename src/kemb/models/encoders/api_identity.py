@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import uuid
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kemb import disk
 from kemb.errors import UsageError
 from kemb.models import catalogue
 from kemb.models.encoders import Encoder
@@ -122,10 +122,7 @@ def identity_of(spec: ModelSpec) -> dict[str, Any]:
         "dim": int(next(iter(answers.values())).vectors.shape[1]),
         "served": {sent: answer.served for sent, answer in answers.items()},
     }
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(identity), encoding="utf-8")
-    temporary.replace(path)
+    disk.write(path, json.dumps(identity), "Set XDG_CACHE_HOME to a folder that can be written.")
     return identity
 
 

@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import itertools
 import math
-import os
-import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kemb import disk
 from kemb.arrays import DoubleArray, FloatArray, IntArray
-from kemb.errors import ModelError
 from kemb.models.analysers import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_kiwi
 from kemb.models.encoders.tables import (
     idf,
@@ -221,17 +219,10 @@ def _default_cache_dir() -> Path:
 
 
 def _write(path: Path, forms: Sequence[str], tags: Sequence[str], vectors: FloatArray) -> None:
-    temporary: str | None = None
-    try:
+    with disk.writing(
+        f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}",
+        "Free space, or set XDG_CACHE_HOME to a folder that can be written.",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            temporary = file.name
+        with disk.replacing(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, forms=np.array(forms), tags=np.array(tags), vectors=vectors)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise ModelError(
-            f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}: {error.strerror}. "
-            "Free space, or set XDG_CACHE_HOME to a folder that can be written."
-        ) from error

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kemb.errors import ModelError
 from kemb.models.backends import PACKAGES, BackendFile
+from kemb.models.device import is_out_of_memory
 from kemb.models.encoders import OutOfMemory
 
 OUTPUTS = ("last_hidden_state", "token_embeddings")
@@ -187,7 +188,7 @@ def _computed(run: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     try:
         return run()
     except Exception as error:  # the runtimes' own classes
-        if "allocate" in str(error).lower():
+        if is_out_of_memory(error):
             raise OutOfMemory from error
         raise RuntimeError(_reason(error)) from error
 

@@ -18,6 +18,7 @@ from kemb.arrays import FloatArray, IntArray, Ragged, Rows, Together
 from kemb.errors import MissingExtra, ModelError
 from kemb.models import files
 from kemb.models.backends import BackendFile
+from kemb.models.device import is_out_of_memory
 from kemb.models.encoders import OutOfMemory, bge_m3
 from kemb.types import Input
 
@@ -377,12 +378,11 @@ class TorchEncoder:
                     if self.beside
                     else rows
                 )
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemory from error
         except (RuntimeError, IndexError) as error:
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                raise OutOfMemory from error  # torch on the CPU
+            if is_out_of_memory(error):
+                if torch.cuda.is_initialized():
+                    torch.cuda.empty_cache()
+                raise OutOfMemory from error
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise ModelError(
                 f"The model failed on a batch of texts up to {self._longest(features)} tokens "

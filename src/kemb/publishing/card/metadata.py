@@ -51,8 +51,8 @@ def model_index(name: str, results: Sequence[TaskResult]) -> list[Fields]:
 def _eval_results(result: TaskResult) -> list[Any]:
     from huggingface_hub import EvalResult
 
-    kind = kind_of(result.kemb["task"]["type"])
-    main = str(result.kemb["task"]["main_metric"])
+    kind = kind_of(result.record.task.type)
+    main = result.record.task.main_metric
     return [
         EvalResult(
             task_type=kind.hub_task,
@@ -82,11 +82,11 @@ def eval_results_yaml(result: TaskResult) -> str:
     """The content of `.eval_results/<Task>.yaml`, in percent, as mteb writes it
     (`_to_hf_benchmark_result`).
     """
-    notes = f"Measured with kemb {result.kemb.get('versions', {}).get('kemb', '')}".strip()
+    notes = f"Measured with kemb {result.record.versions.get('kemb', '')}".strip()
 
     def entry(task_id: str, value: float) -> Fields:
         data = {"id": dataset_of(result), "task_id": task_id, "revision": result.dataset_revision}
-        date = str(result.kemb.get("date") or "")[:10]
+        date = result.record.date[:10]
         # Ten decimals hold what a float has, without the noise of the multiplication.
         found: Fields = {"dataset": data, "value": round(value * 100, 10)}
         return found | ({"date": date} if date else {}) | {"notes": notes}

@@ -11,15 +11,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from kemb import statistics
+from kemb import disk, statistics
 from kemb.boards import Board, benchmark, build_board
 from kemb.boards.cells import of_results
 from kemb.errors import ResultError, UsageError
@@ -195,26 +193,17 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
             f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. "
             "Name an empty or a new folder with -o DIR."
         )
-    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with (
+        disk.writing(
+            f"The site cannot be written to {folder}",
+            "What was there is unchanged. Free space or name another folder with -o DIR.",
+        ),
+        disk.replacing_folder(folder) as unfinished,
+    ):
         for path, content in files.items():
-            target = fresh / path
+            target = unfinished / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        if folder.exists():
-            old = folder.with_name(f"{fresh.name}-old")
-            folder.rename(old)
-            fresh.rename(folder)
-            shutil.rmtree(old)
-        else:
-            fresh.rename(folder)
-    except OSError as error:
-        raise ResultError(
-            f"The site cannot be written to {folder} ({error.strerror or error}); what was there "
-            "is unchanged. Free space or name another folder with -o DIR."
-        ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _script(name: str, data: BaseModel) -> bytes:

@@ -84,8 +84,8 @@ def model_prompts(name: str, site: SiteView, lang: Lang) -> list[tuple[str, str,
     for view in site.boards:
         for row in view.board.rows:
             for task, result in row.results.items() if row.model == name else ():
-                for role, prompt in result.kemb.get("prompts", {}).items():
-                    found[task, role, prompt["prompt"]] = None
+                for role, prompt in (result.kemb.prompts if result.kemb else {}).items():
+                    found[task, role, prompt.prompt] = None
     return list(found)
 
 

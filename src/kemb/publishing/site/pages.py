@@ -237,11 +237,9 @@ def _heat_class(view: BoardView) -> Callable[[RowData, str, int, int], str]:
 def _matrix(view: BoardView | None, lang: Lang) -> dict[str, Any] | None:
     if view is None or view.board.replicates.better is None:
         return None
-    return {
-        "title": say(view.data.title, lang),
-        "rows": view.data.rows[: min(N_MATRIX, view.data.n_ranked)],
-        "better": view.board.replicates.better.tolist(),
-    }
+    title = say(view.data.title, lang)
+    rows = view.data.rows[: min(N_MATRIX, view.data.n_ranked)]
+    return {"title": title, "rows": rows, "better": view.board.replicates.better.tolist()}
 
 
 def _front(site: SiteView) -> list[RowData]:

@@ -241,16 +241,10 @@ def _metric(cell: CellSpec, board: Board) -> str:
     expression, spec = expression_of(cell, board.formula), spec_of(cell.task)
     if expression != "main_score":
         return expression
-    recorded = (
-        row.results[cell.task].kemb.get("task", {})
-        for row in board.rows
-        if cell.task in row.results
-    )
-    return (
-        spec.main_metric
-        if spec
-        else next((task["main_metric"] for task in recorded if task), expression)
-    )
+    if spec:
+        return spec.main_metric
+    records = (row.results[cell.task].kemb for row in board.rows if cell.task in row.results)
+    return next((record.task.main_metric for record in records if record), expression)
 
 
 def board_title(board: Board) -> Named:
@@ -263,7 +257,7 @@ def board_title(board: Board) -> Named:
 
 def _has_items(row: Row, task: str) -> bool:
     result = row.results.get(task)
-    return result is not None and "items_sha256" in result.kemb
+    return result is not None and result.claims_items
 
 
 def _row(board: Board, row: Row, label: str, mark: str, model: int, row_id: str) -> RowData:
