@@ -13,34 +13,34 @@ from typing import Any
 from kemb.errors import UsageError
 
 
-def find_devices(asked: str, n_workers: int | None) -> tuple[str, ...]:
+def find_devices(option: str, n_workers: int | None) -> tuple[str, ...]:
     """The devices of one command, each for a process of its own; the first one stands for all.
 
-    :param asked: `cpu`, `cuda`, `cuda:N`, `mps`, several of a kind with commas between, or `auto`.
+    :param option: `cpu`, `cuda`, `cuda:N`, `mps`, several of a kind with commas between, or `auto`.
     :param n_workers: processes on the CPU, if there is to be more than one.
     :raises UsageError: an unknown device, devices of two kinds, a GPU named twice, workers on a
         GPU.
     """
-    devices = tuple(part.strip() for part in asked.split(","))
+    devices = tuple(part.strip() for part in option.split(","))
     if len(devices) > 1:
         kinds = {device.partition(":")[0] for device in devices}
         if kinds == {"cuda"} and "cuda" not in devices and len(set(devices)) < len(devices):
             raise UsageError(
-                f"--device {asked} names a GPU twice. Name each one once: --device cuda:0,cuda:1."
+                f"--device {option} names a GPU twice. Name each one once: --device cuda:0,cuda:1."
             )
         devices = tuple(find_device(device) for device in devices)
         if kinds != {"cpu"} and (kinds != {"cuda"} or "cuda" in devices):
             raise UsageError(
-                f"--device {asked} cannot share one model: several devices are of one kind, and "
+                f"--device {option} cannot share one model: several devices are of one kind, and "
                 "GPUs have a number, as vectors of different kinds are not the same. Type --device "
                 "cuda:0,cuda:1 or --device cpu,cpu."
             )
         if n_workers is not None:
             raise UsageError(
-                f"--device {asked} is a process per device already. Leave out --workers."
+                f"--device {option} is a process per device already. Leave out --workers."
             )
         return devices
-    device = find_device(asked)
+    device = find_device(option)
     if n_workers is None or n_workers == 1:
         return (device,)
     if device != "cpu":
@@ -51,14 +51,14 @@ def find_devices(asked: str, n_workers: int | None) -> tuple[str, ...]:
     return (device,) * n_workers
 
 
-def find_device(asked: str) -> str:
+def find_device(option: str) -> str:
     """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without
     importing it.
     """
-    if asked != "auto":
-        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
-            raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
-        return asked
+    if option != "auto":
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", option):
+            raise UsageError(f"--device {option!r} is not known. Type cpu, cuda, cuda:1 or mps.")
+        return option
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return "cpu"

@@ -80,20 +80,20 @@ def facts_of(name: str, meta: Mapping[str, Any] | None = None) -> ModelFacts:
     :param meta: the content of the `model_meta.json` beside its results.
     """
     spec = catalogue.load_spec(name)
-    found = _with(ModelFacts(name), _from_meta(meta or {}))
+    facts = _with(ModelFacts(name), _from_meta(meta or {}))
     entry = _registry().get(name.lower())
     if entry is None and spec is not None:
         entry = _registry().get((spec.hub or spec.name).lower())
-    found = _with(found, _from_registry(entry or {}))
+    facts = _with(facts, _from_registry(entry or {}))
     # What the registry says of BGE-M3 is true of its dense vectors.
     if spec is not None and LOADERS[spec.loader].head:
-        found = replace(found, dim=None, truncate_dims=(), similarity="")
-    return _with(found, _from_spec(spec)) if spec else found
+        facts = replace(facts, dim=None, truncate_dims=(), similarity="")
+    return _with(facts, _from_spec(spec)) if spec else facts
 
 
-def _with(facts: ModelFacts, known: Mapping[str, Any]) -> ModelFacts:
+def _with(facts: ModelFacts, values: Mapping[str, Any]) -> ModelFacts:
     return replace(
-        facts, **{key: value for key, value in known.items() if value not in (None, "", ())}
+        facts, **{key: value for key, value in values.items() if value not in (None, "", ())}
     )
 
 
@@ -102,24 +102,24 @@ def _from_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     be anybody's.
     """
     numbers = {"n_parameters": "n_parameters", "embed_dim": "dim", "max_tokens": "max_tokens"}
-    known: dict[str, Any] = {
-        own: int(meta[key])
-        for key, own in numbers.items()
+    values: dict[str, Any] = {
+        field: int(meta[key])
+        for key, field in numbers.items()
         if type(meta.get(key)) in (int, float) and meta[key] > 0
     }
     texts = {"license": "license", "reference": "reference", "adapted_from": "base_model"}
-    known |= {own: meta[key] for key, own in texts.items() if isinstance(meta.get(key), str)}
+    values |= {field: meta[key] for key, field in texts.items() if isinstance(meta.get(key), str)}
     kinds = meta.get("model_type")
     if isinstance(kinds, list) and kinds and kinds[0] in KINDS:
-        known["kind"] = kinds[0]
+        values["kind"] = kinds[0]
     if isinstance(meta.get("open_weights"), bool):
-        known["open_weights"] = meta["open_weights"]
-    return known
+        values["open_weights"] = meta["open_weights"]
+    return values
 
 
 def _from_registry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    known = {key: value for key, value in entry.items() if key != "instructions"}
-    return known | {
+    values = {key: value for key, value in entry.items() if key != "instructions"}
+    return values | {
         "truncate_dims": tuple(entry.get("truncate_dims", ())),
         "needs_prompt": entry.get("instructions"),
     }

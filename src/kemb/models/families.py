@@ -281,8 +281,8 @@ def family_of(loader: str) -> Family:
 
 def kind_name(loader: str) -> str:
     """What a reader is told that a model of a loader is; '' where the loader does not say."""
-    own = LOADERS[loader].kind
-    return family_of(loader).kind if own is None else own
+    kind = LOADERS[loader].kind
+    return family_of(loader).kind if kind is None else kind
 
 
 def st_class_of(loader: str) -> str:

@@ -123,14 +123,16 @@ class Model:
             return {"model": self.name, "revision": self.revision}
         if self.endpoint:
             return dict(self.endpoint) | {"revision": self.revision}
-        own = self.folder
+        folder = self.folder
         parts = {
             "model": self.name,
             "revision": self.revision,
             "loader": self.spec.loader,
             "pooling": str(self.pooling),
             "normalize": str(
-                bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize
+                bool(folder and folder.normalize)
+                if self.spec.normalize is None
+                else self.spec.normalize
             ),
             "max_tokens": str(self.max_tokens),
             "dtype": self.dtype,

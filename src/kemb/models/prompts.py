@@ -145,7 +145,7 @@ def resolve(
         order = [task, task_type, DEFAULT_KEY]
     else:
         order = [f"{task}-{role}", task, f"{task_type}-{role}", task_type, role]
-    own = (
+    own_instruction = (
         ""
         if role == "document"
         else instruction
@@ -161,8 +161,10 @@ def resolve(
         for key in order:
             if key in layer.prompts:
                 return Resolved(layer.prompts[key], route, key, layer.source)
-            if key == task and own and layer.template:
-                return Resolved(_fill(layer.template, own), route, INSTRUCTION_KEY, layer.source)
+            if key == task and own_instruction and layer.template:
+                return Resolved(
+                    _fill(layer.template, own_instruction), route, INSTRUCTION_KEY, layer.source
+                )
     return Resolved("", route, "", "none")
 
 
@@ -175,8 +177,8 @@ def prompted(
     text: str,
 ) -> Input:
     """A text as the encoder sees it (for many texts of one column, call `resolve` once)."""
-    found = resolve(table, task, task_type, instruction, role)
-    return Input(found.route, found.prompt, text)
+    resolved = resolve(table, task, task_type, instruction, role)
+    return Input(resolved.route, resolved.prompt, text)
 
 
 def explain(
@@ -191,8 +193,8 @@ def explain(
     """
     rows = []
     for role in roles(task_type):
-        found = resolve(table, task, task_type, instruction, role)
-        rows.append(Explained(role, *found, shown=repr(found.prompt + text)))
+        resolved = resolve(table, task, task_type, instruction, role)
+        rows.append(Explained(role, *resolved, shown=repr(resolved.prompt + text)))
     return rows
 
 
@@ -250,13 +252,13 @@ def _own_layer(
 ) -> Layer:
     for key in (*rules.prompts, *rules.instructions, *rules.routes):
         if not _reachable(key, tasks):
-            known = [
+            keys = [
                 *ROLES,
                 *KINDS,
                 *(f"{kind}-{role}" for kind in with_roles() for role in ROLES),
                 *tasks,
             ]
-            near = nearest(by_mteb_name().get(key, key), known)
+            near = nearest(by_mteb_name().get(key, key), keys)
             raise UsageError(
                 f"Prompt key {key!r} ({source}) is reached by no "
                 f"task.{f' Did you mean {near[0]}?' if near else ''} "
@@ -270,10 +272,12 @@ def _own_layer(
             f"{{instruction}}, given {template!r}. Type for example: "
             'instruction_template = "Instruct: {instruction}\\nQuery: "'
         )
-    made = {key: _fill(template, text) if text else "" for key, text in rules.instructions.items()}
+    instructed = {
+        key: _fill(template, text) if text else "" for key, text in rules.instructions.items()
+    }
     return Layer(
         source,
-        {**made, **rules.prompts},
+        {**instructed, **rules.prompts},
         rules.routes,
         template if rules.use_task_instructions else "",
     )

@@ -47,14 +47,14 @@ def resolve(
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
     if not Path(name).is_dir():
-        if (found := composed(name, options, own_tasks)) is not None:
-            return found
+        if (composition := composed(name, options, own_tasks)) is not None:
+            return composition
     task_names = {*tasks.names(), *own_tasks}
     if name.startswith("mteb:"):
         from kemb.models.encoders.mteb import resolve_mteb
 
         return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
-    given = name
+    typed_name = name
     name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
@@ -72,7 +72,7 @@ def resolve(
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
             "model",
-            given,
+            typed_name,
             catalogue.accepted_names(),
             "Type `kemb models`, a folder, or a hub id `org/name`.",
         )
@@ -232,10 +232,13 @@ def _backend(
 
 def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
     """As the model's TOML says, else as its files say, else the default of its kind."""
-    known = LOADERS[spec.loader].similarities
-    if "similarity" in spec.model_fields_set and spec.similarity in known:
+    similarities = LOADERS[spec.loader].similarities
+    if "similarity" in spec.model_fields_set and spec.similarity in similarities:
         return spec.similarity
-    return next((similarity for similarity in known if similarity == folder.similarity), known[0])
+    return next(
+        (similarity for similarity in similarities if similarity == folder.similarity),
+        similarities[0],
+    )
 
 
 def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:

@@ -14,10 +14,10 @@ from kemb.types import TaskType
 Layout = Literal["rows", "beir", "qa", "belebele"]
 
 
-def one_of(name: str, known: Collection[str]) -> str:
+def one_of(name: str, choices: Collection[str]) -> str:
     """The name, refused in pydantic's words for one of several values where it is unknown."""
-    if name not in known:
-        *most, last = map(repr, known)
+    if name not in choices:
+        *most, last = map(repr, choices)
         expected = f"{', '.join(most)} or {last}"
         raise PydanticCustomError(
             "literal_error", "Input should be {expected}", {"expected": expected}

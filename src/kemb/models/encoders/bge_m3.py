@@ -37,12 +37,12 @@ def split_head(name: str) -> tuple[str, Head | None]:
     """The model and the head of `BAAI/bge-m3#sparse`, or `BAAI/bge-m3#sparse@<commit>`; other names
     as they are.
     """
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"(?P<before>[^#]+)#(?P<head>dense|sparse|colbert)(?P<revision>@[^#]*)?", name
     )
-    if found is None:
+    if match is None:
         return name, None
-    return found["before"] + (found["revision"] or ""), cast(Head, found["head"])
+    return match["before"] + (match["revision"] or ""), cast(Head, match["head"])
 
 
 def refuse_head(name: str, kind: str, head: Head) -> NoReturn:
@@ -89,7 +89,7 @@ def spec_of_head(spec: ModelSpec, head: Head) -> ModelSpec:
     if head == "dense":
         return spec
     loader = next(name for name, row in LOADERS.items() if row.head == head)
-    own: dict[str, object] = {
+    update: dict[str, object] = {
         "name": f"{spec.name}#{head}",
         "hub": spec.hub or spec.name,
         "loader": loader,
@@ -99,7 +99,7 @@ def spec_of_head(spec: ModelSpec, head: Head) -> ModelSpec:
         "dim": None,
         "truncate_dims": [],
     }
-    return spec.model_copy(update=own)
+    return spec.model_copy(update=update)
 
 
 def find_file(folder: Path, head: str, name: str) -> Path:
@@ -179,16 +179,16 @@ def token_weights(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-
         tokenizer.pad_token_id,
         tokenizer.unk_token_id,
     )
-    kept = (
+    counts = (
         mask & ~(weights <= 0) & ~np.isin(ids, [number for number in unused if number is not None])
     )  # NaN is kept
     dim = vocabulary(model)
-    rows, places = np.nonzero(kept)
+    rows, places = np.nonzero(counts)
     keys = rows * dim + ids[rows, places]
     order = np.argsort(keys, kind="stable")
     distinct, first = np.unique(keys[order], return_index=True)
     values = (
-        np.maximum.reduceat(weights[kept][order], first)
+        np.maximum.reduceat(weights[counts][order], first)
         if len(first)
         else np.empty(0, dtype=np.float32)
     )

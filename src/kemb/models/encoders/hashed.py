@@ -63,8 +63,10 @@ class HashedNgrams:
         weights = counts.astype(np.float64)
         if self.idf is not None:
             at = np.minimum(np.searchsorted(self.idf.codes, codes), len(self.idf.codes) - 1)
-            known = self.idf.codes[at] == codes
-            weights = (1 + np.log(weights)) * np.where(known, self.idf.weights[at], self.idf.unseen)
+            in_table = self.idf.codes[at] == codes
+            weights = (1 + np.log(weights)) * np.where(
+                in_table, self.idf.weights[at], self.idf.unseen
+            )
         vector = hash_features(codes, weights, self.dim)
         norm = float(np.linalg.norm(vector))
         if norm == 0:

@@ -86,8 +86,8 @@ class KiwiStatic:
         return vectors
 
     def _vector(self, tokens: list[Token]) -> FloatArray:
-        known = [token.id for token in tokens if self._knows(token.id)]
-        total = self._rows[known].sum(axis=0)
+        ids = [token.id for token in tokens if self._knows(token.id)]
+        total = self._rows[ids].sum(axis=0)
         for token in tokens:
             if not self._knows(token.id):
                 total += np.float32(self._weight(token.form, token.tag)) * sign_vector(
@@ -158,8 +158,8 @@ def load_morphemes(cache_dir: Path) -> tuple[list[tuple[str, str]], FloatArray]:
         contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
         path.open("rb") as file,
     ):
-        kept = np.load(file)  # reading an array checks its CRC-32
-        return list(zip(kept["forms"].tolist(), kept["tags"].tolist(), strict=True)), kept[
+        cache = np.load(file)  # reading an array checks its CRC-32
+        return list(zip(cache["forms"].tolist(), cache["tags"].tolist(), strict=True)), cache[
             "vectors"
         ]
     n = sum(
@@ -206,8 +206,8 @@ def _common_directions(keys: list[tuple[str, str]], vectors: FloatArray) -> Floa
     """
     morphemes, coefficients = read_components(COMPONENT_TABLE)
     row_of = {key: row for row, key in reversed(list(enumerate(keys)))}
-    found = [(row_of[key], line) for line, key in enumerate(morphemes) if key in row_of]
-    rows, lines = (list(part) for part in zip(*found, strict=True))
+    matches = [(row_of[key], line) for line, key in enumerate(morphemes) if key in row_of]
+    rows, lines = (list(part) for part in zip(*matches, strict=True))
     combined = vectors[rows].astype(np.float64).T @ coefficients[lines]
     return np.linalg.qr(combined)[0].astype(np.float32)
 

@@ -77,18 +77,18 @@ def _refuse_options(name: str, options: ModelOptions) -> None:
 
 def _similarity(name: str, meta: ModelMeta) -> Similarity:
     """How a dense model's vectors are compared; other models are refused."""
-    said = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
-    known: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
-    if "dense" not in meta.model_type or said not in known or not meta.revision:
+    name_there = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
+    similarities: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
+    if "dense" not in meta.model_type or name_there not in similarities or not meta.revision:
         why = (
-            f"of type {', '.join(meta.model_type)}, similarity {said}, revision "
+            f"of type {', '.join(meta.model_type)}, similarity {name_there}, revision "
             f"{meta.revision or 'unknown'}"
         )
         raise NotSupported(
             f"mteb:{name} is {why}; kemb takes dense models with cosine or dot product and a "
             "revision."
         )
-    return known[said]
+    return similarities[name_there]
 
 
 def _routes(task_names: Collection[str]) -> dict[str, str]:
@@ -133,8 +133,7 @@ class MtebEncoder:
     def encode(self, inputs: Sequence[Input]) -> FloatArray:
         """Vectors, float32 [n, dim], of inputs that all have the same route.
 
-        Raises:
-            ModelError: mteb does not know the task that the route names.
+        :raises ModelError: mteb does not know the task that the route names.
         """
         from mteb._create_dataloaders import _create_dataloader_from_texts
         from mteb.types import PromptType
@@ -142,7 +141,7 @@ class MtebEncoder:
         (route,) = {item.route for item in inputs}
         task, _, role = route.partition(_SEPARATOR)
         metadata = _task_metadata(self.name, task)
-        found = self.model.encode(
+        output = self.model.encode(
             _create_dataloader_from_texts([item.text for item in inputs], batch_size=len(inputs)),
             task_metadata=metadata,
             hf_split=metadata.eval_splits[0],
@@ -151,7 +150,7 @@ class MtebEncoder:
             batch_size=len(inputs),
             show_progress_bar=False,
         )
-        array = found.detach().float().cpu().numpy() if hasattr(found, "detach") else found
+        array = output.detach().float().cpu().numpy() if hasattr(output, "detach") else output
         return np.asarray(array, dtype=np.float32)
 
 
@@ -163,9 +162,9 @@ def _meta(name: str, revision: str | None) -> ModelMeta:
     try:
         return mteb.get_model_meta(name, revision=revision)
     except KeyError:
-        known = [str(meta.name) for meta in mteb.get_model_metas()]
+        names = [str(meta.name) for meta in mteb.get_model_metas()]
         raise UnknownName(
-            "model of mteb", name, known, "Give the model without mteb: to load it by kemb."
+            "model of mteb", name, names, "Give the model without mteb: to load it by kemb."
         ) from None
     except ValueError as error:
         raise ModelError(f"mteb:{name}: {error}") from error

@@ -89,12 +89,12 @@ def _entries(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-trans
     dense = output["sentence_embedding"]
     if model.max_active_dims is not None:
         dense = select_max_active_dims(dense, max_active_dims=model.max_active_dims)
-    found = dense.float().to_sparse().coalesce().cpu()
-    rows, index = found.indices().numpy()
+    entries = dense.float().to_sparse().coalesce().cpu()
+    rows, index = entries.indices().numpy()
     counts = np.bincount(rows, minlength=dense.shape[0])
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return Ragged(
-        offsets, found.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32)
+        offsets, entries.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32)
     )
 
 
@@ -193,11 +193,11 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         ) from error
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
-        own = getattr(
+        document_length = getattr(
             model[0], "document_length", None
         )  # of late interaction; it would win over the limit
-        if own is not None:
-            model[0].document_length = min(own, loading.max_tokens)
+        if document_length is not None:
+            model[0].document_length = min(document_length, loading.max_tokens)
     model.eval()
     for reading in (loading.reading, *loading.beside):
         reading.check(model, folder)
@@ -223,8 +223,8 @@ def _refuse_missing_gpu(device: str) -> None:
             "A CUDA device was asked for, but torch cannot use one here. Type --device cpu."
         )
     if int(device.partition(":")[2] or 0) >= (n := torch.cuda.device_count()):
-        known = ", ".join(f"cuda:{i}" for i in range(n))
-        raise ModelError(f"--device {device} is not there; this machine has {known}.")
+        devices = ", ".join(f"cuda:{i}" for i in range(n))
+        raise ModelError(f"--device {device} is not there; this machine has {devices}.")
 
 
 def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context manager
@@ -310,11 +310,11 @@ class TorchEncoder:
         n_parameters = sum(
             weights.numel() for weights in self.model.parameters()
         )  # 0 in another runtime than torch
-        known = {
+        facts = {
             "n_parameters": n_parameters,
             "max_tokens": self.limit if self.limit < _ENDLESS else 0,
         }
-        return {name: value for name, value in known.items() if value}
+        return {name: value for name, value in facts.items() if value}
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Token counts after truncation; characters where the model's first module has no
@@ -340,10 +340,13 @@ class TorchEncoder:
 
     def _counted(self, texts: Sequence[tuple[str, str]]) -> IntArray:
         """Tokens of (text, prompt), not truncated, with special tokens."""
-        tokenizer, given = self.model.tokenizer, [self.reading.given(*pair) for pair in texts]
+        tokenizer, model_inputs = (
+            self.model.tokenizer,
+            [self.reading.given(*pair) for pair in texts],
+        )
         counts: list[int] = []
-        for start in range(0, len(given), TOKENS_PER_CALL):
-            some = given[start : start + TOKENS_PER_CALL]
+        for start in range(0, len(model_inputs), TOKENS_PER_CALL):
+            some = model_inputs[start : start + TOKENS_PER_CALL]
             if callable(tokenizer):
                 ids = tokenizer(some, truncation=False, padding=False, verbose=False)["input_ids"]
             else:  # a static model's, of the package tokenizers
@@ -367,13 +370,13 @@ class TorchEncoder:
         features, route = prepared
         try:
             with torch.inference_mode():
-                given = batch_to_device(features, self.model.device)
-                output = self.model(given, **route, **self.reading.options(self.model))
-                own = self.reading.read(self.model, output)
+                batch = batch_to_device(features, self.model.device)
+                output = self.model(batch, **route, **self.reading.options(self.model))
+                rows = self.reading.read(self.model, output)
                 return (
-                    Together((own, *(other.read(self.model, output) for other in self.beside)))
+                    Together((rows, *(other.read(self.model, output) for other in self.beside)))
                     if self.beside
-                    else own
+                    else rows
                 )
         except (RuntimeError, IndexError) as error:
             if is_out_of_memory(error):

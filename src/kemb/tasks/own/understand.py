@@ -123,8 +123,8 @@ def _read_toml(path: Path, findings: Findings) -> Settings:
             column="source",
         )
     if not KINDS[spec.type].from_folder:
-        known = [name for name, kind in KINDS.items() if kind.from_folder]
-        message = f"a folder can be {', '.join(known)}"
+        types = [name for name, kind in KINDS.items() if kind.from_folder]
+        message = f"a folder can be {', '.join(types)}"
         findings.error("task.toml", TOML, message, column="type", value=spec.type)
         del settings["type"]
     return settings
