@@ -21,7 +21,7 @@ HEAVY = set(
     "torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich".split()
 )
 MAY_IMPORT_AT_TOP = {"rich": {"publishing/terminal.py", "publishing/findings.py"}}
-PLAIN_DATA = {"errors.py", "tasks/kinds.py", "models/families.py"}
+PLAIN_DATA = {"errors.py", "tasks/kinds.py", "models/families.py", "publishing/site/words.py"}
 """Registries of plain data, which may be short or long."""
 DIALECT = set(
     "asked chosen counted counting done drawn favoured found given gone held kept known made named "

@@ -39,8 +39,10 @@ from kemb.models.resolve import built_in, resolve
 from kemb.models.spec import ModelSpec
 from kemb.publishing.costs import cost_of
 from kemb.results.files import Claim, TaskResult
+from kemb.results.record import Record
 from kemb.results.rows import ResultRow
 from kemb.types import Input
+from records import record
 
 
 def parameters_of(dotted: str) -> list[inspect.Parameter]:
@@ -128,7 +130,7 @@ def test_the_kind_of_models_that_nobody_describes_follows_from_their_record() ->
 
 
 def test_claimed_rows_are_sparse_by_what_is_known_not_by_their_names() -> None:
-    claimed = _result("", {}, Claim("a paper"))
+    claimed = _result("", None, Claim("a paper"))
     known = {
         "telepix/PIXIE-Splade-v1.5": True,
         "bm25:kiwi": True,
@@ -196,7 +198,7 @@ def test_an_invented_loader_is_evaluated(tmp_path: Path, monkeypatch: pytest.Mon
     assert outcome.status == "scored", outcome
     result: Any = outcome.result
     assert result.main_score == pytest.approx(1.0)
-    assert result.kemb["family"] == "dense"
+    assert result.record.family == "dense"
     assert cost_of(_row("vowels", "dense")).family == "dense"  # no TOML says more
 
 
@@ -208,10 +210,10 @@ def test_known_models_have_loaders_of_the_registry() -> None:
     assert resolve("toy").head == ""
 
 
-def _result(model: str, record: dict[str, Any], claim: Claim | None = None) -> TaskResult:
-    return TaskResult(Path("t.json"), model, "r", "", "t", "d", {}, record, claim)
+def _result(model: str, kemb: Record | None, claim: Claim | None = None) -> TaskResult:
+    return TaskResult(Path("t.json"), model, "r", "", "t", "d", {}, kemb, claim)
 
 
 def _row(name: str, family: str) -> Row:
-    results = {"t": _result(name, {"family": family})}
+    results = {"t": _result(name, record(family=family))}
     return Row(name, "r", "", None, [0.5], {"t": 0.5}, 0.5, {}, results=results)

@@ -16,13 +16,7 @@ from hypothesis import strategies as st
 
 import kemb.tasks
 from kemb.models.catalogue import load_spec, names, profiles, read_table
-from kemb.models.prompts import (
-    PromptTable,
-    build_prompts,
-    read_prompts_file,
-    resolve,
-    rules_for,
-)
+from kemb.models.prompts import PromptTable, build_prompts, read_prompts_file, resolve, rules_for
 from kemb.tasks.kinds import by_mteb_name, roles
 from kemb.types import Role, TaskType
 

@@ -17,13 +17,7 @@ from click.testing import CliRunner
 from kemb import disk
 from kemb.errors import ResultError
 from kemb.results import record as records
-from kemb.results.files import (
-    ITEMS_SCHEMA,
-    ScoredPart,
-    read_items,
-    read_result,
-    write_result,
-)
+from kemb.results.files import ITEMS_SCHEMA, ScoredPart, read_items, read_result, write_result
 from kemb.results.record import OtherSchema, ResultFile
 from kemb.types import PartScore
 from records import changed, record

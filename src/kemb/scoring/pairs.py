@@ -16,14 +16,7 @@ from kemb.scoring.items import of_metric
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.search import top_k
 from kemb.scoring.similarity import check_finite, read_all, read_sparse
-from kemb.types import (
-    SIMILARITIES,
-    BitextData,
-    ItemBlock,
-    PairData,
-    PartScore,
-    RetrievalData,
-)
+from kemb.types import SIMILARITIES, BitextData, ItemBlock, PairData, PartScore, RetrievalData
 
 LEADERBOARD_CORRELATIONS = tuple(
     f"{prefix}{kind}"

@@ -59,57 +59,55 @@ def build_site(
 ) -> dict[str, bytes]:
     """Every file of a site by its path; equal boards and snapshots give equal bytes.
 
-    Args:
-        boards: by slug; the first is the start page.
-        title: of the site; None for kemb's own.
-        has_private: marks every page as not to be published.
-        past: earlier states of the boards.
-        texts: of items by task, where they may be shown.
-
-    Raises:
-        ResultError: items that a result was written with are gone.
+    :param boards: by slug; the first is the start page.
+    :param title: of the site; None for kemb's own.
+    :param has_private: marks every page as not to be published.
+    :param past: earlier states of the boards.
+    :param texts: of items by task, where they may be shown.
+    :raises ResultError: items that a result was written with are gone.
     """
     past = past or past_of(boards, (), ())
-    results = [
-        result for board in boards.values() for row in board.rows for result in row.results.values()
-    ]
-    names = {row.model for board in boards.values() for row in board.rows}
-    metas = _metas(results)
-    facts = {name: facts_of(name, metas.get(name)) for name in names}
-    site = site_view(
+    site = replace(_site(boards, title), has_private=has_private, snapshots=snapshot_refs(past))
+    texts = texts or {}
+    items = _items(site, texts)
+    n_items = {
+        data.task: sum(len(part.ids) for part in data.parts) + data.n_left_out
+        for data in items.values()
+    }
+    cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
+    code = {
+        model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models
+    }
+    files = _data_files(site, cards, items, SnippetData(models=code))
+    extras = Extras(
+        cards={slug: data.cards for slug, data in cards.items()},
+        snippets=code,
+        detectable=_detectable(boards),
+        examples={task: shown.examples for task, shown in texts.items()},
+        n_items=n_items,
+        changes=change_entries(past),
+        problems=[problem.message for problem in past.problems],
+        model_history=model_history(past),
+    )
+    files |= _download_files(site, boards)
+    files |= {path: text.encode() for path, text in render(site, extras, past.older)}
+    files["feed.xml"] = feed(past, site.title.ko)
+    files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
+    return files
+
+
+def _site(boards: Mapping[str, Board], title: Named | None) -> SiteView:
+    """What the boards show of their models."""
+    rows = [row for board in boards.values() for row in board.rows]
+    metas = _metas([result for row in rows for result in row.results.values()])
+    facts = {name: facts_of(name, metas.get(name)) for name in {row.model for row in rows}}
+    return site_view(
         boards,
         facts,
         _speeds(boards),
         title=title or _named("site.title"),
         date=data_date(boards.values()),
     )
-    site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
-    texts = texts or {}
-    items = _items(site, texts)
-    n_items = {
-        found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out
-        for found in items.values()
-    }
-    cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
-    code = {
-        model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models
-    }
-    extras = Extras(
-        cards={slug: found.cards for slug, found in cards.items()},
-        snippets=code,
-        changes=change_entries(past),
-        problems=[problem.message for problem in past.problems],
-        model_history=model_history(past),
-        detectable=_detectable(boards),
-        examples={task: found.examples for task, found in texts.items()},
-        n_items=n_items,
-    )
-    files = _data_files(site, cards, items, SnippetData(models=code))
-    files |= _download_files(site, boards)
-    files |= {path: text.encode() for path, text in render(site, extras, past.older)}
-    files["feed.xml"] = feed(past, site.title.ko)
-    files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
-    return files
 
 
 def _named(key: str) -> Named:

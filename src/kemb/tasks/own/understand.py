@@ -16,12 +16,7 @@ from kemb.errors import UsageError, nearest
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of
-from kemb.tasks.own.readers import (
-    DATA_SUFFIXES,
-    Findings,
-    decode,
-    read_table,
-)
+from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, decode, read_table
 from kemb.tasks.spec import TaskSpec
 
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
