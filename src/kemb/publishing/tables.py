@@ -66,10 +66,8 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
     if board.intervals.mode != "none":
         first = [row.standing.p_first if row.standing else None for row in rows]
         top3 = [row.standing.p_top3 if row.standing else None for row in rows]
-        found.append(
-            Column(title("column.p_first"), "certainty", [share(value) for value in first])
-        )
-        found.append(Column(title("column.p_top3"), "certainty", [share(value) for value in top3]))
+        found.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
+        found.append(Column(title("column.p_top3"), "certainty", list(map(share, top3))))
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         spans = [_span(*pair) if pair else "" for pair in ranks]
@@ -112,7 +110,7 @@ def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]
 
     tells_apart = len({cost.family for cost in costs}) > 1
     return [
-        *(column("family", "cost", lambda cost: cost.family) if tells_apart else []),
+        *(column("column.family", "cost", lambda cost: cost.family) if tells_apart else []),
         *column("column.parameters", "cost", lambda cost: millions(cost.n_parameters)),
         *column("column.index_gb", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
         *column("column.korean_tokens", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
@@ -125,9 +123,7 @@ def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]
             lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}",
         ),
         *column("column.truncated", "detail", lambda cost: share(cost.truncated)),
-        *column(
-            "column.api_usd", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"
-        ),
+        *column("column.api_usd", "detail", lambda cost: _blank(cost.usd)),
     ]
 
 
