@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from browser import missing
+from kemb.messages import use_language
 
 ROOT = Path(__file__).resolve().parent.parent
 N_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -122,6 +123,13 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("KEMB_STORE", str(tmp_path_factory.getbasetemp() / "store"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("KEMB_DATA", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read English, whatever the locale and whatever an earlier `--lang` said."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    use_language(None)
 
 
 @pytest.fixture(scope="session")

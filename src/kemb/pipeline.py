@@ -40,7 +40,7 @@ from kemb.training.job import (
 )
 from kemb.training.losses import TrainingSet, training_sets
 from kemb.training.mine import Probe
-from kemb.training.pairs import make_pairs, read_column
+from kemb.training.pairs import DEV, PAIRS, make_pairs, read_column
 from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
 from kemb.training.recipe import RecipeFile
 from kemb.training.stages import Stage
@@ -435,13 +435,3 @@ def _card(
         run.listener.note(str(error))
         card_files = {README: text}
     write_card(card_files, out / README)
-
-
-PAIRS = "pairs.parquet"
-
-
-DEV = "dev.parquet"
-
-
-OWN = "data"
-"""Among the names of mine.corpus: the texts of the pairs themselves."""

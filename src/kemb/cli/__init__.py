@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
-from kemb.cli.options import results_option, task_names
+from kemb.cli.options import add_lang, results_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
+from kemb.messages import language, note, say
 
 if TYPE_CHECKING:
     from kemb.boards.benchmark import Benchmark
@@ -40,18 +41,16 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        resume = " (a fit that had begun, with --resume)" if sys.argv[1:2] == ["train"] else ""
-        _leave(
-            130,
-            f"Interrupted. What was finished is kept; the same command goes on from there{resume}.",
-        )
+        is_training = sys.argv[1:2] == ["train"]
+        interrupted = note("cli.fit_interrupted" if is_training else "cli.interrupted")
+        _leave(130, say(interrupted, language()))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except KembError as error:
         if "--debug" in sys.argv:
             raise
-        _leave(error.exit_code, f"Error: {error}")
+        _leave(error.exit_code, say(note("cli.error", why=str(error)), language()))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -124,7 +123,7 @@ def board(
         result for result in results if only in (None, "claimed" if result.claim else "measured")
     ]
     options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
-    with _busy("Ranking"):
+    with _busy(say(note("cli.ranking"), language())):
         built = build_board(results, benchmark, formula, options) if results else None
     if built is None or not built.rows:
         _refuse_unknown(targets, [result.task for result in results])
@@ -168,6 +167,7 @@ for command in (
     docs.docs,
 ):
     cli.add_command(command)
+add_lang(cli)
 
 
 def _benchmark_of(targets: tuple[str, ...]) -> tuple[Benchmark | None, bool]:

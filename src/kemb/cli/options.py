@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from kemb.messages import LANGS, use_language
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -29,6 +31,26 @@ results_option = click.option(
 store_option = click.option(
     "--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]"
 )
+
+
+lang_option = click.Option(
+    ["--lang"],
+    type=click.Choice(LANGS),
+    expose_value=False,
+    is_eager=True,
+    callback=lambda ctx, option, lang: use_language(lang),
+    help="Language of sentences.  [that of the locale]",
+)
+"""On every verb (`add_lang`); a verb without it speaks the language of the locale."""
+
+
+def add_lang(command: click.Command) -> None:
+    """Give a verb, or every verb of a group, `--lang`."""
+    if isinstance(command, click.Group):
+        for verb in command.commands.values():
+            add_lang(verb)
+    elif lang_option not in command.params:
+        command.params.append(lang_option)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from kemb.cli.options import (
     view_options,
 )
 from kemb.errors import UsageError
+from kemb.messages import language, note, say
 
 if TYPE_CHECKING:
     from kemb.evaluation.evaluate import Outcome, Task
@@ -148,7 +149,8 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
             print_board(build_board(results, of_tasks(list(subsets), subsets), options=quick))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
-        click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
+        cells_failed = note("cli.cells_failed", n_failed=failed, n_cells=len(outcomes))
+        click.echo(say(cells_failed, language()), err=True)
         sys.exit(1)
 
 
@@ -191,11 +193,8 @@ def demo(out: Path, store_dir: Path | None) -> None:
     options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
     _run_and_show(tasks, models, options, as_json=False)
     page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
-    click.echo(
-        f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m "
-        "tfidf:char"
-    )
-    click.echo(f"Leaderboard: open {page} in a browser.")
+    click.echo(say(note("cli.demo_results", folder=str(options.results_dir)), language()))
+    click.echo(say(note("cli.demo_site", page=str(page)), language()))
 
 
 @click.command()

@@ -1,4 +1,8 @@
-"""The language of the interface: what `--lang` names, else that of the locale, else English."""
+"""The language of the interface: what `--lang` names, else that of the locale, else English.
+
+Of the locale only the language counts: `ko_KR.UTF-8`, `ko.eucKR` and `ko` all mean Korean.
+Encodings are Python's affair.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,10 @@ def use_language(lang: Lang | None) -> None:
 
 
 def language() -> Lang:
-    """The language that sentences for the user are said in."""
+    """The language that sentences for the user are said in.
+
+    Functions that write for somebody else (pages of a site, cards) take a language instead.
+    """
     return _named.get("interface") or _of_locale()
 
 

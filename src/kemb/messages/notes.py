@@ -76,8 +76,8 @@ def table(area: str) -> Mapping[str, Mapping[Lang, str]]:
     path = resources.files("kemb.messages") / "table" / f"{area}.toml"
     if not path.is_file():
         raise KeyError(area)
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {name: {lang: str(forms[lang]) for lang in LANGS} for name, forms in found.items()}
+    sentences = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: {lang: str(forms[lang]) for lang in LANGS} for name, forms in sentences.items()}
 
 
 class _Sentence(string.Formatter):

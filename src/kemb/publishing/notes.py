@@ -94,7 +94,7 @@ def intervals_note(board: Board) -> Note:
         sentence = note("board.intervals_none")
     else:
         sentence = note(
-            f"board.intervals_{intervals.mode}",
+            f"board.resampled_{intervals.mode}",
             level=intervals.level,
             n_replicates=intervals.n_replicates,
             family=note("board.family", n_ranked=len(board.complete)),

@@ -54,24 +54,24 @@ def visible(board: Board, every: bool = False) -> tuple[list[Row], int]:
 def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
     """All columns of a board for some of its rows, with titles and words in a language."""
 
-    def title(name: str) -> str:
-        return say(note(f"column.{name}"), lang)
+    def title(key: str) -> str:
+        return say(note(key), lang)
 
     groups = board.groups
     found = [
-        Column(title("rank"), "rank", [rank_text(row) for row in rows]),
-        Column(title("model"), "model", labels(board, rows)),
-        Column(title("score"), "score", [score_text(row, lang) for row in rows]),
+        Column(title("column.rank"), "rank", [rank_text(row) for row in rows]),
+        Column(title("column.model"), "model", labels(board, rows)),
+        Column(title("column.score"), "score", [score_text(row, lang) for row in rows]),
     ]
     if board.intervals.mode != "none":
         first = [row.standing.p_first if row.standing else None for row in rows]
         top3 = [row.standing.p_top3 if row.standing else None for row in rows]
-        found.append(Column(title("p_first"), "certainty", [share(value) for value in first]))
-        found.append(Column(title("p_top3"), "certainty", [share(value) for value in top3]))
+        found.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
+        found.append(Column(title("column.p_top3"), "certainty", list(map(share, top3))))
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         spans = [_span(*pair) if pair else "" for pair in ranks]
-        found.append(Column(title("other_views"), "certainty", spans))
+        found.append(Column(title("column.other_views"), "certainty", spans))
     costs, details = _costs(rows, lang)
     found += costs
     if any(len(numbers) > 1 for numbers in groups.values()):
@@ -103,27 +103,27 @@ def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]
     costs = [cost_of(row) for row in rows]
 
     def column(
-        name: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]
+        key: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]
     ) -> list[Column]:
         values = [printed(cost) for cost in costs]
-        return [Column(say(note(f"column.{name}"), lang), kind, values)] if any(values) else []
+        return [Column(say(note(key), lang), kind, values)] if any(values) else []
 
     tells_apart = len({cost.family for cost in costs}) > 1
     return [
-        *(column("family", "cost", lambda cost: cost.family) if tells_apart else []),
-        *column("parameters", "cost", lambda cost: millions(cost.n_parameters)),
-        *column("index_gb", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
-        *column("korean_tokens", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
-        *column("texts_per_second", "cost", lambda cost: speed(cost, lang)),
+        *(column("column.family", "cost", lambda cost: cost.family) if tells_apart else []),
+        *column("column.parameters", "cost", lambda cost: millions(cost.n_parameters)),
+        *column("column.index_gb", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
+        *column("column.korean_tokens", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
+        *column("column.texts_per_second", "cost", lambda cost: speed(cost, lang)),
     ], [
-        *column("tokens_per_second", "detail", lambda cost: whole(cost.tokens_per_second)),
+        *column("column.tokens_per_second", "detail", lambda cost: whole(cost.tokens_per_second)),
         *column(
-            "encode_seconds",
+            "column.encode_seconds",
             "detail",
             lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}",
         ),
-        *column("truncated", "detail", lambda cost: share(cost.truncated)),
-        *column("api_usd", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"),
+        *column("column.truncated", "detail", lambda cost: share(cost.truncated)),
+        *column("column.api_usd", "detail", lambda cost: _blank(cost.usd)),
     ]
 
 

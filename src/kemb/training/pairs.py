@@ -10,7 +10,6 @@ from kemb import disk
 from kemb.errors import DataError
 from kemb.models.model import Model
 from kemb.models.resolve import resolve
-from kemb.pipeline import DEV, OWN, PAIRS
 from kemb.tasks.own.readers import Findings, read_table
 from kemb.training import check, dev
 from kemb.training import mine as mining
@@ -170,3 +169,13 @@ def read_column(path: Path, column: str) -> list[str]:
             "TSV is expected."
         )
     return [str(text) for text in table.columns[column]]
+
+
+PAIRS = "pairs.parquet"
+
+
+DEV = "dev.parquet"
+
+
+OWN = "data"
+"""Among the names of mine.corpus: the texts of the pairs themselves."""

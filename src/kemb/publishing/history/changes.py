@@ -315,7 +315,7 @@ def change_note(change: Change) -> Note:
             return note(f"change.row_{change.kind}", row=change.row)
         case RowRevised():
             old, new = change.old[:_N_REVISION], change.new[:_N_REVISION]
-            return note("change.row_revised", row=change.row, old=old, new=new)
+            return note("change.revision_changed", row=change.row, old=old, new=new)
         case CellChange():
             return _cell_note(change)
         case RanksMoved():

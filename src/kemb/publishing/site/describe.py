@@ -31,8 +31,8 @@ _PROMPTED: tuple[TaskType, ...] = (
 
 
 def _facts(pairs: Sequence[tuple[str, Text]], lang: Lang) -> Facts:
-    """Pairs of a name in the table and a text; those without a text are left out."""
-    return [(say(note(f"fact.{name}"), lang), say(text, lang)) for name, text in pairs if text]
+    """Pairs of a name, by its key, and a text; those without a text are left out."""
+    return [(say(note(key), lang), say(text, lang)) for key, text in pairs if text]
 
 
 def model_facts(model: ModelData, facts: ModelFacts, lang: Lang) -> Facts:
@@ -47,21 +47,21 @@ def model_facts(model: ModelData, facts: ModelFacts, lang: Lang) -> Facts:
     licence: Text = model.license
     if model.license_class:
         kind = note(f"license.{model.license_class}")
-        licence = note("fact.licence_of_kind", licence=model.license or "?", kind=kind)
+        licence = note("detail.licence", licence=model.license or "?", kind=kind)
     pairs: list[tuple[str, Text]] = [
-        ("kind", KINDS[model.kind] if model.kind else ""),
+        ("fact.kind", KINDS[model.kind] if model.kind else ""),
         (
-            "parameters",
+            "fact.parameters",
             f"{model.n_parameters:,}" if model.n_parameters else "",
         ),
-        ("dimension", f"{model.dim:,}" if model.dim else ""),
-        ("truncated_dimensions", ", ".join(map(str, model.truncate_dims))),
-        ("max_tokens", f"{model.max_tokens:,}" if model.max_tokens else ""),
-        ("licence", licence),
-        ("base_model", facts.base_model),
-        ("released", model.released),
-        ("million_vectors", index),
-        ("texts_per_second", speed),
+        ("fact.dimension", f"{model.dim:,}" if model.dim else ""),
+        ("fact.truncated_dimensions", ", ".join(map(str, model.truncate_dims))),
+        ("fact.max_tokens", f"{model.max_tokens:,}" if model.max_tokens else ""),
+        ("fact.licence", licence),
+        ("fact.base_model", facts.base_model),
+        ("fact.released", model.released),
+        ("fact.million_vectors", index),
+        ("fact.texts_per_second", speed),
     ]
     return _facts(pairs, lang)
 
@@ -92,22 +92,22 @@ def model_prompts(name: str, site: SiteView, lang: Lang) -> list[tuple[str, str,
 def task_facts(task: str, n_items: int | None, lang: Lang) -> tuple[str, str, Facts]:
     """What a task measures, a link, and its facts; little is known of a task of one's own."""
     spec = spec_of(task)
-    items = ("items", f"{n_items:,}" if n_items else "")
+    items = ("fact.items", f"{n_items:,}" if n_items else "")
     if spec is None:
         return "", "", _facts([items], lang)
     revision = spec.source.revision
     pairs: list[tuple[str, Text]] = [
-        ("type", group_title(spec.type)),
-        ("main_metric", spec.main_metric),
+        ("fact.type", group_title(spec.type)),
+        ("fact.main_metric", spec.main_metric),
         items,
-        ("languages", ", ".join(spec.languages)),
-        ("licence", spec.license),
-        ("data", spec.source.hub or ""),
+        ("fact.languages", ", ".join(spec.languages)),
+        ("fact.licence", spec.license),
+        ("fact.data", spec.source.hub or ""),
         (
-            "revision",
-            note("fact.unpinned", revision=revision) if revision == "main" else revision[:12],
+            "fact.revision",
+            note("detail.unpinned", revision=revision) if revision == "main" else revision[:12],
         ),
-        ("splits", ", ".join(spec.splits)),
+        ("fact.splits", ", ".join(spec.splits)),
     ]
     link = spec.reference if spec.reference.startswith("https://") else ""
     return (
@@ -123,29 +123,29 @@ def card_details(card: Card, lang: Lang) -> Facts:
         "" if card.prompts is None else "; ".join(f"{p.role}: {p.prompt!r}" for p in card.prompts)
     )
     pairs: list[tuple[str, Text]] = [
-        ("model_revision", card.model_revision),
-        ("data_revision", card.dataset_revision),
-        ("data_hash", ", ".join(card.data_sha256)),
-        ("prompts", prompts),
-        ("max_tokens", str(card.max_tokens or "")),
+        ("fact.model_revision", card.model_revision),
+        ("fact.data_revision", card.dataset_revision),
+        ("fact.data_hash", ", ".join(card.data_sha256)),
+        ("fact.prompts", prompts),
+        ("fact.max_tokens", str(card.max_tokens or "")),
         (
-            "truncated_texts",
+            "fact.truncated_texts",
             "; ".join(length_text(own, lang) for own in card.lengths),
         ),
-        ("dtype", card.dtype),
-        ("similarity", card.similarity),
+        ("fact.dtype", card.dtype),
+        ("fact.similarity", card.similarity),
         (
-            "versions",
+            "fact.versions",
             ", ".join(f"{name} {version}" for name, version in card.versions.items()),
         ),
-        ("hardware", card.hardware),
-        ("seconds", _seconds(card)),
-        ("date", card.date),
-        ("command", card.command),
-        ("url", card.url),
-        ("commit", card.commit),
+        ("fact.hardware", card.hardware),
+        ("fact.seconds", _seconds(card)),
+        ("fact.date", card.date),
+        ("fact.command", card.command),
+        ("fact.url", card.url),
+        ("fact.commit", card.commit),
         (
-            "elsewhere",
+            "fact.elsewhere",
             "; ".join(
                 f"{o.source} {o.value * 100:.2f} ({(o.value - card.value) * 100:+.2f})"
                 for o in card.others
@@ -157,11 +157,14 @@ def card_details(card: Card, lang: Lang) -> Facts:
 
 def _seconds(card: Card) -> Text:
     """Spent on encoding and scoring; says where the vectors were there already."""
-    phases = (("encode", card.encode_seconds), ("score", card.score_seconds))
-    parts = [note(f"fact.{name}", seconds=s) for name, s in phases if s is not None]
+    parts = []
+    if card.encode_seconds is not None:
+        parts.append(note("detail.encode_seconds", seconds=card.encode_seconds))
+    if card.score_seconds is not None:
+        parts.append(note("detail.score_seconds", seconds=card.score_seconds))
     if card.from_store:
-        return note("fact.seconds_stored", parts=parts)
-    return note("fact.seconds_spent", parts=parts) if parts else ""
+        return note("detail.seconds_stored", parts=parts)
+    return note("detail.seconds_spent", parts=parts) if parts else ""
 
 
 class CostColumn(NamedTuple):
@@ -239,7 +242,7 @@ def length_text(own: LengthData, lang: Lang) -> str:
     """How many texts of a column were cut, and how long the longest is."""
     cut = "–" if own.n_truncated is None else f"{own.n_truncated:,}"
     lengths = note(
-        "fact.lengths", column=own.column, cut=cut, n_texts=own.n_texts, longest=own.longest
+        "detail.lengths", column=own.column, cut=cut, n_texts=own.n_texts, longest=own.longest
     )
     return say(lengths, lang)
 
@@ -270,19 +273,19 @@ def _columns(lang: Lang) -> list[CostColumn]:
         return tables.whole(cost.tokens_per_second)
 
     columns: list[tuple[str, str, str, Callable[[CostData], str], bool]] = [
-        ("korean", "korean_tokens", "korean_tokens_about", korean, True),
-        ("index", "index_gb", "index_gb_about", index, True),
-        ("speed", "texts_per_second", "texts_per_second_about", speed, True),
-        ("rate", "tokens_per_second", "", rate, False),
-        ("seconds", "encode_seconds", "encode_seconds_about", seconds, False),
-        ("hardware", "hardware", "", hardware, False),
-        ("usd", "api_usd", "api_usd_about", usd, True),
+        ("korean", "column.korean_tokens", "column.korean_tokens_about", korean, True),
+        ("index", "column.index_gb", "column.index_gb_about", index, True),
+        ("speed", "column.texts_per_second", "column.texts_per_second_about", speed, True),
+        ("rate", "column.tokens_per_second", "", rate, False),
+        ("seconds", "column.encode_seconds", "column.encode_seconds_about", seconds, False),
+        ("hardware", "column.hardware", "", hardware, False),
+        ("usd", "column.api_usd", "column.api_usd_about", usd, True),
     ]
     return [
         CostColumn(
             key,
-            say(note(f"column.{title}"), lang),
-            say(note(f"column.{about}"), lang) if about else "",
+            say(note(title), lang),
+            say(note(about), lang) if about else "",
             text,
             on_board,
         )
