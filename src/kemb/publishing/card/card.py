@@ -63,14 +63,12 @@ class Made:
 def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
     """The files of a model's card.
 
-    Args:
-        written: a row of measured results as `find_row` takes it, or the folder of a local model.
-        options: what to tell.
-        existing: the README that is there; its text is kept.
-
-    Raises:
-        UsageError: no such row, only claimed numbers, or only results on data of one's own.
-        DataError: the README's front matter or marks are broken.
+    :param written: a row of measured results as `find_row` takes it, or the folder of a local
+        model.
+    :param options: what to tell.
+    :param existing: the README that is there; its text is kept.
+    :raises UsageError: no such row, only claimed numbers, or only results on data of one's own.
+    :raises DataError: the README's front matter or marks are broken.
     """
     found = read_all(options.results_dir)
     row = _measured(written, found)

@@ -182,10 +182,9 @@ class _Records:
 def snapshot_of(boards: Mapping[str, Board], date: str) -> Snapshot:
     """The state of some boards.
 
-    Args:
-        boards: by the name under which the site shows them; it must stay the same.
-        date: YYYY-MM-DD, of the newest record (`notes.data_date`); anything else counts as
-            `UNDATED`.
+    :param boards: by the name under which the site shows them; it must stay the same.
+    :param date: YYYY-MM-DD, of the newest record (`notes.data_date`); anything else counts as
+        `UNDATED`.
     """
     records = _Records()
     states = {name: _board_state(name, board, records) for name, board in sorted(boards.items())}
@@ -223,12 +222,9 @@ def measured_tasks(board: BoardState) -> list[str]:
 def append(folder: Path, snapshot: Snapshot) -> Path | None:
     """Keep a snapshot; nothing that is there is changed.
 
-    Returns:
-        The new file; None where the newest snapshot has the same content.
-
-    Raises:
-        ResultError: the newest snapshot is of a later date.
-        DiskError: the folder cannot be written.
+    :return: The new file; None where the newest snapshot has the same content.
+    :raises ResultError: the newest snapshot is of a later date.
+    :raises DiskError: the folder cannot be written.
     """
     kept, _ = read_snapshots(folder)
     if kept:

@@ -23,11 +23,8 @@ def files() -> dict[str, str]:
 def write(folder: Path) -> tuple[list[Path], list[Path]]:
     """Write the files that are not there.
 
-    Returns:
-        Those that were written, and those that were there.
-
-    Raises:
-        DiskError: the folder cannot be written.
+    :return: Those that were written, and those that were there.
+    :raises DiskError: the folder cannot be written.
     """
     written, kept = [], []
     for name, text in files().items():

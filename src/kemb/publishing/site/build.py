@@ -341,10 +341,9 @@ class Written:
 def publish_site(out: Path, options: SiteOptions) -> Written:
     """Build a site and write it to a new folder, or in place of an earlier site.
 
-    Raises:
-        UsageError: there are no results, a public site would show private ones, or the folder is no
-            site.
-        ResultError: a result file is damaged; says which.
+    :raises UsageError: there are no results, a public site would show private ones, or the folder
+        is no site.
+    :raises ResultError: a result file is damaged; says which.
     """
     folders = [options.results_dir, *options.private_dirs]
     found = [result for folder in folders for result in read_all(folder)]

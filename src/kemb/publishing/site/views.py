@@ -104,12 +104,11 @@ def site_view(
 ) -> SiteView:
     """The view of some boards.
 
-    Args:
-        boards: by slug; the first one is the start page.
-        facts: of every model of every row, by name.
-        speeds: measured ones, by name of the model.
-        title: of the whole site.
-        date: of the newest record.
+    :param boards: by slug; the first one is the start page.
+    :param facts: of every model of every row, by name.
+    :param speeds: measured ones, by name of the model.
+    :param title: of the whole site.
+    :param date: of the newest record.
     """
     names = sorted(
         {row.model for board in boards.values() for row in board.rows},
