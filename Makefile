@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check format frontend bench clean
+.PHONY: help demo test quick check format frontend bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -11,8 +11,14 @@ help:  ## List the targets
 demo: .venv/.base  ## Install kemb (base and kiwi) and run the demo, offline
 	$(BIN)/kemb demo
 
+# One process per core; tests of a module stay together (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
 test: .venv/.test frontend/node_modules/.done  ## Install all extras and run the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+quick: .venv/.test  ## The tests without torch, simulations and a browser: under a minute on 2 cores
+	$(PYTEST) --quick $(PYTEST_ARGS)
 
 check: .venv/.test frontend/node_modules/.done  ## Formatting, lint, types, generated files up to date
 	$(BIN)/ruff format --check
@@ -42,7 +48,7 @@ clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo
 
 NPM := npm --prefix frontend
-COGGED := docs/cli.md docs/tasks.md docs/train.md
+COGGED := docs/architecture.md docs/cli.md docs/tasks.md docs/train.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

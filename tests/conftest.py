@@ -2,18 +2,119 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+from browser import missing
+from kemb.messages import use_language
+
+ROOT = Path(__file__).resolve().parent.parent
+N_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault(
-    "MKL_CBWR", "AUTO,STRICT"
-)  # as kemb sets it, before a fixture computes anything
+# As kemb sets it, before a fixture computes anything.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+if N_WORKERS > 1:  # workers of pytest-xdist share the cores; so do the processes that tests start
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // N_WORKERS)))
 
-ROOT = Path(__file__).resolve().parent.parent
+settings.register_profile("ci", derandomize=True)  # a landing does not depend on luck
+if os.environ.get("CI"):
+    settings.load_profile("ci")
+
+OF_TORCH = {"minilm", "tiny_transformer", "tiny_st"}
+"""Fixtures that are models of torch: who uses one is marked so."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="leave out tests marked torch or slow, and fail those that import torch unmarked",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        sys.meta_path.insert(0, NoTorch())
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Said first: what will be skipped for lack of something, and how to get it."""
+    lacks = missing()
+    if not shared_folder().is_dir():
+        lacks.append(f"{shared_folder()} is missing; {REMEDY}")
+    return [f"SKIPS TESTS: {sentence}" for sentence in lacks]
+
+
+REMEDY = "set KEMB_SHARED to the folder of shared data"
+
+
+def shared_folder() -> Path:
+    return Path(os.environ.get("KEMB_SHARED", ROOT.parent / "shared")) / "data"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A module that is marked as a whole is not imported by a quick run: it may import torch."""
+    if not config.getoption("--quick") or not collection_path.name.startswith("test_"):
+        return None
+    marked = re.search(
+        r"^pytestmark = .*mark\.(?:torch|slow)", collection_path.read_text("utf-8"), re.M
+    )
+    return True if marked else None
+
+
+class NoTorch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds torch, as libraries ask whether it is there, and fails the test that imports it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname == "torch" else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        pytest.fail("a quick test imports torch; mark it torch (CONTRIBUTING.md)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses a model of torch; keep to quick tests if asked; groups for pytest-xdist.
+
+    Tests of a module share a worker, for its fixtures; so do all that read the shared store, so
+    that each text is encoded once per run. The groups that take longest start first: the last to
+    end should be small.
+    """
+    for item in items:
+        if OF_TORCH.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.torch)
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
+        items[:] = [item for item in items if not is_slow(item)]
+    if N_WORKERS > 1:
+        n_slow = Counter(group_of(item) for item in items if is_slow(item))
+        items.sort(key=lambda item: (group_of(item) != STORE, -n_slow[group_of(item)]))
+
+
+STORE = "shared store"
+
+
+def group_of(item: pytest.Item) -> str:
+    return STORE if "shared_store" in item.fixturenames else item.path.stem
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("torch", "slow"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,16 +126,23 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.delenv("KEMB_TASKS", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read English, whatever the locale and whatever an earlier `--lang` said."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    use_language(None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data; where it is missing the test is skipped, or fails under
     KEMB_REQUIRE_SHARED.
     """
-    folder = Path(os.environ.get("KEMB_SHARED", ROOT.parent / "shared")) / "data"
+    folder = shared_folder()
     if not folder.is_dir():
         if os.environ.get("KEMB_REQUIRE_SHARED"):
-            pytest.fail(f"{folder} is missing; set KEMB_SHARED to the folder of shared data")
-        pytest.skip(f"{folder} is missing; set KEMB_SHARED to the folder of shared data")
+            pytest.fail(f"{folder} is missing; {REMEDY}")
+        pytest.skip(f"{folder} is missing; {REMEDY}")
     return folder
 
 

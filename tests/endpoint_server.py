@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(2)
             return
         if wish == "slow":
-            time.sleep(1.0)
+            time.sleep(3.0)
         status, headers, content = (
             wish if isinstance(wish, tuple) else (200, {}, own.answer(body, self.path))
         )

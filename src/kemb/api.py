@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -45,9 +45,9 @@ from kemb.results.files import TaskResult
 from kemb.results.rows import ResultRow, find_row, rows_of
 from kemb.scoring.ranking import query_metrics
 from kemb.scoring.search.runs import read_run
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.tasks.kinds import KINDS, columns
 from kemb.tasks.spec import TaskSpec
-from kemb.types import PartData, RetrievalData, TaskType, columns
+from kemb.types import SIMILARITIES, PartData, RetrievalData, TaskType
 
 PathLike = str | os.PathLike[str]
 Qrels = Mapping[str, Mapping[str, int]]
@@ -244,9 +244,9 @@ def score_vectors(
     """
     if similarity not in SIMILARITIES:
         raise UsageError(f"similarity={similarity!r} is not known; type one of {SIMILARITIES}.")
-    if isinstance(data, get_args(PartData)):
-        if type not in get_args(TaskType):
-            raise UsageError(f"type={type!r} is no task type; type one of {get_args(TaskType)}.")
+    if isinstance(data, tuple(kind.shape.data for kind in KINDS.values())):
+        if type not in KINDS:
+            raise UsageError(f"type={type!r} is no task type; type one of {', '.join(KINDS)}.")
         spec = TaskSpec.model_validate(
             {"name": "data", "type": type, "splits": ["test"], "source": {}}
         )
@@ -411,9 +411,9 @@ def site(
     """
     from kemb.publishing.site.build import SiteOptions, publish_site
 
-    known = SiteOptions.__dataclass_fields__.keys() - {"results_dir", "targets", "data"}
-    if unknown := sorted(settings.keys() - known):
-        raise UsageError(f"{unknown[0]}= is not known; there are {', '.join(sorted(known))}.")
+    fields = SiteOptions.__dataclass_fields__.keys() - {"results_dir", "targets", "data"}
+    if unknown := sorted(settings.keys() - fields):
+        raise UsageError(f"{unknown[0]}= is not known; there are {', '.join(sorted(fields))}.")
     folder = _path(results or RESULTS, "results")
     options = SiteOptions(folder, targets=targets, data=_data(data), **settings)
     return publish_site(_path(out, "out"), options).start_page
@@ -439,10 +439,10 @@ def card(
     folder = _path(results or RESULTS, "results")
     options = CardOptions(folder, (), name, license, private)
     path = _path(out, "out") if out is not None else None
-    made = make_card(_text_of(model, "model"), options, read_existing(path) if path else "")
+    page = make_card(_text_of(model, "model"), options, read_existing(path) if path else "")
     if path is not None:
-        write_card(made.files, path)
-    return made.files[README]
+        write_card(page.files, path)
+    return page.files[README]
 
 
 def list_tasks(*, type: TaskType | None = None, language: str = "") -> list[str]:
@@ -454,8 +454,8 @@ def list_tasks(*, type: TaskType | None = None, language: str = "") -> list[str]
     :param language: only tasks in it, as `kor-Hang` or `kor`.
     :raises UsageError: an unknown task type.
     """
-    if type is not None and type not in get_args(TaskType):
-        near = nearest(str(type), get_args(TaskType)) or get_args(TaskType)
+    if type is not None and type not in KINDS:
+        near = nearest(str(type), KINDS) or KINDS
         raise UsageError(f"type={type!r} is no task type; type {' or '.join(near)}.")
     specs = [tasks.load_spec(name) for name in tasks.names()]
     return [
@@ -476,7 +476,7 @@ def list_benchmarks() -> list[str]:
 
 
 def _speaks(spec: TaskSpec, language: str) -> bool:
-    codes = {*spec.languages, *(code for own in spec.subset_languages.values() for code in own)}
+    codes = {*spec.languages, *(code for codes in spec.subset_languages.values() for code in codes)}
     return any(code == language or code.partition("-")[0] == language for code in codes)
 
 
@@ -532,9 +532,9 @@ def _store(value: PathLike | Store | None) -> Store:
 
 def _refuse_twins(models: Sequence[Model]) -> None:
     """Two objects under one name and revision would write the same files."""
-    seen: dict[str, Model] = {}
+    by_identity: dict[str, Model] = {}
     for model in models:
-        twin = seen.setdefault(model.identity, model)
+        twin = by_identity.setdefault(model.identity, model)
         if (
             twin is not model
             and twin.door is not None
@@ -550,9 +550,9 @@ def _part(task: Task, split: str, subset: str) -> PartData:
     parts = {(part.split, part.subset): part.data for part in task.load().parts}
     fitting = [key for key in parts if split in ("", key[0]) and subset in ("", key[1])]
     if len(fitting) != 1:
-        known = ", ".join("/".join(key) for key in parts)
+        names = ", ".join("/".join(key) for key in parts)
         raise UsageError(
-            f"{task.spec.name} has the parts {known}; name one with split= and subset=."
+            f"{task.spec.name} has the parts {names}; name one with split= and subset=."
         )
     return parts[fitting[0]]
 
@@ -573,12 +573,12 @@ def _scores(value: Run | Scores | PathLike) -> dict[str, dict[str, float]]:
     return _table_of_numbers(value, "run", float)
 
 
-def _metrics(value: str | Sequence[str], known: Mapping[str, object]) -> list[str]:
+def _metrics(value: str | Sequence[str], values: Mapping[str, object]) -> list[str]:
     names = [value] if isinstance(value, str) else list(value)
     for name in names:
-        if name not in known:
+        if name not in values:
             raise UnknownName(
-                "metric", str(name), known, "Cut-offs are 1, 3, 5, 10, 20, 100, 1000."
+                "metric", str(name), values, "Cut-offs are 1, 3, 5, 10, 20, 100, 1000."
             )
     return names
 

@@ -21,7 +21,8 @@ from kemb.boards.cells import expression_of
 from kemb.boards.compare import Comparison
 from kemb.errors import UnknownName
 from kemb.evaluation.evaluate import Outcome
-from kemb.publishing import reports, tables, words
+from kemb.messages import language, say
+from kemb.publishing import notes, reports, tables
 from kemb.results.files import TaskResult, has_items, items_path, read_items
 from kemb.results.rows import ResultRow, rows_of
 
@@ -88,13 +89,13 @@ class Results:
         """
         by_row = {_row_name(result): result for result in self.results if result.task == task}
         if not by_row:
-            known = sorted({result.task for result in self.results})
-            raise UnknownName("task", task, known, f"There are results of {', '.join(known)}.")
+            names = sorted({result.task for result in self.results})
+            raise UnknownName("task", task, names, f"There are results of {', '.join(names)}.")
         if model and model not in by_row:
             raise UnknownName("row", model, by_row, f"There are {', '.join(by_row)}.")
-        chosen = {model: by_row[model]} if model else by_row
+        results = {model: by_row[model]} if model else by_row
         parts = []
-        for name, result in chosen.items():
+        for name, result in results.items():
             items = read_items(result)
             names = pa.array([name] * len(items), pa.string())
             parts.append(items.add_column(0, "model", names))
@@ -163,8 +164,8 @@ class BoardTable:
             for row, name in zip(rows, tables.names(board, rows), strict=True)
         ]
         more = len(board.cells) - N_CELLS
-        notes = [f"{more} more cells: .frame() has all."] if more > 0 else []
-        return _html(heads, lines, [*notes, *_notes(board, n_hidden)])
+        sentences = [f"{more} more cells: .frame() has all."] if more > 0 else []
+        return _html(heads, lines, [*sentences, *_notes(board, n_hidden)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +213,8 @@ class ComparisonTable:
     def _repr_html_(self) -> str:
         comparison = self.comparison
         items = reports.item_lines(comparison)
-        shown = f"<pre>{_text(chr(10).join(items))}</pre>" if items else ""
-        return _html(reports.HEADER, reports.body(comparison), reports.notes(comparison)) + shown
+        block = f"<pre>{_text(chr(10).join(items))}</pre>" if items else ""
+        return _html(reports.HEADER, reports.body(comparison), reports.notes(comparison)) + block
 
 
 _RESULTS = pa.schema(
@@ -252,7 +253,7 @@ def _outcome_lines(outcome: Outcome) -> list[dict[str, Any]]:
         "revision": result.revision,
         "variant": result.variant,
         "task": result.task,
-        "metric": result.kemb.get("task", {}).get("main_metric"),
+        "metric": result.kemb.task.main_metric if result.kemb else None,
         "status": outcome.status,
     }
     return [
@@ -288,12 +289,15 @@ def _board_line(board: Board, row: Any) -> dict[str, Any]:  # noqa: ANN401  a ro
 def _cell_title(board: Board, cell: CellSpec) -> str:
     """The metric of a cell, and of how many items it is a score."""
     metric = expression_of(cell, board.formula)
-    measured = [row.results[cell.task] for row in board.rows if cell.task in row.results]
-    measured = [result for result in measured if result.kemb]
+    measured = [
+        row.results[cell.task]
+        for row in board.rows
+        if cell.task in row.results and row.results[cell.task].kemb
+    ]
     if metric == "main_score":
         spec = spec_of(cell.task)
-        recorded = next((r.kemb.get("task", {}).get("main_metric") for r in measured), None)
-        metric = spec.main_metric if spec else recorded or metric
+        recorded = next((result.record.task.main_metric for result in measured), metric)
+        metric = spec.main_metric if spec else recorded
     n_items = next((_n_items(result) for result in measured if has_items(result)), None)
     return metric if n_items is None else f"{metric}, n = {n_items:,}"
 
@@ -307,16 +311,17 @@ def _n_items(result: TaskResult) -> int:
 
 def _notes(board: Board, n_hidden: int) -> list[str]:
     rows, _ = tables.visible(board)
-    return [*words.below_line(board, n_hidden), *words.footer(board, tables.source_marks(rows))]
+    texts = [*notes.below_line(board, n_hidden), *notes.footer(board, tables.source_marks(rows))]
+    return [say(text, language()) for text in texts]
 
 
-def _html(heads: Sequence[str], lines: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+def _html(heads: Sequence[str], lines: Sequence[Sequence[str]], sentences: Sequence[str]) -> str:
     """A table and sentences below it; everything is escaped."""
     head = "".join(f"<th>{_text(title)}</th>" for title in heads)
     body = "".join(
         "<tr>" + "".join(f"<td>{_text(value)}</td>" for value in line) + "</tr>" for line in lines
     )
-    below = "".join(f"<p><small>{_text(note)}</small></p>" for note in notes)
+    below = "".join(f"<p><small>{_text(sentence)}</small></p>" for sentence in sentences)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 

@@ -169,6 +169,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
         read_document(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     ["| a ", "|--", "| |", "<table><tr><td>", "0.1 ", "- task: type: ", "model-index: ", "\t1"],

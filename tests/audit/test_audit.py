@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kemb.audit import audit
@@ -89,6 +89,7 @@ def test_the_wrong_headers_and_right_numbers_of_the_koe5_card(published: Publish
     assert len(findings) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_reversed_lists_of_the_bge_m3_ko_cards(published: Published, shared_data: Path) -> None:
     truth = json.loads((shared_data / "published" / "derived_autorag_true_ranks.json").read_text())
@@ -208,6 +209,7 @@ def test_nothing_is_found_in_averages_that_are_right(
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(6, 20), k=st.integers(2, 8))
+@example(seed=18, n=18, k=7)  # two of the eighteen rows are the plain mean, by chance
 def test_averages_of_more_than_the_table_shows_are_no_finding(
     tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, k: int
 ) -> None:
@@ -215,6 +217,23 @@ def test_averages_of_more_than_the_table_shows_are_no_finding(
     shown = [0, 1, *range(2, 2 + k), len(columns) - 1]
     text = table([columns[i] for i in shown], [[row[i] for i in shown] for row in rows])
     assert run(tmp_path_factory.mktemp("selection"), text) == []
+
+
+@pytest.mark.parametrize(("n_plain", "is_found"), [(2, False), (3, True), (9, True)])
+def test_an_average_made_in_two_ways_is_found_where_chance_does_not_explain_it(
+    tmp_path: Path, n_plain: int, is_found: bool
+) -> None:
+    columns, rows = average_table(3, 16, 11, 2)
+    columns = [*columns[:2], *columns[2:9], columns[-1]]
+    for number, row in enumerate(rows):
+        scores = row[2:9]
+        if number < n_plain:
+            row[1] = f"{np.mean([float(score) for score in scores]):.2f}"
+        rows[number] = [*row[:2], *scores, row[-1]]
+    found = of_kind(run(tmp_path, table(columns, rows)), "formula", "Average")
+    assert [f"made in one way: {n_plain} rows" in finding.what for finding in found] == (
+        [True] if is_found else []
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -261,6 +280,7 @@ def ranking_tables(reverse: bool, seed: int = 0, n: int = 114) -> str:
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_right_rankings_are_no_finding_and_reversed_ones_are_recovered(
     tmp_path: Path, seed: int
@@ -276,6 +296,7 @@ def test_right_rankings_are_no_finding_and_reversed_ones_are_recovered(
     assert f"{best[0][2:]} MRR {best[4]} nDCG {best[5].rstrip(' |')}" in found.consequence
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_1_on_findings_only(tmp_path: Path) -> None:
     columns, rows = average_table(1, 6, 3, 2)
     clean, wrong = tmp_path / "clean.md", tmp_path / "wrong.md"

@@ -22,11 +22,10 @@ from kemb.results.files import (
     write_result,
 )
 from kemb.scoring.clusters import clustering
-from kemb.scoring.items import of_part
+from kemb.scoring.items import metrics_from_items, of_part
 from kemb.scoring.labels import classification, multilabel_classification
 from kemb.scoring.pairs import bitext_mining, pair_classification, sts
 from kemb.scoring.ranking import ranking_metrics
-from kemb.scoring.recompute import metrics_from_items
 from kemb.scoring.search.search import top_k
 from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import ClusteringProtocol, SummarizationProtocol
@@ -40,6 +39,7 @@ from kemb.types import (
     RetrievalData,
     SummaryData,
 )
+from records import record
 
 N = 60
 IDS = [f"i{number}" for number in range(N)]
@@ -140,10 +140,10 @@ def scored(case: str, seed: int) -> PartScore:
 
 def write(root: Path, case: str, seed: int, splits: tuple[str, ...] = ("test",)) -> TaskResult:
     task_type, main, _ = CASES[case]
-    provenance: dict[str, Any] = {
-        "task": {"type": task_type, "main_metric": main},
-        "model": {"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
-    }
+    provenance = record(
+        task={"type": task_type, "main_metric": main},
+        model={"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
+    )
     parts = [
         ScoredPart(s, "default", ["kor-Hang"], scored(case, seed + 10 * i), main)
         for i, s in enumerate(splits)
@@ -232,6 +232,7 @@ def test_metrics_without_a_measure_are_named(case: str, metric: str, tmp_path: P
         measures([write(tmp_path, case, 1)], metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_rows_with_other_items_are_refused(case: str, tmp_path: Path) -> None:
     results = [write(tmp_path, case, seed) for seed in (1, 2)]
@@ -272,6 +273,7 @@ def test_a_cell_is_the_mean_of_its_parts_and_members(tmp_path: Path) -> None:
         cell_measures(cell, Formula(), [rows[0], {"levels": rows[1]["levels"]}])
 
 
+@pytest.mark.slow
 def test_intervals_of_the_v_measure_hold_the_expected_score_as_often_as_they_say(
     tmp_path: Path,
 ) -> None:

@@ -5,12 +5,14 @@ plain computation.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kemb.arrays import ArrayVectors
+from kemb.encoding import workers
 from kemb.encoding.store import Store
 from kemb.encoding.views import index_bytes, see, viewed, with_views
 from kemb.errors import ModelError, UsageError
@@ -52,6 +54,7 @@ def test_int8_has_255_steps_over_the_documents_and_cuts_queries_to_them() -> Non
     assert (queries >= low - 1e-6).all()
 
 
+@pytest.mark.torch
 def test_int8_codes_are_those_of_sentence_transformers() -> None:
     """Its quantize_embeddings cuts off where we round to the nearest step: codes differ by one at
     most.
@@ -161,11 +164,11 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
     task, toy = load_task(pairs), resolve("toy")
     evaluate([task], [toy], options)
 
-    def never(self: Model) -> None:
+    def never(model: Model, beside: Sequence[Model] = ()) -> None:
         raise AssertionError("the model was opened")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Model, "open", never)
+        patch.setattr(workers, "open_model", never)
         outcomes: list[Outcome] = evaluate(
             [task], with_views([toy], "64", "binary", "dot")[1:], options
         )
@@ -194,7 +197,7 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
         assert outcome.result.path.parent.parent.name == "experiments"
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
     sizes = {
-        row: outcome.result.kemb["index_bytes_per_document"]
+        row: outcome.result.record.index_bytes_per_document
         for row, outcome in rows.items()
         if outcome.result
     }
@@ -259,7 +262,7 @@ def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
     task, toy = load_task(search), resolve("toy")
     evaluate([task], [toy], options)
     with monkeypatch.context() as patch:
-        patch.setattr(Model, "open", lambda self: pytest.fail("the model was opened"))
+        patch.setattr(workers, "open_model", lambda *models: pytest.fail("the model was opened"))
         outcomes = evaluate(
             [task], with_views([toy], "", "binary@20", "dot,euclidean,manhattan")[1:], options
         )
@@ -304,9 +307,9 @@ def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
         assert rescored[i][own] == pytest.approx(expected, abs=1e-5)
     for outcome in outcomes:
         assert outcome.result is not None
-        assert outcome.result.kemb["encoded"]["n_encoded"] == 0
+        assert outcome.result.record.encoded.n_encoded == 0
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
-        assert outcome.result.kemb["index_bytes_per_document"] == (
+        assert outcome.result.record.index_bytes_per_document == (
             32 if "binary" in outcome.row else 1024
         )
 

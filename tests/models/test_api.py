@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from kemb.models.encoders import api
 from kemb.models.encoders.api import Pace
 from kemb.models.encoders.endpoint import memory
 from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.models.spec import ApiSpec
 
@@ -69,7 +71,10 @@ def encode(
     space = Store(tmp_path / "store").space(model.fingerprint())
     column = Texts.of(route, "", texts, lambda row: f"text {row}")
     return space, encode_missing(
-        Collection([column]), space, model.open, Budget.for_device(model.device)
+        Collection([column]),
+        space,
+        partial(open_model, model),
+        Budget.for_device(model.device),
     )
 
 
@@ -112,24 +117,36 @@ def test_throttling_dropping_and_broken_servers_lose_nothing_and_pay_nothing_twi
     assert {endpoint.paid[text] for text in TEXTS} == {1}
 
 
-def test_retry_after_is_waited_for_by_every_thread(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_retry_after_is_waited_for_by_every_thread(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = model_of(endpoint, tmp_path, concurrency=2)
     times: list[float] = []
+    holds: list[float] = []
+    refusal_was_read = threading.Event()
+    hold = Pace.hold
+
+    def watched(pace: Pace, seconds: float) -> None:
+        holds.append(time.monotonic())
+        hold(pace, seconds)
+        refusal_was_read.set()
 
     def once(number: int, body: dict[str, object]) -> tuple[int, dict[str, str], bytes] | None:
         times.append(time.monotonic())
+        if number == 2:  # what the other thread may have sent already has no answer until then
+            assert refusal_was_read.wait(60)
         return (429, {"Retry-After": "0.5"}, b"{}") if number == 1 else None
 
-    endpoint.misbehave = once
+    monkeypatch.setattr(Pace, "hold", watched)
+    endpoint.misbehave = once  # number 0 asked who answers, before this
     encode(model, tmp_path)
-    soon = [
-        at for at in times[1:] if at - times[0] < 0.4
-    ]  # times[0] is the refusal: number 0 asked who answers
-    assert len(soon) <= 1  # what the other thread had already sent
+    assert len(holds) == 1
+    assert len(times) == 9  # eight batches, one of them twice
+    assert min(times[2:]) >= holds[0] + 0.5
 
 
 def test_time_outs_are_tried_again(endpoint: Endpoint, tmp_path: Path) -> None:
-    model = model_of(endpoint, tmp_path, timeout_seconds=0.3)
+    model = model_of(endpoint, tmp_path, timeout_seconds=1.0)
     endpoint.misbehave = lambda number, body: "slow" if number == 1 else None
     space, progress = encode(model, tmp_path)
     np.testing.assert_array_equal(stored(space), truth())
@@ -379,17 +396,17 @@ def test_a_run_records_what_it_cost_and_nowhere_the_key(endpoint: Endpoint, tmp_
     options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     (outcome,) = evaluate([load_task(data)], [model], options)
     assert outcome.result is not None, outcome.message
-    record = outcome.result.kemb["api"]
-    assert record["n_tokens"] == 63  # 21 texts
-    assert record["usd"] == pytest.approx(63 * 2 / 1e6)
-    assert (record["price_date"], record["price_source"]) == ("2026-07-03", "their page")
-    assert record["korean"] == {"n_chars": sum(map(len, TEXTS[:21])), "n_tokens": 63}
+    record = outcome.result.record.api
+    assert record.n_tokens == 63  # 21 texts
+    assert record.usd == pytest.approx(63 * 2 / 1e6)
+    assert (record.price_date, record.price_source) == ("2026-07-03", "their page")
+    assert record.korean.as_json() == {"n_chars": sum(map(len, TEXTS[:21])), "n_tokens": 63}
     meta = json.loads((outcome.result.path.parent / "model_meta.json").read_text(encoding="utf-8"))
     assert meta["embed_dim"] == 6
     again = replace(options, results_dir=tmp_path / "again")
     (stored,) = evaluate([load_task(data)], [model], again)
     assert stored.result is not None
-    assert (stored.result.kemb["api"]["usd"], stored.result.kemb["api"]["korean"]) == (0, None)
+    assert (stored.result.record.api.usd, stored.result.record.api.korean) == (0, None)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
 
@@ -407,15 +424,33 @@ def test_a_result_is_verified_through_its_endpoint(endpoint: Endpoint, tmp_path:
     assert max(endpoint.paid[text] for text in TEXTS[:21]) == 2  # nothing of the store was reused
 
 
-def test_pace_keeps_requests_and_tokens_within_their_limits() -> None:
+class Clock(threading.Event):
+    """Time that passes while one waits, and only then."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.now += timeout
+        return self.is_set()
+
+
+def test_pace_keeps_requests_and_tokens_within_their_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(api, "time", clock)
     for pace, tokens in (
         (Pace(6000, None), 0),
         (Pace(None, 600_000), 100),
     ):  # 100 requests per second either way
-        started = time.monotonic()
+        started = clock.now
         for _ in range(150):
-            assert pace.wait(tokens, threading.Event())
-        assert 0.3 <= time.monotonic() - started < 2.0
+            assert pace.wait(tokens, clock)
+        assert clock.now - started == pytest.approx(1.49)
     stopped = threading.Event()
     stopped.set()
     assert not Pace(1, None).wait(1, stopped)

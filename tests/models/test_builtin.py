@@ -107,7 +107,8 @@ def test_prompt_is_text_and_unicode_form_is_not(opener: type) -> None:
 
 def test_equal_bytes_in_every_process() -> None:
     script = (
-        "from kemb.models import builtin as b; from kemb.types import Input; import hashlib\n"
+        "from kemb.models.encoders import hashed as b\n"
+        "from kemb.types import Input; import hashlib\n"
         f"x = [Input('', '', t) for t in {TEXTS!r}]\n"
         "print(*(hashlib.sha256(e().encode(x).tobytes()).hexdigest() for e in (b.open_toy, "
         "b.open_tfidf)))"
@@ -125,7 +126,7 @@ def test_equal_bytes_in_every_process() -> None:
 def test_identity_follows_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     before = hashed.tfidf_identity()
     read = tables._read
-    monkeypatch.setattr(hashed, "_read", lambda name: read(name) + "뷁\t5\n".encode())
+    monkeypatch.setattr(tables, "_read", lambda name: read(name) + "뷁\t5\n".encode())
     assert hashed.tfidf_identity() != before
 
 

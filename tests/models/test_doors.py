@@ -16,6 +16,7 @@ import pytest
 from kemb.encoding.store import Store
 from kemb.errors import ModelError, UnknownName, UsageError
 from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
+from kemb.messages import say
 from kemb.models import doors
 from kemb.models.doors import encoder, reranker, retriever
 from kemb.models.encoders.hashed import open_toy
@@ -88,8 +89,8 @@ def test_a_function_scores_as_the_encoder_it_calls(pairs: Path, tmp_path: Path) 
     )
     assert score_of(own) == score_of(theirs)
     assert own.result is not None
-    record = own.result.kemb
-    assert record["door"]["identity"] == "revision"
+    record = own.result.record
+    assert record.doors[0].identity == "revision"
     assert (own.result.model, own.result.revision, own.result.variant) == ("mine", "1", "")
 
 
@@ -133,7 +134,7 @@ def test_prompts_are_put_before(pairs: Path, tmp_path: Path) -> None:
     outcome = run(pairs, door, tmp_path)
     assert "문장: 산 위에" in seen
     assert outcome.result is not None
-    assert outcome.result.kemb["prompts"]["text"] == {
+    assert outcome.result.record.prompts["text"].as_json() == {
         "prompt": "문장: ",
         "route": "",
         "key": "sts",
@@ -275,7 +276,7 @@ def test_an_encoder_that_raises_in_the_middle_names_the_text_and_keeps_what_was_
     is_bad[0] = False
     again = run(folder, door, tmp_path)
     assert again.result is not None
-    assert again.result.kemb["encoded"]["n_stored_before"] == n_before
+    assert again.result.record.encoded.n_stored_before == n_before
 
 
 def test_without_a_revision_nothing_is_kept_and_the_row_says_so(
@@ -284,7 +285,7 @@ def test_without_a_revision_nothing_is_kept_and_the_row_says_so(
     outcome = run(pairs, encoder(toy, name="mine"), tmp_path)
     assert outcome.row == "mine [scratch]"
     assert outcome.result is not None
-    assert outcome.result.kemb["door"]["identity"] == "none"
+    assert outcome.result.record.doors[0].identity == "none"
     assert n_stored(tmp_path) == 0
     assert not list((tmp_path / "store").rglob("*.arrow"))
     again = run(pairs, encoder(toy, name="mine"), tmp_path)
@@ -294,6 +295,25 @@ def test_without_a_revision_nothing_is_kept_and_the_row_says_so(
     other = run(pairs, encoder(lambda texts: toy(texts)[:, :64], name="mine"), tmp_path)
     assert other.result is not None
     assert other.result.path != outcome.result.path  # another function is another row
+
+
+def test_an_object_without_a_revision_marks_the_pipeline_that_it_is_a_part_of(
+    search: Path, tmp_path: Path
+) -> None:
+    from kemb.boards import build_board
+
+    door = reranker(lambda query, texts: [len(text) for text in texts], name="long", first="toy")
+    outcome = run(search, door, tmp_path)
+    assert outcome.row == "toy+reranker:long@100 [scratch]"
+    assert outcome.result is not None
+    record = outcome.result.record
+    assert record.door is None
+    assert [(door.kind, door.identity) for door in record.doors] == [("reranker", "none")]
+    board = build_board([outcome.result])
+    notes = [say(note, "en") for note in board.notes]
+    assert any(note.startswith(f"{outcome.row}: an object without a rev") for note in notes)
+    korean = [say(note, "ko") for note in board.notes]
+    assert any(note.startswith(f"{outcome.row}: 리비전이 없는 객체") for note in korean)
 
 
 def test_a_changed_function_meets_none_of_its_old_vectors(pairs: Path, tmp_path: Path) -> None:
@@ -406,7 +426,7 @@ def test_an_object_is_named_in_full(module: Path, pairs: Path, tmp_path: Path) -
     kept = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     (outcome,) = evaluate([load_task(pairs)], [model], kept)
     assert outcome.result is not None
-    assert outcome.result.kemb["door"]["reference"] == "python:my_search:named"
+    assert outcome.result.record.doors[0].reference == "python:my_search:named"
     assert resolve("rrf(python:my_search:named, bm25:bigram)").parts[0].name == "named"
 
 
@@ -510,8 +530,8 @@ def test_a_retriever_makes_a_run(
     outcome = run(search, retriever(function, name="db", revision="1", batch_size=3), tmp_path)
     assert score_of(outcome) == 1
     assert outcome.result is not None
-    assert outcome.result.kemb["door"]["kind"] == "retriever"
-    assert not outcome.result.kemb["score_notes"]
+    assert outcome.result.record.doors[0].kind == "retriever"
+    assert not outcome.result.record.score_notes
 
 
 def test_a_retriever_that_gives_fewer_is_allowed_and_said(search: Path, tmp_path: Path) -> None:
@@ -523,9 +543,14 @@ def test_a_retriever_that_gives_fewer_is_allowed_and_said(search: Path, tmp_path
 
     outcome = run(search, retriever(three, name="db", revision="1"), tmp_path)
     assert outcome.result is not None
-    assert outcome.result.kemb["score_notes"] == {"test/default": {"n_short_queries": 10}}
+    assert outcome.result.record.score_notes == {"test/default": {"n_short_queries": 10}}
     notes = build_board([outcome.result]).notes
-    assert any("fewer documents than it was asked for: search 10" in note for note in notes)
+    assert "db: queries for which it gave fewer documents than it was asked for: search 10." in [
+        say(note, "en") for note in notes
+    ]
+    assert "db: 요청한 것보다 적은 문서를 돌려준 질의 수: search 10개." in [
+        say(note, "ko") for note in notes
+    ]
 
 
 RETRIEVERS: dict[str, tuple[Callable[[list[str], int], Any], str]] = {
@@ -612,7 +637,7 @@ def test_a_loaded_model_of_sentence_transformers_is_its_weights(
     assert score_of(own) == pytest.approx(score_of(theirs), abs=1e-9)
     assert own.result is not None
     assert theirs.result is not None
-    assert own.result.kemb["prompts"] == theirs.result.kemb["prompts"]
+    assert own.result.record.prompts == theirs.result.record.prompts
     with __import__("torch").no_grad():
         next(loaded.parameters()).add_(0.01)
     assert resolve_object(loaded).revision != model.revision

@@ -19,6 +19,8 @@ import mteb
 
 from kemb.cli import cli
 
+pytestmark = pytest.mark.torch
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan", "similarity", "max")
 PAIR_METRICS = ("ap", "accuracy", "f1", "precision", "recall")

@@ -15,6 +15,8 @@ from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import BitextData, PartScore
 from mteb_tasks import evaluate, numbers, rows, splits
 
+pytestmark = pytest.mark.torch
+
 SPEC = TaskSpec(name="T", type="bitext_mining", splits=["test"], source=Source())
 
 

@@ -16,6 +16,8 @@ from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ClusterData, Label
 from mteb_tasks import evaluate, numbers, rows, splits
 
+pytestmark = pytest.mark.torch
+
 N = 300
 
 

@@ -13,6 +13,8 @@ from kemb.scoring.labels import classification
 from kemb.types import Label, LabelData
 from mteb_tasks import evaluate, numbers, rows, splits
 
+pytestmark = pytest.mark.torch
+
 
 def few_shot(
     labels: list[Label], n_experiments: int = 10, samples_per_label: int = 8

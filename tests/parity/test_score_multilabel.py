@@ -20,6 +20,8 @@ from kemb.tasks.spec import ClassificationProtocol
 from kemb.types import Label, MultilabelData
 from mteb_tasks import evaluate, numbers, rows, splits, tied
 
+pytestmark = pytest.mark.torch
+
 TASK = "KorHateSpeechMLClassification"
 
 

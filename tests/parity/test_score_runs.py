@@ -16,6 +16,8 @@ from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import RetrievalData
 from mteb_tasks import evaluate, numbers, rows, tied
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_query_does_not_find_itself(seed: int) -> None:

@@ -14,6 +14,8 @@ from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import top_k
 from mteb_tasks import TableEncoder, metadata_of, numbers, rows, tied
 
+pytestmark = pytest.mark.torch
+
 
 def mteb_search(
     table: FloatArray, n_queries: int, doc_ids: list[str], k: int, similarity: str

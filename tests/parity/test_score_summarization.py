@@ -15,6 +15,8 @@ from kemb.tasks.spec import SummarizationProtocol
 from kemb.types import SummaryData
 from mteb_tasks import evaluate, numbers, rows, tied
 
+pytestmark = pytest.mark.torch
+
 
 def sample(rng: np.random.Generator, n: int) -> SummaryData:
     """Documents with three to eight machine and one to three human summaries; gold scores of the

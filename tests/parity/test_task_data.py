@@ -23,6 +23,8 @@ from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
 from kemb.tasks.spec import ClassificationProtocol, Subsample
 from kemb.types import BitextData, ClusterData, LabelData, PairData, RetrievalData
 
+pytestmark = pytest.mark.torch
+
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from browser import AXE, CHROMIUM, REMEDY
 from kemb import demo
 from kemb.boards import Board, BoardOptions, build_board
 from kemb.boards.benchmark import Benchmark, CellSpec
@@ -34,13 +35,13 @@ from kemb.results.files import (
     write_result,
 )
 from kemb.types import ItemBlock, PartScore
+from records import record
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = "/usr/bin/chromium"
-AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 ARGS = [
     "--headless",
     "--no-sandbox",
@@ -61,23 +62,23 @@ HOSTILE = [
 ]
 
 
-def needs(path: Path, what: str) -> None:
+def needs(path: Path) -> None:
     """Skips where something is not installed; fails where KEMB_REQUIRE_BROWSER says that it must
     be.
     """
     if not path.exists():
-        message = f"{path} is missing; {what}"
+        message = f"{path} is missing; {REMEDY[path]}"
         pytest.fail(message) if os.environ.get("KEMB_REQUIRE_BROWSER") else pytest.skip(message)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    needs(Path(CHROMIUM), "install Debian's chromium")
+    needs(CHROMIUM)
     pytest.importorskip("playwright")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
         yield browser
         browser.close()
 
@@ -99,28 +100,21 @@ def measured(folder: Path) -> Board:
                 PartScore({"ndcg@10": values.mean()}, {}, [items]),
                 "ndcg@10",
             )
-            about = {
-                "type": "retrieval",
-                "main_metric": "ndcg@10",
-                "metric_version": 1,
-                "dedupe_pairs": False,
-            }
             write_result(
                 home,
                 task,
                 "d1",
                 [part],
-                {
-                    "task": about | {"data_sha256": {"test/default": "0" * 64}},
-                    "model": {
-                        "name": f"org/model-{number}",
-                        "similarity": "cosine",
-                        "variant": "",
-                        "dtype": "float32",
+                record(
+                    task={
+                        "type": "retrieval",
+                        "main_metric": "ndcg@10",
+                        "data_sha256": {"test/default": "0" * 64},
                     },
-                    "prompts": {"query": {"prompt": "query: ", "route": "", "source": "model"}},
-                    "timestamp": 0,
-                },
+                    model={"name": f"org/model-{number}", "dtype": "float32"},
+                    prompts={"query": {"prompt": "query: ", "route": "", "source": "model"}},
+                    timestamp=0,
+                ),
             )
     cells = [
         CellSpec(task=task, group=group, splits=["test"], metric="ndcg@10")
@@ -143,7 +137,7 @@ def claimed(name: str, models: list[str], n_tasks: int, n_incomplete: int = 0) -
             cell.task,
             "d",
             {"test": [{"hf_subset": "default", "main_score": rng.uniform(0.3, 0.9)}]},
-            {},
+            None,
             claim,
         )
         for number, model in enumerate(models)
@@ -533,7 +527,8 @@ def test_sorting_and_filtering_600_rows(
     for name, act in {"first sort": sort, "sort": sort, "search": search}.items():
         spent[name] = page.evaluate(f"({timed})(() => {act})")
         page.wait_for_timeout(500)
-    assert page.locator("#ranked tr").count() == sum("m1" in f"m{n}" for n in range(300))
+    n_rows = sum("m1" in f"m{n}" for n in range(300))
+    page.wait_for_function(f"document.querySelectorAll('#ranked tr').length === {n_rows}")
     with capsys.disabled():
         sys.stdout.write(
             " 600 rows, 25 tasks: "
@@ -588,7 +583,7 @@ def test_a_phone_never_scrolls_the_page_sideways(browser: Browser, site: Path, p
     ],
 )
 def test_axe_finds_nothing(browser: Browser, site: Path, theme: str, path: str) -> None:
-    needs(AXE, "run npm ci in frontend/")
+    needs(AXE)
     reader = Reader(browser, site, color_scheme=theme)
     page = reader.open(path)
     page.wait_for_timeout(150)
@@ -667,7 +662,7 @@ def test_columns_of_costs_are_sorted_and_hidden(browser: Browser, costs: Path) -
 def test_axe_finds_nothing_in_the_curve_and_the_costs(
     browser: Browser, costs: Path, theme: str, path: str
 ) -> None:
-    needs(AXE, "run npm ci in frontend/")
+    needs(AXE)
     reader = Reader(browser, costs, color_scheme=theme)
     page = reader.open(path)
     page.wait_for_selector("svg.curve")

@@ -50,7 +50,7 @@ def test_golden_numbers_of_the_script_are_those_of_stats() -> None:
 
 
 def test_the_script_is_small_and_plain() -> None:
-    text = (ROOT / "src" / "kemb" / "publish" / "static" / "kemb.js").read_text(encoding="utf-8")
+    text = (ROOT / "src" / "kemb" / "publishing" / "static" / "kemb.js").read_text(encoding="utf-8")
     assert len(text.encode()) <= 60_000
     for word in (
         "fetch(",

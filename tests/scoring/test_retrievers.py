@@ -345,7 +345,7 @@ def test_a_fusion_of_models_is_the_fusion_of_their_runs(search: Path, tmp_path: 
             for rank, (document, _) in enumerate(found, start=1):
                 expected[document] = expected.get(document, 0) + 1 / (60 + rank)
         assert dict(ranking(both, query)) == pytest.approx(expected, rel=1e-6)
-    assert [part["model"]["name"] for part in both.result.kemb["parts"]] == [
+    assert [part.model.name for part in both.result.record.parts] == [
         "bm25:bigram",
         "tfidf:char",
     ]
@@ -557,12 +557,12 @@ def test_pair_scores_are_kept_and_an_interrupted_run_computes_only_what_is_missi
     assert shallow.result is not None
     assert deep.result is not None
     identity = f"local/tiny-reranker@{resolve(str(reranker)).revision}[]"
-    assert set(deep.result.kemb["part_fingerprints"]) == {
+    assert set(deep.result.record.part_fingerprints) == {
         identity,
         f"tfidf:char@{resolve('tfidf:char').revision}[]",
     }
-    assert shallow.result.kemb["encoded"]["n_encoded"] - 90 == 50  # 90 texts of the first stage
-    assert deep.result.kemb["encoded"]["n_encoded"] == 30
+    assert shallow.result.record.encoded.n_encoded - 90 == 50  # 90 texts of the first stage
+    assert deep.result.record.encoded.n_encoded == 30
 
 
 def test_a_reranker_scores_the_candidates_of_a_reranking_task(
@@ -618,6 +618,7 @@ def test_a_classifier_is_no_reranker_and_nan_scores_are_refused(
 # --- sparse vectors
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["splade", "inference_free"])
 def test_sparse_scores_are_those_of_sentence_transformers(
     kind: str, search: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -634,8 +635,8 @@ def test_sparse_scores_are_those_of_sentence_transformers(
         found = {int(document[1:]): value for document, value in ranking(outcome, f"q{i}")}
         assert found == pytest.approx(dict(enumerate(expected[i].tolist())), rel=1e-5)
     assert outcome.result is not None
-    assert outcome.result.kemb["model"]["similarity"] == "dot"
-    routes = {role: found["route"] for role, found in outcome.result.kemb["prompts"].items()}
+    assert outcome.result.record.model.similarity == "dot"
+    routes = {role: found.route for role, found in outcome.result.record.prompts.items()}
     assert routes == (
         {"query": "query", "document": "document"}
         if kind == "inference_free"
@@ -667,7 +668,7 @@ def test_the_index_of_every_family_is_measured_on_its_documents(
     def size_of(name: str) -> float | None:
         result = go(search, name, tmp_path).result
         assert result is not None
-        found: float | None = result.kemb.get("index_bytes_per_document")
+        found: float | None = result.record.index_bytes_per_document
         return found
 
     entries = int(
@@ -712,6 +713,7 @@ def test_what_a_family_cannot_do_is_refused_in_one_sentence(
     )
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["splade", "inference_free"])
 def test_sts_of_sparse_vectors_is_that_of_sentence_transformers(
     kind: str, pairs: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -1087,16 +1089,14 @@ def test_what_stanford_wrote_beside_the_weights_is_part_of_the_revision(
 def test_a_smaller_token_limit_cuts_documents_of_late_interaction(stanford: Path) -> None:
     from kemb.arrays import Ragged
     from kemb.models.model import ModelOptions
+    from kemb.models.open import open_model
     from kemb.types import Input
 
     long = Input("document", "[unused1] ", "비가온다" * 9)
     counts = []
     for limit in (None, 8, 40):
-        rows = (
-            resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu"))
-            .open()
-            .encode([long])
-        )
+        model = resolve(str(stanford), ModelOptions(max_tokens=limit, device="cpu"))
+        rows = open_model(model).encode([long])
         assert isinstance(rows, Ragged)
         counts.append(len(rows.values))
     assert counts == [12, 8, 12]

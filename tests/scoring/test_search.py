@@ -87,6 +87,7 @@ def test_order_and_ties_are_exact_for_any_block_and_budget(
     assert np.allclose(run.scores[:, : expected.shape[1]], expected, rtol=1e-6, atol=0)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean", "manhattan"])
 def test_similarities_are_those_of_sentence_transformers(similarity: str) -> None:
     """And so are those of pairs, of which candidates are ranked."""

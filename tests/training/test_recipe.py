@@ -200,6 +200,7 @@ def test_every_shipped_recipe_is_sound(name: str) -> None:
         ]  # the last is a folder of the shared data
 
 
+@pytest.mark.torch
 @pytest.mark.shared
 def test_the_arguments_of_the_published_card_are_all_mapped(shared_data: Path) -> None:
     pytest.importorskip("accelerate")
@@ -223,6 +224,7 @@ def test_the_arguments_of_the_published_card_are_all_mapped(shared_data: Path) -
             assert entry.now.split(";")[0] in installed or entry.now.startswith("train."), entry
 
 
+@pytest.mark.torch
 def test_every_loss_exists_in_the_installed_library_and_takes_its_options() -> None:
     pytest.importorskip("sentence_transformers")
     import inspect

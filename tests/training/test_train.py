@@ -23,6 +23,8 @@ from kemb.pipeline import train
 from kemb.training.job import TrainOptions, plan
 from kemb.training.recipe import read_recipe
 
+pytestmark = pytest.mark.torch
+
 WHO = "아버지가 어머니가 동생이 친구가 선생님이 할머니가 이웃이 사장이".split()
 WHO += "의사가 기자가 농부가 학생이 군인이 가수가 화가가".split()
 WHAT = "사과를 편지를 자전거를 우산을 그림을 가방을 신문을 시계를 모자를 의자를".split()
@@ -292,7 +294,8 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     command = [str(folder / "recipe.toml"), "--dry-run", "-o", str(tmp_path / "run")]
     said = CliRunner().invoke(cli_train.train, command, catch_exceptions=False).output
     assert re.search(
-        r"The fit will take about \d+ s, by 5 timed steps of 0\.(0[5-9]|[1-9]\d) s; the memory",
+        r"The fit will take about \d+ s, by 5 timed steps of "
+        r"(0\.0[5-9]|0\.[1-9]\d|[1-9]\d*\.\d\d) s; the memory",
         said,
     )
     assert [path.name for path in (tmp_path / "tmp").iterdir()] == []

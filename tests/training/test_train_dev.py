@@ -33,6 +33,8 @@ from test_train import (
     write,
 )
 
+pytestmark = pytest.mark.torch
+
 __all__ = ["folder"]
 DEV = "[dev]\nshare = 0.1\nevery = 10\n"
 

@@ -30,6 +30,8 @@ from kemb.training.job import TrainOptions
 from kemb.training.recipe import RecipeFile, read_recipe
 from kemb.types import Input
 
+pytestmark = pytest.mark.torch
+
 LETTERS = [chr(0xAC00 + 28 * i) for i in range(200)]
 """Syllables that the tiny network knows."""
 WRITES_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))

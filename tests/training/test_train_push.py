@@ -18,6 +18,8 @@ from kemb.publishing.hub import find_target, push_folder, target_of
 from kemb.training.recipe import read_recipe
 from test_train import changed, folder
 
+pytestmark = pytest.mark.torch
+
 __all__ = ["folder"]
 REPO = "org/tuned"
 PUBLISH = f'[card]\nlicense = "cc0-1.0"\n[publish]\nrepo = "{REPO}"\n'

@@ -24,6 +24,8 @@ from kemb.training.guards import OnStep
 from kemb.training.losses import training_sets
 from kemb.training.recipe import RecipeFile, read_recipe
 
+pytestmark = pytest.mark.torch
+
 WORDS = "가을 나무 바다 구름 아침 저녁 학교 시장 노래 그림 편지 우산 시계 기차 공원 도서관".split()
 
 

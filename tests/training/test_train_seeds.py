@@ -17,6 +17,8 @@ from kemb.training.proof import with_n_seeds
 from kemb.training.recipe import read_recipe
 from test_train import changed, folder, options, weights
 
+pytestmark = pytest.mark.torch
+
 __all__ = ["folder"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from kemb.boards.benchmark import load_benchmark, names
 FACTS = Path(__file__).with_name("facts.toml")
 _EPSILON = 1e-9
 _FEWEST = 3
+_BY_CHANCE = 0.005
 _STATED = re.compile(r"(\[[^\]]+\]|[\w가-힣.-]+)\s*[:=]\s*(\d+(?:\.\d+)?)\s*%")
 
 
@@ -52,7 +54,7 @@ def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
     elif (solved := _solved(shape, complete)) is not None:
         stated = next((w for w in weightings if w.name.startswith("the stated")), None)
         yield from _other_weights(shape, file, solved, stated)
-    elif fits[best].sum() >= 2 and (complete & ~fits[best]).sum() >= 2:
+    elif _is_mixed(shape, weightings, best, fits[best], complete):
         yield _mixed(shape, file, text, weightings[best], fits[best], complete)
     yield from _ranks(shape, file)
 
@@ -85,10 +87,10 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
     weight.
     """
     assert shape.average is not None
-    wanted = plain_name(shape.title(shape.average))
+    average_name = plain_name(shape.title(shape.average))
     columns = [plain_name(shape.title(column)) for column in shape.scores]
     for line in text.splitlines():
-        if wanted not in plain_name(line) or "%" not in line or len(line) > 500:
+        if average_name not in plain_name(line) or "%" not in line or len(line) > 500:
             continue
         weights = np.zeros(len(columns))
         for match in _STATED.finditer(line):
@@ -110,13 +112,17 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
 
 def _fits(shape: Shape, weights: DoubleArray, units: float = 1.0) -> np.ndarray:
     """Rows whose average the weights give, up to rounding of it and of the scores."""
-    assert shape.average is not None
-    slack = shape.half_units([shape.average])[:, 0] + shape.half_units(shape.scores) @ np.abs(
-        weights
-    )
     error = np.abs(shape.values(shape.scores) @ weights - shape.printed_average)
-    found: np.ndarray = error <= units * slack + _EPSILON
-    return found
+    fits: np.ndarray = error <= units * _slack(shape, weights) + _EPSILON
+    return fits
+
+
+def _slack(shape: Shape, weights: DoubleArray) -> DoubleArray:
+    """The most by which rounding can part a row's printed average from that of its scores."""
+    assert shape.average is not None
+    of_average = shape.half_units([shape.average])[:, 0]
+    slack: DoubleArray = of_average + shape.half_units(shape.scores) @ np.abs(weights)
+    return slack
 
 
 def _solved(shape: Shape, complete: np.ndarray) -> Weighting | None:
@@ -141,7 +147,7 @@ def _other_weights(
     if abs(total - 1) < 0.01 and stated is None:
         return  # an undocumented weighting is no error
     assert shape.average is not None
-    used = ", ".join(
+    actual_weights = ", ".join(
         f"{shape.title(c)} {_fraction(w)}"
         for c, w in zip(shape.scores, solved.weights, strict=True)
     )
@@ -156,7 +162,7 @@ def _other_weights(
         for name, old, now in zip(shape.names, old_ranks, new_ranks, strict=True)
         if old != now
     ]
-    wanted = ", ".join(
+    expected_weights = ", ".join(
         f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, intended, strict=True)
     )
     instead = "the text states" if stated else "scaled to 1 they are"
@@ -168,7 +174,8 @@ def _other_weights(
         f"The weights of {shape.title(shape.average)} sum to {_fraction(total)}, not to 1."
         if abs(total - 1) >= 0.01
         else f"{shape.title(shape.average)} does not follow the stated weights.",
-        f"All {len(new)} rows are reproduced within {error:.4f} by {used}; {instead} {wanted}.",
+        f"All {len(new)} rows are reproduced within {error:.4f} by {actual_weights}; "
+        f"{instead} {expected_weights}.",
         f"By these weights {len(moved)} of {len(new)} ranks change: {'; '.join(moved)}."
         if moved
         else "No rank changes.",
@@ -201,6 +208,28 @@ def _slips(shape: Shape, file: str, weighting: Weighting, wrong: np.ndarray) -> 
         )
 
 
+def _is_mixed(
+    shape: Shape, weightings: list[Weighting], best: int, fit: np.ndarray, complete: np.ndarray
+) -> bool:
+    """Do more rows fit than would by chance, where the average is of something else?
+
+    By chance a row fits when its error falls into the width that rounding leaves. Errors of
+    averages of something else are taken as normal around 0 with the root mean square of the rows
+    that do not fit, which makes the number of such rows one of Poisson's; each weighting that was
+    tried is another chance. Two rows of eighteen fit so in one table of three hundred.
+    """
+    n_fit, others = int(fit.sum()), complete & ~fit
+    if n_fit < _FEWEST or others.sum() < 2:
+        return False
+    weights = weightings[best].weights
+    error = shape.values(shape.scores) @ weights - shape.printed_average
+    spread = float(np.sqrt(np.mean(error[others] ** 2)))
+    width = 2 * (_slack(shape, weights)[complete] + _EPSILON)
+    expected = float(width.sum()) / (spread * math.sqrt(2 * math.pi))
+    fewer = sum(expected**i / math.factorial(i) for i in range(n_fit)) * math.exp(-expected)
+    return (1 - fewer) * len(weightings) < _BY_CHANCE
+
+
 def _mixed(
     shape: Shape, file: str, text: str, weighting: Weighting, fit: np.ndarray, complete: np.ndarray
 ) -> Finding:
@@ -213,7 +242,7 @@ def _mixed(
     ]
     fitting = ", ".join(name for name, fits in zip(shape.names, fit, strict=True) if fits)
     count = re.search(r"(\d{2,3})\s+(?:datasets|tasks)", text)
-    said = f" The text speaks of {count[1]} datasets." if count else ""
+    remark = f" The text speaks of {count[1]} datasets." if count else ""
     return _finding(
         "formula",
         shape,
@@ -222,7 +251,7 @@ def _mixed(
         f"{shape.title(shape.average)} is not made in one way: {int(fit.sum())} rows are "
         f"{weighting.name}, {int((complete & ~fit).sum())} are not.",
         f"It fits {fitting}; for the others it is off by {difference.min():+.2f} to "
-        f"{difference.max():+.2f}.{said}",
+        f"{difference.max():+.2f}.{remark}",
         "The column cannot be used to rank these models.",
     )
 
@@ -233,20 +262,22 @@ def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
     values, printed = shape.values(shape.scores), shape.printed_average
     slack = shape.half_units([shape.average])[:, 0]
     for row in np.flatnonzero(np.isnan(values).any(axis=1) & np.isfinite(printed)):
-        there = np.isfinite(values[row])
-        if there.sum() < 1:
+        is_scored = np.isfinite(values[row])
+        if is_scored.sum() < 1:
             continue
-        weights = weighting.weights[there] / weighting.weights[there].sum()
-        mean = float(values[row, there] @ weights)
+        weights = weighting.weights[is_scored] / weighting.weights[is_scored].sum()
+        mean = float(values[row, is_scored] @ weights)
         if (
             abs(mean - printed[row])
             > slack[row] + float(shape.half_units(shape.scores)[row].max()) + _EPSILON
         ):
             continue
         missing = [
-            shape.title(column) for column, has in zip(shape.scores, there, strict=True) if not has
+            shape.title(column)
+            for column, has in zip(shape.scores, is_scored, strict=True)
+            if not has
         ]
-        common = values[:, there] @ weights
+        common = values[:, is_scored] @ weights
         rows = np.flatnonzero(np.isfinite(common))
         rank = ranks_of(common[rows])[int(np.flatnonzero(rows == row)[0])]
         old = ranks_of(np.where(np.isfinite(printed), printed, -np.inf))[row]
@@ -257,8 +288,8 @@ def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
             shape.names[row],
             f"{shape.names[row]} has no score for {', '.join(missing)}; its average skips them and "
             "is ranked with full ones.",
-            f"The mean of its {int(there.sum())} of {len(there)} scores is {mean:.2f}, printed is "
-            f"{printed[row]:g}.",
+            f"The mean of its {int(is_scored.sum())} of {len(is_scored)} scores is {mean:.2f}, "
+            f"printed is {printed[row]:g}.",
             f"Printed rank {old}; on the tasks it has, it is rank {rank} of {len(rows)}."
             + _later(shape, int(row), missing, weighting),
             line=shape.table.lines[row],
@@ -272,16 +303,18 @@ def _later(shape: Shape, row: int, missing: list[str], weighting: Weighting) -> 
         for fact in tomllib.loads(FACTS.read_text(encoding="utf-8"))["later"]
         if short_name(fact["model"]) == short_name(shape.names[row])
     }
-    found = [published.get(plain_name(title)) for title in missing]
-    if None in found or shape.average is None:
+    later_values = [published.get(plain_name(title)) for title in missing]
+    if None in later_values or shape.average is None:
         return ""
     values = shape.values(shape.scores)[row]
-    values[np.isnan(values)] = np.array(found, dtype=np.float64)
+    values[np.isnan(values)] = np.array(later_values, dtype=np.float64)
     averages = shape.printed_average.copy()
     averages[row] = values @ weighting.weights
     rank = ranks_of(averages)[row]
-    given = ", ".join(f"{value:g}" for value in found)
-    return f" With the values published later ({given}) it is {averages[row]:.2f}, rank {rank}."
+    values_text = ", ".join(f"{value:g}" for value in later_values)
+    return (
+        f" With the values published later ({values_text}) it is {averages[row]:.2f}, rank {rank}."
+    )
 
 
 def _ranks(shape: Shape, file: str) -> Iterator[Finding]:

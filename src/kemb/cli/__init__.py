@@ -13,11 +13,10 @@ from typing import Any
 
 import click
 
-from kemb.cli import compare, exchange, lists, publish, run, study, train
-from kemb.cli import exchange as cli_exchange
-from kemb.cli import publish as cli_publish
-from kemb.cli.options import results_option
+from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
+from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
+from kemb.messages import language, note, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,18 +38,16 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        resume = " (a fit that had begun, with --resume)" if sys.argv[1:2] == ["train"] else ""
-        _leave(
-            130,
-            f"Interrupted. What was finished is kept; the same command goes on from there{resume}.",
-        )
+        is_training = sys.argv[1:2] == ["train"]
+        interrupted = note("cli.fit_interrupted" if is_training else "cli.interrupted")
+        _leave(130, say(interrupted, language()))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except KembError as error:
         if "--debug" in sys.argv:
             raise
-        _leave(error.exit_code, f"Error: {error}")
+        _leave(error.exit_code, say(note("cli.error", why=str(error)), language()))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -115,19 +112,19 @@ def board(
     from kemb.results.claims import read_all, shipped
 
     benchmark, is_public = benchmark_of(targets)
-    found = read_all(results_dir)
+    results = read_all(results_dir)
     if (is_public or claimed or only == "claimed") and only != "measured":
-        found += shipped()
+        results += shipped()
     else:
         only = "measured"
-    found = [
-        result for result in found if only in (None, "claimed" if result.claim else "measured")
+    results = [
+        result for result in results if only in (None, "claimed" if result.claim else "measured")
     ]
     options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
-    with _busy("Ranking"):
-        built = build_board(found, benchmark, formula, options) if found else None
+    with _busy(say(note("cli.ranking"), language())):
+        built = build_board(results, benchmark, formula, options) if results else None
     if built is None or not built.rows:
-        refuse_unknown(targets, [result.task for result in found])
+        refuse_unknown(targets, [result.task for result in results])
         public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
         name = f" of {', '.join(targets)}" if targets else ""
         raise UsageError(
@@ -152,21 +149,23 @@ for command in (
     study.robustness,
     compare.compare,
     compare.verify,
-    cli_publish.audit,
-    cli_publish.site,
+    publish.audit,
+    publish.site,
     publish.card,
     exchange.import_group,
     exchange.export_group,
-    cli_exchange.submit,
-    cli_exchange.init,
+    exchange.submit,
+    exchange.init,
     train.train,
     train.mine,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,
     lists.store,
+    docs.docs,
 ):
     cli.add_command(command)
+add_lang(cli)
 
 
 def _busy(what: str) -> AbstractContextManager[object]:

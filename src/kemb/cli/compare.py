@@ -77,10 +77,10 @@ def compare(
     rows = _rows(results_dir)
     row_a, row_b = find_row(a, rows), find_row(b, rows)
     common = [task for task in row_a.results if task in row_b.results and n_items]
-    benchmark, texts = compared_cells(
+    benchmark, task_data = compared_cells(
         targets, data, common, lambda line: click.echo(line, err=True)
     )
-    options = CompareOptions(zone / 100, n_items, texts)
+    options = CompareOptions(zone / 100, n_items, task_data)
     compared = compare_rows(row_a, row_b, benchmark, options)
     if form == "table":
         show.print_comparison(compared)
@@ -155,17 +155,17 @@ def verify(
     }
     names = [target for target in targets if not Path(target).exists()]
     results = _recorded(record, [*names, *folders], results_dir)
-    found = [
+    verifications = [
         verify_items(result, options.tolerance)
         if items_only
         else _run_again(result, folders, data, options)
         for result in results
     ]
     if as_json:
-        click.echo(show.verifications_to_json(found), nl=False)
+        click.echo(show.verifications_to_json(verifications), nl=False)
     else:
-        show.print_verifications(found)
-    if any(verification.differs for verification in found):
+        show.print_verifications(verifications)
+    if any(verification.differs for verification in verifications):
         sys.exit(1)
 
 

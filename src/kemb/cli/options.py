@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from kemb.messages import LANGS, use_language
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -29,6 +31,26 @@ results_option = click.option(
 store_option = click.option(
     "--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]"
 )
+
+
+lang_option = click.Option(
+    ["--lang"],
+    type=click.Choice(LANGS),
+    expose_value=False,
+    is_eager=True,
+    callback=lambda ctx, option, lang: use_language(lang),
+    help="Language of sentences.  [that of the locale]",
+)
+"""On every verb (`add_lang`); a verb without it speaks the language of the locale."""
+
+
+def add_lang(command: click.Command) -> None:
+    """Give a verb, or every verb of a group, `--lang`."""
+    if isinstance(command, click.Group):
+        for verb in command.commands.values():
+            add_lang(verb)
+    elif lang_option not in command.params:
+        command.params.append(lang_option)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,14 +109,14 @@ def in_one(
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def call(**values: Any) -> Any:  # noqa: ANN401  of any command
-            table = {option.name: values.pop(option.name) for option in own}
+            table = {option.name: values.pop(option.name) for option in table_options}
             return command(**values, **{name: table})
 
         wrapped = functools.wraps(command)(call)
         n_before = len(getattr(command, "__click_params__", []))
         for option in reversed(options):
             wrapped = option(wrapped)
-        own: list[click.Parameter] = wrapped.__click_params__[n_before:]  # type: ignore[attr-defined]
+        table_options: list[click.Parameter] = wrapped.__click_params__[n_before:]  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
@@ -120,13 +142,6 @@ view_options = in_one(
 
 def task_names(targets: tuple[str, ...]) -> list[str]:
     """Task names, with benchmarks replaced by their tasks."""
+    from kemb.evaluation.targets import task_targets
+
     return [name for name, _ in task_targets(targets)]
-
-
-def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
-    """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its
-    specification.
-    """
-    from kemb.evaluation import targets as meant
-
-    return meant.task_targets(targets)

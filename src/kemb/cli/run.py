@@ -20,6 +20,7 @@ from kemb.cli.options import (
     view_options,
 )
 from kemb.errors import UsageError
+from kemb.messages import language, note, say
 
 if TYPE_CHECKING:
     from kemb.evaluation.evaluate import Outcome, Task
@@ -127,7 +128,7 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
 
     with TerminalReporter() as reporter:
         outcomes = evaluate(tasks, models, options, reporter)
-    found = [outcome.result for outcome in outcomes if outcome.result]
+    results = [outcome.result for outcome in outcomes if outcome.result]
     if as_json:
         import json
 
@@ -137,17 +138,18 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     else:
         # A model that applies to none of the tasks is a row of dashes; where all its cells failed
         # there is no row.
-        shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
+        row_names = {outcome.row for outcome in outcomes if outcome.status != "failed"}
         rows = tuple(
-            ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown
+            ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in row_names
         )
         quick = BoardOptions(max_item_values=QUICK, rows=rows)
         if rows:
             subsets = {task.spec.name: task.spec.subsets for task in tasks}
-            print_board(build_board(found, of_tasks(list(subsets), subsets), options=quick))
+            print_board(build_board(results, of_tasks(list(subsets), subsets), options=quick))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
-        click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
+        cells_failed = note("cli.cells_failed", n_failed=failed, n_cells=len(outcomes))
+        click.echo(say(cells_failed, language()), err=True)
         sys.exit(1)
 
 
@@ -190,11 +192,8 @@ def demo(out: Path, store_dir: Path | None) -> None:
     options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
     _run_and_show(tasks, models, options, as_json=False)
     page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
-    click.echo(
-        f"Results: {options.results_dir}. Now your own: kemb run ./mydata -m bm25:bigram -m "
-        "tfidf:char"
-    )
-    click.echo(f"Leaderboard: open {page} in a browser.")
+    click.echo(say(note("cli.demo_results", folder=str(options.results_dir)), language()))
+    click.echo(say(note("cli.demo_site", page=str(page)), language()))
 
 
 @click.command()
@@ -233,9 +232,9 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
 
 def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once."""
-    from kemb.evaluation import targets as meant
+    from kemb.evaluation.targets import load_tasks as load_targets
 
-    return meant.load_tasks(targets, data)
+    return load_targets(targets, data)
 
 
 def options_of(settings: dict[str, Any]) -> ModelOptions:

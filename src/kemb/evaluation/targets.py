@@ -17,14 +17,14 @@ def task_targets(targets: Iterable[str]) -> list[tuple[str, list[str]]]:
     """Tasks, with benchmarks replaced by theirs, and the subsets meant of each; none: those of its
     specification.
     """
-    pairs: list[tuple[str, list[str]]] = []
+    tasks_and_subsets: list[tuple[str, list[str]]] = []
     for target in targets:
         if target in benchmarks.names():
             benchmark = load_benchmark(target)
-            pairs += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
+            tasks_and_subsets += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
         else:
-            pairs.append((target, []))
-    return pairs
+            tasks_and_subsets.append((target, []))
+    return tasks_and_subsets
 
 
 def load_tasks(targets: Iterable[str], data: Path | None) -> list[Task]:
@@ -32,15 +32,15 @@ def load_tasks(targets: Iterable[str], data: Path | None) -> list[Task]:
 
     :raises UsageError, DataError: as `load_task`.
     """
-    by_name: dict[str, Task] = {}
+    tasks_by_name: dict[str, Task] = {}
     for name, subsets in task_targets(targets):
         task = load_task(name, data, subsets)
-        earlier = by_name.get(task.spec.name)
+        earlier = tasks_by_name.get(task.spec.name)
         if earlier is not None and subsets != earlier.spec.subsets:
             both = list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
             task = load_task(name, data, both)
-        by_name[task.spec.name] = task
-    return list(by_name.values())
+        tasks_by_name[task.spec.name] = task
+    return list(tasks_by_name.values())
 
 
 def benchmark_of(targets: Sequence[str]) -> tuple[Benchmark | None, bool]:
@@ -59,11 +59,11 @@ def refuse_unknown(targets: Iterable[str], own_tasks: Iterable[str]) -> None:
     :param own_tasks: that have results.
     :raises UnknownName: with the nearest names.
     """
-    known = [*benchmarks.names(), *tasks.names(), *own_tasks]
+    known_names = [*benchmarks.names(), *tasks.names(), *own_tasks]
     for target in targets:
-        if target not in known and not target.endswith(".toml"):
+        if target not in known_names and not target.endswith(".toml"):
             hint = "Type `kemb benchmarks` or `kemb tasks` for all."
-            raise UnknownName("benchmark or task", target, known, hint)
+            raise UnknownName("benchmark or task", target, known_names, hint)
 
 
 def compared_cells(
@@ -81,32 +81,35 @@ def compared_cells(
     """
     benchmark, is_one = benchmark_of(targets) if len(targets) == 1 else (None, False)
     if benchmark is not None and is_one:
-        shown = [task for task in benchmark.tasks if task in common]
-        return benchmark, _data_of(shown, data_dir, say)
-    data: dict[str, TaskData] = {}
+        common_tasks = [task for task in benchmark.tasks if task in common]
+        return benchmark, _named_data(common_tasks, data_dir, say)
+    folder_data: dict[str, TaskData] = {}
     names: list[str] = []
     for target in targets:
         if target in benchmarks.names():
             raise UsageError(f"{target} is a benchmark; compare on it alone, or name tasks only.")
         if Path(target).exists():
             task = load_task(target)
-            data[task.spec.name] = task.load()
+            folder_data[task.spec.name] = task.load()
             names.append(task.spec.name)
         else:
             names.append(target)
-    shown = [task for task in common if task in names or not names]
-    return of_tasks(names) if names else None, {**_data_of(shown, data_dir, say), **data}
+    listed_tasks = [task for task in common if task in names or not names]
+    benchmark_of_names = of_tasks(names) if names else None
+    return benchmark_of_names, {**_named_data(listed_tasks, data_dir, say), **folder_data}
 
 
-def _data_of(
+def _named_data(
     names: Sequence[str], data_dir: Path | None, say: Callable[[str], object]
 ) -> dict[str, TaskData]:
     """Data of known tasks that lie in the folder; for the others there are ids."""
-    data = {}
-    for name in names if data_dir is not None else []:
+    data_by_task: dict[str, TaskData] = {}
+    if data_dir is None:
+        return data_by_task
+    for name in names:
         if name in tasks.names():
             try:
-                data[name] = load_task(name, data_dir).load()
+                data_by_task[name] = load_task(name, data_dir).load()
             except (DataError, FetchError) as error:
                 say(f"{name}: items are shown without texts. {error}")
-    return data
+    return data_by_task

@@ -23,7 +23,7 @@ from types import FunctionType
 from typing import Any, Literal, NamedTuple
 
 from kemb.errors import UsageError
-from kemb.models.spec import Similarity
+from kemb.models.families import Similarity
 
 PYTHON = "python:"
 """Before the full name of an object on the command line."""

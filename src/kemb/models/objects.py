@@ -19,34 +19,30 @@ from typing import Any, NamedTuple, cast
 from kemb.errors import ModelError, NotSupported, UsageError
 from kemb.models import catalogue, doors
 from kemb.models.doors import PYTHON, Door, Identity, Origin, class_names
-from kemb.models.encoders import Encoder
 from kemb.models.encoders.python import (
     PythonEncoder,
     PythonReranker,
     probe_of_encoder,
     probe_of_reranker,
 )
-from kemb.models.families import _SIMILARITIES
+from kemb.models.families import FAMILIES, LOADERS
 from kemb.models.model import Model, ModelOptions
-from kemb.models.prompts import PromptTable, build_prompts, prompts_label, rules_of_file
-from kemb.models.spec import Dtype, Loader, ModelSpec
+from kemb.models.prompts import build_prompts, prompts_label, rules_of_file
+from kemb.models.spec import Dtype, ModelSpec
 from kemb.tasks import plugins
 from kemb.tasks.plugins import MODELS_GROUP
 
 SCRATCH = "scratch"
 """The variant of rows whose model has no identity."""
-_ST_LOADERS: dict[str, Loader] = {
-    "CrossEncoder": "cross-encoder",
-    "SparseEncoder": "sparse",
-    "MultiVectorEncoder": "late-interaction",
-    "SentenceTransformer": "sentence-transformers",
+_ST_LOADERS = {name: loader for loader, row in LOADERS.items() for name in row.st_types} | {
+    FAMILIES["dense"].st_class: "sentence-transformers"
 }
-"""Classes of sentence-transformers."""
+"""By classes of sentence-transformers."""
 _RESERVED = ("api:", "mteb:", "run:", "run/", "local/", "memory/")
 """How names begin that kemb gives itself."""
 
 
-class Known(NamedTuple):
+class Identified(NamedTuple):
     """By what an object is told from others."""
 
     revision: str
@@ -92,35 +88,17 @@ def model_of(
         return _of_sentence_transformers(door, loader, options, task_names)
     if door.kind == "run":
         revision = hashlib.sha256(json.dumps(door.value, sort_keys=True).encode()).hexdigest()
-        return _model(door, "python-run", Known(revision[:12], Identity("content")))
+        return _model(door, "python-run", Identified(revision[:12], Identity("content")))
     if door.kind == "retriever":
-        return _model(door, "python-retriever", _known(door, None))
+        return _model(door, "python-retriever", _identified(door, None))
     if door.kind == "reranker":
         reranker = PythonReranker(door.value, door.name, door.batch_size)
-        known = _known(door, lambda: probe_of_reranker(reranker))
-        return _model(door, "python-reranker", known)
+        identified = _identified(door, lambda: probe_of_reranker(reranker))
+        return _model(door, "python-reranker", identified)
     encoder = PythonEncoder(door.value, door.name, door.batch_size)
-    known = _known(door, lambda: probe_of_encoder(encoder))
-    model = _with_prompts(_model(door, "python-encoder", known), options, task_names, None)
+    identified = _identified(door, lambda: probe_of_encoder(encoder))
+    model = _with_prompts(_model(door, "python-encoder", identified), options, task_names, None)
     return replace(model, prompts=replace(model.prompts, by_role=len(encoder.routes) > 1))
-
-
-def open_object(model: Model) -> Encoder:
-    """The encoder of a model that was handed in as an object."""
-    door = model.door
-    assert door is not None
-    if model.spec.loader == "mteb":
-        from kemb.models.encoders.mteb import MtebEncoder
-
-        return MtebEncoder(model.name, door.value)
-    if model.spec.loader == "python-encoder":
-        return PythonEncoder(door.value, door.name, door.batch_size)
-    if model.spec.loader == "python-reranker":
-        return PythonReranker(door.value, door.name, door.batch_size)
-    from kemb.models.encoders.torch import KINDS, TorchEncoder
-
-    door.value.eval()
-    return TorchEncoder(door.value, KINDS[model.kind])
 
 
 def _door(value: Any) -> Door:  # noqa: ANN401  any object
@@ -129,16 +107,16 @@ def _door(value: Any) -> Door:  # noqa: ANN401  any object
     return doors.encoder(value)
 
 
-def _loader_of(value: object) -> Loader | None:
+def _loader_of(value: object) -> str | None:
     """Of a loaded model of sentence-transformers."""
     for name in class_names(value):
-        package, _, cls = name.partition(".")[0], "", name.rpartition(".")[2]
+        package, cls = name.partition(".")[0], name.rpartition(".")[2]
         if package == "sentence_transformers" and cls in _ST_LOADERS:
             return _ST_LOADERS[cls]
     return None
 
 
-def _known(door: Door, ask: Callable[[], str] | None) -> Known:
+def _identified(door: Door, ask: Callable[[], str] | None) -> Identified:
     """The revision of an object: the one that was stated, else that of its distribution.
 
     The code of a function is all of it; of an object with a state what it answers must do, too.
@@ -146,33 +124,26 @@ def _known(door: Door, ask: Callable[[], str] | None) -> Known:
     probe = ask() if ask else ""
     origin = door.identity.origin or doors.origin_of(door.value)
     if door.revision:
-        return Known(door.revision, Identity("revision", origin, probe))
+        return Identified(door.revision, Identity("revision", origin, probe))
     is_code = doors.is_function_of_module(door.value)
     if origin is not None and (is_code or probe):
         state = "" if is_code else f"-{probe[:8]}"
-        return Known(_revision_of(origin) + state, Identity("distribution", origin, probe))
-    return Known(probe or uuid.uuid4().hex[:12], Identity("none", None, probe))
+        return Identified(_revision_of(origin) + state, Identity("distribution", origin, probe))
+    return Identified(probe or uuid.uuid4().hex[:12], Identity("none", None, probe))
 
 
 def _revision_of(origin: Origin) -> str:
     return f"{re.sub(r'[^A-Za-z0-9.+-]', '-', origin.version)}-{origin.sha256[:12]}"
 
 
-def _model(door: Door, loader: Loader, known: Known) -> Model:
+def _model(door: Door, loader: str, identified: Identified) -> Model:
     return Model(
         spec=ModelSpec(name=door.name, loader=loader, similarity=door.similarity),
         name=door.name,
-        revision=known.revision,
-        prompts=PromptTable(),
-        folder=None,
-        device="cpu",
-        dtype="float32",
-        max_tokens=None,
-        pooling=None,
+        revision=identified.revision,
         similarity=door.similarity,
-        variant=SCRATCH if known.identity.how == "none" else "",
-        trust_remote_code=False,
-        door=replace(door, identity=known.identity),
+        variant=SCRATCH if identified.identity.how == "none" else "",
+        door=replace(door, identity=identified.identity),
     )
 
 
@@ -201,7 +172,7 @@ def _with_prompts(
 
 
 def _of_sentence_transformers(
-    door: Door, loader: Loader, options: ModelOptions, task_names: Collection[str]
+    door: Door, loader: str, options: ModelOptions, task_names: Collection[str]
 ) -> Model:
     value = door.value
     if loader == "cross-encoder" and value.num_labels != 1:
@@ -209,24 +180,23 @@ def _of_sentence_transformers(
             f"{door.name} gives {value.num_labels} scores for a pair, as classifiers do; a "
             "reranker gives one."
         )
-    similarities, default = _SIMILARITIES.get(loader, _SIMILARITIES["sentence-transformers"])
-    own = str(getattr(value, "similarity_fn_name", None) or "").lower()
-    stated = door.similarity if door.similarity != "cosine" else own
-    similarity = stated if stated in similarities else default
+    configured = str(getattr(value, "similarity_fn_name", None) or "").lower()
+    stated = door.similarity if door.similarity != "cosine" else configured
+    similarities = LOADERS[loader].similarities
     weights = weights_hash(value)[:12]
-    known = Known(door.revision or weights, Identity("weights", None, weights))
-    model = _model(door, loader, known)
+    identity = Identity("weights", None, weights)
+    model = _model(door, loader, Identified(door.revision or weights, identity))
     model = replace(
         model,
         device=str(value.device),
         dtype=cast(Dtype, str(next(value.parameters()).dtype).removeprefix("torch.")),
         max_tokens=value.max_seq_length,
-        similarity=similarity,
+        similarity=next((name for name in similarities if name == stated), similarities[0]),
     )
     config = {"prompts": getattr(value, "prompts", None)}
     config["default_prompt_name"] = getattr(value, "default_prompt_name", None)
     model = _with_prompts(model, options, task_names, config)
-    by_role = type(value[0]).__name__ == "Router" or loader == "late-interaction"
+    by_role = type(value[0]).__name__ == "Router" or LOADERS[loader].role_is_route
     return replace(model, prompts=replace(model.prompts, by_role=by_role))
 
 

@@ -1,8 +1,8 @@
-"""What kemb evaluates on: one TOML file per known task, and how its data is loaded.
+"""What kemb evaluates on: one TOML file per known task in `known/`, and how its data is loaded.
 
-Known are the tasks in the folder `known`, those of installed plug-ins (`kemb.tasks.plugins`), and
-one's own: the TOML files in the folders that `KEMB_TASKS` names, or the key `tasks` of a
-`kemb.toml` in the current folder.
+Known are the tasks in that folder, those of installed plug-ins (`kemb.tasks.plugins`), and one's
+own: the TOML files in the folders that `KEMB_TASKS` names, or the key `tasks` of a `kemb.toml` in
+the current folder.
 
 Importing this package is cheap; nothing heavy is loaded before a specification is read.
 """

