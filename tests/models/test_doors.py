@@ -5,6 +5,7 @@ are told apart.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -226,7 +227,7 @@ def test_bad_answers_fail_in_one_sentence_and_leave_the_groups_before(
     door = encoder(embed, name="bad", revision="1", batch_size=8)
     outcome = run(pairs, door, tmp_path)
     assert outcome.status == "failed"
-    assert pytest.importorskip("re").search(says, outcome.message), outcome.message
+    assert re.search(says, outcome.message), outcome.message
     assert "bad " in outcome.message
     assert "id " in outcome.message  # where the text stands
     assert "\n" not in outcome.message
