@@ -5,8 +5,8 @@ Who mends a case takes its line out; the suite is red until then.
 
 UNMENDED: dict[str, str] = {
     "field/01-passage-key": (
-        "the prompt called passage is dropped: one line on stderr, warnings of the record"
-        " empty, the row unmarked"
+        "the prompt called passage is dropped: said on stderr and in the record's "
+        "warnings, but the row of the board is not marked"
     ),
     "field/02-truncate-dim-config": (
         "truncate_dim of config_sentence_transformers.json is ignored: 384 dimensions, 1536 bytes"
