@@ -822,6 +822,9 @@ WAITING = {
     "hostile/A-4-endless",
     "hostile/F-07-as-600m",
     "hostile/H-model-drip",
+    "hostile/K-02-resume-torn-checkpoint",
+    "hostile/M-23-config-layers-huge",
+    "hostile/R-10-contam-shingle",
 }
 """Long cases, started before the others."""
 

@@ -97,7 +97,14 @@ TARGETS = {
     ),
 }
 
-UNMENDED: dict[str, str] = {}
+UNMENDED: dict[str, str] = {
+    "table-import": "control characters of a table's header reach the terminal",
+    "card": "a date that is none ends with a traceback of the YAML reader",
+    "qrels": "control characters of a column's name reach the terminal (check)",
+    "record": "a deeply nested record ends with a RecursionError",
+    "model-config": "a deeply nested config.json ends with a RecursionError",
+    "modules": "a deeply nested modules.json ends with a RecursionError",
+}
 """The targets that do not hold yet, each with its reason."""
 
 
@@ -112,7 +119,8 @@ def runner(
 
 def _targets() -> list[object]:
     marks = {
-        name: [pytest.mark.xfail(strict=False, reason=reason)] for name, reason in UNMENDED.items()
+        name: [pytest.mark.xfail(strict=False, raises=AssertionError, reason=reason)]
+        for name, reason in UNMENDED.items()
     }
     return [pytest.param(name, marks=marks.get(name, []), id=name) for name in TARGETS]
 
@@ -128,6 +136,7 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
 
     @settings(
         max_examples=1_000_000 if SECONDS > 60 else 2_000,
+        report_multiple_bugs=False,
         phases=[Phase.generate, Phase.shrink],
         deadline=None,
         derandomize=SECONDS <= 60,
