@@ -202,10 +202,10 @@ def _checkpoints(place: Place) -> list[int]:
 
 def _children_that_train(place: Place) -> list[int]:
     """The processes whose current folder is the case's, without the clients and shells."""
-    found = []
+    processes = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             same = (entry / "cwd").resolve() == place.case.resolve()
             if same and b"case_server" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes

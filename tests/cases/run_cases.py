@@ -236,10 +236,10 @@ def _programs(folder: Path) -> Path:
 
 
 def _server_environment(home: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "KEMB_SHARED") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "KEMB_SHARED") if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {
-        **kept,
+        **inherited,
         **threads,
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),

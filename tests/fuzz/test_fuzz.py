@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import case_rights
+import case_checks
 import run_cases
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
@@ -162,7 +162,7 @@ def _try(target: Target, content: bytes, runner: run_cases.Runner, tmp_path: Pat
     for command in target.commands:
         before = _files(folder)
         call = runner.ask(target.server, command.split(), folder, CPU_SECONDS)
-        faults = list(case_rights.sound_call(call))
+        faults = list(case_checks.sound_call(call))
         assert not faults, (command, faults, call.err[-1500:])
         assert call.peak_kilobytes < KILOBYTES, (command, call.peak_kilobytes)
         if call.exit:
