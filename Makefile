@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test quick check format frontend bench clean
+.PHONY: help demo test quick check format frontend bench fuzz clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/stats.py
 	$(BIN)/python benchmarks/end_to_end.py
+
+fuzz: .venv/.test  ## Break foreign files for KEMB_FUZZ_SECONDS (600), with new inputs every time
+	KEMB_FUZZ_SECONDS=$${KEMB_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz $(PYTEST_ARGS)
 
 clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo

@@ -28,6 +28,9 @@ from typing import Any, NoReturn
 LIGHT = (
     *("numpy", "pandas", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats"),
     *("sklearn.linear_model", "sklearn.cluster", "sklearn.metrics", "yaml"),
+    # A fork that has become another user may not be allowed to read where Python lies.
+    *("encodings.cp949", "encodings.euc_kr", "encodings.utf_16", "encodings.utf_16_le"),
+    *("encodings.utf_8_sig", "encodings.latin_1", "encodings.cp1252", "encodings.idna"),
 )
 HEAVY = (
     *("torch", "transformers", "transformers.models.bert.modeling_bert", "datasets"),
