@@ -48,7 +48,7 @@ clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo
 
 NPM := npm --prefix frontend
-COGGED := docs/cli.md docs/tasks.md docs/train.md
+COGGED := docs/architecture.md docs/cli.md docs/tasks.md docs/train.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

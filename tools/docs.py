@@ -1,6 +1,10 @@
-"""What `cog` writes into docs/: the help of every verb, and the tables of tasks and models."""
+"""What `cog` writes into docs/: the help of every verb, tables of tasks and models, the tree."""
 
 from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
 
 import click
 
@@ -10,6 +14,9 @@ from kemb.cli import cli
 from kemb.models import catalogue
 from kemb.training.arguments import LIBRARY_DEFAULT, PUBLISHED
 from kemb.training.losses import KINDS
+
+ROOT = Path(__file__).resolve().parents[1]
+SRC = ROOT / "src" / "kemb"
 
 
 def cli_help() -> str:
@@ -87,3 +94,31 @@ def argument_table() -> str:
         "\n".join(lines) + f"\n\nKept with the library's default ({len(kept)}): "
         f"{', '.join(f'`{name}`' for name in kept)}.\n"
     )
+
+
+def module_tree() -> str:
+    """Every package and module with the first sentence of its docstring, in the order of the layers
+    that docs/architecture.md lists.
+    """
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| ((?:`\w+` ?)+)\|", page, re.MULTILINE)
+    tops = [name for names in rows for name in re.findall(r"`(\w+)`", names)]
+    entries = [SRC / name for name in tops if (SRC / name).is_dir()]
+    modules = [SRC / f"{name}.py" for name in tops if (SRC / f"{name}.py").is_file()]
+    lines = [_entry(path, path.stem) for path in [SRC / "__main__.py", *modules]]
+    for folder in entries:
+        lines += ["", f"**`{folder.name}/`**: {_first_sentence(folder / '__init__.py')}", ""]
+        for path in sorted(set(folder.rglob("*.py")) - {folder / "__init__.py"}):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            lines.append(_entry(path, name.removesuffix("__init__")))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _entry(path: Path, name: str) -> str:
+    return f"- `{name}`: {_first_sentence(path)}"
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(docstring.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.?!])\s(?=[A-Z`])", paragraph)[0]

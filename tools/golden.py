@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemb import statistics
+from kemb.publishing.site.views import bits
 
 OUT = Path(__file__).parent.parent / "frontend" / "test" / "golden.json"
 SCALE = 20000
@@ -99,7 +100,8 @@ def _case(
         replicates = np.einsum("btm,t->bm", values / SCALE, weights)
     point = scores @ weights
     low, high = statistics.interval(replicates)
-    rank_low, rank_high = statistics.rank_intervals(point, replicates)
+    better = statistics.certainly_better(point, replicates)
+    rank_low, rank_high = statistics.rank_intervals(better)
     return {
         "weights": weights.tolist(),
         "scores": point.tolist(),
@@ -108,6 +110,8 @@ def _case(
         "high": high.tolist(),
         "rank_low": rank_low.tolist(),
         "rank_high": rank_high.tolist(),
+        "better": ["".join("01"[int(one)] for one in row) for row in better],
+        "bits": bits(better),
     }
 
 

@@ -1,5 +1,6 @@
 // Which models fit a reader's constraints, and which of them no other beats at the same cost. Pure; the page is in choose_page.ts.
 import type { ModelData, RowData } from "./schema";
+import type { Better } from "./stats";
 
 export type Hardware = "any" | "cpu" | "gpu8" | "gpu24" | "gpu80";
 export type Precision = "fp32" | "int8" | "binary";
@@ -96,20 +97,22 @@ export function cost(model: ModelData, axis: Axis, precision: Precision): number
 
 export interface Candidate {
   row: RowData;
+  /** Place of the row among those of its board. */
+  index: number;
   cost: number | null;
 }
 
-/** `front`: nothing is as cheap and better. `tied`: what is, has a rank interval that overlaps. `null`: cost unknown. */
+/** `front`: nothing is as cheap and better. `tied`: what is, is not certainly better. `null`: cost unknown. */
 export type Place = "front" | "tied" | "beaten" | null;
 
 /** The place of every candidate, all of which have a score. */
-export function pareto(candidates: readonly Candidate[]): Place[] {
-  const known = candidates.filter((other) => other.cost !== null);
+export function pareto(candidates: readonly Candidate[], better: Better | null): Place[] {
+  const priced = candidates.filter((other) => other.cost !== null);
   return candidates.map((own) => {
     if (own.cost === null) return null;
-    const better = known.filter((other) => beats(other, own));
-    if (better.length === 0) return "front";
-    return better.every((other) => overlap(other.row, own.row)) ? "tied" : "beaten";
+    const rivals = priced.filter((other) => beats(other, own));
+    if (rivals.length === 0) return "front";
+    return rivals.some((other) => better?.(other.index, own.index)) ? "beaten" : "tied";
   });
 }
 
@@ -118,15 +121,10 @@ function beats(a: Candidate, b: Candidate): boolean {
   return a.cost! <= b.cost! && scoreA >= scoreB && (a.cost! < b.cost! || scoreA > scoreB);
 }
 
-/** Whether the rank intervals of two rows overlap; where there are none, ranks are compared. */
-export function overlap(a: RowData, b: RowData): boolean {
-  const low = (row: RowData): number => row.rank_low ?? row.rank ?? Infinity;
-  const high = (row: RowData): number => row.rank_high ?? row.rank ?? Infinity;
-  return low(a) <= high(b) && low(b) <= high(a);
-}
-
-/** Those that cannot be told from the best of them: their rank intervals overlap with its. */
-export function best<T extends { row: RowData }>(candidates: readonly T[]): T[] {
-  const first = [...candidates].sort((a, b) => b.row.score! - a.row.score!)[0];
-  return first ? candidates.filter((own) => overlap(own.row, first.row)) : [];
+/**
+ * The candidates that no other candidate is certainly better than: their true first is among them with the board's
+ * level, and no two of them are decided.
+ */
+export function firstGroup<T extends { index: number }>(candidates: readonly T[], better: Better): T[] {
+  return candidates.filter((own) => !candidates.some((other) => better(other.index, own.index)));
 }

@@ -1,7 +1,7 @@
 // The page that asks what a reader can run, and shows what is left.
 import {
-  best,
   cost,
+  firstGroup,
   fits,
   pareto,
   requirements,
@@ -20,6 +20,7 @@ import { count, plusMinus, points, short, span } from "./format";
 import { t, type Text } from "./i18n";
 import { load } from "./load";
 import type { BoardData, ModelData, SiteData } from "./schema";
+import { decidedPairs, type Better } from "./stats";
 
 interface Choice extends Candidate {
   model: ModelData;
@@ -86,18 +87,19 @@ function constraints(get: (name: string) => string): Constraints {
 
 function render(result: HTMLElement, site: SiteData, board: BoardData, wanted: Constraints, axis: Axis): void {
   const scored = board.rows.slice(0, board.n_ranked).filter((row) => row.score !== null);
-  const choices = scored.map((row): Choice => {
+  const better = decidedPairs(board);
+  const choices = scored.map((row, index): Choice => {
     const model = site.models[row.model]!;
     const reasons = requirements(model, wanted);
-    return { row, model, reasons, fit: fits(reasons), cost: cost(model, axis, wanted.precision), place: null };
+    const price = cost(model, axis, wanted.precision);
+    return { row, index, model, reasons, fit: fits(reasons), cost: price, place: null };
   });
   const fit = choices.filter((own) => own.fit === true);
-  pareto(fit).forEach((place, number) => (fit[number]!.place = place));
+  pareto(fit, better).forEach((place, number) => (fit[number]!.place = place));
   const unknown = choices.filter((own) => own.fit === null);
   const out = choices.filter((own) => own.fit === false);
   const kept = fit.filter((own) => own.place === "front" || own.place === "tied");
   const unscored = board.rows.length - scored.length;
-  const top = best(fit).map((own) => own.row.label);
   result.replaceChildren(
     el(
       "p",
@@ -106,7 +108,7 @@ function render(result: HTMLElement, site: SiteData, board: BoardData, wanted: C
     ),
     ...(fit.length === 0
       ? [el("p", { class: "empty" }, t("choose_nothing"))]
-      : [el("p", {}, t("choose_best", top.length, top.slice(0, 8).join(", ") + (top.length > 8 ? ", …" : "")))]),
+      : [el("p", {}, firstText(fit, better))]),
     ...drawing(fit, axis),
     ...(kept.length > 0
       ? [
@@ -129,6 +131,16 @@ function render(result: HTMLElement, site: SiteData, board: BoardData, wanted: C
     ...folded("choose_unknown", unknown, axis),
     ...folded("choose_out", out, axis),
   );
+}
+
+/** The first group of what fits, or, where nothing was tested, the highest score. */
+function firstText(fit: readonly Choice[], better: Better | null): string {
+  if (better === null) {
+    const highest = [...fit].sort((a, b) => b.row.score! - a.row.score!)[0]!;
+    return t("choose_untested", highest.row.label);
+  }
+  const labels = firstGroup(fit, better).map((own) => own.row.label);
+  return t("choose_best", labels.length, labels.slice(0, 8).join(", ") + (labels.length > 8 ? ", …" : ""));
 }
 
 function drawing(fit: readonly Choice[], axis: Axis): HTMLElement[] {

@@ -1,6 +1,15 @@
 // Rows of a board against the first of them, on the tasks that all have. Pure; the page is in compare_page.ts.
 import type { BoardData, ItemData, ReplicateData, RowData } from "./schema";
-import { cellReplicates, decode, interval, replicates, verdict, type Verdict } from "./stats";
+import {
+  cellReplicates,
+  decidedPairs,
+  decode,
+  interval,
+  replicates,
+  verdict,
+  type Better,
+  type Verdict,
+} from "./stats";
 import { completeCells } from "./weights";
 
 export interface Difference {
@@ -71,15 +80,21 @@ function overall(
     completeCells(board),
     board.cells.map((cell) => cell.weight),
   );
+  const draws = places.map((place) => all[place]!);
+  const own = differences(scores, draws, board);
+  const better = decidedPairs(board);
   return {
     scores,
-    differences: differences(
-      scores,
-      places.map((place) => all[place]!),
-      board,
-    ),
+    differences: better ? own.map((one, other) => jointly(one, places[other + 1]!, places[0]!, better)) : own,
     isScore,
   };
+}
+
+/** The verdict on whole scores is the board's, which tests all pairs together, so that no two pages part. */
+function jointly(difference: Difference, row: number, first: number, better: Better): Difference {
+  if (better(row, first)) return { ...difference, verdict: "better" };
+  if (better(first, row)) return { ...difference, verdict: "worse" };
+  return { ...difference, verdict: difference.verdict === "practically equal" ? "practically equal" : "undecided" };
 }
 
 function differences(

@@ -150,13 +150,17 @@ const TEXTS = {
     "No model fits. Loosen one constraint at a time.",
   ],
   choose_best: [
-    "점수만 보면 통계로 가릴 수 없는 첫째 묶음은 {}개입니다: {}",
-    "By score alone {} cannot be told from the best: {}",
+    "점수만 보면 첫째 묶음, 곧 어느 것보다도 확실히 못하지 않은 모델은 {}개입니다: {}",
+    "By score alone the first group, which nothing that fits is certainly better than, has {}: {}",
+  ],
+  choose_untested: [
+    "이 순위표에는 구간이 없어 차이를 가리지 않았습니다. 점수가 가장 높은 것은 {}입니다.",
+    "This board has no intervals, so no difference was tested. The highest score has {}.",
   ],
   choose_front: ["고를 만한 모델", "Worth a look"],
   choose_front_note: [
-    "경계: 비용이 같거나 적으면서 더 좋은 모델이 없습니다. 동률: 더 좋아 보이는 모델이 있으나 순위 구간이 겹쳐 가릴 수 없습니다.",
-    "Front: nothing as cheap is better. Tie: something as cheap scores higher, but the rank intervals overlap.",
+    "경계: 비용이 같거나 적으면서 더 좋은 모델이 없습니다. 동률: 점수가 더 높은 모델이 있으나 확실히 낫지는 않습니다.",
+    "Front: nothing as cheap scores higher. Tie: something as cheap does, but is not certainly better.",
   ],
   choose_beaten: ["조건에는 맞지만 같은 비용에 더 좋은 모델이 있음", "Fits, but something as cheap is better"],
   choose_costless: ["조건에는 맞지만 비용을 알 수 없음", "Fits, but its cost is unknown"],

@@ -13,6 +13,7 @@ export interface BoardData {
   mode: "items" | "tasks" | "none";
   level: number;
   zone: number;
+  better: string;
 }
 
 /** A board of the site. */

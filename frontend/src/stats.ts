@@ -1,7 +1,20 @@
-// Resamples under other weights, intervals, rank sets and verdicts: kemb.stats in the browser, equal to it to 1e-9.
-import type { ReplicateData } from "./schema";
+// Resamples under other weights, intervals, rank sets and verdicts: kemb.statistics in the browser, equal to it to 1e-9.
+import type { BoardData, ReplicateData } from "./schema";
 
 export type Verdict = "better" | "worse" | "practically equal" | "undecided";
+
+/** Whether one ranked row is certainly better than another, both given by their places on the board. */
+export type Better = (row: number, other: number) => boolean;
+
+/** The decided pairs of a board (`statistics.certainly_better`); null where there are no intervals. */
+export function decidedPairs(board: BoardData): Better | null {
+  if (board.better === "") return null;
+  const bits = Uint8Array.from(atob(board.better), (byte) => byte.charCodeAt(0));
+  return (row, other) => {
+    const bit = row * board.n_ranked + other;
+    return ((bits[bit >> 3]! >> (bit & 7)) & 1) === 1;
+  };
+}
 
 /** Numbers of `ReplicateData.values`: int16 of items, uint8 of tasks. */
 export function decode(data: ReplicateData): Int16Array | Uint8Array {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  best,
   cost,
+  firstGroup,
   fits,
   indexGigabytes,
   pareto,
@@ -56,26 +56,42 @@ test("index bytes of a million chunks", () => {
   assert.equal(cost(model(), "latency", "fp32"), null);
 });
 
-const candidate = (score: number, at: number | null, low: number, high: number): Candidate => ({
-  row: row({ score, rank_low: low, rank_high: high }),
-  cost: at,
-});
+/** Rows on a board, of which the pairs are decided. */
+const candidates = (...rows: [score: number, at: number | null][]): Candidate[] =>
+  rows.map(([score, at], index) => ({ row: row({ score }), index, cost: at }));
+const decided =
+  (...pairs: [row: number, other: number][]) =>
+  (a: number, b: number): boolean =>
+    pairs.some(([first, second]) => first === a && second === b);
 
 test("the front, ties as ties, and what is beaten for certain", () => {
-  const all = [
-    candidate(0.8, 100, 1, 2), // best
-    candidate(0.79, 120, 1, 3), // dearer and not better, but not worse for certain
-    candidate(0.7, 10, 3, 4), // cheapest
-    candidate(0.6, 200, 5, 5), // beaten
-    candidate(0.75, null, 2, 3), // unknown cost
-    candidate(0.7, 10, 3, 4), // the same point as the cheapest
-  ];
-  assert.deepEqual(pareto(all), ["front", "tied", "front", "beaten", null, "front"]);
-  assert.deepEqual(best(all), [all[0], all[1], all[4]]);
-  assert.deepEqual(best([]), []);
+  const all = candidates(
+    [0.8, 100], // best
+    [0.79, 120], // dearer and not better, but not worse for certain
+    [0.7, 10], // cheapest
+    [0.6, 200], // beaten
+    [0.75, null], // unknown cost
+    [0.7, 10], // the same point as the cheapest
+  );
+  const better = decided([0, 2], [0, 3], [0, 5], [1, 3], [2, 3]);
+  assert.deepEqual(pareto(all, better), ["front", "tied", "front", "beaten", null, "front"]);
+  assert.deepEqual(firstGroup(all, better), [all[0], all[1], all[4]]);
+  assert.deepEqual(firstGroup([], better), []);
 });
 
-test("a row that overlaps with one of those that beat it but not with another is beaten", () => {
-  const all = [candidate(0.9, 1, 1, 1), candidate(0.8, 2, 2, 3), candidate(0.7, 3, 2, 3)];
-  assert.deepEqual(pareto(all), ["front", "beaten", "beaten"]);
+test("a row that one of those that beat it is certainly better than is beaten, whatever the others are", () => {
+  const all = candidates([0.9, 1], [0.8, 2], [0.7, 3]);
+  assert.deepEqual(pareto(all, decided([0, 1], [0, 2])), ["front", "beaten", "beaten"]);
+});
+
+test("not to be told apart is not handed on: A from B and B from C says nothing of A from C", () => {
+  const all = candidates([0.9, 1], [0.85, 2], [0.8, 3]);
+  const better = decided([0, 2]);
+  assert.deepEqual(firstGroup(all, better), [all[0], all[1]]);
+  // Among B and C alone both are in the first group, though C is not in that of all three.
+  assert.deepEqual(firstGroup(all.slice(1), better), [all[1], all[2]]);
+});
+
+test("without intervals nothing was tested, so nothing is beaten for certain", () => {
+  assert.deepEqual(pareto(candidates([0.9, 1], [0.8, 2]), null), ["front", "tied"]);
 });

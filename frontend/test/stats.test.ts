@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ReplicateData } from "../src/schema";
-import { decode, interval, rankIntervals, ranksOf, replicates, scoresOf, verdict } from "../src/stats";
+import { decidedPairs, decode, interval, rankIntervals, ranksOf, replicates, scoresOf, verdict } from "../src/stats";
+import { board } from "./data";
 import golden from "./golden.json";
 
 const near = (a: readonly number[] | Float64Array, b: readonly number[]): void => {
@@ -35,6 +36,9 @@ for (const { data, cells, cases } of golden.boards) {
       assert.deepEqual(ranks.low, expected.rank_low);
       assert.deepEqual(ranks.high, expected.rank_high);
       assert.equal(ranks.nUsed, data.n_replicates);
+      const better = decidedPairs({ ...board, n_ranked: scores.length, better: expected.bits })!;
+      const bits = scores.map((_, row) => scores.map((_, other) => (better(row, other) ? "1" : "0")).join(""));
+      assert.deepEqual(bits, expected.better);
     }),
   );
 }

@@ -9,7 +9,8 @@ KembError                 one paragraph for a human; the command line prints it 
     ├── DataError         task data breaks its contract; says file, row and column or id
     ├── FetchError        the hub or the network failed; says what to do next
     ├── ModelError        weights, configuration or vectors of a model are unusable
-    ├── StoreError        the vector store cannot be read or written
+    ├── DiskError         a disk is full, or a folder cannot be written: no further work is of use
+    ├── StoreError        the vector store cannot be read, or lacks vectors
     └── ResultError       a result file cannot be read or does not fit its task
 """
 
@@ -34,8 +35,8 @@ class UsageError(KembError):
 class UnknownName(UsageError):
     """A name that is not known; the nearest known names are offered."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str) -> None:
-        near = nearest(name, known)
+    def __init__(self, kind: str, name: str, names: Iterable[str], hint: str) -> None:
+        near = nearest(name, names)
         offer = f" Did you mean {' or '.join(near)}?" if near else ""
         super().__init__(f"Unknown {kind} {name!r}.{offer} {hint}")
 
@@ -69,17 +70,21 @@ class ModelError(RunError):
     """Weights, configuration or vectors of a model are unusable."""
 
 
+class DiskError(RunError):
+    """A disk is full, or a file or folder cannot be written."""
+
+
 class StoreError(RunError):
-    """The vector store cannot be read or written."""
+    """The vector store cannot be read, or lacks vectors."""
 
 
 class ResultError(RunError):
     """A result file cannot be read or does not fit its task."""
 
 
-def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+def nearest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
     """The known names closest to `name`, best first, compared without case."""
-    by_lower = {item.lower(): item for item in known}
+    by_lower = {item.lower(): item for item in names}
     return [
         by_lower[match]
         for match in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)

@@ -4,53 +4,50 @@ changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from kemb.errors import DataError
-from kemb.models.model import Model
-from kemb.models.resolve import resolve
-from kemb.tasks.own.readers import Findings, read_table
-from kemb.training import check, dev
-from kemb.training import mine as mining
-from kemb.training.job import Work, counts, file_hashes, filtered, libraries, load_rows, task_hashes
-from kemb.training.sections import MineSection
-from kemb.training.stages import Stage, file_hash
-from kemb.training.teachers import ranker_of, scorer_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kemb.encoding.store import Store
 from kemb.errors import UsageError
 from kemb.evaluation.evaluate import RunOptions
 from kemb.models.files import content_hash, read_folder
-from kemb.publishing.card import training
-from kemb.publishing.card import training as card_training
+from kemb.models.model import Model
+from kemb.models.resolve import resolve
 from kemb.publishing.card.card import README, CardOptions, make_card, read_existing, write_card
+from kemb.publishing.card.training import front_matter, placed, training_text
+from kemb.publishing.card.training import write as write_contamination
 from kemb.publishing.hub import Target, push_model, target_of
 from kemb.publishing.site.build import SiteOptions, publish_site
 from kemb.training import bases, data, export, fit, processes, stages
+from kemb.training import mine as mining
 from kemb.training.contamination import CleanScore, ContaminationReport, clean_items, clean_scores
 from kemb.training.dev import DevSet, held_out_tasks
 from kemb.training.job import (
     Listener,
     Quiet,
     TrainOptions,
+    Work,
     hashes,
+    libraries,
     memory_gb,
     n_parameters,
     prepare,
+    task_hashes,
 )
 from kemb.training.losses import TrainingSet, training_sets
 from kemb.training.mine import Probe
+from kemb.training.pairs import make_pairs, read_column
 from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
 from kemb.training.recipe import RecipeFile
+from kemb.training.stages import Stage
+from kemb.training.teachers import ranker_of, scorer_of
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +91,8 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
         tuned_dir, proof = merged
     model_dir = _export(run, tuned_dir, proof, spread, target) if proof.passed else None
     lock = options.run_dir / stages.LOCK
-    shown = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
-    site = publish_site(options.run_dir / "site", shown).start_page
+    site_options = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
+    site = publish_site(options.run_dir / "site", site_options).start_page
     page = push_model(target, model_dir) if target and model_dir else ""
     return Outcome(
         run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site, page
@@ -109,7 +106,7 @@ def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = No
     """
     if file.recipe.mine is None:
         raise UsageError(
-            f"{file.path} has no [mine] section. Add one: docs/mining.md has the keys."
+            f"{file.path} has no [mine] section. Add one: `kemb docs mining` has the keys."
         )
     return make_pairs(prepare(file, options, listener or Quiet()))
 
@@ -124,7 +121,8 @@ def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
     section = file.recipe.mine
     if section is None:
         raise UsageError(
-            f"{file.path} has no [mine] section to be probed. Add one: docs/mining.md has the keys."
+            f"{file.path} has no [mine] section to be probed. "
+            "Add one: `kemb docs mining` has the keys."
         )
     members: dict[str, list[str]] = {}
     for group, text in zip(read_column(groups, "group"), read_column(groups, "text"), strict=True):
@@ -140,16 +138,16 @@ def _base(run: Work, pairs: Stage, suffix: str = "") -> Path:
     import pyarrow.parquet as pq
 
     recipe = run.file.recipe
-    found = run.base
-    if found is not None and (
-        recipe.base.family == "cross-encoder" or (found / "modules.json").is_file()
+    base = run.base
+    if base is not None and (
+        recipe.base.family == "cross-encoder" or (base / "modules.json").is_file()
     ):
-        return found
+        return base
     name = f"{recipe.name}-base"
 
     def make(folder: Path) -> dict[str, Any]:
-        if found is not None:
-            bases.make_untrained(recipe.base, found, recipe.prompts, recipe.seed, folder / name)
+        if base is not None:
+            bases.make_untrained(recipe.base, base, recipe.prompts, recipe.seed, folder / name)
             return {}
         table = pq.read_table(pairs.folder / PAIRS)
         texts = data.texts_of(table)
@@ -161,8 +159,8 @@ def _base(run: Work, pairs: Stage, suffix: str = "") -> Path:
         "from": run.base_revision or pairs.outputs[PAIRS],
         "libraries": libraries(),
     }
-    made = run.stage(f"base{suffix}", inputs, make)
-    run.base, run.base_is_made = made.folder / name, True
+    stage = run.stage(f"base{suffix}", inputs, make)
+    run.base, run.base_is_made = stage.folder / name, True
     run.base_revision = content_hash(run.base)[:12]
     return run.base
 
@@ -312,14 +310,14 @@ def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
     base_model, tuned_model = _models(run, base, tuned)
     lexical = [resolve(lexical) for lexical in recipe.evaluate.lexical]
     options = RunOptions(run.results_dir, run.options.store, command=run.options.command)
-    found: list[Proof] = []
+    proofs: list[Proof] = []
 
     def work(folder: Path) -> dict[str, Any]:
         guard = recipe.evaluate.guard
-        found.append(
+        proofs.append(
             prove(base_model, tuned_model, lexical, run.tasks, guard, options, run.listener)
         )
-        return found[0].record()
+        return proofs[0].record()
 
     inputs = {
         "recipe": {"evaluate": recipe.evaluate.model_dump(mode="json")},
@@ -330,9 +328,9 @@ def _proof(run: Work, base: Path, tuned: Path, name: str) -> Proof:
         "libraries": libraries(),
     }
     run.stage(name, inputs, work)
-    if not found:  # the stage was there; its scores are read, not made again
+    if not proofs:  # the stage was there; its scores are read, not made again
         work(run.options.run_dir)
-    return found[0]
+    return proofs[0]
 
 
 def _models(run: Work, base: Path, tuned: Path) -> tuple[Model, Model]:
@@ -343,8 +341,8 @@ def _models(run: Work, base: Path, tuned: Path) -> tuple[Model, Model]:
     if recipe.base.family == "cross-encoder":
         first = recipe.evaluate.first_stage
         return resolve(first), resolve(f"{first}+reranker:{tuned}@{recipe.evaluate.depth}")
-    made = run.base_is_made or recipe.base.kind == "local"
-    return resolve(str(base) if made else recipe.base.id), resolve(str(tuned))
+    is_folder = run.base_is_made or recipe.base.kind == "local"
+    return resolve(str(base) if is_folder else recipe.base.id), resolve(str(tuned))
 
 
 def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proof] | None:
@@ -365,8 +363,8 @@ def _merge(run: Work, base: Path, tuned: Path, proof: Proof) -> tuple[Path, Proo
         "base": run.base_revision,
         "tuned": content_hash(tuned),
     }
-    made = run.stage("merge", inputs, work)
-    return made.folder / name, _proof(run, base, made.folder / name, "proof-merged")
+    stage = run.stage("merge", inputs, work)
+    return stage.folder / name, _proof(run, base, stage.folder / name, "proof-merged")
 
 
 def _export(
@@ -388,22 +386,22 @@ def _contamination(run: Work, out: Path, proof: Proof) -> dict[str, list[CleanSc
     """CONTAMINATION.md: what the filter found, and both scores of tasks of which something is left
     in the data.
 
-    :returns: those scores, of base and tuned model.
+    :return: those scores, of base and tuned model.
     """
     from pydantic import TypeAdapter
 
     record = next(stage.report["contamination"] for stage in run.done if stage.name == "filter")
     report = TypeAdapter(ContaminationReport).validate_python(record)
-    left = {part.task for part in report.parts if part.n_remaining and not part.hashed}
+    overlapping_tasks = {part.task for part in report.parts if part.n_remaining and not part.hashed}
     scores: dict[str, list[CleanScore]] = {}
     for task in run.tasks:
-        if task.spec.name in left:
+        if task.spec.name in overlapping_tasks:
             clean = clean_items(task.load(), report)
             for row in (proof.comparison.a, proof.comparison.b):
                 scores.setdefault(row.label, []).extend(
                     clean_scores(row.results[task.spec.name], clean)
                 )
-    card_training.write(out, report, scores)
+    write_contamination(out, report, scores)
     return scores
 
 
@@ -422,8 +420,8 @@ def _card(
     reports = {stage.name: stage.report for stage in run.done}
     reports.setdefault("export", {"is_table": read_folder(out).is_table})
     lock = stages.read_lock(run.options.run_dir)
-    text = training.training_text(file, reports, lock, proof, spread, scores)
-    text = training.placed(readme, training.front_matter(file), file.recipe.name, text)
+    text = training_text(file, reports, lock, proof, spread, scores)
+    text = placed(readme, front_matter(file), file.recipe.name, text)
     card = file.recipe.card
     row = proof.comparison.b
     name = card.name or (file.recipe.publish.repo if file.recipe.publish else "")
@@ -431,13 +429,12 @@ def _card(
         run.results_dir, name=name, license=card.license.lower(), private=card.own_data
     )
     try:
-        made = make_card(row.label, options, text).files
-    except (
-        UsageError
-    ) as error:  # results on data of one's own only: the card says how it was trained
+        card_files = make_card(row.label, options, text).files
+    except UsageError as error:
+        # Results on data of one's own only: the card says how it was trained.
         run.listener.note(str(error))
-        made = {README: text}
-    write_card(made, out / README)
+        card_files = {README: text}
+    write_card(card_files, out / README)
 
 
 PAIRS = "pairs.parquet"
@@ -448,152 +445,3 @@ DEV = "dev.parquet"
 
 OWN = "data"
 """Among the names of mine.corpus: the texts of the pairs themselves."""
-
-
-def make_pairs(run: Work) -> Stage:
-    """Read, filter, and mine where the recipe asks for it."""
-    recipe = run.file.recipe
-
-    def load() -> tuple[pa.Table, dict[str, Any]]:
-        return load_rows(run), {}
-
-    sections = [section.model_dump(mode="json") for section in recipe.data]
-    inputs: dict[str, Any] = {
-        "recipe": {"data": sections},
-        "files": file_hashes(run),
-        "tasks": task_hashes(run),
-    }
-    loaded = _stage(run, "data", inputs, load)
-
-    def keep() -> tuple[pa.Table, dict[str, Any]]:
-        table, report = filtered(run, read_pairs(loaded))
-        return table, report.to_json()
-
-    filters = recipe.filters.model_dump(mode="json")
-    inputs = {
-        "recipe": {"filters": filters},
-        "pairs": loaded.outputs[PAIRS],
-        "tasks": task_hashes(run, every=True),
-    }
-    kept = _stage(
-        run, "filter", inputs | {"base": run.base_revision, "libraries": libraries()}, keep
-    )
-    if recipe.dev and recipe.dev.share:
-        kept = _held_out(run, recipe.dev.share, kept)
-    check.check_positives(run.file, read_pairs(kept))
-    return kept if recipe.mine is None else _mine(run, recipe.mine, kept)
-
-
-def read_pairs(stage: Stage) -> pa.Table:
-    """The pairs that a stage holds."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(stage.folder / PAIRS)
-
-
-def _stage(
-    run: Work,
-    name: str,
-    inputs: Mapping[str, Any],
-    make: Callable[[], tuple[pa.Table, dict[str, Any]]],
-) -> Stage:
-    """A stage whose output is a table of pairs."""
-    import pyarrow.parquet as pq
-
-    def work(folder: Path) -> dict[str, Any]:
-        table, report = make()
-        pq.write_table(table, folder / PAIRS)
-        return {"n_rows": counts(table), **report}
-
-    return run.stage(name, inputs, work)
-
-
-def _held_out(run: Work, share: float, kept: Stage) -> Stage:
-    """The rows to train on; those held out lie beside them."""
-    import pyarrow.parquet as pq
-
-    sources, seed = dev.held_out_sources(run.file), run.file.recipe.seed
-
-    def work(folder: Path) -> dict[str, Any]:
-        table, held = dev.hold_out(read_pairs(kept), share, sources, seed)
-        pq.write_table(table, folder / PAIRS)
-        pq.write_table(held, folder / DEV)
-        return {"n_rows": counts(table), "n_held_out": counts(held)}
-
-    inputs = {
-        "recipe": {"dev": {"share": share}, "seed": seed},
-        "sources": sources,
-        "pairs": kept.outputs[PAIRS],
-    }
-    return run.stage("dev", inputs, work)
-
-
-def _mine(run: Work, section: MineSection, kept: Stage) -> Stage:
-    """Negatives for all rows but those with scores, which need none."""
-    teacher = resolve(section.teacher.id)
-    reranker = resolve(section.rerank.id) if section.rerank else None
-    scored = [entry.id for entry in run.file.recipe.data if entry.role == "similarity"]
-
-    def find() -> tuple[pa.Table, dict[str, Any]]:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        table = read_pairs(kept)
-        is_scored = pc.is_in(table["source"], pa.array(scored, pa.string()))
-        mined, report = mining.mine(
-            table.filter(pc.invert(is_scored)),
-            section,
-            ranker_of(teacher, run.options.store),
-            _corpus(run, section),
-            scorer=scorer_of(reranker, run.options.store) if reranker else None,
-            seed=run.file.recipe.seed,
-        )
-        return pa.concat_tables(
-            [mined, table.filter(is_scored)], promote_options="default"
-        ), report.to_json()
-
-    models = [
-        [model.name, model.revision] for model in (teacher, reranker) if isinstance(model, Model)
-    ]
-    corpus = {
-        name: file_hash(run.root / name)
-        for name in section.corpus
-        if name != OWN and (run.root / name).is_file()
-    }
-    inputs = {
-        "recipe": {"mine": section.model_dump(mode="json")},
-        "pairs": kept.outputs[PAIRS],
-        "models": models,
-    }
-    seed = run.file.recipe.seed
-    return _stage(
-        run, "mine", inputs | {"corpus": corpus, "seed": seed, "libraries": libraries()}, find
-    )
-
-
-def _corpus(run: Work, section: MineSection) -> list[str] | None:
-    """Documents beside the pairs' own; None where there are none.
-
-    :raises DataError: for a file that cannot be read, or without a column `text`.
-    """
-    texts: list[str] = []
-    for name in section.corpus:
-        if name == OWN:
-            continue
-        texts += read_column(run.root / name, "text")
-    return texts or None
-
-
-def read_column(path: Path, column: str) -> list[str]:
-    """A column of texts of a Parquet, JSONL, CSV or TSV file.
-
-    :raises DataError: when there is no such file or column.
-    """
-    findings = Findings()
-    table = read_table(path, str(path), findings) if path.is_file() else None
-    if table is None or column not in table.columns:
-        raise DataError(
-            f"{path} cannot be read as a table with a column {column!r}: Parquet, JSONL, CSV or "
-            "TSV is expected."
-        )
-    return [str(text) for text in table.columns[column]]

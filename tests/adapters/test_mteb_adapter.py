@@ -159,7 +159,7 @@ def test_joined_revisions_of_random_results_are_those_of_mteb() -> None:
                     claim = Claim("s", mteb_version=version)
                     ours.append(
                         TaskResult(
-                            Path("x"), model, revision, "", task, "d", {"test": [{}]}, {}, claim
+                            Path("x"), model, revision, "", task, "d", {"test": [{}]}, None, claim
                         )
                     )
     ours = [r for r in ours if not tied(r, ours, main)]

@@ -13,12 +13,12 @@ import pytest
 from kemb.boards import BoardOptions, build_board
 from kemb.boards.benchmark import Benchmark, CellSpec, Formula, load_benchmark
 from kemb.errors import ResultError, UsageError
+from kemb.messages import LANGS
+from kemb.messages.notes import table
 from kemb.publishing.history.changes import (
-    CAUSES_KO,
     Cause,
     CellChange,
     Change,
-    Language,
     RanksMoved,
     RowRevised,
     changes,
@@ -30,6 +30,8 @@ from kemb.publishing.site.build import SiteOptions, publish_site
 from kemb.results.claims import shipped
 from kemb.results.files import Claim, ScoredPart, TaskResult, result_dir, write_result
 from kemb.types import PartScore
+from records import changed as with_changes
+from records import record
 
 TASKS = ("ta", "tb")
 BENCHMARK = Benchmark(
@@ -51,28 +53,15 @@ def result(
     **changed: Any,  # noqa: ANN401
 ) -> TaskResult:
     """A measured or claimed result; `changed` goes into the part of its record that has the key."""
-    record: dict[str, Any] = {
-        "task": {
-            "type": "sts",
-            "data_sha256": {"test/default": "s1"},
-            "main_metric": "m",
-            "metric_version": 1,
-        },
-        "model": {
-            "name": model,
-            "dtype": "float32",
-            "max_tokens": 512,
-            "pooling": "mean",
-            "similarity": "cosine",
-        },
-        "prompts": {"query": {"prompt": "q: ", "route": ""}},
-        "timestamp": timestamp,
-        "command": "kemb run",
-    }
+    described = record(
+        task={"main_metric": "m"},
+        model={"name": model, "dtype": "float32", "max_tokens": 512, "pooling": "mean"},
+        prompts={"query": {"prompt": changed.pop("prompt", "q: "), "route": ""}},
+        timestamp=timestamp,
+    )
     for part in ("task", "model"):
-        record[part] |= {key: value for key, value in changed.items() if key in record[part]}
-    if "prompt" in changed:
-        record["prompts"]["query"]["prompt"] = changed["prompt"]
+        keys = getattr(described, part).model_fields_set & changed.keys()
+        described = with_changes(described, **{part: {key: changed[key] for key in keys}})
     scores = {"test": [{"hf_subset": "default", "main_score": value}]}
     return TaskResult(
         Path("/r/m/r/t.json"),
@@ -82,7 +71,7 @@ def result(
         task,
         data,
         scores,
-        {} if claim else record,
+        None if claim else described,
         claim,
     )
 
@@ -173,8 +162,8 @@ def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
                 "cosine_spearman",
             )
         ]
-        record = result("a/one", task, 0.5).kemb | {"date": "2026-01-02T00:00:00+00:00"}
-        write_result(folder, task, "0" * 40, parts, record)
+        described = with_changes(result("a/one", task, 0.5).kemb, date="2026-01-02T00:00:00+00:00")
+        write_result(folder, task, "0" * 40, parts, described)
     own = folder / "my-task.json"
     out, snapshots = tmp_path / "site", tmp_path / "results" / "snapshots"
     with pytest.raises(
@@ -415,10 +404,7 @@ def test_numbers_that_come_and_go_and_moved_ranks() -> None:
     added, removed, moved = sorted(
         changes(state(old), state(new)), key=lambda change: sentence(change, "en")[8:]
     )[::1]
-    texts = {
-        lang: {sentence(change, lang) for change in (added, removed, moved)}
-        for lang in get_args(Language)
-    }
+    texts = {lang: {sentence(change, lang) for change in (added, removed, moved)} for lang in LANGS}
     assert texts["en"] == {
         "작은 시험: new score: c/third, tb 20.00",
         "작은 시험: score removed: a/one, tb 70.00",
@@ -447,7 +433,8 @@ def test_sentences_have_both_numbers_and_never_a_difference_of_nothing() -> None
     assert sentence(change, "ko") == "작은 시험: a/one, ta 78.12 → 79.00 (+0.88), 원인: 다시 측정"
     change = only_cell(row("a/one", 0.5), row("a/one", 0.50000001, timestamp=1))
     assert sentence(change, "en") == "작은 시험: a/one, ta 50.00 → 50.00 (+<0.01), cause: re-run"
-    assert set(CAUSES_KO) == set(get_args(Cause))
+    said = [sentence(replace(change, cause=cause), "ko") for cause in get_args(Cause)]
+    assert len(set(said)) == len(get_args(Cause)) == len(table("cause"))
 
 
 def parse(text: str) -> ElementTree.Element:

@@ -47,7 +47,7 @@ VOID = {"meta", "link", "input", "br", "img", "hr", "rect", "line", "circle", "p
 def claimed(model: str, task: str, value: float, source: str = "a paper") -> TaskResult:
     scores: dict[str, Any] = {"test": [{"hf_subset": "default", "main_score": value}]}
     claim = Claim(source, "https://example.org", "abc", retrieved="2026-01-02")
-    return TaskResult(Path("/r/claims/p.parquet"), model, "r1", "", task, "d", scores, {}, claim)
+    return TaskResult(Path("/r/claims/p.parquet"), model, "r1", "", task, "d", scores, None, claim)
 
 
 def board_of(models: list[str], n_tasks: int, seed: int = 1) -> Board:

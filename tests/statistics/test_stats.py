@@ -280,7 +280,7 @@ def test_tests_err_as_often_as_they_say() -> None:
             replicates[:, pairs[0]] - replicates[:, pairs[1]], point[pairs[0]] - point[pairs[1]]
         )
         families.append(p.min() <= 0.05)
-        low, high = statistics.rank_intervals(point, replicates)
+        low, high = statistics.rank_intervals(statistics.certainly_better(point, replicates))
         rank_sets.append(low.max() > 1 or high.min() < 5)
     # 3.3 standard errors of 2000 simulations, that is 999 of 1000 cases; the bootstrap is half a
     # point liberal.
@@ -300,7 +300,9 @@ def test_rank_sets_hold_the_true_order_of_models_that_differ() -> None:
         replicates = statistics.MeanMeasure(scores).replicates(
             statistics.draw_counts(80, 400, ["order", simulation])
         )
-        low, high = statistics.rank_intervals(scores.mean(axis=1), replicates)
+        low, high = statistics.rank_intervals(
+            statistics.certainly_better(scores.mean(axis=1), replicates)
+        )
         missed += int(((low > best) | (high < worst)).any())
         decided += int((high - low).max() == 1)
     assert missed / 500 <= 0.05
@@ -360,7 +362,9 @@ def test_rank_intervals_equal_brute_force(seed: int, m: int) -> None:
     replicates = statistics.MeanMeasure(scores).replicates(
         statistics.draw_counts(40, 300, ["r", seed])
     )
-    low, high = statistics.rank_intervals(scores.mean(axis=1), replicates)
+    low, high = statistics.rank_intervals(
+        statistics.certainly_better(scores.mean(axis=1), replicates)
+    )
     assert list(zip(low.tolist(), high.tolist(), strict=True)) == brute_rank_set(
         scores.mean(axis=1), replicates
     )
@@ -371,7 +375,7 @@ def test_equal_models_share_a_rank_and_far_ones_do_not() -> None:
     replicates = point + RNG(0).normal(
         0, 0.01, (400, 1)
     )  # they move together: the differences do not vary
-    low, high = statistics.rank_intervals(point, replicates)
+    low, high = statistics.rank_intervals(statistics.certainly_better(point, replicates))
     assert (low.tolist(), high.tolist()) == ([1, 1, 3], [2, 2, 3])
 
 

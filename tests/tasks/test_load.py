@@ -29,7 +29,7 @@ Data = TypeVar("Data", bound=PartData)
 
 
 def write_mirror(root: Path, configs: Tables, revision: str = COMMIT) -> Path:
-    """A mirror with one dataset, written by hand as DESIGN section 6 describes it."""
+    """A mirror with one dataset, by hand as docs/architecture.md, "Mirrors", describes it."""
     folder = root / "set"
     folder.mkdir(parents=True)
     header = ["---", "configs:"]

@@ -97,19 +97,21 @@ def split_cells(line: str) -> list[str]:
 
 def build(title: str, columns: list[str], rows: list[tuple[int, list[str]]], line: int) -> Table:
     """A table; rows whose number of cells is not that of the header are left out and named."""
-    kept, lines, problems = [], [], []
+    table_rows, lines, problems = [], [], []
     for number, cells in rows:
         if len(cells) == len(columns):
-            kept.append([make_cell(cell) for cell in cells])
+            table_rows.append([make_cell(cell) for cell in cells])
             lines.append(number)
         else:
-            shown = " | ".join(cells)[:60]
+            row_text = " | ".join(cells)[:60]
             problems.append(
                 f"line {number}: a row of {len(cells)} cells under a header of {len(columns)} "
-                f"({shown!r}); "
+                f"({row_text!r}); "
                 "it was left out"
             )
-    return Table(title, [make_cell(column).text for column in columns], kept, lines, line, problems)
+    return Table(
+        title, [make_cell(column).text for column in columns], table_rows, lines, line, problems
+    )
 
 
 MAX_BYTES = 64 << 20
@@ -165,46 +167,47 @@ def find_tables(text: str) -> list[Table]:
     """
     lines = [line if len(line) <= _MAX_LINE else "" for line in text.splitlines()]
     tables: list[Table] = []
-    taken = [False] * len(lines)
-    for table, first, last in _html_tables(text) if "<table" in text.lower() else []:
+    in_table = [False] * len(lines)
+    html_tables = _html_tables(text) if "<table" in text.lower() else []
+    for table, first, last in html_tables:
         tables.append(table)
-        taken[first - 1 : last] = [True] * (last - first + 1)
+        in_table[first - 1 : last] = [True] * (last - first + 1)
     for finder in (_markdown_tables, _tab_tables, _blank_tables):
-        for table, first, last in list(finder(lines, taken)):
+        for table, first, last in list(finder(lines, in_table)):
             tables.append(table)
-            taken[first : last + 1] = [True] * (last + 1 - first)
+            in_table[first : last + 1] = [True] * (last + 1 - first)
     return sorted(tables, key=lambda table: table.line)
 
 
-Found = tuple[Table, int, int]
+PlacedTable = tuple[Table, int, int]
 """A table with the first and last line it takes, from 0."""
 
 
-def _title(lines: Sequence[str], before: int, taken: Sequence[bool], extra: str = "") -> str:
+def _title(lines: Sequence[str], before: int, in_table: Sequence[bool], extra: str = "") -> str:
     """The caption and the heading above line number `before`."""
-    found = [extra] if extra else []
+    captions = [extra] if extra else []
     for place in range(before - 1, max(before - 12, -1), -1):
         line = lines[place].strip()
-        if not line or (taken[place] and found):
+        if not line or (in_table[place] and captions):
             continue
-        if taken[place]:
+        if in_table[place]:
             continue
         match = _HEADING.fullmatch(line)
         caption = make_cell(match[1]).text.strip("* :") if match else ""
         if not caption or len(caption) > _LONG or "|" in caption:
             continue
         is_heading = line.startswith("#")
-        if is_heading or not found:
-            found.append(caption)
-        if is_heading or len(found) > 1:
+        if is_heading or not captions:
+            captions.append(caption)
+        if is_heading or len(captions) > 1:
             break
-    return " / ".join(reversed(found))
+    return " / ".join(reversed(captions))
 
 
-def _markdown_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
+def _markdown_tables(lines: list[str], in_table: list[bool]) -> Iterator[PlacedTable]:
     skip_to = 0
     for place, line in enumerate(lines):
-        if place < skip_to or taken[place] or "--" not in line or "|" not in line:
+        if place < skip_to or in_table[place] or "--" not in line or "|" not in line:
             continue
         if _SEPARATOR.fullmatch(line.strip()) and place:
             columns = split_cells(line)
@@ -215,7 +218,7 @@ def _markdown_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
             if len(above) < len(columns):
                 header = above
             end = place + 1
-            while end < len(lines) and "|" in lines[end] and not taken[end]:
+            while end < len(lines) and "|" in lines[end] and not in_table[end]:
                 if end + 1 < len(lines) and _SEPARATOR.fullmatch(lines[end + 1].strip()):
                     break  # the header of the next table
                 end += 1
@@ -224,15 +227,15 @@ def _markdown_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
                 for number in range(place + 1, end)
             ]
             title = _title(
-                lines, place - 1, taken, re.sub(r"\(http\S*\)", " ", " ".join(before)).strip()
+                lines, place - 1, in_table, re.sub(r"\(http\S*\)", " ", " ".join(before)).strip()
             )
             if rows:
                 yield build(title, header, rows, place), place - 1, end - 1
-            taken[place - 1 : end] = [True] * (end - place + 1)
+            in_table[place - 1 : end] = [True] * (end - place + 1)
             skip_to = end
         else:
-            found = list(_flattened(line, place + 1))
-            yield from ((table, place, place) for table in found)
+            tables = list(_flattened(line, place + 1))
+            yield from ((table, place, place) for table in tables)
 
 
 def _cells_of(line: str, n: int) -> list[str]:
@@ -265,31 +268,31 @@ def _flattened(line: str, number: int) -> Iterator[Table]:
         yield build(title, [cell.strip() for cell in header], rows, number)
 
 
-def _tab_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
+def _tab_tables(lines: list[str], in_table: list[bool]) -> Iterator[PlacedTable]:
     place = 0
     while place < len(lines):
         n = lines[place].count("\t")
         end = place
-        while end < len(lines) and n and lines[end].count("\t") == n and not taken[end]:
+        while end < len(lines) and n and lines[end].count("\t") == n and not in_table[end]:
             end += 1
         if end - place >= 3:
             rows = [(number + 1, lines[number].split("\t")) for number in range(place + 1, end)]
-            table = build(_title(lines, place, taken), lines[place].split("\t"), rows, place + 1)
+            table = build(_title(lines, place, in_table), lines[place].split("\t"), rows, place + 1)
             if any(cell.number is not None for row in table.rows for cell in row):
                 yield table, place, end - 1
         place = max(end, place + 1)
 
 
-def _blank_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
+def _blank_tables(lines: list[str], in_table: list[bool]) -> Iterator[PlacedTable]:
     """Rows that end in as many numbers as the line above them has words left after the first."""
     place = 0
     while place < len(lines):
         end = place
-        while end < len(lines) and not taken[end] and _n_numbers(lines[end]):
+        while end < len(lines) and not in_table[end] and _n_numbers(lines[end]):
             end += 1
         # A name may end in a number as well: the fewest numbers are those of the columns.
         n = min((_n_numbers(line) for line in lines[place:end]), default=0)
-        header = lines[place - 1].split() if place and not taken[place - 1] else []
+        header = lines[place - 1].split() if place and not in_table[place - 1] else []
         fits = len(header) > n and not any(_WHOLE_NUMBER.fullmatch(word) for word in header)
         if n == 1:
             fits = (
@@ -303,7 +306,11 @@ def _blank_tables(lines: list[str], taken: list[bool]) -> Iterator[Found]:
             for number in range(place, end):
                 words = lines[number].split()
                 rows.append((number + 1, [" ".join(words[:-n]), *words[-n:]]))
-            yield build(_title(lines, place - 1, taken), columns, rows, place), place - 1, end - 1
+            yield (
+                build(_title(lines, place - 1, in_table), columns, rows, place),
+                place - 1,
+                end - 1,
+            )
         place = max(end, place + 1)
 
 
@@ -329,20 +336,20 @@ class _Tables(HTMLParser):
         self.start, self.merged = 0, ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         if tag == "table":
             self.rows, self.start, self.merged = [], self.getpos()[0], ""
         elif self.rows is not None and tag == "tr":
             self.rows.append((self.getpos()[0], []))
         elif self.rows and tag in ("td", "th"):
             self.cell = []
-            if any((given.get(name) or "1") != "1" for name in ("colspan", "rowspan")):
+            if any((attributes.get(name) or "1") != "1" for name in ("colspan", "rowspan")):
                 self.merged = (
                     f"line {self.getpos()[0]}: a table with merged cells (colspan or "
                     "rowspan) was left out"
                 )
-        elif self.cell is not None and tag == "a" and given.get("href"):
-            self.cell.append(f"]({given['href']})[")
+        elif self.cell is not None and tag == "a" and attributes.get("href"):
+            self.cell.append(f"]({attributes['href']})[")
         elif self.cell is not None and tag == "br":
             self.cell.append(" ")
 
@@ -365,7 +372,7 @@ def _with_link(text: str) -> str:
     return f"[{plain.strip()}]({match[1]})" if match else " ".join(plain.split())
 
 
-def _html_tables(text: str) -> Iterator[Found]:
+def _html_tables(text: str) -> Iterator[PlacedTable]:
     parser = _Tables()
     parser.feed(text)
     lines = text.splitlines()
@@ -477,22 +484,24 @@ def _eval_results(text: str) -> Iterator[Entry]:
     if "dataset:" not in text or "value:" not in text or len(text) > 1 << 20:
         return
     try:
-        found = yaml.safe_load(text)
+        results = yaml.safe_load(text)
     except yaml.YAMLError:
         return
-    for result in found if isinstance(found, list) else []:
+    if not isinstance(results, list):
+        return
+    for result in results:
         if (
             isinstance(result, dict)
             and isinstance(result.get("dataset"), dict)
             and "value" in result
         ):
             dataset = result["dataset"]
-            named = {
+            dataset_entry = {
                 "type": dataset.get("id", ""),
                 "name": dataset.get("task_id", ""),
                 "revision": dataset.get("revision"),
             }
-            yield _entry("", "", named, {"main_score": result["value"]}, 1)
+            yield _entry("", "", dataset_entry, {"main_score": result["value"]}, 1)
 
 
 def _entry(

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kemb.adapters import mteb_results
-from kemb.adapters.mteb_tasks import TYPES, instruction_of
+from kemb.adapters.mteb_tasks import instruction_of, our_types
 from kemb.arrays import FloatArray
 from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
 from kemb.encoding.store import Store, default_root
@@ -28,13 +28,10 @@ def to_mteb(model: Model, store: Store | None = None) -> KembEncoder:
     """A model as mteb's `EncoderProtocol`: our prompts, our batches, and every text encoded once
     into our store.
 
-    Args:
-        model: any model that makes vectors.
-        store: where vectors are kept; the user's own by default.
-
-    Raises:
-        MissingExtra: mteb is not installed.
-        NotSupported: a model that is not one of dense vectors.
+    :param model: any model that makes vectors.
+    :param store: where vectors are kept; the user's own by default.
+    :raises MissingExtra: mteb is not installed.
+    :raises NotSupported: a model that is not one of dense vectors.
     """
     try:
         import mteb  # noqa: F401  only whether it is there
@@ -68,25 +65,28 @@ class KembEncoder:
     ) -> FloatArray:
         """Vectors, float32 [n, dim], of the texts of all batches, under the prompts kemb would use.
 
-        Raises:
-            NotSupported: a task type that kemb has no prompts for.
-            ModelError: the model cannot be loaded, or gives vectors that are not finite.
+        :raises NotSupported: a task type that kemb has no prompts for.
+        :raises ModelError: the model cannot be loaded, or gives vectors that are not finite.
         """
-        if task_metadata.type not in TYPES:
+        if task_metadata.type not in our_types():
             raise NotSupported(
                 f"{self.model.name} cannot be given mteb's {task_metadata.type} tasks."
             )
         role: Role = "text" if prompt_type is None else prompt_type.value
         instruction = instruction_of(task_metadata.prompt)
-        found = resolve(
-            self.model.prompts, task_metadata.name, TYPES[task_metadata.type], instruction, role
+        prompt = resolve(
+            self.model.prompts,
+            task_metadata.name,
+            our_types()[task_metadata.type],
+            instruction,
+            role,
         )
         texts = [str(text) for batch in inputs for text in batch["text"]]
 
         def where(row: int) -> str:
             return f"{task_metadata.name} ({hf_subset}, {hf_split}), row {row}"
 
-        column = Texts.of(found.route, found.prompt, texts, where)
+        column = Texts.of(prompt.route, prompt.prompt, texts, where)
         space = self.store.space(self.model.fingerprint())
         encode_missing(
             Collection([column]), space, self._open, Budget.for_device(self.model.device)
@@ -116,14 +116,14 @@ class KembEncoder:
         """
         from mteb.models import ModelMeta
 
-        known = mteb_results.mteb_meta(self.model, {})
+        meta = mteb_results.mteb_meta(self.model, {})
         plain = re.sub(r"[^\w.-]+", "-", self.model.name.rpartition("/")[2])
         organisation = self.model.name.rpartition("/")[0] or "kemb"
-        wanted = (
+        keys = (
             "revision n_parameters max_tokens embed_dim open_weights similarity_fn_name "
             "use_instructions"
         )
-        values = {key: known[key] for key in [*wanted.split(), "experiment_kwargs"]}
+        values = {key: meta[key] for key in [*keys.split(), "experiment_kwargs"]}
         return ModelMeta.create_empty(overwrites=values | {"name": f"{organisation}/{plain}"})
 
 
@@ -136,5 +136,5 @@ def _similarity(form: str, name: str) -> Callable[..., Any]:
 
     short = {"cosine": form.format("cos"), "dot": form.format("dot").replace("_sim", "_score")}
     module = sentence_transformers.util if name == "manhattan" else mteb.similarity_functions
-    chosen: Callable[..., Any] = getattr(module, short.get(name, form.format(name)))
-    return chosen
+    function: Callable[..., Any] = getattr(module, short.get(name, form.format(name)))
+    return function

@@ -16,15 +16,15 @@ import json
 import math
 import re
 import subprocess
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemb import tasks
+from kemb import disk, tasks
 from kemb.boards.benchmark import MAIN_SCORE, known_metrics
 from kemb.errors import MissingExtra, ResultError, UsageError
+from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.results.claims import ClaimRow, Source
 from kemb.results.files import EXPERIMENTS, META, TaskResult, our_metric, read_result
@@ -70,7 +70,7 @@ class NotAResult(ValueError):
     """Why a file gives no numbers."""
 
 
-def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track = iter) -> Read:
+def read_results_folder(path: Path, task_names: Collection[str] = (), track: Track = iter) -> Read:
     """All numbers of a results folder, of a clone of mteb's results, of an mteb cache, or of one
     model's folder in it.
 
@@ -78,22 +78,26 @@ def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track =
     left out. A file that cannot be read, or a part without a main score, is a problem and gives no
     numbers; the others are read.
 
-    :param wanted: names of tasks; all by default.
+    :param task_names: names of tasks; all by default.
     :param track: gets the files and gives them back one by one; shows how far the reading is.
     :raises UsageError: where no file lies as mteb lays them out.
     """
     rows: list[ClaimRow] = []
     problems: list[str] = []
     n_files = 0
-    found = list(_result_files(path))
-    if not found:
+    result_files = list(_result_files(path))
+    if not result_files:
         raise UsageError(
             f"{path} holds no results in mteb's layout. Name a folder with "
             "results/<model>/<revision>/<Task>.json, or one model's folder in it."
         )
-    seen: set[tuple[str, ...]] = set()
+    identities: set[tuple[str, ...]] = set()
     for file, variant in track(
-        [(file, variant) for file, variant in found if not wanted or file.stem in wanted]
+        [
+            (file, variant)
+            for file, variant in result_files
+            if not task_names or file.stem in task_names
+        ]
     ):
         try:
             of_file, of_parts = _read_file(file, variant)
@@ -103,9 +107,9 @@ def read_results_folder(path: Path, wanted: Collection[str] = (), track: Track =
         problems += [f"{file}: {problem}" for problem in of_parts]
         identity = of_file[0][:4] if of_file else ()
         if (
-            of_file and identity not in seen
+            of_file and identity not in identities
         ):  # the same cell in results/ and in remote/: the former counts
-            seen.add(identity)
+            identities.add(identity)
             rows += of_file
             n_files += 1
     return Read(rows, n_files, problems)
@@ -137,9 +141,9 @@ def main_revisions() -> dict[str, str]:
     return {meta.name: meta.revision for meta in get_model_metas() if meta.name and meta.revision}
 
 
-def metric_name(written: str) -> str:
+def metric_name(name: str) -> str:
     """Our name of a metric as mteb or a model card writes it: `ndcg_at_10`, `cos_sim_ap`."""
-    return our_metric(_OLD_NAME.sub("cosine_", written))
+    return our_metric(_OLD_NAME.sub("cosine_", name))
 
 
 def finite(value: object) -> float | None:
@@ -221,7 +225,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 def _entries(scores: object) -> Entries:
     """The entries of mteb 1.11 and later."""
-    found: Entries = {}
+    entries_by_split: Entries = {}
     if not isinstance(scores, dict):
         raise NotAResult("its scores are no object")
     for split, entries in scores.items():
@@ -230,10 +234,10 @@ def _entries(scores: object) -> Entries:
         for entry in entries:
             if not isinstance(entry, dict) or not isinstance(entry.get("hf_subset"), str):
                 raise NotAResult(f"an entry of {split} does not name its hf_subset")
-            if entry["hf_subset"] in found.setdefault(split, {}):
+            if entry["hf_subset"] in entries_by_split.setdefault(split, {}):
                 raise NotAResult(f"{split}, {entry['hf_subset']} has two entries")
-            found[split][entry["hf_subset"]] = entry
-    return found
+            entries_by_split[split][entry["hf_subset"]] = entry
+    return entries_by_split
 
 
 def _old_entries(record: Mapping[str, Any]) -> Entries:
@@ -261,11 +265,11 @@ def entry_numbers(task: str, entry: Mapping[str, Any]) -> dict[str, float]:
     :raises NotAResult: without a main score, or with a number that is no fraction.
     """
     flat = _flat(entry)
-    known = known_metrics(None)
+    metric_names = known_metrics(None)
     numbers = {
         name: number
         for name, value in flat.items()
-        if name in known and (number := finite(value)) is not None
+        if name in metric_names and (number := finite(value)) is not None
     }
     if MAIN_SCORE not in numbers and (main := _main_score(task, flat, numbers)) is not None:
         numbers[MAIN_SCORE] = main
@@ -320,32 +324,26 @@ def _identity(file: Path, variant: str) -> tuple[str, str]:
 def _json_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds; empty where there is none, or none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _git(folder: Path, *command: str) -> str:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""
 
 
-_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
-    kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
-}
-"""Families of models as mteb's `model_type` names them."""
-
-
-def mteb_meta(model: Model, seen: Mapping[str, int]) -> dict[str, Any]:
+def mteb_meta(model: Model, facts: Mapping[str, int]) -> dict[str, Any]:
     """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
 
-    :param seen: as `loaded`; it fills in what nobody declares.
+    :param facts: as `loaded`; it fills in what nobody declares.
     """
     spec = model.spec
     return {
@@ -354,10 +352,10 @@ def mteb_meta(model: Model, seen: Mapping[str, int]) -> dict[str, Any]:
         "release_date": None,
         "languages": spec.languages or None,
         "loader": None,
-        "n_parameters": spec.n_parameters or seen.get("n_parameters"),
+        "n_parameters": spec.n_parameters or facts.get("n_parameters"),
         "memory_usage_mb": None,
-        "max_tokens": model.max_tokens or seen.get("max_tokens"),
-        "embed_dim": spec.dim or seen.get("dim"),
+        "max_tokens": model.max_tokens or facts.get("max_tokens"),
+        "embed_dim": spec.dim or facts.get("dim"),
         "license": spec.license or None,
         "open_weights": spec.open_weights,
         "public_training_code": None,
@@ -370,7 +368,7 @@ def mteb_meta(model: Model, seen: Mapping[str, int]) -> dict[str, Any]:
         "adapted_from": spec.base_model,
         "superseded_by": None,
         "modalities": ["text"],
-        "model_type": [] if model.family == "run" else [_MTEB_KINDS.get(model.family, "dense")],
+        "model_type": [FAMILIES[model.family].mteb] if FAMILIES[model.family].mteb else [],
         "experiment_kwargs": {"variant": model.variant} if model.variant else None,
     }
 
@@ -418,7 +416,7 @@ def export_mteb(results_dir: Path, out: Path) -> Exported:
         raise UsageError(
             f"{out}/results is the results folder itself; name another folder to export to."
         )
-    written: set[Path] = set()
+    folders: set[Path] = set()
     left_out: list[str] = []
     problems: list[str] = []
     n_results = 0
@@ -434,8 +432,8 @@ def export_mteb(results_dir: Path, out: Path) -> Exported:
             problems.append(str(error))
             continue
         n_results += 1
-        written.add(folder)
-    return Exported(n_results, len(written), left_out, problems)
+        folders.add(folder)
+    return Exported(n_results, len(folders), left_out, problems)
 
 
 def _unfit(result: TaskResult) -> str:
@@ -482,25 +480,12 @@ def _meta(meta: Mapping[str, Any], row: Path, variant: str) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ResultError(
-            f"{path} cannot be written ({reason}). Free space, or name another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    disk.write(path, disk.json_text(content), "Free space, or name another folder.")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = disk.read_json(path)
     except (OSError, ValueError) as error:
         raise ResultError(f"{path} cannot be read ({error}). Run the task again.") from error
     if not isinstance(record, dict):

@@ -27,18 +27,13 @@ from typing import TYPE_CHECKING
 
 from kemb.boards.benchmark import known_metrics
 from kemb.errors import MissingExtra, UnknownName
-from kemb.models.prompts import MTEB_TYPES
 from kemb.results.files import our_metric
-from kemb.tasks.spec import DEFAULT_MAIN_SCORE
+from kemb.tasks.kinds import KINDS
 from kemb.types import TaskType
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
-TYPES: dict[str, TaskType] = MTEB_TYPES | {
-    "InstructionRetrieval": "retrieval",
-    "InstructionReranking": "reranking",
-}
 _DATASET_KEYS = {"path", "revision", "name"}
 SEED = 42
 
@@ -60,40 +55,34 @@ def import_tasks(
 
     A task that is asked for twice, by two benchmarks, has the subsets of both.
 
-    Args:
-        names: mteb's names of tasks.
-        benchmarks: mteb's names of benchmarks, such as "MTEB(eng, v1)".
-        subsets: keep only these subsets of tasks that have them; benchmarks bring their own.
-
-    Raises:
-        MissingExtra: mteb is not installed.
-        UnknownName: there is no such task, benchmark or subset.
+    :param names: mteb's names of tasks.
+    :param benchmarks: mteb's names of benchmarks, such as "MTEB(eng, v1)".
+    :param subsets: keep only these subsets of tasks that have them; benchmarks bring their own.
+    :raises MissingExtra: mteb is not installed.
+    :raises UnknownName: there is no such task, benchmark or subset.
     """
-    found: dict[str, TaskSpec] = {}
-    refused: dict[str, str] = {}
-    wanted = [task_of(name, subsets) for name in names]
-    wanted += [task for benchmark in benchmarks for task in _benchmark(benchmark)]
-    for task in _expanded(wanted):
+    specs: dict[str, TaskSpec] = {}
+    refusals: dict[str, str] = {}
+    tasks = [task_of(name, subsets) for name in names]
+    tasks += [task for benchmark in benchmarks for task in _benchmark(benchmark)]
+    for task in _expanded(tasks):
         try:
             spec = spec_of_task(task)
         except NotSupported as error:
-            refused[task.metadata.name] = str(error)
+            refusals[task.metadata.name] = str(error)
             continue
-        found[spec.name] = _joined(found[spec.name], spec) if spec.name in found else spec
-    return Imported(list(found.values()), refused)
+        specs[spec.name] = _joined(specs[spec.name], spec) if spec.name in specs else spec
+    return Imported(list(specs.values()), refusals)
 
 
 def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
     """The specification of one of mteb's tasks, with the subsets and splits that the object is
     limited to.
 
-    Args:
-        task: limited to the subsets and splits that are wanted.
-        loads_itself: the task object will load its data, by whatever code it has
-            (`kemb.adapters.mteb_tasks`).
-
-    Raises:
-        NotSupported: kemb cannot express the task; one sentence says why.
+    :param task: limited to the subsets and splits that are wanted.
+    :param loads_itself: the task object will load its data, by whatever code it has
+        (`kemb.adapters.mteb_tasks`).
+    :raises NotSupported: kemb cannot express the task; one sentence says why.
     """
     metadata = task.metadata
     task_type = _checked_type(task)
@@ -132,7 +121,7 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
     )
     return (
         spec.model_copy(update={"main_score": ""})
-        if spec.main_score == DEFAULT_MAIN_SCORE[task_type]
+        if spec.main_score == KINDS[task_type].main_metric
         else spec
     )
 
@@ -140,18 +129,17 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
 def task_of(name: str, subsets: Sequence[str] = ()) -> AbsTask:
     """One of mteb's tasks, limited to the subsets, if any are given.
 
-    Raises:
-        MissingExtra: mteb is not installed.
-        UnknownName: there is no such task or subset.
+    :raises MissingExtra: mteb is not installed.
+    :raises UnknownName: there is no such task or subset.
     """
     mteb = _mteb()
     try:
         task: AbsTask = mteb.get_task(name)
     except KeyError:
-        known = [each.metadata.name for each in mteb.get_tasks(exclude_superseded=False)]
-        raise UnknownName("task of mteb", name, known, "Type: mteb available-tasks") from None
-    if subsets and (own := [subset for subset in task.hf_subsets if subset in subsets]):
-        task.filter_languages(None, hf_subsets=own)
+        task_names = [each.metadata.name for each in mteb.get_tasks(exclude_superseded=False)]
+        raise UnknownName("task of mteb", name, task_names, "Type: mteb available-tasks") from None
+    if subsets and (task_subsets := [subset for subset in task.hf_subsets if subset in subsets]):
+        task.filter_languages(None, hf_subsets=task_subsets)
     elif subsets and len(task.hf_subsets) > 1:
         raise UnknownName(
             f"subset of {name}", subsets[0], task.hf_subsets, "Leave --subset out for all of them."
@@ -164,9 +152,9 @@ def _benchmark(name: str) -> list[AbsTask]:
     try:
         return list(mteb.get_benchmark(name).tasks)
     except KeyError:
-        known = [each.name for each in mteb.get_benchmarks()]
+        benchmark_names = [each.name for each in mteb.get_benchmarks()]
         raise UnknownName(
-            "benchmark of mteb", name, known, "Type: mteb available-benchmarks"
+            "benchmark of mteb", name, benchmark_names, "Type: mteb available-benchmarks"
         ) from None
 
 
@@ -198,10 +186,17 @@ def _joined(first: TaskSpec, second: TaskSpec) -> TaskSpec:
             "subsets": list(languages),
             "splits": list(dict.fromkeys([*first.splits, *second.splits])),
             "subset_languages": {
-                name: own for name, own in languages.items() if own != first.languages
+                name: subset_languages
+                for name, subset_languages in languages.items()
+                if subset_languages != first.languages
             },
         }
     )
+
+
+def our_types() -> dict[str, TaskType]:
+    """Our types by all of mteb's names that mean them."""
+    return {name: ours for ours, kind in KINDS.items() for name in (kind.mteb, *kind.mteb_also)}
 
 
 def _checked_type(task: AbsTask) -> TaskType:
@@ -211,10 +206,13 @@ def _checked_type(task: AbsTask) -> TaskType:
         raise NotSupported(
             f"{metadata.name} is a task of {', '.join(metadata.modalities)}; kemb scores text."
         )
-    if metadata.type not in TYPES:
+    types = our_types()
+    if metadata.type not in types:
         raise NotSupported(f"kemb has no task type for mteb's {metadata.type}.")
-    if own := [name for name in ("_evaluate_subset", "_undersample_data") if _own(task, name)]:
-        raise NotSupported(f"it scores by code of its own ({own[0]}).")
+    if overrides := [
+        name for name in ("_evaluate_subset", "_undersample_data") if _own(task, name)
+    ]:
+        raise NotSupported(f"it scores by code of its own ({overrides[0]}).")
     settings = (
         "is_cross_validation",
         "skip_first_result",
@@ -224,7 +222,7 @@ def _checked_type(task: AbsTask) -> TaskType:
     )
     if wrong := [name for name in settings if getattr(task, name, None)]:
         raise NotSupported(f"its protocol says {wrong[0]}, which kemb does not know.")
-    return TYPES[metadata.type]
+    return types[metadata.type]
 
 
 def _refuse_other_data(task: AbsTask) -> None:
@@ -265,7 +263,7 @@ def _source(task: AbsTask, task_type: TaskType) -> dict[str, Any]:
         "hub": metadata.dataset["path"],
         "revision": metadata.dataset["revision"],
     }
-    if task_type in ("retrieval", "reranking"):
+    if KINDS[task_type].is_ranking:
         return source | {"layout": "beir", "instructions": metadata.type.startswith("Instruction")}
     if not metadata.is_multilingual:
         return source | {"config": metadata.dataset.get("name", "default")}
@@ -277,26 +275,30 @@ def _columns(task: Any, task_type: TaskType) -> dict[str, str]:  # noqa: ANN401 
     match task_type:
         case "sts":
             first, second = task.column_names
-            found = {"sentence1": first, "sentence2": second, "score": "score"}
+            columns = {"sentence1": first, "sentence2": second, "score": "score"}
         case "pair_classification":
             names = {"sentence1": "input1", "sentence2": "input2", "labels": "label"}
-            found = {ours: getattr(task, f"{theirs}_column_name") for ours, theirs in names.items()}
+            columns = {
+                ours: getattr(task, f"{theirs}_column_name") for ours, theirs in names.items()
+            }
         case "classification" | "multilabel_classification":
-            found = {"text": task.input_column_name, "label": task.label_column_name}
+            columns = {"text": task.input_column_name, "label": task.label_column_name}
         case "clustering":
-            found = {"sentences": task.input_column_name, "labels": task.label_column_name}
+            columns = {"sentences": task.input_column_name, "labels": task.label_column_name}
         case "bitext_mining":
-            found = {"sentence1": "sentence1", "sentence2": "sentence2"}
+            columns = {"sentence1": "sentence1", "sentence2": "sentence2"}
         case "summarization":
             names = {name: name for name in ("human_summaries", "machine_summaries")} | {
                 "relevance": "relevancy"
             }
-            found = {ours: getattr(task, f"{theirs}_column_name") for ours, theirs in names.items()}
+            columns = {
+                ours: getattr(task, f"{theirs}_column_name") for ours, theirs in names.items()
+            }
         case _:
             return {}
-    if wrong := [name for name in found.values() if not isinstance(name, str)]:
+    if wrong := [name for name in columns.values() if not isinstance(name, str)]:
         raise NotSupported(f"its texts are several columns ({wrong[0]}); kemb takes one.")
-    return found
+    return columns
 
 
 def _protocol(task: Any, task_type: TaskType) -> dict[str, Any]:  # noqa: ANN401  as above
@@ -320,25 +322,25 @@ def _protocol(task: Any, task_type: TaskType) -> dict[str, Any]:  # noqa: ANN401
 
 
 def _classification(task: Any, task_type: TaskType) -> dict[str, Any]:  # noqa: ANN401  as above
-    wanted = "LogisticRegression" if task_type == "classification" else "KNeighborsClassifier"
+    class_name = "LogisticRegression" if task_type == "classification" else "KNeighborsClassifier"
     model = task.evaluator_model
     parameters = {"max_iter": 100} if task_type == "classification" else {"n_neighbors": 5}
-    plain = type(model)(**parameters) if type(model).__name__ == wanted else None
+    plain = type(model)(**parameters) if type(model).__name__ == class_name else None
     ignored = {"random_state", "n_jobs"}
-    said = {key: value for key, value in model.get_params().items() if key not in ignored}
-    if plain is None or said != {
+    actual = {key: value for key, value in model.get_params().items() if key not in ignored}
+    if plain is None or actual != {
         key: value for key, value in plain.get_params().items() if key not in ignored
     }:
         raise NotSupported(f"its classifier is {model!r}; kemb has mteb's usual one.")
     defaults = {"n_experiments": 10, "samples_per_label": 8, "train_split": "train"}
-    found = {
+    protocol = {
         name: getattr(task, name)
         for name, usual in defaults.items()
         if getattr(task, name) != usual
     }
     if task_type == "multilabel_classification" and task.max_eval_samples != 3000:
-        found["max_rows"] = task.max_eval_samples or 2**31  # TOML has no null
-    return found
+        protocol["max_rows"] = task.max_eval_samples or 2**31  # TOML has no null
+    return protocol
 
 
 def _clustering(task: Any) -> dict[str, Any]:  # noqa: ANN401  as above
@@ -372,9 +374,9 @@ class _Trace:
     sample: dict[str, Any] | None = None
 
     def rename_columns(self, mapping: Mapping[str, str]) -> _Trace:
-        kept = {new: old for new, old in self.names.items() if new not in mapping}
+        names = {new: old for new, old in self.names.items() if new not in mapping}
         return replace(
-            self, names=kept | {new: self.names.get(old, old) for old, new in mapping.items()}
+            self, names=names | {new: self.names.get(old, old) for old, new in mapping.items()}
         )
 
     def rename_column(self, original_column_name: str, new_column_name: str) -> _Trace:
@@ -409,18 +411,18 @@ def _traced(task: AbsTask) -> _Trace:
             {subset: _Trace() for subset in task.hf_subsets} if multilingual else _Trace()
         )
         task.dataset_transform()
-        found = list(task.dataset.values()) if multilingual else [task.dataset]
+        traces = list(task.dataset.values()) if multilingual else [task.dataset]
     except Exception as error:
         why = f" ({error})" if isinstance(error, _NotTraced) else ""
         raise NotSupported(f"it changes its data by code of its own{why}.") from None
     finally:
         task.dataset = saved
         del task.stratified_subsampling
-    if not all(isinstance(trace, _Trace) and trace == found[0] for trace in found):
+    if not all(isinstance(trace, _Trace) and trace == traces[0] for trace in traces):
         raise NotSupported("it changes its data by code of its own.")
-    if found[0].sample and task.metadata.type != "Classification":
+    if traces[0].sample and task.metadata.type != "Classification":
         raise NotSupported("it takes a sample of its data; kemb does so for classification only.")
-    trace: _Trace = found[0]
+    trace: _Trace = traces[0]
     return trace
 
 
@@ -435,8 +437,8 @@ def _sampling(task: AbsTask) -> Callable[..., _Trace]:
         label: str = "label",
         n_samples: int = 2048,
     ) -> _Trace:
-        named = getattr(task, "label_column_name", "label")
-        if label != named or dataset_dict.sample is not None:
+        label_column = getattr(task, "label_column_name", "label")
+        if label != label_column or dataset_dict.sample is not None:
             raise _NotTraced(f"a sample by {label}")
         return replace(
             dataset_dict, sample={"splits": list(splits), "rows": n_samples, "seed": seed}
@@ -448,8 +450,7 @@ def _sampling(task: AbsTask) -> Callable[..., _Trace]:
 def spec_of_loaded(task: AbsTask) -> TaskSpec:
     """What the task is once it has loaded its data; its own code for loading is no obstacle.
 
-    Raises:
-        NotSupported: kemb cannot score the task as mteb does; one sentence says why.
+    :raises NotSupported: kemb cannot score the task as mteb does; one sentence says why.
     """
     spec = spec_of_task(task, loads_itself=True)
     plain = spec.source.model_copy(
@@ -463,10 +464,9 @@ def load_mteb_task(task: AbsTask) -> tuple[TaskSpec, TaskData]:
 
     Use as `kemb.Task(spec, lambda: data)`. The data's revision is that of mteb's metadata.
 
-    Raises:
-        NotSupported: kemb cannot score the task as mteb does.
-        FetchError: mteb could not load the data.
-        DataError: the data break a rule (see `kemb.tasks.parts`).
+    :raises NotSupported: kemb cannot score the task as mteb does.
+    :raises FetchError: mteb could not load the data.
+    :raises DataError: the data break a rule (see `kemb.tasks.parts`).
     """
     spec = spec_of_loaded(task)
     if not task.data_loaded:
@@ -488,7 +488,7 @@ def load_mteb_task(task: AbsTask) -> tuple[TaskSpec, TaskData]:
 
 
 def _reader(task: Any, spec: TaskSpec, subset: str) -> Any:  # noqa: ANN401  mteb's tasks have no common type of data
-    is_ranking = spec.type in ("retrieval", "reranking")
+    is_ranking = KINDS[spec.type].is_ranking
 
     def read(request: Request, split: str) -> Rows:
         origin = f"mteb's {spec.name}, split {split}, subset {subset}"
@@ -496,25 +496,25 @@ def _reader(task: Any, spec: TaskSpec, subset: str) -> Any:  # noqa: ANN401  mte
             return Rows(
                 _ranking_table(task.dataset[subset][split], request.configs[-1], spec), origin
             )
-        found = task.dataset[subset] if task.metadata.is_multilingual else task.dataset
-        return Rows(_table(found[split]), origin)
+        dataset = task.dataset[subset] if task.metadata.is_multilingual else task.dataset
+        return Rows(_table(dataset[split]), origin)
 
     return read
 
 
-def _ranking_table(found: Any, config: str, spec: TaskSpec) -> pa.Table:  # noqa: ANN401  as above
+def _ranking_table(data: Any, config: str, spec: TaskSpec) -> pa.Table:  # noqa: ANN401  as above
     """A table of mteb's retrieval data under the name that the layout asks for."""
     import pyarrow as pa
 
-    top_ranked = found["top_ranked"]
-    if bool(top_ranked) != (spec.type == "reranking"):
+    top_ranked = data["top_ranked"]
+    if bool(top_ranked) != KINDS[spec.type].has_candidates:
         has = "" if top_ranked else "no "
         raise NotSupported(f"{spec.name} is a {spec.type} task, but its data have {has}candidates.")
     match config.rpartition("-")[2]:
         case "corpus":
-            return _table(found["corpus"])
+            return _table(data["corpus"])
         case "queries" | "query":
-            return _table(found["queries"])
+            return _table(data["queries"])
         case "top_ranked":
             return pa.table(
                 {
@@ -523,9 +523,11 @@ def _ranking_table(found: Any, config: str, spec: TaskSpec) -> pa.Table:  # noqa
                 }
             )
         case _:
-            qrels = found["relevant_docs"]
+            qrels = data["relevant_docs"]
             rows = [
-                (query, doc, grade) for query, own in qrels.items() for doc, grade in own.items()
+                (query, doc, grade)
+                for query, grades in qrels.items()
+                for doc, grade in grades.items()
             ]
             names = ("query-id", "corpus-id", "score")
             return pa.table(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kemb import disk
 from kemb.arrays import FloatArray
 from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.models.encoders import Encoder
@@ -87,40 +87,34 @@ def export_folder(model: Model, out: Path, int8: bool) -> list[Written]:
         raise UsageError(
             f"ONNX files are written of dense models with a network; {model.name} is not one."
         )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with (
+        disk.writing(f"{out} cannot be written", "Free space, or name another folder with -o DIR."),
+        disk.replacing_folder(out) as unfinished,
+    ):
         shutil.copytree(
-            model.folder.path, temporary, ignore=shutil.ignore_patterns("onnx", "openvino", ".*")
+            model.folder.path, unfinished, ignore=shutil.ignore_patterns("onnx", "openvino", ".*")
         )
         encoder = open_model(model)
-        write_onnx(encoder, temporary / MODEL)
+        write_onnx(encoder, unfinished / MODEL)
         files = [MODEL, *([INT8] if int8 else [])]
         if int8:
-            write_int8(temporary / MODEL, temporary / INT8)
+            write_int8(unfinished / MODEL, unfinished / INT8)
         of_torch = vectors_of(encoder, EXAMPLES)
         settings = ModelOptions(
             backend="onnx", max_tokens=model.max_tokens, pooling=_pooling(model)
         )
-        found = []
+        reports = []
         for file in files:
-            parity = parity_of(of_torch, file_vectors(temporary, file, EXAMPLES, settings))
-            found.append(Written(out / file, size_of(temporary / file), parity))
-        if found[0].parity.max_difference > MAX_DIFFERENCE:
+            parity = parity_of(of_torch, file_vectors(unfinished, file, EXAMPLES, settings))
+            reports.append(Written(out / file, size_of(unfinished / file), parity))
+        if reports[0].parity.max_difference > MAX_DIFFERENCE:
             raise ModelError(
                 f"The ONNX file of {model.name} gives other vectors than torch: numbers differ by "
-                f"up to {found[0].parity.max_difference:.2g}, more than {MAX_DIFFERENCE:g}. "
+                f"up to {reports[0].parity.max_difference:.2g}, more than {MAX_DIFFERENCE:g}. "
                 "Nothing was written; this "
                 "network cannot be exported by the installed torch."
             )
-        temporary.rename(out)
-    except OSError as error:
-        raise ModelError(
-            f"{out} cannot be written: {error.strerror or error}. Free space, or name another "
-            "folder with -o DIR."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return found
+    return reports
 
 
 def _pooling(model: Model) -> Any:  # noqa: ANN401  one of spec.Pooling
@@ -204,21 +198,21 @@ def file_vectors(
 def vectors_of(encoder: Encoder, texts: Sequence[str]) -> FloatArray:
     """Vectors of texts without prompt, of length 1 [n, dim]; those of like length in one batch."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    found: list[Any] = [None] * len(texts)
+    vector_of_text: list[Any] = [None] * len(texts)
     for start in range(0, len(order), PER_BATCH):
         rows = order[start : start + PER_BATCH]
         for row, vector in zip(
             rows, np.asarray(encoder.encode([Input("", "", texts[i]) for i in rows])), strict=True
         ):
-            found[row] = vector
-    vectors = np.asarray(found, dtype=np.float32)
+            vector_of_text[row] = vector
+    vectors = np.asarray(vector_of_text, dtype=np.float32)
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
 
 
-def parity_of(expected: FloatArray, found: FloatArray) -> Parity:
+def parity_of(expected: FloatArray, actual: FloatArray) -> Parity:
     """Compare vectors [n, dim] of length 1."""
-    cosines = (expected * found).sum(axis=1)
-    return Parity(len(expected), float(np.abs(expected - found).max()), float(cosines.min()))
+    cosines = (expected * actual).sum(axis=1)
+    return Parity(len(expected), float(np.abs(expected - actual).max()), float(cosines.min()))
 
 
 def _tokens_only(network: Any, names: list[str]) -> Any:  # noqa: ANN401  torch has no types
@@ -230,9 +224,9 @@ def _tokens_only(network: Any, names: list[str]) -> Any:  # noqa: ANN401  torch 
             super().__init__()
             self.network = network
 
-        def forward(self, *given: Any) -> Any:  # noqa: ANN401
+        def forward(self, *inputs: Any) -> Any:  # noqa: ANN401
             return self.network(
-                **dict(zip(names, given, strict=True)), return_dict=True
+                **dict(zip(names, inputs, strict=True)), return_dict=True
             ).last_hidden_state
 
     return Tokens().eval()

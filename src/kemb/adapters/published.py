@@ -57,7 +57,7 @@ def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imp
     subset); where the cell is the mean of several, to that mean: the names are joined with `+`, as
     nobody printed the parts.
 
-    :returns: no rows and no matched columns where no column is a cell.
+    :return: no rows and no matched columns where no column is a cell.
     :raises UsageError: when two columns are the same cell, or when the scale cannot be told.
     """
     models = _model_column(table.columns)
@@ -65,7 +65,7 @@ def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imp
     problems = list(table.problems) if cells else []
     numbers = _read_cells(table, models, cells, problems)
     divisor = _divisor([number.value for number in numbers if not number.has_sign], scale, table)
-    found: list[ClaimRow] = []
+    claims: list[ClaimRow] = []
     for number in numbers:
         value = number.value / (100 if number.has_sign else divisor)
         if abs(value) > 1:
@@ -74,14 +74,14 @@ def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imp
             )
             continue
         place = (number.cell.task, UNKNOWN_DATA, *joined_part(number.cell))
-        found.append(ClaimRow(number.model, UNSTATED, "", *place, number.cell.metric, value))
+        claims.append(ClaimRow(number.model, UNSTATED, "", *place, number.cell.metric, value))
     matched = {table.columns[column]: cell.title for column, cell in cells.items()}
     ignored = [
         name
         for column, name in enumerate(table.columns)
         if column not in cells and column != models
     ]
-    return Imported(found, problems, matched, ignored)
+    return Imported(claims, problems, matched, ignored)
 
 
 def card_rows(model: str, entries: Sequence[Entry], scale: Scale = "auto") -> Imported:
@@ -91,11 +91,11 @@ def card_rows(model: str, entries: Sequence[Entry], scale: Scale = "auto") -> Im
     a `model-index` without any is in fractions. What has no number above 1 beside others that do is
     refused until the scale is said, and so is `.eval_results`, where an entry has only one number.
     """
-    read = [(entry, _card_numbers(entry)) for entry in entries]
-    any_percent = any(_is_percent(numbers) for _, numbers in read)
+    numbers_by_entry = [(entry, _card_numbers(entry)) for entry in entries]
+    any_percent = any(_is_percent(numbers) for _, numbers in numbers_by_entry)
     rows: list[ClaimRow] = []
     problems: list[str] = []
-    for entry, numbers in read:
+    for entry, numbers in numbers_by_entry:
         place = _place(entry, entries)
         if isinstance(place, str):
             problems.append(f"line {entry.line}, {entry.name}: {place}")
@@ -157,23 +157,27 @@ def _read_cells(
 ) -> list[_Number]:
     """The numbers of the columns that are cells, as printed; what is none becomes a problem."""
     numbers: list[_Number] = []
-    named: dict[str, int] = {}
-    for line, row in zip(table.lines, table.rows, strict=True) if cells else ():
+    line_of_model: dict[str, int] = {}
+    if not cells:
+        return numbers
+    for line, row in zip(table.lines, table.rows, strict=True):
         model = model_name(row[models].text.strip())
-        if not model or model in named:
+        if not model or model in line_of_model:
             reason = (
-                f"{model} stands already in line {named[model]}" if model else "no model is named"
+                f"{model} stands already in line {line_of_model[model]}"
+                if model
+                else "no model is named"
             )
             problems.append(f"line {line}: {reason}")
             continue
-        named[model] = line
+        line_of_model[model] = line
         for column, cell in cells.items():
-            written = row[column].text.strip()
-            if _NUMBER.fullmatch(written):
-                value = float(written.rstrip("% ").replace("−", "-"))
-                numbers.append(_Number(line, model, cell, value, written.endswith("%")))
+            text = row[column].text.strip()
+            if _NUMBER.fullmatch(text):
+                value = float(text.rstrip("% ").replace("−", "-"))
+                numbers.append(_Number(line, model, cell, value, text.endswith("%")))
             elif not row[column].is_missing:
-                problems.append(f"line {line}, {table.columns[column]}: {written!r} is no number")
+                problems.append(f"line {line}, {table.columns[column]}: {text!r} is no number")
     return numbers
 
 
@@ -192,16 +196,16 @@ def _match_columns(header: Sequence[str], benchmark: Benchmark, models: int) -> 
     for name, other in _OTHER_NAMES.items():
         if _plain(other) in names:
             names.setdefault(name, names[_plain(other)])
-    found = {
+    cells_by_column = {
         column: names[_plain(name)] for column, name in enumerate(header) if _plain(name) in names
     }
-    found.pop(models, None)
-    titles = [cell.title for cell in found.values()]
+    cells_by_column.pop(models, None)
+    titles = [cell.title for cell in cells_by_column.values()]
     if twice := sorted({title for title in titles if titles.count(title) > 1}):
         raise UsageError(
             f"Two columns of the table are the cell {', '.join(twice)}. Choose another --table."
         )
-    return found
+    return cells_by_column
 
 
 def _plain(name: str) -> str:
@@ -224,9 +228,13 @@ def _divisor(numbers: Sequence[float], scale: Scale, table: Table) -> int:
 
 
 def _card_numbers(entry: Entry) -> dict[str, float]:
-    known = known_metrics(None) | {"map"}
-    named = {metric_name(name): finite(value) for name, value in entry.metrics.items()}
-    return {name: value for name, value in named.items() if name in known and value is not None}
+    metric_names = known_metrics(None) | {"map"}
+    values_by_metric = {metric_name(name): finite(value) for name, value in entry.metrics.items()}
+    return {
+        name: value
+        for name, value in values_by_metric.items()
+        if name in metric_names and value is not None
+    }
 
 
 def _is_percent(numbers: Mapping[str, float]) -> bool:

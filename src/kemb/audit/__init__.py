@@ -30,8 +30,8 @@ def audit(paths: Sequence[Path], against: Sequence[Path] = ()) -> Audit:
     :raises DataError: a file that is no text, or no results.
     """
     documents = [read_document(path) for path in paths]
-    known = facts(against)
-    findings = [finding for document in documents for finding in _check(document, known)]
+    published = facts(against)
+    findings = [finding for document in documents for finding in _check(document, published)]
     problems = [
         f"{document.path}: {problem}" for document in documents for problem in document.problems
     ]
@@ -39,17 +39,17 @@ def audit(paths: Sequence[Path], against: Sequence[Path] = ()) -> Audit:
     return Audit(findings, problems, n_tables, sum(len(document.entries) for document in documents))
 
 
-def _check(document: Document, known: Facts) -> list[Finding]:
+def _check(document: Document, published: Facts) -> list[Finding]:
     file = document.path.name
     shapes = [shape for table in document.tables if (shape := shape_of(table)) is not None]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for shape in shapes:
-        found += check_averages(shape, file, document.text)
-    found += check_rankings(shapes, file)
-    found += check_labels(document, shapes)
-    found += check_links(document, shapes)
-    found += check_tables_agree(shapes, file)
-    found += check_card(document)
-    found += check_task_tables(document)
-    found += check_sources(document, shapes, known)
-    return found
+        findings += check_averages(shape, file, document.text)
+    findings += check_rankings(shapes, file)
+    findings += check_labels(document, shapes)
+    findings += check_links(document, shapes)
+    findings += check_tables_agree(shapes, file)
+    findings += check_card(document)
+    findings += check_task_tables(document)
+    findings += check_sources(document, shapes, published)
+    return findings

@@ -87,10 +87,10 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
     weight.
     """
     assert shape.average is not None
-    wanted = plain_name(shape.title(shape.average))
+    average_name = plain_name(shape.title(shape.average))
     columns = [plain_name(shape.title(column)) for column in shape.scores]
     for line in text.splitlines():
-        if wanted not in plain_name(line) or "%" not in line or len(line) > 500:
+        if average_name not in plain_name(line) or "%" not in line or len(line) > 500:
             continue
         weights = np.zeros(len(columns))
         for match in _STATED.finditer(line):
@@ -113,8 +113,8 @@ def _stated(shape: Shape, text: str) -> DoubleArray | None:
 def _fits(shape: Shape, weights: DoubleArray, units: float = 1.0) -> np.ndarray:
     """Rows whose average the weights give, up to rounding of it and of the scores."""
     error = np.abs(shape.values(shape.scores) @ weights - shape.printed_average)
-    found: np.ndarray = error <= units * _slack(shape, weights) + _EPSILON
-    return found
+    fits: np.ndarray = error <= units * _slack(shape, weights) + _EPSILON
+    return fits
 
 
 def _slack(shape: Shape, weights: DoubleArray) -> DoubleArray:
@@ -147,7 +147,7 @@ def _other_weights(
     if abs(total - 1) < 0.01 and stated is None:
         return  # an undocumented weighting is no error
     assert shape.average is not None
-    used = ", ".join(
+    actual_weights = ", ".join(
         f"{shape.title(c)} {_fraction(w)}"
         for c, w in zip(shape.scores, solved.weights, strict=True)
     )
@@ -162,7 +162,7 @@ def _other_weights(
         for name, old, now in zip(shape.names, old_ranks, new_ranks, strict=True)
         if old != now
     ]
-    wanted = ", ".join(
+    expected_weights = ", ".join(
         f"{shape.title(c)} {_fraction(w)}" for c, w in zip(shape.scores, intended, strict=True)
     )
     instead = "the text states" if stated else "scaled to 1 they are"
@@ -174,7 +174,8 @@ def _other_weights(
         f"The weights of {shape.title(shape.average)} sum to {_fraction(total)}, not to 1."
         if abs(total - 1) >= 0.01
         else f"{shape.title(shape.average)} does not follow the stated weights.",
-        f"All {len(new)} rows are reproduced within {error:.4f} by {used}; {instead} {wanted}.",
+        f"All {len(new)} rows are reproduced within {error:.4f} by {actual_weights}; "
+        f"{instead} {expected_weights}.",
         f"By these weights {len(moved)} of {len(new)} ranks change: {'; '.join(moved)}."
         if moved
         else "No rank changes.",
@@ -241,7 +242,7 @@ def _mixed(
     ]
     fitting = ", ".join(name for name, fits in zip(shape.names, fit, strict=True) if fits)
     count = re.search(r"(\d{2,3})\s+(?:datasets|tasks)", text)
-    said = f" The text speaks of {count[1]} datasets." if count else ""
+    remark = f" The text speaks of {count[1]} datasets." if count else ""
     return _finding(
         "formula",
         shape,
@@ -250,7 +251,7 @@ def _mixed(
         f"{shape.title(shape.average)} is not made in one way: {int(fit.sum())} rows are "
         f"{weighting.name}, {int((complete & ~fit).sum())} are not.",
         f"It fits {fitting}; for the others it is off by {difference.min():+.2f} to "
-        f"{difference.max():+.2f}.{said}",
+        f"{difference.max():+.2f}.{remark}",
         "The column cannot be used to rank these models.",
     )
 
@@ -261,20 +262,22 @@ def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
     values, printed = shape.values(shape.scores), shape.printed_average
     slack = shape.half_units([shape.average])[:, 0]
     for row in np.flatnonzero(np.isnan(values).any(axis=1) & np.isfinite(printed)):
-        there = np.isfinite(values[row])
-        if there.sum() < 1:
+        is_scored = np.isfinite(values[row])
+        if is_scored.sum() < 1:
             continue
-        weights = weighting.weights[there] / weighting.weights[there].sum()
-        mean = float(values[row, there] @ weights)
+        weights = weighting.weights[is_scored] / weighting.weights[is_scored].sum()
+        mean = float(values[row, is_scored] @ weights)
         if (
             abs(mean - printed[row])
             > slack[row] + float(shape.half_units(shape.scores)[row].max()) + _EPSILON
         ):
             continue
         missing = [
-            shape.title(column) for column, has in zip(shape.scores, there, strict=True) if not has
+            shape.title(column)
+            for column, has in zip(shape.scores, is_scored, strict=True)
+            if not has
         ]
-        common = values[:, there] @ weights
+        common = values[:, is_scored] @ weights
         rows = np.flatnonzero(np.isfinite(common))
         rank = ranks_of(common[rows])[int(np.flatnonzero(rows == row)[0])]
         old = ranks_of(np.where(np.isfinite(printed), printed, -np.inf))[row]
@@ -285,8 +288,8 @@ def _holes(shape: Shape, file: str, weighting: Weighting) -> Iterator[Finding]:
             shape.names[row],
             f"{shape.names[row]} has no score for {', '.join(missing)}; its average skips them and "
             "is ranked with full ones.",
-            f"The mean of its {int(there.sum())} of {len(there)} scores is {mean:.2f}, printed is "
-            f"{printed[row]:g}.",
+            f"The mean of its {int(is_scored.sum())} of {len(is_scored)} scores is {mean:.2f}, "
+            f"printed is {printed[row]:g}.",
             f"Printed rank {old}; on the tasks it has, it is rank {rank} of {len(rows)}."
             + _later(shape, int(row), missing, weighting),
             line=shape.table.lines[row],
@@ -300,16 +303,18 @@ def _later(shape: Shape, row: int, missing: list[str], weighting: Weighting) -> 
         for fact in tomllib.loads(FACTS.read_text(encoding="utf-8"))["later"]
         if short_name(fact["model"]) == short_name(shape.names[row])
     }
-    found = [published.get(plain_name(title)) for title in missing]
-    if None in found or shape.average is None:
+    later_values = [published.get(plain_name(title)) for title in missing]
+    if None in later_values or shape.average is None:
         return ""
     values = shape.values(shape.scores)[row]
-    values[np.isnan(values)] = np.array(found, dtype=np.float64)
+    values[np.isnan(values)] = np.array(later_values, dtype=np.float64)
     averages = shape.printed_average.copy()
     averages[row] = values @ weighting.weights
     rank = ranks_of(averages)[row]
-    given = ", ".join(f"{value:g}" for value in found)
-    return f" With the values published later ({given}) it is {averages[row]:.2f}, rank {rank}."
+    values_text = ", ".join(f"{value:g}" for value in later_values)
+    return (
+        f" With the values published later ({values_text}) it is {averages[row]:.2f}, rank {rank}."
+    )
 
 
 def _ranks(shape: Shape, file: str) -> Iterator[Finding]:

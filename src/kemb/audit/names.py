@@ -78,16 +78,18 @@ class Shape:
     def printed_average(self) -> DoubleArray:
         """The average column [n_rows]."""
         assert self.average is not None
-        found: DoubleArray = self.values([self.average])[:, 0]
-        return found
+        averages: DoubleArray = self.values([self.average])[:, 0]
+        return averages
 
     def counts(self) -> DoubleArray | None:
         """The numbers of tasks in the headers, "Retrieval (15)", where every score column
         has one.
         """
-        found = [_COUNT.search(self.title(column)) for column in self.scores]
-        numbers = [int(match[1]) for match in found if match]
-        return np.array(numbers, dtype=np.float64) if found and len(numbers) == len(found) else None
+        matches = [_COUNT.search(self.title(column)) for column in self.scores]
+        numbers = [int(match[1]) for match in matches if match]
+        if not matches or len(numbers) < len(matches):
+            return None
+        return np.array(numbers, dtype=np.float64)
 
 
 def shape_of(table: Table) -> Shape | None:
@@ -110,9 +112,9 @@ def shape_of(table: Table) -> Shape | None:
         None,
     )
     rest = [i for i in numeric if i != rank and not _is_property(table, i)]
-    named = [i for i in rest if _AGGREGATE.search(table.columns[i])]
-    plain = [i for i in named if _ONLY_AGGREGATE.fullmatch(table.columns[i].strip())]
-    average = plain[0] if len(plain) == 1 else named[0] if len(named) == 1 else None
+    aggregates = [i for i in rest if _AGGREGATE.search(table.columns[i])]
+    plain = [i for i in aggregates if _ONLY_AGGREGATE.fullmatch(table.columns[i].strip())]
+    average = next((columns[0] for columns in (plain, aggregates) if len(columns) == 1), None)
     scores = [i for i in rest if i != average and i not in (plain if average is not None else [])]
     return Shape(table, text[0], rank, scores, average if len(scores) > 1 else None)
 
@@ -199,7 +201,7 @@ def check_links(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding
     """
     foreign: dict[str, int] = {}
     for shape in shapes:
-        known = {plain_name(name.rsplit("/", 1)[-1]) for name in shape.names}
+        model_names = {plain_name(name.rsplit("/", 1)[-1]) for name in shape.names}
         for row, cell in enumerate(shape.table.column(shape.name)):
             parts = urlsplit(cell.link)
             if not cell.link or not _MODEL_PATH.fullmatch(parts.path):
@@ -207,8 +209,10 @@ def check_links(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding
             host = (parts.hostname or "").rstrip(".")
             if host not in _HUBS and re.search(r"\bhf\b|huggingface", host):
                 foreign[parts.netloc] = foreign.get(parts.netloc, 0) + 1
-            own, target = (plain_name(name.rsplit("/", 1)[-1]) for name in (cell.text, parts.path))
-            if target != own and target in known:
+            row_name, target = (
+                plain_name(name.rsplit("/", 1)[-1]) for name in (cell.text, parts.path)
+            )
+            if target != row_name and target in model_names:
                 yield Finding(
                     "link",
                     document.path.name,
@@ -253,9 +257,9 @@ def _misspelt(title: str) -> str | None:
     plain = plain_name(title)
     if plain in _known() or not re.search(r"\d{3}", plain) or len(plain) < 5:
         return None
-    for known, written in _known().items():
-        letters = [re.sub(r"\d", "", name) for name in (plain, known)]
-        digits = [re.sub(r"\D", "", name) for name in (plain, known)]
+    for other, other_title in _known().items():
+        letters = [re.sub(r"\d", "", name) for name in (plain, other)]
+        digits = [re.sub(r"\D", "", name) for name in (plain, other)]
         if (
             letters[0] == letters[1]
             and len(letters[0]) >= 3
@@ -263,7 +267,7 @@ def _misspelt(title: str) -> str | None:
         ):
             short, long = sorted(digits, key=len)
             if any(long[:i] + long[i + 1 :] == short for i in range(len(long))):
-                return written
+                return other_title
     return None
 
 
@@ -272,5 +276,5 @@ def _mixed(title: str) -> tuple[str, str] | None:
     words = re.split(r"[\W_]+", title.lower())
     if "klue" not in words:
         return None
-    found = [word for word in words if word in _KLUE]
-    return (found[0], found[1]) if len(set(found)) > 1 else None
+    datasets = [word for word in words if word in _KLUE]
+    return (datasets[0], datasets[1]) if len(set(datasets)) > 1 else None

@@ -102,14 +102,13 @@ def _single_cutoff(table: RankTable) -> int | None:
     if not {"recall", "precision"} <= set(table.columns):
         return None
     recall, precision = table.values["recall"], table.values["precision"]
-    known = np.isfinite(recall) & (precision > 0)
-    if known.sum() < 2:
+    has_both = np.isfinite(recall) & (precision > 0)
+    if has_both.sum() < 2:
         return None
-    k, _ = Counter(np.round(recall[known] / precision[known]).astype(int).tolist()).most_common(1)[
-        0
-    ]
+    ratios = np.round(recall[has_both] / precision[has_both]).astype(int)
+    k, _ = Counter(ratios.tolist()).most_common(1)[0]
     fits = np.abs(precision - recall / k) <= table.unit * (0.5 + 0.5 / k) + table.unit * 0.5 + 1e-12
-    return k if k >= 1 and np.mean(fits[known]) >= 0.8 else None
+    return k if k >= 1 and np.mean(fits[has_both]) >= 0.8 else None
 
 
 def _label(table: RankTable, tables: Sequence[RankTable], file: str) -> Iterator[Finding]:
@@ -230,7 +229,7 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
         if later
         else {}
     )
-    solved = {name: found for name, found in histograms.items() if found is not None}
+    solved = {name: histogram for name, histogram in histograms.items() if histogram is not None}
     if not later or len(solved) < 2 or len(solved) < 0.5 * len(histograms):
         return
     last = later[-1]
@@ -247,9 +246,7 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
     recovered = "; ".join(
         f"{name} MRR {truth[name][0]:.4f} nDCG {truth[name][1]:.4f}" for name in order
     )
-    shown = ", ".join(
-        f"{count} at {rank}" for rank, count in enumerate(solved[example], 1) if count
-    )
+    hits = ", ".join(f"{count} at {rank}" for rank, count in enumerate(solved[example], 1) if count)
     yield Finding(
         "reversed ranking",
         file,
@@ -261,7 +258,7 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
         "impossible.",
         f"With {n} queries, one histogram of whole numbers per model reproduces recall, MRR and "
         f"nDCG of the reversed list at every k for {len(solved)} of {len(histograms)} models. "
-        f"{example}: {shown}; "
+        f"{example}: {hits}; "
         f"printed at {last.k}: "
         + ", ".join(f"{metric} {value:.4f}" for metric, value in printed.items())
         + ".",
@@ -281,15 +278,15 @@ def _histogram(name: str, tables: Sequence[RankTable], n: int) -> tuple[int, ...
         hits = round(float(table.values["recall"][row]) * n + 1e-6)
         if abs(hits / n - table.values["recall"][row]) > table.unit:
             hits = int(np.ceil(table.values["recall"][row] * n - 1e-9))
-        found: list[tuple[int, ...]] = []
-        for known in candidates:
-            rest, free = hits - sum(known), table.k - len(known)
+        extensions: list[tuple[int, ...]] = []
+        for prefix in candidates:
+            rest, free = hits - sum(prefix), table.k - len(prefix)
             if rest < 0 or free < 1 or _n_compositions(rest, free) > _MANY:
                 continue
             for more in _compositions(rest, free):
-                if _gives([*known, *more], table, row, n):
-                    found.append((*known, *more))
-        candidates = found
+                if _gives([*prefix, *more], table, row, n):
+                    extensions.append((*prefix, *more))
+        candidates = extensions
     return candidates[0] if candidates else None
 
 
@@ -405,5 +402,14 @@ def _finding(
     consequence: str = "",
     line: int = 0,
 ) -> Finding:
-    found = table.shape.table
-    return Finding(kind, file, line or found.line, found.title, where, what, evidence, consequence)
+    printed_table = table.shape.table
+    return Finding(
+        kind,
+        file,
+        line or printed_table.line,
+        printed_table.title,
+        where,
+        what,
+        evidence,
+        consequence,
+    )

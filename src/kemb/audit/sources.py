@@ -50,10 +50,10 @@ def facts(against: Sequence[Path]) -> Facts:
     results = [result for result in shipped() if result.claim and "KURE" in result.claim.source]
     for path in against:
         results += read_results(path) if path.is_dir() else _read_long(path)
-    known: dict[str, dict[str, TaskResult]] = defaultdict(dict)
+    results_by_model: dict[str, dict[str, TaskResult]] = defaultdict(dict)
     for result in results:
-        known[short_name(result.model)][result.task] = result
-    return known
+        results_by_model[short_name(result.model)][result.task] = result
+    return results_by_model
 
 
 def _read_long(path: Path) -> list[TaskResult]:
@@ -70,7 +70,7 @@ def _read_long(path: Path) -> list[TaskResult]:
             entry = {**metrics, "hf_subset": row["hf_subset"], "languages": []}
             grouped[row["model"], row["task"]].setdefault(row["split"], []).append(entry)
         return [
-            TaskResult(path, model, "", "", task, "", scores, {}, claim)
+            TaskResult(path, model, "", "", task, "", scores, None, claim)
             for (model, task), scores in grouped.items()
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -81,14 +81,16 @@ def _read_long(path: Path) -> list[TaskResult]:
         ) from error
 
 
-def check_sources(document: Document, shapes: Sequence[Shape], known: Facts) -> Iterator[Finding]:
+def check_sources(
+    document: Document, shapes: Sequence[Shape], published: Facts
+) -> Iterator[Finding]:
     """Cells and averages against what other sources have for the same model, task and metric."""
     averages: list[tuple[bool, str]] = []
     for shape in shapes:
         matched = _matched(shape)
         if matched is not None:
-            yield from _compare_cells(document, shape, *matched, known)
-        averages += _averages_of(shape, known)
+            yield from _compare_cells(document, shape, *matched, published)
+        averages += _averages_of(shape, published)
     agree = sum(fits for fits, _ in averages)
     if len(averages) >= 20 and agree >= 0.9 * len(averages):
         wrong = "; ".join(text for fits, text in averages if not fits)
@@ -113,15 +115,15 @@ def _matched(shape: Shape) -> tuple[Benchmark, dict[int, CellSpec]] | None:
         cells = {
             plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)
         }
-        found = {
+        matches = {
             column: cells[plain]
             for column in shape.scores
             if (plain := plain_name(shape.title(column))) in cells
         }
-        if len(found) >= max(3, 0.8 * len(shape.scores)) and (
-            best is None or len(found) > len(best[1])
+        if len(matches) >= max(3, 0.8 * len(shape.scores)) and (
+            best is None or len(matches) > len(best[1])
         ):
-            best = benchmark, found
+            best = benchmark, matches
     return best
 
 
@@ -130,14 +132,14 @@ def _compare_cells(
     shape: Shape,
     benchmark: Benchmark,
     cells: Mapping[int, CellSpec],
-    known: Facts,
+    published: Facts,
 ) -> Iterator[Finding]:
     values = shape.values(shape.scores)
     scale = 100.0 if np.nanmax(values) > 1.5 else 1.0
     formula = benchmark.formula()
     pairs = []
     for row, name in enumerate(shape.names):
-        results = known.get(short_name(name), {})
+        results = published.get(short_name(name), {})
         for place, column in enumerate(shape.scores):
             value = cell_value(cells[column], formula, results) if column in cells else None
             if value is not None and np.isfinite(values[row, place]):
@@ -203,11 +205,11 @@ def _residuals(values: DoubleArray) -> DoubleArray:
         rest -= np.nanmedian(rest, axis=1, keepdims=True)
         rest -= np.nanmedian(rest, axis=0, keepdims=True)
     spread = 1.4826 * np.nanmedian(np.abs(rest))
-    found: DoubleArray = rest / spread if spread > 0 else np.zeros_like(rest)
-    return found
+    robust_z: DoubleArray = rest / spread if spread > 0 else np.zeros_like(rest)
+    return robust_z
 
 
-def _averages_of(shape: Shape, known: Facts) -> list[tuple[bool, str]]:
+def _averages_of(shape: Shape, published: Facts) -> list[tuple[bool, str]]:
     """Averages over the tasks of `kure` in a table with one metric per column."""
     title = re.search(r"(?:top[\s_-]*k?|@)[\s_-]*(\d+)\b", shape.table.title, re.IGNORECASE)
     columns = {
@@ -218,7 +220,7 @@ def _averages_of(shape: Shape, known: Facts) -> list[tuple[bool, str]]:
     if title is None or len(columns) < 2 or len(columns) < len(shape.scores):
         return []
     benchmark = load_benchmark("kure")
-    found = []
+    averages = []
     for column, metric in columns.items():
         formula = benchmark.formulas.get(f"{metric}@{title[1]}")
         if formula is None:
@@ -226,15 +228,15 @@ def _averages_of(shape: Shape, known: Facts) -> list[tuple[bool, str]]:
         weights = benchmark.cell_weights(formula)
         half = float(shape.half_units([column])[0, 0])
         for row, name in enumerate(shape.names):
-            results = known.get(short_name(name), {})
+            results = published.get(short_name(name), {})
             value = overall(
                 [cell_value(cell, formula, results) for cell in benchmark.cells], weights
             )
             printed = shape.table.rows[row][column].number
             if value is not None and printed is not None:
                 text = f"{name} {metric}@{title[1]} {printed:g}, recomputed {value:.5f}"
-                found.append((abs(value - printed) <= half + 1e-6, text))
-    return found
+                averages.append((abs(value - printed) <= half + 1e-6, text))
+    return averages
 
 
 def check_tables_agree(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
@@ -256,14 +258,14 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
         if group not in groups or len(groups) < 3:
             continue
         tasks = {plain_name(benchmark.cells[row].task) for row in groups[group]}
-        used = [
+        task_columns = [
             c
             for c in other.scores
             if any(_same_task(plain_name(other.title(c)), task) for task in tasks)
         ]
-        if len(used) != len(tasks) or len(used) < 3:
+        if len(task_columns) != len(tasks) or len(task_columns) < 3:
             continue
-        means = other.values(used).mean(axis=1)
+        means = other.values(task_columns).mean(axis=1)
         place = {short_name(model): row for row, model in enumerate(other.names)}
         printed = shape.values([column])[:, 0]
         shared = [
@@ -271,7 +273,11 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
             for row, model in enumerate(shape.names)
             if (short := short_name(model)) in place
         ]
-        half = float(shape.half_units([column])[0, 0]) + float(other.half_units(used)[0, 0]) + 1e-9
+        half = (
+            float(shape.half_units([column])[0, 0])
+            + float(other.half_units(task_columns)[0, 0])
+            + 1e-9
+        )
         apart = [(row, at) for row, at in shared if abs(printed[row] - means[at]) > half]
         if apart and len(shared) - len(apart) >= 3 and len(apart) <= len(shared) / 2:
             listed = "; ".join(
@@ -287,7 +293,7 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
                 f"{shape.title(column)} in {shape.table.title!r} is not the mean of its tasks in "
                 f"{other.table.title!r} for {len(apart)} models.",
                 f"{listed}; {len(shared) - len(apart)} models agree. Tasks: "
-                f"{', '.join(other.title(c) for c in used)}.",
+                f"{', '.join(other.title(c) for c in task_columns)}.",
                 "One of the two tables has another run of these models.",
             )
             return
@@ -385,7 +391,7 @@ def _as_results(
             task,
             "",
             {split: list(parts.values()) for split, parts in splits.items()},
-            {},
+            None,
         )
         for task, splits in scores.items()
     }
@@ -455,18 +461,19 @@ def check_task_tables(document: Document) -> Iterator[Finding]:
         for metric, value in entry.metrics.items():
             key = _key(task, entry.split, entry.config or "default", metric_name(metric))
             stated[key] = value if percent else value * 100
-    for table in document.tables if stated else []:
-        yield from _table(document, table, stated)
+    if stated:
+        for table in document.tables:
+            yield from _table(document, table, stated)
 
 
 def _table(
     document: Document, table: Table, stated: dict[tuple[str, ...], float]
 ) -> Iterator[Finding]:
     names = [plain_name(name) for name in table.columns]
-    wanted = ["task", "split", "subset", "metric", "score"]
-    if any(names.count(name) != 1 for name in wanted):
+    header = ["task", "split", "subset", "metric", "score"]
+    if any(names.count(name) != 1 for name in header):
         return
-    *identity, score = (names.index(name) for name in wanted)
+    *identity, score = (names.index(name) for name in header)
     for row, line in zip(table.rows, table.lines, strict=True):
         task, split, subset, metric = (row[column].text for column in identity)
         value, cell = stated.get(_key(task, split, subset, metric)), row[score]

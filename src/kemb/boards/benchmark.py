@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from kemb import tasks
 from kemb.boards.expressions import canonical, names_in
 from kemb.errors import UnknownName, UsageError, nearest
+from kemb.tasks.kinds import KINDS, kind_of
 from kemb.tasks.spec import TaskSpec
 from kemb.types import TaskType
 
@@ -114,9 +115,9 @@ class Formula(_Strict):
         if isinstance(self.weights, dict):
             total = sum(map(Fraction, self.weights.values()), Fraction(0))
             if total != Fraction(self.weights_sum):
-                given = " + ".join(f"{name} {weight}" for name, weight in self.weights.items())
+                terms = " + ".join(f"{name} {weight}" for name, weight in self.weights.items())
                 raise ValueError(
-                    f"the weights sum to {total} ({given}); expected {self.weights_sum}. Correct "
+                    f"the weights sum to {total} ({terms}); expected {self.weights_sum}. Correct "
                     "them, write fractions "
                     'such as "1/3", or say weights_sum if a published formula is to be kept '
                     "as it was"
@@ -125,7 +126,9 @@ class Formula(_Strict):
 
 
 class Comparable(_Strict):
-    """What must be the same for two results of a cell to be ranked together (DESIGN 3.10)."""
+    """What must be the same for two results of a cell to be ranked together (docs/architecture.md,
+    "Comparable or not").
+    """
 
     dataset_revision: bool = True
     data: bool = True
@@ -144,7 +147,9 @@ class Benchmark(_Strict):
     cells: list[CellSpec] = Field(min_length=1)
     formulas: dict[str, Formula] = Field(default={"mean": Formula()}, min_length=1)
     missing: Literal["refuse"] = "refuse"
-    """A row without all cells has no overall score and no rank (DESIGN 3.9)."""
+    """A row without all cells has no overall score and no rank (docs/architecture.md, "No means
+    over holes").
+    """
     comparable: Comparable = Comparable()
 
     @model_validator(mode="after")
@@ -173,9 +178,11 @@ class Benchmark(_Strict):
         none.
         """
         spec = spec_of(task)
-        own = [cell for cell in self.cells if task in (cell.members or [cell.task])]
-        found = [name for cell in own for name in cell.subsets or (spec.subsets if spec else [])]
-        return list(dict.fromkeys(found))
+        cells = [cell for cell in self.cells if task in (cell.members or [cell.task])]
+        subsets = [
+            name for cell in cells for name in cell.subsets or (spec.subsets if spec else [])
+        ]
+        return list(dict.fromkeys(subsets))
 
     def formula(self, name: str = "") -> Formula:
         """A formula by name; the first one where no name is given.
@@ -189,10 +196,10 @@ class Benchmark(_Strict):
 
     def groups(self) -> dict[str, list[int]]:
         """Row numbers of the cells by group, in order of appearance."""
-        found: dict[str, list[int]] = {}
+        rows_by_group: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
-            found.setdefault(cell.group_name, []).append(number)
-        return found
+            rows_by_group.setdefault(cell.group_name, []).append(number)
+        return rows_by_group
 
     def cell_weights(self, formula: Formula) -> list[float]:
         """The weight of every cell, in the order of `cells`; a group's weight is shared equally by
@@ -201,14 +208,16 @@ class Benchmark(_Strict):
         :raises UsageError: when the formula weights other groups than there are, or leaves out a
             cell there is not.
         """
-        counted = [cell for cell in self.cells if cell.title not in formula.without]
+        weighted_cells = [cell for cell in self.cells if cell.title not in formula.without]
         unknown = sorted(set(formula.without) - {cell.title for cell in self.cells})
-        if unknown or not counted:
+        if unknown or not weighted_cells:
             what = ", ".join(unknown) or "every cell"
             raise UsageError(f"it leaves out {what}; expected titles of some cells of {self.name}")
         if formula.weights == "cells":
-            return [1 / len(counted) if cell in counted else 0.0 for cell in self.cells]
-        groups = Counter(cell.group_name for cell in counted)
+            return [
+                1 / len(weighted_cells) if cell in weighted_cells else 0.0 for cell in self.cells
+            ]
+        groups = Counter(cell.group_name for cell in weighted_cells)
         shares = (
             {name: Fraction(1, len(groups)) for name in groups}
             if formula.weights == "groups"
@@ -221,7 +230,7 @@ class Benchmark(_Strict):
                 "weight"
             )
         return [
-            float(shares[c.group_name] / groups[c.group_name]) if c in counted else 0.0
+            float(shares[c.group_name] / groups[c.group_name]) if c in weighted_cells else 0.0
             for c in self.cells
         ]
 
@@ -231,8 +240,12 @@ def of_tasks(names: list[str], subsets: Mapping[str, list[str]] | None = None) -
 
     :param subsets: those that count, of known tasks; by default the ones of the specification.
     """
-    own = {task: found for task, found in (subsets or {}).items() if spec_of(task)}
-    cells = [CellSpec(task=task, group=task, subsets=own.get(task, [])) for task in names]
+    subsets_by_task = {
+        task: task_subsets for task, task_subsets in (subsets or {}).items() if spec_of(task)
+    }
+    cells = [
+        CellSpec(task=task, group=task, subsets=subsets_by_task.get(task, [])) for task in names
+    ]
     return Benchmark(name="", title="", cells=cells)
 
 
@@ -263,70 +276,24 @@ def _as_fraction(value: object) -> str:
 def _check_metrics(cell: CellSpec, formula: Formula) -> None:
     """Refuse a metric that a task of the cell's type does not have."""
     spec = spec_of(cell.task)
-    known = known_metrics(spec.type if spec else None)
+    metrics = known_metrics(spec.type if spec else None)
     for metric in names_in(formula.metric or cell.metric):
-        if metric not in known:
-            near = nearest(metric, known)
+        if metric not in metrics:
+            near = nearest(metric, metrics)
             offer = f"; did you mean {' or '.join(near)}?" if near else ""
             kind = f"of type {spec.type}" if spec else "of any type"
             raise ValueError(f"cell {cell.title}: no task {kind} has the metric {metric!r}{offer}")
 
 
-CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
-
-
 MAIN_SCORE = "main_score"
-
-
-_RANKED = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate", "accuracy", "f1")
-
-
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-
-
-_RANKING = {"accuracy", *(f"{name}@{k}" for name in _RANKED for k in CUTOFFS)}
-
-
-_MERGED = {f"max_over_subqueries_{name}" for name in _RANKING}
-
-
-_CORRELATIONS = {"mean_correlation", "pearson", "spearman"} | {
-    f"{similarity}_{kind}" for similarity in _SIMILARITIES for kind in ("pearson", "spearman")
-}
-
-
-_SEPARATION = {
-    f"{similarity}_{name}"
-    for similarity in (*_SIMILARITIES, "similarity", "max")
-    for name in ("ap", "accuracy", "f1", "precision", "recall")
-}
-
-
-_LABELS = {"accuracy", "ap", "ap_weighted"} | {
-    f"{name}{suffix}" for name in ("f1", "precision", "recall") for suffix in ("", "_weighted")
-}
-
-
-BY_TYPE: dict[TaskType, frozenset[str]] = {
-    "retrieval": frozenset(_RANKING),
-    "reranking": frozenset(_RANKING | _MERGED),
-    "sts": frozenset(_CORRELATIONS),
-    "summarization": frozenset(_CORRELATIONS),
-    "pair_classification": frozenset(_SEPARATION),
-    "classification": frozenset(_LABELS),
-    "multilabel_classification": frozenset({"accuracy", "f1", "hamming", "lrap"}),
-    "clustering": frozenset({"v_measure", "v_measure_std", "ami", "ami_std"}),
-    "bitext_mining": frozenset({"accuracy", "f1", "precision", "recall"}),
-}
-"""What `kemb.scoring` gives, and, for types it does not score, mteb."""
 
 
 def known_metrics(task_type: TaskType | None) -> frozenset[str]:
     """All metric names of a task type, `main_score` among them; of every type where the type is not
     known.
     """
-    names = BY_TYPE[task_type] if task_type else frozenset().union(*BY_TYPE.values())
-    return names | {MAIN_SCORE}
+    kinds = [kind_of(task_type)] if task_type else list(KINDS.values())
+    return frozenset({MAIN_SCORE}).union(*(kind.metrics for kind in kinds))
 
 
 FOLDER = Path(__file__).parent / "known"

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kemb.boards import ranking
 from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula
 from kemb.boards.cells import cell_value, declared_parts, group_values, of_results, overall
-from kemb.boards.comparable import candidate_notes, data_notes, refusal_notes, refuse
-from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row
-from kemb.models import catalogue
+from kemb.boards.comparable import Refused, candidate_notes, data_notes, refusal_notes, refuse
+from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row, Standing
+from kemb.messages import note
+from kemb.models.facts import facts_of
 from kemb.results.claims import UNSTATED, join_revisions
 from kemb.results.files import Claim, TaskResult
 from kemb.results.rows import ResultRow, rows_of
 
 SEVERAL = "several"
 """The revision of a row that joins several."""
+Values = Sequence[float | None]
+"""Of the cells of one row."""
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The cells of a board under its formula."""
+
+    formula: Formula
+    cells: list[CellSpec]
+    """Those that have a weight."""
+    weights: list[float]
+    groups: dict[str, list[int]]
+    """Row numbers into `cells` by group, in order of appearance."""
+    tasks: list[str]
+    """Tasks and members of all cells, each once."""
 
 
 def build_board(
@@ -37,157 +55,200 @@ def build_board(
     """
     options = options or BoardOptions()
     benchmark = benchmark or of_results(results)
-    chosen = benchmark.formula(formula)
-    weighted = [
-        pair
-        for pair in zip(benchmark.cells, benchmark.cell_weights(chosen), strict=True)
-        if pair[1]
+    columns = _columns(benchmark, benchmark.formula(formula))
+
+    candidate_rows = _candidate_rows(results, columns, options)
+    candidate_rows, cells_by_row, repeat_notes = _each_once(candidate_rows, columns)
+    voting_rows = _voting_rows(candidate_rows, cells_by_row, columns.cells)
+    refusals = _refusals(voting_rows, cells_by_row, columns.tasks, benchmark.comparable, options)
+    comparable_rows = _without_refused(candidate_rows, refusals)
+    board_rows = _board_rows(comparable_rows, refusals, columns)
+    ranked_rows, intervals, replicates, effective = _ranked(board_rows, columns, options)
+
+    notes = [
+        *_other_formula(benchmark, columns.formula, comparable_rows, ranked_rows),
+        *repeat_notes,
+        *refusal_notes(candidate_rows, refusals),
+        *data_notes(_without_refused(voting_rows, refusals), columns.tasks),
+        *candidate_notes(comparable_rows, columns.tasks),
     ]
-    cells, weights = [cell for cell, _ in weighted], [weight for _, weight in weighted]
-    tasks = list(dict.fromkeys(task for cell in cells for task in [cell.task, *cell.members]))
-    rule = benchmark.comparable
-    if options.allow_mixed_revisions:
-        rule = Comparable(dataset_revision=False, data=rule.data)
-    wanted = set(tasks)
-    given = _rows(
-        [_with_source(result) for result in results if result.task in wanted], chosen, options
+    return Board(
+        benchmark,
+        formula or next(iter(benchmark.formulas)),
+        columns.formula,
+        columns.cells,
+        columns.weights,
+        ranked_rows,
+        intervals,
+        effective,
+        notes,
+        replicates,
     )
-    there = {(row.model, row.revision, row.variant) for row in given if not row.source}
-    given += [row for row in options.rows if (row.model, row.revision, row.variant) not in there]
-    held = [_values(cells, chosen, row.results) for row in given]
-    single, repeated = without_repeated(given, held)
-    given, held = [given[n] for n in single], [held[n] for n in single]
-    favoured = {n for n, values in enumerate(held) if None not in values}
-    counting = [_counting(row, cells, values) for row, values in zip(given, held, strict=True)]
-    refused = refuse(counting, tasks, rule, favoured)
-    gone = {(found.row, found.task) for found in refused}
-    kept = [
-        replace(
-            row,
-            results={task: result for task, result in row.results.items() if (n, task) not in gone},
-        )
-        for n, row in enumerate(given)
-    ]
+
+
+def _columns(benchmark: Benchmark, formula: Formula) -> _Columns:
+    weights_of_all = benchmark.cell_weights(formula)
+    pairs = zip(benchmark.cells, weights_of_all, strict=True)
+    weighted = [(cell, weight) for cell, weight in pairs if weight]
+    cells = [cell for cell, _ in weighted]
     groups: dict[str, list[int]] = {}
     for number, cell in enumerate(cells):
         groups.setdefault(cell.group_name, []).append(number)
-    of_row: list[dict[str, str]] = [{} for _ in given]
-    for found in refused:
-        of_row[found.row][found.task] = found.reason
-    rows = [
-        _row(row, cells, chosen, weights, groups, why)
-        for row, why in zip(kept, of_row, strict=True)
+    tasks = [task for cell in cells for task in [cell.task, *cell.members]]
+    weights = [weight for _, weight in weighted]
+    return _Columns(formula, cells, weights, groups, list(dict.fromkeys(tasks)))
+
+
+def _candidate_rows(
+    results: Sequence[TaskResult], columns: _Columns, options: BoardOptions
+) -> list[ResultRow]:
+    """Rows of results of the board's tasks, and the rows that are asked for even without results;
+    their order does not depend on that of the results.
+    """
+    tasks = set(columns.tasks)
+    rows = rows_of([_with_source(result) for result in results if result.task in tasks])
+    if options.allow_mixed_revisions:
+        rows = [row for row in rows if not row.source] + _joined(rows, options.main_revisions)
+    sparse_or_dense = columns.formula.rows
+    if sparse_or_dense:
+        rows = [row for row in rows if is_sparse(row) == (sparse_or_dense == "sparse")]
+    rows.sort(key=lambda row: (row.model.lower(), row.revision, row.variant, row.source))
+    measured = {(row.model, row.revision, row.variant) for row in rows if not row.source}
+    without_results = [
+        row for row in options.rows if (row.model, row.revision, row.variant) not in measured
     ]
-    shown = [(row, own.results) for row, own in zip(rows, kept, strict=True) if _is_shown(row, own)]
-    ranked, intervals, drawn, effective = _ranked(shown, cells, weights, groups, chosen, options)
-    counted = [
-        replace(
-            row,
-            results={task: result for task, result in row.results.items() if task in own.results},
-        )
-        for row, own in zip(kept, counting, strict=True)
-    ]
-    notes = [*_other_formula(benchmark, chosen, kept, ranked), *repeated]
-    notes += [
-        *refusal_notes(given, refused),
-        *data_notes(counted, tasks),
-        *candidate_notes(kept, tasks),
-    ]
-    name = formula or next(iter(benchmark.formulas))
-    return Board(
-        benchmark, name, chosen, cells, weights, ranked, intervals, effective, notes, drawn
-    )
+    return rows + without_results
+
+
+def _each_once(
+    rows: Sequence[ResultRow], columns: _Columns
+) -> tuple[list[ResultRow], list[Values], list[str]]:
+    """The rows without repeated ones, the values of their cells, and notes of what was left out."""
+    cells_by_row = [_values(columns.cells, columns.formula, row.results) for row in rows]
+    numbers, notes = without_repeated(rows, cells_by_row)
+    return [rows[n] for n in numbers], [cells_by_row[n] for n in numbers], notes
+
+
+def _voting_rows(
+    rows: Sequence[ResultRow], cells_by_row: Sequence[Values], cells: Sequence[CellSpec]
+) -> list[ResultRow]:
+    """The rows with what has a say in which data this board is of: of published numbers those that
+    some cell has a value from. A source may hold a task in other subsets, which have none.
+    """
+    voting = []
+    for row, values in zip(rows, cells_by_row, strict=True):
+        if not row.source:
+            voting.append(row)
+            continue
+        tasks = {
+            task
+            for cell, value in zip(cells, values, strict=True)
+            if value is not None
+            for task in [cell.task, *cell.members]
+        }
+        results = {task: result for task, result in row.results.items() if task in tasks}
+        voting.append(replace(row, results=results))
+    return voting
+
+
+def _refusals(
+    voting_rows: Sequence[ResultRow],
+    cells_by_row: Sequence[Values],
+    tasks: Sequence[str],
+    rule: Comparable,
+    options: BoardOptions,
+) -> list[Refused]:
+    """What is not comparable with the rest; the vote of rows that have every cell goes first."""
+    if options.allow_mixed_revisions:
+        rule = Comparable(dataset_revision=False, data=rule.data)
+    complete_rows = {n for n, values in enumerate(cells_by_row) if None not in values}
+    return refuse(voting_rows, tasks, rule, complete_rows)
+
+
+def _without_refused(rows: Sequence[ResultRow], refusals: Sequence[Refused]) -> list[ResultRow]:
+    refused_cells = {(refusal.row, refusal.task) for refusal in refusals}
+    comparable_rows = []
+    for number, row in enumerate(rows):
+        results = {
+            task: result
+            for task, result in row.results.items()
+            if (number, task) not in refused_cells
+        }
+        comparable_rows.append(replace(row, results=results))
+    return comparable_rows
+
+
+def _board_rows(
+    rows: Sequence[ResultRow], refusals: Sequence[Refused], columns: _Columns
+) -> list[Row]:
+    """Cells, groups and score of every row that is shown. Published tables hold many rows without a
+    single cell of the benchmark; one's own are always shown.
+    """
+    reasons_by_row: list[dict[str, str]] = [{} for _ in rows]
+    for refusal in refusals:
+        reasons_by_row[refusal.row][refusal.task] = refusal.reason
+    board_rows = []
+    for result_row, reasons in zip(rows, reasons_by_row, strict=True):
+        row = _row(result_row, columns, reasons)
+        if not result_row.source or any(value is not None for value in row.cells):
+            board_rows.append(row)
+    return board_rows
 
 
 def _with_source(result: TaskResult) -> TaskResult:
     """What kemb did not make is claimed, also where whoever read the file did not say so."""
-    return (
-        result
-        if result.kemb or result.claim
-        else replace(result, claim=Claim(f"files of {result.path.parents[2]}"))
-    )
-
-
-def _rows(
-    results: Sequence[TaskResult], formula: Formula, options: BoardOptions
-) -> list[ResultRow]:
-    """Rows in an order that does not depend on that of the results."""
-    rows = rows_of(results)
-    if options.allow_mixed_revisions:
-        rows = [row for row in rows if not row.source] + _joined(rows, options.main_revisions)
-    if formula.rows:
-        rows = [row for row in rows if is_sparse(row) == (formula.rows == "sparse")]
-    return sorted(rows, key=lambda row: (row.model.lower(), row.revision, row.variant, row.source))
+    if result.kemb or result.claim:
+        return result
+    return replace(result, claim=Claim(f"files of {result.path.parents[2]}"))
 
 
 def _joined(rows: Sequence[ResultRow], main_revisions: Mapping[str, str]) -> list[ResultRow]:
     """The claimed rows, with one for all revisions of a model."""
-    found: dict[tuple[str, str, str], ResultRow] = {}
+    rows_by_key: dict[tuple[str, str, str], ResultRow] = {}
     for source in dict.fromkeys(row.source for row in rows if row.source):
         of_source = [
             result for row in rows if row.source == source for result in row.results.values()
         ]
         for result in join_revisions(of_source, main_revisions):
             key = (result.model, result.variant, source)
-            row = found.get(key) or ResultRow(
+            row = rows_by_key.get(key) or ResultRow(
                 result.model, result.revision, result.variant, source, {}
             )
             revision = row.revision if row.revision == result.revision else SEVERAL
-            found[key] = replace(
+            rows_by_key[key] = replace(
                 row, revision=revision, results={**row.results, result.task: result}
             )
-    return list(found.values())
+    return list(rows_by_key.values())
 
 
 def is_sparse(row: ResultRow) -> bool:
     """Whether a row is a lexical or learned sparse model: measured ones by their record, others by
-    their name.
+    what is known of the model.
     """
-    if families := {
-        result.kemb["family"] for result in row.results.values() if result.kemb.get("family")
-    }:
-        return bool(families & {"lexical", "sparse"})
-    spec = catalogue.load_spec(row.model)
-    name = f"{row.model} {row.variant}".lower()
-    if row.model.startswith(("rrf(", "fuse(", "sum(")) or "+reranker:" in row.model:
-        return False
-    return (spec is not None and spec.loader == "bm25") or any(
-        word in name for word in ("bm25", "splade", "sparse")
-    )
-
-
-def _counting(
-    row: ResultRow, cells: Sequence[CellSpec], values: Sequence[float | None]
-) -> ResultRow:
-    """A row with what may be compared: of published numbers those that some cell has a value from.
-
-    A source may hold a task in other subsets; these have no say in which data this board is of.
-    """
-    if not row.source:
-        return row
-    pairs = zip(cells, values, strict=True)
-    used = {
-        task for cell, value in pairs if value is not None for task in [cell.task, *cell.members]
+    families = {
+        result.kemb.family
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.family
     }
-    return replace(
-        row, results={task: result for task, result in row.results.items() if task in used}
-    )
+    if not families:
+        return facts_of(row.model).kind in ("lexical", "sparse")
+    return bool(families & {"lexical", "sparse"})
 
 
 def _other_formula(
-    benchmark: Benchmark, chosen: Formula, given: Sequence[ResultRow], ranked: Sequence[Row]
+    benchmark: Benchmark, formula: Formula, rows: Sequence[ResultRow], ranked_rows: Sequence[Row]
 ) -> list[str]:
     """Where no row is complete, the formula of which some are."""
-    if not ranked or any(row.score is not None for row in ranked):
+    if not ranked_rows or any(row.score is not None for row in ranked_rows):
         return []
-    for name, formula in benchmark.formulas.items():
-        weights = benchmark.cell_weights(formula)
+    for name, other in benchmark.formulas.items():
+        weights = benchmark.cell_weights(other)
         cells = [cell for cell, weight in zip(benchmark.cells, weights, strict=True) if weight]
-        n = sum(None not in _values(cells, formula, row.results) for row in given)
-        if n and formula is not chosen:
-            rows = "1 row has" if n == 1 else f"{n} rows have"
+        n = sum(None not in _values(cells, other, row.results) for row in rows)
+        if n and other is not formula:
+            n_rows = "1 row has" if n == 1 else f"{n} rows have"
             return [
-                f"No row has every task; {rows} all {len(cells)} of another formula: --formula "
+                f"No row has every task; {n_rows} all {len(cells)} of another formula: --formula "
                 f"{name}."
             ]
     return []
@@ -195,52 +256,43 @@ def _other_formula(
 
 def _values(
     cells: Sequence[CellSpec], formula: Formula, results: Mapping[str, TaskResult]
-) -> list[float | None]:
+) -> Values:
     return [cell_value(cell, formula, results) for cell in cells]
 
 
-def _row(
-    row: ResultRow,
-    cells: Sequence[CellSpec],
-    formula: Formula,
-    weights: Sequence[float],
-    groups: Mapping[str, Sequence[int]],
-    refused: Mapping[str, str],
-) -> Row:
-    values = _values(cells, formula, row.results)
+def _row(row: ResultRow, columns: _Columns, reasons: Mapping[str, str]) -> Row:
+    """:param reasons: by task, why its result is refused."""
+    values = list(_values(columns.cells, columns.formula, row.results))
     missing = {
-        cell.title: _why_missing(cell, row, refused)
-        for cell, value in zip(cells, values, strict=True)
+        cell.title: _why_missing(cell, row, reasons)
+        for cell, value in zip(columns.cells, values, strict=True)
         if value is None
     }
     claim = next((result.claim for result in row.results.values()), None) if row.source else None
-    score = overall(values, weights)
-    of_groups = group_values(values, groups)
     return Row(
         row.model,
         row.revision,
         row.variant,
         claim,
         values,
-        of_groups,
-        score,
+        group_values(values, columns.groups),
+        overall(values, columns.weights),
         missing,
         results=row.results,
     )
 
 
-def _why_missing(cell: CellSpec, row: ResultRow, refused: Mapping[str, str]) -> str:
-    for task in [cell.task, *cell.members]:
-        if task in refused:
-            return refused[task]
-    held = [task for task in [cell.task, *cell.members] if task in row.results]
-    if not held:
+def _why_missing(cell: CellSpec, row: ResultRow, reasons: Mapping[str, str]) -> str:
+    tasks = [cell.task, *cell.members]
+    for task in tasks:
+        if task in reasons:
+            return reasons[task]
+    results = [row.results[task] for task in tasks if task in row.results]
+    if not results:
         return "no result"
     parts = declared_parts(cell) or []
     lacking = [
-        f"{split}/{subset}"
-        for split, subset in parts
-        if not _has_part(row.results[held[0]], split, subset)
+        f"{split}/{subset}" for split, subset in parts if not _has_part(results[0], split, subset)
     ]
     if lacking:
         return f"without {', '.join(lacking)}"
@@ -251,54 +303,40 @@ def _has_part(result: TaskResult, split: str, subset: str) -> bool:
     return any(entry["hf_subset"] == subset for entry in result.scores.get(split, []))
 
 
-def _is_shown(row: Row, own: ResultRow) -> bool:
-    """Published tables hold many rows without a single cell of the benchmark; one's own are always
-    shown.
-    """
-    return not own.source or any(value is not None for value in row.cells)
-
-
 def _ranked(
-    shown: Sequence[tuple[Row, Mapping[str, TaskResult]]],
-    cells: Sequence[CellSpec],
-    weights: Sequence[float],
-    groups: Mapping[str, Sequence[int]],
-    formula: Formula,
-    options: BoardOptions,
+    rows: Sequence[Row], columns: _Columns, options: BoardOptions
 ) -> tuple[list[Row], Intervals, Replicates, dict[str, float]]:
-    """Rows in the order of the board."""
-    complete = [(row, results) for row, results in shown if row.score is not None]
-    values = np.array(
-        [[value for value in row.cells if value is not None] for row, _ in complete],
-        dtype=np.float64,
-    )
-    values = values.reshape(len(complete), len(cells))
+    """Rows in the order of the board: complete ones by rank, then the others, below the line."""
+    complete = [row for row in rows if row.score is not None]
+    cells_by_row = [[value for value in row.cells if value is not None] for row in complete]
+    values = np.array(cells_by_row, dtype=np.float64)
+    values = values.reshape(len(complete), len(columns.cells))
     field = ranking.Field(
-        values, np.array(weights), groups, cells, formula, [results for _, results in complete]
+        values,
+        np.array(columns.weights),
+        columns.groups,
+        columns.cells,
+        columns.formula,
+        [row.results for row in complete],
     )
+    standings: list[Standing] = []
+    reasons = (note("board.no_complete_row"),)
+    intervals = Intervals("none", reasons, options.level, 0, options.seed)
+    replicates = Replicates()
     if complete:
-        standings, intervals, drawn = ranking.standings(field, options)
-    else:
-        drawn = Replicates()
-        standings, intervals = (
-            [],
-            Intervals("none", "No row has every cell.", options.level, 0, options.seed),
-        )
-    above = [
-        replace(row, standing=standing)
-        for (row, _), standing in zip(complete, standings, strict=True)
-    ]
+        standings, intervals, replicates = ranking.standings(field, options)
+    order = sorted(range(len(complete)), key=lambda number: standings[number].rank)
+    above = [replace(complete[number], standing=standings[number]) for number in order]
+    if replicates.cells is not None:
+        replicates = replace(replicates, cells=replicates.cells[:, :, order])
+    if replicates.better is not None:
+        replicates = replace(replicates, better=replicates.better[np.ix_(order, order)])
     below = [
-        replace(row, common=ranking.common(row.cells, values))
-        for row, _ in shown
-        if row.score is None
+        replace(row, common=ranking.common(row.cells, values)) for row in rows if row.score is None
     ]
-    order = sorted(range(len(above)), key=lambda number: standings[number].rank)
-    above = [above[number] for number in order]
-    if drawn.cells is not None:
-        drawn = replace(drawn, cells=drawn.cells[:, :, order])
     below.sort(key=_below_the_line)
-    return above + below, intervals, drawn, ranking.effective_weights(values, field.weights, groups)
+    effective = ranking.effective_weights(values, field.weights, columns.groups)
+    return above + below, intervals, replicates, effective
 
 
 def _below_the_line(row: Row) -> tuple[bool, float, int]:
@@ -307,12 +345,6 @@ def _below_the_line(row: Row) -> tuple[bool, float, int]:
     """
     n_cells, win_rate = (row.common.n_cells, row.common.win_rate) if row.common else (0, None)
     return 2 * n_cells < len(row.cells), -(win_rate or 0.0), -n_cells
-
-
-Values = Sequence[float | None]
-
-
-_SAME = 1e-9
 
 
 def without_repeated(
@@ -326,11 +358,11 @@ def without_repeated(
     :param values: of the cells of each row.
     """
     order = sorted(range(len(rows)), key=lambda n: _worth(rows[n], values[n]), reverse=True)
-    kept: dict[tuple[str, str], list[int]] = {}
+    numbers_by_model: dict[tuple[str, str], list[int]] = {}
     repeats: dict[tuple[str, str], list[str]] = {}
     for number in order:
         row = rows[number]
-        same = kept.setdefault((row.model, row.variant), [])
+        same = numbers_by_model.setdefault((row.model, row.variant), [])
         other = next((n for n in same if _repeats(row, values[number], rows[n], values[n])), None)
         if other is None:
             same.append(number)
@@ -341,7 +373,7 @@ def without_repeated(
         f"numbers of {source} are those of {other}; shown once."
         for (source, other), names in sorted(repeats.items())
     ]
-    return sorted(number for numbers in kept.values() for number in numbers), notes
+    return sorted(number for numbers in numbers_by_model.values() for number in numbers), notes
 
 
 def _repeats(row: ResultRow, values: Values, other: ResultRow, others: Values) -> bool:

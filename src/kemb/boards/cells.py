@@ -23,7 +23,7 @@ def declared_parts(cell: CellSpec) -> list[tuple[str, str]] | None:
     """The (split, subset) pairs that a cell is the mean of: its own splits and subsets, else those
     of the task's spec.
 
-    :returns: None where neither says which splits there are (a task of one's own): then what a
+    :return: None where neither says which splits there are (a task of one's own): then what a
         result holds counts.
     """
     spec = spec_of(cell.task)
@@ -37,7 +37,7 @@ def cell_value(cell: CellSpec, formula: Formula, results: Mapping[str, TaskResul
     name are ignored.
 
     :param results: by task, of one model row.
-    :returns: None where a declared part or a metric of it is missing, null or not finite. Where the
+    :return: None where a declared part or a metric of it is missing, null or not finite. Where the
         task has no value of its own the mean of the cell's `members` stands for it, if none of them
         is missing.
     """
@@ -83,10 +83,10 @@ def part_value(result: TaskResult, split: str, subset: str, expression: str) -> 
 
 
 def overall(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    """The weighted sum of the values; None where one that has a weight is missing (DESIGN 3.9)."""
-    counted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]
-    terms = [value * weight for value, weight in counted if value is not None]
-    return math.fsum(terms) if terms and len(terms) == len(counted) else None
+    """The weighted sum of the values; None where one that has a weight is missing."""
+    weighted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]
+    terms = [value * weight for value, weight in weighted if value is not None]
+    return math.fsum(terms) if terms and len(terms) == len(weighted) else None
 
 
 def group_values(
@@ -138,15 +138,15 @@ def of_results(results: Iterable[TaskResult]) -> Benchmark:
     """The plain mean over all tasks that have results; of a task that nobody ran as its spec
     declares, what was run.
     """
-    occurring: dict[str, list[set[str]]] = {}
+    subsets_by_task: dict[str, list[set[str]]] = {}
     for result in results:
         subsets = {
             str(entry["hf_subset"]) for entries in result.scores.values() for entry in entries
         }
-        occurring.setdefault(result.task, []).append(subsets)
-    own = {}
-    for task, found in occurring.items():
+        subsets_by_task.setdefault(result.task, []).append(subsets)
+    run_subsets = {}
+    for task, subset_sets in subsets_by_task.items():
         spec = spec_of(task)
-        if spec and not any(subsets >= set(spec.subsets) for subsets in found):
-            own[task] = sorted(set().union(*found))
-    return of_tasks(sorted(occurring), own)
+        if spec and not any(subsets >= set(spec.subsets) for subsets in subset_sets):
+            run_subsets[task] = sorted(set().union(*subset_sets))
+    return of_tasks(sorted(subsets_by_task), run_subsets)

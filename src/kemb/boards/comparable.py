@@ -1,5 +1,5 @@
-"""Which results of a task may be ranked together (DESIGN 3.10), and what readers must know about
-those that are.
+"""Which results of a task may be ranked together, and what readers must know about those that are
+(docs/architecture.md, "Comparable or not").
 """
 
 from __future__ import annotations
@@ -35,43 +35,50 @@ class Refused:
 
 
 def refuse(
-    rows: Sequence[ResultRow], tasks: Sequence[str], rule: Comparable, favoured: Collection[int]
+    rows: Sequence[ResultRow],
+    tasks: Sequence[str],
+    rule: Comparable,
+    complete_rows: Collection[int],
 ) -> list[Refused]:
     """The results that must not be ranked with the others.
 
     Of each task the largest group of results with the same data and metric is the standard: the
-    largest among favoured rows (those that have every cell, whatever its data), of equal ones that
+    largest among complete rows (those that have every cell, whatever its data), of equal ones that
     with the row that leads them all (measured, then imported, then shipped; newest first), so that
     one row stays whole; else the largest among all, the newest among equals. A result that does not
     say which data revision it used, as published tables never do, is not refused for it.
 
-    :param favoured: numbers of the rows whose vote goes first.
+    :param complete_rows: numbers of the rows whose vote goes first.
     """
-    refused = [found for number, row in enumerate(rows) for found in _other_profile(number, row)]
-    in_order = sorted(favoured, key=lambda number: (_precedence(rows[number]), -number))
+    refusals = [
+        refusal for number, row in enumerate(rows) for refusal in _other_profile(number, row)
+    ]
+    in_order = sorted(complete_rows, key=lambda number: (_precedence(rows[number]), -number))
     lead = {number: place for place, number in enumerate(in_order, start=1)}
     for task in tasks:
-        out = {found.row for found in refused if found.task == task}
-        held = {
+        refused_rows = {refusal.row for refusal in refusals if refusal.task == task}
+        results_by_row = {
             n: row.results[task]
             for n, row in enumerate(rows)
-            if task in row.results and n not in out
+            if task in row.results and n not in refused_rows
         }
         if rule.dataset_revision:
             stated = {
-                n: result for n, result in held.items() if result.dataset_revision not in UNSTATED
+                n: result
+                for n, result in results_by_row.items()
+                if result.dataset_revision not in UNSTATED
             }
-            refused += _minority(
+            refusals += _minority(
                 task, stated, lead, lambda result: result.dataset_revision, _revision_reason
             )
-            held = {
-                n: held[n]
-                for n in held.keys() - {found.row for found in refused if found.task == task}
-            }
+            refused_rows = {refusal.row for refusal in refusals if refusal.task == task}
+            results_by_row = {n: results_by_row[n] for n in results_by_row.keys() - refused_rows}
         if rule.data:
-            measured = {n: result for n, result in held.items() if "task" in result.kemb}
-            refused += _minority(task, measured, lead, _data_key, _data_reason)
-    return refused
+            measured = {
+                n: result for n, result in results_by_row.items() if result.kemb is not None
+            }
+            refusals += _minority(task, measured, lead, _data_key, _data_reason)
+    return refusals
 
 
 def _minority(
@@ -89,7 +96,7 @@ def _minority(
     first: dict[str, int] = {}
     for number, key in keys.items():
         first[key] = max(first.get(key, 0), lead.get(number, 0))
-        newest[key] = max(newest.get(key, 0), int(results[number].kemb.get("timestamp") or 0))
+        newest[key] = max(newest.get(key, 0), _timestamp(results[number]))
     standard = max(
         all_votes, key=lambda key: (first_votes[key], first[key], all_votes[key], newest[key], key)
     )
@@ -107,9 +114,13 @@ def _precedence(row: ResultRow) -> tuple[bool, bool, int, str]:
     """
     results = list(row.results.values())
     shipped = any(FOLDER in result.path.parents for result in results)
-    measured = max((int(result.kemb.get("timestamp") or 0) for result in results), default=0)
-    read = max((result.claim.retrieved for result in results if result.claim), default="")
-    return not row.source, not shipped, measured, read
+    newest_record = max(map(_timestamp, results), default=0)
+    newest_reading = max((result.claim.retrieved for result in results if result.claim), default="")
+    return not row.source, not shipped, newest_record, newest_reading
+
+
+def _timestamp(result: TaskResult) -> int:
+    return result.kemb.timestamp if result.kemb else 0
 
 
 def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
@@ -121,25 +132,30 @@ def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
 _DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
 
 
+def _protocol(result: TaskResult) -> dict[str, Any]:
+    """The data and the metric of a measured result."""
+    task = result.record.task
+    return {field: getattr(task, field) for field in _DATA_FIELDS}
+
+
 def _data_key(result: TaskResult) -> str:
-    task: dict[str, Any] = result.kemb["task"]
-    return json.dumps([task.get(key) for key in _DATA_FIELDS], sort_keys=True)
+    return json.dumps(list(_protocol(result).values()), sort_keys=True)
 
 
 def _data_reason(result: TaskResult, standard: TaskResult) -> str:
-    own, other = result.kemb["task"], standard.kemb["task"]
-    differing = [key for key in _DATA_FIELDS if own.get(key) != other.get(key)]
+    task, ranked = result.record.task, standard.record.task
+    protocol, ranked_protocol = _protocol(result), _protocol(standard)
+    differing = [field for field in _DATA_FIELDS if protocol[field] != ranked_protocol[field]]
     says = {
         "data_sha256": "other data (their hash differs)",
-        "main_metric": f"main metric {own.get('main_metric')}; ranked is "
-        f"{other.get('main_metric')}",
-        "metric_version": f"metric version {own.get('metric_version')}; ranked is "
-        f"{other.get('metric_version')}",
-        "dedupe_pairs": f"repeated pairs {'dropped' if own.get('dedupe_pairs') else 'kept'}, not "
+        "main_metric": f"main metric {task.main_metric}; ranked is {ranked.main_metric}",
+        "metric_version": f"metric version {task.metric_version}; ranked is "
+        f"{ranked.metric_version}",
+        "dedupe_pairs": f"repeated pairs {'dropped' if task.dedupe_pairs else 'kept'}, not "
         "so by the others",
         "clustering": "another clustering protocol",
     }
-    return ", ".join(says[key] for key in differing)
+    return ", ".join(says[field] for field in differing)
 
 
 def _other_profile(number: int, row: ResultRow) -> list[Refused]:
@@ -147,63 +163,65 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
     other results.
     """
     profiles = {
-        task: result.kemb["model"] for task, result in row.results.items() if "model" in result.kemb
+        task: result.kemb.model for task, result in row.results.items() if result.kemb is not None
     }
     if not profiles:
         return []
     fields = ("dtype", "max_tokens", "pooling", "similarity")
     keys = {
-        task: tuple(profile.get(field) for field in fields) for task, profile in profiles.items()
+        task: tuple(getattr(profile, field) for field in fields)
+        for task, profile in profiles.items()
     }
     counts = Counter(keys.values())
     usual = max(counts, key=lambda key: (counts[key], str(key)))
     spec = None if row.variant else catalogue.load_spec(row.model)
     declared = spec.max_tokens if spec else None
-    refused = []
+    refusals = []
     for task, key in keys.items():
-        max_tokens = profiles[task].get("max_tokens")
-        prompts = row.results[task].kemb.get("prompts", {})
+        max_tokens = profiles[task].max_tokens
+        prompts = row.results[task].record.prompts.values()
         if key != usual:
             differing = [
-                i for i, (own, other) in enumerate(zip(key, usual, strict=True)) if own != other
+                i for i, (value, most) in enumerate(zip(key, usual, strict=True)) if value != most
             ]
-            said = ", ".join(
+            reason = ", ".join(
                 f"{fields[i].replace('_', ' ')} {key[i]}; elsewhere in the row {usual[i]}"
                 for i in differing
             )
-            refused.append(Refused(number, task, said))
+            refusals.append(Refused(number, task, reason))
         elif declared and max_tokens and max_tokens != declared:
-            said = (
+            reason = (
                 f"max tokens {max_tokens} are not the declared {declared}, and the row is no "
                 "variant"
             )
-            refused.append(Refused(number, task, said))
-        elif not row.variant and any(found.get("source") == "file" for found in prompts.values()):
-            refused.append(
+            refusals.append(Refused(number, task, reason))
+        elif not row.variant and any(prompt.source == "file" for prompt in prompts):
+            refusals.append(
                 Refused(
                     number, task, "prompts of a file are not declared, and the row is no variant"
                 )
             )
-    return refused
+    return refusals
 
 
-def refusal_notes(rows: Sequence[ResultRow], refused: Sequence[Refused]) -> list[str]:
+def refusal_notes(rows: Sequence[ResultRow], refusals: Sequence[Refused]) -> list[str]:
     """One sentence for each task and reason, naming some rows; one for all where rows use other
     data in many tasks.
     """
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for found in refused:
-        by_reason.setdefault((found.task, found.reason), []).append(_name(rows[found.row]))
+    for refusal in refusals:
+        by_reason.setdefault((refusal.task, refusal.reason), []).append(_name(rows[refusal.row]))
     of_data: dict[tuple[str, ...], list[str]] = {}
     for (task, reason), names in sorted(by_reason.items()):
         if reason.startswith(_OTHER_DATA):
             of_data.setdefault(tuple(names), []).append(task)
     notes = []
-    for names_of, tasks in of_data.items():
+    for row_names, tasks in of_data.items():
         if len(tasks) > _N_TASKS:
-            said = f"{', '.join(tasks[:_N_NAMED])} and {len(tasks) - _N_NAMED} more tasks"
+            some_tasks = f"{', '.join(tasks[:_N_NAMED])} and {len(tasks) - _N_NAMED} more tasks"
             notes.append(
-                f"{said}: not ranked with the others: {_some(names_of)}; other data revisions."
+                f"{some_tasks}: not ranked with the others: {_some(row_names)}; other data "
+                "revisions."
             )
     for (task, reason), names in sorted(by_reason.items()):
         if not reason.startswith(_OTHER_DATA) or len(of_data[tuple(names)]) <= _N_TASKS:
@@ -221,39 +239,41 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
     unstated: set[str] = set()
     mixed: dict[str, str] = {}
     for task in tasks:
-        held = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
-        records = [result.kemb["task"] for result in held.values() if "task" in result.kemb]
+        results_by_row = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
+        records = [
+            result.kemb.task for result in results_by_row.values() if result.kemb is not None
+        ]
         if parts := next(
-            (
-                record["train_is_evaluated"]
-                for record in records
-                if record.get("train_is_evaluated")
-            ),
-            None,
+            (record.train_is_evaluated for record in records if record.train_is_evaluated), None
         ):
             notes.append(
                 f"{task}: its few-shot examples stand among the evaluated rows "
                 f"({', '.join(parts)})."
             )
-        if any(record.get("unpinned") for record in records):
+        if any(record.unpinned for record in records):
             notes.append(f"{task}: its data revision is not pinned.")
         counts = Counter(
-            r.dataset_revision for r in held.values() if r.dataset_revision not in UNSTATED
+            r.dataset_revision
+            for r in results_by_row.values()
+            if r.dataset_revision not in UNSTATED
         )
         if len(counts) > 1:
             mixed[task] = ", ".join(
                 f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common()
             )
         unstated |= {
-            _name(rows[n]) for n, result in held.items() if result.dataset_revision in UNSTATED
+            _name(rows[n])
+            for n, result in results_by_row.items()
+            if result.dataset_revision in UNSTATED
         }
-    told = "results on different data revisions are ranked together"
+    statement = "results on different data revisions are ranked together"
     if len(mixed) > _N_TASKS:
         notes.append(
-            f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: {told}."
+            f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: "
+            f"{statement}."
         )
     else:
-        notes += [f"{task}: {told}: {said}." for task, said in mixed.items()]
+        notes += [f"{task}: {statement}: {revisions}." for task, revisions in mixed.items()]
     if unstated:
         notes.append(f"Ranked without a stated data revision: {_some(sorted(unstated))}.")
     return notes
@@ -267,15 +287,19 @@ def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str
     """Of reranked rows the share of relevant documents that their first stage found."""
     notes = []
     for row in rows:
-        said = []
+        recalls = []
         for task in (task for task in tasks if task in row.results):
-            entries = [entry for own in row.results[task].scores.values() for entry in own]
-            found = [entry["candidate_recall"] for entry in entries if "candidate_recall" in entry]
-            if found:
-                said.append(f"{task} {fmean(found) * 100:.1f} %")
-        if said:
+            entries = [
+                entry
+                for part_entries in row.results[task].scores.values()
+                for entry in part_entries
+            ]
+            shares = [entry["candidate_recall"] for entry in entries if "candidate_recall" in entry]
+            if shares:
+                recalls.append(f"{task} {fmean(shares) * 100:.1f} %")
+        if recalls:
             notes.append(
                 f"{_name(row)}: recall of its candidates, which it cannot exceed: "
-                f"{', '.join(said)}."
+                f"{', '.join(recalls)}."
             )
     return notes

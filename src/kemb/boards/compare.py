@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -123,25 +122,34 @@ def compare(
     bench = benchmark or of_tasks(
         [task for task in a.results if task in b.results] or sorted(a.results)
     )
-    compared: list[_Cell] = []
-    refused: dict[str, str] = {}
+    compared_cells: list[_Cell] = []
+    refused_cells: dict[str, str] = {}
     for cell in bench.cells:
         try:
-            compared.append(
+            compared_cells.append(
                 replace(_compare_cell(a, b, cell, bench, options), group=_group(a, b, cell))
             )
         except _NotComparable as reason:
-            refused[cell.title] = str(reason)
-    if not compared:
-        reasons = "; ".join(f"{title}: {reason}" for title, reason in list(refused.items())[:3])
+            refused_cells[cell.title] = str(reason)
+    if not compared_cells:
+        reasons = "; ".join(
+            f"{title}: {reason}" for title, reason in list(refused_cells.items())[:3]
+        )
         raise UsageError(f"{a.label} and {b.label} have no task to be compared on. {reasons}")
-    cells = adjusted([cell.difference for cell in compared])
+    cells = adjusted([cell.difference for cell in compared_cells])
     n_tests = sum(cell.p is not None for cell in cells)
-    counted = f"{n_tests} task{'s' if n_tests != 1 else ''}"
-    family = f"Holm over {counted} of this view, B against A" if n_tests else "no tests were made"
-    groups = adjusted(_groups(compared, options))
+    tests = f"{n_tests} task{'s' if n_tests != 1 else ''}"
+    family = f"Holm over {tests} of this view, B against A" if n_tests else "no tests were made"
+    groups = adjusted(_groups(compared_cells, options))
     return Comparison(
-        a, b, options.zone, cells, groups, _overall(bench, compared, options), refused, family
+        a,
+        b,
+        options.zone,
+        cells,
+        groups,
+        _overall(bench, compared_cells, options),
+        refused_cells,
+        family,
     )
 
 
@@ -175,27 +183,23 @@ def _compare_cell(
         raise _NotComparable(
             f"{' and '.join(missing)} lacks a split, a subset or the metric {expression}"
         )
-    found = Difference(cell.title, expression, (values[0], values[1]))
+    difference = Difference(cell.title, expression, (values[0], values[1]))
     if any(row.source for row in (a, b)):
         note = "no interval: of a claimed score there are no items"
-        return _Cell(cell, replace(found, note=note), None)
+        return _Cell(cell, replace(difference, note=note), None)
     try:
         paired = [part for task in tasks for part in _paired(a, b, cell, task, expression, options)]
     except ResultError as error:
-        return _Cell(cell, replace(found, note=f"no interval: {error}"), None)
+        return _Cell(cell, replace(difference, note=f"no interval: {error}"), None)
     n_parts = [len(_parts(cell, task, a.results[task])) for task in tasks]
     weights = np.repeat([1 / len(tasks) / n for n in n_parts], n_parts)
-    return _with_statistics(cell, found, paired, weights, options)
+    return _with_statistics(cell, difference, paired, weights, options)
 
 
 def _group(a: ResultRow, b: ResultRow, cell: CellSpec) -> str:
     """The group of a cell; of a task of one's own its type, as the result says it."""
-    recorded = (
-        row.results[cell.task].kemb.get("task", {}).get("type")
-        for row in (a, b)
-        if cell.task in row.results
-    )
-    return cell.group_name or next(filter(None, recorded), "")
+    records = (row.results[cell.task].kemb for row in (a, b) if cell.task in row.results)
+    return cell.group_name or next((record.task.type for record in records if record), "")
 
 
 def _tasks_of(cell: CellSpec, a: ResultRow, b: ResultRow) -> list[str]:
@@ -210,16 +214,16 @@ def _tasks_of(cell: CellSpec, a: ResultRow, b: ResultRow) -> list[str]:
 
 
 def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
-    """Why two results of a task must not be compared (DESIGN 3.10); '' where they may.
+    """Why two results of a task must not be compared; '' where they may.
 
     What a claimed result does not say is not asked.
     """
     if a.dataset_revision and b.dataset_revision and a.dataset_revision != b.dataset_revision:
         return f"other data: revision {a.dataset_revision[:12]} and {b.dataset_revision[:12]}"
-    one, other = (result.kemb.get("task", {}) for result in (a, b))
-    if not one or not other:
+    if a.kemb is None or b.kemb is None:
         return ""
-    hashes: tuple[dict[str, Any], dict[str, Any]] = (one["data_sha256"], other["data_sha256"])
+    one, other = a.kemb.task, b.kemb.task
+    hashes = (one.data_sha256, other.data_sha256)
     if changed := sorted(
         part for part in hashes[0].keys() & hashes[1].keys() if hashes[0][part] != hashes[1][part]
     ):
@@ -227,16 +231,14 @@ def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
     keys = {"metric_version": "metric version", "dedupe_pairs": "text preparation (dedupe_pairs)"}
     keys |= {"main_metric": "main metric"} if expression == "main_score" else {}
     for key, title in keys.items():
-        if one[key] != other[key]:
-            return f"another {title}: {one[key]} and {other[key]}"
+        values = getattr(one, key), getattr(other, key)
+        if values[0] != values[1]:
+            return f"another {title}: {values[0]} and {values[1]}"
     return ""
 
 
 def _parts(cell: CellSpec, task: str, result: TaskResult) -> list[tuple[str, str]]:
-    recorded = [
-        (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
-    ]
-    return declared_parts(cell.model_copy(update={"task": task})) or recorded
+    return declared_parts(cell.model_copy(update={"task": task})) or result.parts
 
 
 def _paired(
@@ -245,7 +247,7 @@ def _paired(
     parts = _parts(cell, task, a.results[task])
     data = options.data.get(task)
     if data is not None:
-        recorded = a.results[task].kemb["task"]["data_sha256"]
+        recorded = a.results[task].record.task.data_sha256
         if any(recorded.get(f"{part.split}/{part.subset}") != part.sha256 for part in data.parts):
             data = None
     pairing = Pairing((a.results[task], b.results[task]), parts, expression, data)
@@ -254,47 +256,57 @@ def _paired(
 
 def _with_statistics(
     cell: CellSpec,
-    found: Difference,
+    difference: Difference,
     parts: Sequence[PairedPart],
     weights: DoubleArray,
     options: CompareOptions,
 ) -> _Cell:
-    counted = [part.wins_ties_losses for part in parts if part.wins_ties_losses is not None]
-    totals = tuple(int(total) for total in np.sum(counted, axis=0)) if counted else None
-    found = replace(
-        found,
+    outcomes = [part.wins_ties_losses for part in parts if part.wins_ties_losses is not None]
+    totals = tuple(int(total) for total in np.sum(outcomes, axis=0)) if outcomes else None
+    difference = replace(
+        difference,
         n_items=sum(part.n_items for part in parts),
         wins_ties_losses=(totals[0], totals[1], totals[2]) if totals else None,
         flips=_worst_and_best([flip for part in parts for flip in part.flips], options.n_flips),
     )
-    drawn = [part.replicates for part in parts if part.replicates is not None]
-    if len(drawn) < len(parts):
+    replicates_by_part = [part.replicates for part in parts if part.replicates is not None]
+    if len(replicates_by_part) < len(parts):
         return _Cell(
-            cell, replace(found, note=f"no interval: {found.metric} has no resampling yet"), None
+            cell,
+            replace(difference, note=f"no interval: {difference.metric} has no resampling yet"),
+            None,
         )
-    replicates: DoubleArray = weights @ np.stack(drawn)
+    replicates: DoubleArray = weights @ np.stack(replicates_by_part)
     if not np.isfinite(replicates).all():
         return _Cell(
             cell,
-            replace(found, note="no interval: too few items; some resamples have no score"),
+            replace(difference, note="no interval: too few items; some resamples have no score"),
             None,
         )
-    p = _sign_flip(found.title, parts, weights) if all(part.is_mean for part in parts) else None
-    return _Cell(cell, _judged(found, replicates, p, options.zone), replicates)
+    p = (
+        _sign_flip(difference.title, parts, weights)
+        if all(part.is_mean for part in parts)
+        else None
+    )
+    return _Cell(cell, _judged(difference, replicates, p, options.zone), replicates)
 
 
-def _judged(found: Difference, replicates: DoubleArray, p: float | None, zone: float) -> Difference:
+def _judged(
+    difference: Difference, replicates: DoubleArray, p: float | None, zone: float
+) -> Difference:
     """With interval, p value (of the recentred bootstrap, where none is given), verdict and
     sensitivity.
     """
     low, high = (float(bound) for bound in statistics.interval(replicates, statistics.LEVEL))
     if p is None:
-        extreme = np.abs(replicates - replicates.mean()) >= abs(found.difference) - 1e-12
+        extreme = np.abs(replicates - replicates.mean()) >= abs(difference.difference) - 1e-12
         p = float((1 + extreme.sum()) / (1 + len(replicates)))
     # The standard error is that of one draw of all items.
     detectable = float(statistics.minimum_detectable(float(replicates.std()), 1, statistics.LEVEL))
     verdict = statistics.verdict(low, high, zone)
-    return replace(found, low=low, high=high, p=p, verdict=verdict, minimum_detectable=detectable)
+    return replace(
+        difference, low=low, high=high, p=p, verdict=verdict, minimum_detectable=detectable
+    )
 
 
 def _sign_flip(title: str, parts: Sequence[PairedPart], weights: DoubleArray) -> float:
@@ -310,9 +322,9 @@ def _sign_flip(title: str, parts: Sequence[PairedPart], weights: DoubleArray) ->
     ]
     clusters, first = [], 0
     for part in parts:
-        own = np.arange(len(part.differences)) if part.clusters is None else part.clusters
-        clusters.append(first + own)
-        first += int(own.max()) + 1
+        part_clusters = np.arange(len(part.differences)) if part.clusters is None else part.clusters
+        clusters.append(first + part_clusters)
+        first += int(part_clusters.max()) + 1
     joined = np.concatenate(clusters) if any(part.clusters is not None for part in parts) else None
     return float(statistics.sign_flip(np.concatenate(scaled), key=[SEED, title], clusters=joined))
 
@@ -321,18 +333,18 @@ def adjusted(cells: Sequence[Difference]) -> list[Difference]:
     """With Holm's p values, the cells being one family; a difference that does not survive them is
     undecided.
     """
-    tested = [cell.p for cell in cells if cell.p is not None]
-    adjusted = iter(statistics.holm(np.array(tested)).tolist() if tested else [])
-    found = []
+    raw_p_values = [cell.p for cell in cells if cell.p is not None]
+    p_values = iter(statistics.holm(np.array(raw_p_values)).tolist() if raw_p_values else [])
+    differences = []
     for cell in cells:
-        p = next(adjusted) if cell.p is not None else None
+        p = next(p_values) if cell.p is not None else None
         overruled = (
             p is not None and p > 1 - statistics.LEVEL and cell.verdict in ("better", "worse")
         )
-        found.append(
+        differences.append(
             replace(cell, p_adjusted=p, verdict="undecided" if overruled else cell.verdict)
         )
-    return found
+    return differences
 
 
 def _overall(
@@ -356,17 +368,17 @@ def _groups(cells: Sequence[_Cell], options: CompareOptions) -> list[Difference]
     names = list(dict.fromkeys(cell.group for cell in cells))
     if not 2 <= len(names) < len(cells) or "" in names:
         return []
-    found = []
+    differences = []
     for name in names:
-        own = [cell for cell in cells if cell.group == name]
-        title = f"{name.replace('_', ' ')} ({len(own)} task{'s' if len(own) > 1 else ''})"
-        single = replace(own[0].difference, title=title, flips=[])
-        found.append(
-            single
-            if len(own) == 1
-            else _weighted(title, own, np.full(len(own), 1 / len(own)), options)
-        )
-    return found
+        group_cells = [cell for cell in cells if cell.group == name]
+        plural = "s" if len(group_cells) > 1 else ""
+        title = f"{name.replace('_', ' ')} ({len(group_cells)} task{plural})"
+        if len(group_cells) == 1:
+            differences.append(replace(group_cells[0].difference, title=title, flips=[]))
+        else:
+            weights = np.full(len(group_cells), 1 / len(group_cells))
+            differences.append(_weighted(title, group_cells, weights, options))
+    return differences
 
 
 def _weighted(
@@ -378,28 +390,30 @@ def _weighted(
     sides = ([cell.difference.scores[side] for cell in cells] for side in (0, 1))
     a, b = (overall(values, weights.tolist()) for values in sides)
     assert a is not None and b is not None  # noqa: PT018  every compared cell has both values
-    found = Difference(title, "", (a, b))
-    drawn = [cell.replicates for cell in cells if cell.replicates is not None]
-    if len(drawn) == len(cells):
-        return _judged(found, weights @ np.stack(drawn), None, options.zone)
+    difference = Difference(title, "", (a, b))
+    replicates_by_cell = [cell.replicates for cell in cells if cell.replicates is not None]
+    if len(replicates_by_cell) == len(cells):
+        return _judged(difference, weights @ np.stack(replicates_by_cell), None, options.zone)
     if len(cells) < _FEWEST_TASKS:
         return replace(
-            found,
+            difference,
             note="no interval: not every task has items, and there are too few tasks to resample",
         )
     scores = np.array([[cell.difference.scores[side] for cell in cells] for side in (0, 1)])
     alike = np.ptp(weights) == 0
     groups = ["all" if alike else cell.group for cell in cells]
-    both = statistics.resample_tasks(
+    replicates = statistics.resample_tasks(
         scores, groups, weights, statistics.N_REPLICATES, [SEED, "tasks"]
     )
     note = "interval over tasks, not items: what other tasks of this kind would show"
-    return replace(_judged(found, both[:, 1] - both[:, 0], None, options.zone), note=note)
+    return replace(
+        _judged(difference, replicates[:, 1] - replicates[:, 0], None, options.zone), note=note
+    )
 
 
-def _worst_and_best(found: list[Flip], n: int) -> list[Flip]:
+def _worst_and_best(flips: list[Flip], n: int) -> list[Flip]:
     """The n that lost most, then the n that gained most."""
-    in_order = sorted(found, key=lambda flip: flip.goodness[1] - flip.goodness[0])
+    in_order = sorted(flips, key=lambda flip: flip.goodness[1] - flip.goodness[0])
     losses = [flip for flip in in_order if flip.goodness[1] < flip.goodness[0]]
     gains = [flip for flip in reversed(in_order) if flip.goodness[1] > flip.goodness[0]]
     return [*losses[:n], *gains[:n]]

@@ -32,14 +32,14 @@ def names_in(expression: str) -> list[str]:
 
     :raises UsageError: when it is no expression.
     """
-    found: list[str] = []
+    names: list[str] = []
 
     def note(name: str) -> float:
-        found.append(name)
+        names.append(name)
         return 1.0
 
     _evaluate(expression, note)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(names))
 
 
 def evaluate(expression: str, scores: Mapping[str, _Value]) -> _Value:

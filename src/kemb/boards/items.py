@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
@@ -23,8 +22,10 @@ from kemb.boards.cells import declared_parts, expression_of
 from kemb.boards.expressions import evaluate, names_in
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
+from kemb.scoring.items import of_metric, of_part
 from kemb.scoring.pairs import LEADERBOARD_CORRELATIONS
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.tasks.kinds import KINDS, Kind
+from kemb.types import SIMILARITIES
 
 _COMPOSITE = re.compile(r"\b(main_score|mean_correlation|v_measure)\b")
 
@@ -84,7 +85,7 @@ def cell_measures(
     tasks = [cell.task] if all(cell.task in row for row in rows) else cell.members
     if not tasks or any(task not in row for row in rows for task in tasks):
         raise NotSupported(f"the rows do not hold the same tasks for {cell.title}")
-    found: list[list[PartMeasures]] = []
+    parts_by_task: list[list[PartMeasures]] = []
     for task in tasks:
         results = [row[task] for row in rows]
         tables = [read_items(result) for result in results]
@@ -94,12 +95,12 @@ def cell_measures(
             for entry in part
         ]
         parts = declared_parts(cell) or recorded
-        found.append(
+        parts_by_task.append(
             [part_measures(results, tables, part, expression_of(cell, formula)) for part in parts]
         )
-    if len({len(parts) for parts in found}) > 1:
+    if len({len(parts) for parts in parts_by_task}) > 1:
         raise NotSupported(f"the members of {cell.title} have different numbers of parts")
-    return [part for parts in found for part in parts]
+    return [part for parts in parts_by_task for part in parts]
 
 
 def cell_replicates(parts: Sequence[PartMeasures], n_replicates: int, seed: int) -> DoubleArray:
@@ -126,11 +127,8 @@ def part_measures(
     :raises ResultError: the items of two rows are not the same.
     :raises NotSupported: a metric that cannot be computed again on a resample.
     """
-    own = [
-        table.filter(pc.and_(pc.equal(table["split"], part[0]), pc.equal(table["subset"], part[1])))
-        for table in tables
-    ]
-    items = _Items(results, own, part)
+    part_tables = [of_part(table, *part) for table in tables]
+    items = _Items(results, part_tables, part)
     n_items = len(items.ids)  # first, as it refuses a table without items
     expression = items.expand(expression)
     measures = {name: items.measure(name) for name in names_in(expression)}
@@ -146,8 +144,9 @@ class _Items:
     part: tuple[str, str]
 
     @property
-    def task_type(self) -> str:
-        return str(self.results[0].kemb["task"]["type"])
+    def kind(self) -> Kind | None:
+        """The row of the task's type; None where kemb does not know it."""
+        return KINDS.get(self.results[0].record.task.type)
 
     @cached_property
     def names(self) -> set[str]:
@@ -157,13 +156,13 @@ class _Items:
     @cached_property
     def anchor(self) -> pa.Table:
         """The items of the first row, each once: they set the order for all rows."""
-        wanted = ["gold", "gold_level_0", "ndcg@10", "f1"]
-        if self.task_type in ("summarization", "reranking", "retrieval"):
+        metrics = ["gold", "gold_level_0", "ndcg@10", "f1"]
+        if self.kind is not None and self.kind.items == "values":
             # Of documents where gold scores are those of summaries, of merged queries where those
             # are scored.
-            wanted.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
-        first = next((name for name in wanted if name in self.names), "")
-        return _of_metric(self.tables[0], first)
+            metrics.insert(0, self.results[0].record.task.main_metric)
+        first = next((name for name in metrics if name in self.names), "")
+        return of_metric(self.tables[0], first)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -178,13 +177,11 @@ class _Items:
 
     @cached_property
     def clusters(self) -> IntArray | None:
-        found = self.anchor["cluster_id"]
-        if found.null_count:
+        cluster_ids = self.anchor["cluster_id"]
+        if cluster_ids.null_count:
             return None
-        codes: IntArray = np.unique(np.array(found.to_pylist()), return_inverse=True)[1].astype(
-            np.int64
-        )
-        return codes
+        _, codes = np.unique(np.array(cluster_ids.to_pylist()), return_inverse=True)
+        return np.asarray(codes, dtype=np.int64)
 
     def expand(self, expression: str) -> str:
         """The expression in names that items are kept of: composite metrics are means of them."""
@@ -192,13 +189,13 @@ class _Items:
         def parts(match: re.Match[str]) -> str:
             name = match[1]
             if name == "main_score":
-                return self.expand(str(self.results[0].kemb["task"]["main_metric"]))
+                return self.expand(self.results[0].record.task.main_metric)
             if name == "mean_correlation":
                 return f"mean({', '.join(LEADERBOARD_CORRELATIONS)})"
             levels = sorted(
-                found.removeprefix("gold")
-                for found in self.names
-                if found.startswith("gold_level_")
+                metric.removeprefix("gold")
+                for metric in self.names
+                if metric.startswith("gold_level_")
             )
             return f"mean({', '.join(name + level for level in levels)})" if levels else name
 
@@ -206,28 +203,25 @@ class _Items:
 
     def measure(self, name: str) -> statistics.Measure:
         prefix, _, metric = name.rpartition("_")
-        match self.task_type:
-            case "retrieval" | "reranking" | "bitext_mining" if name in self.names - {
-                "retrieved",
-                "candidates",
-                "nearest",
-            }:
+        scores = self.names - self.kind.no_scores if self.kind else set()
+        match self.kind.items if self.kind else "":
+            case "values" if name in scores:
                 return statistics.MeanMeasure(self.column([name] * len(self.results)))
-            case "summarization" if f"{prefix or 'cosine'}_{metric}" in self.names:
+            case "values" if not prefix and f"cosine_{metric}" in scores:
                 return statistics.MeanMeasure(self.column(self._declared(prefix, f"_{metric}")))
-            case "classification" | "multilabel_classification" if name == "accuracy":
+            case "predictions" if name == "accuracy":
                 return statistics.MeanMeasure(self._share_right())
-            case "sts" if metric in ("pearson", "spearman"):
+            case "ranks" if metric in ("pearson", "spearman"):
                 kind = "pearson" if metric == "pearson" else "spearman"
                 return statistics.CorrelationMeasure(self._gold(), self._similarities(prefix), kind)  # type: ignore[arg-type]
-            case "pair_classification" if metric == "ap":
+            case "order" if metric == "ap":
                 labels = self._gold().astype(np.int64)
                 if prefix != "max":
                     return statistics.PrecisionMeasure(labels, self._similarities(prefix))
                 return statistics.PrecisionMeasure(
                     labels, np.stack([self._similarities(s) for s in SIMILARITIES], axis=1)
                 )
-            case "clustering" if name.startswith("v_measure") and not name.endswith("_std"):
+            case "clusters" if name.startswith("v_measure") and not name.endswith("_std"):
                 return self._v_measure(name.removeprefix("v_measure"))
         raise NotSupported(
             f"{self.results[0].task}: {name} cannot be computed again on a resample of its items"
@@ -237,16 +231,16 @@ class _Items:
         """Values [M, n] of one metric for each row, in the order of `ids`."""
         out = np.empty((len(self.results), len(self.ids)))
         for row, name in enumerate(names):
-            found = _of_metric(self.tables[row], name)
-            places = self._places(found, row)
+            metric_table = of_metric(self.tables[row], name)
+            places = self._places(metric_table, row)
             if len(places) != len(self.ids) or len(np.unique(places)) != len(places):
                 raise self._other_items(self.results[row])
-            out[row, places] = found["value"].to_numpy()
+            out[row, places] = metric_table["value"].to_numpy()
         return out
 
-    def _places(self, found: pa.Table, row: int) -> IntArray:
+    def _places(self, metric_table: pa.Table, row: int) -> IntArray:
         """For every line of a table the place of its item."""
-        ids = found["item_id"].to_pylist()
+        ids = metric_table["item_id"].to_pylist()
         if ids == self.ids:
             return np.arange(len(ids))
         places = np.array([self.place.get(item_id, -1) for item_id in ids], dtype=np.int64)
@@ -275,49 +269,54 @@ class _Items:
         """For each row the name of a similarity; without a prefix, or with `similarity`, the one
         its model declares.
         """
-        declared = [str(result.kemb["model"]["similarity"]) for result in self.results]
-        return [f"{own if prefix in ('', 'similarity') else prefix}{suffix}" for own in declared]
+        similarities = [result.record.model.similarity for result in self.results]
+        return [
+            f"{similarity if prefix in ('', 'similarity') else prefix}{suffix}"
+            for similarity in similarities
+        ]
 
     def _share_right(self) -> DoubleArray:
         """[M, n]: of the experiments, the share that predicts the label."""
         shares = []
         for row, table in enumerate(self.tables):
-            found = _of_metric(table, "prediction")
+            predictions = of_metric(table, "prediction")
             right = np.bincount(
-                self._places(found, row), found["value"].to_numpy(), minlength=len(self.ids)
+                self._places(predictions, row),
+                predictions["value"].to_numpy(),
+                minlength=len(self.ids),
             )
-            if not found.num_rows or found.num_rows % len(self.ids):
+            if not predictions.num_rows or predictions.num_rows % len(self.ids):
                 raise self._other_items(self.results[row])
-            shares.append(right / (found.num_rows // len(self.ids)))
+            shares.append(right / (predictions.num_rows // len(self.ids)))
         return np.stack(shares)
 
     def _v_measure(self, level: str) -> statistics.VMeasure:
         """Assignments [M, experiments, n], -1 where a document was not drawn, and how often
         it was.
         """
-        gold = _of_metric(self.tables[0], f"gold{level}")
+        gold = of_metric(self.tables[0], f"gold{level}")
         labels = np.zeros(
             len(self.ids), dtype=np.int64
         )  # documents without this level are never drawn
         labels[self._places(gold, 0)] = gold["value"].to_numpy().astype(np.int64)
-        every = [_of_metric(table, f"assignment{level}") for table in self.tables]
-        if missing := [row for row, found in enumerate(every) if not found.num_rows]:
-            raise self._other_items(self.results[missing[0]])
-        experiments = np.unique(np.concatenate([found["experiment"].to_numpy() for found in every]))
+        assignment_tables = [of_metric(table, f"assignment{level}") for table in self.tables]
+        for row, table in enumerate(assignment_tables):
+            if not table.num_rows:
+                raise self._other_items(self.results[row])
+        numbers = [table["experiment"].to_numpy() for table in assignment_tables]
+        experiments = np.unique(np.concatenate(numbers))
         shape = (len(self.tables), len(experiments), len(self.ids))
         assignments, draws = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        for row, found in enumerate(every):
-            drawn = _of_metric(self.tables[row], f"n_draws{level}")
+        for row, table in enumerate(assignment_tables):
+            draw_table = of_metric(self.tables[row], f"n_draws{level}")
             where = (
-                np.searchsorted(experiments, found["experiment"].to_numpy()),
-                self._places(found, row),
+                np.searchsorted(experiments, numbers[row]),
+                self._places(table, row),
             )
-            assignments[row][where] = found["value"].to_numpy().astype(np.int64)
-            draws[row][where] = drawn["value"].to_numpy().astype(np.int64) if drawn.num_rows else 1
+            assignments[row][where] = table["value"].to_numpy().astype(np.int64)
+            draws[row][where] = (
+                draw_table["value"].to_numpy().astype(np.int64) if draw_table.num_rows else 1
+            )
         return statistics.VMeasure(
             labels, assignments, draws[:1] if (draws == draws[:1]).all() else draws
         )
-
-
-def _of_metric(table: pa.Table, metric: str) -> pa.Table:
-    return table.filter(pc.equal(table["metric"], metric))

@@ -18,8 +18,9 @@ from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring.items import of_metric, of_part
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.tasks.kinds import KINDS
 from kemb.types import (
+    SIMILARITIES,
     BitextData,
     LabelData,
     MultilabelData,
@@ -83,8 +84,8 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
     """How well each row does on every item: ids [n], values [2, n], higher is better; None for
     clustering.
 
-    - retrieval, reranking, bitext_mining, summarization: the value of the metric for the query,
-        sentence or document;
+    - rankings, bitext_mining, summarization: the value of the metric for the query, sentence or
+      document;
     - classification: the share of experiments that predict the label, or, of many labels, exactly
         those;
     - pair_classification: the share of pairs of the other label that stand on the right side of
@@ -92,22 +93,22 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
       the ROC curve;
     - sts: 1 - |rank by similarity - rank by gold score| / n, with mean ranks for ties.
 
-    Raises:
-        ResultError: the rows hold other items.
+    :raises ResultError: the rows hold other items.
     """
-    match items.task_type:
-        case "retrieval" | "reranking" | "bitext_mining" | "summarization":
+    kind = KINDS.get(items.task_type)
+    match kind.items if kind else "":
+        case "values":
             names = names_in(items.metric)
             columns = {name: column(items, name) for name in names}
             return columns[names[0]][0], evaluate(
                 items.metric, {name: values for name, (_, values) in columns.items()}
             )
-        case "classification" | "multilabel_classification":
+        case "predictions":
             return _share_right(items)
-        case "sts" | "pair_classification":
+        case "ranks" | "order" as meaning:
             ids, similarities = column(items, items.similarity)
             gold = column(items, "gold")[1][0]
-            judge = _rank_agreement if items.task_type == "sts" else _on_the_right_side
+            judge = _rank_agreement if meaning == "ranks" else _on_the_right_side
             return ids, np.stack([judge(row, gold) for row in similarities])
         case _:
             return None
@@ -180,29 +181,30 @@ def _texts(part: Part | None) -> _Texts:
 
 
 def _flip(items: PartItems, texts: _Texts, item_id: str, pair: tuple[float, float]) -> Flip:
-    found = [table.filter(pc.equal(table["item_id"], item_id)) for table in items.tables]
-    match items.task_type:
-        case "bitext_mining":
+    item_tables = [table.filter(pc.equal(table["item_id"], item_id)) for table in items.tables]
+    kind = KINDS[items.task_type]
+    match kind.answers:
+        case "nearest":
             expected = [item_id]
-            a, b = (_nearest(table, texts.documents) for table in found)
-        case "retrieval" | "reranking":
+            a, b = (_nearest(table, texts.documents) for table in item_tables)
+        case "retrieved":
             relevant = None if texts.relevant is None else texts.relevant.get(item_id, [])
             expected = relevant or []
-            a, b = (_best_documents(table, relevant, texts.documents) for table in found)
-        case "classification" | "multilabel_classification":
-            expected = of_metric(found[0], "gold")["target"].to_pylist()
-            a, b = (_predictions(table, expected[0]) for table in found)
-        case "summarization":
+            a, b = (_best_documents(table, relevant, texts.documents) for table in item_tables)
+        case "prediction":
+            expected = of_metric(item_tables[0], "gold")["target"].to_pylist()
+            a, b = (_predictions(table, expected[0]) for table in item_tables)
+        case _ if kind.items == "values":
             expected = []
             a, b = (
                 [answer for name in names_in(items.metric) for answer in _similarity(table, name)]
-                for table in found
+                for table in item_tables
             )
         case _:
-            expected = [f"{of_metric(found[0], 'gold')['value'][0].as_py():g}"]
-            a, b = (_similarity(table, items.similarity) for table in found)
-    of_item = texts.of_item.get(item_id, [])
-    return Flip(items.split, items.subset, item_id, pair, (a, b), of_item, expected)
+            expected = [f"{of_metric(item_tables[0], 'gold')['value'][0].as_py():g}"]
+            a, b = (_similarity(table, items.similarity) for table in item_tables)
+    item_texts = texts.of_item.get(item_id, [])
+    return Flip(items.split, items.subset, item_id, pair, (a, b), item_texts, expected)
 
 
 def _best_documents(
@@ -222,8 +224,8 @@ def _best_documents(
 
 
 def _nearest(table: pa.Table, sentences: Mapping[str, str]) -> list[Answer]:
-    found = of_metric(table, "nearest")
-    item_id, right = found["target"][0].as_py(), found["value"][0].as_py() == 1
+    nearest = of_metric(table, "nearest")
+    item_id, right = nearest["target"][0].as_py(), nearest["value"][0].as_py() == 1
     return [Answer(item_id, right, text=sentences.get(item_id, ""))]
 
 
@@ -243,18 +245,17 @@ def _similarity(table: pa.Table, name: str) -> list[Answer]:
 def column(items: PartItems, metric: str) -> tuple[list[str], DoubleArray]:
     """Ids [n] and values [2, n] of a metric, in the order of A.
 
-    Raises:
-        ResultError: the rows hold other items.
+    :raises ResultError: the rows hold other items.
     """
-    found = [of_metric(table, metric) for table in items.tables]
-    ids = found[0]["item_id"].to_pylist()
-    places = {item_id: row for row, item_id in enumerate(found[1]["item_id"].to_pylist())}
+    metric_tables = [of_metric(table, metric) for table in items.tables]
+    ids = metric_tables[0]["item_id"].to_pylist()
+    places = {item_id: row for row, item_id in enumerate(metric_tables[1]["item_id"].to_pylist())}
     if not ids or places.keys() != set(ids):
         raise ResultError(
             f"The item scores of {items.split}/{items.subset} hold other items of {metric!r} in "
             f"the two rows ({len(ids)} and {len(places)}); run the task again for both."
         )
-    a, b = (table["value"].to_numpy() for table in found)
+    a, b = (table["value"].to_numpy() for table in metric_tables)
     return ids, np.stack([a, b[[places[item_id] for item_id in ids]]])
 
 
@@ -263,13 +264,13 @@ def _share_right(items: PartItems) -> tuple[list[str], DoubleArray]:
     place = {item_id: row for row, item_id in enumerate(ids)}
     shares = []
     for table in items.tables:
-        found = of_metric(table, "prediction")
-        rows = np.array([place.get(item_id, -1) for item_id in found["item_id"].to_pylist()])
+        predictions = of_metric(table, "prediction")
+        rows = np.array([place.get(item_id, -1) for item_id in predictions["item_id"].to_pylist()])
         if not len(rows) or len(rows) % len(ids) or rows.min() < 0:
             raise ResultError(
                 f"The item scores of {items.split}/{items.subset} hold other items in the two rows."
             )
-        right = np.bincount(rows, found["value"].to_numpy(), minlength=len(ids))
+        right = np.bincount(rows, predictions["value"].to_numpy(), minlength=len(ids))
         shares.append(right / (len(rows) // len(ids)))
     return ids, np.stack(shares)
 
@@ -284,11 +285,12 @@ def _rank_agreement(similarities: DoubleArray, gold: DoubleArray) -> DoubleArray
 def _on_the_right_side(similarities: DoubleArray, gold: DoubleArray) -> DoubleArray:
     positive = gold == 1
     shares = np.empty(len(gold))
-    for own, sign in ((positive, 1), (~positive, -1)):
-        others = np.sort(sign * similarities[~own])
-        mine = sign * similarities[own]
-        below, up_to = np.searchsorted(others, mine, "left"), np.searchsorted(others, mine, "right")
-        shares[own] = (below + up_to) / 2 / len(others)
+    for same_label, sign in ((positive, 1), (~positive, -1)):
+        other_similarities = np.sort(sign * similarities[~same_label])
+        same_similarities = sign * similarities[same_label]
+        below = np.searchsorted(other_similarities, same_similarities, "left")
+        up_to = np.searchsorted(other_similarities, same_similarities, "right")
+        shares[same_label] = (below + up_to) / 2 / len(other_similarities)
     return shares
 
 
@@ -323,8 +325,7 @@ class PairedPart:
 def paired_parts(pairing: Pairing, n_replicates: int, seed: int, n_flips: int) -> list[PairedPart]:
     """Every part of a pairing.
 
-    Raises:
-        ResultError: the items of one result are missing, changed, or not those of the other.
+    :raises ResultError: the items of one result are missing, changed, or not those of the other.
     """
     tables = [read_items(result) for result in pairing.results]
     return [
@@ -340,26 +341,27 @@ def _paired_part(
     seed: int,
     n_flips: int,
 ) -> PairedPart:
-    own = [of_part(table, *where) for table in tables]
+    part_tables = [of_part(table, *where) for table in tables]
     parts = pairing.data.parts if pairing.data else []
     replicates, clusters, is_mean = None, None, False
     expression = _expression(pairing)
     # Without measures there is no interval, but there still are items to look at.
     with contextlib.suppress(NotSupported):
-        found = part_measures(pairing.results, own, where, pairing.expression)
-        both = found.replicates(n_replicates, seed)
-        replicates, clusters, expression = both[:, 1] - both[:, 0], found.clusters, found.expression
+        measures = part_measures(pairing.results, part_tables, where, pairing.expression)
+        replicates_of_rows = measures.replicates(n_replicates, seed)
+        replicates = replicates_of_rows[:, 1] - replicates_of_rows[:, 0]
+        clusters, expression = measures.clusters, measures.expression
         is_mean = "f1_of_means" not in expression
         is_mean = is_mean and all(
-            isinstance(measure, statistics.MeanMeasure) for measure in found.measures.values()
+            isinstance(measure, statistics.MeanMeasure) for measure in measures.measures.values()
         )
     part = next((part for part in parts if (part.split, part.subset) == where), None)
-    items = _items(pairing, own, where, expression, part)
-    judged = goodness(items)
-    if judged is None:
-        n_items = len(of_metric(own[0], "gold"))
+    items = _items(pairing, part_tables, where, expression, part)
+    item_goodness = goodness(items)
+    if item_goodness is None:
+        n_items = len(of_metric(part_tables[0], "gold"))
         return PairedPart(replicates, False, np.empty(0), clusters, n_items, None, [])
-    ids, values = judged
+    ids, values = item_goodness
     counts, changed = wins_ties_losses(values), flips(items, ids, values, n_flips)
     return PairedPart(
         replicates, is_mean, values[1] - values[0], clusters, len(ids), counts, changed
@@ -370,37 +372,38 @@ def item_values(pairing: Pairing, where: tuple[str, str]) -> tuple[list[str], Do
     """Item ids [n] of a part and how well each result does on them [2, n]; see
     `kemb.boards.paired.goodness`.
 
-    Raises:
-        ResultError: as `paired_parts`.
+    :raises ResultError: as `paired_parts`.
     """
-    own = [of_part(read_items(result), *where) for result in pairing.results]
-    return goodness(_items(pairing, own, where, _expression(pairing), None))
+    part_tables = [of_part(read_items(result), *where) for result in pairing.results]
+    return goodness(_items(pairing, part_tables, where, _expression(pairing), None))
 
 
 def _items(
     pairing: Pairing,
-    own: Sequence[pa.Table],
+    part_tables: Sequence[pa.Table],
     where: tuple[str, str],
     expression: str,
     part: Part | None,
 ) -> PartItems:
     return PartItems(
         *where,
-        task_type=str(pairing.results[0].kemb["task"]["type"]),
+        task_type=pairing.results[0].record.task.type,
         metric=expression,
         similarity=_deciding_similarity(pairing, expression),
-        tables=(own[0], own[1]),
+        tables=(part_tables[0], part_tables[1]),
         part=part,
     )
 
 
 def _expression(pairing: Pairing) -> str:
-    main = str(pairing.results[0].kemb["task"]["main_metric"])
+    main = pairing.results[0].record.task.main_metric
     return main if pairing.expression == "main_score" else pairing.expression
 
 
 def _deciding_similarity(pairing: Pairing, expression: str) -> str:
     """The similarity of the metric, or the declared one where the metric is of several."""
     prefixes = {name.partition("_")[0] for name in names_in(expression)}
-    named = next(iter(prefixes)) if len(prefixes) == 1 else ""
-    return named if named in SIMILARITIES else str(pairing.results[0].kemb["model"]["similarity"])
+    similarity = next(iter(prefixes)) if len(prefixes) == 1 else ""
+    if similarity in SIMILARITIES:
+        return similarity
+    return pairing.results[0].record.model.similarity

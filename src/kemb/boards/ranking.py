@@ -5,9 +5,10 @@ single cells left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
@@ -15,6 +16,7 @@ from kemb.boards.benchmark import CellSpec, Formula
 from kemb.boards.items import cell_measures, cell_replicates
 from kemb.boards.types import BoardOptions, Common, Interval, Intervals, Mode, Replicates, Standing
 from kemb.errors import NotSupported, ResultError, UsageError
+from kemb.messages import Note, note, say
 from kemb.results.files import TaskResult
 
 MIN_TASKS = 5
@@ -50,33 +52,62 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
 
     :raises UsageError: when the intervals asked for cannot be made.
     """
-    scores = field.scores
-    drawn, reason = _replicates(field, options)
-    cells, mode, replicates = drawn.cells, _mode(drawn), overall_replicates(field, drawn)
+    resamples, reasons = _replicates(field, options)
+    mode = _mode(resamples)
     if options.intervals not in ("auto", mode):
         raise UsageError(
-            f"--intervals {options.intervals} is not possible here: {reason} Leave it out, or type "
-            "none."
+            f"--intervals {options.intervals} is not possible here: "
+            f"{' '.join(say(reason, 'en') for reason in reasons)} Leave it out, or type none."
         )
-    ranks = ranks_of(scores)
-    low, high = (
-        statistics.interval(replicates, options.level) if replicates is not None else (None, None)
-    )
-    rank_low, rank_high = ranks, ranks
-    first = top3 = np.full(len(scores), 1.0)
-    if replicates is not None and len(scores) > 1:
-        rank_low, rank_high = statistics.rank_intervals(scores, replicates, options.level)
-        first, top3 = (
-            statistics.rank_probability(replicates, 1),
-            statistics.rank_probability(replicates, 3),
-        )
+    intervals = Intervals(mode, reasons, options.level, options.n_replicates, options.seed)
+    replicates = overall_replicates(field, resamples)
+    if replicates is not None and len(field.scores) > 1:
+        better = statistics.certainly_better(field.scores, replicates, options.level)
+        resamples = replace(resamples, better=better)
+    of_scores = _score_statistics(field.scores, replicates, resamples.better, options.level)
     views = {
         name: (values, ranks_of(values))
         for name, values in other_views(field.values, field.weights, field.groups).items()
     }
-    left_out = leave_one_out(field.values, field.weights, field.groups)
-    of_cells, of_groups = _cell_intervals(cells, field.groups, options.level)
-    found = [
+    ranks_without_cell = leave_one_out(field.values, field.weights, field.groups)
+    of_cells, of_groups = _cell_intervals(resamples.cells, field.groups, options.level)
+    row_standings = [
+        replace(
+            standing,
+            views={
+                name: (float(values[row]), int(ranks[row]))
+                for name, (values, ranks) in views.items()
+            },
+            leave_one_out=(
+                int(ranks_without_cell[:, row].min()),
+                int(ranks_without_cell[:, row].max()),
+            ),
+            cell_intervals=of_cells[row] if of_cells else [],
+            group_intervals=of_groups[row] if of_groups else {},
+        )
+        for row, standing in enumerate(of_scores)
+    ]
+    return row_standings, intervals, resamples
+
+
+def _score_statistics(
+    scores: DoubleArray,
+    replicates: DoubleArray | None,
+    better: NDArray[np.bool_] | None,
+    level: float,
+) -> list[Standing]:
+    """Of every row what scores [M], replicates [B, M] and decided pairs [M, M] say."""
+    ranks = ranks_of(scores)
+    rank_low, rank_high = ranks, ranks
+    first = top3 = np.full(len(scores), 1.0)
+    if replicates is not None and better is not None:
+        rank_low, rank_high = statistics.rank_intervals(better)
+        first = statistics.rank_probability(replicates, 1)
+        top3 = statistics.rank_probability(replicates, 3)
+    low, high = None, None
+    if replicates is not None:
+        low, high = statistics.interval(replicates, level)
+    return [
         Standing(
             rank=int(ranks[row]),
             rank_low=int(rank_low[row]),
@@ -85,25 +116,21 @@ def standings(field: Field, options: BoardOptions) -> tuple[list[Standing], Inte
             high=None if high is None else float(high[row]),
             p_first=None if replicates is None else float(first[row]),
             p_top3=None if replicates is None else float(top3[row]),
-            views={
-                name: (float(values[row]), int(by[row])) for name, (values, by) in views.items()
-            },
-            leave_one_out=(int(left_out[:, row].min()), int(left_out[:, row].max())),
-            cell_intervals=of_cells[row] if of_cells else [],
-            group_intervals=of_groups[row] if of_groups else {},
+            views={},
+            leave_one_out=(int(ranks[row]), int(ranks[row])),
         )
         for row in range(len(scores))
     ]
-    return found, Intervals(mode, reason, options.level, options.n_replicates, options.seed), drawn
 
 
-def overall_replicates(field: Field, drawn: Replicates) -> DoubleArray | None:
+def overall_replicates(field: Field, resamples: Replicates) -> DoubleArray | None:
     """Overall scores [B, M] on the resamples; None where there are none."""
-    if drawn.cells is not None:
-        return np.asarray(np.einsum("btm,t->bm", drawn.cells, field.weights))
-    if drawn.draws is not None:
+    if resamples.cells is not None:
+        return np.asarray(np.einsum("btm,t->bm", resamples.cells, field.weights))
+    if resamples.draws is not None:
         return np.asarray(
-            statistics.weigh_draws(drawn.draws, drawn.strata, field.weights) @ field.values.T
+            statistics.weigh_draws(resamples.draws, resamples.strata, field.weights)
+            @ field.values.T
         )
     return None
 
@@ -177,58 +204,58 @@ def common(values: Sequence[float | None], complete: DoubleArray) -> Common:
     columns = [column for column, value in enumerate(values) if value is not None]
     if not columns or not len(complete):
         return Common(len(columns), None)
-    own = np.array([value for value in values if value is not None])
+    row_values = np.array([value for value in values if value is not None])
     others = complete[:, columns]
-    return Common(len(columns), float(np.mean((own > others) + 0.5 * (own == others))))
+    return Common(
+        len(columns), float(np.mean((row_values > others) + 0.5 * (row_values == others)))
+    )
 
 
-def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, tuple[Note, ...]]:
     """Of items where possible, else of tasks, else none; and why no better ones."""
     cells, reason = _item_replicates(field, options)
     if cells is not None:
-        return Replicates(cells=cells), ""
-    drawn, why = _task_draws(field, options)
-    return drawn, " ".join(filter(None, [reason, why]))
+        return Replicates(cells=cells), ()
+    resamples, why = _task_draws(field, options)
+    return resamples, tuple(filter(None, [reason, why]))
 
 
-def _mode(drawn: Replicates) -> Mode:
-    return "items" if drawn.cells is not None else "tasks" if drawn.draws is not None else "none"
+def _mode(resamples: Replicates) -> Mode:
+    if resamples.cells is not None:
+        return "items"
+    return "tasks" if resamples.draws is not None else "none"
 
 
-def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, str]:
+def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, Note | None]:
     """Cells [B, T, M] on resampled items, or why there are none."""
     if options.intervals in ("tasks", "none"):
-        return None, ""
+        return None, None
     claimed = [name for row in field.results for name in [_claimed(row)] if name]
     if claimed:
-        others = f" and {len(claimed) - 1} more" if len(claimed) > 1 else ""
-        return None, f"Items cannot be resampled: {claimed[0]}{others} are claimed, without items."
+        others = note("board.and_more", n=len(claimed) - 1) if len(claimed) > 1 else ""
+        return None, note("board.items_claimed", model=claimed[0], others=others)
     try:
         parts = [cell_measures(cell, field.formula, field.results) for cell in field.cells]
     except (NotSupported, ResultError) as error:
-        return None, f"Items cannot be resampled: {str(error).rstrip('.')}."
+        return None, note("board.items_refused", why=str(error).rstrip("."))
     n_values = len(field.results) * sum(part.n_items for of_cell in parts for part in of_cell)
     if (
         options.intervals == "auto"
         and options.max_item_values is not None
         and n_values > options.max_item_values
     ):
-        return None, "Items were not resampled to save time; `kemb board` does it."
+        return None, note("board.items_too_many")
     for column, of_cell in enumerate(parts):
         again = np.mean([part.point() for part in of_cell], axis=0)
         if np.abs(again - field.values[:, column]).max() > _SAME:
-            title = field.cells[column].title
-            return (
-                None,
-                f"Items cannot be resampled: those of {title} do not give its recorded scores.",
-            )
+            return None, note("board.items_differ", task=field.cells[column].title)
     replicates = np.stack(
         [cell_replicates(of_cell, options.n_replicates, options.seed) for of_cell in parts], axis=1
     )
     if not np.isfinite(replicates).all():
         column = int(np.flatnonzero(~np.isfinite(replicates).all(axis=(0, 2)))[0])
-        return None, f"Items cannot be resampled: {field.cells[column].title} has too few of them."
-    return replicates, ""
+        return None, note("board.items_too_few", task=field.cells[column].title)
+    return replicates, None
 
 
 def _claimed(row: Mapping[str, TaskResult]) -> str:
@@ -237,18 +264,18 @@ def _claimed(row: Mapping[str, TaskResult]) -> str:
     )
 
 
-def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, str]:
+def _task_draws(field: Field, options: BoardOptions) -> tuple[Replicates, Note | None]:
     """Resampled tasks, or why there are none."""
     if options.intervals in ("items", "none"):
-        return Replicates(), ""
+        return Replicates(), None
     if len(field.cells) < MIN_TASKS:
-        return Replicates(), f"Fewer than {MIN_TASKS} tasks cannot be resampled either."
+        return Replicates(), note("board.tasks_too_few", n_tasks=MIN_TASKS)
     alone = {name for name, columns in field.groups.items() if len(columns) == 1}
     strata = tuple("" if cell.group_name in alone else cell.group_name for cell in field.cells)
     key: list[str | int] = [options.seed, "tasks", *(cell.title for cell in field.cells)]
     return Replicates(
         draws=statistics.draw_tasks(strata, options.n_replicates, key), strata=strata
-    ), ""
+    ), None
 
 
 def _cell_intervals(
@@ -267,6 +294,6 @@ def _cell_intervals(
     of_groups: list[dict[str, Interval]] = [{} for _ in of_cells]
     for name, columns in groups.items():
         low, high = statistics.interval(cells[:, list(columns)].mean(axis=1), level)
-        for row, found in enumerate(of_groups):
-            found[name] = (float(low[row]), float(high[row]))
+        for row, row_intervals in enumerate(of_groups):
+            row_intervals[name] = (float(low[row]), float(high[row]))
     return of_cells, of_groups

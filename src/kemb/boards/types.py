@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import Benchmark, CellSpec, Formula
+from kemb.messages import Note, say
 from kemb.results.files import Claim, TaskResult
 from kemb.results.rows import ResultRow
 
@@ -94,7 +98,7 @@ class Row:
     """In the order of the board's cells; None where there is no comparable value."""
     groups: dict[str, float | None]
     score: float | None
-    """None where a cell is missing (DESIGN 3.9)."""
+    """None where a cell is missing."""
     missing: dict[str, str]
     """Title of each cell without a value -> why."""
     standing: Standing | None = None
@@ -123,6 +127,11 @@ class Replicates:
     """
     strata: tuple[str, ...] = ()
     """Of every cell; only where tasks were drawn."""
+    better: NDArray[np.bool_] | None = None
+    """Which complete row (row) is certainly better than which (column), jointly over all pairs
+    (`statistics.certainly_better`) [n_complete, n_complete]; None without intervals. Everything
+    that says "certainly better" or "cannot be told" of two rows reads it from here.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +139,16 @@ class Intervals:
     """How the intervals of a board were made."""
 
     mode: Mode
-    reason: str
-    """Why no better mode was used; '' for items."""
+    reasons: tuple[Note, ...]
+    """Why no better mode was used; none for items."""
     level: float
     n_replicates: int
     seed: int
+
+    @property
+    def reason(self) -> str:
+        """The reasons in English, as programs read them."""
+        return " ".join(say(reason, "en") for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +174,26 @@ class Board:
     @property
     def groups(self) -> dict[str, list[int]]:
         """Row numbers into `cells` by group, in order of appearance."""
-        found: dict[str, list[int]] = {}
+        rows_by_group: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
-            found.setdefault(cell.group_name, []).append(number)
-        return found
+            rows_by_group.setdefault(cell.group_name, []).append(number)
+        return rows_by_group
 
     @property
     def complete(self) -> list[Row]:
         return [row for row in self.rows if row.standing is not None]
+
+    @property
+    def first_group(self) -> list[Row]:
+        """The complete rows that no row is certainly better than (`rank_low` is 1).
+
+        It holds the true first with the probability of the intervals, and no two of its rows are
+        decided. Without intervals it is empty: nothing was tested.
+        """
+        if self.replicates.better is None:
+            return []
+        n_better = self.replicates.better.sum(axis=0).tolist()
+        return [row for row, n in zip(self.complete, n_better, strict=True) if n == 0]
 
     @property
     def incomplete(self) -> list[Row]:

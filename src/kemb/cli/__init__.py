@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb.cli import compare, exchange, lists, publish, run, study, train
-from kemb.cli import exchange as cli_exchange
-from kemb.cli import publish as cli_publish
+from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
 from kemb.cli.options import results_option, task_names
 from kemb.errors import KembError, UnknownName, UsageError
 
@@ -117,19 +115,19 @@ def board(
     from kemb.results.claims import read_all, shipped
 
     benchmark, is_public = _benchmark_of(targets)
-    found = read_all(results_dir)
+    results = read_all(results_dir)
     if (is_public or claimed or only == "claimed") and only != "measured":
-        found += shipped()
+        results += shipped()
     else:
         only = "measured"
-    found = [
-        result for result in found if only in (None, "claimed" if result.claim else "measured")
+    results = [
+        result for result in results if only in (None, "claimed" if result.claim else "measured")
     ]
     options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
     with _busy("Ranking"):
-        built = build_board(found, benchmark, formula, options) if found else None
+        built = build_board(results, benchmark, formula, options) if results else None
     if built is None or not built.rows:
-        _refuse_unknown(targets, [result.task for result in found])
+        _refuse_unknown(targets, [result.task for result in results])
         public = "" if is_public else ", or type `kemb board mteb-kor-v2` for published scores"
         name = f" of {', '.join(targets)}" if targets else ""
         raise UsageError(
@@ -154,19 +152,20 @@ for command in (
     study.robustness,
     compare.compare,
     compare.verify,
-    cli_publish.audit,
-    cli_publish.site,
+    publish.audit,
+    publish.site,
     publish.card,
     exchange.import_group,
     exchange.export_group,
-    cli_exchange.submit,
-    cli_exchange.init,
+    exchange.submit,
+    exchange.init,
     train.train,
     train.mine,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,
     lists.store,
+    docs.docs,
 ):
     cli.add_command(command)
 
@@ -175,27 +174,26 @@ def _benchmark_of(targets: tuple[str, ...]) -> tuple[Benchmark | None, bool]:
     """The cells that targets mean, and whether they are those of one benchmark; None for every task
     there is.
     """
-    from kemb.boards import benchmark as boards_benchmark
-    from kemb.boards.benchmark import of_tasks
+    from kemb.boards.benchmark import load_benchmark, names, of_tasks
 
-    if len(targets) == 1 and (
-        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
-    ):
-        return boards_benchmark.load_benchmark(targets[0]), True
-    return (of_tasks(list(dict.fromkeys(task_names(targets)))) if targets else None), False
+    if not targets:
+        return None, False
+    if len(targets) == 1 and (targets[0] in names() or targets[0].endswith(".toml")):
+        return load_benchmark(targets[0]), True
+    return of_tasks(list(dict.fromkeys(task_names(targets)))), False
 
 
 def _refuse_unknown(targets: tuple[str, ...], own_tasks: list[str]) -> None:
     from kemb import tasks
-    from kemb.boards import benchmark as boards_benchmark
+    from kemb.boards.benchmark import names
 
-    known = [*boards_benchmark.names(), *tasks.names(), *own_tasks]
+    known_names = [*names(), *tasks.names(), *own_tasks]
     for target in targets:
-        if target not in known and not target.endswith(".toml"):
+        if target not in known_names and not target.endswith(".toml"):
             raise UnknownName(
                 "benchmark or task",
                 target,
-                known,
+                known_names,
                 "Type `kemb benchmarks` or `kemb tasks` for all.",
             )
 

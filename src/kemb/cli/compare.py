@@ -78,8 +78,8 @@ def compare(
     rows = _rows(results_dir)
     row_a, row_b = find_row(a, rows), find_row(b, rows)
     common = [task for task in row_a.results if task in row_b.results and n_items]
-    benchmark, found = _cells_and_data(targets, data, common)
-    options = CompareOptions(zone / 100, n_items, found)
+    benchmark, task_data = _cells_and_data(targets, data, common)
+    options = CompareOptions(zone / 100, n_items, task_data)
     compared = compare_rows(row_a, row_b, benchmark, options)
     if form == "table":
         show.print_comparison(compared)
@@ -154,17 +154,17 @@ def verify(
     }
     names = [target for target in targets if not Path(target).exists()]
     results = _recorded(record, [*names, *folders], results_dir)
-    found = [
+    verifications = [
         verify_items(result, options.tolerance)
         if items_only
         else _run_again(result, folders, data, options)
         for result in results
     ]
     if as_json:
-        click.echo(show.verifications_to_json(found), nl=False)
+        click.echo(show.verifications_to_json(verifications), nl=False)
     else:
-        show.print_verifications(found)
-    if any(verification.differs for verification in found):
+        show.print_verifications(verifications)
+    if any(verification.differs for verification in verifications):
         sys.exit(1)
 
 
@@ -180,30 +180,28 @@ def _cells_and_data(
     targets: tuple[str, ...], data_dir: Path | None, common: list[str]
 ) -> tuple[Benchmark | None, dict[str, TaskData]]:
     """The cells of a comparison, and what data are at hand for the items of the common tasks."""
-    from kemb.boards import benchmark as boards_benchmark
-    from kemb.boards.benchmark import of_tasks
+    from kemb.boards.benchmark import load_benchmark, of_tasks
+    from kemb.boards.benchmark import names as benchmark_names
     from kemb.evaluation.evaluate import load_task
 
-    if len(targets) == 1 and (
-        targets[0] in boards_benchmark.names() or targets[0].endswith(".toml")
-    ):
-        benchmark = boards_benchmark.load_benchmark(targets[0])
-        return benchmark, _named_data(
-            [task for task in benchmark.tasks if task in common], data_dir
-        )
-    found: dict[str, TaskData] = {}
+    if len(targets) == 1 and (targets[0] in benchmark_names() or targets[0].endswith(".toml")):
+        benchmark = load_benchmark(targets[0])
+        common_tasks = [task for task in benchmark.tasks if task in common]
+        return benchmark, _named_data(common_tasks, data_dir)
+    folder_data: dict[str, TaskData] = {}
     names: list[str] = []
     for target in targets:
-        if target in boards_benchmark.names():
+        if target in benchmark_names():
             raise UsageError(f"{target} is a benchmark; compare on it alone, or name tasks only.")
         if Path(target).exists():
             task = load_task(target)
-            found[task.spec.name] = task.load()
+            folder_data[task.spec.name] = task.load()
             names.append(task.spec.name)
         else:
             names.append(target)
-    wanted = [task for task in common if task in names or not names]
-    return of_tasks(names) if names else None, {**_named_data(wanted, data_dir), **found}
+    listed_tasks = [task for task in common if task in names or not names]
+    benchmark_of_names = of_tasks(names) if names else None
+    return benchmark_of_names, {**_named_data(listed_tasks, data_dir), **folder_data}
 
 
 def _named_data(names: list[str], data_dir: Path | None) -> dict[str, TaskData]:
@@ -211,14 +209,16 @@ def _named_data(names: list[str], data_dir: Path | None) -> dict[str, TaskData]:
     from kemb import tasks
     from kemb.evaluation.evaluate import load_task
 
-    found = {}
-    for name in names if data_dir is not None else []:
+    data_by_task: dict[str, TaskData] = {}
+    if data_dir is None:
+        return data_by_task
+    for name in names:
         if name in tasks.names():
             try:
-                found[name] = load_task(name, data_dir).load()
+                data_by_task[name] = load_task(name, data_dir).load()
             except (DataError, FetchError) as error:
                 click.echo(f"{name}: items are shown without texts. {error}", err=True)
-    return found
+    return data_by_task
 
 
 def _recorded(record: str, names: list[str], results_dir: Path) -> list[TaskResult]:

@@ -48,10 +48,14 @@ name_option = click.option(
 )
 @results_option
 @click.option(
-    "--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable."
+    "--tasks",
+    "task_targets",
+    multiple=True,
+    metavar="BENCHMARK|TASK",
+    help="Only these; repeatable.",
 )
 @name_option
-def import_mteb(folder: Path, results_dir: Path, wanted: tuple[str, ...], name: str) -> None:
+def import_mteb(folder: Path, results_dir: Path, task_targets: tuple[str, ...], name: str) -> None:
     """Read mteb's results: a results folder, a clone of the public results, an mteb cache, or one
     model's folder.
 
@@ -61,8 +65,8 @@ def import_mteb(folder: Path, results_dir: Path, wanted: tuple[str, ...], name: 
     """
     from kemb.adapters import mteb_results
 
-    read = mteb_results.read_results_folder(folder, task_names(wanted), _track)
-    _finish(results_dir, read.rows, mteb_results.source_of(folder, name), read.problems)
+    imported = mteb_results.read_results_folder(folder, task_names(task_targets), _track)
+    _finish(results_dir, imported.rows, mteb_results.source_of(folder, name), imported.problems)
 
 
 scale_option = click.option(
@@ -106,15 +110,17 @@ def import_card(
     entries = read_document(file).entries
     if not entries:
         raise UsageError(f"{file} has no results in a model-index, and is no .eval_results file.")
-    named = {model} if model else {entry.model for entry in entries}
-    full = model_name(min(named))
-    if len(named) != 1 or "/" not in full:
-        printed = ", ".join(sorted(filter(None, named))) or "nothing"
+    model_names = {model} if model else {entry.model for entry in entries}
+    full = model_name(min(model_names))
+    if len(model_names) != 1 or "/" not in full:
+        printed = ", ".join(sorted(filter(None, model_names))) or "nothing"
         raise UsageError(
             f"{file} names {printed} as its model; say which one it is with --model ORG/NAME."
         )
-    read = card_rows(full, entries, scale)
-    _finish(results_dir, read.rows, Source(name or f"{full} card", url, commit), read.problems)
+    imported = card_rows(full, entries, scale)
+    _finish(
+        results_dir, imported.rows, Source(name or f"{full} card", url, commit), imported.problems
+    )
 
 
 @import_group.command(name="table")
@@ -166,20 +172,20 @@ def import_table(
     for place, table in enumerate(tables, 1):
         if number not in (None, place):
             continue
-        read = table_rows(table, benchmark, scale)
-        if not read.matched:
+        imported = table_rows(table, benchmark, scale)
+        if not imported.matched:
             continue
         n_matched += 1
         matched = ", ".join(
             f"{column} = {cell}" if column != cell else cell
-            for column, cell in read.matched.items()
+            for column, cell in imported.matched.items()
         )
         click.echo(
             f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: "
-            f"{', '.join(read.ignored)}."
+            f"{', '.join(imported.ignored)}."
         )
-        rows += read.rows
-        problems += read.problems
+        rows += imported.rows
+        problems += imported.problems
     if not n_matched:
         cells = ", ".join(cell.title for cell in benchmark.cells)
         raise UsageError(
@@ -208,11 +214,11 @@ def export_mteb(out: Path, results_dir: Path) -> None:
     """
     from kemb.adapters.mteb_results import export_mteb as export
 
-    done = export(results_dir, out)
-    click.echo(f"{out / 'results'}: {done.n_results} results of {done.n_rows} rows.")
-    _show("Left out:", done.left_out)
-    _show("Not exported:", done.problems)
-    sys.exit(1 if done.problems else 0)
+    exported = export(results_dir, out)
+    click.echo(f"{out / 'results'}: {exported.n_results} results of {exported.n_rows} rows.")
+    _show("Left out:", exported.left_out)
+    _show("Not exported:", exported.problems)
+    sys.exit(1 if exported.problems else 0)
 
 
 @export_group.command(name="onnx")
@@ -243,12 +249,12 @@ def export_onnx(model: str, out: Path, int8: bool, **settings: Any) -> None:  # 
     from kemb.models.resolve import resolve
 
     plain = resolve(model, ModelOptions(**settings))
-    found = (
+    model_to_export = (
         plain
         if plain.folder is None
         else resolve(model, ModelOptions(device="cpu", dtype="float32", **settings))
     )
-    for file in export_folder(found, out, int8):
+    for file in export_folder(model_to_export, out, int8):
         click.echo(
             f"{file.path}: {file.n_bytes / 1e6:,.1f} MB. To torch on {file.parity.n_texts} texts: "
             f"numbers differ by up to {file.parity.max_difference:.1e}, least cosine "
@@ -297,10 +303,10 @@ def _finish(
 def _show(title: str, lines: Sequence[str]) -> None:
     if not lines:
         return
-    shown = [f"  {line}" for line in lines[:N_SHOWN]]
+    first_lines = [f"  {line}" for line in lines[:N_SHOWN]]
     if len(lines) > N_SHOWN:
-        shown.append(f"  and {len(lines) - N_SHOWN} more")
-    click.echo("\n".join([title, *shown]), err=True)
+        first_lines.append(f"  and {len(lines) - N_SHOWN} more")
+    click.echo("\n".join([title, *first_lines]), err=True)
 
 
 own_data_option = click.option(
@@ -312,7 +318,11 @@ own_data_option = click.option(
 @click.argument("rows", nargs=-1, required=True, metavar="MODEL|RESULT_FOLDER...")
 @results_option
 @click.option(
-    "--tasks", "wanted", multiple=True, metavar="BENCHMARK|TASK", help="Only these; repeatable."
+    "--tasks",
+    "task_targets",
+    multiple=True,
+    metavar="BENCHMARK|TASK",
+    help="Only these; repeatable.",
 )
 @click.option(
     "-o",
@@ -326,7 +336,7 @@ own_data_option = click.option(
 def submit(
     rows: tuple[str, ...],
     results_dir: Path,
-    wanted: tuple[str, ...],
+    task_targets: tuple[str, ...],
     out: Path,
     include_own_data: bool,
     as_json: bool,
@@ -344,25 +354,25 @@ def submit(
     from kemb.results.files import read_results
     from kemb.results.rows import find_row, rows_of
 
-    known = rows_of(read_results(results_dir))
-    chosen = {row.label: row for row in (find_row(written, known) for written in rows)}
-    tasks = task_names(wanted)
-    kept = [
+    all_rows = rows_of(read_results(results_dir))
+    rows_by_label = {row.label: row for row in (find_row(name, all_rows) for name in rows)}
+    tasks = task_names(task_targets)
+    rows_to_pack = [
         replace(
             row,
             results={
                 task: result for task, result in row.results.items() if not tasks or task in tasks
             },
         )
-        for row in chosen.values()
+        for row in rows_by_label.values()
     ]
     if empty := [
         row.label
-        for row, of_tasks in zip(chosen.values(), kept, strict=True)
+        for row, of_tasks in zip(rows_by_label.values(), rows_to_pack, strict=True)
         if not of_tasks.results
     ]:
-        raise UsageError(f"{', '.join(empty)} has no result of {', '.join(wanted)}.")
-    packed = pack(kept, out, include_own_data)
+        raise UsageError(f"{', '.join(empty)} has no result of {', '.join(task_targets)}.")
+    packed = pack(rows_to_pack, out, include_own_data)
     click.echo(packed.manifest.model_dump_json(indent=1) if as_json else _shown(packed))
 
 
@@ -376,10 +386,10 @@ def _shown(packed: Packed) -> str:
     ]
     for entry in manifest.results:
         variant = f" [{entry.variant}]" if entry.variant else ""
-        own = "  (your own data)" if entry.own_data else ""
+        mark = "  (your own data)" if entry.own_data else ""
         lines.append(
             f"  {entry.model}@{entry.revision[:12]}{variant}  {entry.task}  "
-            f"{entry.main_score * 100:.2f}{own}"
+            f"{entry.main_score * 100:.2f}{mark}"
         )
     lines += [
         "",
@@ -409,11 +419,11 @@ def import_submission(
     """
     from kemb.publishing.submit import take_out
 
-    written = take_out(file, results_dir, overwrite, include_own_data)
-    for path in written:
+    paths = take_out(file, results_dir, overwrite, include_own_data)
+    for path in paths:
         click.echo(path)
     click.echo(
-        f"{len(written)} results were written to {results_dir}; what was there already is left as "
+        f"{len(paths)} results were written to {results_dir}; what was there already is left as "
         "it was.",
         err=True,
     )
@@ -431,10 +441,10 @@ def init(folder: Path) -> None:
     """
     from kemb.publishing.repository import write
 
-    written, kept = write(folder)
-    for path in written:
+    new_paths, old_paths = write(folder)
+    for path in new_paths:
         click.echo(path)
-    for path in kept:
+    for path in old_paths:
         click.echo(f"{path} is there already and was left as it is.", err=True)
 
 
@@ -450,8 +460,8 @@ def verify_submission(file: Path, tolerance: float, as_json: bool) -> None:
         click.echo(show.verifications_to_json(checked.verifications), nl=False)
     else:
         show.print_verifications(checked.verifications)
-        if own := [entry.task for entry in checked.manifest.results if entry.own_data]:
-            click.echo(f"On the submitter's own data: {', '.join(dict.fromkeys(own))}.")
+        if own_tasks := [entry.task for entry in checked.manifest.results if entry.own_data]:
+            click.echo(f"On the submitter's own data: {', '.join(dict.fromkeys(own_tasks))}.")
     for problem in checked.problems:
         click.echo(f"{file}: {problem}", err=True)
     if not checked.is_good:

@@ -68,9 +68,10 @@ def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
     from kemb import tasks
     from kemb.tasks.load import fetch
 
-    wanted = [(tasks.load_spec(name), subsets) for name, subsets in task_targets(names)]
+    specs_and_subsets = [(tasks.load_spec(name), subsets) for name, subsets in task_targets(names)]
     specs = [
-        spec.model_copy(update={"subsets": subsets or spec.subsets}) for spec, subsets in wanted
+        spec.model_copy(update={"subsets": subsets or spec.subsets})
+        for spec, subsets in specs_and_subsets
     ]
     fetch(specs, out, lambda line: click.echo(line, err=True))
 
@@ -118,14 +119,14 @@ def import_tasks_of_mteb(
             "Name a task of mteb, or give --benchmark NAME. For all of them type: mteb "
             "available-tasks"
         )
-    found = import_tasks(names, benchmarks_, subsets)
+    imported = import_tasks(names, benchmarks_, subsets)
     out.mkdir(parents=True, exist_ok=True)
-    for spec in found.specs:
+    for spec in imported.specs:
         (out / f"{spec.name}.toml").write_text(to_toml(spec), encoding="utf-8")
-    click.echo(f"{len(found.specs)} tasks written to {out}.")
-    for name, reason in found.refused.items():
+    click.echo(f"{len(imported.specs)} tasks written to {out}.")
+    for name, reason in imported.refused.items():
         click.echo(f"{name} was left out: {reason}", err=True)
-    if found.refused:
+    if imported.refused:
         raise SystemExit(1)
 
 
@@ -150,7 +151,7 @@ def models(name: str | None, as_json: bool) -> None:
             raise UnknownName("model", name, catalogue.names(), "Type `kemb models` for all.")
         click.echo(spec.model_dump_json(indent=1, exclude_defaults=True))
         return
-    specs = [spec for known in catalogue.names() if (spec := catalogue.load_spec(known))]
+    specs = [spec for model_name in catalogue.names() if (spec := catalogue.load_spec(model_name))]
     if as_json:
         _echo_json([spec.model_dump(exclude_defaults=True) for spec in specs])
         return

@@ -87,14 +87,14 @@ def in_one(
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def call(**values: Any) -> Any:  # noqa: ANN401  of any command
-            table = {option.name: values.pop(option.name) for option in own}
+            table = {option.name: values.pop(option.name) for option in table_options}
             return command(**values, **{name: table})
 
         wrapped = functools.wraps(command)(call)
         n_before = len(getattr(command, "__click_params__", []))
         for option in reversed(options):
             wrapped = option(wrapped)
-        own: list[click.Parameter] = wrapped.__click_params__[n_before:]  # type: ignore[attr-defined]
+        table_options: list[click.Parameter] = wrapped.__click_params__[n_before:]  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
@@ -127,13 +127,13 @@ def task_targets(targets: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """Tasks, with benchmarks replaced by theirs, and the subsets wanted of each; none: those of its
     specification.
     """
-    from kemb.boards import benchmark as boards_benchmark
+    from kemb.boards.benchmark import load_benchmark, names
 
-    found: list[tuple[str, list[str]]] = []
+    tasks_and_subsets: list[tuple[str, list[str]]] = []
     for target in targets:
-        if target in boards_benchmark.names():
-            benchmark = boards_benchmark.load_benchmark(target)
-            found += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
+        if target in names():
+            benchmark = load_benchmark(target)
+            tasks_and_subsets += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
         else:
-            found.append((target, []))
-    return found
+            tasks_and_subsets.append((target, []))
+    return tasks_and_subsets

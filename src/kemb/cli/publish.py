@@ -1,4 +1,4 @@
-"""The verb `card`."""
+"""The verbs that show results to others, and check what others show: `card`, `site`, `audit`."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def card(
         raise UsageError("--pr says how to upload; add --push ORG/NAME.")
     # A model's folder may belong to somebody else (a package, the hub's cache): it is read, and
     # written only by -o.
-    own = Path(model) / README if (Path(model) / "config.json").is_file() else None
-    base = out or own
+    own_readme = Path(model) / README if (Path(model) / "config.json").is_file() else None
+    base = out or own_readme
     existing = read_existing(base) if base else ""
     parent = ""
     if repo:
@@ -84,23 +84,23 @@ def card(
         remote, parent = remote_readme(repo)
         existing = existing or remote
     options = CardOptions(results_dir, benchmark_names, name or repo, license_name, private)
-    made = make_card(model, options, existing)
+    new_card = make_card(model, options, existing)
     if out:
-        write_card(made.files, out)
-        n_more = len(made.files) - 1
+        write_card(new_card.files, out)
+        n_more = len(new_card.files) - 1
         more = f" and {n_more} files in {out.parent / '.eval_results'}" if n_more else ""
         click.echo(f"Written: {out}{more}.", err=True)
     elif not repo:
-        click.echo(made.files[README], nl=False)
-    if made.left_out:
+        click.echo(new_card.files[README], nl=False)
+    if new_card.left_out:
         click.echo(
-            f"Left out, on your own data (--private adds them): {', '.join(made.left_out)}.",
+            f"Left out, on your own data (--private adds them): {', '.join(new_card.left_out)}.",
             err=True,
         )
     if repo:
         from kemb.publishing.hub import push
 
-        click.echo(f"Uploaded: {push(repo, made.files, parent, upload['create_pr'])}", err=True)
+        click.echo(f"Uploaded: {push(repo, new_card.files, parent, upload['create_pr'])}", err=True)
 
 
 @click.command()
@@ -146,10 +146,10 @@ def site(out: Path, **settings: Any) -> None:  # noqa: ANN401  click gives each 
     """
     from kemb.publishing.site.build import SiteOptions, publish_site
 
-    found = publish_site(out, SiteOptions(**settings))
+    summary = publish_site(out, SiteOptions(**settings))
     click.echo(
-        f"{found.n_boards} boards, {found.n_files} files, {found.n_bytes / 1e6:.1f} MB. Open "
-        f"{found.start_page}"
+        f"{summary.n_boards} boards, {summary.n_files} files, {summary.n_bytes / 1e6:.1f} MB. Open "
+        f"{summary.start_page}"
     )
 
 
@@ -176,9 +176,9 @@ def audit(files: tuple[Path, ...], against: tuple[Path, ...], as_json: bool) -> 
     from kemb.audit import audit as check
     from kemb.publishing.findings import print_audit, to_json
 
-    found = check(files, against)
+    report = check(files, against)
     if as_json:
-        click.echo(to_json(found), nl=False)
+        click.echo(to_json(report), nl=False)
     else:
-        print_audit(found)
-    sys.exit(1 if found.n_wrong else 0)
+        print_audit(report)
+    sys.exit(1 if report.n_wrong else 0)

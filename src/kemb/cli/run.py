@@ -128,7 +128,7 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
 
     with TerminalReporter() as reporter:
         outcomes = evaluate(tasks, models, options, reporter)
-    found = [outcome.result for outcome in outcomes if outcome.result]
+    results = [outcome.result for outcome in outcomes if outcome.result]
     if as_json:
         import json
 
@@ -138,14 +138,14 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     else:
         # A model that applies to none of the tasks is a row of dashes; where all its cells failed
         # there is no row.
-        shown = {outcome.row for outcome in outcomes if outcome.status != "failed"}
+        row_names = {outcome.row for outcome in outcomes if outcome.status != "failed"}
         rows = tuple(
-            ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in shown
+            ResultRow(m.name, m.revision, m.variant, "", {}) for m in models if m.row in row_names
         )
         quick = BoardOptions(max_item_values=QUICK, rows=rows)
         if rows:
             subsets = {task.spec.name: task.spec.subsets for task in tasks}
-            print_board(build_board(found, of_tasks(list(subsets), subsets), options=quick))
+            print_board(build_board(results, of_tasks(list(subsets), subsets), options=quick))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         click.echo(f"{failed} of {len(outcomes)} cells failed; the reasons stand above.", err=True)
@@ -236,15 +236,16 @@ def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once."""
     from kemb.evaluation.evaluate import load_task
 
-    found: dict[str, Task] = {}
+    tasks_by_name: dict[str, Task] = {}
     for name, subsets in task_targets(targets):
         task = load_task(name, data, subsets)
-        if (earlier := found.get(task.spec.name)) is not None and subsets != earlier.spec.subsets:
+        earlier = tasks_by_name.get(task.spec.name)
+        if earlier is not None and subsets != earlier.spec.subsets:
             task = load_task(
                 name, data, list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
             )
-        found[task.spec.name] = task
-    return list(found.values())
+        tasks_by_name[task.spec.name] = task
+    return list(tasks_by_name.values())
 
 
 def options_of(settings: dict[str, Any]) -> ModelOptions:

@@ -96,8 +96,8 @@ def study_prompts(
 
     tasks, options = load_tasks(targets, data), options_of(model_settings)
     with _reporter() as reporter:
-        found = prompt_study(model, tasks, options, _run(results_dir, store_dir), reporter)
-    _show([found], as_json)
+        study = prompt_study(model, tasks, options, _run(results_dir, store_dir), reporter)
+    _show([study], as_json)
 
 
 @click.command()
@@ -137,8 +137,8 @@ def robustness(
     resolved = [resolve(name, options, [task.spec.name for task in tasks]) for name in models]
     run = _run(results_dir, store_dir)
     with _reporter() as reporter:
-        found = [measure(model, tasks, names, run, reporter) for model in resolved]
-    _show(found, as_json)
+        studies = [measure(model, tasks, names, run, reporter) for model in resolved]
+    _show(studies, as_json)
 
 
 def _reporter() -> TerminalReporter:

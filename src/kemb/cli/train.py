@@ -142,9 +142,13 @@ def mine(
     file = read_recipe(recipe)
     store = Store(store_dir or default_root())
     if probe is not None:
-        found = pipeline.probe(file, probe, store)
-        record = {"rate": found.rate, "n_false": found.n_false, "n_negatives": found.n_negatives}
-        _show_report(found.report.to_json() | record, as_json)
+        outcome = pipeline.probe(file, probe, store)
+        record = {
+            "rate": outcome.rate,
+            "n_false": outcome.n_false,
+            "n_negatives": outcome.n_negatives,
+        }
+        _show_report(outcome.report.to_json() | record, as_json)
         return
     run_dir = out or Path("runs") / file.recipe.name
     stage = pipeline.mine(file, TrainOptions(run_dir, store, data))
@@ -158,12 +162,12 @@ def _show_report(report: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(report, ensure_ascii=False, indent=1))
         return
     for key, value in report.items():
-        shown = (
+        text = (
             ", ".join(f"{name} {count}" for name, count in value.items())
             if isinstance(value, dict)
             else value
         )
-        click.echo(f"{key}: {f'{shown:.4f}' if isinstance(shown, float) else shown}")
+        click.echo(f"{key}: {f'{text:.4f}' if isinstance(text, float) else text}")
 
 
 def _show_plan(plan: Plan) -> None:
@@ -207,11 +211,11 @@ def _show(outcome: Outcome) -> None:
         steps, score = f"{dev['step']:,} of {fit.report['n_steps']:,}", dev["scores"]["dev"]
         click.echo(f"Weights of step {steps}, which have the best dev score, {score:.4f}.")
     for model, scores in outcome.proof.lexical.items():
-        shown = (
+        scores_text = (
             ", ".join(f"{task} {score * 100:.2f}" for task, score in scores.items())
             or "applies to no task"
         )
-        click.echo(f"Without training, {model}: {shown}.")
+        click.echo(f"Without training, {model}: {scores_text}.")
     for spread in outcome.spread:
         click.echo(
             f"{spread.task}: {spread.mean * 100:.2f} on average of {len(spread.scores)} seeds, "
@@ -228,8 +232,8 @@ def _show(outcome: Outcome) -> None:
         )
         return
     for file in _files(outcome):
-        said = f"LEFT OUT: {file.problem}" if file.problem else "kept"
-        click.echo(f"{file.file}, {file.n_bytes / 1e6:,.1f} MB: {said}.")
+        fate = f"LEFT OUT: {file.problem}" if file.problem else "kept"
+        click.echo(f"{file.file}, {file.n_bytes / 1e6:,.1f} MB: {fate}.")
     if any(file.problem for file in _files(outcome)):
         click.echo(
             "Raise the value in [export] that it failed, or take the format out of export.formats.",
@@ -295,6 +299,8 @@ class _Listener:
             return
         self._shown = now
         rate = (number - self._first) / (now - self._started) if now > self._started else 0.0
-        left = f", {(total - number) / rate:,.0f} s left" if rate else ""
-        shown = f", loss {loss:.4f}" if loss is not None else ""
-        click.echo(f"step {number:,} of {total:,}, {rate:.1f} steps/s{left}{shown}", err=True)
+        time_left = f", {(total - number) / rate:,.0f} s left" if rate else ""
+        loss_text = f", loss {loss:.4f}" if loss is not None else ""
+        click.echo(
+            f"step {number:,} of {total:,}, {rate:.1f} steps/s{time_left}{loss_text}", err=True
+        )

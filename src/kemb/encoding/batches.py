@@ -116,17 +116,17 @@ class GroupEncoder:
         batches, start = [], 0
         while start < len(order):
             fit = max(1, budget.batch_tokens // max(int(tokens[order[start]]), 1))
-            chosen = order[start : start + min(fit, budget.max_batch)]
-            own = None if lengths is None else lengths[chosen]
+            rows = order[start : start + min(fit, budget.max_batch)]
+            batch_lengths = None if lengths is None else lengths[rows]
             batches.append(
-                self._batch(chosen, tokens[chosen], [inputs[i] for i in chosen.tolist()], own)
+                self._batch(rows, tokens[rows], [inputs[i] for i in rows.tolist()], batch_lengths)
             )
-            start += len(chosen)
+            start += len(rows)
         return batches
 
     def events(self, batches: Sequence[Batch]) -> Iterator[Event]:
         """What happens to a group: batches done, and at last all vectors, or a failure."""
-        waiting, done = list(reversed(batches)), []
+        waiting, vectors_by_batch = list(reversed(batches)), []
         while waiting:
             batch = waiting.pop()
             if self.limit is not None and batch.cost > self.limit and len(batch.rows) > 1:
@@ -150,21 +150,21 @@ class GroupEncoder:
                 )
                 yield Failed(int(batch.rows[0]), returned, ").")
                 return
-            done.append(vectors)
+            vectors_by_batch.append(vectors)
             yield Batched(len(batch.rows), int(batch.tokens.sum()), self.limit)
         lengths = [batch.lengths for batch in batches if batch.lengths is not None]
         counts = np.concatenate(lengths) if lengths else None
         yield Finished(
             np.concatenate([batch.rows for batch in batches]),
-            stack_together(done),
+            stack_together(vectors_by_batch),
             counts,
             self.facts,
         )
 
     def _lengths(self, inputs: Sequence[Input]) -> IntArray | None:
         """Tokens before truncation [n, 2]; None where the encoder does not show them."""
-        found = self.measured.lengths(inputs) if self.measured else None
-        return None if found is None or (found < 0).any() else found
+        lengths = self.measured.lengths(inputs) if self.measured else None
+        return None if lengths is None or (lengths < 0).any() else lengths
 
     def _forward(self, batch: Batch) -> Rows | Together:
         if self.two_stage is not None:
@@ -211,10 +211,10 @@ def encode_here(
     def prepare(number: int, inputs: list[Input]) -> tuple[int, list[Batch]]:
         return number, work.batches(inputs, budget)
 
-    drawn = (
+    groups = (
         (number, inputs) for number, draw in enumerate(draws) if (inputs := draw()) is not None
     )
-    for number, batches in _ahead(partial(prepare, *group) for group in drawn):
+    for number, batches in _ahead(partial(prepare, *group) for group in groups):
         for event in work.events(batches):
             yield number, event
 

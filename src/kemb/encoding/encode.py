@@ -4,7 +4,7 @@
 A plan is made from the full set of unique inputs, before the store is subtracted: inputs are sorted
 by (route, prompt, length) and cut into groups. A group is the unit of work: what it lacks is
 tokenised, batched and written as one shard, whole or not at all. So a run that is killed and
-started again makes the same batches, and gives the same bits, as one that was not (DESIGN 3.6).
+started again makes the same batches, and gives the same bits, as one that was not.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def encode_missing(
 
     :raises ModelError: for vectors that are not finite or have another dimension, with the place of
         the input.
-    :raises StoreError: when the store cannot be written; finished groups are kept.
+    :raises DiskError: when the store cannot be written; finished groups are kept.
     """
     stored = space.stored(collection.keys)
     progress = Progress(collection.n_texts, len(collection), n_stored=int(stored.sum()))
@@ -176,11 +176,8 @@ def encode_missing(
     encoder = open_encoder()
     if isinstance(encoder, StreamEncoder):
         return _stream_missing(collection, space, encoder, progress, on_progress)
-    groups = [
-        missing
-        for group in collection.groups(budget.group_chars)
-        if len(missing := group[~stored[group]])
-    ]
+    groups = [group[~stored[group]] for group in collection.groups(budget.group_chars)]
+    groups = [group for group in groups if len(group)]
 
     def draw(group: IntArray) -> list[Input] | None:
         if space.stored(collection.keys[group]).all():
@@ -201,16 +198,8 @@ def encode_missing(
                 case Batched():
                     progress.add(event, time.perf_counter() - started)
                     on_progress(progress)
-                case Finished(rows, vectors, counts, facts):
-                    numbers, (own, *others) = groups[number][rows], kinds_of(vectors)
-                    for place, of_kind in zip(
-                        beside, others, strict=True
-                    ):  # first: a killed run makes it again
-                        place.space.describe(facts)
-                        _keep_beside(collection, numbers, of_kind, counts, place)
-                    _check(collection, numbers, own, space)
-                    space.describe(facts)
-                    space.add(collection.keys[numbers], own, counts)
+                case Finished():
+                    _keep_group(collection, groups[number], event, space, beside)
                     progress.n_shards += 1
                 case Failed(row, before, after):
                     raise ModelError(f"{before}{collection.where(int(groups[number][row]))}{after}")
@@ -232,18 +221,19 @@ def _stream_missing(
     max_batch, batch_tokens = encoder.limits
     work, budget = GroupEncoder(encoder), Budget(1 << 62, batch_tokens, max_batch)
     stored = space.stored(collection.keys)
-    plan = []
+    batches_of_plan = []
     for group in collection.groups(budget.group_chars):
         batches = work.batches([collection.input(number) for number in group.tolist()], budget)
-        plan += [group[batch.rows] for batch in batches]
-    plan = [missing for numbers in plan if len(missing := numbers[~stored[numbers]])]
+        batches_of_plan += [group[batch.rows] for batch in batches]
+    plan = [numbers[~stored[numbers]] for numbers in batches_of_plan]
+    plan = [numbers for numbers in plan if len(numbers)]
     inputs = ([collection.input(number) for number in numbers.tolist()] for numbers in plan)
-    for done in encoder.stream(inputs):
-        numbers = plan[done.number]
-        _check(collection, numbers, done.vectors, space)
-        space.add(collection.keys[numbers], done.vectors)
+    for answer in encoder.stream(inputs):
+        numbers = plan[answer.number]
+        _check(collection, numbers, answer.vectors, space)
+        space.add(collection.keys[numbers], answer.vectors)
         progress.n_encoded += len(numbers)
-        progress.n_tokens += done.n_tokens
+        progress.n_tokens += answer.n_tokens
         progress.n_batches += 1
         progress.n_shards += 1
         progress.seconds = time.perf_counter() - started
@@ -252,16 +242,40 @@ def _stream_missing(
     return progress
 
 
+def _keep_group(
+    collection: Collection,
+    group: IntArray,
+    finished: Finished,
+    space: Space,
+    beside: Sequence[Beside],
+) -> None:
+    """One shard of the space; rows of other kinds are stored before, so that a killed run makes
+    them again.
+    """
+    numbers = group[finished.rows]
+    rows, *rows_beside = kinds_of(finished.vectors)
+    for place, rows_of_kind in zip(beside, rows_beside, strict=True):
+        place.space.describe(finished.facts)
+        _keep_beside(collection, numbers, rows_of_kind, finished.counts, place)
+    _check(collection, numbers, rows, space)
+    space.describe(finished.facts)
+    space.add(collection.keys[numbers], rows, finished.counts)
+
+
 def _keep_beside(
     collection: Collection, numbers: IntArray, rows: Rows, counts: IntArray | None, beside: Beside
 ) -> None:
     """Store the rows of another kind that are wanted and not there."""
     keys = collection.keys[numbers]
-    wanted = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
-    if len(wanted):
-        chosen = rows.take(wanted) if isinstance(rows, Ragged) else rows[wanted]
-        _check(collection, numbers[wanted], chosen, beside.space)
-        beside.space.add(keys[wanted], chosen, None if counts is None else counts[wanted])
+    missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+    if len(missing_rows):
+        missing_vectors = (
+            rows.take(missing_rows) if isinstance(rows, Ragged) else rows[missing_rows]
+        )
+        _check(collection, numbers[missing_rows], missing_vectors, beside.space)
+        beside.space.add(
+            keys[missing_rows], missing_vectors, None if counts is None else counts[missing_rows]
+        )
 
 
 def _check(collection: Collection, numbers: IntArray, vectors: Rows, space: Space) -> None:

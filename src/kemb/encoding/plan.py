@@ -25,27 +25,12 @@ from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.encoding.workers import Opened, Workers, opened
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.model import Model
-from kemb.models.prompts import Resolved, resolve, roles
+from kemb.models.prompts import Resolved, resolve
 from kemb.scoring.search.retrieve import Pairs, unfit
-from kemb.scoring.summarization import summary_ids
+from kemb.tasks.kinds import columns, ids_of, roles
 from kemb.tasks.spec import TaskSpec
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    Part,
-    PartData,
-    RetrievalData,
-    Role,
-    SummaryData,
-    TaskData,
-    TaskType,
-    columns,
-)
+from kemb.types import Part, RetrievalData, Role, TaskData, TaskType
 
 Columns = dict[tuple[str, str, str, str], Texts]
 """Texts with their keys by task, split, subset and column."""
@@ -63,23 +48,23 @@ class Encoded:
         """Vectors of a part by column; documents stay on disk and are read in blocks, the rest is
         read now.
         """
-        found: dict[str, Vectors] = {}
+        vectors_by_column: dict[str, Vectors] = {}
         for name, column in columns(part.data).items():
             stored = self.space.vectors(self.columns[spec.name, part.split, part.subset, name].keys)
-            found[name] = (
+            vectors_by_column[name] = (
                 stored
                 if column.role == "document"
                 else ArrayVectors(stored.block(0, len(column.texts)))
             )
-        return found
+        return vectors_by_column
 
     def sparse(self, spec: TaskSpec, part: Part) -> dict[str, Ragged]:
         """Sparse vectors of a part by column, read now."""
-        found = {}
+        vectors_by_column = {}
         for name in columns(part.data):
             stored = self.space.ragged(self.columns[spec.name, part.split, part.subset, name].keys)
-            found[name] = stored.take(np.arange(stored.shape[0]))
-        return found
+            vectors_by_column[name] = stored.take(np.arange(stored.shape[0]))
+        return vectors_by_column
 
     def ragged(self, spec: TaskSpec, part: Part) -> tuple[Ragged, RaggedRows]:
         """The rows of queries, read now, and of documents, read when they are wanted."""
@@ -123,7 +108,7 @@ class Sources:
         encoded: Mapping[str, Encoded],
         rescore: bool,
         report: OnProgress,
-        kept: Opened,
+        opened: Opened,
     ) -> None:
         self.encoded = dict(encoded)
         """By identity of the model."""
@@ -131,7 +116,7 @@ class Sources:
         """Spent on scores of pairs."""
         self.n_postings = self.n_documents = 0
         """Of the inverted indexes of the runs so far, and the documents that were ranked."""
-        self._store, self._rescore, self._report, self._kept = store, rescore, report, kept
+        self._store, self._rescore, self._report, self._kept = store, rescore, report, opened
 
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
         """As `kemb.scoring.search.retrieve.Sources`, through the model's view."""
@@ -158,12 +143,12 @@ class Sources:
         columns = {(spec.name, pairs.part.split, pairs.part.subset, "pairs"): texts}
         space = self._store.space(model.fingerprint())
         if self._rescore:
-            done = stored(columns, space)
+            encoded = stored(columns, space)
         else:
-            done = encode(columns, space, model, self._report, partial(self._kept.open, model))
-        self.seconds += done.progress.seconds
+            encoded = encode(columns, space, model, self._report, partial(self._kept.open, model))
+        self.seconds += encoded.progress.seconds
         before = self.encoded.get(model.identity)
-        self.encoded[model.identity] = done if before is None else before.joined(done)
+        self.encoded[model.identity] = encoded if before is None else before.joined(encoded)
         return space.vectors(texts.keys).block(0, len(pairs))[:, 0]
 
 
@@ -179,15 +164,18 @@ def _name_pair(task: str, pairs: Pairs, number: int) -> str:
 
 def prompts_of(model: Model, spec: TaskSpec) -> dict[Role, Resolved]:
     """What goes before the texts of each role of a task; a reranker has one text, the pair."""
-    own: tuple[Role, ...] = ("text",) if model.family == "cross-encoder" else roles(spec.type)
+    text_roles: tuple[Role, ...] = (
+        ("text",) if model.family == "cross-encoder" else roles(spec.type)
+    )
     return {
-        role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role) for role in own
+        role: resolve(model.prompts, spec.name, spec.type, spec.instruction, role)
+        for role in text_roles
     }
 
 
 def columns_of(tasks: Sequence[tuple[TaskSpec, TaskData]], model: Model) -> Columns:
     """All texts of the tasks as the model is to see them."""
-    found: Columns = {}
+    texts_by_column: Columns = {}
     for spec, data in tasks:
         prompts = prompts_of(model, spec)
         for part in data.parts:
@@ -195,8 +183,8 @@ def columns_of(tasks: Sequence[tuple[TaskSpec, TaskData]], model: Model) -> Colu
                 where = _Where(spec.name, part, name)
                 prompt = prompts[column.role]
                 key = (spec.name, part.split, part.subset, name)
-                found[key] = Texts.of(prompt.route, prompt.prompt, column.texts, where)
-    return found
+                texts_by_column[key] = Texts.of(prompt.route, prompt.prompt, column.texts, where)
+    return texts_by_column
 
 
 def encode(
@@ -213,7 +201,7 @@ def encode(
         go.
 
     :raises ModelError: as `encode_missing`.
-    :raises StoreError: when the store cannot be written.
+    :raises DiskError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
     others, places = [other for other, _ in beside], [place for _, place in beside]
@@ -237,18 +225,18 @@ def together(
     :param others: the models of the command.
     :param types: of the tasks; a head gets vectors only for those it applies to.
     """
-    found = []
+    heads = []
     for other in heads_beside(model, others):
         keys = [
             column.keys
             for (task, *_), column in columns.items()
             if unfit(other, types[task]) is None
         ]
-        wanted = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
+        head_keys = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
         space = store.space(other.fingerprint())
-        if not space.stored(wanted).all():
-            found.append((other, Beside(space, wanted)))
-    return found
+        if not space.stored(head_keys).all():
+            heads.append((other, Beside(space, head_keys)))
+    return heads
 
 
 def stored(columns: Columns, space: Space) -> Encoded:
@@ -266,35 +254,22 @@ class _Where:
     column: str
 
     def __call__(self, row: int) -> str:
-        ids = _ids(self.part.data, self.column)
+        ids = ids_of(self.part.data, self.column)
         item = ids[row] if ids is not None else f"row {row}"
         return f"{self.task} ({self.part.subset}, {self.part.split}), {self.column}, id {item}"
 
 
-def _ids(data: PartData, column: str) -> list[str] | None:
-    match data:
-        case RetrievalData():
-            return data.doc_ids if column == "documents" else data.query_ids
-        case LabelData() | MultilabelData():
-            return data.item_ids if column == "texts" else None
-        case SummaryData():
-            return summary_ids(data, column)
-        case PairData() | ClusterData() | BitextData():
-            return data.item_ids
-
-
 def heads_beside(model: Model, others: Iterable[Model]) -> list[Model]:
     """Those of the others whose vectors a forward pass of the model makes too, each kind once."""
-    found = {other.kind: other for other in reversed(list(others)) if _shares(model, other)}
-    return list(found.values())
+    model_by_head = {other.head: other for other in reversed(list(others)) if _shares(model, other)}
+    return list(model_by_head.values())
 
 
 def _shares(one: Model, other: Model) -> bool:
     """Whether both are heads of BGE-M3 in one folder, under one profile, and see the same
     inputs.
     """
-    kinds = {one.kind, other.kind}
-    if len(kinds) < 2 or not kinds & LOADERS.keys() or not kinds <= {"dense", *LOADERS}:
+    if not one.head or not other.head or one.head == other.head:
         return False
     return _encoder(one) == _encoder(other)
 

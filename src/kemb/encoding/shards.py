@@ -119,10 +119,10 @@ class StoredVectors:
         shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
         out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
         for number in np.unique(shard_of).tolist():
-            wanted = shard_of == number
+            in_shard = shard_of == number
             vectors = self._shards[number].vectors
             assert not isinstance(vectors, Ragged)
-            out[wanted] = vectors[row_of[wanted]]
+            out[in_shard] = vectors[row_of[in_shard]]
         return out
 
 
@@ -143,8 +143,8 @@ class StoredRagged:
         """Tokens, or entries, of each row [n]."""
         out = np.zeros(len(self._shard_of), dtype=np.int64)
         for number in np.unique(self._shard_of).tolist():
-            own = self._shard_of == number
-            out[own] = np.diff(self._ragged(number).offsets)[self._row_of[own]]
+            in_shard = self._shard_of == number
+            out[in_shard] = np.diff(self._ragged(number).offsets)[self._row_of[in_shard]]
         return out
 
     def take(self, rows: IntArray) -> Ragged:

@@ -9,14 +9,12 @@ whole or not at all, and a damaged one is noticed when its vectors are wanted.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
 import struct
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from kemb import disk
 from kemb.arrays import IntArray, Ragged, Rows, stack
 from kemb.encoding.shards import (
     Keys,
@@ -35,7 +34,7 @@ from kemb.encoding.shards import (
     read_shard,
     to_table,
 )
-from kemb.errors import StoreError
+from kemb.errors import DiskError, StoreError
 
 BoolArray = NDArray[np.bool_]
 
@@ -88,13 +87,13 @@ class Store:
 
     def spaces(self) -> list[Space]:
         """Every space on disk, by folder name."""
-        found = []
+        spaces = []
         for path in sorted(self.root.glob("*/fingerprint.json")):
             with contextlib.suppress(
                 OSError, ValueError
             ):  # damaged: written again when the model is used next
-                found.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
-        return found
+                spaces.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+        return spaces
 
     def find(self, identifier: str) -> Space | None:
         """The space whose fingerprint has this id."""
@@ -121,8 +120,8 @@ class Space:
         names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
         if names == self._shards.keys():
             return
-        for gone in self._shards.keys() - names:
-            del self._shards[gone]
+        for old_name in self._shards.keys() - names:
+            del self._shards[old_name]
         for name in names - self._shards.keys():
             shard = self._open(self.folder / name)
             if shard is not None:
@@ -148,24 +147,20 @@ class Space:
         :param counts: tokens of each input before truncation, and those of its text alone [n, 2];
             -1: unknown.
         :return: the shard's file name.
-        :raises StoreError: when the folder cannot be written (disk full, no permission).
+        :raises DiskError: when the folder cannot be written (disk full, no permission).
         """
         table = to_table(keys, vectors, counts)
-        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
         try:
             self._create()
-            with (
-                pa.OSFile(str(temporary), "wb") as sink,
-                ipc.new_file(sink, table.schema) as writer,
-            ):
-                writer.write_table(table.combine_chunks())
-            name = f"{checksum(temporary)}{SUFFIX}"
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(self.folder / name)
+            with disk.temporary(self.folder) as unfinished:
+                with (
+                    pa.OSFile(str(unfinished), "wb") as sink,
+                    ipc.new_file(sink, table.schema) as writer,
+                ):
+                    writer.write_table(table.combine_chunks())
+                name = f"{checksum(unfinished)}{SUFFIX}"
+                disk.place(unfinished, self.folder / name, sync=True)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise _write_error(self.folder, error) from error
         self._verified.add(name)
         self.refresh()
@@ -192,17 +187,17 @@ class Space:
         :raises StoreError: when some vectors are missing.
         """
         shards, shard_of, row_of = self._located(keys)
-        found = np.full((len(keys), 2), -1, dtype=np.int64)
+        token_counts = np.full((len(keys), 2), -1, dtype=np.int64)
         for number in np.unique(shard_of).tolist():
-            own = shard_of == number
+            in_shard = shard_of == number
             if (counts := shards[number].counts) is not None:
-                found[own] = counts[row_of[own]]
-        return found
+                token_counts[in_shard] = counts[row_of[in_shard]]
+        return token_counts
 
     def describe(self, facts: Mapping[str, int]) -> None:
         """Keep what loading the model has shown: its size, the tokens that it reads.
 
-        :raises StoreError: when the folder cannot be written.
+        :raises DiskError: when the folder cannot be written.
         """
         if not facts or facts == self.facts():
             return
@@ -215,8 +210,8 @@ class Space:
     def facts(self) -> dict[str, int]:
         """What is kept by `describe`; empty where nothing is."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            found = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
-            return {name: value for name, value in found.items() if type(value) is int}
+            facts = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+            return {name: value for name, value in facts.items() if type(value) is int}
         return {}
 
     def _located(self, keys: Keys) -> tuple[list[Shard], IntArray, IntArray]:
@@ -252,7 +247,7 @@ class Space:
         :return: bytes freed.
         """
         before = sum(_sizes(self.folder.iterdir()))
-        for path in self.folder.glob("*.tmp"):
+        for path in self.folder.glob(f"*{disk.TEMPORARY}"):
             with contextlib.suppress(
                 FileNotFoundError
             ):  # a run that is going on has finished it meanwhile
@@ -352,11 +347,11 @@ class Space:
 
     def _rows(self, keys: Keys) -> IntArray:
         """Position of each key among the sorted keys, -1 where absent."""
-        known = self._built()[1]
-        if not len(known):
+        sorted_keys = self._built()[1]
+        if not len(sorted_keys):
             return np.full(len(keys), -1, dtype=np.int64)
-        position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[position] == keys, position, -1)
+        position = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+        return np.where(sorted_keys[position] == keys, position, -1)
 
 
 def _write(path: Path, table: Mapping[str, object]) -> None:
@@ -364,9 +359,8 @@ def _write(path: Path, table: Mapping[str, object]) -> None:
     text = json.dumps(dict(table), indent=1, sort_keys=True) + "\n"
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with disk.replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def _sizes(paths: Iterable[Path]) -> list[int]:
@@ -393,14 +387,14 @@ def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
         yield group
 
 
-def _write_error(folder: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(
+def _write_error(folder: Path, error: OSError) -> DiskError:
+    if disk.is_full(error):
+        return DiskError(
             f"The disk that holds the vector store {folder.parent} is full; everything encoded "
             "before this batch is kept. Free space or name another folder with --store DIR (or "
             "KEMB_STORE), then run the same command again."
         )
-    return StoreError(
-        f"The vector store {folder.parent} cannot be written ({error.strerror or error}). Name a "
+    return DiskError(
+        f"The vector store {folder.parent} cannot be written ({disk.reason_of(error)}). Name a "
         "folder you may write to with --store DIR (or KEMB_STORE)."
     )

@@ -14,9 +14,10 @@ import numpy as np
 
 from kemb.arrays import FloatArray, Vectors
 from kemb.errors import ModelError, UsageError
+from kemb.models.families import FAMILIES, Similarity
 from kemb.models.model import Model
-from kemb.models.spec import Level, Similarity, View
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.models.spec import Level, View
+from kemb.types import SIMILARITIES
 
 _BLOCK = 4096
 _MOST_CANDIDATES = 1000
@@ -48,11 +49,15 @@ def with_views(
         odd := [n for n in asked_dims if n % 8]
     ):
         raise _odd(odd[0], "with --quantize binary")
-    given = {"--dims": asked_dims, "--quantize": asked_levels, "--similarity": asked_similarities}
-    options = " and ".join(option for option, values in given.items() if values)
+    values_by_option = {
+        "--dims": asked_dims,
+        "--quantize": asked_levels,
+        "--similarity": asked_similarities,
+    }
+    options = " and ".join(option for option, values in values_by_option.items() if values)
     if models and options and all(model.family != "dense" for model in models):
         family = models[0].family
-        why = _COMPARED.get(family, "it has no vectors")
+        why = FAMILIES[family].no_views or "it has no vectors"
         raise UsageError(
             f"{options} cannot be used with {models[0].name} ({family}): {why}. Name a dense model "
             "too."
@@ -76,50 +81,40 @@ def _views(model: Model, every: Sequence[View]) -> list[Model]:
     ]
 
 
-_COMPARED = {
-    "sparse": "its vectors have few entries that are not 0, and are compared as the model declares",
-    "late-interaction": "it makes a vector per token, and they are compared by maxsim",
-    "cross-encoder": "it scores a query and a document together",
-    "fusion": "it is made of runs",
-    "pipeline": "it is made of runs",
-}
-"""Why a family has no views."""
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(value.strip() for value in text.split(",") if value.strip()))
 
 
-def _listed(given: str) -> list[str]:
-    return list(dict.fromkeys(value.strip() for value in given.split(",") if value.strip()))
-
-
-def _dims(asked: Sequence[str]) -> list[int]:
-    if wrong := [number for number in asked if not re.fullmatch(r"[1-9]\d{0,5}", number)]:
+def _dims(numbers: Sequence[str]) -> list[int]:
+    if wrong := [number for number in numbers if not re.fullmatch(r"[1-9]\d{0,5}", number)]:
         raise UsageError(
             f"--dims {wrong[0]!r} is no number of dimensions. Type for example --dims 1024,512."
         )
-    return [int(number) for number in asked]
+    return [int(number) for number in numbers]
 
 
-def _level(asked: str) -> tuple[Level, int | None]:
+def _level(text: str) -> tuple[Level, int | None]:
     """A level, and for `binary@N` how many documents are put in order by full queries."""
-    name, _, number = asked.partition("@")
-    if name not in get_args(Level) or ("@" in asked and name != "binary"):
+    name, _, number = text.partition("@")
+    if name not in get_args(Level) or ("@" in text and name != "binary"):
         raise UsageError(
-            f"--quantize {asked!r} is not known. Type int8, binary, binary@100, or several of them."
+            f"--quantize {text!r} is not known. Type int8, binary, binary@100, or several of them."
         )
-    if "@" in asked and not (
+    if "@" in text and not (
         number.isascii() and number.isdigit() and 0 < int(number) <= _MOST_CANDIDATES
     ):
         raise UsageError(
-            f"--quantize {asked!r}: after @ stands how many documents, found by their binary "
+            f"--quantize {text!r}: after @ stands how many documents, found by their binary "
             f"codes, are put in order by the query's full vector, 1 to {_MOST_CANDIDATES}. Type "
             "for example --quantize binary@100."
         )
     return cast(Level, name), int(number) if number else None
 
 
-def _odd(n: int, given: str) -> UsageError:
+def _odd(n: int, context: str) -> UsageError:
     near = [str(number) for number in (n // 8 * 8, -(-n // 8) * 8) if number]
     return UsageError(
-        f"{n} dimensions {given}: eight binary numbers are a byte, so their number must be "
+        f"{n} dimensions {context}: eight binary numbers are a byte, so their number must be "
         f"divisible by 8. Type --dims {' or --dims '.join(near)}."
     )
 
@@ -152,9 +147,8 @@ def see(model: Model, vectors: Mapping[str, Vectors]) -> Mapping[str, Vectors]:
     of the values that the steps stand for. Binary is the sign, +1 or -1 (0 counts as -1), whose dot
     product orders as the Hamming distance does.
 
-    Raises:
-        ModelError: more dimensions asked for than there are, binary codes of dimensions that are
-            not divisible by 8.
+    :raises ModelError: more dimensions asked for than there are, binary codes of dimensions that
+        are not divisible by 8.
     """
     view = model.view
     if view is None:
@@ -177,13 +171,19 @@ def see(model: Model, vectors: Mapping[str, Vectors]) -> Mapping[str, Vectors]:
             f"{model.name} has {dim} dimensions, and eight binary numbers are a byte, so their "
             f"number must be divisible by 8. {advice}"
         )
-    seen = {name: _Seen(column, view.dims or dim, view.level) for name, column in vectors.items()}
+    viewed_columns = {
+        name: _Seen(column, view.dims or dim, view.level) for name, column in vectors.items()
+    }
     if view.level == "int8":
-        bases = [seen["documents"]] if "documents" in seen else list(seen.values())
+        bases = (
+            [viewed_columns["documents"]]
+            if "documents" in viewed_columns
+            else list(viewed_columns.values())
+        )
         lows, highs = zip(*(column.range() for column in bases), strict=True)
-        for column in seen.values():
+        for column in viewed_columns.values():
             column.calibrate(np.min(lows, axis=0), np.max(highs, axis=0))
-    return dict(seen)
+    return dict(viewed_columns)
 
 
 class _Seen:

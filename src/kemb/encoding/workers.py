@@ -85,14 +85,14 @@ class Workers:
         :raises UsageError, ModelError: a worker that cannot open the model, or that died.
         """
         waiting = deque(enumerate(draws))
-        wanted = min(len(self._openers), len(draws))
+        n_workers = min(len(self._openers), len(draws))
         try:
             with _quiet_start():
                 self._workers += [
-                    _start(*opener) for opener in self._openers[len(self._workers) : wanted]
+                    _start(*opener) for opener in self._openers[len(self._workers) : n_workers]
                 ]
             for depth in (1, 2):
-                for worker in self._workers[:wanted]:
+                for worker in self._workers[:n_workers]:
                     self._feed(worker, waiting, budget, depth)
             while busy := [worker for worker in self._workers if worker.sent]:
                 ready = wait([worker.connection for worker in busy])
@@ -165,10 +165,10 @@ def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Wor
 class Opened:
     """Encoders that are kept open for one use after the other."""
 
-    def __init__(self, given: Mapping[str, Encoder] | None = None) -> None:
-        """:param given: encoders that are open already, by identity of their model."""
+    def __init__(self, encoders: Mapping[str, Encoder] | None = None) -> None:
+        """:param encoders: encoders that are open already, by identity of their model."""
         self._stack = contextlib.ExitStack()
-        self._encoders: dict[str, Encoder | Workers] = dict(given or {})
+        self._encoders: dict[str, Encoder | Workers] = dict(encoders or {})
 
     def open(self, model: Model) -> Encoder | Workers:
         """The encoder of a model, opened at its first use."""

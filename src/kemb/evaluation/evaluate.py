@@ -14,21 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from kemb import scoring as kemb_scoring
 from kemb.adapters import mteb_results
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened
-from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
+from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
 from kemb.models.model import Model
 from kemb.results import files
-from kemb.results import files as results_files
 from kemb.results.files import ScoredPart, TaskResult
-from kemb.scoring.search.retrieve import RANKINGS, check, make_run, unfit
+from kemb.results.record import OtherSchema, Setting
+from kemb.scoring import score, score_run
+from kemb.scoring.search.retrieve import check, make_run, unfit
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, PartScore, RetrievalData, TaskData
 
@@ -63,8 +64,8 @@ def load_task(
     if str(target).endswith(".toml") and Path(target).is_file():
         from kemb.tasks.load import load
 
-        own = tasks.read_spec(Path(target))
-        return Task(own, lambda: load(own, data_dir))
+        toml_spec = tasks.read_spec(Path(target))
+        return Task(toml_spec, lambda: load(toml_spec, data_dir))
     if Path(target).exists() and str(target) not in tasks.names():
         from kemb.tasks.own import load_folder
 
@@ -155,8 +156,8 @@ def evaluate(
     Failures of single tasks and models are outcomes, not exceptions; a store or results folder that
     cannot be written ends the run.
 
-    :raises StoreError: when the store cannot be written.
-    :raises ResultError: when the results cannot be written.
+    :raises DiskError: when the store or the results cannot be written.
+    :raises StoreError: when the store lacks the vectors that --rescore asks for.
     """
     reporter = reporter or Silent()
     loaded: list[_Loaded] = []
@@ -215,7 +216,7 @@ class _OfModel:
         self._write_meta()
         try:
             encoded = self._encode(todo)
-        except StoreError:
+        except (StoreError, DiskError):
             raise
         except KembError as error:
             for task in todo:
@@ -229,12 +230,12 @@ class _OfModel:
     def _write_meta(self) -> None:
         model = self.model
         has_space = model in model.encoders or model.family == "cross-encoder"
-        seen = (
+        facts = (
             provenance.loaded(model, self.options.store.space(model.fingerprint()))
             if has_space
             else {}
         )
-        files.write_meta(self.folder, mteb_results.mteb_meta(model, seen))
+        files.write_meta(self.folder, mteb_results.mteb_meta(model, facts))
 
     def _settled(self, task: _Loaded) -> bool:
         """Whether the cell needs no work: it does not apply, or a complete and comparable result is
@@ -255,9 +256,12 @@ class _OfModel:
             return False
         try:
             result = files.read_result(path)
+        except OtherSchema as error:
+            self.done(Outcome(model.row, spec.name, "failed", message=str(error)))
+            return True
         except ResultError:
             return False  # damaged: made again
-        if not result.kemb:
+        if result.kemb is None:
             message = (
                 f"{path} was not made by kemb and would be overwritten. Name another folder "
                 "with --results DIR."
@@ -270,18 +274,16 @@ class _OfModel:
         return True
 
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
-        """Whether a result stands for the same data, metric and profile (DESIGN 3.10), with its
-        items.
-        """
-        wanted = provenance.cell(task.spec, task.data, self.model)
+        """Whether a result stands for the same data, metric and profile, with its items."""
+        setting = provenance.setting(task.spec, task.data, self.model)
         return (
-            results_files.same_profile(result.kemb, wanted)
-            and results_files.holds(result.kemb, wanted)
+            files.same_profile(result.record, setting)
+            and files.holds(result.record, setting)
             and files.has_items(result)
         )
 
-    def _kept(
-        self, task: _Loaded, record: Mapping[str, Any]
+    def _earlier(
+        self, task: _Loaded, setting: Setting
     ) -> tuple[TaskResult, list[tuple[str, str]]] | None:
         """An earlier result under the same profile, and the parts of it that this command does not
         make again.
@@ -289,7 +291,7 @@ class _OfModel:
         path = self.folder / f"{task.spec.name}.json"
         with contextlib.suppress(ResultError):
             result = files.read_result(path)
-            if files.has_items(result) and (parts := results_files.other_parts(result, record)):
+            if files.has_items(result) and (parts := files.other_parts(result, setting)):
                 return result, parts
         return None
 
@@ -297,18 +299,22 @@ class _OfModel:
         """Bring all texts of the tasks into the store, for every part of the model that makes
         vectors.
         """
-        found: dict[str, Encoded] = {}
+        encoded_by_model: dict[str, Encoded] = {}
         for encoder in self.model.encoders:
             columns = columns_of([(task.spec, task.data) for task in todo], encoder)
             space = self.options.store.space(encoder.fingerprint())
             if self.options.rescore:
-                found[encoder.identity] = stored(columns, self._recorded_space(todo) or space)
+                encoded_by_model[encoder.identity] = stored(
+                    columns, self._recorded_space(todo) or space
+                )
             else:
                 report = partial(self.reporter.encoding, encoder.row)
                 types = {task.spec.name: task.spec.type for task in todo}
                 others = together(encoder, self.encoders, columns, types, self.options.store)
-                found[encoder.identity] = encode(columns, space, encoder, report, beside=others)
-        return found
+                encoded_by_model[encoder.identity] = encode(
+                    columns, space, encoder, report, beside=others
+                )
+        return encoded_by_model
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones
@@ -321,8 +327,10 @@ class _OfModel:
             with contextlib.suppress(
                 ResultError
             ):  # a damaged record names no space; it is made again
-                identifier = files.read_result(path).kemb.get("fingerprint_id") or ""
-                if space := self.options.store.find(identifier):
+                record = files.read_result(path).kemb
+                identifier = record.fingerprint_id if record else None
+                space = self.options.store.find(identifier) if identifier else None
+                if space is not None:
                     return space
         return None
 
@@ -337,21 +345,21 @@ class _OfModel:
             )
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds
-            record = provenance.cell(task.spec, task.data, self.model)
-            kept = self._kept(task, record)
+            setting = provenance.setting(task.spec, task.data, self.model)
+            earlier = self._earlier(task, setting)
             around = provenance.Around(self.options.command, self.started)
-            record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
-            if kept is not None:
-                record = results_files.merged(record, *kept)
+            record = setting.under(
+                provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
+            )
+            if earlier is not None:
+                record = files.merged(record, earlier[0].record, earlier[1])
             path = files.write_result(
-                self.folder, task.spec.name, task.data.revision, parts, record, kept
+                self.folder, task.spec.name, task.data.revision, parts, record, earlier
             )
             self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
+        except DiskError:
+            raise
         except (RunError, ValueError) as error:
-            if isinstance(error, ResultError | StoreError) and (
-                "cannot be written" in str(error) or "is full" in str(error)
-            ):
-                raise
             self.done(
                 Outcome(
                     self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"
@@ -366,12 +374,12 @@ class _OfModel:
 
 def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartScore:
     """The score of one part of a task, from vectors or pair scores that are there."""
-    if spec.type in RANKINGS:
+    if KINDS[spec.type].is_ranking:
         assert isinstance(part.data, RetrievalData)
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings
         sources.n_documents += len(part.data.documents)
-        return kemb_scoring.score_run(spec, part.data, run)
-    return kemb_scoring.score(
+        return score_run(spec, part.data, run)
+    return score(
         spec, part.data, sources.representations(model, spec, part), similarity=model.similarity
     )

@@ -3,7 +3,7 @@ from the first way.
 
 A study is a report. Its verdicts are adjusted for every test in it, and nothing in it picks a
 winner for a board: prompt profiles are variant rows, and results on perturbed texts lie in a folder
-beside the results (DESIGN 3.11).
+beside the results (docs/architecture.md, "Declared before the run").
 """
 
 from __future__ import annotations
@@ -87,13 +87,14 @@ def prompt_study(
     :param options: `prompts_file` is one way more.
     :raises UsageError: the model takes no prompts.
     """
-    own = [task.spec.name for task in tasks]
-    declared = resolve(name, replace(options, prompts_file=None), own)
+    task_names = [task.spec.name for task in tasks]
+    declared = resolve(name, replace(options, prompts_file=None), task_names)
     files = {profile: catalogue.profiles()[profile] for profile in PROFILES}
     if options.prompts_file is not None:
         files[options.prompts_file.stem] = options.prompts_file
     ways = {
-        way: resolve(name, replace(options, prompts_file=path), own) for way, path in files.items()
+        way: resolve(name, replace(options, prompts_file=path), task_names)
+        for way, path in files.items()
     }
     if same := [way for way, model in ways.items() if model.row == declared.row]:
         raise UsageError(
@@ -136,11 +137,11 @@ def robustness(
             except (DataError, NotSupported) as error:
                 skipped.append(str(error))
                 continue
-            other.append(Task(task.spec, partial(_given, data)))
+            other.append(Task(task.spec, partial(_perturbed_data, data)))
         folder = root.with_name(f"{root.name}-perturbed") / name
-        found = evaluate(other, [model], replace(run, results_dir=folder), reporter)
-        failed += [f"{name}: {message}" for message in _failures(found)]
-        rows[name] = _row(model, found)
+        perturbed_outcomes = evaluate(other, [model], replace(run, results_dir=folder), reporter)
+        failed += [f"{name}: {message}" for message in _failures(perturbed_outcomes)]
+        rows[name] = _row(model, perturbed_outcomes)
     study = _study(model.row, "original", _as_original(rows), failed)
     changed = {
         way: {task: _share(result) for task, result in rows[way].results.items()}
@@ -157,7 +158,7 @@ def _is_of_files(model: Model) -> bool:
     return model.run_file is not None or any(map(_is_of_files, model.parts))
 
 
-def _given(data: TaskData) -> TaskData:
+def _perturbed_data(data: TaskData) -> TaskData:
     return data
 
 
@@ -175,8 +176,8 @@ class _Once:
 
 
 def _row(model: Model, outcomes: Sequence[Outcome]) -> ResultRow:
-    found = {o.task: o.result for o in outcomes if o.row == model.row and o.result is not None}
-    return ResultRow(model.name, model.revision, model.variant, "", found)
+    results = {o.task: o.result for o in outcomes if o.row == model.row and o.result is not None}
+    return ResultRow(model.name, model.revision, model.variant, "", results)
 
 
 def _failures(outcomes: Sequence[Outcome]) -> list[str]:
@@ -189,9 +190,9 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _share(result: TaskResult) -> float:
     """Share of users' texts that the perturbation changed, by the counts in the record."""
-    notes = result.kemb["task"]["notes"].values()
+    notes = result.record.task.notes.values()
     n_changed, n_texts = (
-        sum(int(note[key]) for note in notes) for key in ("n_perturbed", "n_user_texts")
+        sum(note[key] for note in notes) for key in ("n_perturbed", "n_user_texts")
     )
     return n_changed / max(1, n_texts)
 
@@ -199,18 +200,19 @@ def _share(result: TaskResult) -> float:
 def _as_original(rows: Mapping[str, ResultRow]) -> dict[str, ResultRow]:
     """Perturbed results under the hashes of their originals: their items are paired on purpose."""
     first = rows["original"]
-    found = {"original": first}
+    rows_as_original = {"original": first}
     for name, row in rows.items():
         if name == "original":
             continue
         results = {}
         for task, result in row.results.items():
             original = first.results[task]
-            same = {**result.kemb["task"], "data_sha256": original.kemb["task"]["data_sha256"]}
-            record = {**result.kemb, "task": same}
+            hashes = {"data_sha256": original.record.task.data_sha256}
+            task_record = result.record.task.model_copy(update=hashes)
+            record = result.record.model_copy(update={"task": task_record})
             results[task] = replace(result, kemb=record, dataset_revision=original.dataset_revision)
-        found[name] = replace(row, variant=f"{row.variant}+{name}", results=results)
-    return found
+        rows_as_original[name] = replace(row, variant=f"{row.variant}+{name}", results=results)
+    return rows_as_original
 
 
 def _study(title: str, first: str, rows: Mapping[str, ResultRow], failed: list[str]) -> Study:
@@ -221,19 +223,19 @@ def _study(title: str, first: str, rows: Mapping[str, ResultRow], failed: list[s
             f"{title} has no result on any of these tasks, so there is nothing to study. "
             f"{' '.join(failed[:1])}"
         )
-    found: list[tuple[str, Difference]] = []
+    differences: list[tuple[str, Difference]] = []
     for way, row in rows.items():
         common = [task for task in base.results if task in row.results]
         if way == first or not common:
             continue
         compared = compare(base, row, of_tasks(common), CompareOptions(n_flips=0))
-        found += [(way, cell) for cell in compared.cells]
+        differences += [(way, cell) for cell in compared.cells]
         failed += [
             f"{way}: {task} is not compared: {reason}" for task, reason in compared.refused.items()
         ]
-    cells = adjusted([cell for _, cell in found])
+    cells = adjusted([cell for _, cell in differences])
     by_way: dict[str, list[Difference]] = {}
-    for (way, _), cell in zip(found, cells, strict=True):
+    for (way, _), cell in zip(differences, cells, strict=True):
         by_way.setdefault(way, []).append(cell)
     n = sum(cell.p is not None for cell in cells)
     return Study(title, first, by_way, {}, [], failed, [], f"Holm over all {n} tests of this study")
@@ -245,7 +247,7 @@ def _slices(
     """The items whose text changed, and thirds by the length of the original; the paired difference
     in each.
     """
-    found = []
+    slices = []
     for task, result in other.results.items():
         pairing = Pairing((first.results[task], result), [], "main_score")
         for part in data[task].parts:
@@ -259,8 +261,8 @@ def _slices(
             for name, inside in _classes([text_of[item] for item in ids], way).items():
                 if int(inside.sum()) >= _FEWEST:
                     longest = max(len(text_of[ids[number]]) for number in np.flatnonzero(inside))
-                    found.append(_slice(title, way, name, longest, values[:, inside]))
-    return found
+                    slices.append(_slice(title, way, name, longest, values[:, inside]))
+    return slices
 
 
 def _classes(texts: Sequence[str], way: str) -> dict[str, NDArray[np.bool_]]:

@@ -1,0 +1,1 @@
+"""What is evaluated: names, files, prompts, and the encoders that load them."""

@@ -16,12 +16,10 @@ from kemb.boards.cells import expression_of
 from kemb.publishing import tables
 from kemb.publishing.markdown import escape
 
-KINDS = ("csv", "json", "parquet", "md")
-
 
 def of_board(board: Board) -> dict[str, bytes]:
-    """The content of each kind of file; Markdown holds what a README needs, the others every row
-    and cell.
+    """The content of each kind of file; Markdown holds what a README needs, in English and in
+    Korean, the others every row and cell.
     """
     return {
         "csv": tables.to_csv(board).encode(
@@ -29,7 +27,8 @@ def of_board(board: Board) -> dict[str, bytes]:
         ),  # spreadsheets take UTF-8 for Korean only with a mark
         "json": tables.to_json(board).encode(),
         "parquet": to_parquet(board),
-        "md": tables.to_markdown(board, wide=True).encode(),
+        "md": tables.to_markdown(board, wide=True, lang="en").encode(),
+        "ko.md": tables.to_markdown(board, wide=True, lang="ko").encode(),
     }
 
 

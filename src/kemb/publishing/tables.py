@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from kemb.boards import Board, Row
+from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
+from kemb.messages import Lang, language, note, say
 from kemb.publishing.costs import CUT, Cost, cost_of, is_cut
 from kemb.publishing.markdown import clean, escape
-from kemb.publishing.words import below_line, footer, heading
+from kemb.publishing.notes import below_line, footer, group, heading
 
 NO_SCORE = "-"
 FEW_CELLS = 8
@@ -50,28 +51,33 @@ def visible(board: Board, every: bool = False) -> tuple[list[Row], int]:
     return board.complete + shown, len(below) - len(shown)
 
 
-def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
-    """All columns of a board for some of its rows."""
+def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
+    """All columns of a board for some of its rows, with titles and words in a language."""
+
+    def title(name: str) -> str:
+        return say(note(f"column.{name}"), lang)
+
     groups = board.groups
     found = [
-        Column("Rank", "rank", [rank_text(row) for row in rows]),
-        Column("Model", "model", labels(board, rows)),
-        Column("Score", "score", [score_text(row) for row in rows]),
+        Column(title("rank"), "rank", [rank_text(row) for row in rows]),
+        Column(title("model"), "model", labels(board, rows)),
+        Column(title("score"), "score", [score_text(row, lang) for row in rows]),
     ]
     if board.intervals.mode != "none":
         first = [row.standing.p_first if row.standing else None for row in rows]
         top3 = [row.standing.p_top3 if row.standing else None for row in rows]
-        found.append(Column("P(1st)", "certainty", [share(value) for value in first]))
-        found.append(Column("P(top 3)", "certainty", [share(value) for value in top3]))
+        found.append(Column(title("p_first"), "certainty", [share(value) for value in first]))
+        found.append(Column(title("p_top3"), "certainty", [share(value) for value in top3]))
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
-        found.append(
-            Column("Other views", "certainty", [_span(*pair) if pair else "" for pair in ranks])
-        )
-    found += (costs := _costs(rows))[0]
+        spans = [_span(*pair) if pair else "" for pair in ranks]
+        found.append(Column(title("other_views"), "certainty", spans))
+    costs, details = _costs(rows, lang)
+    found += costs
     if any(len(numbers) > 1 for numbers in groups.values()):
         found += [
-            Column(name, "group", [points(row.groups[name]) for row in rows]) for name in groups
+            Column(say(group(name), lang), "group", [points(row.groups[name]) for row in rows])
+            for name in groups
         ]
     found += [
         Column(
@@ -79,16 +85,16 @@ def columns(board: Board, rows: Sequence[Row]) -> list[Column]:
         )
         for number, cell in enumerate(board.cells)
     ]
-    return found + costs[1]
+    return found + details
 
 
 def cut_mark(row: Row, cell: CellSpec) -> str:
     """What stands behind a score of truncated texts."""
-    found = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
-    return f" {CUT}" if any(map(is_cut, found)) else ""
+    records = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
+    return f" {CUT}" if any(map(is_cut, records)) else ""
 
 
-def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
+def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]:
     """What rows cost, where something of one's own is shown and anything is known of it; then the
     details.
     """
@@ -97,27 +103,27 @@ def _costs(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
     costs = [cost_of(row) for row in rows]
 
     def column(
-        title: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]
+        name: str, kind: Literal["cost", "detail"], printed: Callable[[Cost], str]
     ) -> list[Column]:
-        found = Column(title, kind, [printed(cost) for cost in costs])
-        return [found] if any(found.values) else []
+        values = [printed(cost) for cost in costs]
+        return [Column(say(note(f"column.{name}"), lang), kind, values)] if any(values) else []
 
     tells_apart = len({cost.family for cost in costs}) > 1
     return [
-        *(column("Family", "cost", lambda cost: cost.family) if tells_apart else []),
-        *column("Parameters", "cost", lambda cost: millions(cost.n_parameters)),
-        *column("GB per 1M", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
-        *column("Tokens per 1k Korean", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
-        *column("Texts/s", "cost", speed),
+        *(column("family", "cost", lambda cost: cost.family) if tells_apart else []),
+        *column("parameters", "cost", lambda cost: millions(cost.n_parameters)),
+        *column("index_gb", "cost", lambda cost: gigabytes(cost.index_bytes_per_document)),
+        *column("korean_tokens", "cost", lambda cost: whole(cost.tokens_per_1000_korean)),
+        *column("texts_per_second", "cost", lambda cost: speed(cost, lang)),
     ], [
-        *column("Tokens/s", "detail", lambda cost: whole(cost.tokens_per_second)),
+        *column("tokens_per_second", "detail", lambda cost: whole(cost.tokens_per_second)),
         *column(
-            "Seconds",
+            "encode_seconds",
             "detail",
             lambda cost: "" if cost.encode_seconds is None else f"{cost.encode_seconds:,.1f}",
         ),
-        *column("Truncated", "detail", lambda cost: share(cost.truncated)),
-        *column("API USD", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"),
+        *column("truncated", "detail", lambda cost: share(cost.truncated)),
+        *column("api_usd", "detail", lambda cost: "" if cost.usd is None else f"{cost.usd:.4f}"),
     ]
 
 
@@ -136,9 +142,10 @@ def whole(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
 
-def speed(cost: Cost) -> str:
+def speed(cost: Cost, lang: Lang) -> str:
     """Texts per second; a word where vectors came from the store and nothing was measured."""
-    return whole(cost.texts_per_second) or ("stored" if cost.from_store else "")
+    stored = say(note("column.stored"), lang) if cost.from_store else ""
+    return whole(cost.texts_per_second) or stored
 
 
 def labels(board: Board, rows: Sequence[Row]) -> list[str]:
@@ -172,16 +179,15 @@ def rank_text(row: Row) -> str:
     return _span(row.standing.rank_low, row.standing.rank_high) if row.standing else ""
 
 
-def score_text(row: Row) -> str:
+def score_text(row: Row, lang: Lang = "en") -> str:
     """The score with half its interval; below the line, how the row does on common tasks."""
     standing = row.standing
     if standing is None or row.score is None:
         common = row.common
-        return (
-            NO_SCORE
-            if common is None or common.win_rate is None
-            else f"wins {share(common.win_rate)} of {common.n_cells}"
-        )
+        if common is None or common.win_rate is None:
+            return NO_SCORE
+        wins = note("board.wins", share=share(common.win_rate), n_tasks=common.n_cells)
+        return say(wins, lang)
     if standing.low is None or standing.high is None:
         return points(row.score)
     return f"{points(row.score)} ±{(standing.high - standing.low) * 50:.1f}"
@@ -201,20 +207,30 @@ def share(value: float | None) -> str:
     return f"{value:.0%}"
 
 
-def to_markdown(board: Board, wide: bool = False, every: bool = False) -> str:
-    """GitHub tables; what comes from outside is escaped."""
+def to_markdown(
+    board: Board, wide: bool = False, every: bool = False, lang: Lang | None = None
+) -> str:
+    """GitHub tables; what comes from outside is escaped.
+
+    :param wide: with the details of costs, and single cells of a long benchmark.
+    :param every: with all rows below the line.
+    :param lang: of titles and notes; None for the interface's.
+    """
+    lang = lang or language()
     rows, n_hidden = visible(board, every)
     left_out = {"detail"} if len(board.cells) <= FEW_CELLS else {"detail", "cell"}
-    found = [column for column in columns(board, rows) if wide or column.kind not in left_out]
+    found = [column for column in columns(board, rows, lang) if wide or column.kind not in left_out]
     lines = [[escape(column.title) for column in found]]
     lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     text.insert(
         1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|"
     )
-    title = [f"**{escape(heading(board))}**\n"] if heading(board) else []
+    title = say(heading(board), lang)
+    above = [f"**{escape(title)}**\n"] if title else []
     notes = [*below_line(board, n_hidden), *footer(board, source_marks(rows))]
-    return "\n".join([*title, *text, *(f"\n{escape(clean(note))}" for note in notes)]) + "\n"
+    below = [f"\n{escape(clean(say(sentence, lang)))}" for sentence in notes]
+    return "\n".join([*above, *text, *below]) + "\n"
 
 
 def to_csv(board: Board) -> str:
@@ -278,7 +294,7 @@ def to_csv(board: Board) -> str:
 
 
 def to_json(board: Board) -> str:
-    """Everything, at full precision."""
+    """Everything, at full precision; sentences are English, as programs read them."""
     weights = {cell.title: weight for cell, weight in zip(board.cells, board.weights, strict=True)}
     record = {
         "benchmark": {"name": board.benchmark.name, "title": board.benchmark.title},
@@ -300,11 +316,21 @@ def to_json(board: Board) -> str:
             }
             for name, numbers in board.groups.items()
         },
-        "intervals": dataclasses.asdict(board.intervals),
+        "intervals": _intervals_record(board.intervals),
         "rows": [_row_record(board, row) for row in board.rows],
-        "notes": footer(board, source_marks(board.rows)),
+        "notes": [say(text, "en") for text in footer(board, source_marks(board.rows))],
     }
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def _intervals_record(intervals: Intervals) -> dict[str, Any]:
+    return {
+        "mode": intervals.mode,
+        "reason": intervals.reason,
+        "level": intervals.level,
+        "n_replicates": intervals.n_replicates,
+        "seed": intervals.seed,
+    }
 
 
 def _row_record(board: Board, row: Row) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from kemb import messages
 from kemb.boards import Board
 from kemb.encoding.encode import Progress as EncodeProgress
 from kemb.evaluation.evaluate import Outcome
-from kemb.publishing import tables, words
+from kemb.publishing import notes, tables
 from kemb.publishing.tables import Column
+from kemb.tasks.kinds import KINDS
 
 PIPE_WIDTH = 10_000
 
@@ -40,9 +42,10 @@ def print_board(
     """
     console = console or stdout()
     rows, n_hidden = tables.visible(board, every)
-    every_column = tables.columns(board, rows)
+    lang = messages.language()
+    every_column = tables.columns(board, rows, lang)
     shown = every_column if wide else _fitting(every_column, console.width)
-    if title := words.heading(board):
+    if title := messages.say(notes.heading(board), lang):
         console.print(Text(title, style="bold"))
     table = Table(header_style="bold")
     for column in shown:
@@ -60,19 +63,15 @@ def print_board(
             *(Text(column.values[number]) for column in shown), style=style, end_section=last
         )
     console.print(table)
-    if hidden := len(every_column) - len(shown):
-        console.print(
-            Text(f"{hidden} columns do not fit; --wide shows them, or --format md, csv or json."),
-            style="dim",
-        )
-    for note in words.below_line(board, n_hidden):
-        console.print(Text(note), style="dim")
+    below: list[messages.Text] = []
+    if n_hidden_columns := len(every_column) - len(shown):
+        below.append(messages.note("board.hidden_columns", n_columns=n_hidden_columns))
+    below += notes.below_line(board, n_hidden)
     if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
-        console.print(
-            Text("--mixed ranks different data revisions together, as mteb does."), style="dim"
-        )
-    for note in words.footer(board, tables.source_marks(rows)):
-        console.print(Text(note), style="dim")
+        below.append(messages.note("board.mixed"))
+    below += notes.footer(board, tables.source_marks(rows))
+    for text in below:
+        console.print(Text(messages.say(text, lang)), style="dim")
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
@@ -100,15 +99,11 @@ _FEW_CELLS = 8
 """Tasks that a reader wants to see one by one before anything else."""
 _MODEL_WIDTH = 28
 _TITLE_WIDTH = 12
-_SHORT = {
-    "classification": "class.",
-    "pair_classification": "pairs",
-    "multilabel_classification": "multil.",
-}
 
 
 def _short(column: Column) -> str:
-    return _SHORT.get(column.title, column.title) if column.kind == "group" else column.title
+    kind = KINDS.get(column.title) if column.kind == "group" else None
+    return kind.short_title or column.title if kind else column.title
 
 
 def _width(column: Column) -> int:
@@ -164,7 +159,7 @@ class TerminalReporter:
         self._progress.stop()
 
     def loading(self, task: str) -> None:
-        self._show(f"loading {task}")
+        self._show(_said("terminal.loading", task=task))
 
     def encoding(self, row: str, progress: EncodeProgress) -> None:
         done = progress.n_stored + progress.n_encoded
@@ -174,29 +169,30 @@ class TerminalReporter:
                 progress.n_encoded / progress.seconds,
                 progress.n_tokens / progress.seconds,
             )
-            rate = f"{texts:,.0f} texts/s, {tokens:,.0f} tokens/s"
+            rate = _said("terminal.rate", texts=texts, tokens=tokens)
         self._progress.update(
             self._bar,
-            description=f"encoding {row}",
+            description=_said("terminal.encoding", row=row),
             completed=done,
             total=progress.n_unique,
             rate=rate,
         )
 
     def scoring(self, row: str, task: str) -> None:
-        self._show(f"scoring {row} on {task}")
+        self._show(_said("terminal.scoring", row=row, task=task))
 
     def done(self, outcome: Outcome) -> None:
+        row, task, why = outcome.row, outcome.task, outcome.message
         if outcome.status == "failed":
-            self.console.print(
-                Text(f"{outcome.row}, {outcome.task}: failed. {outcome.message}", style="red")
-            )
-        elif outcome.status == "not applicable" and outcome.message:
-            self.console.print(
-                Text(
-                    f"{outcome.row}, {outcome.task}: not applicable. {outcome.message}", style="dim"
-                )
-            )
+            text = _said("terminal.failed", row=row, task=task, why=why)
+            self.console.print(Text(text, style="red"))
+        elif outcome.status == "not applicable" and why:
+            text = _said("terminal.not_applicable", row=row, task=task, why=why)
+            self.console.print(Text(text, style="dim"))
 
     def _show(self, description: str) -> None:
         self._progress.update(self._bar, description=description, total=None, completed=0, rate="")
+
+
+def _said(key: str, /, **values: messages.Value) -> str:
+    return messages.say(messages.note(key, **values), messages.language())

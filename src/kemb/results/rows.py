@@ -55,18 +55,15 @@ def rows_of(results: Iterable[TaskResult]) -> list[ResultRow]:
 def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
     """The row a user means.
 
-    Args:
-        written: `MODEL`, `MODEL@REVISION` (its beginning is enough), either with ` [VARIANT]`
-            behind it as boards print it; `claimed:MODEL...`, with ` (SOURCE)` behind it where
-            several claim, for published numbers where there are measured ones too; or the folder of
-            a row (`results/<org>__<model>/<revision>`, also with
-            `/experiments/<variant>`). Short names and aliases of known models are understood.
-        rows: what there is to choose from; a folder may lie elsewhere.
-
-    Raises:
-        UnknownName: there is no such model; the nearest are offered.
-        UsageError: no row, or more than one, fits the revision and variant; all that might be meant
-            are listed.
+    :param written: `MODEL`, `MODEL@REVISION` (its beginning is enough), either with ` [VARIANT]`
+        behind it as boards print it; `claimed:MODEL...`, with ` (SOURCE)` behind it where
+        several claim, for published numbers where there are measured ones too; or the folder of
+        a row (`results/<org>__<model>/<revision>`, also with
+        `/experiments/<variant>`). Short names and aliases of known models are understood.
+    :param rows: what there is to choose from; a folder may lie elsewhere.
+    :raises UnknownName: there is no such model; the nearest are offered.
+    :raises UsageError: no row, or more than one, fits the revision and variant; all that might be
+        meant are listed.
     """
     folder = Path(written)
     if (folder / META).is_file() or (folder.is_dir() and folder.parent.name == EXPERIMENTS):
@@ -85,8 +82,8 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
             or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
         )
         raise UsageError(f"{written!r} does not name a row; type {offers}.")
-    known = catalogue.load_spec(match["name"])
-    names = {match["name"].lower(), known.name.lower() if known else ""}
+    spec = catalogue.load_spec(match["name"])
+    names = {match["name"].lower(), spec.name.lower() if spec else ""}
     of_model = [row for row in rows if row.model.lower() in names]
     if not of_model:
         hint = (

@@ -41,13 +41,12 @@ def draw_counts(
 
     The same for every model: differences between models are paired.
 
-    Args:
-        n_items: items of the part.
-        n_replicates: resamples.
-        key: names the part.
-        clusters: cluster of every item [n_items], where items are not independent (questions on one
-            document). Whole clusters are drawn, as many as there are, so that the number of items
-            varies.
+    :param n_items: items of the part.
+    :param n_replicates: resamples.
+    :param key: names the part.
+    :param clusters: cluster of every item [n_items], where items are not independent (questions on
+        one document). Whole clusters are drawn, as many as there are, so that the number of items
+        varies.
     """
     if clusters is not None:
         numbers = np.unique(clusters, return_inverse=True)[1]
@@ -79,21 +78,20 @@ def resample_tasks(
     Tasks are drawn with replacement inside their group, and a group keeps its weight. A group of
     one task does not vary.
 
-    Args:
-        scores: [n_models, n_tasks].
-        groups: the group of every task.
-        weights: of every task in the overall score.
-        n_replicates: resamples.
-        key: names what is resampled.
-        replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn tasks
-            as well.
+    :param scores: [n_models, n_tasks].
+    :param groups: the group of every task.
+    :param weights: of every task in the overall score.
+    :param n_replicates: resamples.
+    :param key: names what is resampled.
+    :param replicates: [B, n_models, n_tasks] of item resamples; then items vary inside the drawn
+        tasks as well.
     """
-    drawn = weigh_draws(
+    task_weights = weigh_draws(
         draw_tasks(groups, n_replicates, key), groups, np.asarray(weights, dtype=np.float64)
     )
     if replicates is None:
-        return drawn @ scores.T
-    combined: DoubleArray = np.einsum("bt,bmt->bm", drawn, replicates)
+        return task_weights @ scores.T
+    combined: DoubleArray = np.einsum("bt,bmt->bm", task_weights, replicates)
     return combined
 
 
@@ -103,9 +101,9 @@ def draw_tasks(groups: Sequence[str], n_replicates: int, key: Key) -> IntArray:
     counts = np.zeros((n_replicates, len(groups)), dtype=np.int64)
     for group in dict.fromkeys(groups):
         tasks = np.flatnonzero([name == group for name in groups])
-        chosen = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
+        draws = rng.integers(0, len(tasks), (n_replicates, len(tasks)))
         counts[:, tasks] = np.stack(
-            [(chosen == place).sum(axis=1) for place in range(len(tasks))], axis=1
+            [(draws == place).sum(axis=1) for place in range(len(tasks))], axis=1
         )
     return counts
 
@@ -116,15 +114,18 @@ def weigh_draws(counts: IntArray, groups: Sequence[str], weights: DoubleArray) -
 
     Where the tasks drawn have no weight at all, the group has none in that replicate.
     """
-    drawn = np.zeros(counts.shape)
+    task_weights = np.zeros(counts.shape)
     for group in dict.fromkeys(groups):
         tasks = np.flatnonzero([name == group for name in groups])
-        own = counts[:, tasks] * weights[tasks]
-        total = own.sum(axis=1, keepdims=True)
-        drawn[:, tasks] = np.divide(
-            own * weights[tasks].sum(), total, out=np.zeros_like(own), where=total > 0
+        group_weights = counts[:, tasks] * weights[tasks]
+        total = group_weights.sum(axis=1, keepdims=True)
+        task_weights[:, tasks] = np.divide(
+            group_weights * weights[tasks].sum(),
+            total,
+            out=np.zeros_like(group_weights),
+            where=total > 0,
         )
-    return drawn
+    return task_weights
 
 
 def sign_flip(
@@ -218,7 +219,9 @@ def verdict(low: float, high: float, zone: float = ZONE) -> Verdict:
     """
     if -zone <= low and high <= zone:
         return "practically equal"
-    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "undecided"
 
 
 def _studentised(differences: DoubleArray, error: DoubleArray) -> DoubleArray:
@@ -234,17 +237,16 @@ _CELLS = 1 << 22
 """Differences that are in memory at once."""
 
 
-def rank_intervals(
-    point: DoubleArray, replicates: DoubleArray, level: float = LEVEL
-) -> tuple[IntArray, IntArray]:
+def rank_intervals(better: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
     """Lowest and highest rank of every model [n_models]; together they hold all true ranks with
-    probability `level`.
+    the probability of the decided pairs.
 
     A rank is between 1 + the number of certainly better and n - the number of certainly worse
-    models (Mogstad, Romano, Shaikh and Wilhelm 2024). Arguments are those of `certainly_better`.
+    models (Mogstad, Romano, Shaikh and Wilhelm 2024).
+
+    :param better: of `certainly_better` [n_models, n_models].
     """
-    better = certainly_better(point, replicates, level)
-    return 1 + better.sum(axis=0), len(point) - better.sum(axis=1)
+    return 1 + better.sum(axis=0), len(better) - better.sum(axis=1)
 
 
 def certainly_better(
@@ -257,10 +259,9 @@ def certainly_better(
     (Romano and Wolf 2005). The opposite of a rejected hypothesis stays, or wrong orders would not
     be controlled; csranks, by the authors, does the same.
 
-    Args:
-        point: overall scores [n_models], higher is better.
-        replicates: [B, n_models].
-        level: of the whole set.
+    :param point: overall scores [n_models], higher is better.
+    :param replicates: [B, n_models].
+    :param level: of the whole set.
     """
     n = len(point)
     firsts, seconds = np.triu_indices(n, 1)

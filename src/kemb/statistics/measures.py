@@ -85,20 +85,22 @@ class CorrelationMeasure:
         out = np.empty((len(counts), len(orders)))
         with ThreadPoolExecutor() as pool:
             for rows in _blocks(len(counts)):
-                drawn = np.ascontiguousarray(counts[rows].T, dtype=np.float64)
-                centred, spread = gold.centred_ranks(drawn)
-                weighted = gold.scatter(centred) * drawn
+                item_counts = np.ascontiguousarray(counts[rows].T, dtype=np.float64)
+                centred, spread = gold.centred_ranks(item_counts)
+                weighted = gold.scatter(centred) * item_counts
 
                 def correlate(
-                    order: _Order, drawn: DoubleArray = drawn, weighted: DoubleArray = weighted
+                    order: _Order,
+                    item_counts: DoubleArray = item_counts,
+                    weighted: DoubleArray = weighted,
                 ) -> tuple[DoubleArray, DoubleArray]:
-                    ranks, own_spread = order.centred_ranks(drawn)
-                    return np.einsum("ij,ij->j", ranks, order.gather(weighted)), own_spread
+                    ranks, order_spread = order.centred_ranks(item_counts)
+                    return np.einsum("ij,ij->j", ranks, order.gather(weighted)), order_spread
 
-                for column, (covariance, own_spread) in enumerate(pool.map(correlate, orders)):
-                    out[rows, column] = _ratio(covariance, np.sqrt(spread * own_spread), np.nan)
-        found: DoubleArray = out[:, of_model]
-        return found
+                for column, (covariance, order_spread) in enumerate(pool.map(correlate, orders)):
+                    out[rows, column] = _ratio(covariance, np.sqrt(spread * order_spread), np.nan)
+        correlations: DoubleArray = out[:, of_model]
+        return correlations
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,36 +128,36 @@ class PrecisionMeasure:
         out = np.empty((len(counts), len(orders)))
         with ThreadPoolExecutor() as pool:
             for rows in _blocks(len(counts)):
-                drawn = np.ascontiguousarray(counts[rows].T, dtype=np.float32)
+                item_counts = np.ascontiguousarray(counts[rows].T, dtype=np.float32)
                 for column, values in enumerate(
-                    pool.map(lambda order, w=drawn: self._precision(order, w), orders)
+                    pool.map(lambda order, w=item_counts: self._precision(order, w), orders)
                 ):
                     out[rows, column] = values
         best: DoubleArray = out[:, of_row].reshape(len(counts), n_models, -1).max(axis=2)
         return best
 
-    def _precision(self, order: _Order, drawn: NDArray[np.float32]) -> DoubleArray:
+    def _precision(self, order: _Order, item_counts: NDArray[np.float32]) -> DoubleArray:
         """Of one ordering, for counts [n_items, B]; counts are whole numbers, exact in float32."""
         positive = self.labels[order.items] == 1
         places = np.flatnonzero(positive)
-        sorted_counts = drawn.take(
+        sorted_counts = item_counts.take(
             order.items, axis=0
         )  # `take` lets other threads run, indexing does not
         hits = sorted_counts.take(places, axis=0)
         if order.starts is not None:
             group = np.searchsorted(order.starts, places, side="right") - 1
             ends = np.append(order.starts[1:], len(order.items)) - 1
-            seen = np.cumsum(sorted_counts, axis=0, out=sorted_counts).take(ends[group], axis=0)
-            found = np.cumsum(hits, axis=0)
+            n_up_to = np.cumsum(sorted_counts, axis=0, out=sorted_counts).take(ends[group], axis=0)
+            hits_up_to = np.cumsum(hits, axis=0)
             last = np.append(np.flatnonzero(np.diff(group)), len(group) - 1)
-            found = found.take(last[np.searchsorted(group[last], group)], axis=0)
+            hits_up_to = hits_up_to.take(last[np.searchsorted(group[last], group)], axis=0)
         else:
-            seen = np.cumsum(sorted_counts, axis=0, out=sorted_counts).take(places, axis=0)
-            found = np.cumsum(hits, axis=0)
-        np.maximum(seen, 1, out=seen)
+            n_up_to = np.cumsum(sorted_counts, axis=0, out=sorted_counts).take(places, axis=0)
+            hits_up_to = np.cumsum(hits, axis=0)
+        np.maximum(n_up_to, 1, out=n_up_to)
         total = hits.sum(axis=0, dtype=np.float64)
-        found /= seen
-        return _ratio(np.einsum("ij,ij->j", found, hits, dtype=np.float64), total, np.nan)
+        hits_up_to /= n_up_to
+        return _ratio(np.einsum("ij,ij->j", hits_up_to, hits, dtype=np.float64), total, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +193,15 @@ class VMeasure:
         table[1:] *= np.log(table[1:])
         with ThreadPoolExecutor() as pool:
             for rows in _blocks(len(counts)):
-                drawn = np.ascontiguousarray(counts[rows].T, dtype=np.int32)
+                item_counts = np.ascontiguousarray(counts[rows].T, dtype=np.int32)
 
-                def score(job: tuple[int, int], drawn: NDArray[np.int32] = drawn) -> DoubleArray:
+                def score(
+                    job: tuple[int, int], item_counts: NDArray[np.int32] = item_counts
+                ) -> DoubleArray:
                     model, experiment = job
                     draws = self.draws[model if len(self.draws) > 1 else 0, experiment]
                     return _v_measure(
-                        labels, self.assignments[model, experiment], draws, drawn, table
+                        labels, self.assignments[model, experiment], draws, item_counts, table
                     )
 
                 for (model, _), values in zip(jobs, pool.map(score, jobs), strict=True):
@@ -206,8 +210,8 @@ class VMeasure:
 
 
 def _of_all(measure: CorrelationMeasure | PrecisionMeasure | VMeasure, n_items: int) -> DoubleArray:
-    found: DoubleArray = measure.replicates(np.ones((1, n_items), dtype=np.int64))[0]
-    return found
+    point: DoubleArray = measure.replicates(np.ones((1, n_items), dtype=np.int64))[0]
+    return point
 
 
 Measure = MeanMeasure | CorrelationMeasure | PrecisionMeasure | VMeasure
@@ -217,7 +221,7 @@ def _v_measure(
     labels: IntArray,
     assignment: IntArray,
     draws: IntArray,
-    drawn: NDArray[np.int32],
+    item_counts: NDArray[np.int32],
     table: DoubleArray,
 ) -> DoubleArray:
     """V-measures [B] of one clustering: 2 (H(labels) + H(clusters) - H(both)) / (H(labels) +
@@ -225,14 +229,14 @@ def _v_measure(
 
     :param table: x log x of 0, 1, 2, ..., as counts are whole numbers.
     """
-    used = np.flatnonzero(draws > 0)
-    clusters = np.unique(assignment[used], return_inverse=True)[1]
-    cell = labels[used] * (clusters.max(initial=0) + 1) + clusters
+    items = np.flatnonzero(draws > 0)
+    clusters = np.unique(assignment[items], return_inverse=True)[1]
+    cell = labels[items] * (clusters.max(initial=0) + 1) + clusters
     order = np.argsort(cell, kind="stable")
-    used, cell = used[order], cell[order]
-    weights = drawn.take(used, axis=0)
-    if (draws[used] != 1).any():
-        weights *= draws[used, None].astype(np.int32)
+    items, cell = items[order], cell[order]
+    weights = item_counts.take(items, axis=0)
+    if (draws[items] != 1).any():
+        weights *= draws[items, None].astype(np.int32)
     starts = np.flatnonzero(np.diff(cell, prepend=-1))
     both = np.add.reduceat(weights, starts, axis=0)
     cells = cell[starts]
@@ -266,17 +270,21 @@ class _Order:
 
     def gather(self, values: DoubleArray) -> DoubleArray:
         """Values [n_items, B] in this order, summed over groups."""
-        found: DoubleArray = values.take(self.items, axis=0)
-        return found if self.starts is None else np.add.reduceat(found, self.starts, axis=0)
+        values_in_order: DoubleArray = values.take(self.items, axis=0)
+        return (
+            values_in_order
+            if self.starts is None
+            else np.add.reduceat(values_in_order, self.starts, axis=0)
+        )
 
-    def centred_ranks(self, drawn: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    def centred_ranks(self, item_counts: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Mean ranks minus their mean of groups [n_groups, B], and their sum of squares over drawn
         items [B].
 
         A group of w drawn items, with c drawn items up to its end, has the mean rank c - (w - 1) /
         2; the mean of all ranks is (n + 1) / 2.
         """
-        counts = self.gather(drawn)
+        counts = self.gather(item_counts)
         ranks = np.cumsum(counts, axis=0)
         total = ranks[-1].copy()
         ranks -= counts / 2

@@ -1,4 +1,4 @@
-"""What kemb evaluates on: one TOML file per known task in this folder, and how its data is loaded.
+"""What kemb evaluates on: one TOML file per known task in `known/`, and how its data is loaded.
 
 Importing this package is cheap; nothing heavy is loaded before a specification is read.
 """
@@ -26,8 +26,7 @@ def names() -> list[str]:
 def load_spec(name: str) -> TaskSpec:
     """The specification of a known task.
 
-    Raises:
-        UnknownName: no known task has this name; upper and lower case matter.
+    :raises UnknownName: no known task has this name; upper and lower case matter.
     """
     if name not in names():
         raise UnknownName("task", name, names(), "Type: kemb tasks")
@@ -37,8 +36,8 @@ def load_spec(name: str) -> TaskSpec:
 def read_spec(path: Path) -> TaskSpec:
     """Read a task's TOML file.
 
-    Raises:
-        DataError: the file is missing, is no TOML, or has a key or value that a task does not have.
+    :raises DataError: the file is missing, is no TOML, or has a key or value that a task does not
+        have.
     """
     import tomllib
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.parts import Notes, checked_retrieval
 from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
 from kemb.tasks.spec import TaskSpec
@@ -172,7 +173,7 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
         case "beir":
             beir = _beir(spec, subset)
             optional = {
-                beir.candidates: spec.type == "reranking",
+                beir.candidates: KINDS[spec.type].has_candidates,
                 beir.instructions: spec.source.instructions,
             }
             return [
@@ -229,7 +230,7 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
         texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2")
     )
     keep = np.arange(len(first))
-    if spec.type == "sts":
+    if KINDS[spec.type].items == "ranks":
         gold = numbers(rows, spec.columns.get("score", "score"))
     else:
         name = spec.columns.get("labels", "labels")
@@ -260,8 +261,10 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
 
 def _first_of_equal_pairs(sentences: Sequence[tuple[str, str]]) -> IntArray:
     """Row numbers without the later ones of pairs that are equal in either order."""
-    seen = {tuple(sorted(pair)): row for row, pair in reversed(list(enumerate(sentences)))}
-    return np.array(sorted(seen.values()), dtype=np.int64)
+    first_row_of_pair = {
+        tuple(sorted(pair)): row for row, pair in reversed(list(enumerate(sentences)))
+    }
+    return np.array(sorted(first_row_of_pair.values()), dtype=np.int64)
 
 
 def bitext(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[BitextData, Notes]:
@@ -286,36 +289,39 @@ def clusters(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[C
         return _levels(parts, sentences, label_name), {}
     values = [labels(part, label_name) for part in parts]
     _refuse_mixed(
-        label_name, {part.origin: found for part, found in zip(parts, values, strict=True)}
+        label_name,
+        {part.origin: split_labels for part, split_labels in zip(parts, values, strict=True)},
     )
     problems: list[IntArray] = []
-    for part, found, gold in zip(parts, sentences, values, strict=True):
-        if len(found) != len(gold):
+    for part, part_texts, gold in zip(parts, sentences, values, strict=True):
+        if len(part_texts) != len(gold):
             raise DataError(
-                f"{part.origin} has {len(found)} texts but {len(gold)} labels; expected one each."
+                f"{part.origin} has {len(part_texts)} texts but {len(gold)} labels; expected "
+                "one each."
             )
         raw = part.table.column(text_name)
-        rows = np.zeros(len(found), dtype=np.int64)
+        rows = np.zeros(len(part_texts), dtype=np.int64)
         if is_list(raw):
             rows += pc.list_parent_indices(raw.combine_chunks()).to_numpy() + sum(
                 len(set(p)) for p in problems
             )
         problems.append(rows)
-    named = [value for found in values for value in found]
+    all_labels = [value for split_labels in values for value in split_labels]
     if spec.encode_labels:
-        named = encoded(named, named)
-    ids_ = [str(i) for i in range(len(named))]
-    joined = [text for found in sentences for text in found]
-    return ClusterData(ids_, joined, [(value,) for value in named], np.concatenate(problems)), {}
+        all_labels = encoded(all_labels, all_labels)
+    ids_ = [str(i) for i in range(len(all_labels))]
+    joined = [text for part_texts in sentences for text in part_texts]
+    labels_by_text: list[tuple[Label, ...]] = [(value,) for value in all_labels]
+    return ClusterData(ids_, joined, labels_by_text, np.concatenate(problems)), {}
 
 
 def _is_hierarchy(rows: Rows, text_name: str, label_name: str) -> bool:
     """Whether every text has a list of labels; where texts are lists, too, a row is a clustering
     problem.
     """
-    there = {text_name, label_name} <= set(rows.table.column_names)
+    has_columns = {text_name, label_name} <= set(rows.table.column_names)
     return (
-        there
+        has_columns
         and is_list(rows.table.column(label_name))
         and not is_list(rows.table.column(text_name))
     )
@@ -326,16 +332,24 @@ def _levels(
 ) -> ClusterData:
     """Texts with a list of labels each, one for every level of a hierarchy."""
     lists = [labels_ for part in parts for labels_ in part.table.column(label_name).to_pylist()]
-    joined = [text for found in sentences for text in found]
+    joined = [text for part_texts in sentences for text in part_texts]
     if row := next(
-        (row for row, found in enumerate(lists, start=1) if not found or None in found), 0
+        (
+            row
+            for row, row_labels in enumerate(lists, start=1)
+            if not row_labels or None in row_labels
+        ),
+        0,
     ):
         raise DataError(
             f"{parts[0].origin}: column {label_name!r}, row {row - 1} is {lists[row - 1]!r:.60}."
         )
     ids_ = [str(i) for i in range(len(joined))]
     return ClusterData(
-        ids_, joined, [tuple(found) for found in lists], np.zeros(len(joined), dtype=np.int64)
+        ids_,
+        joined,
+        [tuple(row_labels) for row_labels in lists],
+        np.zeros(len(joined), dtype=np.int64),
     )
 
 
@@ -353,38 +367,43 @@ def classification(
     false).
     """
     train_split = spec.classification.train_split
-    used = dict.fromkeys([*spec.splits, *([train_split] if train else [])])
+    split_names = dict.fromkeys([*spec.splits, *([train_split] if train else [])])
     request = rows_request(spec, subset)
     text_name, label_name = (spec.columns.get(name, name) for name in ("text", "label"))
-    rows = {name: read(request, name) for name in used}
+    rows = {name: read(request, name) for name in split_names}
     raw = {name: labels(part, label_name) for name, part in rows.items()}
     _refuse_mixed(label_name, {rows[name].origin: values for name, values in raw.items()})
     names = [value for values in raw.values() for value in values]
 
     def labelled(name: str) -> _Labelled:
-        chosen = np.arange(len(raw[name]))
+        row_numbers = np.arange(len(raw[name]))
         if spec.subsample and name in spec.subsample.splits:
-            chosen = stratified_rows(raw[name], spec.subsample)
-        values = [raw[name][i] for i in chosen]
+            row_numbers = stratified_rows(raw[name], spec.subsample)
+        values = [raw[name][i] for i in row_numbers]
         if spec.encode_labels:
             values = encoded(values, names)
         values, keep = _mapped(spec, rows[name].origin, values)
-        part = rows[name].take(chosen[keep])
+        part = rows[name].take(row_numbers[keep])
         return _Labelled(
-            [str(i) for i in chosen[keep]], texts(part, text_name), values, len(chosen) - len(keep)
+            [str(i) for i in row_numbers[keep]],
+            texts(part, text_name),
+            values,
+            len(row_numbers) - len(keep),
         )
 
     scored = labelled(split)
     shots = labelled(train_split) if train else _Labelled([], [], [], 0)
     experiments = few_shot_rows(shots.labels, spec.classification) if train else []
-    needed = np.unique(np.concatenate(experiments)) if experiments else np.empty(0, dtype=np.int64)
+    train_rows = (
+        np.unique(np.concatenate(experiments)) if experiments else np.empty(0, dtype=np.int64)
+    )
     data = LabelData(
         item_ids=scored.item_ids,
         texts=scored.texts,
         labels=scored.labels,
-        train_texts=[shots.texts[i] for i in needed],
-        train_labels=[shots.labels[i] for i in needed],
-        experiments=[np.searchsorted(needed, rows_) for rows_ in experiments],
+        train_texts=[shots.texts[i] for i in train_rows],
+        train_labels=[shots.labels[i] for i in train_rows],
+        experiments=[np.searchsorted(train_rows, rows_) for rows_ in experiments],
         train_is_evaluated=train_split == split,
     )
     return data, {"n_dropped_rows": scored.n_dropped} if scored.n_dropped else {}
@@ -398,10 +417,10 @@ def _mapped(spec: TaskSpec, origin: str, values: Sequence[Label]) -> tuple[list[
         [row for row, value in enumerate(values) if str(value) in spec.labels], dtype=np.int64
     )
     if not len(keep):
-        found = ", ".join(sorted({repr(value) for value in values})[:10])
+        some_labels = ", ".join(sorted({repr(value) for value in values})[:10])
         raise DataError(
             f"{origin}: no label is one of {', '.join(map(repr, spec.labels))}; found "
-            f"{found or 'none'}."
+            f"{some_labels or 'none'}."
         )
     return [spec.labels[str(values[row])] for row in keep], keep
 
@@ -409,12 +428,13 @@ def _mapped(spec: TaskSpec, origin: str, values: Sequence[Label]) -> tuple[list[
 def _refuse_mixed(name: str, splits: Mapping[str, Sequence[Label]]) -> None:
     kinds = {origin: type(values[0]) for origin, values in splits.items() if values}
     if len(set(kinds.values())) > 1:
-        said = ", ".join(
+        kinds_by_split = ", ".join(
             f"{'text' if kind is str else 'whole numbers'} in {origin}"
             for origin, kind in kinds.items()
         )
         raise DataError(
-            f"Column {name!r} holds {said}; expected the same kind of label in every split."
+            f"Column {name!r} holds {kinds_by_split}; expected the same kind of label in every "
+            "split."
         )
 
 
@@ -446,20 +466,22 @@ def _from_beir(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> Retri
     ):
         qrels.setdefault(query, {})[document] = grade
     candidates = None
-    if spec.type == "reranking":
+    if KINDS[spec.type].has_candidates:
         ranked = read(beir.candidates, split)
         lists = ranked.table.column("corpus-ids").to_pylist()
         candidates = {
             q: [str(d) for d in ds] for q, ds in zip(ids(ranked, "query-id"), lists, strict=True)
         }
-    query_ids, asked = ids(queries, _id_column(queries)), _queries(queries)
+    query_ids, query_texts = ids(queries, _id_column(queries)), _queries(queries)
     if spec.source.instructions:
-        asked = _instructed(spec, query_ids, asked, qrels, read(beir.instructions, split))
+        query_texts = _instructed(
+            spec, query_ids, query_texts, qrels, read(beir.instructions, split)
+        )
     return RetrievalData(
         doc_ids=ids(corpus, _id_column(corpus)),
         documents=_documents(corpus),
         query_ids=query_ids,
-        queries=asked,
+        queries=query_texts,
         qrels=qrels,
         candidates=candidates,
     )
@@ -495,15 +517,16 @@ def _instructed(
     spec: TaskSpec, query_ids: Sequence[str], queries: Sequence[str], qrels: Qrels, table: Rows
 ) -> list[str]:
     """Queries followed by their instruction; every judged one must have one, as in mteb."""
-    found = dict(zip(ids(table, "query-id"), texts(table, "instruction"), strict=True))
+    instructions = dict(zip(ids(table, "query-id"), texts(table, "instruction"), strict=True))
     if missing := next(
-        (query for query in query_ids if query in qrels and query not in found), None
+        (query for query in query_ids if query in qrels and query not in instructions), None
     ):
         raise DataError(
             f"{spec.name}: {table.origin} has no instruction for the query {missing!r}."
         )
     return [
-        f"{text} {found.get(query, '')}" for query, text in zip(query_ids, queries, strict=True)
+        f"{text} {instructions.get(query, '')}"
+        for query, text in zip(query_ids, queries, strict=True)
     ]
 
 

@@ -26,24 +26,27 @@ def multilabel(
     text_name, label_name = (spec.columns.get(name, name) for name in ("text", "label"))
     scored = read(request, split)
     labels = _label_sets(spec, scored, label_name)
-    chosen = np.arange(len(labels))
+    row_numbers = np.arange(len(labels))
     limit = spec.classification.max_rows
     if len(labels) > limit:
-        chosen = stratified_multilabel_rows(labels, limit)
+        row_numbers = stratified_multilabel_rows(labels, limit)
     shots = read(request, spec.classification.train_split) if train else None
-    known = _label_sets(spec, shots, label_name) if shots else []
-    experiments = few_shot_multilabel_rows(known, spec.classification) if shots else []
-    needed = np.unique(np.concatenate(experiments)) if experiments else np.empty(0, dtype=np.int64)
+    shot_labels = _label_sets(spec, shots, label_name) if shots else []
+    experiments = few_shot_multilabel_rows(shot_labels, spec.classification) if shots else []
+    train_rows = (
+        np.unique(np.concatenate(experiments)) if experiments else np.empty(0, dtype=np.int64)
+    )
     data = MultilabelData(
-        item_ids=[str(row) for row in chosen],
-        texts=texts(scored.take(chosen), text_name),
-        labels=[labels[row] for row in chosen],
-        train_texts=texts(shots.take(needed), text_name) if shots else [],
-        train_labels=[known[row] for row in needed],
-        experiments=[np.searchsorted(needed, rows) for rows in experiments],
+        item_ids=[str(row) for row in row_numbers],
+        texts=texts(scored.take(row_numbers), text_name),
+        labels=[labels[row] for row in row_numbers],
+        train_texts=texts(shots.take(train_rows), text_name) if shots else [],
+        train_labels=[shot_labels[row] for row in train_rows],
+        experiments=[np.searchsorted(train_rows, rows) for rows in experiments],
         train_is_evaluated=spec.classification.train_split == split,
     )
-    return data, {"n_left_out_rows": len(labels) - len(chosen)} if len(chosen) < len(labels) else {}
+    n_left_out = len(labels) - len(row_numbers)
+    return data, {"n_left_out_rows": n_left_out} if n_left_out else {}
 
 
 def _label_sets(spec: TaskSpec, rows: Rows, name: str) -> list[tuple[Label, ...]]:
@@ -55,41 +58,45 @@ def _label_sets(spec: TaskSpec, rows: Rows, name: str) -> list[tuple[Label, ...]
         )
     if spec.labels:
         lists = [
-            [spec.labels[str(label)] for label in found if str(label) in spec.labels]
-            for found in lists
+            [spec.labels[str(label)] for label in row_labels if str(label) in spec.labels]
+            for row_labels in lists
         ]
-    return [tuple(sorted(set(found))) for found in lists]
+    return [tuple(sorted(set(row_labels))) for row_labels in lists]
 
 
 def summaries(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[SummaryData, Notes]:
     """Summaries by machines and by humans of every document, with the gold scores of the former."""
     rows = read(rows_request(spec, subset), split)
-    named = {
+    column_names = {
         name: spec.columns.get(name, name)
         for name in ("machine_summaries", "human_summaries", "relevance")
     }
     machine, human = (
-        _lists(rows, named[f"{kind}_summaries"], (str,), "texts") for kind in ("machine", "human")
+        _lists(rows, column_names[f"{kind}_summaries"], (str,), "texts")
+        for kind in ("machine", "human")
     )
-    gold = _lists(rows, named["relevance"], (int, float), "numbers")
-    for row, (found, others, scores) in enumerate(zip(machine, human, gold, strict=True)):
-        if not (found and others) or len(found) != len(scores):
+    gold = _lists(rows, column_names["relevance"], (int, float), "numbers")
+    for row, (by_machine, by_human, scores) in enumerate(zip(machine, human, gold, strict=True)):
+        if not (by_machine and by_human) or len(by_machine) != len(scores):
             raise DataError(
-                f"{rows.origin}, row {row} has {len(found)} machine summaries, {len(scores)} "
-                f"scores of them and {len(others)} human summaries; expected a score for every "
+                f"{rows.origin}, row {row} has {len(by_machine)} machine summaries, {len(scores)} "
+                f"scores of them and {len(by_human)} human summaries; expected a score for every "
                 "machine summary, and one or more of each."
             )
     values: DoubleArray = np.array(list(chain.from_iterable(gold)), dtype=np.float64)
     if not np.isfinite(values).all():
         raise DataError(
-            f"{rows.origin}: column {named['relevance']!r} holds a number that is not finite."
+            f"{rows.origin}: column {column_names['relevance']!r} holds a number that is not "
+            "finite."
         )
     data = SummaryData(
         document_ids=[str(row) for row in range(len(machine))],
         machine=list(chain.from_iterable(machine)),
-        machine_of=np.repeat(np.arange(len(machine)), [len(found) for found in machine]),
+        machine_of=np.repeat(
+            np.arange(len(machine)), [len(of_document) for of_document in machine]
+        ),
         human=list(chain.from_iterable(human)),
-        human_of=np.repeat(np.arange(len(human)), [len(found) for found in human]),
+        human_of=np.repeat(np.arange(len(human)), [len(of_document) for of_document in human]),
         gold=values,
     )
     return data, {}
@@ -107,11 +114,11 @@ def _lists(rows: Rows, name: str, kinds: tuple[type, ...], expected: str) -> lis
         raise DataError(
             f"{rows.origin}: column {name!r} holds {array.type}; expected lists of {expected}."
         )
-    found: list[list[Any]] = array.to_pylist()
-    for row, values in enumerate(found):
+    lists: list[list[Any]] = array.to_pylist()
+    for row, values in enumerate(lists):
         if values is None or not all(isinstance(value, kinds) for value in values):
             raise DataError(
                 f"{rows.origin}: column {name!r}, row {row} is {values!r:.60}; expected a list of "
                 f"{expected}."
             )
-    return found
+    return lists

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from kemb.errors import DataError, FetchError, NotSupported
-from kemb.tasks import layouts, lists, sources
-from kemb.tasks import sources as tasks_sources
+from kemb.tasks import layouts, sources
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
 from kemb.tasks.parts import make_part
 from kemb.types import PartData, TaskData
@@ -31,18 +32,15 @@ if TYPE_CHECKING:
 def load(spec: TaskSpec, data_dir: Path | None = None, *, train: bool = True) -> TaskData:
     """The data of a known task.
 
-    Args:
-        spec: what to load.
-        data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and
-            the hub.
-        train: whether to load the few-shot examples of classification tasks; without them the hash
-            differs.
-
-    Raises:
-        FetchError: nothing local has the data, and the hub does not give it; the message says what
-            to type.
-        DataError: the data break a rule (see `kemb.tasks.parts`); the message names file, column
-            and row, or id.
+    :param spec: what to load.
+    :param data_dir: a mirror (see `kemb.tasks.sources`) that is looked at before the user's own and
+        the hub.
+    :param train: whether to load the few-shot examples of classification tasks; without them the
+        hash differs.
+    :raises FetchError: nothing local has the data, and the hub does not give it; the message says
+        what to type.
+    :raises DataError: the data break a rule (see `kemb.tasks.parts`); the message names file,
+        column and row, or id.
     """
     if spec.source.hub is None:
         raise NotSupported(
@@ -63,24 +61,21 @@ def fetch(
     """Copy everything the tasks need from the hub into a mirror; what it has at the pinned revision
     stays.
 
-    Args:
-        specs: the tasks.
-        out_dir: the mirror's folder, made or extended.
-        progress: given a line to show before each table.
-
-    Raises:
-        FetchError: the hub does not give the data, or the folder cannot be written.
+    :param specs: the tasks.
+    :param out_dir: the mirror's folder, made or extended.
+    :param progress: given a line to show before each table.
+    :raises FetchError: the hub does not give the data, or the folder cannot be written.
     """
-    wanted = [
+    requests = [
         (spec, request)
         for spec in specs
         for subset in spec.subsets
         for request in layouts.requests(spec, subset)
     ]
-    for number, (spec, request) in enumerate(wanted, start=1):
+    for number, (spec, request) in enumerate(requests, start=1):
         if progress:
             progress(
-                f"{number}/{len(wanted)} {spec.name}: {spec.source.hub}, "
+                f"{number}/{len(requests)} {spec.name}: {spec.source.hub}, "
                 f"{request.subset or request.configs[0]}"
             )
         if _find(spec, request, out_dir) is None:
@@ -117,19 +112,19 @@ class _Reader:
 
     def _locate(self, request: Request) -> sources.Config:
         if self.data_dir is not None:
-            found = sources.find(self.data_dir, str(self.spec.source.hub), _names(request))
-            if found is not None:
-                self._refuse_other_revision(found)
-                return found
-        own = user_mirror()
-        found = _find(self.spec, request, own)
-        return found if found is not None else _download(self.spec, request, own)
+            config = sources.find(self.data_dir, str(self.spec.source.hub), _names(request))
+            if config is not None:
+                self._refuse_other_revision(config)
+                return config
+        mirror = user_mirror()
+        config = _find(self.spec, request, mirror)
+        return config if config is not None else _download(self.spec, request, mirror)
 
-    def _refuse_other_revision(self, found: sources.Config) -> None:
+    def _refuse_other_revision(self, config: sources.Config) -> None:
         pinned = self.spec.source.revision
-        if found.revision and pinned != "main" and found.revision != pinned:
+        if config.revision and pinned != "main" and config.revision != pinned:
             raise DataError(
-                f"{found.folder} holds {self.spec.source.hub} at revision {found.revision}, but "
+                f"{config.folder} holds {self.spec.source.hub} at revision {config.revision}, but "
                 f"task {self.spec.name} is defined on {pinned}. Type: kemb tasks fetch "
                 f"{self.spec.name} -o {self.data_dir}"
             )
@@ -145,22 +140,14 @@ def user_mirror() -> Path:
 def build(
     spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool
 ) -> tuple[PartData, Notes]:
-    """The data of one part, out of tables that `read` gives."""
-    match spec.type:
-        case "sts" | "pair_classification":
-            return layouts.pairs(spec, subset, split, read)
-        case "classification":
-            return layouts.classification(spec, subset, split, read, train)
-        case "clustering":
-            return layouts.clusters(spec, subset, split, read)
-        case "retrieval" | "reranking":
-            return layouts.retrieval(spec, subset, split, read)
-        case "bitext_mining":
-            return layouts.bitext(spec, subset, split, read)
-        case "multilabel_classification":
-            return lists.multilabel(spec, subset, split, read, train)
-        case "summarization":
-            return lists.summaries(spec, subset, split, read)
+    """The data of one part, out of tables that `read` gives.
+
+    :param train: whether to draw few-shot rows, of types that have them.
+    """
+    kind = KINDS[spec.type]
+    extra = {"train": train} if kind.shape.has_training_rows else {}
+    data, notes = resolve_name(kind.builder)(spec, subset, split, read, **extra)
+    return data, notes
 
 
 def _names(request: Request) -> list[str]:
@@ -175,39 +162,39 @@ def _find(spec: TaskSpec, request: Request, root: Path) -> sources.Config | None
     if not (root / sources.INDEX).exists():
         return None
     try:
-        found = sources.find(root, str(spec.source.hub), _names(request))
+        config = sources.find(root, str(spec.source.hub), _names(request))
     except DataError:  # a file was removed or damaged: it is downloaded again
         return None
-    if found is None or spec.source.revision not in ("main", found.revision):
+    if config is None or spec.source.revision not in ("main", config.revision):
         return None
-    return found
+    return config
 
 
 def _download(spec: TaskSpec, request: Request, root: Path) -> sources.Config:
     dataset = str(spec.source.hub)
     try:
         with sources.locked(root, ".fetch.lock"):
-            if found := _find(spec, request, root):  # another process was faster
-                return found
-            with tasks_sources.download(
+            if config := _find(spec, request, root):  # another process was faster
+                return config
+            with sources.download(
                 spec.name, dataset, spec.source.revision, request.configs, root / ".partial"
-            ) as got:
-                name = request.subset or got.config
-                origin = f"{dataset} at {got.revision}"
+            ) as download:
+                name = request.subset or download.config
+                origin = f"{dataset} at {download.revision}"
                 tables = {
                     split: _of_subset(spec, request, table, origin)
-                    for split, table in got.tables.items()
+                    for split, table in download.tables.items()
                 }
-                sources.write(root, dataset, got.revision, name, tables, spec.license)
+                sources.write(root, dataset, download.revision, name, tables, spec.license)
                 del tables
     except OSError as error:
         reason = error.strerror or error
         raise FetchError(
             f"{spec.name}: the data of {dataset} could not be written to {root}: {reason}."
         ) from error
-    written = sources.find(root, dataset, [name])
-    assert written is not None
-    return written
+    stored_config = sources.find(root, dataset, [name])
+    assert stored_config is not None
+    return stored_config
 
 
 def _of_subset(spec: TaskSpec, request: Request, table: pa.Table, origin: str) -> pa.Table:

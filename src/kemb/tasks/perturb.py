@@ -16,18 +16,8 @@ from dataclasses import replace
 from functools import partial
 
 from kemb.errors import DataError, NotSupported, UsageError
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    Part,
-    PartData,
-    RetrievalData,
-    SummaryData,
-    TaskData,
-)
+from kemb.tasks.kinds import KINDS, ids_of, shape_of
+from kemb.types import Part, PartData, TaskData
 
 VERSION = "1"
 """Of the rules and tables below; part of the hash of perturbed data."""
@@ -60,9 +50,10 @@ def typo(text: str) -> str:
     places = [
         place for place, letter in enumerate(text) if "가" <= letter <= "힣" and _slips(letter)
     ]
-    chosen = sorted(places, key=partial(_hash, text))[: max(1, len(places) // SYLLABLES_PER_TYPO)]
+    n_typos = max(1, len(places) // SYLLABLES_PER_TYPO)
+    typo_places = sorted(places, key=partial(_hash, text))[:n_typos]
     letters = list(text)
-    for place in chosen:
+    for place in typo_places:
         slips = _slips(letters[place])
         letters[place] = slips[_hash(text, -1 - place) % len(slips)]
     return "".join(letters)
@@ -93,14 +84,14 @@ PERTURBATIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-def parse(written: str) -> list[str]:
+def parse(option: str) -> list[str]:
     """Names of perturbations as on the command line: `spacing,nfd`.
 
     :raises UsageError: for an unknown or no name.
     """
-    names = list(dict.fromkeys(name.strip() for name in written.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in option.split(",") if name.strip()))
     if unknown := [name for name in names if name not in PERTURBATIONS] or (
-        [] if names else [written]
+        [] if names else [option]
     ):
         raise UsageError(
             f"--perturb {unknown[0]!r} is not known. Type one or more of {','.join(PERTURBATIONS)}."
@@ -128,17 +119,15 @@ def user_texts(data: PartData) -> tuple[str, list[str], list[str]]:
 
     :raises NotSupported: there is none.
     """
-    match data:
-        case RetrievalData():
-            return "queries", data.query_ids, data.queries
-        case PairData() | BitextData():
-            return "sentence1", data.item_ids, data.sentence1
-        case LabelData() | MultilabelData() | ClusterData():
-            return "texts", data.item_ids, data.texts
-        case SummaryData():
-            raise NotSupported(
-                "Summaries are not written by users; --perturb leaves summarization tasks out."
-            )
+    shape = shape_of(data)
+    column = shape.user_column
+    if not column:
+        names = [name for name, kind in KINDS.items() if kind.shape.data is type(data)]
+        raise NotSupported(
+            f"{shape.called} are not written by users; --perturb leaves {' and '.join(names)} "
+            "tasks out."
+        )
+    return column, ids_of(data, column) or [], getattr(data, column)
 
 
 def _part(part: Part, name: str) -> Part:
@@ -146,7 +135,7 @@ def _part(part: Part, name: str) -> Part:
     changed = [PERTURBATIONS[name](text) for text in texts]
     n = sum(before != after for before, after in zip(texts, changed, strict=True))
     digest = hashlib.sha256(f"{part.sha256} {name} {VERSION}".encode()).hexdigest()
-    other: PartData = replace(part.data, **{column: changed})  # type: ignore[arg-type]
+    other: PartData = replace(part.data, **{column: changed})  # type: ignore[type-var]
     return replace(
         part,
         data=other,
@@ -179,8 +168,8 @@ def _syllable(lead: int, vowel: int, final: int) -> str:
     return chr(_FIRST + lead * 588 + vowel * 28 + final)
 
 
-def _polite(found: re.Match[str]) -> str:
-    stem, ending = found[1], found[2]
+def _polite(match: re.Match[str]) -> str:
+    stem, ending = match[1], match[2]
     final = (ord(stem) - _FIRST) % 28
     closed = stem + "습니" if final in _HARD else ""
     if final == _D and (ending == "는가" or (stem == "이" and ending == "다")):
@@ -188,13 +177,13 @@ def _polite(found: re.Match[str]) -> str:
     if final == _N and (ending == "다" or (stem == "인" and ending == "가")):
         closed = chr(ord(stem) + _B - _N) + "니"  # 한다 -> 합니다, 인가 -> 입니까
     if not closed or (ending == "가" and stem != "인"):
-        return found[0]
+        return match[0]
     return closed + ("다" if ending == "다" else "까")
 
 
 def _replaced(text: str, table: dict[str, str]) -> str:
     words = sorted(table, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, words)), lambda found: table[found[0]], text)
+    return re.sub("|".join(map(re.escape, words)), lambda match: table[match[0]], text)
 
 
 HANJA: dict[str, str] = {

@@ -27,12 +27,12 @@ def few_shot_rows(
     experiments = []
     for _ in range(protocol.n_experiments):
         np.random.RandomState(42).shuffle(order)
-        taken: dict[Label, int] = {}
+        n_by_label: dict[Label, int] = {}
         rows = []
         for row in order.tolist():
             label = train_labels[row]
-            if taken.get(label, 0) < protocol.samples_per_label:
-                taken[label] = taken.get(label, 0) + 1
+            if n_by_label.get(label, 0) < protocol.samples_per_label:
+                n_by_label[label] = n_by_label.get(label, 0) + 1
                 rows.append(row)
         experiments.append(np.array(rows, dtype=np.int64))
     return experiments
@@ -87,13 +87,15 @@ def few_shot_multilabel_rows(
     for _ in range(protocol.n_experiments):
         order = list(range(len(train_labels)))
         generator.shuffle(order)
-        taken: dict[Label, int] = {}
+        n_by_label: dict[Label, int] = {}
         rows = []
         for row in order:
-            if any(taken.get(label, 0) < protocol.samples_per_label for label in train_labels[row]):
+            if any(
+                n_by_label.get(label, 0) < protocol.samples_per_label for label in train_labels[row]
+            ):
                 rows.append(row)
                 for label in train_labels[row]:
-                    taken[label] = taken.get(label, 0) + 1
+                    n_by_label[label] = n_by_label.get(label, 0) + 1
         experiments.append(np.array(rows, dtype=np.int64))
     return experiments
 
@@ -123,10 +125,14 @@ class _Folds:
         self.wanted = np.array(shares) * len(labels)
         place = {
             label: i
-            for i, label in enumerate(sorted({x for own in labels for x in own}, key=_by_kind))
+            for i, label in enumerate(
+                sorted({x for row_labels in labels for x in row_labels}, key=_by_kind)
+            )
         }
-        numbers = [sorted(place[label] for label in set(own)) for own in labels]
-        self.pairs = [list(combinations_with_replacement(own, 2)) for own in numbers]
+        numbers = [sorted(place[label] for label in set(row_labels)) for row_labels in labels]
+        self.pairs = [
+            list(combinations_with_replacement(row_numbers, 2)) for row_numbers in numbers
+        ]
         self.rows: dict[tuple[int, ...], dict[int, None]] = {}
         """Rows of every pair of labels that are in no fold yet, in order."""
         for row, pairs in enumerate(self.pairs):
@@ -152,8 +158,8 @@ class _Folds:
         """Give the rows of a pair, the last one first, to the fold that wants most of it."""
         while self.rows[pair]:
             row = next(reversed(self.rows[pair]))
-            wanted = self.wanted_of[pair]
-            folds = np.flatnonzero(wanted == wanted.max())
+            demand = self.wanted_of[pair]
+            folds = np.flatnonzero(demand == demand.max())
             self._put(
                 row, int(folds[0]) if len(folds) == 1 else int(self.random.choice(folds, 1)[0])
             )

@@ -19,15 +19,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kemb import disk
 from kemb.errors import DataError, FetchError
 from kemb.hub import ask_first, explain, is_offline, one_line, quiet_client, retry
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -75,8 +74,7 @@ class Config:
 def find(root: Path, hub: str, configs: Sequence[str]) -> Config | None:
     """The first of `configs` that the mirror has for a hub dataset, or None.
 
-    Raises:
-        DataError: the mirror's index, README or files are missing or unusable.
+    :raises DataError: the mirror's index, README or files are missing or unusable.
     """
     entries = _read_json(root / INDEX).get(hub, {})
     for name in configs:
@@ -93,13 +91,12 @@ def write(
 ) -> None:
     """Add one config of a hub dataset to a mirror; the mirror is usable at every moment of it.
 
-    Args:
-        root: the mirror's folder; made if it does not exist.
-        hub: hub dataset id.
-        revision: the commit the tables were read at.
-        config: name of the config in the mirror.
-        tables: the rows by split.
-        license: for people and other programs that read the folder.
+    :param root: the mirror's folder; made if it does not exist.
+    :param hub: hub dataset id.
+    :param revision: the commit the tables were read at.
+    :param config: name of the config in the mirror.
+    :param tables: the rows by split.
+    :param license: for people and other programs that read the folder.
     """
     folder = root / f"{_file_name(hub.replace('/', '__'))}-{revision[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,10 +116,8 @@ def write(
             "source": f"https://huggingface.co/datasets/{hub}/tree/{revision}",
             "files": others + files,
         }
-        _replace(folder / "README.md", _readme(manifest).encode())
-        _replace(
-            folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1).encode()
-        )
+        _write(folder / "README.md", _readme(manifest))
+        _write(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
         index = _read_json(root / INDEX) if (root / INDEX).exists() else {}
         here = {
             name: entry
@@ -130,7 +125,11 @@ def write(
             if entry["folder"] == folder.name
         }
         index[hub] = here | {config: {"folder": folder.name, "config": config}}
-        _replace(root / INDEX, json.dumps(index, ensure_ascii=False, indent=1).encode())
+        _write(root / INDEX, json.dumps(index, ensure_ascii=False, indent=1))
+
+
+def _write(path: Path, text: str) -> None:
+    disk.write(path, text, "Free space, or name another folder with -o DIR.")
 
 
 def _config_files(folder: Path, config: str) -> dict[str, list[Path]]:
@@ -194,21 +193,15 @@ def _write_table(folder: Path, config: str, split: str, table: pa.Table) -> dict
     import pyarrow.parquet as pq
 
     path = folder / _file_name(f"{config}-{split}.parquet")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_PER_GROUP)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with disk.replacing(path) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd", row_group_size=_ROWS_PER_GROUP)
     return {
         "file": path.name,
         "config": config,
         "split": split,
         "rows": table.num_rows,
         "bytes": path.stat().st_size,
-        "sha256": digest,
+        "sha256": disk.sha256(path),
     }
 
 
@@ -245,15 +238,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextmanager
 def locked(root: Path, name: str = ".lock") -> Iterator[None]:
     """Let one process at a time in: two that fetch at once must not lose each other's entries."""
@@ -287,19 +271,17 @@ def download(
 
     Offline, the cache of `datasets` is used if it has the config at this very commit.
 
-    Args:
-        task: name of the task, for messages.
-        hub: dataset id.
-        revision: commit, or a branch such as "main", which is resolved to its commit first.
-        configs: names the config may have, best first; "" stands for the only config of a dataset.
-        work_dir: where files lie meanwhile; what a failed download left there is used by the next
-            one.
-        elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on
-            another machine.
-
-    Raises:
-        FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
-        DataError: the dataset has none of the configs, or its files cannot be read.
+    :param task: name of the task, for messages.
+    :param hub: dataset id.
+    :param revision: commit, or a branch such as "main", which is resolved to its commit first.
+    :param configs: names the config may have, best first; "" stands for the only config of a
+        dataset.
+    :param work_dir: where files lie meanwhile; what a failed download left there is used by the
+        next one.
+    :param elsewhere: what to do where the hub cannot be reached; by default `kemb tasks fetch` on
+        another machine.
+    :raises FetchError: the hub cannot be reached, refuses, or lacks the dataset or the revision.
+    :raises DataError: the dataset has none of the configs, or its files cannot be read.
     """
     quiet_client()
     try:
@@ -389,9 +371,9 @@ def _prepare(
                     f"---\n{yaml.safe_dump(header, allow_unicode=True)}---\n", encoding="utf-8"
                 )
             return config, _patterns(entry)
-    wanted = " or ".join(repr(name) for name in configs if name)
+    config_names = " or ".join(repr(name) for name in configs if name)
     raise DataError(
-        f"{task}: {hub} at revision {commit} has no config {wanted}; it has "
+        f"{task}: {hub} at revision {commit} has no config {config_names}; it has "
         f"{', '.join(sorted(entries))}."
     )
 
@@ -401,21 +383,21 @@ def _patterns(entry: dict[str, Any]) -> list[str] | None:
     files = entry.get("data_files")
     if files is None:
         return None
-    found: list[str] = []
+    patterns: list[str] = []
     for item in [files] if isinstance(files, str) else files:
         value = item["path"] if isinstance(item, dict) else item
-        found += [value] if isinstance(value, str) else value
-    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in found]
+        patterns += [value] if isinstance(value, str) else value
+    return [str(Path(entry.get("data_dir") or "") / pattern) for pattern in patterns]
 
 
 def _matching(names: Sequence[str], patterns: list[str] | None) -> list[str]:
-    wanted = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
+    globs = ["*"] if patterns is None else [pattern.replace("**/", "*") for pattern in patterns]
     return [
         name
         for name in names
         if ".." not in PurePosixPath(name).parts
         and not name.startswith("/")
-        and any(fnmatchcase(name, pattern) for pattern in wanted)
+        and any(fnmatchcase(name, pattern) for pattern in globs)
         and not any(fnmatchcase(name, pattern) for pattern in _NO_DATA)
     ]
 

@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from kemb.errors import UsageError
+from kemb.models.families import by_recipe_name
 from kemb.training.recipe import Family, Recipe, TrainSection
 
-PREFIX: dict[Family, str] = {
-    "dense": "SentenceTransformer",
-    "sparse": "SparseEncoder",
-    "cross-encoder": "CrossEncoder",
-    "multi-vector": "MultiVectorEncoder",
-}
 DEV_KEY = "eval_dev"
 """What the trainer calls the score on dev data."""
 HASHED_FROM_ROWS = 200_000
@@ -116,7 +111,7 @@ def _precision(train: TrainSection, device: str) -> dict[str, bool]:
     return {"bf16": bool(torch.cuda.is_bf16_supported())}
 
 
-def training_arguments(family: Family, given: dict[str, Any]) -> Any:  # noqa: ANN401  sentence-transformers has no types
+def training_arguments(family: Family, values: dict[str, Any]) -> Any:  # noqa: ANN401  sentence-transformers has no types
     """The installed class of training arguments, filled.
 
     :raises UsageError: when the installed version lacks one of them; says which.
@@ -125,14 +120,14 @@ def training_arguments(family: Family, given: dict[str, Any]) -> Any:  # noqa: A
 
     import sentence_transformers
 
-    cls = getattr(sentence_transformers, f"{PREFIX[family]}TrainingArguments")
-    known = {field.name for field in dataclasses.fields(cls)}
-    if unknown := sorted(set(given) - known):
+    cls = getattr(sentence_transformers, f"{by_recipe_name()[family].st_class}TrainingArguments")
+    names = {field.name for field in dataclasses.fields(cls)}
+    if unknown := sorted(set(values) - names):
         raise UsageError(
             f"The installed sentence-transformers {sentence_transformers.__version__} has no "
             f"training argument {', '.join(unknown)}. kemb needs 6.2: pip install -U 'kemb[train]'"
         )
-    return cls(**given)
+    return cls(**values)
 
 
 LIBRARY_DEFAULT = "the library's default"

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.adapters.onnx_export import need_packages
-from kemb.boards.benchmark import BY_TYPE
 from kemb.errors import MissingExtra, nearest
 from kemb.evaluation.evaluate import Task
 from kemb.models.device import n_cuda_devices
 from kemb.models.files import read_folder
-from kemb.tasks.spec import DEFAULT_MAIN_SCORE
+from kemb.tasks.kinds import KINDS, columns
 from kemb.training.losses import kind_of
 from kemb.training.recipe import RecipeFile
-from kemb.types import PairData, RetrievalData, TaskData, TaskType, columns
+from kemb.types import PairData, RetrievalData, TaskData, TaskType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,9 +100,10 @@ def _check_processes(file: RecipeFile, device: str) -> None:
             'Type device = "cuda" and choose the GPUs '
             "by the variable CUDA_VISIBLE_DEVICES, or type processes = 1.",
         )
-    if n > (found := n_cuda_devices()):
+    if n > (n_gpus := n_cuda_devices()):
         raise file.error(
-            at, f"{n} processes need {n} GPUs, {found} are there. Type processes = {max(found, 1)}."
+            at,
+            f"{n} processes need {n} GPUs, {n_gpus} are there. Type processes = {max(n_gpus, 1)}.",
         )
 
 
@@ -136,14 +136,14 @@ def check_export(file: RecipeFile, base: Path | None) -> None:
     others = [name for name in recipe.export.formats if name != "safetensors"]
     if not others:
         return
-    asked = f"{' and '.join(others)} {'are' if len(others) > 1 else 'is'} not applicable"
+    refusal = f"{' and '.join(others)} {'are' if len(others) > 1 else 'is'} not applicable"
     instead = 'Type formats = ["safetensors"], or leave [export] out.'
     if recipe.base.is_static or (base is not None and read_folder(base).is_table):
         why = "a static model is a table of word vectors, without a network"
-        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+        raise file.error(("export", "formats"), f"{refusal}: {why}. {instead}")
     if recipe.base.family != "dense":
         why = f"ONNX files are written of dense models; the base is of family {recipe.base.family}"
-        raise file.error(("export", "formats"), f"{asked}: {why}. {instead}")
+        raise file.error(("export", "formats"), f"{refusal}: {why}. {instead}")
     need_packages()
 
 
@@ -225,8 +225,8 @@ def check_tasks(file: RecipeFile, table: pa.Table, tasks: Mapping[str, TaskData]
         for part in data.parts:
             share = 0.0
             if isinstance(part.data, PairData):
-                found = zip(part.data.sentence1, part.data.sentence2, strict=True)
-                share = _share(frozenset(pair) in pairs for pair in found)
+                sentence_pairs = zip(part.data.sentence1, part.data.sentence2, strict=True)
+                share = _share(frozenset(pair) in pairs for pair in sentence_pairs)
             elif isinstance(part.data, RetrievalData):
                 share = _share(query in texts for query in part.data.queries)
             if share >= SAME:
@@ -247,9 +247,9 @@ def check_dev(file: RecipeFile, dev: Sequence[Task], tests: Sequence[Task]) -> N
     _check_dev_metric(file, dev)
     items = {task.spec.name: _items(task.load()) for task in tests} if dev else {}
     for task in dev:
-        own = _items(task.load())
-        for name, known in items.items():
-            share = _share(item in known for item in own)
+        dev_items = _items(task.load())
+        for name, test_items in items.items():
+            share = _share(item in test_items for item in dev_items)
             if task.spec.name == name or share >= SAME:
                 raise file.error(
                     ("dev", "tasks"),
@@ -269,32 +269,33 @@ def _check_dev_metric(file: RecipeFile, dev: Sequence[Task]) -> None:
         types += [
             "sts" if entry.role == "similarity" else "retrieval" for entry in file.recipe.data
         ]
-    for kind in types:
-        if section.metric not in BY_TYPE[kind]:
-            near = nearest(section.metric, BY_TYPE[kind], 1) or [DEFAULT_MAIN_SCORE[kind]]
+    for task_type in types:
+        kind = KINDS[task_type]
+        if section.metric not in kind.metrics:
+            near = nearest(section.metric, kind.metrics, 1) or [kind.main_metric]
             raise file.error(
                 ("dev", "metric"),
-                f"dev data of the type {kind} has no metric {section.metric!r}. Type {near[0]}, or "
-                "leave it out: then every task has its own.",
+                f"dev data of the type {task_type} has no metric {section.metric!r}. Type "
+                f"{near[0]}, or leave it out: then every task has its own.",
             )
 
 
 def _items(data: TaskData) -> set[object]:
     """What a task asks: pairs, queries, or texts."""
-    found: set[object] = set()
+    items: set[object] = set()
     for part in data.parts:
         if isinstance(part.data, PairData):
-            found |= {
+            items |= {
                 frozenset(pair)
                 for pair in zip(part.data.sentence1, part.data.sentence2, strict=True)
             }
         elif isinstance(part.data, RetrievalData):
-            found |= set(part.data.queries)
+            items |= set(part.data.queries)
         else:
-            found |= set(next(iter(columns(part.data).values())).texts)
-    return found
+            items |= set(next(iter(columns(part.data).values())).texts)
+    return items
 
 
 def _share(hits: Iterable[bool]) -> float:
-    found = list(hits)
-    return sum(found) / len(found) if found else 0.0
+    outcomes = list(hits)
+    return sum(outcomes) / len(outcomes) if outcomes else 0.0

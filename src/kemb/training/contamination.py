@@ -24,10 +24,10 @@ from kemb.arrays import IntArray
 from kemb.errors import DataError, ResultError
 from kemb.models.facts import facts_of
 from kemb.results.files import TaskResult, read_items
-from kemb.scoring import items as scoring_items
-from kemb.scoring import recompute
+from kemb.scoring.items import metrics_from_items, of_part
+from kemb.tasks.kinds import item_ids
 from kemb.training.data import negative_columns
-from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, item_ids, sampled_windows
+from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, sampled_windows
 from kemb.training.sections import ACTIONS, ContaminationSection, DataSection
 from kemb.training.shingles import (
     estimated_pairs,
@@ -151,15 +151,15 @@ def check(
     """
     rows = _numbered(table)
     reason = np.full(table.num_rows, -1, dtype=np.int64)
-    found: list[tuple[EvalTexts, _Hits]] = []
+    hits_by_texts: list[tuple[EvalTexts, _Hits]] = []
     for texts in evaluations:
         hits = _find(rows.normals, texts, section)
-        found.append((texts, hits))
+        hits_by_texts.append((texts, hits))
         _mark(reason, rows, texts, hits, section)
     reasons: list[Counter[str]] = [Counter() for _ in range(len(LEVELS) + 1)]
-    own = np.flatnonzero(reason >= 0)
-    if section.propagate == "group" and len(own):
-        reason[_same_groups(table, own) & (reason < 0)] = len(LEVELS)
+    rows_with_hits = np.flatnonzero(reason >= 0)
+    if section.propagate == "group" and len(rows_with_hits):
+        reason[_same_groups(table, rows_with_hits) & (reason < 0)] = len(LEVELS)
     sources = table["source"].to_pylist()
     for row in np.flatnonzero(reason >= 0).tolist():
         reasons[reason[row]][sources[row]] += 1
@@ -171,7 +171,7 @@ def check(
         {name: dict(counter) for name, counter in zip(names, reasons, strict=True) if counter},
         [
             _describe(table, rows, texts, hits, part, keep)
-            for texts, hits in found
+            for texts, hits in hits_by_texts
             for part in texts.parts
         ],
         [] if section.levels.lineage == "ignore" else list(lineage),
@@ -199,18 +199,18 @@ def clean_items(task: TaskData, report: ContaminationReport) -> dict[tuple[str, 
     by_part = {
         (part.task, part.split, part.subset): part for part in report.parts if not part.hashed
     }
-    found: dict[tuple[str, str], list[str]] = {}
+    clean_ids: dict[tuple[str, str], list[str]] = {}
     for part in task.parts:
-        own = by_part.get((task.task, part.split, part.subset))
-        if own is None:
+        part_report = by_part.get((task.task, part.split, part.subset))
+        if part_report is None:
             raise ResultError(
                 f"The contamination report does not cover {task.task} ({part.split}, "
                 f"{part.subset}). Add the task to against in [filters.contamination]."
             )
-        found[part.split, part.subset] = [
-            name for name in item_ids(part.data) if name not in own.remaining
+        clean_ids[part.split, part.subset] = [
+            name for name in item_ids(part.data) if name not in part_report.remaining
         ]
-    return found
+    return clean_ids
 
 
 def _numbered(table: pa.Table) -> _Rows:
@@ -232,10 +232,10 @@ def _find(normals: Sequence[str], texts: EvalTexts, section: ContaminationSectio
     keys = keys_of(normals)
     pieces = [_exact(keys, texts)]
     for start in range(0, len(normals), N_NORMAL):
-        own = normals[start : start + N_NORMAL]
+        chunk = normals[start : start + N_NORMAL]
         pieces += [
             _Hits(h.train + start, h.evaluated, h.level, h.similarity)
-            for h in _alike(own, texts, section)
+            for h in _alike(chunk, texts, section)
         ]
     train, evaluated, level, similarity = (
         np.concatenate([getattr(piece, name) for piece in pieces])
@@ -263,25 +263,25 @@ def _exact(keys: NDArray[np.uint64], texts: EvalTexts) -> _Hits:
 
 def _alike(normals: Sequence[str], texts: EvalTexts, section: ContaminationSection) -> list[_Hits]:
     levels = section.levels
-    found = []
+    pieces = []
     if levels.near.action != "ignore":
         if texts.sketches is not None:
-            own = sketch(windows(normals, SHINGLE), SKETCH)
-            near = estimated_pairs(own, texts.sketches, SKETCH, levels.near.jaccard)
+            sketches = sketch(windows(normals, SHINGLE), SKETCH)
+            near = estimated_pairs(sketches, texts.sketches, SKETCH, levels.near.jaccard)
         else:
             n = levels.near.shingle
             near = near_pairs(
                 windows(normals, n), texts.windows(n, whole=True), levels.near.jaccard
             )
-        found.append(_Hits(near.a, near.b, np.full(len(near.a), NEAR), near.jaccard))
+        pieces.append(_Hits(near.a, near.b, np.full(len(near.a), NEAR), near.jaccard))
     if levels.containment.action != "ignore":
         if texts.passages is not None:
             pairs = shared(sampled_windows(normals), texts.passages)
         else:
             n = levels.containment.ngram_chars
             pairs = shared(windows(normals, n, whole=False), texts.windows(n, whole=False))
-        found.append(_at(*pairs, CONTAINMENT))
-    return found
+        pieces.append(_at(*pairs, CONTAINMENT))
+    return pieces
 
 
 def _at(train: IntArray, evaluated: IntArray, level: int) -> _Hits:
@@ -334,19 +334,19 @@ def _pairs(rows: _Rows, hits: _Hits, part: EvalPart, max_level: int) -> list[tup
         items.setdefault(frozenset((a, b)), []).append(item)
     has = np.zeros(len(rows.normals) + 1, dtype=bool)
     has[list(of_text)] = True
-    found = []
+    row_items = []
     for row in np.flatnonzero(has[rows.cells[:, 0]] & has[rows.cells[:, 1]]).tolist():
         anchor, positive = rows.cells[row, :2].tolist()
         for a in of_text[anchor]:
             for b in of_text[positive]:
-                found += [(row, item) for item in items.get(frozenset((a, b)), ())]
-    return found
+                row_items += [(row, item) for item in items.get(frozenset((a, b)), ())]
+    return row_items
 
 
-def _same_groups(table: pa.Table, own: IntArray) -> Bools:
+def _same_groups(table: pa.Table, rows: IntArray) -> Bools:
     """The rows of the groups that some rows belong to."""
     places = list(zip(table["source"].to_pylist(), table["group"].to_pylist(), strict=True))
-    groups = {places[row] for row in own.tolist() if places[row][1] is not None}
+    groups = {places[row] for row in rows.tolist() if places[row][1] is not None}
     return np.array([place in groups for place in places], dtype=bool)
 
 
@@ -354,27 +354,27 @@ def _describe(
     table: pa.Table, rows: _Rows, texts: EvalTexts, hits: _Hits, part: EvalPart, keep: Bools
 ) -> PartReport:
     order = np.argsort(part.text, kind="stable")
-    own = np.isin(hits.evaluated, part.text)
+    in_part = np.isin(hits.evaluated, part.text)
     levels = np.zeros((part.n_items, len(LEVELS)), dtype=bool)
-    left = np.zeros_like(levels)
+    remains = np.zeros_like(levels)
     kept_text = np.zeros(len(rows.normals) + 1, dtype=bool)
     kept_text[rows.cells[keep]] = True
     kept_text[-1] = False
-    found: list[tuple[int, int]] = []
-    for i, j in joined(hits.evaluated[own], part.text[order]):
-        hit, item = np.flatnonzero(own)[i], part.item[order[j]]
-        asked = item >= 0
-        hit, item = hit[asked], item[asked]
+    item_hits: list[tuple[int, int]] = []
+    for i, j in joined(hits.evaluated[in_part], part.text[order]):
+        hit, item = np.flatnonzero(in_part)[i], part.item[order[j]]
+        is_item = item >= 0
+        hit, item = hit[is_item], item[is_item]
         levels[item, hits.level[hit]] = True
-        kept = kept_text[hits.train[hit]]
-        left[item[kept], hits.level[hit[kept]]] = True
-        found += zip(item.tolist(), hit.tolist(), strict=True)
+        stays = kept_text[hits.train[hit]]
+        remains[item[stays], hits.level[hit[stays]]] = True
+        item_hits += zip(item.tolist(), hit.tolist(), strict=True)
     for row, number in _pairs(rows, hits, part, max_level=EXACT if texts.is_hashed else NEAR):
         levels[number, PAIR] = True
-        left[number, PAIR] |= keep[row]
+        remains[number, PAIR] |= keep[row]
     strongest = np.full(len(texts.keys), PAIR)
-    np.minimum.at(strongest, hits.evaluated[own], hits.level[own])
-    remaining = np.flatnonzero(left.any(axis=1))
+    np.minimum.at(strongest, hits.evaluated[in_part], hits.level[in_part])
+    remaining = np.flatnonzero(remains.any(axis=1))
     ids = part.item_ids
     return PartReport(
         part.task,
@@ -385,28 +385,28 @@ def _describe(
         {level: int((strongest == number).sum()) for number, level in enumerate(LEVELS[:PAIR])},
         int(levels.any(axis=1).sum()),
         len(remaining),
-        _examples(table, rows, hits, part, found),
+        _examples(table, rows, hits, part, item_hits),
         {}
         if ids is None
-        else {ids[item]: LEVELS[int(np.argmax(left[item]))] for item in remaining.tolist()},
+        else {ids[item]: LEVELS[int(np.argmax(remains[item]))] for item in remaining.tolist()},
         texts.is_hashed,
     )
 
 
 def _examples(
-    table: pa.Table, rows: _Rows, hits: _Hits, part: EvalPart, found: list[tuple[int, int]]
+    table: pa.Table, rows: _Rows, hits: _Hits, part: EvalPart, item_hits: list[tuple[int, int]]
 ) -> list[Example]:
     """The first few items by level, each with a row that holds its text."""
-    shown: list[Example] = []
-    seen: Counter[int] = Counter()
-    for item, hit in sorted(found):
+    examples: list[Example] = []
+    n_by_level: Counter[int] = Counter()
+    for item, hit in sorted(item_hits):
         level = int(hits.level[hit])
-        if seen[level] < N_EXAMPLES:
-            seen[level] += 1
+        if n_by_level[level] < N_EXAMPLES:
+            n_by_level[level] += 1
             row = int(np.flatnonzero((rows.cells == hits.train[hit]).any(axis=1))[0])
             name = part.item_ids[item] if part.item_ids is not None else f"item {item}"
             source = str(table["source"][row].as_py())
-            shown.append(
+            examples.append(
                 Example(
                     name,
                     LEVELS[level],
@@ -415,7 +415,7 @@ def _examples(
                     table["row"][row].as_py(),
                 )
             )
-    return shown
+    return examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,37 +443,35 @@ def clean_scores(
     :raises ResultError: items are missing, or not those of the result, or none is left.
     """
     items = read_items(result)
-    metric = str(result.kemb["task"]["main_metric"])
-    found = []
+    metric = result.record.task.main_metric
+    scores = []
     for (split, subset), ids in clean.items():
-        part = scoring_items.of_part(items, split, subset)
-        wanted = set(ids)
-        rows = [name in wanted for name in part["item_id"].to_pylist()]
-        left = part.filter(rows)
-        n_items, n_clean = (len(table["item_id"].unique()) for table in (part, left))
-        if n_clean != len(wanted) or not n_clean:
+        part = of_part(items, split, subset)
+        clean_ids = set(ids)
+        rows = [name in clean_ids for name in part["item_id"].to_pylist()]
+        clean_part = part.filter(rows)
+        n_items, n_clean = (len(table["item_id"].unique()) for table in (part, clean_part))
+        if n_clean != len(clean_ids) or not n_clean:
             raise ResultError(
-                f"{result.path} has {n_clean:,} of the {len(wanted):,} clean items of "
+                f"{result.path} has {n_clean:,} of the {len(clean_ids):,} clean items of "
                 f"{split}/{subset}; a score needs all of them, and at least one. Run {result.task} "
                 f"again for {result.model} with --overwrite."
             )
         full, without = (
-            _metric(
-                recompute.metrics_from_items(table, result.kemb["task"]["type"]), metric, result
-            )
-            for table in (part, left)
+            _metric(metrics_from_items(table, result.record.task.type), metric, result)
+            for table in (part, clean_part)
         )
-        found.append(
+        scores.append(
             CleanScore(result.task, split, subset, metric, full, without, n_items, n_clean)
         )
-    return found
+    return scores
 
 
 def _metric(metrics: Mapping[str, float], name: str, result: TaskResult) -> float:
-    similarity = str(result.kemb["model"]["similarity"])
-    for known in (name, f"{similarity}_{name}", name.replace("similarity", similarity)):
-        if known in metrics:
-            return metrics[known]
+    similarity = result.record.model.similarity
+    for candidate in (name, f"{similarity}_{name}", name.replace("similarity", similarity)):
+        if candidate in metrics:
+            return metrics[candidate]
     raise ResultError(
         f"{result.task}: {name} cannot be computed from its items; they give {', '.join(metrics)}."
     )

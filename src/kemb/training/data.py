@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from kemb.errors import DataError, nearest
 from kemb.tasks import sources
-from kemb.tasks import sources as tasks_sources
 from kemb.tasks.load import user_mirror
 from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, read_table, shorten
 from kemb.training.sections import DataSection
@@ -36,7 +35,7 @@ class Licence:
 
 def licences(sections: Sequence[DataSection]) -> list[Licence]:
     """The licences as declared; names, not legal advice."""
-    found = []
+    entries = []
     for section in sections:
         words = set(re.split(r"[^a-z0-9]+", section.license.lower()))
         restriction: Restriction = ""
@@ -46,12 +45,12 @@ def licences(sections: Sequence[DataSection]) -> list[Licence]:
             restriction = "non-commercial"
         elif words & {"nd", "noderivatives", "noderivs"}:
             restriction = "no derivatives"
-        found.append(
+        entries.append(
             Licence(
                 section.id, section.license, restriction, bool(words & {"sa", "gpl", "sharealike"})
             )
         )
-    return found
+    return entries
 
 
 def refuse_restricted(sections: Sequence[DataSection]) -> None:
@@ -79,7 +78,7 @@ def load_pairs(
 
     :param root: what the paths of `source.file` are seen from.
     :param data_dir: a mirror of hub datasets that is asked first.
-    :returns: anchor, positive, negative_1 .. negative_n, score (float64), group, source and row; a
+    :return: anchor, positive, negative_1 .. negative_n, score (float64), group, source and row; a
         negative, score or group that a source does not have is null. `row` counts the rows of a
         source from 0.
     :raises DataError: naming file and row, for every column that is missing and every text that is
@@ -149,8 +148,8 @@ def table_of(section: DataSection, root: Path, data_dir: Path | None) -> pa.Tabl
         "positive": pa.array([row.positive for row in rows], pa.string()),
     }
     for i in range(width):
-        found = [row.negatives[i] if i < len(row.negatives) else None for row in rows]
-        columns[f"negative_{i + 1}"] = pa.array(found, pa.string())
+        texts = [row.negatives[i] if i < len(row.negatives) else None for row in rows]
+        columns[f"negative_{i + 1}"] = pa.array(texts, pa.string())
     columns["score"] = pa.array([row.score for row in rows], pa.float64())
     columns["group"] = pa.array([row.group for row in rows], pa.string())
     columns["source"] = pa.array([section.id] * len(rows), pa.string())
@@ -160,8 +159,8 @@ def table_of(section: DataSection, root: Path, data_dir: Path | None) -> pa.Tabl
 
 def file_names(section: DataSection, root: Path) -> list[str]:
     """Files that a section's pattern fits, seen from `root`; none for a hub dataset."""
-    found = glob.glob(section.source.file or "", root_dir=root, recursive=True)
-    return sorted(name for name in found if (root / name).is_file())
+    matches = glob.glob(section.source.file or "", root_dir=root, recursive=True)
+    return sorted(name for name in matches if (root / name).is_file())
 
 
 def _tables(section: DataSection, root: Path, data_dir: Path | None) -> Iterator[Table]:
@@ -189,36 +188,41 @@ def _hub_table(section: DataSection, data_dir: Path | None) -> Table:
     """The split of a hub dataset, from a mirror if one has it at this revision, else fetched into
     the user's.
     """
-    source, own = section.source, user_mirror()
+    source, mirror = section.source, user_mirror()
     dataset, configs = str(source.hub), [source.config] if source.config else ["default", ""]
-    for folder in (data_dir, own):
+    for folder in (data_dir, mirror):
         if folder is not None and (folder / sources.INDEX).exists():
-            found = sources.find(folder, dataset, configs)
-            if found is not None and (
-                source.revision == "main" or found.revision in ("", source.revision)
+            config = sources.find(folder, dataset, configs)
+            if config is not None and (
+                source.revision == "main" or config.revision in ("", source.revision)
             ):
                 return _split(
                     section,
-                    {name: found.read(name) for name in found.files if name == source.split},
-                    found,
+                    {name: config.read(name) for name in config.files if name == source.split},
+                    config,
                 )
     elsewhere = (
         "Fetch it on a machine with network, write it to a Parquet file, and name that as "
         "source.file."
     )
     with (
-        sources.locked(own, ".fetch.lock"),
-        tasks_sources.download(
-            section.id, dataset, source.revision, configs, own / ".partial", elsewhere
-        ) as got,
+        sources.locked(mirror, ".fetch.lock"),
+        sources.download(
+            section.id, dataset, source.revision, configs, mirror / ".partial", elsewhere
+        ) as download,
     ):
         sources.write(
-            own, dataset, got.revision, got.config or "default", got.tables, section.license
+            mirror,
+            dataset,
+            download.revision,
+            download.config or "default",
+            download.tables,
+            section.license,
         )
-    found = sources.find(own, dataset, [got.config or "default"])
-    assert found is not None
+    config = sources.find(mirror, dataset, [download.config or "default"])
+    assert config is not None
     return _split(
-        section, {name: found.read(name) for name in found.files if name == source.split}, found
+        section, {name: config.read(name) for name in config.files if name == source.split}, config
     )
 
 
@@ -249,7 +253,7 @@ def _rows(section: DataSection, table: Table) -> list[_Row]:
     bad: list[str] = []
     for number, line in enumerate(table.rows):
         record = {name: values[number] for name, values in table.columns.items()}
-        if all(_same(record[name], wanted) for name, wanted in section.where.items()):
+        if all(_same(record[name], expected) for name, expected in section.where.items()):
             try:
                 rows += _read_row(section, record)
             except ValueError as error:
@@ -306,9 +310,9 @@ def _number(record: dict[str, object], name: str) -> float:
     return number
 
 
-def _same(value: object, wanted: str | int | float | bool) -> bool:
+def _same(value: object, expected: str | int | float | bool) -> bool:
     """Whether a value is the wanted one; CSV has only texts, so "1" is 1."""
-    return value == wanted or str(value) == str(wanted)
+    return value == expected or str(value) == str(expected)
 
 
 def _listed(messages: Sequence[str], n: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from kemb.encoding.workers import Opened
 from kemb.errors import DataError
 from kemb.evaluation.evaluate import scored
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.torch import KINDS, TorchEncoder
+from kemb.models.encoders.torch import TorchEncoder
 from kemb.models.model import Model, ModelOptions
 from kemb.models.resolve import resolve
 from kemb.scoring.search.retrieve import unfit
@@ -68,22 +69,22 @@ def hold_out(
     """
     groups = _groups(table)
     names: list[str] = table["source"].to_pylist()
-    left = {name: int(names.count(name) * share) for name in sources}
-    held = np.zeros(len(names), dtype=bool)
+    quota = {name: int(names.count(name) * share) for name in sources}
+    is_held_out = np.zeros(len(names), dtype=bool)
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     for number in np.random.default_rng([seed, 0]).permutation(len(members)).tolist():
-        own = [names[row] for row in members[number].tolist()]
-        if all(left.get(name, 0) >= own.count(name) for name in set(own)):
-            held[members[number]] = True
-            for name in own:
-                left[name] -= 1
-    if not held.any():
+        group_sources = [names[row] for row in members[number].tolist()]
+        if all(quota.get(name, 0) >= group_sources.count(name) for name in set(group_sources)):
+            is_held_out[members[number]] = True
+            for name in group_sources:
+                quota[name] -= 1
+    if not is_held_out.any():
         raise DataError(
             f"[dev] share = {share:g} holds out no row: the groups of rows with a text in common "
             "are larger. Type a larger share, or name dev tasks: [dev] tasks = [...]."
         )
-    return table.filter(~held), table.filter(held)
+    return table.filter(~is_held_out), table.filter(is_held_out)
 
 
 def _groups(table: pa.Table) -> IntArray:
@@ -128,7 +129,7 @@ def held_out_tasks(file: RecipeFile, table: pa.Table) -> list[DevTask]:
     """
     import pyarrow.compute as pc
 
-    found: list[DevTask] = []
+    tasks: list[DevTask] = []
     for section in file.recipe.data:
         rows = table.filter(pc.equal(table["source"], section.id))
         if not rows.num_rows:
@@ -139,8 +140,8 @@ def held_out_tasks(file: RecipeFile, table: pa.Table) -> list[DevTask]:
             name=name, type="sts" if is_scored else "retrieval", splits=["dev"], source=Source()
         )
         part = make_part(spec, "dev", "default", _pairs(rows) if is_scored else _search(rows), {})
-        found.append((spec, TaskData(name, spec.type, part.sha256, [part])))
-    return found
+        tasks.append((spec, TaskData(name, spec.type, part.sha256, [part])))
+    return tasks
 
 
 def _pairs(rows: pa.Table) -> PartData:
@@ -202,7 +203,7 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
 
     def score_of(live: Any) -> dict[str, float]:  # noqa: ANN401  sentence-transformers has no types
         live.eval()  # the trainer's next step sets it to train again
-        encoder = TorchEncoder(live, KINDS[trained.family])
+        encoder = TorchEncoder(live, resolve_name(trained.loader.reading))
         with tempfile.TemporaryDirectory(prefix="kemb-dev-") as folder, full_precision(live):
             sources = _sources(model, trained, encoder, dev, Store(Path(folder)))
             values = {}
@@ -244,7 +245,7 @@ def _as_saved(file: RecipeFile, base: Path, device: str) -> Model:
 
 
 def _sources(
-    model: Model, trained: Model, encoder: Encoder, dev: DevSet, own: Store
+    model: Model, trained: Model, encoder: Encoder, dev: DevSet, scratch: Store
 ) -> plan.Sources:
     """Vectors of the live model in a store that is thrown away, those of a first stage in the
     lasting one.
@@ -252,12 +253,12 @@ def _sources(
     encoded = {}
     for part in model.encoders:
         is_live = part.identity == trained.identity
-        space = (own if is_live else dev.store).space(part.fingerprint())
+        space = (scratch if is_live else dev.store).space(part.fingerprint())
         columns = plan.columns_of(dev.tasks, part)
         encoded[part.identity] = plan.encode(
             columns, space, part, _quiet, (lambda: encoder) if is_live else None
         )
-    return plan.Sources(own, encoded, False, _quiet, Opened({trained.identity: encoder}))
+    return plan.Sources(scratch, encoded, False, _quiet, Opened({trained.identity: encoder}))
 
 
 def _quiet(progress: object) -> None: ...
@@ -265,5 +266,5 @@ def _quiet(progress: object) -> None: ...
 
 def _value(file: RecipeFile, model: Model, spec: TaskSpec, part: PartScore) -> float:
     assert file.recipe.dev is not None
-    wanted = file.recipe.dev.metric or spec.main_metric
-    return part.metrics[wanted if wanted in part.metrics else f"{model.similarity}_{wanted}"]
+    metric = file.recipe.dev.metric or spec.main_metric
+    return part.metrics[metric if metric in part.metrics else f"{model.similarity}_{metric}"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from kemb import disk
 from kemb.adapters import onnx_export as onnx
 from kemb.boards.benchmark import of_tasks
 from kemb.boards.compare import CompareOptions, compare
@@ -100,19 +101,19 @@ def write_files(
     exported = _gate(
         section, beside, onnx.MODEL, _parity(beside, onnx.MODEL, encoder, texts, of_torch), []
     )
-    found = [exported] if "onnx" in section.formats else []
+    exported_files = [exported] if "onnx" in section.formats else []
     if "int8" in section.formats:
         onnx.write_int8(beside / onnx.MODEL, beside / onnx.INT8)
         parity = _parity(beside, onnx.INT8, encoder, texts, of_torch)
         quality = _quality(section, beside, tasks, proof, options, reporter)
-        found.append(_gate(section, beside, onnx.INT8, parity, quality))
-    for file in found:
+        exported_files.append(_gate(section, beside, onnx.INT8, parity, quality))
+    for file in exported_files:
         if not file.problem:
             (folder / "onnx").mkdir(exist_ok=True)
             for part in (beside / "onnx").glob(f"{Path(file.file).name}*"):
                 part.replace(folder / "onnx" / part.name)
     shutil.rmtree(beside)
-    return found
+    return exported_files
 
 
 def copy_model(source: Path, out: Path, onnx_dir: Path | None = None) -> None:
@@ -120,13 +121,10 @@ def copy_model(source: Path, out: Path, onnx_dir: Path | None = None) -> None:
 
     :param onnx_dir: ONNX files to lie in it.
     """
-    temporary = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    if onnx_dir is not None and onnx_dir.is_dir():
-        shutil.copytree(onnx_dir, temporary / "onnx")
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
+    with disk.replacing_folder(out) as unfinished:
+        shutil.copytree(source, unfinished)
+        if onnx_dir is not None and onnx_dir.is_dir():
+            shutil.copytree(onnx_dir, unfinished / "onnx")
 
 
 def to_json(files: Sequence[Exported]) -> dict[str, Any]:
@@ -190,9 +188,10 @@ def _gate(
             f"{section.min_cosine:g}"
         )
     elif worse:
-        said = "; ".join(f"{line.task}: {line.reason}" for line in worse)
+        reasons = "; ".join(f"{line.task}: {line.reason}" for line in worse)
         problem = (
-            f"it may score below torch by more than the tolerance of {section.tolerance:g} ({said})"
+            "it may score below torch by more than the tolerance of "
+            f"{section.tolerance:g} ({reasons})"
         )
     return Exported(file, onnx.size_of(beside / file), parity, quality, problem)
 

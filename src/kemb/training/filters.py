@@ -118,14 +118,14 @@ def evaluations(section: FiltersSection, eval_tasks: Sequence[TaskData]) -> list
 
     A task that is at hand is left out of the registry, as its own texts are the better witness.
     """
-    found = [eval_texts(eval_tasks)] if eval_tasks else []
+    texts = [eval_texts(eval_tasks)] if eval_tasks else []
     if REGISTRY in section.contamination.against:
         registry = read_registry()
         names = {task.task for task in eval_tasks}
-        found.append(
+        texts.append(
             replace(registry, parts=[part for part in registry.parts if part.task not in names])
         )
-    return found
+    return texts
 
 
 class _Work:
@@ -237,11 +237,11 @@ def _dedup(work: _Work, section: DedupSection) -> None:
     left.
     """
     if section.exact:
-        seen: set[tuple[str, ...]] = set()
+        earlier_parts: set[tuple[str, ...]] = set()
         rows = np.ones(work.table.num_rows, dtype=bool)
         for i, parts in enumerate(_forms(work.table, section)):
-            rows[i] = parts not in seen
-            seen.add(parts)
+            rows[i] = parts not in earlier_parts
+            earlier_parts.add(parts)
         work.keep("duplicate", rows)
     if section.near is not None:
         whole = [_UNIT_SEPARATOR.join(parts) for parts in _forms(work.table, section)]

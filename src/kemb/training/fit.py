@@ -18,6 +18,7 @@ from typing import Any
 
 from kemb.errors import RunError
 from kemb.models import files
+from kemb.models.families import by_recipe_name
 from kemb.training import arguments, bases, check, dev, guards
 from kemb.training.losses import TrainingSet, build_loss, n_negatives
 from kemb.training.recipe import RecipeFile
@@ -125,7 +126,7 @@ def fit(job: FitJob) -> FitReport:
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
-    chosen = _keep_best(job, trainer, before) if score else None
+    best = _keep_best(job, trainer, before) if score else None
     watch.look(trainer.state.global_step)
     if job.rank == 0:
         if recipe.base.lora:
@@ -134,7 +135,7 @@ def fit(job: FitJob) -> FitReport:
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return FitReport(
         n_rows={entry.name: entry.table.num_rows for entry in job.sets},
-        n_steps=chosen.curve[-1][0] if chosen else int(trainer.state.global_step),
+        n_steps=best.curve[-1][0] if best else int(trainer.state.global_step),
         n_negatives=negatives(job.file, job.sets),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         resumed_at=resumed_at,
@@ -143,7 +144,7 @@ def fit(job: FitJob) -> FitReport:
         loss_last=history[-1] if history else None,
         mean_cosine=watch.geometry.get("mean_cosine"),
         effective_rank=watch.geometry.get("effective_rank"),
-        dev=chosen,
+        dev=best,
     )
 
 
@@ -245,8 +246,8 @@ def trainer_of(
 
     # Its model card would ask the hub, and show rows of the training data.
     model.model_card_data.local_files_only = True
-    own: dict[str, Any] = {"add_model_card_callback": lambda trainer, defaults: None}
-    library_class = getattr(st, bases.TRAINER[job.file.recipe.base.family])
+    overrides: dict[str, Any] = {"add_model_card_callback": lambda trainer, defaults: None}
+    library_class = getattr(st, f"{by_recipe_name()[job.file.recipe.base.family].st_class}Trainer")
 
     def evaluate(trainer: Any, *args: Any, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401  as above
         with dev.random_state_kept():  # being looked at changes nothing
@@ -254,11 +255,11 @@ def trainer_of(
         return scores
 
     if score:
-        own["evaluate"] = evaluate
+        overrides["evaluate"] = evaluate
     recipe = job.file.recipe
     prompts = {entry.name: entry.prompts for entry in job.sets}
     rows = {entry.name: datasets.Dataset(entry.table) for entry in job.sets}
-    given = arguments.values(
+    argument_values = arguments.values(
         recipe,
         (job.out / CHECKPOINTS).resolve(),  # a resumed fit may be started elsewhere
         job.device,
@@ -271,10 +272,10 @@ def trainer_of(
         watch.average()
         return step_loss
 
-    trainer_class = type("Trainer", (library_class,), own | {"training_step": training_step})
+    trainer_class = type("Trainer", (library_class,), overrides | {"training_step": training_step})
     trainer = trainer_class(
         model=model,
-        args=arguments.training_arguments(recipe.base.family, given | changes),
+        args=arguments.training_arguments(recipe.base.family, argument_values | changes),
         train_dataset=datasets.DatasetDict(rows) if len(rows) > 1 else next(iter(rows.values())),
         loss=losses,
         evaluator=_evaluator(score) if score else None,
@@ -304,22 +305,22 @@ def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
         guide = bases.need_libraries().SentenceTransformer(
             str(job.guide), device=job.device, model_kwargs=files.weights_kwargs(job.guide)
         )
-    made = {}
+    losses = {}
     for entry in job.sets:
         teacher_dim = None
         if entry.kind.shape == "vectors":
             teacher_dim = len(entry.table["label"][0].as_py())
         scored = entry.kind.shape == "scored"
         section = recipe.loss.model_copy(update={"scale": None}) if scored else recipe.loss
-        made[entry.name] = build_loss(
+        losses[entry.name] = build_loss(
             recipe.base.family, entry.kind, section, model, guide, teacher_dim
         )
     if recipe.matryoshka:
         from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 
         dims, weights = recipe.matryoshka.dims, recipe.matryoshka.weights
-        made = {name: MatryoshkaLoss(model, loss, dims, weights) for name, loss in made.items()}
-    return made if len(made) > 1 else next(iter(made.values()))
+        losses = {name: MatryoshkaLoss(model, loss, dims, weights) for name, loss in losses.items()}
+    return losses if len(losses) > 1 else next(iter(losses.values()))
 
 
 def _last_checkpoint(job: FitJob) -> Path | None:
@@ -330,13 +331,13 @@ def _last_checkpoint(job: FitJob) -> Path | None:
     for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
         mark = folder / guards.MARK
         if job.resume and mark.is_file():
-            found = json.loads(mark.read_text(encoding="utf-8"))
-            if found["fit"] != job.key:
+            record = json.loads(mark.read_text(encoding="utf-8"))
+            if record["fit"] != job.key:
                 raise RunError(
                     f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run "
                     "again."
                 )
-            whole.append((found["step"], folder))
+            whole.append((record["step"], folder))
         elif job.rank == 0:
             shutil.rmtree(folder)
     if not whole:
@@ -383,8 +384,8 @@ def _save(job: FitJob, model: Any) -> None:  # noqa: ANN401  as above
 def _check_pooling(job: FitJob, out: Path) -> None:
     before, after = (files.read_folder(folder) for folder in (job.base, out))
     declared = job.file.recipe.base.pooling
-    wanted = before.pooling if declared == "keep" else declared
-    if before.has_modules and after.pooling != wanted:
+    pooling = before.pooling if declared == "keep" else declared
+    if before.has_modules and after.pooling != pooling:
         raise RunError(
             f"The saved model pools by {after.pooling}, its base by {before.pooling}, and the "
             "recipe says so."

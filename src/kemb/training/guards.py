@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kemb import disk
 from kemb.arrays import FloatArray
 from kemb.errors import ModelError, RunError
 from kemb.training.arguments import DEV_KEY
@@ -158,10 +159,10 @@ class Watch:
         """Complete a checkpoint; look at the geometry."""
         from safetensors.torch import save_file
 
-        own = self._loss_parameters()
-        if own and self.rank == 0:
+        loss_parameters = self._loss_parameters()
+        if loss_parameters and self.rank == 0:
             save_file(
-                {name: p.detach().cpu().contiguous() for name, p in own.items()},
+                {name: p.detach().cpu().contiguous() for name, p in loss_parameters.items()},
                 str(checkpoint / LOSS_STATE),
             )
         self.look(step)
@@ -171,9 +172,8 @@ class Watch:
             torch.distributed.barrier()  # each has written its state of random numbers
         if self.rank > 0:
             return
-        temporary = checkpoint / f"{MARK}.tmp"
-        temporary.write_text(json.dumps({"step": step, "fit": key}), encoding="utf-8")
-        temporary.replace(checkpoint / MARK)
+        with disk.replacing(checkpoint / MARK) as unfinished:
+            unfinished.write_text(json.dumps({"step": step, "fit": key}), encoding="utf-8")
 
     def look(self, step: int) -> None:
         """Mean cosine and effective rank of the probe's vectors.
@@ -199,12 +199,12 @@ class Watch:
 
     def _loss_parameters(self) -> dict[str, Any]:
         """Trained parameters of the losses that are not the model's."""
-        own = {id(parameter) for parameter in self.model.parameters()}
+        model_parameters = {id(parameter) for parameter in self.model.parameters()}
         return {
             f"{name}/{inner}": parameter
             for name, module in _losses(self.loss).items()
             for inner, parameter in module.named_parameters()
-            if parameter.requires_grad and id(parameter) not in own
+            if parameter.requires_grad and id(parameter) not in model_parameters
         }
 
     def _not_a_number(self, step: int) -> str:
@@ -215,11 +215,11 @@ class Watch:
             "by it."
         )
         if guilty:
-            named = ", ".join(repr(text[:80]) for text in guilty[:N_NAMED])
+            examples = ", ".join(repr(text[:80]) for text in guilty[:N_NAMED])
             more = f" and {len(guilty) - N_NAMED} more" if len(guilty) > N_NAMED else ""
             return (
                 f"{start} The model gives these training texts no vector, or one of zeros: "
-                f"{named}{more}. "
+                f"{examples}{more}. "
                 'Take them out: [filters] empty_vector = "drop".'
             )
         return (
@@ -248,9 +248,9 @@ class Watch:
             return texts
         import torch
 
-        found: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(found, texts)
-        return list(dict.fromkeys(text for part in found for text in part))
+        texts_by_rank: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(texts_by_rank, texts)
+        return list(dict.fromkeys(text for part in texts_by_rank for text in part))
 
     def _event(self, event: dict[str, Any]) -> None:
         if self.rank > 0:
@@ -368,8 +368,8 @@ def check_saved(model: Any, loaded: Any, prompts: dict[str, str]) -> None:  # no
     encode = {"query": loaded.encode_query, "document": loaded.encode_document}
     for role, call in encode.items():
         with full_precision(model):
-            wanted = model.encode([prompts[role] + text], prompt="", show_progress_bar=False)
-        if not np.allclose(call([text], show_progress_bar=False), wanted, rtol=0, atol=1e-5):
+            expected = model.encode([prompts[role] + text], prompt="", show_progress_bar=False)
+        if not np.allclose(call([text], show_progress_bar=False), expected, rtol=0, atol=1e-5):
             raise RunError(
                 f"The saved model gives a {role} another vector than in training, where the prompt "
                 f"{prompts[role]!r} stood before it. Report this with the recipe; do not publish "

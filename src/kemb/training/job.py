@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kemb import disk
 from kemb.arrays import IntArray
 from kemb.boards.benchmark import load_benchmark
 from kemb.boards.benchmark import names as benchmark_names
@@ -138,11 +139,11 @@ class Work:
         self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False
     ) -> Stage:
         self.listener.begun(name)
-        made = stages.run_stage(self.options.run_dir, name, inputs, work, resume)
-        self.listener.finished(made)
-        self.done.append(made)
+        stage = stages.run_stage(self.options.run_dir, name, inputs, work, resume)
+        self.listener.finished(stage)
+        self.done.append(stage)
         stages.write_lock(self.file, self.options.run_dir, self.done, self.device, self.resolved())
-        return made
+        return stage
 
     def resolved(self) -> dict[str, Any]:
         return {
@@ -189,9 +190,9 @@ def _untimed(run: Work, size: int | None) -> str:
         return "the teacher's vectors are made first"
     if (n := run.file.recipe.train.processes) > 1:
         return f"{n} processes make each of them"
-    needed, free = memory_gb(run, size or 0), free_gb(run.device)
-    if free is not None and needed > free:
-        return f"{needed:.1f} GB and the activations are needed, {free:.1f} GB are free"
+    required, free = memory_gb(run, size or 0), free_gb(run.device)
+    if free is not None and required > free:
+        return f"{required:.1f} GB and the activations are needed, {free:.1f} GB are free"
     return ""
 
 
@@ -224,15 +225,15 @@ def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work
 
 def _load_tasks(file: RecipeFile, targets: Sequence[str], data_dir: Path | None) -> list[Task]:
     """Tasks by name, by benchmark, or by folder, each once."""
-    found: dict[str, Task] = {}
+    tasks_by_name: dict[str, Task] = {}
     for target in targets:
         names = load_benchmark(target).tasks if target in benchmark_names() else [target]
         for name in names:
             task = _split_of(name, data_dir) or load_task(
                 _own_folder(file, name, data_dir) or name, data_dir
             )
-            found.setdefault(task.spec.name, task)
-    return list(found.values())
+            tasks_by_name.setdefault(task.spec.name, task)
+    return list(tasks_by_name.values())
 
 
 def _split_of(target: str, data_dir: Path | None) -> Task | None:
@@ -263,8 +264,10 @@ def load_rows(run: Work) -> pa.Table:
         try:
             tables.append(data.table_of(section, run.root, run.options.data_dir))
         except DataError as error:
-            said = str(error)
-            raise run.file.error(("data", number, "source"), said[:1].lower() + said[1:]) from error
+            message = str(error)
+            raise run.file.error(
+                ("data", number, "source"), message[:1].lower() + message[1:]
+            ) from error
     table = data.joined(tables)
     check.check_tasks(run.file, table, {task.spec.name: task.load() for task in run.tasks})
     return table
@@ -287,10 +290,10 @@ def filtered(run: Work, table: pa.Table) -> tuple[pa.Table, FilterReport]:
 
 def _against(run: Work) -> list[Task]:
     """Tasks whose texts must not be trained on, beside those of the evaluation."""
-    named = [name for name in run.file.recipe.filters.contamination.against if name != REGISTRY]
-    known = {task.spec.name for task in run.tasks}
-    loaded = [*run.dev_tasks, *_load_tasks(run.file, named, run.options.data_dir)]
-    return [task for task in loaded if task.spec.name not in known]
+    names = [name for name in run.file.recipe.filters.contamination.against if name != REGISTRY]
+    evaluated_names = {task.spec.name for task in run.tasks}
+    loaded = [*run.dev_tasks, *_load_tasks(run.file, names, run.options.data_dir)]
+    return [task for task in loaded if task.spec.name not in evaluated_names]
 
 
 def _token_counts(base: Path | None) -> filters.TokenCounts | None:
@@ -355,7 +358,7 @@ def memory_gb(run: Work, size: int) -> float:
 
 def libraries() -> dict[str, str]:
     """Versions that may change weights."""
-    found = stages.versions()
+    versions = stages.versions()
     names = (
         "kemb",
         "sentence-transformers",
@@ -365,14 +368,14 @@ def libraries() -> dict[str, str]:
         "accelerate",
         "peft",
     )
-    return {name: found[name] for name in names if name in found}
+    return {name: versions[name] for name in names if name in versions}
 
 
 def file_hashes(run: Work) -> dict[str, str]:
     names = {
         name for section in run.file.recipe.data for name in data.file_names(section, run.root)
     }
-    return {name: stages.file_hash(run.root / name) for name in sorted(names)}
+    return {name: disk.sha256(run.root / name) for name in sorted(names)}
 
 
 def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:
@@ -390,8 +393,8 @@ def hashes(tasks: Sequence[Task]) -> dict[str, list[str]]:
 def counts(table: pa.Table) -> dict[str, int]:
     import pyarrow.compute as pc
 
-    counted = pc.value_counts(table["source"]).to_pylist()
-    return {entry["values"]: entry["counts"] for entry in counted}
+    entries = pc.value_counts(table["source"]).to_pylist()
+    return {entry["values"]: entry["counts"] for entry in entries}
 
 
 def _no_teacher(role: str, texts: list[str]) -> Any:  # noqa: ANN401  an array
@@ -443,11 +446,11 @@ def time_steps(job: fit.FitJob) -> Timing:
             raise _Enough
 
     with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
-        own = dataclasses.replace(job, file=file, out=Path(folder), resume=False, dev=None)
+        timing_job = dataclasses.replace(job, file=file, out=Path(folder), resume=False, dev=None)
         model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
-        losses = fit.losses_of(own, model)
+        losses = fit.losses_of(timing_job, model)
         watch = guards.Watch(model, losses, [], Path(folder) / fit.EVENTS, on_step=ended)
-        trainer = fit.trainer_of(own, model, losses, watch, None, save_strategy="no")
+        trainer = fit.trainer_of(timing_job, model, losses, watch, None, save_strategy="no")
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         try:

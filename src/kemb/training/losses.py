@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from kemb.errors import nearest
+from kemb.models.families import by_recipe_name
 from kemb.training.recipe import Family, LossSection
 
 Shape = Literal["tuple", "scored", "labelled", "listed", "taught", "vectors"]
@@ -164,19 +165,19 @@ def kind_of(file: RecipeFile, role: str = "retrieval") -> LossKind:
         )
     if recipe.base.is_static:
         name = NOT_CACHED.get(name, name)
-    known = KINDS[recipe.base.family]
-    if name not in known:
-        near = nearest(name, known, 1)
+    kinds = KINDS[recipe.base.family]
+    if name not in kinds:
+        near = nearest(name, kinds, 1)
         offer = f"Did you mean {near[0]}? " if near else ""
         raise file.error(
             ("loss", key),
             f"unknown loss {name!r} for a {recipe.base.family} model. {offer}Known: "
-            f"{', '.join(known)}.",
+            f"{', '.join(kinds)}.",
         )
-    kind = known[name]
+    kind = kinds[name]
     if key == "similarity" and kind.shape != "scored":
         scored = (
-            ", ".join(other for other, entry in known.items() if entry.shape == "scored") or "none"
+            ", ".join(other for other, entry in kinds.items() if entry.shape == "scored") or "none"
         )
         raise file.error(
             ("loss", "similarity"),
@@ -227,8 +228,8 @@ def build_loss(
     :param teacher_dim: dimension of the teacher's vectors; another one than the student's makes a
         projection.
     """
-    given = {key: value for key, value in section.model_dump().items() if value is not None}
-    options = {argument: given[key] for key, argument in kind.options.items() if key in given}
+    settings = {key: value for key, value in section.model_dump().items() if value is not None}
+    options = {argument: settings[key] for key, argument in kind.options.items() if key in settings}
     if "directions" in options:
         options["directions"] = tuple(options["directions"])
     if kind.guided:
@@ -237,22 +238,19 @@ def build_loss(
         options["projection_dim"] = teacher_dim
     if not kind.inner:
         return _class(family, kind.cls)(model, **options)
-    own = set(SPLADE.values()) | set(CACHE.values())
+    outer_arguments = set(SPLADE.values()) | set(CACHE.values())
     inner = _class(family, kind.inner)(
-        model, **{key: value for key, value in options.items() if key not in own}
+        model, **{key: value for key, value in options.items() if key not in outer_arguments}
     )
     return _class(family, kind.cls)(
-        model, inner, **{key: value for key, value in options.items() if key in own}
+        model, inner, **{key: value for key, value in options.items() if key in outer_arguments}
     )
 
 
 def _class(family: Family, name: str) -> Any:  # noqa: ANN401  as above
     import importlib
 
-    package = {"dense": "sentence_transformer", "multi-vector": "multi_vector_encoder"}.get(
-        family, ""
-    )
-    package = package or {"sparse": "sparse_encoder", "cross-encoder": "cross_encoder"}[family]
+    package = by_recipe_name()[family].st_package
     return getattr(importlib.import_module(f"sentence_transformers.{package}.losses"), name)
 
 
@@ -295,18 +293,18 @@ def training_sets(
     """
     import pyarrow.compute as pc
 
-    made: list[TrainingSet] = []
+    sets: list[TrainingSet] = []
     for section in file.recipe.data:
         rows = table.filter(pc.equal(table["source"], section.id))
         if rows.num_rows:
             kind = kind_of(file, section.role)
-            made += _shaped(file, section, kind, rows, teacher)
-    if not made:
+            sets += _shaped(file, section, kind, rows, teacher)
+    if not sets:
         raise DataError(
             f"{file.path}: no row is left to train on. Look at the filters' report and loosen "
             "[filters]."
         )
-    return made
+    return sets
 
 
 def _shaped(
@@ -373,8 +371,8 @@ def _by_role(prompts: PromptsSection) -> dict[str, str]:
 
 def _pick(prompts: dict[str, str], columns: list[str]) -> dict[str, str]:
     """The prompts of columns, without the empty ones; '' stands for all others."""
-    found = {column: prompts.get(column, prompts.get("", "")) for column in columns}
-    return {column: prompt for column, prompt in found.items() if prompt}
+    prompts_by_column = {column: prompts.get(column, prompts.get("", "")) for column in columns}
+    return {column: prompt for column, prompt in prompts_by_column.items() if prompt}
 
 
 def _full_negatives(rows: pa.Table) -> list[str]:

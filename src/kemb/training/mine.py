@@ -101,7 +101,7 @@ class _Corpus:
     """[n_rows]: number of the document."""
     group_members: list[IntArray | None]
     """[n_rows]: documents of the row's group, ascending."""
-    known: list[frozenset[int]]
+    positive_forms: list[frozenset[int]]
     """[n_queries]: normal forms of all positives of the query."""
 
 
@@ -121,7 +121,7 @@ def mine(
     :param corpus: documents beside the table's own; with None only those.
     :param scorer: a cross-encoder that scores the rank range and the positives again; ranks stay
         the teacher's.
-    :returns: the table with negative_n columns, null where fewer were found (`on_few = "keep"`),
+    :return: the table with negative_n columns, null where fewer were found (`on_few = "keep"`),
         and, if asked for, positive_score and negative_n_score of the new ones; rows in their order.
     :raises DataError: when there is no row, or no row gets its negatives.
     """
@@ -135,12 +135,13 @@ def mine(
     ranked = _window(ranked, section.rank.min)
     if scorer is not None:
         ranked = _rescored(ranked, pairs, documents, scorer)
-    chosen = _Choice(section, documents, ranked, pairs, seed)
-    rows = [chosen.of_row(row) for row in range(table.num_rows)]
+    choice = _Choice(section, documents, ranked, pairs, seed)
+    rows = [choice.of_row(row) for row in range(table.num_rows)]
     enough = np.array(
-        [section.on_few == "keep" or len(own) == section.negatives for own, _ in rows], dtype=bool
+        [section.on_few == "keep" or len(negatives) == section.negatives for negatives, _ in rows],
+        dtype=bool,
     )
-    report = _report(section, documents, chosen, rows, enough)
+    report = _report(section, documents, choice, rows, enough)
     if not enough.any():
         most = max(report.dropped, key=lambda name: report.dropped[name], default="")
         raise DataError(
@@ -149,7 +150,7 @@ def mine(
             "mine.rank or loosen "
             'mine.margin, or type on_few = "keep".'
         )
-    return _with_negatives(table, section, documents, chosen, rows).filter(pa.array(enough)), report
+    return _with_negatives(table, section, documents, choice, rows).filter(pa.array(enough)), report
 
 
 def probe(
@@ -182,27 +183,27 @@ def probe(
             "source": ["probe"] * len(groups),
         }
     )
-    wanted = section.model_copy(update={"on_few": "keep", "scores": False})
+    probe_section = section.model_copy(update={"on_few": "keep", "scores": False})
     corpus = sorted({text for texts in groups.values() for text in texts})
-    mined, report = mine(table, wanted, ranker, corpus, scorer=scorer)
+    mined, report = mine(table, probe_section, ranker, corpus, scorer=scorer)
     n_false = n_negatives = 0
     columns = [mined[name].to_pylist() for name in negative_columns(mined)]
     for texts, negatives in zip(groups.values(), zip(*columns, strict=True), strict=True):
-        own = [negative for negative in negatives if negative is not None]
-        n_negatives += len(own)
-        n_false += len([negative for negative in own if negative in set(texts)])
+        row_negatives = [negative for negative in negatives if negative is not None]
+        n_negatives += len(row_negatives)
+        n_false += len([negative for negative in row_negatives if negative in set(texts)])
     return Probe(len(groups), n_negatives, n_false, report)
 
 
 def _corpus(table: pa.Table, more: Sequence[str]) -> _Corpus:
     anchors, positives = table["anchor"].to_pylist(), table["positive"].to_pylist()
-    own = {
+    negatives = {
         text
         for name in negative_columns(table)
         for text in table[name].to_pylist()
         if text is not None
     }
-    texts = sorted({*positives, *own, *more})
+    texts = sorted({*positives, *negatives, *more})
     place = {text: number for number, text in enumerate(texts)}
     queries = sorted(set(anchors))
     query_place = {text: number for number, text in enumerate(queries)}
@@ -221,7 +222,8 @@ def _corpus(table: pa.Table, more: Sequence[str]) -> _Corpus:
                 place[text] for text in (anchor, positive) if text in place
             )
     members = {
-        name: np.array(sorted(own_places), dtype=np.int64) for name, own_places in groups.items()
+        name: np.array(sorted(member_places), dtype=np.int64)
+        for name, member_places in groups.items()
     }
     return _Corpus(
         texts,
@@ -242,14 +244,14 @@ def _window(ranked: Ranked, start: int) -> Ranked:
 def _rescored(ranked: Ranked, pairs: IntArray, corpus: _Corpus, scorer: Scorer) -> Ranked:
     """With a cross-encoder's scores; documents stay at their places."""
     query, place = np.nonzero(ranked.indices >= 0)
-    asked = [
+    text_pairs = [
         *zip(query.tolist(), ranked.indices[query, place].tolist(), strict=True),
         *map(tuple, pairs.tolist()),
     ]
-    found = scorer([(corpus.queries[q], corpus.texts[d]) for q, d in asked])
+    pair_scores = scorer([(corpus.queries[q], corpus.texts[d]) for q, d in text_pairs])
     scores = np.full(ranked.scores.shape, -np.inf, dtype=np.float32)
-    scores[query, place] = found[: len(query)]
-    return Ranked(ranked.indices, scores, np.asarray(found[len(query) :], dtype=np.float32))
+    scores[query, place] = pair_scores[: len(query)]
+    return Ranked(ranked.indices, scores, np.asarray(pair_scores[len(query) :], dtype=np.float32))
 
 
 class _Choice:
@@ -279,46 +281,48 @@ class _Choice:
         """Places [n] in the window of ranks, best first, and scores [n] of the row's negatives."""
         query = int(self.corpus.query[row])
         places = np.flatnonzero(self.ranked.indices[query] >= 0)
-        found, scores = self.ranked.indices[query, places], self.ranked.scores[query, places]
+        documents, scores = self.ranked.indices[query, places], self.ranked.scores[query, places]
         self.n_candidates += len(places)
-        left = np.ones(len(places), dtype=bool)
-        for name, bad in self._masks(row, query, found, scores):
-            self.dropped[name] += int((left & bad).sum())
-            left &= ~bad
-        left = self._first_of_each_text(found, left)
-        order = np.flatnonzero(left)
+        is_eligible = np.ones(len(places), dtype=bool)
+        for name, bad in self._masks(row, query, documents, scores):
+            self.dropped[name] += int((is_eligible & bad).sum())
+            is_eligible &= ~bad
+        is_eligible = self._first_of_each_text(documents, is_eligible)
+        order = np.flatnonzero(is_eligible)
         order = order[np.argsort(-scores[order], kind="stable")]
         order = self._pick(row, order)
         return places[order], scores[order]
 
     def _masks(
-        self, row: int, query: int, found: IntArray, scores: FloatArray
+        self, row: int, query: int, documents: IntArray, scores: FloatArray
     ) -> list[tuple[str, Bools]]:
         flags, corpus = self.section.false_negatives, self.corpus
-        forms = corpus.forms[found]
-        none = np.zeros(len(found), dtype=bool)
-        own = [corpus.form_of[corpus.queries[query]], corpus.forms[corpus.positive[row]]]
+        forms = corpus.forms[documents]
+        none = np.zeros(len(documents), dtype=bool)
+        query_forms = [corpus.form_of[corpus.queries[query]], corpus.forms[corpus.positive[row]]]
         group = corpus.group_members[row]
         masks = {
-            "positive": found == corpus.positive[row],
-            "same text": np.isin(forms, own) if flags.same_normalized_text else none,
-            "other positive of the query": np.isin(forms, list(corpus.known[query]))
+            "positive": documents == corpus.positive[row],
+            "same text": np.isin(forms, query_forms) if flags.same_normalized_text else none,
+            "other positive of the query": np.isin(forms, list(corpus.positive_forms[query]))
             if flags.other_positives_of_query
             else none,
-            "same group": np.isin(found, group) if flags.same_group and group is not None else none,
+            "same group": np.isin(documents, group)
+            if flags.same_group and group is not None
+            else none,
             **_margins(scores, float(self.least_positive[query]), self.section.margin),
         }
         return list(masks.items())
 
-    def _first_of_each_text(self, found: IntArray, left: Bools) -> Bools:
+    def _first_of_each_text(self, documents: IntArray, is_eligible: Bools) -> Bools:
         if not self.section.false_negatives.same_normalized_text:
-            return left
-        places = np.flatnonzero(left)
-        _, first = np.unique(self.corpus.forms[found[places]], return_index=True)
-        kept = np.zeros(len(left), dtype=bool)
-        kept[places[first]] = True
+            return is_eligible
+        places = np.flatnonzero(is_eligible)
+        _, first = np.unique(self.corpus.forms[documents[places]], return_index=True)
+        is_first = np.zeros(len(is_eligible), dtype=bool)
+        is_first[places[first]] = True
         self.dropped["repeated text"] += len(places) - len(first)
-        return kept
+        return is_first
 
     def _pick(self, row: int, order: IntArray) -> IntArray:
         n = self.section.negatives
@@ -356,24 +360,24 @@ def _margins(scores: FloatArray, positive: float, margin: MarginSection) -> dict
 def _report(
     section: MineSection,
     corpus: _Corpus,
-    chosen: _Choice,
+    choice: _Choice,
     rows: Sequence[tuple[IntArray, FloatArray]],
     enough: Bools,
 ) -> MiningReport:
-    places = np.concatenate([own for own, _ in rows])
-    scores = np.concatenate([own for _, own in rows])
-    positives = [chosen.positive_score(row) for row in range(len(rows))]
+    places = np.concatenate([row_places for row_places, _ in rows])
+    scores = np.concatenate([row_scores for _, row_scores in rows])
+    positives = [choice.positive_score(row) for row in range(len(rows))]
     return MiningReport(
         section.teacher.id,
         section.rerank.id if section.rerank else "",
         len(rows),
         len(corpus.queries),
         len(corpus.texts),
-        chosen.n_candidates,
-        {name: chosen.dropped[name] for name in FILTERS if chosen.dropped[name]},
-        chosen.n_candidates - chosen.dropped.total(),
+        choice.n_candidates,
+        {name: choice.dropped[name] for name in FILTERS if choice.dropped[name]},
+        choice.n_candidates - choice.dropped.total(),
         len(places),
-        dict(sorted(Counter(len(own) for own, _ in rows).items())),
+        dict(sorted(Counter(len(row_places) for row_places, _ in rows).items())),
         int(enough.sum()),
         float(np.mean(positives)),
         float(scores.mean()) if len(scores) else None,
@@ -385,23 +389,25 @@ def _with_negatives(
     table: pa.Table,
     section: MineSection,
     corpus: _Corpus,
-    chosen: _Choice,
+    choice: _Choice,
     rows: Sequence[tuple[IntArray, FloatArray]],
 ) -> pa.Table:
     before = len(negative_columns(table))
-    indices = chosen.ranked.indices
+    indices = choice.ranked.indices
     for n in range(section.negatives):
         texts = [
-            corpus.texts[indices[corpus.query[row], own[n]]] if n < len(own) else None
-            for row, (own, _) in enumerate(rows)
+            corpus.texts[indices[corpus.query[row], row_places[n]]] if n < len(row_places) else None
+            for row, (row_places, _) in enumerate(rows)
         ]
         table = table.append_column(f"negative_{before + n + 1}", pa.array(texts, pa.string()))
     if section.scores:
-        positive = [chosen.positive_score(row) for row in range(len(rows))]
+        positive = [choice.positive_score(row) for row in range(len(rows))]
         table = table.append_column("positive_score", pa.array(positive, pa.float64()))
         for n in range(section.negatives):
-            found = [float(own[n]) if n < len(own) else None for _, own in rows]
+            scores = [
+                float(row_scores[n]) if n < len(row_scores) else None for _, row_scores in rows
+            ]
             table = table.append_column(
-                f"negative_{before + n + 1}_score", pa.array(found, pa.float64())
+                f"negative_{before + n + 1}_score", pa.array(scores, pa.float64())
             )
     return table

@@ -5,7 +5,6 @@ their texts.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,20 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kemb import disk
 from kemb.arrays import IntArray
 from kemb.errors import DataError
+from kemb.tasks.kinds import item_ids, shape_of
 from kemb.training.shingles import Hashes, Sets, keys_of, normal_form, sketch, windows
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    PartData,
-    RetrievalData,
-    SummaryData,
-    TaskData,
-)
+from kemb.types import PartData, RetrievalData, SummaryData, TaskData
 
 REGISTRY = Path(__file__).parent / "registry.parquet"
 SHINGLE, WINDOW = 5, 30
@@ -112,8 +103,12 @@ def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
     for task in tasks:
         for part in task.parts:
             ids, references, pairs = _references(part.data)
-            own = [reference._replace(text=normal_form(reference.text)) for reference in references]
-            text = [numbers.setdefault(reference.text, len(numbers)) for reference in own]
+            normal_references = [
+                reference._replace(text=normal_form(reference.text)) for reference in references
+            ]
+            text = [
+                numbers.setdefault(reference.text, len(numbers)) for reference in normal_references
+            ]
             parts.append(
                 EvalPart(
                     task.task,
@@ -121,11 +116,12 @@ def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
                     part.subset,
                     ids,
                     len(ids),
-                    np.array([reference.item for reference in own], dtype=np.int64),
+                    np.array([reference.item for reference in normal_references], dtype=np.int64),
                     np.array(text, dtype=np.int64),
-                    np.array([reference.side for reference in own], dtype=np.int64),
+                    np.array([reference.side for reference in normal_references], dtype=np.int64),
                     np.array(
-                        [(own[a].item, text[a], text[b]) for a, b in pairs], dtype=np.int64
+                        [(normal_references[a].item, text[a], text[b]) for a, b in pairs],
+                        dtype=np.int64,
                     ).reshape(-1, 3),
                 )
             )
@@ -176,19 +172,15 @@ def write_registry(path: Path, texts: EvalTexts) -> None:
         "parts": base64.b85encode(compressed),
         "n_bytes": str(sink.getvalue().size),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with disk.replacing(path) as unfinished:
         pq.write_table(
             rows.replace_schema_metadata(metadata),
-            temporary,
+            unfinished,
             compression="brotli",
             use_dictionary=False,
             column_encoding={"key": "PLAIN"},
             store_schema=True,
         )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_registry(path: Path = REGISTRY) -> EvalTexts:
@@ -238,9 +230,9 @@ def sampled_windows(normals: Sequence[str]) -> Sets:
 
 
 def _sampled(sets: Sets) -> Sets:
-    kept = sets.hashes % np.uint64(WINDOW_SHARE) == 0
-    hashes = sets.hashes[kept] >> np.uint64(32)
-    counts = np.bincount(sets.owners[kept], minlength=len(sets))
+    in_sample = sets.hashes % np.uint64(WINDOW_SHARE) == 0
+    hashes = sets.hashes[in_sample] >> np.uint64(32)
+    counts = np.bincount(sets.owners[in_sample], minlength=len(sets))
     return Sets(np.concatenate(([0], np.cumsum(counts))), hashes)
 
 
@@ -261,19 +253,6 @@ def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[
     match data:
         case RetrievalData():
             return _of_retrieval(data)
-        case PairData() | BitextData():
-            texts = [
-                Reference(i, text, QUERY)
-                for i, pair in enumerate(zip(data.sentence1, data.sentence2, strict=True))
-                for text in pair
-            ]
-            return data.item_ids, texts, [(2 * i, 2 * i + 1) for i in range(len(data.item_ids))]
-        case LabelData() | MultilabelData() | ClusterData():
-            return (
-                data.item_ids,
-                [Reference(i, text, QUERY) for i, text in enumerate(data.texts)],
-                [],
-            )
         case SummaryData():
             machine = zip(data.machine_of.tolist(), data.machine, strict=True)
             human = zip(data.human_of.tolist(), data.human, strict=True)
@@ -282,20 +261,34 @@ def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[
                 [Reference(i, text, QUERY) for i, text in (*machine, *human)],
                 [],
             )
+        case _:
+            return _of_rows(data)
+
+
+def _of_rows(data: PartData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
+    """Of data whose columns have one text for each item: the texts of two columns belong
+    together.
+    """
+    shape = shape_of(data)
+    names = [name for name in shape.columns if shape.ids.get(name) == shape.items]
+    rows = list(zip(*(getattr(data, name) for name in names), strict=True))
+    references = [Reference(i, text, QUERY) for i, row in enumerate(rows) for text in row]
+    pairs = [(2 * i, 2 * i + 1) for i in range(len(rows))] if len(names) == 2 else []
+    return item_ids(data), references, pairs
 
 
 def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
     references = [Reference(i, text, QUERY) for i, text in enumerate(data.queries)]
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     pairs: list[tuple[int, int]] = []
-    asked = set()
+    judged_rows = set()
     for i, query_id in enumerate(data.query_ids):
         for doc_id, relevance in data.qrels.get(query_id, {}).items():
             if relevance > 0:
                 pairs.append((i, len(references)))
                 references.append(Reference(i, data.documents[row_of[doc_id]], DOCUMENT))
-                asked.add(row_of[doc_id])
-    others = (row for row in range(len(data.doc_ids)) if row not in asked)
+                judged_rows.add(row_of[doc_id])
+    others = (row for row in range(len(data.doc_ids)) if row not in judged_rows)
     references += [Reference(-1, data.documents[row], DOCUMENT) for row in others]
     return data.query_ids, references, pairs
 
@@ -303,14 +296,3 @@ def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list
 def texts_of(data: PartData) -> list[str]:
     """The texts that a part evaluates, as they are."""
     return [reference.text for reference in _references(data)[1]]
-
-
-def item_ids(data: PartData) -> list[str]:
-    """The ids of the items that a part evaluates, as in its item scores."""
-    match data:
-        case RetrievalData():
-            return data.query_ids
-        case SummaryData():
-            return data.document_ids
-        case _:
-            return data.item_ids

@@ -77,9 +77,9 @@ def _hand_over(job: FitJob, folder: Path) -> None:
     sets = []
     for number, entry in enumerate(job.sets):
         pq.write_table(entry.table, folder / f"set-{number}.parquet")
-        given = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+        fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
         sets.append(
-            given | {"kind": dataclasses.asdict(entry.kind), "table": f"set-{number}.parquet"}
+            fields | {"kind": dataclasses.asdict(entry.kind), "table": f"set-{number}.parquet"}
         )
     write_json(
         folder / JOB,
@@ -100,7 +100,7 @@ def _hand_over(job: FitJob, folder: Path) -> None:
 
 
 def _start(folder: Path, rank: int, n_ranks: int) -> Rank:
-    own = {
+    rank_environment = {
         "RANK": rank,
         "LOCAL_RANK": rank,
         "WORLD_SIZE": n_ranks,
@@ -109,11 +109,13 @@ def _start(folder: Path, rank: int, n_ranks: int) -> Rank:
     }
     # Gloo would look for the machine's own name, which in a container often leads nowhere.
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
-    given = {"GLOO_SOCKET_IFNAME": loopback} if loopback else {}
+    network_environment = {"GLOO_SOCKET_IFNAME": loopback} if loopback else {}
     with (folder / f"rank-{rank}.log").open("w", encoding="utf-8") as log:
         return subprocess.Popen(
             [*COMMAND, str(folder)],
-            env=given | os.environ | {name: str(value) for name, value in own.items()},
+            env=network_environment
+            | os.environ
+            | {name: str(value) for name, value in rank_environment.items()},
             stdin=subprocess.PIPE,  # it closes when this process ends, however it ends
             stdout=subprocess.PIPE if rank == 0 else log,
             stderr=log,
@@ -161,14 +163,14 @@ def _failure(ranks: Sequence[Rank], folder: Path) -> KembError:
     ):
         time.sleep(0.05)
     for path in sorted(folder.glob("error-*.json")):
-        said = json.loads(path.read_text(encoding="utf-8"))
-        kind = getattr(errors, said["kind"])
+        failure = json.loads(path.read_text(encoding="utf-8"))
+        kind = getattr(errors, failure["kind"])
         return (
-            kind(said["message"])
+            kind(failure["message"])
             if kind.__init__ is Exception.__init__
-            else RunError(said["message"])
+            else RunError(failure["message"])
         )
-    found = []
+    failures = []
     for number, rank in enumerate(ranks):
         code = rank.poll()
         if code is not None and code < 0:
@@ -187,10 +189,10 @@ def _failure(ranks: Sequence[Rank], folder: Path) -> KembError:
             last = next(
                 (line.strip() for line in reversed(lines) if line.strip()), "it said nothing"
             )
-            found.append(f"process {number} of {len(ranks)} failed: {last[:300]}")
+            failures.append(f"process {number} of {len(ranks)} failed: {last[:300]}")
     return RunError(
-        f"The training stopped: {'; '.join(found)}. More is in {folder}/rank-*.log. Type the same "
-        "command with --resume to go on from the last checkpoint."
+        f"The training stopped: {'; '.join(failures)}. More is in {folder}/rank-*.log. Type the "
+        "same command with --resume to go on from the last checkpoint."
     )
 
 
@@ -250,9 +252,9 @@ def _take_part(folder: Path, rank: int, on_step: Any) -> FitReport:  # noqa: ANN
 
     from kemb.training import fit
 
-    given = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    torch.set_num_threads(given["threads"])
-    job = _read_job(given, folder, rank, on_step)
+    content = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    torch.set_num_threads(content["threads"])
+    job = _read_job(content, folder, rank, on_step)
     on_gpu = job.device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(rank)
@@ -270,7 +272,7 @@ def _take_part(folder: Path, rank: int, on_step: Any) -> FitReport:  # noqa: ANN
     return report
 
 
-def _read_job(given: dict[str, Any], folder: Path, rank: int, on_step: Any) -> FitJob:  # noqa: ANN401  as above
+def _read_job(content: dict[str, Any], folder: Path, rank: int, on_step: Any) -> FitJob:  # noqa: ANN401  as above
     import pyarrow.parquet as pq
 
     from kemb.training.fit import FitJob
@@ -278,7 +280,9 @@ def _read_job(given: dict[str, Any], folder: Path, rank: int, on_step: Any) -> F
     from kemb.training.recipe import Recipe, RecipeFile
 
     return FitJob(
-        file=RecipeFile(Path(given["path"]), given["text"], Recipe.model_validate(given["recipe"])),
+        file=RecipeFile(
+            Path(content["path"]), content["text"], Recipe.model_validate(content["recipe"])
+        ),
         sets=[
             TrainingSet(
                 **entry
@@ -287,14 +291,14 @@ def _read_job(given: dict[str, Any], folder: Path, rank: int, on_step: Any) -> F
                     "table": pq.read_table(folder / entry["table"]),
                 }
             )
-            for entry in given["sets"]
+            for entry in content["sets"]
         ],
-        base=Path(given["base"]),
-        out=Path(given["out"]),
-        key=given["key"],
-        device=f"cuda:{rank}" if given["device"].startswith("cuda") else given["device"],
-        guide=Path(given["guide"]) if given["guide"] else None,
-        resume=given["resume"],
+        base=Path(content["base"]),
+        out=Path(content["out"]),
+        key=content["key"],
+        device=f"cuda:{rank}" if content["device"].startswith("cuda") else content["device"],
+        guide=Path(content["guide"]) if content["guide"] else None,
+        resume=content["resume"],
         on_step=on_step,
         rank=rank,
     )

@@ -83,9 +83,9 @@ def prove(
     :raises RunError: when a task of base or tuned model fails.
     """
     outcomes = evaluate(tasks, [base, tuned, *lexical], options, reporter)
-    needed = {base.row, tuned.row}
+    needed_rows = {base.row, tuned.row}
     failed = [
-        outcome for outcome in outcomes if outcome.status == "failed" and outcome.row in needed
+        outcome for outcome in outcomes if outcome.status == "failed" and outcome.row in needed_rows
     ]
     if failed:
         raise RunError(f"The proof is not complete. {failed[0].row}, {failed[0].message}")
@@ -130,22 +130,22 @@ def forgotten(cell: Difference, guard: GuardSection) -> GuardLine:
 
 def _row(results: Sequence[TaskResult], model: Model) -> ResultRow:
     """The row of a model, told from others by its revision."""
-    own = [
+    model_results = [
         result
         for result in results
         if (result.model, result.revision, result.variant)
         == (model.name, model.revision, model.variant)
     ]
-    return rows_of(own)[0]
+    return rows_of(model_results)[0]
 
 
 def _scores(results: Sequence[TaskResult], model: Model) -> dict[str, float]:
-    own = [
+    model_results = [
         result
         for result in results
         if result.model == model.name and result.revision == model.revision
     ]
-    return {result.task: result.main_score for result in own}
+    return {result.task: result.main_score for result in model_results}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +193,12 @@ def scores_of(
 
     :raises RunError: when a task fails.
     """
-    found: dict[str, dict[str, float]] = {}
+    scores_by_seed: dict[str, dict[str, float]] = {}
     for seed, model in models.items():
         outcomes = evaluate(tasks, [model], options, reporter)
         if failed := [outcome for outcome in outcomes if outcome.status == "failed"]:
             raise RunError(f"The model of seed {seed} cannot be scored. {failed[0].message}")
-        found[seed] = {
+        scores_by_seed[seed] = {
             outcome.task: outcome.result.main_score for outcome in outcomes if outcome.result
         }
-    return found
+    return scores_by_seed

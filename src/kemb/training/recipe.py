@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
+from kemb.models.families import by_recipe_name
+from kemb.tasks.spec import one_of
 from kemb.training.sections import (
     DataSection,
     DevSection,
@@ -28,7 +30,13 @@ from kemb.training.sections import (
 
 SHIPPED = Path(__file__).parent / "recipes"
 
-Family = Literal["dense", "sparse", "cross-encoder", "multi-vector"]
+
+def _known_family(name: str) -> str:
+    return one_of(name, by_recipe_name())
+
+
+Family = Annotated[str, AfterValidator(_known_family)]
+"""The name of a family in recipes (`kemb.models.families`)."""
 BaseKind = Literal["hub", "local", "static", "kiwi-static"]
 Location = tuple[str | int, ...]
 
@@ -333,8 +341,8 @@ def read_recipe(name: str | Path) -> RecipeFile:
     try:
         return RecipeFile(path, text, Recipe.model_validate(table))
     except ValidationError as error:
-        found = [_explain(path, text, dict(entry)) for entry in error.errors()]
-        raise UsageError(" ".join(found)) from error
+        problems = [_explain(path, text, dict(entry)) for entry in error.errors()]
+        raise UsageError(" ".join(problems)) from error
 
 
 def _explain(path: Path, text: str, error: dict[str, Any]) -> str:
@@ -343,15 +351,15 @@ def _explain(path: Path, text: str, error: dict[str, Any]) -> str:
     name = _written(at)
     line = f"{path}, line {line_of(text, at)}:"
     if error["type"] == "extra_forbidden":
-        known = _fields_at(at[:-1])
-        near = nearest(str(at[-1]), known, 1)
-        offer = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
+        field_names = _fields_at(at[:-1])
+        near = nearest(str(at[-1]), field_names, 1)
+        offer = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(field_names)}."
         return f"{line} unknown key {name}. {offer}"
     if error["type"] == "missing":
         return f"{line} {name} is missing; it must be given."
-    given = "" if isinstance(error["input"], dict) else f", given {error['input']!r}"
+    value_text = "" if isinstance(error["input"], dict) else f", given {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{line} {name} {message}{given}." if name else f"{line} {message}{given}."
+    return f"{line} {name} {message}{value_text}." if name else f"{line} {message}{value_text}."
 
 
 def _written(at: Location) -> str:
@@ -394,35 +402,36 @@ def line_of(text: str, at: Location) -> int:
 
 def _lines(text: str) -> dict[Location, int]:
     """Line of every section and key; tomllib keeps none."""
-    found: dict[Location, int] = {}
+    line_of_location: dict[Location, int] = {}
     section: Location = ()
     in_string = False
     for number, line in enumerate(text.splitlines(), start=1):
         quoted = (line.count('"""') + line.count("'''")) % 2 == 1
         if not in_string:
             if header := _HEADER.match(line):
-                section = _section(found, _parts(header[2]), is_array=header[1] == "[[")
-                found.setdefault(section, number)
+                section = _section(line_of_location, _parts(header[2]), is_array=header[1] == "[[")
+                line_of_location.setdefault(section, number)
             elif key := _KEY.match(line):
                 at = (*section, *_parts(key[1]))
                 for n in range(len(section) + 1, len(at) + 1):
-                    found.setdefault(at[:n], number)
+                    line_of_location.setdefault(at[:n], number)
         in_string ^= quoted
-    return found
+    return line_of_location
 
 
 def _parts(dotted: str) -> Location:
     return tuple(part.strip("\"'") for part in dotted.split("."))
 
 
-def _section(found: dict[Location, int], name: Location, is_array: bool) -> Location:
+def _section(line_of_location: dict[Location, int], name: Location, is_array: bool) -> Location:
     """The location that a header opens; below `[[data]]`, `[data.source]` belongs to the last
     entry.
     """
     at: Location = ()
     for position, part in enumerate(name):
         at = (*at, part)
-        n = sum(1 for known in found if known[:-1] == at and isinstance(known[-1], int))
+        items = [location for location in line_of_location if location[:-1] == at]
+        n = sum(isinstance(location[-1], int) for location in items)
         if position == len(name) - 1 and is_array:
             return (*at, n)
         if n:

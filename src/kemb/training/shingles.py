@@ -93,8 +93,8 @@ def windows(normals: Sequence[str], n: int, *, whole: bool = True) -> Sets:
 def sketch(sets: Sets, k: int) -> Sets:
     """The k smallest hashes of every set, as 32-bit numbers."""
     small = Sets(sets.offsets, sets.hashes >> np.uint64(32))
-    kept = _ranges(small.sizes) < k
-    return _sets(small.owners[kept], small.hashes[kept], len(small))
+    in_sketch = _ranges(small.sizes) < k
+    return _sets(small.owners[in_sketch], small.hashes[in_sketch], len(small))
 
 
 class Near(NamedTuple):
@@ -108,11 +108,11 @@ class Near(NamedTuple):
 def near_pairs(a: Sets, b: Sets, jaccard: float) -> Near:
     """All (text of a, text of b) whose sets are at least so similar, ordered by a, then b."""
     ranks, width = _by_rarity(a, b)
-    found = [
+    pieces = [
         _counted(ranks[0], ranks[1], width, left, right, jaccard)
         for left, right in _candidates(ranks[0], ranks[1], jaccard)
     ]
-    return _distinct(found, len(b))
+    return _distinct(pieces, len(b))
 
 
 def near_within(sets: Sets, jaccard: float) -> Near:
@@ -120,11 +120,11 @@ def near_within(sets: Sets, jaccard: float) -> Near:
     (ranked, _), width = _by_rarity(
         sets, Sets(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.uint64))
     )
-    found = []
+    pieces = []
     for left, right in _candidates(ranked, ranked, jaccard):
-        own = left < right
-        found.append(_counted(ranked, ranked, width, left[own], right[own], jaccard))
-    return _distinct(found, len(sets))
+        in_order = left < right
+        pieces.append(_counted(ranked, ranked, width, left[in_order], right[in_order], jaccard))
+    return _distinct(pieces, len(sets))
 
 
 def estimated_pairs(a: Sets, b: Sets, k: int, jaccard: float) -> Near:
@@ -134,7 +134,7 @@ def estimated_pairs(a: Sets, b: Sets, k: int, jaccard: float) -> Near:
     Broder 1997, "On the resemblance and containment of documents". Exact for texts with up to k
     shingles together.
     """
-    found = []
+    pieces = []
     for i, j in joined(a.hashes, b.hashes):
         left, right = _unique_pairs(a.owners[i], b.owners[j], len(b))
         stacked = np.sort(
@@ -147,8 +147,8 @@ def estimated_pairs(a: Sets, b: Sets, k: int, jaccard: float) -> Near:
         within = real & (place <= k)
         share = (twice & within).sum(axis=1) / np.maximum((~twice & within).sum(axis=1), 1)
         enough = share >= jaccard - _ALMOST
-        found.append(Near(left[enough], right[enough], share[enough]))
-    return _distinct(found, len(b))
+        pieces.append(Near(left[enough], right[enough], share[enough]))
+    return _distinct(pieces, len(b))
 
 
 def shared(a: Sets, b: Sets) -> tuple[IntArray, IntArray]:
@@ -169,9 +169,9 @@ def joined(a: NDArray[np.generic], b: NDArray[np.generic]) -> Iterator[tuple[Int
     while start < len(a):
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + _CHUNK, side="right")), start + 1)
-        own = counts[start:stop]
-        i = np.repeat(np.arange(start, stop), own)
-        yield i, order[np.repeat(first[start:stop], own) + _ranges(own)]
+        piece_counts = counts[start:stop]
+        i = np.repeat(np.arange(start, stop), piece_counts)
+        yield i, order[np.repeat(first[start:stop], piece_counts) + _ranges(piece_counts)]
         start = stop
 
 
@@ -211,10 +211,10 @@ def _by_rarity(a: Sets, b: Sets) -> tuple[tuple[_Ranked, _Ranked], int]:
     rank = np.empty(len(values), dtype=np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(len(values))
     ranks = rank[inverse.reshape(-1)]
-    made = []
-    for sets, own in ((a, ranks[: len(a.hashes)]), (b, ranks[len(a.hashes) :])):
-        made.append(_Ranked(sets.offsets, own[np.lexsort((own, sets.owners))]))
-    return (made[0], made[1]), max(len(values), 1)
+    ranked = []
+    for sets, set_ranks in ((a, ranks[: len(a.hashes)]), (b, ranks[len(a.hashes) :])):
+        ranked.append(_Ranked(sets.offsets, set_ranks[np.lexsort((set_ranks, sets.owners))]))
+    return (ranked[0], ranked[1]), max(len(values), 1)
 
 
 def _candidates(a: _Ranked, b: _Ranked, jaccard: float) -> Iterator[tuple[IntArray, IntArray]]:
@@ -232,8 +232,8 @@ def _prefix(sets: _Ranked, jaccard: float) -> tuple[IntArray, IntArray]:
     sizes = sets.sizes
     length = np.where(sizes > 0, sizes - np.ceil(jaccard * sizes - _ALMOST).astype(np.int64) + 1, 0)
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    kept = _ranges(sizes) < length[owners]
-    return owners[kept], sets.ranks[kept]
+    in_prefix = _ranges(sizes) < length[owners]
+    return owners[in_prefix], sets.ranks[in_prefix]
 
 
 def _counted(
@@ -248,11 +248,11 @@ def _counted(
     while start < len(left):
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + _CHUNK, side="right")), start + 1)
-        own = sizes[start:stop]
-        pair = np.repeat(np.arange(start, stop), own)
+        piece_sizes = sizes[start:stop]
+        pair = np.repeat(np.arange(start, stop), piece_sizes)
         keys = (
             right[pair] * width
-            + a.ranks[np.repeat(a.offsets[left[start:stop]], own) + _ranges(own)]
+            + a.ranks[np.repeat(a.offsets[left[start:stop]], piece_sizes) + _ranges(piece_sizes)]
         )
         place = np.minimum(np.searchsorted(b_keys, keys), len(b_keys) - 1)
         both[start:stop] = np.bincount(pair - start, b_keys[place] == keys, minlength=stop - start)
@@ -262,12 +262,12 @@ def _counted(
     return Near(left[enough], right[enough], share[enough])
 
 
-def _distinct(found: Sequence[Near], n_b: int) -> Near:
-    if not found:
+def _distinct(pieces: Sequence[Near], n_b: int) -> Near:
+    if not pieces:
         return Near(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
-    a, b = (np.concatenate([getattr(near, name) for near in found]) for name in ("a", "b"))
+    a, b = (np.concatenate([getattr(near, name) for near in pieces]) for name in ("a", "b"))
     _, first = np.unique(a * max(n_b, 1) + b, return_index=True)
-    return Near(a[first], b[first], np.concatenate([near.jaccard for near in found])[first])
+    return Near(a[first], b[first], np.concatenate([near.jaccard for near in pieces])[first])
 
 
 def _unique_pairs(left: IntArray, right: IntArray, n_right: int) -> tuple[IntArray, IntArray]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import shlex
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kemb import disk
 from kemb.errors import RunError, UsageError
 from kemb.training.recipe import RecipeFile
 
@@ -82,8 +82,8 @@ def run_stage(
     """
     key = key_of(name, inputs)
     folder = run_dir / "stages" / f"{name}-{key}"
-    if found := _finished(folder, name, key):
-        return found
+    if stage := _finished(folder, name, key):
+        return stage
     partial = folder.with_name(folder.name + PARTIAL)
     try:
         if folder.exists():
@@ -96,7 +96,7 @@ def run_stage(
         report = work(partial)
         seconds = round(time.perf_counter() - started, 3)
         outputs = {
-            path.relative_to(partial).as_posix(): file_hash(path) for path in _files(partial)
+            path.relative_to(partial).as_posix(): disk.sha256(path) for path in _files(partial)
         }
         record = {
             "name": name,
@@ -123,8 +123,8 @@ def refuse_foreign_checkpoint(
 
     :raises UsageError: with the line of the first section that differs.
     """
-    own = run_dir / "stages" / f"{name}-{key_of(name, inputs)}"
-    if own.exists() or own.with_name(own.name + PARTIAL).exists():
+    folder = run_dir / "stages" / f"{name}-{key_of(name, inputs)}"
+    if folder.exists() or folder.with_name(folder.name + PARTIAL).exists():
         return
     for partial in sorted((run_dir / "stages").glob(f"{name}-{'?' * KEY_LENGTH}{PARTIAL}")):
         before = json.loads((partial / INPUTS).read_text(encoding="utf-8"))
@@ -173,7 +173,7 @@ def _finished(folder: Path, name: str, key: str) -> Stage | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         intact = all(
-            file_hash(folder / output) == digest for output, digest in record["outputs"].items()
+            disk.sha256(folder / output) == digest for output, digest in record["outputs"].items()
         )
     except (OSError, ValueError, KeyError):
         return None
@@ -203,15 +203,7 @@ def write_lock(
             "recipe_sha256": hashlib.sha256(file.text.encode()).hexdigest(),
             "recipe": file.recipe.model_dump(mode="json"),
             "resolved": dict(resolved),
-            "stages": {
-                stage.name: {
-                    "key": stage.key,
-                    "outputs": stage.outputs,
-                    "seconds": stage.seconds,
-                    **({"dev": dev} if (dev := stage.report.get("dev")) else {}),
-                }
-                for stage in stages
-            },
+            "stages": {stage.name: _lock_entry(stage) for stage in stages},
             "reads": dict(sorted(reads.items())),
             "versions": versions(),
             "hardware": hardware(device),
@@ -230,38 +222,37 @@ def copy_lock(run_dir: Path, out: Path) -> None:
     write_json(out / LOCK, record)
 
 
+def _lock_entry(stage: Stage) -> dict[str, Any]:
+    entry = {"key": stage.key, "outputs": stage.outputs, "seconds": stage.seconds}
+    dev = stage.report.get("dev")
+    return entry | {"dev": dev} if dev else entry
+
+
 def read_lock(run_dir: Path) -> dict[str, Any]:
     """The lock of an earlier run; empty where there is none."""
     path = run_dir / LOCK
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lock: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    return lock
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that may change an output."""
-    found = {"python": platform.python_version()}
+    version_of = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            found[library] = importlib.metadata.version(library)
+            version_of[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return version_of
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    with disk.replacing(path) as unfinished:
+        unfinished.write_bytes(disk.json_text(content).encode())
 
 
 def _files(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -80,18 +80,20 @@ def dense(model: Model, store: Store, on_progress: OnProgress = lambda progress:
             Budget.for_device(model.device),
             on_progress,
         )
-        asked = space.vectors(columns[0].keys).block(0, len(queries))
-        found = space.vectors(columns[1].keys)
+        query_vectors = space.vectors(columns[0].keys).block(0, len(queries))
+        document_vectors = space.vectors(columns[1].keys)
         best = top_k(
-            asked,
-            found,
+            query_vectors,
+            document_vectors,
             k,
             doc_ids=_ids(len(documents)),
             query_ids=queries,
             similarity=model.similarity,
         )
         return Ranked(
-            best.indices, best.scores, _pair_scores(asked, found, pairs, model.similarity)
+            best.indices,
+            best.scores,
+            _pair_scores(query_vectors, document_vectors, pairs, model.similarity),
         )
 
     return rank
@@ -114,8 +116,8 @@ def bm25(analyser: str) -> Ranker:
         starts = np.searchsorted(pairs[order, 0], np.arange(len(queries) + 1))
         for i, terms in enumerate(analysers.tokenize(analyser, queries)):
             values = lexical.score_documents(index, terms)
-            own = order[starts[i] : starts[i + 1]]
-            pair_scores[own] = values[n - 1 - pairs[own, 1]]
+            query_pairs = order[starts[i] : starts[i + 1]]
+            pair_scores[query_pairs] = values[n - 1 - pairs[query_pairs, 1]]
             hits = np.flatnonzero(values > 0)
             hits = hits[np.argsort(-values[hits], kind="stable")][:k]
             indices[i, : len(hits)] = n - 1 - hits
@@ -168,15 +170,15 @@ def _pair_scores(
     for start in range(0, documents.shape[0], _ROWS):
         stop = min(start + _ROWS, documents.shape[0])
         first, last = np.searchsorted(pairs[order, 1], [start, stop])
-        own = order[first:last]
-        if len(own):
-            block = documents.block(start, stop)[pairs[own, 1] - start]
-            asked = queries[pairs[own, 0]]
+        block_pairs = order[first:last]
+        if len(block_pairs):
+            block = documents.block(start, stop)[pairs[block_pairs, 1] - start]
+            query_block = queries[pairs[block_pairs, 0]]
             if similarity == "cosine":
-                asked, block = (
-                    x / lengths(np.einsum("ij,ij->i", x, x))[:, None] for x in (asked, block)
+                query_block, block = (
+                    x / lengths(np.einsum("ij,ij->i", x, x))[:, None] for x in (query_block, block)
                 )
-            out[own] = np.einsum("ij,ij->i", asked, block)
+            out[block_pairs] = np.einsum("ij,ij->i", query_block, block)
     return out
 
 
@@ -197,10 +199,12 @@ def teacher(model: Model, store: Store) -> Teacher:
 
     def vectors(role: str, texts: list[str]) -> FloatArray:
         task_type: TaskType = "sts" if role == "text" else "retrieval"
-        asked: Role = "text" if role == "text" else "query" if role == "query" else "document"
-        found = resolve(model.prompts, "", task_type, "", asked)
+        text_role: Role = "document"
+        if role in ("text", "query"):
+            text_role = cast(Role, role)
+        prompt = resolve(model.prompts, "", task_type, "", text_role)
         column = Texts.of(
-            found.route, found.prompt, texts, lambda row: f"{role} {row} of the training data"
+            prompt.route, prompt.prompt, texts, lambda row: f"{role} {row} of the training data"
         )
         space = store.space(model.fingerprint())
         encode_missing(

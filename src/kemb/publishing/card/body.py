@@ -16,15 +16,17 @@ from kemb.boards import Board, Row
 from kemb.boards.benchmark import spec_of
 from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
+from kemb.messages import say
 from kemb.models.facts import ModelFacts
-from kemb.publishing.card.metadata import HUB_TASKS, dataset_of, kemb_version
+from kemb.publishing.card.metadata import dataset_of, kemb_version
 from kemb.publishing.markdown import block, clean, code, escape, table
+from kemb.publishing.notes import formula_note, heading, intervals_note
 from kemb.publishing.site.schema import Snippet
 from kemb.publishing.tables import points, rank_text, score_text
 from kemb.publishing.usage import py
-from kemb.publishing.words import formula_text, heading, intervals_text
 from kemb.results.files import TaskResult, read_items
 from kemb.results.rows import ResultRow
+from kemb.tasks.kinds import kind_of
 
 SEED = 42
 _SAME = 1e-5
@@ -120,15 +122,15 @@ def _summary(card: CardData, results: Sequence[TaskResult]) -> str:
         f"kemb on {n_tasks}."
     )
     size = f"{facts.n_parameters / 1e6:,.0f} million" if facts.n_parameters else ""
-    record = results[0].kemb.get("model", {})
+    model = results[0].record.model
     pairs = [
         ("Parameters", size),
         ("Dimension", str(facts.dim or "")),
         ("Truncated dimensions", ", ".join(map(str, facts.truncate_dims))),
-        ("Max tokens", str(record.get("max_tokens") or "")),
-        ("Dtype as measured", str(record.get("dtype") or "")),
-        ("Pooling", str(record.get("pooling") or "")),
-        ("Similarity", str(record.get("similarity") or "")),
+        ("Max tokens", str(model.max_tokens or "")),
+        ("Dtype as measured", model.dtype or ""),
+        ("Pooling", model.pooling or ""),
+        ("Similarity", model.similarity),
         ("Base model", facts.base_model),
         ("Licence", facts.license),
     ]
@@ -144,8 +146,8 @@ def _prompts(results: Sequence[TaskResult]) -> str:
     """What stood before the texts when the scores were measured; every different prompt once."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for result in results:
-        for role, said in result.kemb.get("prompts", {}).items():
-            found.setdefault((role, said["prompt"], said.get("route", "")), []).append(result.task)
+        for role, prompt in result.record.prompts.items():
+            found.setdefault((role, prompt.prompt, prompt.route), []).append(result.task)
     if not found:
         return ""
     rows = [
@@ -166,10 +168,10 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
     rows = [
         [
             escape(clean(part.result.task)),
-            HUB_TASKS[part.result.kemb["task"]["type"]][1],
+            kind_of(part.result.record.task.type).mteb,
             escape(clean(part.split)),
             escape(clean(part.subset)),
-            escape(str(part.result.kemb["task"]["main_metric"])),
+            escape(part.result.record.task.main_metric),
             points(part.value),
             ""
             if part.low is None or part.high is None
@@ -210,7 +212,9 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
     sections = []
     for board, row in boards:
         tasks = f"All {len(board.cells)} tasks" if len(board.cells) > 1 else board.cells[0].title
-        title = heading(board) or f"{tasks}, among the models measured with the same results"
+        title = (
+            say(heading(board), "en") or f"{tasks}, among the models measured with the same results"
+        )
         if row.standing is None:
             sections.append(f"### {escape(clean(title))}\n\n{escape(clean(_below(board, row)))}")
             continue
@@ -219,7 +223,12 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
         tables = [table(["Rank", "Of", "Score"], [first], (0, 1, 2))]
         if 1 < len(groups) < len(board.cells):
             tables.append(table(["Group", "Mean of its tasks"], groups, (1,)))
-        notes = [formula_text(board), _weights(board), intervals_text(board), MISSING]
+        notes = [
+            say(formula_note(board), "en"),
+            _weights(board),
+            say(intervals_note(board), "en"),
+            MISSING,
+        ]
         sections.append(
             "\n\n".join(
                 [f"### {escape(clean(title))}", *tables, *(escape(clean(note)) for note in notes)]
@@ -256,23 +265,23 @@ def _provenance(card: CardData, results: Sequence[TaskResult]) -> str:
     """What was measured on what, by which versions, and how to do it again."""
     rows = []
     for result in results:
-        unpinned = " (unpinned)" if result.kemb["task"].get("unpinned") else ""
-        data = result.kemb["task"].get("data_sha256", {})
+        unpinned = " (unpinned)" if result.record.task.unpinned else ""
+        hashes = result.record.task.data_sha256
         rows.append(
             [
                 escape(clean(result.task)),
                 escape(clean(dataset_of(result))),
                 code(result.dataset_revision) + unpinned if result.dataset_revision else "",
-                ", ".join(code(digest[:12]) for digest in dict.fromkeys(data.values())),
+                ", ".join(code(digest[:12]) for digest in dict.fromkeys(hashes.values())),
             ]
         )
     versions: dict[str, dict[str, None]] = {}
     for result in results:
-        for name, version in result.kemb.get("versions", {}).items():
+        for name, version in result.record.versions.items():
             if version and version != "not installed":
-                versions.setdefault(name, {})[str(version)] = None
+                versions.setdefault(name, {})[version] = None
     made = dict.fromkeys(_hardware(result) for result in results)
-    dates = sorted(str(result.kemb.get("date", ""))[:10] for result in results)
+    dates = sorted(result.record.date[:10] for result in results)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     lines = [
         f"Model revision: {code(card.row.revision)}. Measured: {span}.",
@@ -289,12 +298,11 @@ def _provenance(card: CardData, results: Sequence[TaskResult]) -> str:
 
 
 def _hardware(result: TaskResult) -> str:
-    found = result.kemb.get("hardware", {})
-    return (
-        str(found.get("gpu") or f"{found.get('cpu', '?')}, {found.get('n_cores', '?')} cores")
-        if found
-        else ""
-    )
+    place = result.record.hardware
+    if place is None:
+        return ""
+    n_cores = "?" if place.n_cores is None else place.n_cores
+    return place.gpu or f"{place.cpu or '?'}, {n_cores} cores"
 
 
 def _command(card: CardData, results: Sequence[TaskResult]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kemb.messages import Lang, Note, note, say
 from kemb.publishing.history.snapshots import BoardState, Record, RowState, Snapshot
 
 Cause = Literal[
@@ -19,19 +20,8 @@ Cause = Literal[
     "correction",
     "re-run",
 ]
-Language = Literal["ko", "en"]
 Ranks = tuple[int, int]
 
-CAUSES_KO: dict[Cause, str] = {
-    "formula": "산식 변경",
-    "data revision": "데이터 버전 변경",
-    "metric version": "지표 버전 변경",
-    "model revision": "모델 버전 변경",
-    "profile": "실행 설정 변경",
-    "prompt": "프롬프트 변경",
-    "correction": "출처의 정정",
-    "re-run": "다시 측정",
-}
 _N_MOVED = 10
 """Rows that a sentence names."""
 _N_REVISION = 12
@@ -306,58 +296,50 @@ def _arrow(then: Sequence[Record], now: Sequence[Record], words: Callable[[Recor
     return f"{texts[0] or '?'} → {texts[1] or '?'}" if texts[0] != texts[1] else ""
 
 
-def sentence(change: Change, lang: Language) -> str:
+def sentence(change: Change, lang: Lang) -> str:
     """A change in words, as plain text of one line: whoever shows it escapes it."""
-    ko = lang == "ko"
+    text = note("change.on_board", board=change.title, change=change_note(change))
+    return " ".join(say(text, lang).split())
+
+
+def change_note(change: Change) -> Note:
+    """What changed, without the board that it changed on."""
     match change:
         case BoardChange():
-            text = {"added": ("새 보드", "new board"), "removed": ("보드 삭제", "board removed")}[
-                change.kind
-            ][not ko]
+            return note(f"change.board_{change.kind}")
         case FormulaChange():
-            text = f"{'산식 변경' if ko else 'formula changed'}: {change.old} → {change.new}"
+            return note("change.formula_changed", old=change.old, new=change.new)
         case ColumnChange():
-            text = {"added": ("새 과제", "new task"), "removed": ("과제 삭제", "task removed")}[
-                change.kind
-            ][not ko]
-            text = f"{text}: {change.column}"
+            return note(f"change.task_{change.kind}", task=change.column)
         case RowChange():
-            text = {"added": ("새 모델", "new model"), "removed": ("모델 삭제", "model removed")}[
-                change.kind
-            ][not ko]
-            text = f"{text}: {change.row}"
+            return note(f"change.row_{change.kind}", row=change.row)
         case RowRevised():
-            text = (
-                f"{'모델 버전 변경' if ko else 'model revision changed'}: {change.row}, "
-                f"{_revisions(change)}"
-            )
+            old, new = change.old[:_N_REVISION], change.new[:_N_REVISION]
+            return note("change.row_revised", row=change.row, old=old, new=new)
         case CellChange():
-            text = _cell_sentence(change, ko)
+            return _cell_note(change)
         case RanksMoved():
-            text = _ranks_sentence(change, ko)
-    return " ".join(f"{change.title}: {text}".split())
+            return _ranks_note(change)
 
 
-def _revisions(change: RowRevised) -> str:
-    return f"{change.old[:_N_REVISION]} → {change.new[:_N_REVISION]}"
-
-
-def _cell_sentence(change: CellChange, ko: bool) -> str:
-    where = f"{change.row}, {change.column}"
-    detail = f" ({change.detail})" if change.detail else ""
+def _cell_note(change: CellChange) -> Note:
+    row, task = change.row, change.column
+    detail = note("change.detail", detail=change.detail) if change.detail else ""
+    old, new = _points(change.old or 0.0), _points(change.new or 0.0)
     if change.difference is None or change.cause is None:
-        words = {"added": ("새 점수", "new score"), "removed": ("점수 삭제", "score removed")}
-        value = change.new if change.old is None else change.old
-        return (
-            f"{words['added' if change.old is None else 'removed'][not ko]}: {where} "
-            f"{_points(value or 0.0)}{detail}"
-        )
-    numbers = (
-        f"{_points(change.old or 0.0)} → {_points(change.new or 0.0)} "
-        f"({_difference(change.difference)})"
+        if change.old is None:
+            return note("change.score_added", row=row, task=task, score=new, detail=detail)
+        return note("change.score_removed", row=row, task=task, score=old, detail=detail)
+    return note(
+        "change.score_moved",
+        row=row,
+        task=task,
+        old=old,
+        new=new,
+        difference=_difference(change.difference),
+        cause=note(f"cause.{change.cause.replace(' ', '_').replace('-', '_')}"),
+        detail=detail,
     )
-    cause = f"원인: {CAUSES_KO[change.cause]}" if ko else f"cause: {change.cause}"
-    return f"{where} {numbers}, {cause}{detail}"
 
 
 def _points(value: float) -> str:
@@ -370,22 +352,17 @@ def _difference(value: float) -> str:
     return text if float(text) else f"{'+' if value > 0 else '-'}<0.01"
 
 
-def _ranks_sentence(change: RanksMoved, ko: bool) -> str:
-    def interval(ranks: Ranks | None) -> str:
+def _ranks_note(change: RanksMoved) -> Note:
+    def interval(ranks: Ranks | None) -> Note:
         if ranks is None:
-            return "순위 없음" if ko else "no rank"
+            return note("change.no_rank")
         low, high = ranks
-        text = f"{low}" if low == high else f"{low}-{high}"
-        return f"{text}위" if ko else text
+        return note("change.rank", interval=f"{low}" if low == high else f"{low}-{high}")
 
-    shown = [
-        f"{row.row} {interval(row.old)} → {interval(row.new)}" for row in change.moved[:_N_MOVED]
+    rows = [
+        note("change.rank_of_row", row=row.row, old=interval(row.old), new=interval(row.new))
+        for row in change.moved[:_N_MOVED]
     ]
-    n, rest = len(change.moved), len(change.moved) - len(shown)
-    more = (f" 외 {rest}개" if ko else f" and {rest} more") if rest else ""
-    head = (
-        f"순위 구간이 바뀐 모델 {n}개"
-        if ko
-        else f"rank intervals changed for {n} model{'s' if n > 1 else ''}"
-    )
-    return f"{head}: {', '.join(shown)}{more}"
+    n_more = len(change.moved) - len(rows)
+    more = note("change.more_rows", n=n_more) if n_more else ""
+    return note("change.ranks_moved", n=len(change.moved), rows=rows, more=more)

@@ -10,7 +10,8 @@ from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 from kemb.errors import UsageError
-from kemb.publishing.history.changes import Language, changes, sentence
+from kemb.messages import Lang, note, say
+from kemb.publishing.history.changes import changes, sentence
 from kemb.publishing.history.snapshots import Snapshot
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -35,9 +36,7 @@ class Entry:
     """Relative to the site, or absolute; '' for none."""
 
 
-def entries(
-    snapshots: Sequence[Snapshot], lang: Language, links: Sequence[str] = ()
-) -> list[Entry]:
+def entries(snapshots: Sequence[Snapshot], lang: Lang, links: Sequence[str] = ()) -> list[Entry]:
     """One entry for each snapshot, newest first.
 
     Args:
@@ -54,7 +53,7 @@ def entries(
         )
         title = _title(snapshot, len(lines) if place else None, lang)
         if more := len(lines[_N_LINES:]):
-            lines = [*lines[:_N_LINES], f"외 {more}건" if lang == "ko" else f"and {more} more"]
+            lines = [*lines[:_N_LINES], say(note("change.more_changes", n=more), lang)]
         link = links[place] if links else ""
         found.append(
             Entry(_urn(f"{lang} {snapshot.sha256}"), snapshot.date, title, tuple(lines), link)
@@ -132,20 +131,11 @@ def _urn(text: str) -> str:
     return f"urn:sha256:{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()}"
 
 
-def _title(snapshot: Snapshot, n_changes: int | None, lang: Language) -> str:
+def _title(snapshot: Snapshot, n_changes: int | None, lang: Lang) -> str:
     """The date and how much changed; of the first snapshot what there is."""
     if n_changes is not None:
-        words = (
-            f"변경 {n_changes}건"
-            if lang == "ko"
-            else f"{n_changes} change{'' if n_changes == 1 else 's'}"
-        )
-        return f"{snapshot.date}: {words}"
+        return say(note("change.changes", date=snapshot.date, n=n_changes), lang)
     n_boards = len(snapshot.boards)
     n_rows = len({row.id for board in snapshot.boards.values() for row in board.rows})
-    words = (
-        f"첫 기록, 보드 {n_boards}개, 모델 행 {n_rows}개"
-        if lang == "ko"
-        else f"first record, {n_boards} boards, {n_rows} rows"
-    )
-    return f"{snapshot.date}: {words}"
+    first = note("change.first_record", date=snapshot.date, n_boards=n_boards, n_rows=n_rows)
+    return say(first, lang)

@@ -11,24 +11,24 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from kemb import statistics
+from kemb import disk, statistics
 from kemb.boards import Board, benchmark, build_board
 from kemb.boards.cells import of_results
 from kemb.errors import ResultError, UsageError
+from kemb.messages import note, say
 from kemb.models.facts import facts_of
 from kemb.publishing import downloads
 from kemb.publishing.costs import cost_of
 from kemb.publishing.history.snapshots import FOLDER as SNAPSHOTS
 from kemb.publishing.history.snapshots import Snapshot, append, measured_tasks, read_snapshots
 from kemb.publishing.markdown import is_own, own_data
+from kemb.publishing.notes import data_date
 from kemb.publishing.site.evidence import Shown, card_data, item_data, replicate_data, shown
 from kemb.publishing.site.pages import Extras, render
 from kemb.publishing.site.past import (
@@ -42,77 +42,77 @@ from kemb.publishing.site.past import (
 from kemb.publishing.site.schema import CardData, ItemData, Named, SnippetData
 from kemb.publishing.site.views import SiteView, Speed, site_view
 from kemb.publishing.usage import snippets
-from kemb.publishing.words import data_date
 from kemb.results.claims import read_all, shipped
 from kemb.results.files import META, TaskResult
 
 STATIC = Path(__file__).parent.parent / "static"
 MARKER = "manifest.json"
-TITLE = Named(ko="한국어 임베딩 순위표", en="Korean embedding leaderboard")
 
 
 def build_site(
     boards: Mapping[str, Board],
     *,
-    title: Named = TITLE,
+    title: Named | None = None,
     has_private: bool = False,
     past: Past | None = None,
     texts: Mapping[str, Shown] | None = None,
 ) -> dict[str, bytes]:
     """Every file of a site by its path; equal boards and snapshots give equal bytes.
 
-    Args:
-        boards: by slug; the first is the start page.
-        title: of the site.
-        has_private: marks every page as not to be published.
-        past: earlier states of the boards.
-        texts: of items by task, where they may be shown.
-
-    Raises:
-        ResultError: items that a result was written with are gone.
+    :param boards: by slug; the first is the start page.
+    :param title: of the site; None for kemb's own.
+    :param has_private: marks every page as not to be published.
+    :param past: earlier states of the boards.
+    :param texts: of items by task, where they may be shown.
+    :raises ResultError: items that a result was written with are gone.
     """
     past = past or past_of(boards, (), ())
-    results = [
-        result for board in boards.values() for row in board.rows for result in row.results.values()
-    ]
-    names = {row.model for board in boards.values() for row in board.rows}
-    metas = _metas(results)
-    facts = {name: facts_of(name, metas.get(name)) for name in names}
-    site = site_view(boards, facts, _speeds(boards), title=title, date=data_date(boards.values()))
-    site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
-    items = _items(site, texts or {})
+    site = replace(_site(boards, title), has_private=has_private, snapshots=snapshot_refs(past))
+    texts = texts or {}
+    items = _items(site, texts)
     n_items = {
-        found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out
-        for found in items.values()
+        data.task: sum(len(part.ids) for part in data.parts) + data.n_left_out
+        for data in items.values()
     }
     cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
     code = {
         model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models
     }
-    files = _data_files(site, cards, items)
-    files["data/snippets.js"] = _script("snippets", SnippetData(models=code))
-    for view in site.boards:
-        for kind, content in downloads.of_board(view.board).items():
-            files[f"download/{view.data.slug}.{kind}"] = content
-    for task, slug in site.tasks.items():
-        files |= {
-            f"download/task-{slug}.{kind}": content
-            for kind, content in downloads.of_task(task, boards).items()
-        }
+    files = _data_files(site, cards, items, SnippetData(models=code))
     extras = Extras(
-        cards={slug: found.cards for slug, found in cards.items()},
+        cards={slug: data.cards for slug, data in cards.items()},
         snippets=code,
+        detectable=_detectable(boards),
+        examples={task: shown.examples for task, shown in texts.items()},
+        n_items=n_items,
         changes=change_entries(past),
         problems=[problem.message for problem in past.problems],
         model_history=model_history(past),
-        detectable=_detectable(boards),
-        examples={task: found.examples for task, found in (texts or {}).items()},
-        n_items=n_items,
     )
+    files |= _download_files(site, boards)
     files |= {path: text.encode() for path, text in render(site, extras, past.older)}
-    files["feed.xml"] = feed(past, title.ko)
+    files["feed.xml"] = feed(past, site.title.ko)
     files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
     return files
+
+
+def _site(boards: Mapping[str, Board], title: Named | None) -> SiteView:
+    """What the boards show of their models."""
+    rows = [row for board in boards.values() for row in board.rows]
+    metas = _metas([result for row in rows for result in row.results.values()])
+    facts = {name: facts_of(name, metas.get(name)) for name in {row.model for row in rows}}
+    return site_view(
+        boards,
+        facts,
+        _speeds(boards),
+        title=title or _named("site.title"),
+        date=data_date(boards.values()),
+    )
+
+
+def _named(key: str) -> Named:
+    """A sentence of the table as a text of the site's data."""
+    return Named(ko=say(note(key), "ko"), en=say(note(key), "en"))
 
 
 def _own_results(model: str, boards: Mapping[str, Board]) -> list[TaskResult]:
@@ -128,10 +128,13 @@ def _own_results(model: str, boards: Mapping[str, Board]) -> list[TaskResult]:
 
 
 def _data_files(
-    site: SiteView, cards: Mapping[str, CardData], items: Mapping[str, ItemData]
+    site: SiteView,
+    cards: Mapping[str, CardData],
+    items: Mapping[str, ItemData],
+    code: SnippetData,
 ) -> dict[str, bytes]:
     """The scripts that hold data."""
-    found: dict[str, BaseModel] = {"site": site.data}
+    found: dict[str, BaseModel] = {"site": site.data, "snippets": code}
     for view in site.boards:
         slug = view.data.slug
         found |= {f"board-{slug}": view.data, f"cards-{slug}": cards[slug]}
@@ -139,6 +142,19 @@ def _data_files(
             found[f"draws-{slug}"] = drawn
     found |= {f"items-{slug}": data for slug, data in items.items()}
     return {f"data/{name}.js": _script(name, data) for name, data in found.items()}
+
+
+def _download_files(site: SiteView, boards: Mapping[str, Board]) -> dict[str, bytes]:
+    """What readers may take away of boards and tasks."""
+    files = {
+        f"download/{view.data.slug}.{kind}": content
+        for view in site.boards
+        for kind, content in downloads.of_board(view.board).items()
+    }
+    for task, slug in site.tasks.items():
+        for kind, content in downloads.of_task(task, boards).items():
+            files[f"download/task-{slug}.{kind}"] = content
+    return files
 
 
 def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:
@@ -175,26 +191,17 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
             f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. "
             "Name an empty or a new folder with -o DIR."
         )
-    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with (
+        disk.writing(
+            f"The site cannot be written to {folder}",
+            "What was there is unchanged. Free space or name another folder with -o DIR.",
+        ),
+        disk.replacing_folder(folder) as unfinished,
+    ):
         for path, content in files.items():
-            target = fresh / path
+            target = unfinished / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        if folder.exists():
-            old = folder.with_name(f"{fresh.name}-old")
-            folder.rename(old)
-            fresh.rename(folder)
-            shutil.rmtree(old)
-        else:
-            fresh.rename(folder)
-    except OSError as error:
-        raise ResultError(
-            f"The site cannot be written to {folder} ({error.strerror or error}); what was there "
-            "is unchanged. Free space or name another folder with -o DIR."
-        ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _script(name: str, data: BaseModel) -> bytes:
@@ -361,7 +368,7 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
     if options.snapshot or options.public:
         _refuse_private_past(private, stored)
     past = past_of(boards, stored, problems, options.base_url)
-    title = Named(ko=options.title, en=options.title) if options.title else TITLE
+    title = Named(ko=options.title, en=options.title) if options.title else None
     texts = shown(
         dict.fromkeys(cell.task for board in boards.values() for cell in board.cells), options.data
     )
@@ -416,8 +423,9 @@ def _boards(targets: Sequence[str], found: Sequence[TaskResult]) -> dict[str, Bo
     own = [result for result in found if result.claim is None]
     if own and not targets:
         every = of_results(own)
+        title = _named("site.measured_board")
         boards[MEASURED] = build_board(
-            own, every.model_copy(update={"title": "내 측정 결과", "title_en": "Measured here"})
+            own, every.model_copy(update={"title": title.ko, "title_en": title.en})
         )
     for target in targets or DEFAULT:
         name, _, formula = target.partition(":")

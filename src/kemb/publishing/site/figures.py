@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kemb.boards import Board, Row
+from kemb.messages import Lang, say
 from kemb.publishing.costs import cost_of
 from kemb.publishing.site.views import BoardView
-from kemb.publishing.site.words import Lang, group_title
+from kemb.results.record import ViewRecord
 from kemb.statistics import mean_ranks
 
 LABEL = 28
@@ -206,7 +207,7 @@ def profile(view: BoardView, lang: Lang) -> list[Strip]:
         low, high = min(known), max(known)
         at = [round(100 * ((value or 0.0) - low) / ((high - low) or 1), 2) for value in values]
         dots = [(position, str(number + 1)) for number, position in enumerate(at[:N_PROFILED])]
-        title = group.title.ko if lang == "ko" else group.title.en
+        title = say(group.title, lang)
         strips.append(Strip(title, at, dots, (f"{low * 100:.1f}", f"{high * 100:.1f}")))
     return strips
 
@@ -286,12 +287,6 @@ def heat(values: Sequence[float | None]) -> list[int | None]:
     return [
         None if value is None else max(0, min(6, int(7 * (value - low) / span))) for value in values
     ]
-
-
-def group_name(key: str, lang: Lang) -> str:
-    """The title of a group in a language."""
-    title = group_title(key)
-    return title.ko if lang == "ko" else title.en
 
 
 _BYTES = {"": 4, "int8": 1, "binary": 1 / 8}
@@ -380,17 +375,20 @@ def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
     """Those of the rows whose index is known."""
     found = []
     for place in places:
-        cost, view = (
-            cost_of(rows[place]),
-            next(iter(rows[place].results.values())).kemb.get("view") or {},
-        )
-        level = view.get("level") or ""
-        if (size := cost.index_bytes_per_document) and cost.family == "dense":
-            rescored = f"@{view['candidates']}" if view.get("candidates") else ""
+        cost = cost_of(rows[place])
+        record = next(iter(rows[place].results.values())).kemb
+        view = (record.view if record else None) or ViewRecord()
+        level = view.level or ""
+        if (
+            (size := cost.index_bytes_per_document)
+            and record is not None
+            and record.family == "dense"
+        ):
+            rescored = f"@{view.candidates}" if view.candidates else ""
             found.append(
                 Seen(
                     place,
-                    view.get("dims") or round(size / _BYTES[level]),
+                    view.dims or round(size / _BYTES[level]),
                     f"{level}{rescored}",
                     size,
                 )

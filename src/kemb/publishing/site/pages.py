@@ -12,9 +12,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from kemb.boards import Board
+from kemb.messages import LANGS, Lang, Note, Text, Value, note, say
+from kemb.publishing import notes
 from kemb.publishing.costs import CUT
 from kemb.publishing.history.snapshots import BoardState, Snapshot
-from kemb.publishing.site import describe, figures
+from kemb.publishing.site import figures
 from kemb.publishing.site.describe import (
     card_details,
     cost_columns,
@@ -25,13 +28,16 @@ from kemb.publishing.site.describe import (
     task_facts,
 )
 from kemb.publishing.site.figures import curves
-from kemb.publishing.site.schema import Card, Named, RowData, Snippet
+from kemb.publishing.site.schema import Card, RowData, Snippet
 from kemb.publishing.site.views import BoardView, SiteView
-from kemb.publishing.site.words import KINDS, LANGS, LICENSES, VIEWS, Lang
+from kemb.publishing.site.words import KINDS
+from kemb.publishing.tables import source_marks
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_GROUPS = 2
 """Groups get columns of their own from this number on, where one of them has several tasks."""
+LICENSE_CLASSES = ("commercial", "conditional", "noncommercial", "closed")
+"""What a licence allows (`ModelData.license_class`), where it is known."""
 N_MATRIX = 12
 N_CURVES = 3
 N_STRONG = 3
@@ -83,13 +89,13 @@ def render(
         yield context.page(
             "compare.html",
             "compare",
-            title=context.t("모델 비교", "Compare models"),
+            title=context.t("site.compare_models"),
             matrix=_matrix(first, lang),
         )
         yield context.page(
             "choose.html",
             "choose",
-            title=context.t("모델 고르기", "Choose a model"),
+            title=context.t("site.choose_a_model"),
             front=_front(site),
         )
         yield context.page("method.html", "method", **_method_page(context))
@@ -116,11 +122,16 @@ class _Context:
     extras: Extras
     lang: Lang
 
-    def t(self, ko: str, en: str) -> str:
-        return ko if self.lang == "ko" else en
+    def t(self, key: str, /, **values: Value) -> str:
+        """A sentence of the table, as plain text that the templates escape."""
+        return say(note(key, **values), self.lang)
 
-    def named(self, text: Named) -> str:
-        return text.ko if self.lang == "ko" else text.en
+    def say(self, text: Text) -> str:
+        return say(text, self.lang)
+
+    def license_text(self, kind: str) -> str:
+        """What a licence of a kind allows; '' is the unknown kind."""
+        return self.t(f"license.{kind or 'unknown'}")
 
     def page(self, path: str, page: str, **values: Any) -> tuple[str, str]:  # noqa: ANN401  a template's variables
         other: Lang = "en" if self.lang == "ko" else "ko"
@@ -138,7 +149,7 @@ class _Context:
             "page": page,
             "t": self.t,
             "version": importlib.metadata.version("kemb"),
-            "license_text": lambda key: self.named(LICENSES[key]),
+            "license_text": self.license_text,
             "at": None,
             "description": "",
             "cut_mark": CUT,
@@ -169,17 +180,14 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
     parameters = [model.n_parameters for model in context.site.models]
     return {
         "data": data,
-        "title": context.named(data.title),
-        "lead": context.named(view.description) if lang == "en" else "",
-        "caption": context.t(
-            f"{data.title.ko}: 점수 높은 순, 자료 기준일 {context.site.date}",
-            f"{data.title.en}: by score, data as of {context.site.date}",
-        ),
-        "mode_text": describe.mode_text(board, lang),
-        "notes": describe.board_notes(board, lang) if board.rows else [],
+        "title": context.say(data.title),
+        "lead": context.say(view.description) if lang == "en" else "",
+        "caption": context.t("site.board_caption", board=data.title, date=context.site.date),
+        "mode_text": context.say(notes.mode_note(board)),
+        "notes": [context.say(text) for text in _notes(board)],
         "data_notes": board.notes,
-        "kinds": [(key, context.named(text)) for key, text in KINDS.items() if key],
-        "licenses": [(key, context.named(text)) for key, text in LICENSES.items() if key],
+        "kinds": [(key, context.say(kind)) for key, kind in KINDS.items() if key],
+        "licenses": [(kind, context.license_text(kind)) for kind in LICENSE_CLASSES],
         "show_groups": groups,
         "cost_columns": costs,
         "n_columns": 9 + len(costs) + len(data.cells) + (len(data.groups) if groups else 0),
@@ -192,6 +200,16 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
         "correlations": figures.correlations(board),
         "curves": curves(view)[:N_CURVES],
     }
+
+
+def _notes(board: Board) -> list[Note]:
+    """Those of an empty board say nothing."""
+    if not board.rows:
+        return []
+    return [
+        *notes.board_notes(board, source_marks(board.rows)),
+        note("board.nothing_imputed"),
+    ]
 
 
 def _heat_class(view: BoardView) -> Callable[[RowData, str, int, int], str]:
@@ -217,10 +235,11 @@ def _heat_class(view: BoardView) -> Callable[[RowData, str, int, int], str]:
 
 
 def _matrix(view: BoardView | None, lang: Lang) -> dict[str, Any] | None:
-    if view is None or view.data.n_ranked < 2 or view.data.mode == "none":
+    if view is None or view.board.replicates.better is None:
         return None
-    title = view.data.title.ko if lang == "ko" else view.data.title.en
-    return {"title": title, "rows": view.data.rows[: min(N_MATRIX, view.data.n_ranked)]}
+    title = say(view.data.title, lang)
+    rows = view.data.rows[: min(N_MATRIX, view.data.n_ranked)]
+    return {"title": title, "rows": rows, "better": view.board.replicates.better.tolist()}
 
 
 def _front(site: SiteView) -> list[RowData]:
@@ -236,12 +255,12 @@ def _method_page(context: _Context) -> dict[str, Any]:
     formulas = [
         (
             view,
-            describe.formula_text(view.board, context.lang),
-            describe.intervals_text(view.board, context.lang),
+            context.say(notes.formula_note(view.board)),
+            context.say(notes.intervals_note(view.board)),
         )
         for view in context.site.boards
     ]
-    title = context.t("점수와 순위를 매기는 방법", "How scores and ranks are made")
+    title = context.t("site.method_title")
     return {"title": title, "formulas": formulas}
 
 
@@ -249,14 +268,14 @@ N_CHANGES = 30
 
 
 def _changes_page(context: _Context) -> dict[str, Any]:
-    titles = {view.data.slug: context.named(view.data.title) for view in context.site.boards}
+    titles = {view.data.slug: context.say(view.data.title) for view in context.site.boards}
     entries = [
         {
             "id": entry.id,
             "date": entry.date,
             "lines": list(entry.lines[context.lang])[:N_CHANGES],
             "more": list(entry.lines[context.lang])[N_CHANGES:],
-            "none": context.t("첫 시점입니다.", "The first state."),
+            "none": context.t("site.first_state"),
             "boards": [
                 (titles.get(slug, slug), f"at/{entry.id}/{slug}.html") for slug in entry.boards
             ],
@@ -264,7 +283,7 @@ def _changes_page(context: _Context) -> dict[str, Any]:
         for entry in context.extras.changes
     ]
     return {
-        "title": context.t("변경 기록", "Changes"),
+        "title": context.t("site.changes"),
         "entries": entries,
         "problems": context.extras.problems,
     }
@@ -298,7 +317,7 @@ def _old_page(
     gone.
     """
     now = {view.data.slug: view for view in context.site.boards}
-    title = context.named(now[slug].data.title) if slug in now else board.title
+    title = context.say(now[slug].data.title) if slug in now else board.title
     return {
         "title": title,
         "snapshot": snapshot,
@@ -337,7 +356,7 @@ def _of_board(context: _Context, view: BoardView, number: int) -> dict[str, Any]
     standing = first.standing
     return {
         "slug": data.slug,
-        "title": context.named(data.title),
+        "title": context.say(data.title),
         "href": view.href,
         "rows": [data.rows[place] for place in places],
         "all_rows": data.rows,
@@ -347,7 +366,7 @@ def _of_board(context: _Context, view: BoardView, number: int) -> dict[str, Any]
         "strong": gaps[:N_STRONG] if enough else [],
         "weak": gaps[::-1][:N_STRONG] if enough else [],
         "curves": curves(view, number),
-        "views": [(context.named(VIEWS[name]), rank) for name, (_, rank) in standing.views.items()]
+        "views": [(context.t(f"view.{name}"), rank) for name, (_, rank) in standing.views.items()]
         if standing and len(data.cells) > 1
         else [],
         "left_out": standing.leave_one_out if standing else None,
@@ -391,12 +410,7 @@ def _task_page(context: _Context, task: str) -> dict[str, Any]:
 def _detectable(context: _Context, difference: float | None) -> str:
     if difference is None:
         return ""
-    return context.t(
-        f"두 모델의 차이가 {difference * 100:.1f}점은 되어야 열에 여덟 번 찾아냅니다(측정한 두 "
-        "모델 쌍의 중앙값).",
-        f"A difference of {difference * 100:.1f} points is found in 80 % of cases (median of pairs "
-        "measured here).",
-    )
+    return context.t("site.detectable", points=difference * 100)
 
 
 def _task_sections(
@@ -428,5 +442,5 @@ def _task_sections(
                 )
                 anchored.add(row.id)
             if lines:
-                title = f"{context.named(view.data.title)}: {cell.title}"
+                title = f"{context.say(view.data.title)}: {cell.title}"
                 yield {"title": title, "metric": cell.metric, "lines": lines}

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kemb.boards import Board
+from kemb.messages import LANGS, Lang
 from kemb.publishing.history.changes import Change, changes, sentence
 from kemb.publishing.history.feed import atom, entries
 from kemb.publishing.history.snapshots import Problem, Snapshot, snapshot_of
+from kemb.publishing.notes import data_date
 from kemb.publishing.site.pages import ChangeEntry
 from kemb.publishing.site.schema import SnapshotRef
-from kemb.publishing.site.words import LANGS, Lang
-from kemb.publishing.words import data_date
 
 N_MODEL_LINES = 20
 

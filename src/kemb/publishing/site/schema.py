@@ -171,6 +171,10 @@ class BoardData(_Data):
     level: float
     zone: float
     """Differences inside +-zone are practically equal."""
+    better: str
+    """Which ranked row (row) is certainly better than which (column), jointly over all pairs:
+    base64 of bits [n_ranked, n_ranked], the lowest bit of a byte first; '' without intervals.
+    """
 
 
 class ReplicateData(_Data):

@@ -4,11 +4,15 @@ asked.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kemb import statistics
 from kemb.boards import Board, Row
@@ -219,7 +223,15 @@ def _board(
         mode=board.intervals.mode,
         level=board.intervals.level,
         zone=statistics.ZONE,
+        better=bits(board.replicates.better),
     )
+
+
+def bits(matrix: NDArray[np.bool_] | None) -> str:
+    """`BoardData.better` of a matrix."""
+    if matrix is None:
+        return ""
+    return base64.b64encode(np.packbits(matrix.ravel(), bitorder="little").tobytes()).decode()
 
 
 def _metric(cell: CellSpec, board: Board) -> str:
@@ -229,16 +241,10 @@ def _metric(cell: CellSpec, board: Board) -> str:
     expression, spec = expression_of(cell, board.formula), spec_of(cell.task)
     if expression != "main_score":
         return expression
-    recorded = (
-        row.results[cell.task].kemb.get("task", {})
-        for row in board.rows
-        if cell.task in row.results
-    )
-    return (
-        spec.main_metric
-        if spec
-        else next((task["main_metric"] for task in recorded if task), expression)
-    )
+    if spec:
+        return spec.main_metric
+    records = (row.results[cell.task].kemb for row in board.rows if cell.task in row.results)
+    return next((record.task.main_metric for record in records if record), expression)
 
 
 def board_title(board: Board) -> Named:
@@ -251,7 +257,7 @@ def board_title(board: Board) -> Named:
 
 def _has_items(row: Row, task: str) -> bool:
     result = row.results.get(task)
-    return result is not None and "items_sha256" in result.kemb
+    return result is not None and result.claims_items
 
 
 def _row(board: Board, row: Row, label: str, mark: str, model: int, row_id: str) -> RowData:

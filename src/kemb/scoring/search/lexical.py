@@ -48,7 +48,7 @@ def search(
     :param k: documents per query.
     :param progress: called with the number of texts (documents and queries) finished since the last
         call.
-    :returns: indices and scores [n_queries, k]; equal scores are ordered by document id,
+    :return: indices and scores [n_queries, k]; equal scores are ordered by document id,
         descending.
     :raises UnknownName: no such analyser; MissingExtra: `kiwi` without kiwipiepy.
     """
@@ -69,11 +69,11 @@ def search(
         if data.candidates is None:
             best = _top(values, k)
         else:
-            own = np.array(
+            candidate_places = np.array(
                 sorted({place_of[doc] for doc in data.candidates.get(data.query_ids[i], [])}),
                 dtype=np.int64,
             )
-            best = own[_top(values[own], k)]
+            best = candidate_places[_top(values[candidate_places], k)]
         indices[i, : len(best)] = order[best]
         scores[i, : len(best)] = values[best]
     return Run(indices, scores, n_postings=len(index.rows))

@@ -48,18 +48,15 @@ def rank_ragged(
 
     Ties go by document id, descending, as in trec_eval; documents with the same text always tie.
 
-    Args:
-        queries: one row per query.
-        documents: one row per document, read once, some at a time.
-        data: names queries and documents.
-        similarity: "dot" or "cosine" of sparse vectors; "maxsim" of token vectors, the sum over
-            query tokens of the greatest dot product with a document token (Khattab and Zaharia
-            2020), or "meanmaxsim", that divided by the number of query tokens.
-        k: documents per query.
-
-    Raises:
-        DataError: no queries or no documents.
-        ModelError: queries and documents of different dimensions.
+    :param queries: one row per query.
+    :param documents: one row per document, read once, some at a time.
+    :param data: names queries and documents.
+    :param similarity: "dot" or "cosine" of sparse vectors; "maxsim" of token vectors, the sum over
+        query tokens of the greatest dot product with a document token (Khattab and Zaharia 2020),
+        or "meanmaxsim", that divided by the number of query tokens.
+    :param k: documents per query.
+    :raises DataError: no queries or no documents.
+    :raises ModelError: queries and documents of different dimensions.
     """
     if not len(queries) or not documents.shape[0]:
         raise DataError("There are no queries, or no documents; expected at least one of each.")
@@ -75,27 +72,30 @@ def rank_ragged(
     order, id_ranks = rank_ids(data.doc_ids)
     chunks = list(_spans(_lengths(queries), QUERY_VALUES, BLOCK))
     sides = [product.prepare(queries.take(chunk)) for chunk in chunks]
-    kept = min(k, len(data.doc_ids))
-    candidates = [Candidates(len(chunk), kept, BLOCK) for chunk in chunks]
+    depth = min(k, len(data.doc_ids))
+    candidates = [Candidates(len(chunk), depth, BLOCK) for chunk in chunks]
     ends = np.cumsum(sizes)
     with _threads() as pool:
         for block in _spans(documents.lengths()[rows], DOCUMENT_VALUES, BLOCK):
             side = product.prepare(documents.take(rows[block]))
-            own = members[ends[block[0]] - sizes[block[0]] : ends[block[-1]]]
+            block_members = members[ends[block[0]] - sizes[block[0]] : ends[block[-1]]]
             columns = np.repeat(np.arange(len(block)), sizes[block])
 
             def add(
-                number: int, side: Side = side, own: IntArray = own, columns: IntArray = columns
+                number: int,
+                side: Side = side,
+                block_members: IntArray = block_members,
+                columns: IntArray = columns,
             ) -> None:
                 scores = product.scores(sides[number], side)
-                for start in range(0, len(own), BLOCK):
+                for start in range(0, len(block_members), BLOCK):
                     part = slice(start, start + BLOCK)
-                    candidates[number].add(scores[:, columns[part]], id_ranks[own[part]])
+                    candidates[number].add(scores[:, columns[part]], id_ranks[block_members[part]])
 
             list(pool.map(add, range(len(chunks))))
         keys = np.concatenate(list(pool.map(Candidates.best, candidates)))
     indices, scores = empty_run(len(queries), k)
-    indices[:, :kept], scores[:, :kept] = order[keys & LOW], scores_of(keys)
+    indices[:, :depth], scores[:, :depth] = order[keys & LOW], scores_of(keys)
     return Run(indices, scores)
 
 
@@ -106,10 +106,12 @@ def _rerank(queries: Ragged, documents: RaggedRows, data: RetrievalData, product
     lengths = documents.lengths()
     for i in range(len(queries)):
         side = product.prepare(queries.take(np.array([i])))
-        own = np.arange(ends[i], ends[i + 1])
-        for part in _spans(lengths[of_document[own]], DOCUMENT_VALUES, BLOCK) if len(own) else ():
-            block = product.prepare(documents.take(of_document[own[part]]))
-            scores[own[part]] = product.scores(side, block)[0]
+        pair_rows = np.arange(ends[i], ends[i + 1])
+        if not len(pair_rows):
+            continue
+        for part in _spans(lengths[of_document[pair_rows]], DOCUMENT_VALUES, BLOCK):
+            block = product.prepare(documents.take(of_document[pair_rows[part]]))
+            scores[pair_rows[part]] = product.scores(side, block)[0]
     return run_of_pairs(of_query, of_document, scores, data)
 
 

@@ -30,15 +30,12 @@ def rerank(
     they stand. Ties go by document id, descending. A query without candidates retrieves nothing. At
     most 1,000 candidates are kept, as in mteb.
 
-    Args:
-        queries: [n_queries, dim], float32.
-        documents: [n_documents, dim], read once, block by block.
-        data: names the candidates.
-        similarity: one of SIMILARITIES.
-        candidates: those of a first stage, instead of those that the data name.
-
-    Raises:
-        ModelError: a vector is not finite.
+    :param queries: [n_queries, dim], float32.
+    :param documents: [n_documents, dim], read once, block by block.
+    :param data: names the candidates.
+    :param similarity: one of SIMILARITIES.
+    :param candidates: those of a first stage, instead of those that the data name.
+    :raises ModelError: a vector is not finite.
     """
     cosine = similarity == "cosine"
     squares = check_finite(queries, "queries", data.query_ids, 0)
@@ -59,9 +56,11 @@ def rerank(
         first, last = np.searchsorted(of_document[by_document], [start, stop])
         for at in range(first, last, _PAIRS):
             pairs = by_document[at : min(at + _PAIRS, last)]
-            own = of_document[pairs] - start
-            values = of_pairs(exact[of_query[pairs]], block[own].astype(np.float64), similarity)
-            scores[pairs] = values / lengths(squares)[own] if cosine else values
+            rows_in_block = of_document[pairs] - start
+            values = of_pairs(
+                exact[of_query[pairs]], block[rows_in_block].astype(np.float64), similarity
+            )
+            scores[pairs] = values / lengths(squares)[rows_in_block] if cosine else values
     return run_of_pairs(of_query, of_document, scores, data, n_zero)
 
 
@@ -74,12 +73,11 @@ def run_of_pairs(
 ) -> Run:
     """The scored pairs of every query, best first, at most 1,000.
 
-    Args:
-        of_query: query rows in ascending order.
-        of_document: document rows.
-        scores: float32.
-        data: names queries and documents.
-        n_zero: to be recorded with the run.
+    :param of_query: query rows in ascending order.
+    :param of_document: document rows.
+    :param scores: float32.
+    :param data: names queries and documents.
+    :param n_zero: to be recorded with the run.
     """
     order, id_ranks = rank_ids(data.doc_ids)
     widest = int(np.bincount(of_query, minlength=1).max())
@@ -102,10 +100,12 @@ def candidate_pairs(data: RetrievalData) -> tuple[IntArray, IntArray]:
     """
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     candidates = data.candidates or {}
-    rows = [
+    rows_by_query = [
         [row_of[doc_id] for doc_id in dict.fromkeys(candidates.get(query, []))]
         for query in data.query_ids
     ]
-    counts = [len(found) for found in rows]
-    of_query = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
-    return of_query, np.array([row for found in rows for row in found], dtype=np.int64)
+    counts = [len(query_rows) for query_rows in rows_by_query]
+    of_query = np.repeat(np.arange(len(rows_by_query), dtype=np.int64), counts)
+    return of_query, np.array(
+        [row for query_rows in rows_by_query for row in query_rows], dtype=np.int64
+    )

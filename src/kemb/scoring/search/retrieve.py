@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Protocol, overload
 
 from kemb import scoring
@@ -14,29 +15,29 @@ from kemb.arrays import FloatArray, IntArray, Ragged, RaggedRows, Vectors
 from kemb.errors import DataError
 from kemb.models.encoders.torch import pair_text
 from kemb.models.expressions import Fused, Reranked
+from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.models.resolve import typed
 from kemb.models.spec import View
 from kemb.scoring.search import dense
-from kemb.scoring.search import runs as search_runs
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.rerank import candidate_pairs, pairs_of_run, rerank, run_of_pairs
-from kemb.scoring.search.runs import read_run
+from kemb.scoring.search.runs import (
+    first,
+    pooled,
+    raw_sum,
+    read_run,
+    reciprocal_ranks,
+    weighted_sum,
+    without_zeros,
+)
+from kemb.tasks.kinds import kind_of
 from kemb.tasks.spec import TaskSpec
-from kemb.types import Part, RetrievalData, Run, TaskType
+from kemb.types import SIMILARITIES, Part, RetrievalData, Run, TaskType
 
-RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
-COMPARISONS: tuple[TaskType, ...] = ("sts", "pair_classification", "bitext_mining", "summarization")
-"""Types whose texts are compared in pairs: a sparse vector is as good as a dense one."""
+_NAMES = {name: name for name in SIMILARITIES} | {"dot": "dot product"}
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
-_MAKES = {
-    "sparse": "makes sparse vectors",
-    "late-interaction": "makes a vector per token",
-    "fusion": "only ranks documents",
-    "pipeline": "only ranks documents",
-    "run": "only ranks documents",
-}
 
 
 class Sources(Protocol):
@@ -88,36 +89,36 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     """
     if task_type in model.spec.not_for:
         return ""
-    if model.family == "cross-encoder" and task_type == "retrieval":
+    kind = kind_of(task_type)
+    if model.family == "cross-encoder" and kind.is_ranking and not kind.has_candidates:
         return (
             "A reranker needs candidates; give it a first stage: -m "
             f"bm25:kiwi+reranker:{typed(model)}"
         )
-    if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
+    if kind.is_ranking or (model.family == "sparse" and kind.compares):
         return None
     if model.family == "dense":
         return _unseen(model, task_type)
-    what = _MAKES.get(model.family)
-    wanted = "vector" if task_type in COMPARISONS else "dense vector"
-    return f"{model.name} {what}; {task_type} needs one {wanted} per text." if what else ""
+    what = FAMILIES[model.family].makes
+    noun = "vector" if kind.compares else "dense vector"
+    return f"{model.name} {what}; {task_type} needs one {noun} per text." if what else ""
 
 
 def _unseen(model: Model, task_type: TaskType) -> str | None:
     """Why a dense model's view does not apply to a type of tasks that are no rankings."""
     if model.view is not None and model.view.candidates is not None:
         return f"{model.row} puts found documents in order; {task_type} finds none."
-    if task_type == "summarization" and model.similarity not in ("cosine", "dot"):
-        return (
-            f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
-        )
+    kind = kind_of(task_type)
+    if kind.compares and model.similarity not in kind.similarities:
+        names = " and ".join(_NAMES[similarity] for similarity in kind.similarities)
+        return f"{kind.title_en} compares by {names}, not by {model.similarity} distance."
     return None
 
 
 def check(model: Model, spec: TaskSpec, part: Part) -> None:
     """Refuse run files that do not fit a task, before anything is encoded.
 
-    Raises:
-        DataError: a line that is none, an unknown document, no known query.
+    :raises DataError: a line that is none, an unknown document, no known query.
     """
     if model.run_file is not None:
         _of_file(model.run_file, _ranking_data(part))
@@ -126,63 +127,78 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
 
 
 def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
-    """The ranked documents of every query.
+    """The ranked documents of every query, by the function that the row of the model's family
+    names.
 
-    Args:
-        model: any that applies to the task.
-        sources: of vectors and pair scores.
-
-    Raises:
-        RunError: data, vectors or files that no run can be made from.
+    :param model: any that applies to the task.
+    :param sources: of vectors and pair scores.
+    :raises RunError: data, vectors or files that no run can be made from.
     """
-    data = _ranking_data(part)
-    match model.family:
-        case "lexical":
-            from kemb.scoring.search.lexical import search
+    run: Run = resolve_name(FAMILIES[model.family].ranks)(model, spec, part, sources)
+    return run
 
-            return search(model.name.partition(":")[2], data, RUN_DEPTH)
-        case "run":
-            assert model.run_file is not None
-            return _of_file(model.run_file, data)
-        case "fusion":
-            how = model.how
-            assert isinstance(how, Fused)
-            if how.is_raw:
-                runs = _of_all(model, spec, part, sources)
-                fused = search_runs.raw_sum(runs, how.weights, data.doc_ids, depth=RUN_DEPTH)
-            else:
-                runs = [_stage(member, spec, part, sources) for member in model.parts]
-                if how.weights:
-                    fused = search_runs.weighted_sum(
-                        runs, how.weights, data.doc_ids, depth=RUN_DEPTH
-                    )
-                else:
-                    fused = search_runs.reciprocal_ranks(
-                        runs, data.doc_ids, constant=how.constant, depth=RUN_DEPTH
-                    )
-            return replace(fused, n_postings=sum(run.n_postings for run in runs))
-        case "cross-encoder":
-            return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
-        case "pipeline":
-            first, reranker = model.parts
-            assert isinstance(model.how, Reranked)
-            stage = _stage(first, spec, part, sources)
-            candidates = search_runs.first(stage, model.how.depth)
-            pairs = Pairs(part, *pairs_of_run(candidates))
-            ranked = _reranked(reranker, spec, pairs, sources)
-            return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
-        case "sparse" | "late-interaction":
-            queries, documents = sources.ragged(model, spec, part)
-            return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
-        case _:
-            found = dense.rank(
-                spec, data, sources.vectors(model, spec, part), similarity=model.similarity
-            )
-            if model.view is None or model.view.candidates is None:
-                return found
-            return _rescored(
-                model, spec, part, search_runs.first(found, model.view.candidates), sources
-            )
+
+def lexical_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
+    """By BM25 with the analyser that the model is named for."""
+    from kemb.scoring.search.lexical import search
+
+    return search(model.name.partition(":")[2], _ranking_data(part), RUN_DEPTH)
+
+
+def file_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
+    """As a TREC run file says."""
+    assert model.run_file is not None
+    return _of_file(model.run_file, _ranking_data(part))
+
+
+def fused_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """From the runs of the model's parts."""
+    how, doc_ids = model.how, _ranking_data(part).doc_ids
+    assert isinstance(how, Fused)
+    if how.is_raw:
+        runs = _of_all(model, spec, part, sources)
+        fused = raw_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+    else:
+        runs = [_stage(member, spec, part, sources) for member in model.parts]
+        if how.weights:
+            fused = weighted_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
+        else:
+            fused = reciprocal_ranks(runs, doc_ids, constant=how.constant, depth=RUN_DEPTH)
+    return replace(fused, n_postings=sum(run.n_postings for run in runs))
+
+
+def candidates_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The candidates of the task, put in order by a reranker."""
+    pairs = Pairs(part, *candidate_pairs(_ranking_data(part)))
+    return _reranked(model, spec, pairs, sources)
+
+
+def pipeline_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The best documents of a first stage, put in order by a reranker."""
+    first_model, reranker = model.parts
+    assert isinstance(model.how, Reranked)
+    stage = _stage(first_model, spec, part, sources)
+    candidates = first(stage, model.how.depth)
+    pairs = Pairs(part, *pairs_of_run(candidates))
+    ranked = _reranked(reranker, spec, pairs, sources)
+    return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
+
+
+def ragged_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """By sparse vectors, or by a vector per token."""
+    queries, documents = sources.ragged(model, spec, part)
+    data = _ranking_data(part)
+    return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
+
+
+def dense_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """By one vector per text, through the model's view."""
+    vectors = sources.vectors(model, spec, part)
+    run = dense.rank(spec, _ranking_data(part), vectors, similarity=model.similarity)
+    if model.view is None or model.view.candidates is None:
+        return run
+    candidates = first(run, model.view.candidates)
+    return _rescored(model, spec, part, candidates, sources)
 
 
 def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:
@@ -215,8 +231,8 @@ def _of_all(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> list[
     """
     data = _ranking_data(part)
     if data.candidates is None:
-        found = [_stage(member, spec, part, sources) for member in model.parts]
-        candidates = search_runs.pooled(found, data.query_ids, data.doc_ids)
+        runs = [_stage(member, spec, part, sources) for member in model.parts]
+        candidates = pooled(runs, data.query_ids, data.doc_ids)
         part = replace(part, data=replace(data, candidates=candidates))
         spec = spec.model_copy(update={"type": "reranking"})
     return [make_run(member, spec, part, sources) for member in model.parts]
@@ -227,7 +243,7 @@ def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     query.
     """
     run = make_run(model, spec, part, sources)
-    return search_runs.without_zeros(run) if model.family in ("lexical", "sparse") else run
+    return without_zeros(run) if model.family in ("lexical", "sparse") else run
 
 
 def _of_file(path: Path, data: RetrievalData) -> Run:
@@ -236,11 +252,12 @@ def _of_file(path: Path, data: RetrievalData) -> Run:
         run = scoring.run_from_scores(scores, data.query_ids, data.doc_ids, RUN_DEPTH)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    for query in data.query_ids if data.candidates is not None else ():
-        own = set((data.candidates or {}).get(query, ()))
-        if other := next(
-            (document for document in scores.get(query, ()) if document not in own), None
-        ):
+    if data.candidates is None:
+        return run
+    for query in data.query_ids:
+        candidates = set(data.candidates.get(query, ()))
+        others = (document for document in scores.get(query, ()) if document not in candidates)
+        if other := next(others, None):
             raise DataError(
                 f"{path}: document {other!r} is not among the candidates of query {query!r}."
             )

@@ -27,11 +27,10 @@ def reciprocal_ranks(
     A run that does not hold the document adds nothing (Cormack, Clarke and Büttcher 2009). Ties go
     by document id, descending.
 
-    Args:
-        runs: of the same queries and documents.
-        doc_ids: of the rows that the runs name.
-        constant: added to every rank.
-        depth: documents per query in the result.
+    :param runs: of the same queries and documents.
+    :param doc_ids: of the rows that the runs name.
+    :param constant: added to every rank.
+    :param depth: documents per query in the result.
     """
     values = [
         np.broadcast_to(
@@ -51,11 +50,10 @@ def weighted_sum(
     (score - min) / max(max - min, 1e-9), as in ranx; a run that does not hold the document adds 0,
     as if it were its last one. Ties go by document id, descending.
 
-    Args:
-        runs: of the same queries and documents.
-        weights: one per run.
-        doc_ids: of the rows that the runs name.
-        depth: documents per query in the result.
+    :param runs: of the same queries and documents.
+    :param weights: one per run.
+    :param doc_ids: of the rows that the runs name.
+    :param depth: documents per query in the result.
     """
     values = [weight * min_max(run) for run, weight in zip(runs, weights, strict=True)]
     return _sum(runs, values, doc_ids, depth)
@@ -81,8 +79,8 @@ def pooled(
     """
     rows = np.concatenate([run.indices[:, : TOP_K // len(runs)] for run in runs], axis=1)
     return {
-        query: [doc_ids[row] for row in np.unique(own[own >= 0]).tolist()]
-        for query, own in zip(query_ids, rows, strict=True)
+        query: [doc_ids[row] for row in np.unique(query_rows[query_rows >= 0]).tolist()]
+        for query, query_rows in zip(query_ids, rows, strict=True)
     }
 
 
@@ -90,13 +88,13 @@ def min_max(run: Run) -> DoubleArray:
     """Scores [n_queries, k] from 0 to 1 within each query; 0 where nothing was retrieved, or where
     all are equal.
     """
-    there = run.indices >= 0
+    is_retrieved = run.indices >= 0
     scores = run.scores.astype(np.float64)
-    low = np.where(there, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
-    high = np.where(there, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    low = np.where(is_retrieved, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    high = np.where(is_retrieved, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     out = np.zeros(scores.shape)
     width = np.maximum(np.where(high > low, high - low, 0.0), 1e-9)
-    np.divide(scores - np.where(np.isfinite(low), low, 0.0), width, out=out, where=there)
+    np.divide(scores - np.where(np.isfinite(low), low, 0.0), width, out=out, where=is_retrieved)
     return out
 
 
@@ -123,9 +121,9 @@ def _sum(
     for i in range(n_queries):
         rows: IntArray = np.concatenate([run.indices[i] for run in runs])
         terms = np.concatenate([value[i] for value in values])[rows >= 0]
-        found, place = np.unique(rows[rows >= 0], return_inverse=True)
-        total = np.bincount(place, terms, minlength=len(found)).astype(np.float32)
-        fill_run(indices[i], scores[i], total, id_ranks[found], order)
+        document_rows, place = np.unique(rows[rows >= 0], return_inverse=True)
+        total = np.bincount(place, terms, minlength=len(document_rows)).astype(np.float32)
+        fill_run(indices[i], scores[i], total, id_ranks[document_rows], order)
     return Run(indices, scores, sum(run.n_zero_vectors for run in runs))
 
 
@@ -136,9 +134,8 @@ def read_run(path: Path) -> Scores:
     """Scores by query id and document id. Only they count, as in trec_eval: the rank is not looked
     at.
 
-    Raises:
-        UsageError: there is no such file.
-        DataError: a line that is no line of a run, with its number.
+    :raises UsageError: there is no such file.
+    :raises DataError: a line that is no line of a run, with its number.
     """
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")

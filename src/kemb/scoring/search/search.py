@@ -16,14 +16,13 @@ from kemb.arrays import FloatArray, IntArray, Vectors
 from kemb.errors import DataError, UsageError
 from kemb.scoring.search.topk import LOW, Candidates, empty_run, fill_run, rank_ids, scores_of
 from kemb.scoring.similarity import (
-    SIMILARITIES,
     check_finite,
     document_for_product,
     for_product,
     of_products,
     products,
 )
-from kemb.types import Run
+from kemb.types import SIMILARITIES, Run
 
 TOP_K = 1000
 BLOCK = 4096
@@ -56,22 +55,17 @@ def top_k(
     is a threshold below which later scores are dropped by one vectorised comparison: of n documents
     about k * (1 + ln(n / block)) become candidates.
 
-    Args:
-        queries: [n_queries, dim], float32.
-        documents: [n_documents, dim], read block by block: once to find equal rows, and once to
-            search, or more often where the queries do not fit the budget.
-        k: documents per query.
-        doc_ids: one unique id per document.
-        query_ids: ids for messages; row numbers otherwise.
-        similarity: one of SIMILARITIES.
-        memory_budget_bytes: bound on the working memory beside vectors and result.
-
-    Returns:
-        Run with arrays [n_queries, k].
-
-    Raises:
-        ModelError: a vector is not finite.
-        UsageError: an unknown similarity.
+    :param queries: [n_queries, dim], float32.
+    :param documents: [n_documents, dim], read block by block: once to find equal rows, and once to
+        search, or more often where the queries do not fit the budget.
+    :param k: documents per query.
+    :param doc_ids: one unique id per document.
+    :param query_ids: ids for messages; row numbers otherwise.
+    :param similarity: one of SIMILARITIES.
+    :param memory_budget_bytes: bound on the working memory beside vectors and result.
+    :return: Run with arrays [n_queries, k].
+    :raises ModelError: a vector is not finite.
+    :raises UsageError: an unknown similarity.
     """
     if similarity not in SIMILARITIES:
         raise UsageError(
@@ -84,17 +78,17 @@ def top_k(
     n_zero = int(np.count_nonzero(squares == 0)) if similarity == "cosine" else 0
     order, id_ranks = rank_ids(doc_ids)
     indices, scores = empty_run(len(queries), k)
-    kept = min(k, len(doc_ids))
+    depth = min(k, len(doc_ids))
     duplicates = find_duplicates(documents, id_ranks)
-    rows, block = _plan(len(queries), len(doc_ids), documents.shape[1], kept, memory_budget_bytes)
+    rows, block = _plan(len(queries), len(doc_ids), documents.shape[1], depth, memory_budget_bytes)
     n_zero_documents = 0
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
         keys, n_zero_documents = _search(
-            queries[part], documents, kept, block, doc_ids, id_ranks, duplicates, similarity
+            queries[part], documents, depth, block, doc_ids, id_ranks, duplicates, similarity
         )
-        indices[part, :kept] = order[keys & LOW]
-        scores[part, :kept] = of_products(scores_of(keys), squares[part], similarity)
+        indices[part, :depth] = order[keys & LOW]
+        scores[part, :depth] = of_products(scores_of(keys), squares[part], similarity)
     return Run(indices, scores, n_zero + n_zero_documents)
 
 
@@ -109,9 +103,8 @@ def run_from_scores(
     Scores are compared as float32 and ties go by document id, both descending, as in trec_eval.
     Queries that are not in `query_ids` are dropped; a query without scores retrieves nothing.
 
-    Raises:
-        DataError: a document that is not in the corpus, a score that is NaN, or no known query at
-            all.
+    :raises DataError: a document that is not in the corpus, a score that is NaN, or no known query
+        at all.
     """
     if not any(query_id in scores for query_id in query_ids):
         raise DataError(
@@ -123,15 +116,15 @@ def run_from_scores(
     row_of = {doc_id: row for row, doc_id in enumerate(doc_ids)}
     indices, values = empty_run(len(query_ids), k)
     for i, query_id in enumerate(query_ids):
-        found = scores.get(query_id, {})
-        rows = np.array([row_of.get(doc_id, -1) for doc_id in found], dtype=np.int64)
-        given = np.array(list(found.values()), dtype=np.float32)
-        bad = np.flatnonzero((rows < 0) | np.isnan(given))
+        document_scores = scores.get(query_id, {})
+        rows = np.array([row_of.get(doc_id, -1) for doc_id in document_scores], dtype=np.int64)
+        query_scores = np.array(list(document_scores.values()), dtype=np.float32)
+        bad = np.flatnonzero((rows < 0) | np.isnan(query_scores))
         if len(bad):
-            doc_id = list(found)[int(bad[0])]
+            doc_id = list(document_scores)[int(bad[0])]
             problem = "is not in the corpus" if doc_id not in row_of else "has the score NaN"
             raise DataError(f"In the run of query {query_id!r} the document {doc_id!r} {problem}.")
-        fill_run(indices[i], values[i], given, id_ranks[rows], order)
+        fill_run(indices[i], values[i], query_scores, id_ranks[rows], order)
     return Run(indices, values)
 
 
@@ -288,9 +281,8 @@ class Duplicates(NamedTuple):
 def find_duplicates(documents: Vectors, id_ranks: IntArray) -> Duplicates:
     """Groups of rows that are equal bit for bit.
 
-    Args:
-        documents: [n_documents, dim].
-        id_ranks: [n_documents], the place of each row's id in ascending order.
+    :param documents: [n_documents, dim].
+    :param id_ranks: [n_documents], the place of each row's id in ascending order.
     """
     n = len(id_ranks)
     out = Duplicates(

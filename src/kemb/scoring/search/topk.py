@@ -23,14 +23,18 @@ def empty_run(n_queries: int, k: int) -> tuple[IntArray, FloatArray]:
 
 
 def fill_run(
-    indices: IntArray, scores: FloatArray, given: FloatArray, id_ranks: IntArray, order: IntArray
+    indices: IntArray,
+    scores: FloatArray,
+    document_scores: FloatArray,
+    id_ranks: IntArray,
+    order: IntArray,
 ) -> None:
     """Write the best documents of one query into its row of a run.
 
-    :param given: scores of the documents, float32.
+    :param document_scores: scores of the documents, float32.
     :param id_ranks: their places in `order`, the rows of the corpus in ascending order of ids.
     """
-    keys = np.sort(keys_of(given, id_ranks))[::-1][: len(indices)]
+    keys = np.sort(keys_of(document_scores, id_ranks))[::-1][: len(indices)]
     indices[: len(keys)] = order[keys & LOW]
     scores[: len(keys)] = scores_of(keys)
 
@@ -101,12 +105,12 @@ class Candidates:
             return
         # All queries have k candidates now: until there are k documents every score passes the
         # threshold.
-        used = self.kept[:, :width]
-        used.partition(width - k, axis=1)
-        used[:, :k] = used[:, width - k :].copy()
-        used[:, k:] = _EMPTY
+        keys = self.kept[:, :width]
+        keys.partition(width - k, axis=1)
+        keys[:, :k] = keys[:, width - k :].copy()
+        keys[:, k:] = _EMPTY
         self.n_kept[:] = k
-        self.threshold = scores_of(used[:, 0])
+        self.threshold = scores_of(keys[:, 0])
 
     def best(self) -> IntArray:
         """Keys of the best k candidates [n, k], in descending order."""

@@ -90,8 +90,7 @@ class Examined(NamedTuple):
 def examine(path: Path) -> Examined:
     """Read a folder or a file, decide what it is, and check every value.
 
-    Raises:
-        UsageError: if there is nothing at the path, or no data file.
+    :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
     understood = understand(path, findings)
@@ -102,8 +101,7 @@ def examine(path: Path) -> Examined:
 def check_folder(path: Path) -> CheckReport:
     """What kemb understands of a folder or a file, and all that is wrong with it.
 
-    Raises:
-        UsageError: if there is nothing at the path, or no data file.
+    :raises UsageError: if there is nothing at the path, or no data file.
     """
     understood, clean, findings = examine(path)
     texts = [
@@ -175,7 +173,10 @@ def format_report(report: CheckReport) -> str:
             *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines()),
         ]
     else:
-        lines += ["", "kemb cannot say what this is; docs/own-data.md shows the layouts it knows."]
+        lines += [
+            "",
+            "kemb cannot say what this is; `kemb docs own-data` shows the layouts it knows.",
+        ]
     for level in ("error", "warning"):
         for kind in dict.fromkeys(
             finding.kind for finding in report.findings if finding.level == level

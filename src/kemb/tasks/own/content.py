@@ -37,10 +37,9 @@ _ODD = re.compile(f"[\\ufffd\\x80-\\xff]|{_CONTROL.pattern}|{_JAMO.pattern}|{_SU
 def check_content(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
     """Convert and check all values of a folder's tables.
 
-    Args:
-        spec: the task.
-        tables: `corpus`, `queries`, `qrels/<split>`, or one table per split.
-        findings: takes what is wrong.
+    :param spec: the task.
+    :param tables: `corpus`, `queries`, `qrels/<split>`, or one table per split.
+    :param findings: takes what is wrong.
     """
     match spec.type:
         case "retrieval":
@@ -57,10 +56,10 @@ def check_content(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings)
 def _texts(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = False) -> list[str]:
     """A column of text; what is not text becomes "" after its error is noted."""
     column = table.names[ours]
-    found: list[str] = []
+    texts: list[str] = []
     for row, value in zip(table.rows, table.columns[ours], strict=True):
         text = value if isinstance(value, str) else ""
-        found.append(text)
+        texts.append(text)
         if value is None and not may_be_empty:
             findings.error("missing value", table.file, "expected text", row=row, column=column)
         elif value is not None and not isinstance(value, str):
@@ -71,7 +70,7 @@ def _texts(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = Fa
             findings.error("empty text", table.file, "the text is empty", row=row, column=column)
         elif len(text) > LONG_TEXT or _ODD.search(text):
             _note_oddities(text, table.file, row, column, findings)
-    return found
+    return texts
 
 
 def _note_oddities(text: str, file: str, row: int, column: str, findings: Findings) -> None:
@@ -95,37 +94,37 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
         findings.warn(
             "lost character", file, message, row=row, column=column, value=around(position)
         )
-    if found := _MOJIBAKE.search(text):
+    if match := _MOJIBAKE.search(text):
         message = "looks like Hangul read in the wrong encoding; convert the original again"
         findings.warn(
-            "wrong encoding", file, message, row=row, column=column, value=around(found.start())
+            "wrong encoding", file, message, row=row, column=column, value=around(match.start())
         )
-    elif found := _CONTROL.search(text):
-        message = f"control character U+{ord(found[0]):04X}"
+    elif match := _CONTROL.search(text):
+        message = f"control character U+{ord(match[0]):04X}"
         findings.warn(
-            "control character", file, message, row=row, column=column, value=around(found.start())
+            "control character", file, message, row=row, column=column, value=around(match.start())
         )
-    if (found := _JAMO.search(text)) and not unicodedata.is_normalized("NFC", text):
+    if (match := _JAMO.search(text)) and not unicodedata.is_normalized("NFC", text):
         message = (
             "Hangul is decomposed into jamo (NFD); models expect NFC: "
             "unicodedata.normalize('NFC', text)"
         )
         findings.warn(
-            "NFD Hangul", file, message, row=row, column=column, value=around(found.start())
+            "NFD Hangul", file, message, row=row, column=column, value=around(match.start())
         )
 
 
 def _note_broken(text: str, file: str, row: int, column: str, findings: Findings) -> None:
     """JSON can spell half of a surrogate pair, which no UTF-8 file and no tokenizer can hold."""
-    if found := _SURROGATE.search(text):
-        message = f"half of a surrogate pair (\\u{ord(found[0]):04x}) is no character"
+    if match := _SURROGATE.search(text):
+        message = f"half of a surrogate pair (\\u{ord(match[0]):04x}) is no character"
         findings.error("broken character", file, message, row=row, column=column)
 
 
 def _ids(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> list[str]:
     """A column of ids, exactly as written; whole numbers become their digits."""
     column = table.names[ours]
-    found: list[str] = []
+    ids: list[str] = []
     first: dict[str, int] = {}
     for row, value in zip(table.rows, table.columns[ours], strict=True):
         if value is None or value == "":
@@ -139,9 +138,9 @@ def _ids(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> 
             findings.error(
                 "repeated id", table.file, message, row=row, column=column, value=str(value)
             )
-        found.append(str(value))
-        _note_broken(found[-1], table.file, row, column, findings)
-    return found
+        ids.append(str(value))
+        _note_broken(ids[-1], table.file, row, column, findings)
+    return ids
 
 
 def _number(value: object, table: Mapped, row: int, ours: str, findings: Findings) -> float:
@@ -208,14 +207,14 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
     )
     _note_repeated(queries, zip(questions["text"], strict=True), "repeated query", findings)
     clean: Clean = {"corpus": documents, "queries": questions}
-    known = {
+    known_ids = {
         "query-id": (set(questions["id"]), queries.file),
         "corpus-id": (set(documents["id"]), corpus.file),
     }
     relevant: set[str] = set()
     for key, table in tables.items():
         if key.startswith("qrels/"):
-            clean[key] = _judgments(table, known, findings)
+            clean[key] = _judgments(table, known_ids, findings)
             scored = zip(clean[key]["query-id"], clean[key]["score"], strict=True)
             relevant |= {query_id for query_id, grade in scored if grade > 0}
     for row, query_id in zip(queries.rows, questions["id"], strict=True):
@@ -232,10 +231,10 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
 
 
 def _judgments(
-    table: Mapped, known: dict[str, tuple[set[str], str]], findings: Findings
+    table: Mapped, known_ids: dict[str, tuple[set[str], str]], findings: Findings
 ) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {ours: _ids(table, ours, findings) for ours in known}
-    for ours, (ids, file) in known.items():
+    columns: dict[str, list[Any]] = {ours: _ids(table, ours, findings) for ours in known_ids}
+    for ours, (ids, file) in known_ids.items():
         for row, value in zip(table.rows, columns[ours], strict=True):
             if value and value not in ids:
                 message = f"{file} has no such id"
@@ -291,12 +290,12 @@ def _pairs(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Cle
         _note_repeated_pairs(spec, table, columns, findings)
     for split in spec.splits:
         gold, table = clean[split][_gold_name(spec)], tables[split]
-        kept = (
+        classes = (
             {spec.labels.get(str(value)) for value in gold} - {None} if spec.labels else set(gold)
         )
-        if len(kept) < 2:
+        if len(classes) < 2:
             message = (
-                f"only {len(kept)} different value(s) in {len(table)} rows: there is nothing "
+                f"only {len(classes)} different value(s) in {len(table)} rows: there is nothing "
                 "to tell apart"
             )
             findings.error("one value", table.file, message, column=table.names[_gold_name(spec)])
@@ -315,13 +314,13 @@ def _scores(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str, list
 
 def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str, list[Any]]:
     """Labels 0 and 1, or the words that the specification maps to them."""
-    found: list[Label] = []
+    labels: list[Label] = []
     column = table.names["label"]
     for row, value in zip(table.rows, table.columns["label"], strict=True):
-        found.append(0)
+        labels.append(0)
         if spec.labels and value is not None:
             word = str(value)
-            found[-1] = word
+            labels[-1] = word
             _note_broken(word, table.file, row, column, findings)
             if word not in spec.labels and word.lower() not in NEUTRAL:
                 message = f"is none of {', '.join(spec.labels)}: the row is dropped"
@@ -331,11 +330,11 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
             continue
         number = _number(value, table, row, "label", findings)
         if number in (0, 1):
-            found[-1] = int(number)
+            labels[-1] = int(number)
         else:
             message = "expected the label 0 or 1"
             findings.error("wrong label", table.file, message, row=row, column=column, value=value)
-    return {"label": found}
+    return {"label": labels}
 
 
 def _note_repeated_pairs(
@@ -397,10 +396,10 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
             )
     if spec.type == "classification":
         _note_leaks(spec, tables, clean, ("text",), findings)
-        seen = set(clean[train]["label"])
+        train_labels = set(clean[train]["label"])
         for split in spec.splits:
             for row, label in zip(tables[split].rows, clean[split]["label"], strict=True):
-                if label not in seen:
+                if label not in train_labels:
                     message = (
                         f"no row of {tables[train].file} has this label, so it cannot be learned"
                     )
@@ -420,7 +419,7 @@ def _labels(table: Mapped, findings: Findings) -> list[Label]:
     """Labels as text or whole numbers. CSV has no types: a column of nothing but whole numbers is
     numbers.
     """
-    found: list[Label] = []
+    labels: list[Label] = []
     column = table.names["label"]
     for row, value in zip(table.rows, table.columns["label"], strict=True):
         if value is None or value == "":
@@ -431,11 +430,13 @@ def _labels(table: Mapped, findings: Findings) -> list[Label]:
             message = "expected one label, text or a whole number"
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
             value = None
-        found.append(int(value) if isinstance(value, int | float) else value or "")
+        labels.append(int(value) if isinstance(value, int | float) else value or "")
     is_untyped = table.file.lower().endswith((".csv", ".tsv"))
-    if is_untyped and all(re.fullmatch("0|-?[1-9][0-9]{0,17}", str(label or 0)) for label in found):
-        return [int(label or 0) for label in found]
-    return found
+    if is_untyped and all(
+        re.fullmatch("0|-?[1-9][0-9]{0,17}", str(label or 0)) for label in labels
+    ):
+        return [int(label or 0) for label in labels]
+    return labels
 
 
 def _refuse_mixed(tables: dict[str, Mapped], clean: Clean, findings: Findings) -> None:
@@ -448,9 +449,11 @@ def _refuse_mixed(tables: dict[str, Mapped], clean: Clean, findings: Findings) -
     ]
     for table, row, label in rows:
         if type(label) is not type(rows[0][2]):
-            here, there = ("a number", "text") if isinstance(label, int) else ("text", "a number")
+            kind, other_kind = (
+                ("a number", "text") if isinstance(label, int) else ("text", "a number")
+            )
             message = (
-                f"the label is {here} here, but {there} in {rows[0][0].file}, row "
+                f"the label is {kind} here, but {other_kind} in {rows[0][0].file}, row "
                 f"{rows[0][1]} ({rows[0][2]!r})"
             )
             findings.error(

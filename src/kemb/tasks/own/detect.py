@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kemb.tasks.own import readers as known
+from kemb.tasks.own import readers
 from kemb.tasks.own.readers import (
     DATA_SUFFIXES,
     Aliases,
@@ -78,7 +78,7 @@ Files = dict[str, Table | None]
 """Data files by name; None where a file could not be read, which is noted already."""
 
 
-Given = dict[str, Any]
+Settings = dict[str, Any]
 """Fields of a TaskSpec that task.toml sets, validated."""
 
 
@@ -114,26 +114,32 @@ def _words(file: str) -> list[str]:
     return re.split(r"[\W_]+", unicodedata.normalize("NFC", Path(file).stem).lower())
 
 
-def detect(files: Files, roles: dict[str, str], given: Given, findings: Findings) -> Draft | None:
+def detect(
+    files: Files, roles: dict[str, str], settings: Settings, findings: Findings
+) -> Draft | None:
     """Apply the rules; None, and findings, if the files do not make a task."""
     qa = [
         file
         for file, table in files.items()
         if table and "retrievalgt" in map(plain_name, table.columns)
     ]
-    held = set(roles.values())
+    role_names = set(roles.values())
     if qa:
-        found = _autorag(files, qa, given, findings)
-    elif "corpus" in held or {"queries", "qrels"} <= held or given.get("type") == "retrieval":
-        found = _beir(files, roles, given, findings)
+        draft = _autorag(files, qa, settings, findings)
+    elif (
+        "corpus" in role_names
+        or {"queries", "qrels"} <= role_names
+        or settings.get("type") == "retrieval"
+    ):
+        draft = _beir(files, roles, settings, findings)
     else:
-        found = _rows(files, given, findings)
-    wanted = given.get("type")
-    if found and wanted and found.fields["type"] != wanted:
-        message = f"task.toml says so, but the files are {found.fields['type']}: {found.rules[0]}"
-        findings.error("task.toml", TOML, message, column="type", value=wanted)
+        draft = _rows(files, settings, findings)
+    declared_type = settings.get("type")
+    if draft and declared_type and draft.fields["type"] != declared_type:
+        message = f"task.toml says so, but the files are {draft.fields['type']}: {draft.rules[0]}"
+        findings.error("task.toml", TOML, message, column="type", value=declared_type)
         return None
-    return found
+    return draft
 
 
 def _only(files: list[str], what: str, findings: Findings) -> str | None:
@@ -152,38 +158,43 @@ def _only(files: list[str], what: str, findings: Findings) -> str | None:
 
 def _by_split(files: Iterable[str], fallback: str, findings: Findings) -> dict[str, str]:
     """Split -> file, by the words in their names; `fallback` where a name has none."""
-    found: dict[str, str] = {}
+    file_of_split: dict[str, str] = {}
     for file in files:
         split = split_of(file) or fallback
-        if split in found:
+        if split in file_of_split:
             findings.error(
-                "several files", file, f"{found[split]} is the file of split {split} already"
+                "several files",
+                file,
+                f"{file_of_split[split]} is the file of split {split} already",
             )
         elif split:
-            found[split] = file
-    return found
+            file_of_split[split] = file
+    return file_of_split
 
 
-def _choose_splits(found: Iterable[str], given: Given, findings: Findings) -> tuple[list[str], str]:
+def _choose_splits(
+    splits: Iterable[str], settings: Settings, findings: Findings
+) -> tuple[list[str], str]:
     """The splits to score, and the rule that chose them."""
-    found = list(found)
-    wanted: list[str] = given.get("splits", [])
-    for split in wanted:
-        if split not in found:
-            message = f"there is no file for it; found {', '.join(found)}"
+    splits = list(splits)
+    declared_splits: list[str] = settings.get("splits", [])
+    for split in declared_splits:
+        if split not in splits:
+            message = f"there is no file for it; found {', '.join(splits)}"
             findings.error("task.toml", TOML, message, column="splits", value=split)
-    if wanted:
-        return [split for split in wanted if split in found], "task.toml names the splits."
-    if "test" in found:
+    if declared_splits:
+        scored = [split for split in declared_splits if split in splits]
+        return scored, "task.toml names the splits."
+    if "test" in splits:
         return ["test"], "The split test is scored."
-    rest = [split for split in found if split != "train"] or found
+    rest = [split for split in splits if split != "train"] or splits
     return rest, f"There is no test file, so {', '.join(rest)} is scored."
 
 
 # ---- retrieval
 
 
-def _autorag(files: Files, qa: list[str], given: Given, findings: Findings) -> Draft | None:
+def _autorag(files: Files, qa: list[str], settings: Settings, findings: Findings) -> Draft | None:
     corpora = [
         file
         for file, table in files.items()
@@ -192,11 +203,11 @@ def _autorag(files: Files, qa: list[str], given: Given, findings: Findings) -> D
     qa_file, corpus_file = _only(qa, "qa", findings), _only(corpora, "corpus", findings)
     if qa_file is None or corpus_file is None:
         return None
-    corpus = _map(files, corpus_file, known.CORPUS, given, findings, "corpus.")
-    questions = _map(files, qa_file, known.AUTORAG_QA, given, findings, "queries.")
+    corpus = _map(files, corpus_file, readers.CORPUS, settings, findings, "corpus.")
+    questions = _map(files, qa_file, readers.AUTORAG_QA, settings, findings, "queries.")
     if corpus is None or questions is None:
         return None
-    splits, _ = _choose_splits([split_of(qa_file) or "test"], given, findings)
+    splits, _ = _choose_splits([split_of(qa_file) or "test"], settings, findings)
     rule = (
         f"AutoRAG, because {qa_file} has a column retrieval_gt: every document named there is "
         "relevant (1)."
@@ -235,7 +246,9 @@ def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
     return Mapped(questions.file, [row for row, _, _ in flat], columns, names)
 
 
-def _beir(files: Files, roles: dict[str, str], given: Given, findings: Findings) -> Draft | None:
+def _beir(
+    files: Files, roles: dict[str, str], settings: Settings, findings: Findings
+) -> Draft | None:
     by_role = {
         role: [file for file in files if roles[file] == role]
         for role in ("corpus", "queries", "qrels")
@@ -257,11 +270,11 @@ def _beir(files: Files, roles: dict[str, str], given: Given, findings: Findings)
         )
     if corpus_file is None or queries_file is None or not judged:
         return None
-    splits, split_rule = _choose_splits(judged, given, findings)
-    corpus = _map(files, corpus_file, known.CORPUS, given, findings, "corpus.")
-    queries = _map(files, queries_file, known.QUERIES, given, findings, "queries.")
+    splits, split_rule = _choose_splits(judged, settings, findings)
+    corpus = _map(files, corpus_file, readers.CORPUS, settings, findings, "corpus.")
+    queries = _map(files, queries_file, readers.QUERIES, settings, findings, "queries.")
     qrels = {
-        split: _map(files, file, known.QRELS, given, findings, "qrels.")
+        split: _map(files, file, readers.QRELS, settings, findings, "qrels.")
         for split, file in judged.items()
     }
     tables = {"corpus": corpus, "queries": queries} | {
@@ -289,13 +302,18 @@ def _retrieval(splits: list[str], columns: dict[str, str]) -> dict[str, Any]:
 
 
 def _map(
-    files: Files, file: str, aliases: Aliases, given: Given, findings: Findings, prefix: str = ""
+    files: Files,
+    file: str,
+    aliases: Aliases,
+    settings: Settings,
+    findings: Findings,
+    prefix: str = "",
 ) -> Mapped | None:
     table = files[file]
     return (
         None
         if table is None
-        else map_columns(table, aliases, given.get("columns", {}), findings, prefix)
+        else map_columns(table, aliases, settings.get("columns", {}), findings, prefix)
     )
 
 
@@ -307,7 +325,7 @@ def _renamed(table: Mapped, prefix: str = "") -> dict[str, str]:
 # ---- one file per split
 
 
-def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
+def _rows(files: Files, settings: Settings, findings: Findings) -> Draft | None:
     by_split = _by_split(files, "test" if len(files) == 1 else "", findings)
     if not by_split:
         message = (
@@ -316,21 +334,21 @@ def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
         )
         findings.error("unknown files", ", ".join(files), message)
         return None
-    splits, split_rule = _choose_splits(by_split, given, findings)
+    splits, split_rule = _choose_splits(by_split, settings, findings)
     scored = [files[by_split[split]] for split in splits]
     tables = [table for table in scored if table is not None]
     if not scored or len(tables) < len(scored):
         return None
-    if _are_pairs(tables[0], given):
-        shaped = _pairs(tables, given, findings)
+    if _are_pairs(tables[0], settings):
+        shaped = _pairs(tables, settings, findings)
     else:
-        shaped = _labelled(tables[0], by_split, given, findings)
+        shaped = _labelled(tables[0], by_split, settings, findings)
     if shaped is None:
         return None
     # Every file must have the columns of the first one: the TOML has one name for each.
-    chosen = {"columns": shaped.columns}
+    first_columns = {"columns": shaped.columns}
     mapped = {
-        split: _map(files, file, shaped.aliases, chosen, findings)
+        split: _map(files, file, shaped.aliases, first_columns, findings)
         for split, file in by_split.items()
     }
     whole = {split: table for split, table in mapped.items() if table is not None}
@@ -344,7 +362,7 @@ def _rows(files: Files, given: Given, findings: Findings) -> Draft | None:
         "source": Source(),
         "columns": columns,
     }
-    if shaped.type == "clustering" and "clustering" not in given:
+    if shaped.type == "clustering" and "clustering" not in settings:
         # mteb draws 16,384 whatever the size of the data; more draws than texts cost time and tell
         # nothing.
         n_texts = max(len(whole[split].rows) for split in splits)
@@ -361,47 +379,49 @@ class _Shape(NamedTuple):
     rules: list[str]
 
 
-def _are_pairs(table: Table, given: Given) -> bool:
-    if "type" in given:
-        return given["type"] in GOLD
-    columns = given.get("columns", {})
-    sentences = match_columns(table, known.PAIRS, columns).keys() & {"sentence1", "sentence2"}
+def _are_pairs(table: Table, settings: Settings) -> bool:
+    if "type" in settings:
+        return settings["type"] in GOLD
+    columns = settings.get("columns", {})
+    sentences = match_columns(table, readers.PAIRS, columns).keys() & {"sentence1", "sentence2"}
     return len(sentences) == 2 or (
-        len(sentences) == 1 and len(match_columns(table, known.LABELS, columns)) < 2
+        len(sentences) == 1 and len(match_columns(table, readers.LABELS, columns)) < 2
     )
 
 
-def _pairs(tables: list[Table], given: Given, findings: Findings) -> _Shape | None:
+def _pairs(tables: list[Table], settings: Settings, findings: Findings) -> _Shape | None:
     """Pairs of texts: the gold column's values decide the type."""
-    names = match_columns(tables[0], known.PAIRS, given.get("columns", {}))
-    order = ("label", "score") if given.get("type") == "pair_classification" else ("score", "label")
+    names = match_columns(tables[0], readers.PAIRS, settings.get("columns", {}))
+    order = (
+        ("label", "score") if settings.get("type") == "pair_classification" else ("score", "label")
+    )
     gold = next((ours for ours in order if ours in names), None)
     if gold is None:
         note_missing(
-            tables[0], order[0], known.PAIRS["score"][:2] + known.PAIRS["label"][:2], findings
+            tables[0], order[0], readers.PAIRS["score"][:2] + readers.PAIRS["label"][:2], findings
         )
         return None
     values = [value for table in tables for value in column_values(table, names[gold]) or []]
-    decided = _pair_type(values, tables[0].file, names[gold], given, findings)
+    decided = _pair_type(values, tables[0].file, names[gold], settings, findings)
     if decided is None:
         return None
     type_, labels, rule = decided
     columns = {ours: names[ours] for ours in ("sentence1", "sentence2") if ours in names} | {
         GOLD[type_]: names[gold]
     }
-    aliases = {ours: known.PAIRS[ours] for ours in ("sentence1", "sentence2", GOLD[type_])}
+    aliases = {ours: readers.PAIRS[ours] for ours in ("sentence1", "sentence2", GOLD[type_])}
     return _Shape(type_, aliases, columns, labels, [rule])
 
 
 def _pair_type(
-    values: list[object], file: str, column: str, given: Given, findings: Findings
+    values: list[object], file: str, column: str, settings: Settings, findings: Findings
 ) -> tuple[TaskType, dict[str, str | int], str] | None:
     """The type of pairs with these gold values, the labels to map, and the rule; None if the values
     do not say.
     """
-    if "type" in given or "labels" in given:
-        labels = given.get("labels") or _entailment(values)
-        return given.get("type", "pair_classification"), labels, "The type is task.toml's."
+    if "type" in settings or "labels" in settings:
+        labels = settings.get("labels") or _entailment(values)
+        return settings.get("type", "pair_classification"), labels, "The type is task.toml's."
     numbers = [number for value in values if (number := to_number(value)) is not None]
     if 2 * len(numbers) >= len(values):
         kinds = set(numbers)
@@ -411,7 +431,7 @@ def _pair_type(
                 {},
                 f"Pair classification, because {column!r} holds only 0 and 1.",
             )
-        if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in known.PAIRS["label"]:
+        if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in readers.PAIRS["label"]:
             message = (
                 "0, 1 and 2: say in task.toml which are 1 and 0 (others are dropped): labels "
                 "= { 0 = 1, 2 = 0 }"
@@ -445,7 +465,7 @@ def _entailment(values: list[object]) -> dict[str, str | int]:
 
 
 def _labelled(
-    table: Table, by_split: Mapping[str, str], given: Given, findings: Findings
+    table: Table, by_split: Mapping[str, str], settings: Settings, findings: Findings
 ) -> _Shape | None:
     """Texts with labels: a train file makes the difference between classification and
     clustering.
@@ -455,9 +475,9 @@ def _labelled(
         type_, why = "classification", "a train file and another one."
     else:
         type_, why = "clustering", "but no train file beside another one."
-    if "type" in given:
-        type_, why = given["type"], "and task.toml says so."
-    protocol: ClassificationProtocol = given.get("classification", ClassificationProtocol())
+    if "type" in settings:
+        type_, why = settings["type"], "and task.toml says so."
+    protocol: ClassificationProtocol = settings.get("classification", ClassificationProtocol())
     if type_ == "classification" and protocol.train_split not in by_split:
         message = (
             f"classification learns from the split {protocol.train_split}; add a file "
@@ -465,7 +485,7 @@ def _labelled(
         )
         findings.error("missing file", table.file, message)
         return None
-    names = match_columns(table, known.LABELS, given.get("columns", {}))
+    names = match_columns(table, readers.LABELS, settings.get("columns", {}))
     if not names:
         message = (
             f"found the columns {', '.join(table.columns)}; pairs need sentence1, sentence2 and "
@@ -475,4 +495,4 @@ def _labelled(
         findings.error("missing column", table.file, message)
         return None
     rule = f"{type_.capitalize()}, because there are text and label, {why}"
-    return _Shape(type_, known.LABELS, names, given.get("labels", {}), [rule])
+    return _Shape(type_, readers.LABELS, names, settings.get("labels", {}), [rule])

@@ -118,11 +118,10 @@ def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False
     any other, as in most published sets: reading them as CSV silently joins rows where a quote is
     left open.
 
-    Args:
-        path: the file.
-        file: its name in messages.
-        findings: takes what is wrong.
-        is_qrels: CSV and TSV may lack the header query-id, corpus-id, score.
+    :param path: the file.
+    :param file: its name in messages.
+    :param findings: takes what is wrong.
+    :param is_qrels: CSV and TSV may lack the header query-id, corpus-id, score.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -238,10 +237,10 @@ def _read_csv(
     records = _without_empty_columns(records)
     names = [name.strip() for name in records[0][1]]
     if len(names) == 1 and (other := next((mark for mark in ";\t|," if mark in names[0]), "")):
-        shown = {"\t": "tabs", ",": "commas"}.get(other, repr(other))
-        wanted = "tabs" if delimiter == "\t" else "commas"
+        separator = {"\t": "tabs", ",": "commas"}.get(other, repr(other))
+        expected = "tabs" if delimiter == "\t" else "commas"
         message = (
-            f"columns are separated by {shown}; expected {wanted}. Name it .tsv if tabs "
+            f"columns are separated by {separator}; expected {expected}. Name it .tsv if tabs "
             "separate, .csv if commas do"
         )
         findings.error("separator", file, message, row=1, value=names[0])
@@ -425,35 +424,40 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).lower()
 
 
-def match_columns(table: Table, aliases: Aliases, given: Mapping[str, str]) -> dict[str, str]:
+def match_columns(table: Table, aliases: Aliases, declared: Mapping[str, str]) -> dict[str, str]:
     """Our column name -> the table's own, for those that task.toml gives or that have a
     usual name.
     """
     plain = {plain_name(name): name for name in reversed(table.columns)}
-    found = {ours: given[ours] for ours in aliases if ours in given}
+    matches = {ours: declared[ours] for ours in aliases if ours in declared}
     for ours, names in aliases.items():
         for name in names:
-            if ours not in found and name in plain and plain[name] not in found.values():
-                found[ours] = plain[name]
-    return found
+            if ours not in matches and name in plain and plain[name] not in matches.values():
+                matches[ours] = plain[name]
+    return matches
 
 
 def map_columns(
-    table: Table, aliases: Aliases, given: Mapping[str, str], findings: Findings, prefix: str = ""
+    table: Table,
+    aliases: Aliases,
+    declared: Mapping[str, str],
+    findings: Findings,
+    prefix: str = "",
 ) -> Mapped | None:
     """The table under our names; None, and findings, if a column that is needed is not there.
 
-    Args:
-        table: what was read.
-        aliases: our columns and their usual names.
-        given: the columns of task.toml; in retrieval tasks their names start with the prefix.
-        findings: takes what is missing.
-        prefix: `corpus.`, `queries.` or `qrels.` in retrieval tasks.
+    :param table: what was read.
+    :param aliases: our columns and their usual names.
+    :param declared: the columns of task.toml; in retrieval tasks their names start with the prefix.
+    :param findings: takes what is missing.
+    :param prefix: `corpus.`, `queries.` or `qrels.` in retrieval tasks.
     """
-    own = {
-        ours.removeprefix(prefix): name for ours, name in given.items() if ours.startswith(prefix)
+    declared_here = {
+        ours.removeprefix(prefix): name
+        for ours, name in declared.items()
+        if ours.startswith(prefix)
     }
-    names = match_columns(table, aliases, own)
+    names = match_columns(table, aliases, declared_here)
     columns = {
         ours: values
         for ours, name in names.items()
@@ -471,18 +475,18 @@ def map_columns(
     return None if missing else Mapped(table.file, table.rows, columns, names)
 
 
-def note_missing(table: Table, ours: str, wanted: tuple[str, ...], findings: Findings) -> None:
+def note_missing(table: Table, ours: str, names: tuple[str, ...], findings: Findings) -> None:
     """Note that a column is missing: what was looked for, what the file has, and the nearest of
     them.
     """
-    near = next((close for name in wanted for close in nearest(name, table.columns, n=1)), "")
+    near = next((close for name in names for close in nearest(name, table.columns, n=1)), "")
     hint = f"; did you mean {near!r}?" if near else "."
     key = f'"{ours}"' if "." in ours else ours
     findings.error(
         "missing column",
         table.file,
         f"found the columns {', '.join(table.columns)}, but none named "
-        f"{' or '.join(wanted[:4])}{hint} "
+        f"{' or '.join(names[:4])}{hint} "
         "Rename it, or say in task.toml which one it is: "
         f'columns = {{ {key} = "{near or "..."}" }}',
         column=ours,

@@ -14,19 +14,12 @@ from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
 from kemb.tasks import names as known_tasks
-from kemb.tasks.own.detect import TOML, Draft, Given, detect, role_of
-from kemb.tasks.own.readers import (
-    DATA_SUFFIXES,
-    Findings,
-    decode,
-    read_table,
-)
+from kemb.tasks.kinds import KINDS
+from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of
+from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, decode, read_table
 from kemb.tasks.spec import TaskSpec
 
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
-
-
-TYPES = ("retrieval", "sts", "pair_classification", "classification", "clustering")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +34,10 @@ class Understood:
 def understand(path: Path, findings: Findings) -> Understood | None:
     """Decide what a folder, or a single file, is; None, and findings, if that cannot be said.
 
-    Raises:
-        UsageError: if there is nothing at the path.
+    :raises UsageError: if there is nothing at the path.
     """
     paths = _data_files(path)
-    given = _read_toml(path / TOML, findings)
+    settings = _read_toml(path / TOML, findings)
     if not paths:
         others = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
         message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {others}"
@@ -56,16 +48,16 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         file: read_table(where, file, findings, roles[file] == "qrels")
         for file, where in paths.items()
     }
-    draft = detect(files, roles, given, findings)
+    draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
-    spec = _to_spec(path, draft, given, findings)
-    used = {table.file for table in draft.tables.values()}
+    spec = _to_spec(path, draft, settings, findings)
+    used_files = {table.file for table in draft.tables.values()}
     if ("error", "several files") not in findings.counts:
-        for file in sorted(files.keys() - used):
+        for file in sorted(files.keys() - used_files):
             message = "no part of the task: its name says nothing that goes with the other files"
             findings.warn("file not used", file, message)
-    revision = _content_hash({file: paths[file] for file in sorted(used)})
+    revision = _content_hash({file: paths[file] for file in sorted(used_files)})
     return None if spec is None else Understood(spec, draft, revision)
 
 
@@ -82,16 +74,18 @@ def _data_files(path: Path) -> dict[str, Path]:
         raise UsageError(
             f"There is no file or folder {path}. Type the path of a folder with your data."
         )
-    found = [*path.iterdir(), *(path / "qrels").glob("*")]
-    chosen = [
+    paths = [*path.iterdir(), *(path / "qrels").glob("*")]
+    data_paths = [
         item
-        for item in found
+        for item in paths
         if item.suffix.lower() in DATA_SUFFIXES and not item.name.startswith(".")
     ]
-    return {item.relative_to(path).as_posix(): item for item in sorted(chosen) if item.is_file()}
+    return {
+        item.relative_to(path).as_posix(): item for item in sorted(data_paths) if item.is_file()
+    }
 
 
-def _read_toml(path: Path, findings: Findings) -> Given:
+def _read_toml(path: Path, findings: Findings) -> Settings:
     if not path.is_file():
         return {}
     text = decode(path.read_bytes(), TOML, findings)
@@ -115,7 +109,7 @@ def _read_toml(path: Path, findings: Findings) -> Given:
                 "task.toml", TOML, problem["msg"] + offer, column=key, value=problem["input"]
             )
         return {}
-    given = {key: getattr(spec, key) for key in raw}
+    settings = {key: getattr(spec, key) for key in raw}
     if spec.source.hub or spec.source.revision:
         findings.error(
             "task.toml",
@@ -123,19 +117,20 @@ def _read_toml(path: Path, findings: Findings) -> Given:
             "data in a folder has no hub or revision; leave them out",
             column="source",
         )
-    if spec.type not in TYPES:
-        message = f"a folder can be {', '.join(TYPES)}"
+    if not KINDS[spec.type].from_folder:
+        types = [name for name, kind in KINDS.items() if kind.from_folder]
+        message = f"a folder can be {', '.join(types)}"
         findings.error("task.toml", TOML, message, column="type", value=spec.type)
-        del given["type"]
-    return given
+        del settings["type"]
+    return settings
 
 
-def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> TaskSpec | None:
+def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -> TaskSpec | None:
     """The specification: what the files say, and over it what task.toml says."""
     folder = Path(
         os.path.abspath(path)
     )  # not resolve(): the name is the one that was typed, link or not
-    name = given.get(
+    name = settings.get(
         "name", unicodedata.normalize("NFC", folder.stem if path.is_file() else folder.name)
     )
     if name.lower() in map(str.lower, known_tasks()):
@@ -152,7 +147,7 @@ def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> Task
         )
         findings.error("unsafe name", folder.name, message, column="name", value=name)
         return None
-    subsets, source = given.get("subsets", ["default"]), given.get("source")
+    subsets, source = settings.get("subsets", ["default"]), settings.get("source")
     if len(subsets) != 1:
         findings.error(
             "task.toml", TOML, "a folder holds one subset", column="subsets", value=subsets
@@ -165,7 +160,7 @@ def _to_spec(path: Path, draft: Draft, given: Given, findings: Findings) -> Task
         if draft.fields.get("labels")
         else {k: v for k, v in draft.fields.items() if k != "labels"}
     )
-    return TaskSpec.model_validate({**given, "name": name, **decided})
+    return TaskSpec.model_validate({**settings, "name": name, **decided})
 
 
 def _content_hash(files: dict[str, Path]) -> str:
