@@ -11,8 +11,8 @@ help:  ## List the targets
 demo: .venv/.base  ## Install kemb (base and kiwi) and run the demo, offline
 	$(BIN)/kemb demo
 
-# One process per core; tests of a module stay together (tests/conftest.py).
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+# One process per core; tests/conftest.py says which tests stay together.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test: .venv/.test frontend/node_modules/.done  ## Install all extras and run the whole test suite
 	$(PYTEST) $(PYTEST_ARGS)
