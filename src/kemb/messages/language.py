@@ -1,7 +1,7 @@
 """The language of the interface: what `--lang` names, else that of the locale, else English.
 
-Of the locale only the language counts: `ko_KR.UTF-8`, `ko.eucKR` and `ko` all mean Korean. Encodings
-are Python's affair.
+Of the locale only the language counts: `ko_KR.UTF-8`, `ko.eucKR` and `ko` all mean Korean.
+Encodings are Python's affair.
 """
 
 from __future__ import annotations

@@ -72,19 +72,7 @@ def build_site(
         ResultError: items that a result was written with are gone.
     """
     past = past or past_of(boards, (), ())
-    results = [
-        result for board in boards.values() for row in board.rows for result in row.results.values()
-    ]
-    names = {row.model for board in boards.values() for row in board.rows}
-    metas = _metas(results)
-    facts = {name: facts_of(name, metas.get(name)) for name in names}
-    site = site_view(
-        boards,
-        facts,
-        _speeds(boards),
-        title=title or _named("site.title"),
-        date=data_date(boards.values()),
-    )
+    site = _site(boards, title or _named("site.title"))
     site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
     texts = texts or {}
     items = _items(site, texts)
@@ -112,6 +100,15 @@ def build_site(
     files["feed.xml"] = feed(past, site.title.ko)
     files |= {f"assets/{path.name}": path.read_bytes() for path in sorted(STATIC.glob("kemb.*"))}
     return files
+
+
+def _site(boards: Mapping[str, Board], title: Named) -> SiteView:
+    """The boards with what is known of their models."""
+    rows = [row for board in boards.values() for row in board.rows]
+    metas = _metas([result for row in rows for result in row.results.values()])
+    facts = {name: facts_of(name, metas.get(name)) for name in {row.model for row in rows}}
+    date = data_date(boards.values())
+    return site_view(boards, facts, _speeds(boards), title=title, date=date)
 
 
 def _named(key: str) -> Named:
