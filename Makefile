@@ -24,7 +24,7 @@ check: .venv/.test frontend/node_modules/.done  ## Formatting, lint, types, gene
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/cog --check $(COGGED)
+	LC_ALL=C.UTF-8 $(BIN)/cog --check $(COGGED)
 	$(NPM) run --silent check
 	$(NPM) run --silent test
 	$(NPM) run --silent build -- --check
@@ -32,7 +32,7 @@ check: .venv/.test frontend/node_modules/.done  ## Formatting, lint, types, gene
 format: .venv/.test  ## Format the code and regenerate what is generated
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
-	$(BIN)/cog -r $(COGGED)
+	LC_ALL=C.UTF-8 $(BIN)/cog -r $(COGGED)
 
 frontend: .venv/.test frontend/node_modules/.done  ## Build the site's script from its TypeScript source (needs Node.js 20)
 	$(BIN)/python tools/site_types.py
