@@ -194,7 +194,7 @@ def read_all(root: Path) -> list[TaskResult]:
 def join_revisions(
     results: Sequence[TaskResult], main_revisions: Mapping[str, str]
 ) -> list[TaskResult]:
-    """One result for each model, variant and task, result_by_cell among the model's revisions by mteb's
+    """One result for each model, variant and task, chosen among the model's revisions by mteb's
     rule.
 
     First the main revision, then a result that says which version of mteb made it, then one whose
