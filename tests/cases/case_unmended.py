@@ -102,62 +102,6 @@ UNMENDED: dict[str, str] = {
         "62 kB of tables: more than 2 s of computing (grows with the square)"
     ),
     "hostile/I-20-slow-retrieval-tables-many": "60 kB of tables: more than 2 s of computing",
-    "hostile/J-03-data-sha-list": (
-        "data_sha256 = [1]: compare, card and site end with an AttributeError (a pydantic"
-        " error in site); board and verify take it"
-    ),
-    "hostile/J-03-kemb-str": (
-        "kemb = 'x': all six verbs end with AttributeError: 'str' object has no attribute 'get'"
-    ),
-    "hostile/J-03-main-1e308": (
-        "main_score 1e308 is shown (and nan printed) by compare and card with exit 0, "
-        "C.md is written; site ends with an OverflowError"
-    ),
-    "hostile/J-03-main-bigint": "a score of 400 digits: all six verbs end with an OverflowError",
-    "hostile/J-03-main-list": (
-        "main_score = [..]: card ends with a TypeError; compare and site go on without a "
-        "word (verify refuses in its table, without the file's name)"
-    ),
-    "hostile/J-03-main-null": (
-        "main_score = null: verify, submit, card end with a TypeError; board, compare and"
-        " site leave the row out or go on without a word"
-    ),
-    "hostile/J-03-model-name-int": "model.name = 5: all six verbs end with an AttributeError",
-    "hostile/J-03-no-main": (
-        "no main_score: verify, submit, card end with a KeyError; board, compare, site go"
-        " on without a word"
-    ),
-    "hostile/J-03-prompts-list": (
-        "prompts = [1]: board, card, site end with an AttributeError; compare and verify go on"
-    ),
-    "hostile/J-03-rev-list": (
-        "dataset_revision = []: board, submit, card, site end with "
-        "TypeError/AttributeError; compare and verify go on"
-    ),
-    "hostile/J-03-schema-99": (
-        "kemb.schema 99 (of a later kemb) is read by all six as if it were 1; z.zip and "
-        "C.md are written"
-    ),
-    "hostile/J-03-scores-empty": (
-        "scores = {}: submit ends with a pydantic traceback; card, verify, board go on "
-        "without a word, C.md is written"
-    ),
-    "hostile/J-03-split-empty": (
-        "scores.test = []: submit ends with a pydantic traceback (main score nan), card "
-        "and site are written, verify says nothing, no file is named"
-    ),
-    "hostile/J-03-task-dotdot": (
-        "task_name ../../../etc/x is taken for a task of one's own; verify ends with "
-        "ValueError: Invalid name, site is written"
-    ),
-    "hostile/J-03-task-int": (
-        "task_name = 5: board and site end with a TypeError ('<' between int and str), "
-        "submit and card with another"
-    ),
-    "hostile/J-03-ts-str": (
-        "timestamp = 'x': board, card, site end with a ValueError "
-        "(boards/comparable.py:_precedence); compare and verify go on"
-    ),
     "hostile/J-05-items-cols": (
         "an items file with other columns: KeyError from boards/items.py and "
         "scoring/items.py:of_part in board, compare, verify, card, site"
@@ -169,9 +113,6 @@ UNMENDED: dict[str, str] = {
     "hostile/J-07-broken-symlink": (
         "named, but as 'FileNotFoundError: [Errno 2]', with the advice to delete it and "
         "run the task again"
-    ),
-    "hostile/J-07-symlink-devzero": (
-        "a link to /dev/zero among the records is read until memory or time ends"
     ),
     "hostile/J-11-unreadable": (
         "named, but as 'PermissionError', with the advice to delete an intact record and "
@@ -230,9 +171,6 @@ UNMENDED: dict[str, str] = {
     "hostile/R-10-seed-huge": "seed = 10^19: traceback",
     "hostile/Z-11-parquet-bomb": (
         "a submission whose items unpack to 2 GB takes 3.1 GB to be refused"
-    ),
-    "hostile/Z-13-poisoned-submission": (
-        "versions = [1] passes verify and import; site ends with an AttributeError"
     ),
     "training/16-rerun-without-resume": "the second run begins at 0 and deletes the checkpoints",
     "training/35-two-runs-one-folder": (
