@@ -48,3 +48,28 @@ def test_a_quick_run_leaves_out_marked_tests_and_fails_unmarked_imports_of_torch
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert re.search("1 failed, 2 passed, 3 deselected", done.stdout), done.stdout
     assert "FAILED test_a.py::test_unmarked - Failed: a quick test imports torch" in done.stdout
+
+
+def test_tests_of_a_module_share_a_worker_and_so_do_modules_that_read_the_shared_store(
+    tmp_path: Path,
+) -> None:
+    for name in ("conftest.py", "browser.py"):
+        shutil.copy(HERE / name, tmp_path)
+    tests = "".join(f"def test_{number}(): ...\n" for number in range(6))
+    for name in "abcd":
+        reads = "# shared_store\n" if name in "ad" else ""
+        (tmp_path / f"test_{name}.py").write_text(reads + tests, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  torch\n  slow\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-n", "2"]
+    done = subprocess.run(
+        [*command, "--dist", "loadscope", "--no-loadscope-reorder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    ran = re.findall(r"\[(gw\d)\] .* PASSED test_(\w)\.py", done.stdout)
+    assert len(ran) == 24, done.stdout
+    workers = {name: {worker for worker, module in ran if module == name} for name in "abcd"}
+    assert all(len(found) == 1 for found in workers.values()), workers
+    assert workers["a"] == workers["d"]

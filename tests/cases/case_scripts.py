@@ -39,6 +39,12 @@ def give_the_hub_files(place: Place, _: Mapping[str, str]) -> None:
     shutil.copytree(place.group / "data/mini-st", place.case / "in/mini-st")
 
 
+def small_base(place: Place, _: Mapping[str, str]) -> None:
+    """Four fits by a model of 22 million parameters take a minute; what counts is the rows."""
+    with (place.group.parent / "env.sh").open("a", encoding="utf-8") as file:
+        file.write('MINILM="$BASE"\n')
+
+
 def text_for_a_score(place: Place, environment: Mapping[str, str]) -> None:
     """A submission whose main score is a text."""
 
@@ -58,7 +64,7 @@ def versions_as_a_list(place: Place, environment: Mapping[str, str]) -> None:
 
 
 def parquet_bomb(place: Place, environment: Mapping[str, str]) -> None:
-    """A submission whose items unpack to 2 GB: two pages of a thousand texts of a megabyte."""
+    """A submission whose items unpack to 1 GB: a page of a thousand texts of a megabyte."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -70,7 +76,6 @@ def parquet_bomb(place: Place, environment: Mapping[str, str]) -> None:
         columns[schema.names.index("item_id")] = texts.cast(schema.field("item_id").type)
         table = pa.table(columns, schema=schema)
         with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
-            writer.write_table(table, row_group_size=1000)
             writer.write_table(table, row_group_size=1000)
 
     _submission(place, environment, change_items=change)
@@ -124,13 +129,10 @@ def rerun_without_resume(place: Place, environment: Mapping[str, str]) -> Parts:
     time.sleep(0.5)
     before = _checkpoints(place)
     second = _train(place, environment, "second.txt")
-    steps = set(before)
-    while second.poll() is None:
-        time.sleep(0.05)
-        steps &= set(_checkpoints(place)) or steps
+    second.wait(100)
     text = (place.case / "second.txt").read_text("utf-8")
-    facts = {"checkpoints": before, "kept_to_the_last": sorted(steps)}
-    return second.returncode, text, "", time.monotonic() - start, False, facts
+    seconds = time.monotonic() - start
+    return second.returncode, text, "", seconds, False, {"checkpoints": before}
 
 
 def two_runs_one_folder(place: Place, environment: Mapping[str, str]) -> Parts:
@@ -200,10 +202,10 @@ def _checkpoints(place: Place) -> list[int]:
 
 def _children_that_train(place: Place) -> list[int]:
     """The processes whose current folder is the case's, without the clients and shells."""
-    found = []
+    processes = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             same = (entry / "cwd").resolve() == place.case.resolve()
             if same and b"case_server" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes

@@ -8,9 +8,12 @@ streams; the fork takes them on and runs `kemb ARGS` or a Python script as a fre
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import contextlib
+import email
+import encodings
 import gc
-import importlib
+import importlib.metadata
 import io
 import json
 import os
@@ -67,6 +70,11 @@ def _load(loads_torch: bool) -> None:
 
     for name in LIGHT:
         importlib.import_module(name)
+    # A fork that has become another user may not be allowed to read where Python lies.
+    for package in (concurrent.futures, email, encodings, importlib.metadata):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            with contextlib.suppress(ImportError):  # those of other systems
+                importlib.import_module(module.name)
     for module in pkgutil.walk_packages(kemb.__path__, "kemb."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

@@ -99,20 +99,19 @@ class Runner:
             socket.parent.chmod(0o755)
             home = folder / f"home-{kind}"
             home.mkdir()
-            log = (folder / f"{kind}.log").open("wb")
             command = [sys.executable, str(HERE / "case_server.py"), str(socket), kind]
             environment = _server_environment(home)
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
-            )
+            with (folder / f"{kind}.log").open("wb") as log:
+                process = subprocess.Popen(
+                    command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+                )
             self._servers[kind] = (socket, process)
 
     def close(self) -> None:
         """End the servers; what is still running is stopped by its own limit."""
         self._pool.shutdown(cancel_futures=True)
         for socket, process in self._servers.values():
-            process.terminate()
-            process.wait()
+            process.communicate()  # the end of its input ends it
             shutil.rmtree(socket.parent, ignore_errors=True)
 
     def submit(self, name: str) -> Future[Outcome]:
@@ -237,10 +236,10 @@ def _programs(folder: Path) -> Path:
 
 
 def _server_environment(home: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "KEMB_SHARED") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "KEMB_SHARED") if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {
-        **kept,
+        **inherited,
         **threads,
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),

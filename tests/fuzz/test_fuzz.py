@@ -16,10 +16,10 @@ from pathlib import Path
 
 import foreign
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import case_rights
+import case_checks
 import run_cases
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
@@ -97,7 +97,14 @@ TARGETS = {
     ),
 }
 
-UNMENDED: dict[str, str] = {}
+UNMENDED: dict[str, str] = {
+    "table-import": "control characters of a table's header reach the terminal",
+    "card": "a date that is none ends with a traceback of the YAML reader",
+    "qrels": "control characters of a column's name reach the terminal (check)",
+    "record": "a deeply nested record ends with a RecursionError",
+    "model-config": "a deeply nested config.json ends with a RecursionError",
+    "modules": "a deeply nested modules.json ends with a RecursionError",
+}
 """The targets that do not hold yet, each with its reason."""
 
 
@@ -112,7 +119,8 @@ def runner(
 
 def _targets() -> list[object]:
     marks = {
-        name: [pytest.mark.xfail(strict=False, reason=reason)] for name, reason in UNMENDED.items()
+        name: [pytest.mark.xfail(strict=False, raises=AssertionError, reason=reason)]
+        for name, reason in UNMENDED.items()
     }
     return [pytest.param(name, marks=marks.get(name, []), id=name) for name in TARGETS]
 
@@ -124,8 +132,12 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
     runner.wait_for(target.server)
     end = time.monotonic() + SECONDS / len(TARGETS)
 
+    failing: set[bytes] = set()
+
     @settings(
         max_examples=1_000_000 if SECONDS > 60 else 2_000,
+        report_multiple_bugs=False,
+        phases=[Phase.generate, Phase.shrink],
         deadline=None,
         derandomize=SECONDS <= 60,
         database=None,
@@ -133,8 +145,11 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
     )
     @given(target.broken(seed))
     def holds(content: bytes) -> None:
-        if time.monotonic() < end:
-            _try(target, content, runner, tmp_path)
+        if time.monotonic() > end and content not in failing:
+            return  # what failed is tried again for the report, however late it is
+        failing.add(content)
+        _try(target, content, runner, tmp_path)
+        failing.discard(content)
 
     holds()
 
@@ -147,7 +162,7 @@ def _try(target: Target, content: bytes, runner: run_cases.Runner, tmp_path: Pat
     for command in target.commands:
         before = _files(folder)
         call = runner.ask(target.server, command.split(), folder, CPU_SECONDS)
-        faults = list(case_rights.sound_call(call))
+        faults = list(case_checks.sound_call(call))
         assert not faults, (command, faults, call.err[-1500:])
         assert call.peak_kilobytes < KILOBYTES, (command, call.peak_kilobytes)
         if call.exit:

@@ -245,5 +245,5 @@ def hardware(device: str, *others: str) -> Hardware:
 
         gpu = torch.cuda.get_device_name(device)
     devices = [device, *others] if others else None
-    shown = known(gpu=gpu, devices=devices)
-    return Hardware(device=device, cpu=cpu, n_cores=os.cpu_count(), **shown)
+    accelerators = known(gpu=gpu, devices=devices)
+    return Hardware(device=device, cpu=cpu, n_cores=os.cpu_count(), **accelerators)

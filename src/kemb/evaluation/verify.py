@@ -297,17 +297,20 @@ def _sample(task: str, part: Part, fraction: float) -> Part:
 
 
 def _take(data: PartData, rows: IntArray) -> PartData:
-    chosen = rows.tolist()
+    row_numbers = rows.tolist()
     match data:
         case RetrievalData():
-            ids = [data.query_ids[row] for row in chosen]
+            ids = [data.query_ids[row] for row in row_numbers]
             judged = {query: data.qrels[query] for query in ids}
             return replace(
-                data, query_ids=ids, queries=[data.queries[row] for row in chosen], qrels=judged
+                data,
+                query_ids=ids,
+                queries=[data.queries[row] for row in row_numbers],
+                qrels=judged,
             )
         case PairData():
             ids, first, second = (
-                [column[row] for row in chosen]
+                [column[row] for row in row_numbers]
                 for column in (data.item_ids, data.sentence1, data.sentence2)
             )
             return PairData(ids, first, second, data.gold[rows])

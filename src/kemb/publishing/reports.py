@@ -10,31 +10,38 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kemb.messages import Lang, Note, language, note, say
+
 if TYPE_CHECKING:
     from kemb.boards.compare import Comparison, Difference
     from kemb.boards.paired import Answer, Flip
     from kemb.evaluation.verify import Verification
 
-HEADER = [
-    "Task",
-    "A",
-    "B",
-    "B - A",
-    "95 % interval",
-    "p",
-    "p adj.",
-    "Verdict on B",
-    "W/T/L",
-    "Detectable",
-    "n",
-]
+_HEADER = (
+    "compare.task",
+    "compare.a",
+    "compare.b",
+    "compare.difference",
+    "compare.interval",
+    "compare.p",
+    "compare.p_adjusted",
+    "compare.verdict",
+    "compare.wins_ties_losses",
+    "compare.detectable",
+    "compare.n_items",
+)
 _NONE = "-"
 _TEXT_LENGTH = 90
 
 
-def body(comparison: Comparison) -> list[list[str]]:
+def header(lang: Lang) -> list[str]:
+    """Titles of the columns."""
+    return [say(note(key), lang) for key in _HEADER]
+
+
+def body(comparison: Comparison, lang: Lang) -> list[list[str]]:
     """One line per cell, then one per group, then the overall line."""
-    return [_line(row) for row in every_row(comparison)]
+    return [_line(row, lang) for row in every_row(comparison)]
 
 
 def every_row(comparison: Comparison) -> list[Difference]:
@@ -46,40 +53,40 @@ def every_row(comparison: Comparison) -> list[Difference]:
     ]
 
 
-def notes(comparison: Comparison) -> list[str]:
+def notes(comparison: Comparison) -> list[Note]:
     """What must be read with the table."""
-    rows = every_row(comparison)
-    zone = f"{comparison.zone * 100:g}"
-    lines = [
-        f"A: {comparison.a.label}. B: {comparison.b.label}. Differences are B - A in points.",
-        f"p adj.: {comparison.family}. Practically equal: the whole interval lies within +-{zone} "
-        "points.",
-        "W/T/L: items on which B is better, the same, worse. Detectable: the difference found in "
-        "80 % of cases.",
+    sentences = [
+        note("compare.sides", a=comparison.a.label, b=comparison.b.label),
+        note("compare.zone", family=comparison.family, zone=f"{comparison.zone * 100:g}"),
+        note("compare.counts"),
     ]
     if comparison.groups:
-        lines.append(f"{groups_note(comparison)}.")
-    lines += [f"{row.title}: {row.note.rstrip('.')}." for row in rows if row.note]
-    lines += [f"{title} is not compared: {reason}." for title, reason in comparison.refused.items()]
-    return [clean(line) for line in lines]
+        sentences.append(note("compare.groups_sentence", groups=groups_note(comparison)))
+    sentences += [
+        note("compare.of_row", row=row.title, remark=row.note.rstrip("."))
+        for row in every_row(comparison)
+        if row.note
+    ]
+    sentences += [
+        note("compare.refused", task=title, reason=reason)
+        for title, reason in comparison.refused.items()
+    ]
+    return sentences
 
 
-def groups_note(comparison: Comparison) -> str:
+def groups_note(comparison: Comparison) -> Note:
     """What the lines of groups are."""
-    return (
-        "Groups are means of their tasks; their p adj. is Holm over the "
-        f"{len(comparison.groups)} groups"
-    )
+    return note("compare.groups", n_groups=len(comparison.groups))
 
 
-def item_lines(comparison: Comparison) -> list[str]:
+def item_lines(comparison: Comparison, lang: Lang) -> list[str]:
     """The items that changed most, regressions first, as plain lines."""
     lines = []
     for cell in comparison.cells:
         if cell.flips:
-            lines.append(f"{clean(cell.title)}: items that changed most, regressions first")
+            lines.append(say(note("compare.flips", task=clean(cell.title)), lang))
         for flip in cell.flips:
-            lines += _flip_lines(flip)
+            lines += _flip_lines(flip, lang)
     return lines
 
 
@@ -87,21 +94,28 @@ def print_comparison(comparison: Comparison) -> None:
     """Print the table, the notes and the items."""
     from kemb.publishing.terminal import print_table
 
-    print_table(HEADER, body(comparison))
-    _print_lines(
-        ["", *notes(comparison), *(["", *items] if (items := item_lines(comparison)) else [])]
-    )
+    lang = language()
+    print_table(header(lang), body(comparison, lang))
+    items = item_lines(comparison, lang)
+    sentences = [clean(say(sentence, lang)) for sentence in notes(comparison)]
+    _print_lines(["", *sentences, *(["", *items] if items else [])])
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """A GitHub table, the notes, and the items as a block of text."""
+def to_markdown(comparison: Comparison, lang: Lang | None = None) -> str:
+    """A GitHub table, the notes, and the items as a block of text.
+
+    :param lang: of titles and notes; None for the interface's.
+    """
+    lang = lang or language()
+    titles = header(lang)
     lines = [
         "| " + " | ".join(_escape(cell) for cell in line) + " |"
-        for line in [HEADER, *body(comparison)]
+        for line in [titles, *body(comparison, lang)]
     ]
-    lines.insert(1, "|---|" + "---:|" * (len(HEADER) - 1))
-    lines += ["", *(f"- {_escape(note)}" for note in notes(comparison))]
-    if items := item_lines(comparison):
+    lines.insert(1, "|---|" + "---:|" * (len(titles) - 1))
+    sentences = [clean(say(sentence, lang)) for sentence in notes(comparison)]
+    lines += ["", *(f"- {_escape(sentence)}" for sentence in sentences)]
+    if items := item_lines(comparison, lang):
         fence = "`" * (3 + max(len(run) for run in re.findall("`*", "\n".join(items))))
         lines += ["", fence, *items, fence]
     return "\n".join(lines) + "\n"
@@ -126,6 +140,7 @@ def print_verifications(found: Sequence[Verification]) -> None:
     """Print one line per cell, and what is other now."""
     from kemb.publishing.terminal import print_table
 
+    lang = language()
     rows = [
         [
             f"{check.task} ({check.split}, {check.subset})",
@@ -133,12 +148,16 @@ def print_verifications(found: Sequence[Verification]) -> None:
             check.metric,
             f"{check.recorded:.6f}",
             f"{check.now:.6f}",
-            f"{check.n_moved} of {check.n_values}",
+            say(note("verify.n_moved", n=check.n_moved, n_values=check.n_values), lang),
         ]
         for verification in found
         for check in verification.checks
     ]
-    print_table(["Cell", "", "Metric", "Recorded", "Now", "Moved"], rows)
+    cell, metric, recorded, now, moved = (
+        say(note(key), lang)
+        for key in ("verify.cell", "verify.metric", "verify.recorded", "verify.now", "verify.moved")
+    )
+    print_table([cell, "", metric, recorded, now, moved], rows)
     _print_lines(dict.fromkeys(note for verification in found for note in verification.notes))
 
 
@@ -157,10 +176,11 @@ def verifications_to_json(found: Sequence[Verification]) -> str:
     return json.dumps(records, ensure_ascii=False, indent=1) + "\n"
 
 
-def _line(row: Difference) -> list[str]:
-    interval = (
-        _NONE if row.low is None or row.high is None else f"{points(row.low)} to {points(row.high)}"
-    )
+def _line(row: Difference, lang: Lang) -> list[str]:
+    interval = _NONE
+    if row.low is not None and row.high is not None:
+        interval = say(note("compare.span", low=points(row.low), high=points(row.high)), lang)
+    verdict = say(note(f"verdict.{row.verdict.replace(' ', '_')}"), lang) if row.verdict else _NONE
     counts = "/".join(map(str, row.wins_ties_losses)) if row.wins_ties_losses else _NONE
     return [
         clean(row.title),
@@ -169,7 +189,7 @@ def _line(row: Difference) -> list[str]:
         interval,
         _p(row.p),
         _p(row.p_adjusted),
-        row.verdict or _NONE,
+        verdict,
         counts,
         _NONE if row.minimum_detectable is None else f"{row.minimum_detectable * 100:.2f}",
         _NONE if row.n_items is None else str(row.n_items),
@@ -185,12 +205,13 @@ def _p(value: float | None) -> str:
     return _NONE if value is None else f"{value:.4f}"
 
 
-def _flip_lines(flip: Flip) -> list[str]:
+def _flip_lines(flip: Flip, lang: Lang) -> list[str]:
     a, b = flip.goodness
     lines = [f"  {flip.split}/{flip.subset} {_short(flip.item_id)}: {a:.4f} -> {b:.4f}"]
     lines += [f"    {_short(text)}" for text in flip.texts]
     if flip.expected:
-        lines.append(f"    expected: {', '.join(map(_short, flip.expected))}")
+        expected = note("compare.expected", answers=[_short(answer) for answer in flip.expected])
+        lines.append(f"    {say(expected, lang)}")
     for side, answers in zip("AB", flip.answers, strict=True):
         lines += [f"    {side} {_answer(answer)}" for answer in answers]
     return lines

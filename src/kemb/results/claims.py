@@ -221,14 +221,14 @@ def join_revisions(
         is_known = result.revision not in ("external", "no_revision_available", UNSTATED)
         return (is_main, made_by is not None, is_known, made_by or Version("0"))
 
-    chosen: dict[tuple[str, str, str], TaskResult] = {}
+    result_by_cell: dict[tuple[str, str, str], TaskResult] = {}
     for result in sorted(results, key=lambda result: result.revision):
         if not result.scores:
             continue
         key = (result.model, result.variant, result.task)
-        if key not in chosen or preference(result) > preference(chosen[key]):
-            chosen[key] = result
-    return [chosen[key] for key in sorted(chosen)]
+        if key not in result_by_cell or preference(result) > preference(result_by_cell[key]):
+            result_by_cell[key] = result
+    return [result_by_cell[key] for key in sorted(result_by_cell)]
 
 
 _SOURCE_FIELDS = dataclasses.fields(Source)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kemb import disk
+from kemb.messages import say
 from kemb.publishing.markdown import block, clean, code, escape, table
 from kemb.publishing.reports import every_row, groups_note
 from kemb.training.contamination import LEVELS, CleanScore, ContaminationReport, PartReport
@@ -298,13 +299,13 @@ def _comparison(proof: Proof) -> str:
             ]
         )
     header = ["Task", "Base", "This model", "Difference", "95 % interval", "p", "Verdict"]
+    of_groups = f" {say(groups_note(comparison), 'en')}." if comparison.groups else ""
     lines = [
         "## Compared with the base",
         f"Both measured by kemb on the same items. Base: {_text(comparison.a.label)}. Points "
         "(times 100).",
         table(header, rows, (1, 2, 3)),
-        f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself."
-        + (f" {groups_note(comparison)}." if comparison.groups else ""),
+        f"p: {_text(comparison.family)}; the last line, if it is a mean, for itself.{of_groups}",
     ]
     tasks = [cell.title for cell in comparison.cells]
     without = [
