@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kemb.boards import Row, build_board
+from kemb.messages import say
 from kemb.publishing.costs import Cost, cost_of
 from kemb.publishing.notes import footer
 from kemb.publishing.tables import columns, to_csv
@@ -105,7 +106,9 @@ def test_a_score_on_texts_that_were_cut_is_marked() -> None:
             [printed],
             ["600"],
         )
-        assert any(note.startswith("✂") for note in footer(board, {})) is (n_truncated == 6)
+        assert any(say(note, "en").startswith("✂") for note in footer(board, {})) is (
+            n_truncated == 6
+        )
 
 
 def test_columns_of_costs_stand_beside_own_rows_only() -> None:
@@ -130,6 +133,6 @@ def test_columns_of_costs_stand_beside_own_rows_only() -> None:
     assert [line["index_bytes_per_document"] for line in lines] == ["4096.0", ""]
     assert not [
         column
-        for column in columns(build_board([claimed]), build_board([claimed]).rows)
+        for column in columns(build_board([claimed]), build_board([claimed]).rows, "en")
         if column.kind == "cost"
     ]
