@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test quick check format frontend bench clean
+.PHONY: help demo test quick check format frontend bench fuzz clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -11,8 +11,8 @@ help:  ## List the targets
 demo: .venv/.base  ## Install kemb (base and kiwi) and run the demo, offline
 	$(BIN)/kemb demo
 
-# One process per core; tests of a module stay together (tests/conftest.py).
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+# One process per core; tests/conftest.py says which tests stay together.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test: .venv/.test frontend/node_modules/.done  ## Install all extras and run the whole test suite
 	$(PYTEST) $(PYTEST_ARGS)
@@ -43,6 +43,9 @@ bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/stats.py
 	$(BIN)/python benchmarks/end_to_end.py
+
+fuzz: .venv/.test  ## Break foreign files for KEMB_FUZZ_SECONDS (600), with new inputs every time
+	KEMB_FUZZ_SECONDS=$${KEMB_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz $(PYTEST_ARGS)
 
 clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo

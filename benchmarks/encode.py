@@ -31,8 +31,9 @@ from kemb.encoding.workers import Workers, opened
 from kemb.evaluation.evaluate import load_task
 from kemb.models.encoders import Encoder
 from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
 from kemb.models.resolve import resolve
-from kemb.types import columns
+from kemb.tasks.kinds import columns
 
 PACKS = (
     Path(os.environ.get("KEMB_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -80,7 +81,7 @@ def main() -> None:
         None,
     )
     with ExitStack() as stack:
-        kembs: dict[str, Encoder | Workers] = {"kemb": model.open()}
+        kembs: dict[str, Encoder | Workers] = {"kemb": open_model(model)}
         if chosen.workers:
             several = resolve(MODEL, ModelOptions(device="cpu", workers=chosen.workers))
             kembs[f"kemb, {chosen.workers} workers"] = stack.enter_context(opened(several))

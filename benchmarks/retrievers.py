@@ -25,6 +25,7 @@ from kemb.encoding.encode import Collection, Texts, encode_missing
 from kemb.encoding.store import Store
 from kemb.models.encoders.torch import pair_text
 from kemb.models.model import Model, ModelOptions
+from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.scoring.search.ragged import DOCUMENT_VALUES, rank_ragged
 from kemb.types import RetrievalData
@@ -129,7 +130,7 @@ def reranking(depth: int, n_rounds: int) -> None:
     pairs = [(" ".join(rng.choice(syllables, 8)), text) for _ in range(depth) for text in texts]
     with tempfile.TemporaryDirectory() as scratch:
         model = make_reranker(Path(scratch))
-        encoder = model.open()
+        encoder = open_model(model)
         inputs = Texts.of("", "", [pair_text(*pair) for pair in pairs], str)
         budget = Budget.for_device("cpu")
         collection = Collection([inputs])

@@ -23,8 +23,9 @@ from statistics import median
 import numpy as np
 
 from kemb.arrays import ArrayVectors, FloatArray
-from kemb.scoring.ranking import CUTOFFS, query_metrics
+from kemb.scoring.ranking import query_metrics
 from kemb.scoring.search.search import BLOCK, top_k
+from kemb.tasks.kinds import CUTOFFS
 from kemb.types import RetrievalData, Run
 
 GROWTH = (10_000, 30_000, 100_000, 300_000, 1_000_000)

@@ -8,9 +8,11 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -88,29 +90,44 @@ class NoTorch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses a model of torch; keep to quick tests if asked; groups for pytest-xdist.
+    """Mark what uses a model of torch; keep to quick tests if asked.
 
-    Tests of a module share a worker, for its fixtures; so do all that read the shared store, so
-    that each text is encoded once per run. The groups that take longest start first: the last to
-    end should be small.
+    For pytest-xdist the groups with most slow tests come first: the last to end should be small.
     """
     for item in items:
         if OF_TORCH.intersection(item.fixturenames):
             item.add_marker(pytest.mark.torch)
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
     if config.getoption("--quick"):
         config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
         items[:] = [item for item in items if not is_slow(item)]
     if N_WORKERS > 1:
-        n_slow = Counter(group_of(item) for item in items if is_slow(item))
-        items.sort(key=lambda item: (group_of(item) != STORE, -n_slow[group_of(item)]))
+        n_slow = Counter(group_of(item.path) for item in items if is_slow(item))
+        items.sort(key=lambda item: (group_of(item.path) != STORE, -n_slow[group_of(item.path)]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401  untyped
+    """Whole groups go to a worker. (`--dist loadgroup` of pytest-xdist 3.8 groups nothing under
+    pytest 9.2, without a word.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(config.rootpath / nodeid.partition("::")[0])
+
+    return ByGroup(config, log)
 
 
 STORE = "shared store"
 
 
-def group_of(item: pytest.Item) -> str:
-    return STORE if "shared_store" in item.fixturenames else item.path.stem
+@cache
+def group_of(module: Path) -> str:
+    """Tests of a module share a worker, for its fixtures; so do all modules that read the shared
+    store, so that each text is encoded once per run.
+    """
+    return STORE if "shared_store" in module.read_text(encoding="utf-8") else str(module)
 
 
 def is_slow(item: pytest.Item) -> bool:

@@ -106,7 +106,10 @@ def test_pages_and_decisions_that_code_names_are_there(path: Path) -> None:
     page = text_of(ROOT / "docs/architecture.md")
     for citation in CITATION.findall(comments):
         if path != Path(__file__):
-            assert re.search(rf"^- \*\*{re.escape(citation)}\.?\*\*", page, re.MULTILINE), (
+            decision_or_section = (
+                rf"^(?:- \*\*{re.escape(citation)}\.?\*\*|## {re.escape(citation)}$)"
+            )
+            assert re.search(decision_or_section, page, re.MULTILINE), (
                 f"{name_of(path)} cites {citation!r}"
             )
 

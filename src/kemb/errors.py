@@ -9,7 +9,8 @@ KembError                 one paragraph for a human; the command line prints it 
     ├── DataError         task data breaks its contract; says file, row and column or id
     ├── FetchError        the hub or the network failed; says what to do next
     ├── ModelError        weights, configuration or vectors of a model are unusable
-    ├── StoreError        the vector store cannot be read or written
+    ├── DiskError         a disk is full, or a folder cannot be written: no further work is of use
+    ├── StoreError        the vector store cannot be read, or lacks vectors
     └── ResultError       a result file cannot be read or does not fit its task
 """
 
@@ -69,8 +70,12 @@ class ModelError(RunError):
     """Weights, configuration or vectors of a model are unusable."""
 
 
+class DiskError(RunError):
+    """A disk is full, or a file or folder cannot be written."""
+
+
 class StoreError(RunError):
-    """The vector store cannot be read or written."""
+    """The vector store cannot be read, or lacks vectors."""
 
 
 class ResultError(RunError):

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kemb.encoding.store import Store
-from kemb.errors import DataError, UsageError
+from kemb.errors import UsageError
 from kemb.evaluation.evaluate import RunOptions
 from kemb.models.files import content_hash, read_folder
 from kemb.models.model import Model
@@ -22,8 +22,7 @@ from kemb.publishing.card.training import front_matter, placed, training_text
 from kemb.publishing.card.training import write as write_contamination
 from kemb.publishing.hub import Target, push_model, target_of
 from kemb.publishing.site.build import SiteOptions, publish_site
-from kemb.tasks.own.readers import Findings, read_table
-from kemb.training import bases, check, data, dev, export, fit, processes, stages
+from kemb.training import bases, data, export, fit, processes, stages
 from kemb.training import mine as mining
 from kemb.training.contamination import CleanScore, ContaminationReport, clean_items, clean_scores
 from kemb.training.dev import DevSet, held_out_tasks
@@ -32,12 +31,8 @@ from kemb.training.job import (
     Quiet,
     TrainOptions,
     Work,
-    counts,
-    file_hashes,
-    filtered,
     hashes,
     libraries,
-    load_rows,
     memory_gb,
     n_parameters,
     prepare,
@@ -45,14 +40,14 @@ from kemb.training.job import (
 )
 from kemb.training.losses import TrainingSet, training_sets
 from kemb.training.mine import Probe
+from kemb.training.pairs import DEV, PAIRS, make_pairs, read_column
 from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
 from kemb.training.recipe import RecipeFile
-from kemb.training.sections import MineSection
-from kemb.training.stages import Stage, file_hash
+from kemb.training.stages import Stage
 from kemb.training.teachers import ranker_of, scorer_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,162 +435,3 @@ def _card(
         run.listener.note(str(error))
         card_files = {README: text}
     write_card(card_files, out / README)
-
-
-PAIRS = "pairs.parquet"
-
-
-DEV = "dev.parquet"
-
-
-OWN = "data"
-"""Among the names of mine.corpus: the texts of the pairs themselves."""
-
-
-def make_pairs(run: Work) -> Stage:
-    """Read, filter, and mine where the recipe asks for it."""
-    recipe = run.file.recipe
-
-    def load() -> tuple[pa.Table, dict[str, Any]]:
-        return load_rows(run), {}
-
-    sections = [section.model_dump(mode="json") for section in recipe.data]
-    inputs: dict[str, Any] = {
-        "recipe": {"data": sections},
-        "files": file_hashes(run),
-        "tasks": task_hashes(run),
-    }
-    loaded = _stage(run, "data", inputs, load)
-
-    def keep() -> tuple[pa.Table, dict[str, Any]]:
-        table, report = filtered(run, read_pairs(loaded))
-        return table, report.to_json()
-
-    filters = recipe.filters.model_dump(mode="json")
-    inputs = {
-        "recipe": {"filters": filters},
-        "pairs": loaded.outputs[PAIRS],
-        "tasks": task_hashes(run, every=True),
-    }
-    stage = _stage(
-        run, "filter", inputs | {"base": run.base_revision, "libraries": libraries()}, keep
-    )
-    if recipe.dev and recipe.dev.share:
-        stage = _held_out(run, recipe.dev.share, stage)
-    check.check_positives(run.file, read_pairs(stage))
-    return stage if recipe.mine is None else _mine(run, recipe.mine, stage)
-
-
-def read_pairs(stage: Stage) -> pa.Table:
-    """The pairs that a stage holds."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(stage.folder / PAIRS)
-
-
-def _stage(
-    run: Work,
-    name: str,
-    inputs: Mapping[str, Any],
-    make: Callable[[], tuple[pa.Table, dict[str, Any]]],
-) -> Stage:
-    """A stage whose output is a table of pairs."""
-    import pyarrow.parquet as pq
-
-    def work(folder: Path) -> dict[str, Any]:
-        table, report = make()
-        pq.write_table(table, folder / PAIRS)
-        return {"n_rows": counts(table), **report}
-
-    return run.stage(name, inputs, work)
-
-
-def _held_out(run: Work, share: float, pairs_stage: Stage) -> Stage:
-    """The rows to train on; those held out lie beside them."""
-    import pyarrow.parquet as pq
-
-    sources, seed = dev.held_out_sources(run.file), run.file.recipe.seed
-
-    def work(folder: Path) -> dict[str, Any]:
-        table, held_out_rows = dev.hold_out(read_pairs(pairs_stage), share, sources, seed)
-        pq.write_table(table, folder / PAIRS)
-        pq.write_table(held_out_rows, folder / DEV)
-        return {"n_rows": counts(table), "n_held_out": counts(held_out_rows)}
-
-    inputs = {
-        "recipe": {"dev": {"share": share}, "seed": seed},
-        "sources": sources,
-        "pairs": pairs_stage.outputs[PAIRS],
-    }
-    return run.stage("dev", inputs, work)
-
-
-def _mine(run: Work, section: MineSection, pairs_stage: Stage) -> Stage:
-    """Negatives for all rows but those with scores, which need none."""
-    teacher = resolve(section.teacher.id)
-    reranker = resolve(section.rerank.id) if section.rerank else None
-    scored = [entry.id for entry in run.file.recipe.data if entry.role == "similarity"]
-
-    def find() -> tuple[pa.Table, dict[str, Any]]:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        table = read_pairs(pairs_stage)
-        is_scored = pc.is_in(table["source"], pa.array(scored, pa.string()))
-        mined, report = mining.mine(
-            table.filter(pc.invert(is_scored)),
-            section,
-            ranker_of(teacher, run.options.store),
-            _corpus(run, section),
-            scorer=scorer_of(reranker, run.options.store) if reranker else None,
-            seed=run.file.recipe.seed,
-        )
-        return pa.concat_tables(
-            [mined, table.filter(is_scored)], promote_options="default"
-        ), report.to_json()
-
-    models = [
-        [model.name, model.revision] for model in (teacher, reranker) if isinstance(model, Model)
-    ]
-    corpus = {
-        name: file_hash(run.root / name)
-        for name in section.corpus
-        if name != OWN and (run.root / name).is_file()
-    }
-    inputs = {
-        "recipe": {"mine": section.model_dump(mode="json")},
-        "pairs": pairs_stage.outputs[PAIRS],
-        "models": models,
-    }
-    seed = run.file.recipe.seed
-    return _stage(
-        run, "mine", inputs | {"corpus": corpus, "seed": seed, "libraries": libraries()}, find
-    )
-
-
-def _corpus(run: Work, section: MineSection) -> list[str] | None:
-    """Documents beside the pairs' own; None where there are none.
-
-    :raises DataError: for a file that cannot be read, or without a column `text`.
-    """
-    texts: list[str] = []
-    for name in section.corpus:
-        if name == OWN:
-            continue
-        texts += read_column(run.root / name, "text")
-    return texts or None
-
-
-def read_column(path: Path, column: str) -> list[str]:
-    """A column of texts of a Parquet, JSONL, CSV or TSV file.
-
-    :raises DataError: when there is no such file or column.
-    """
-    findings = Findings()
-    table = read_table(path, str(path), findings) if path.is_file() else None
-    if table is None or column not in table.columns:
-        raise DataError(
-            f"{path} cannot be read as a table with a column {column!r}: Parquet, JSONL, CSV or "
-            "TSV is expected."
-        )
-    return [str(text) for text in table.columns[column]]

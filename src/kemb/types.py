@@ -1,14 +1,14 @@
 """The plain data that one stage hands to the next.
 
 A task is one or more parts, one per (split, subset). A part holds texts with their gold answers and
-knows nothing of models; `columns` says which texts must become vectors, and in which role.
+knows nothing of models; `kemb.tasks.kinds` says which texts must become vectors, and in which role.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from kemb.arrays import DoubleArray, FloatArray, IntArray
 
@@ -16,17 +16,11 @@ Label = str | int
 Qrels = dict[str, dict[str, int]]
 
 Role = Literal["query", "document", "text"]
-TaskType = Literal[
-    "retrieval",
-    "reranking",
-    "sts",
-    "pair_classification",
-    "classification",
-    "multilabel_classification",
-    "clustering",
-    "bitext_mining",
-    "summarization",
-]
+TaskType = str
+"""A key of `kemb.tasks.kinds.KINDS`."""
+
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+"""How two vectors are compared; higher is more alike, distances are negated."""
 
 
 class Input(NamedTuple):
@@ -35,6 +29,19 @@ class Input(NamedTuple):
     route: str
     prompt: str
     text: str
+
+
+class PartData(Protocol):
+    """Texts with their gold answers; a frozen dataclass, described by a shape in
+    `kemb.tasks.kinds`.
+    """
+
+    def content(self) -> Iterator[Iterable[str]]:
+        """The lists of strings that a score depends on, in order, for the hash of the data.
+
+        Text labels are quoted, so that 1 and "1" differ. Row numbers are not part of it.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,18 @@ class RetrievalData:
     qrels: Qrels
     candidates: dict[str, list[str]] | None = None
 
+    def content(self) -> Iterator[Iterable[str]]:
+        """Judgments are taken in the order of the queries and sorted by document."""
+        yield from (self.doc_ids, self.documents, self.query_ids, self.queries)
+        yield (
+            f"{query_id}\0{doc_id}\0{grade}"
+            for query_id in self.query_ids
+            for doc_id, grade in sorted(self.qrels[query_id].items())
+        )
+        if self.candidates is not None:
+            ranked = self.candidates
+            yield (f"{query_id}\0{doc}" for query_id in self.query_ids for doc in ranked[query_id])
+
 
 @dataclass(frozen=True, slots=True)
 class PairData:
@@ -58,14 +77,16 @@ class PairData:
     sentence2: list[str]
     gold: DoubleArray
 
+    def content(self) -> Iterator[Iterable[str]]:
+        yield from (self.sentence1, self.sentence2, map(repr, self.gold.tolist()))
+
 
 @dataclass(frozen=True, slots=True)
 class LabelData:
     """Evaluated texts with labels, and the few-shot training rows of every experiment.
 
     `experiments[i]` are row numbers into `train_texts`, in training order; only rows that some
-        experiment uses
-    are kept.
+    experiment uses are kept.
     """
 
     item_ids: list[str]
@@ -75,6 +96,15 @@ class LabelData:
     train_labels: list[Label]
     experiments: list[IntArray]
     train_is_evaluated: bool
+
+    def content(self) -> Iterator[Iterable[str]]:
+        yield from (
+            self.texts,
+            map(repr, self.labels),
+            self.train_texts,
+            map(repr, self.train_labels),
+        )
+        yield from (map(str, rows.tolist()) for rows in self.experiments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +119,31 @@ class MultilabelData:
     experiments: list[IntArray]
     train_is_evaluated: bool
 
+    def content(self) -> Iterator[Iterable[str]]:
+        yield from (
+            self.texts,
+            map(repr, self.labels),
+            self.train_texts,
+            map(repr, self.train_labels),
+        )
+        yield from (map(str, rows.tolist()) for rows in self.experiments)
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterData:
     """Texts with one label per level (usually one level), and the problem each text belongs to.
 
     `problems[i]` numbers independent clustering problems from 0; the bootstrap protocol has only
-        problem 0.
+    problem 0.
     """
 
     item_ids: list[str]
     texts: list[str]
     labels: list[tuple[Label, ...]]
     problems: IntArray
+
+    def content(self) -> Iterator[Iterable[str]]:
+        yield from (self.texts, map(repr, self.labels), map(str, self.problems.tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +154,17 @@ class BitextData:
     sentence1: list[str]
     sentence2: list[str]
 
+    def content(self) -> Iterator[Iterable[str]]:
+        yield from (self.sentence1, self.sentence2)
+
 
 @dataclass(frozen=True, slots=True)
 class SummaryData:
     """Summaries of documents: those by machines with a gold score, those by humans to compare them
     with.
 
-    `machine_of[i]` and `human_of[i]` number the document of a summary, ascending; `document_ids`
-        names the documents.
+    `machine_of[i]` and `human_of[i]` number the document of a summary, ascending from 0;
+    `document_ids` names the documents.
     """
 
     document_ids: list[str]
@@ -129,10 +174,29 @@ class SummaryData:
     human_of: IntArray
     gold: DoubleArray
 
+    @property
+    def machine_ids(self) -> list[str]:
+        """Of every summary by a machine the id of its document, and its place there."""
+        return _numbered(self.document_ids, self.machine_of)
 
-PartData = (
-    RetrievalData | PairData | LabelData | MultilabelData | ClusterData | BitextData | SummaryData
-)
+    @property
+    def human_ids(self) -> list[str]:
+        """As `machine_ids`, of the summaries by humans."""
+        return _numbered(self.document_ids, self.human_of)
+
+    def content(self) -> Iterator[Iterable[str]]:
+        numbers = map(str, self.machine_of.tolist())
+        yield from (self.machine, numbers, map(repr, self.gold.tolist()))
+        yield from (self.human, map(str, self.human_of.tolist()))
+
+
+def _numbered(ids: list[str], of: IntArray) -> list[str]:
+    """`<id>/<place>` for rows [n] that belong to `ids[of[row]]`, ascending."""
+    first_row: dict[int, int] = {}
+    return [
+        f"{ids[number]}/{row - first_row.setdefault(number, row)}"
+        for row, number in enumerate(of.tolist())
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,37 +219,6 @@ class TaskData:
     type: TaskType
     revision: str
     parts: list[Part]
-
-
-class Column(NamedTuple):
-    """A list of texts that needs vectors."""
-
-    role: Role
-    texts: list[str]
-
-
-def columns(data: PartData) -> dict[str, Column]:
-    """The texts of a part that must be encoded, by column name."""
-    match data:
-        case RetrievalData():
-            return {
-                "queries": Column("query", data.queries),
-                "documents": Column("document", data.documents),
-            }
-        case PairData() | BitextData():
-            return {
-                "sentence1": Column("text", data.sentence1),
-                "sentence2": Column("text", data.sentence2),
-            }
-        case LabelData() | MultilabelData():
-            return {
-                "texts": Column("text", data.texts),
-                "train_texts": Column("text", data.train_texts),
-            }
-        case SummaryData():
-            return {"machine": Column("text", data.machine), "human": Column("text", data.human)}
-        case ClusterData():
-            return {"texts": Column("text", data.texts)}
 
 
 @dataclass(frozen=True, slots=True)

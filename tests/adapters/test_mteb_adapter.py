@@ -159,7 +159,7 @@ def test_joined_revisions_of_random_results_are_those_of_mteb() -> None:
                     claim = Claim("s", mteb_version=version)
                     ours.append(
                         TaskResult(
-                            Path("x"), model, revision, "", task, "d", {"test": [{}]}, {}, claim
+                            Path("x"), model, revision, "", task, "d", {"test": [{}]}, None, claim
                         )
                     )
     ours = [r for r in ours if not tied(r, ours, main)]
@@ -205,6 +205,7 @@ def tied(one: TaskResult, results: list[TaskResult], main: dict[str, str]) -> bo
     return any(other is not one and key(other) == key(one) for other in results)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_means_of_mteb_come_out_of_imported_results(
     imported: list[TaskResult], shared_data: Path

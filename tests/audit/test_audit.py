@@ -89,6 +89,7 @@ def test_the_wrong_headers_and_right_numbers_of_the_koe5_card(published: Publish
     assert len(findings) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_reversed_lists_of_the_bge_m3_ko_cards(published: Published, shared_data: Path) -> None:
     truth = json.loads((shared_data / "published" / "derived_autorag_true_ranks.json").read_text())
@@ -279,6 +280,7 @@ def ranking_tables(reverse: bool, seed: int = 0, n: int = 114) -> str:
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_right_rankings_are_no_finding_and_reversed_ones_are_recovered(
     tmp_path: Path, seed: int
@@ -294,6 +296,7 @@ def test_right_rankings_are_no_finding_and_reversed_ones_are_recovered(
     assert f"{best[0][2:]} MRR {best[4]} nDCG {best[5].rstrip(' |')}" in found.consequence
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_1_on_findings_only(tmp_path: Path) -> None:
     columns, rows = average_table(1, 6, 3, 2)
     clean, wrong = tmp_path / "clean.md", tmp_path / "wrong.md"

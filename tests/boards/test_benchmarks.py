@@ -17,8 +17,6 @@ from pydantic import ValidationError
 
 from kemb.arrays import ArrayVectors, Vectors
 from kemb.boards.benchmark import (
-    BY_TYPE,
-    CUTOFFS,
     Benchmark,
     CellSpec,
     Formula,
@@ -41,8 +39,8 @@ from kemb.results.files import Claim, TaskResult, our_metric, read_result
 from kemb.scoring import pairs, ranking
 from kemb.scoring.clusters import clustering
 from kemb.scoring.labels import label_metrics
-from kemb.scoring.ranking import SUBQUERIES
 from kemb.scoring.search.search import run_from_scores
+from kemb.tasks.kinds import KINDS, SUBQUERIES
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ClusterData, PairData, RetrievalData
 
@@ -64,7 +62,7 @@ def result(task: str, scores: Scores, model: str = "m") -> TaskResult:
     splits: dict[str, list[dict[str, Any]]] = {}
     for (split, subset), metrics in scores.items():
         splits.setdefault(split, []).append({**metrics, "hf_subset": subset, "languages": []})
-    return TaskResult(Path(task), model, "r", "", task, "", splits, {}, Claim("a table"))
+    return TaskResult(Path(task), model, "r", "", task, "", splits, None, Claim("a table"))
 
 
 def claimed(cell: CellSpec, value: float, formula: Formula | None = None) -> TaskResult:
@@ -646,25 +644,24 @@ def test_metric_names_are_those_that_scoring_gives() -> None:
         for name in ("sentence1", "sentence2")
     }
     gold = PairData(ids, ids, ids, rng.random(20))
-    assert pairs.sts(gold, two, similarity="cosine").metrics.keys() == BY_TYPE["sts"]
+    assert pairs.sts(gold, two, similarity="cosine").metrics.keys() == KINDS["sts"].metrics
     labelled = PairData(ids, ids, ids, np.arange(20.0) % 2)
     assert (
         pairs.pair_classification(labelled, two, similarity="cosine").metrics.keys()
-        == BY_TYPE["pair_classification"]
+        == KINDS["pair_classification"].metrics
     )
-    assert label_metrics([0, 1, 1], [0, 1, 0]).keys() == BY_TYPE["classification"]
-    assert ranking.CUTOFFS == CUTOFFS
+    assert label_metrics([0, 1, 1], [0, 1, 0]).keys() == KINDS["classification"].metrics
     run = run_from_scores({"q": {"d": 1.0}}, ["q"], ["d"])
     data = RetrievalData(["d"], [""], ["q"], [""], {"q": {"d": 1}})
-    assert ranking.ranking_metrics(run, data).metrics.keys() == BY_TYPE["retrieval"]
-    merged = {f"{SUBQUERIES}{name}" for name in BY_TYPE["retrieval"]}
-    assert BY_TYPE["reranking"] == BY_TYPE["retrieval"] | merged
+    assert ranking.ranking_metrics(run, data).metrics.keys() == KINDS["retrieval"].metrics
+    merged = {f"{SUBQUERIES}{name}" for name in KINDS["retrieval"].metrics}
+    assert KINDS["reranking"].metrics == KINDS["retrieval"].metrics | merged
     topics = ClusterData(ids, ids, [(i % 2,) for i in range(20)], np.zeros(20, dtype=np.int64))
     protocol = ClusteringProtocol(n_experiments=2, documents_per_experiment=20)
     found = clustering(
         protocol, topics, {"texts": ArrayVectors(rng.random((20, 4)).astype(np.float32))}
     )
-    assert found.metrics.keys() == BY_TYPE["clustering"]
+    assert found.metrics.keys() == KINDS["clustering"].metrics
 
 
 # What is refused

@@ -32,6 +32,7 @@ from kemb.results.files import (
     write_result,
 )
 from kemb.types import ItemBlock, PartScore
+from records import changed, record
 
 SOURCE = Claim("a paper", "https://example.org/paper", "abcdef0123456789")
 BENCHMARK = Benchmark(
@@ -65,27 +66,13 @@ def result(
     """A result without items; `changes` go into its provenance, for example
     of_task={"metric_version": 2}.
     """
-    record: dict[str, Any] = {
-        "task": {
-            "type": "sts",
-            "data_sha256": {"test/default": "s1"},
-            "main_metric": "main_score",
-            "metric_version": 1,
-            "dedupe_pairs": False,
-        },
-        "model": {
-            "name": model,
-            "dtype": "float32",
-            "max_tokens": 512,
-            "pooling": "mean",
-            "similarity": "cosine",
-        },
-        "prompts": {},
-        "timestamp": 100,
-    }
-    for key, change in changes.items():
-        key = key.removeprefix("of_")
-        record[key] = record[key] | change if isinstance(change, Mapping) else change
+    described = record(
+        task={"main_metric": "main_score"},
+        model={"name": model, "dtype": "float32", "max_tokens": 512, "pooling": "mean"},
+    )
+    described = changed(
+        described, **{key.removeprefix("of_"): change for key, change in changes.items()}
+    )
     scores = {"test": [{"hf_subset": "default", "main_score": value}]}
     return TaskResult(
         Path("/r/m/r/t.json"),
@@ -95,7 +82,7 @@ def result(
         task,
         data,
         scores,
-        {} if claim else record,
+        None if claim else described,
         claim,
     )
 
@@ -327,7 +314,7 @@ def test_other_data_metrics_and_text_preparation_are_refused(
         ({"of_model": {"max_tokens": 128}}, "max tokens 128; elsewhere in the row 512"),
         ({"of_model": {"dtype": "float16"}}, "dtype float16; elsewhere in the row float32"),
         (
-            {"prompts": {"text": {"source": "file"}}},
+            {"prompts": {"text": {"prompt": "a: ", "route": "", "source": "file"}}},
             "prompts of a file are not declared, and the row is no variant",
         ),
     ],
@@ -388,11 +375,13 @@ def test_dense_and_sparse_rows_are_told_apart() -> None:
     formulas = {"dense": Formula(rows="dense"), "sparse": Formula(rows="sparse")}
     benchmark = BENCHMARK.model_copy(update={"formulas": formulas})
     three = [
-        r for name in ("bm25:kiwi", "org/splade-ko", "toy") for r in results(name, "0.1 0.2 0.3")
+        r
+        for name in ("bm25:kiwi", "telepix/PIXIE-Splade-v1.5", "toy")
+        for r in results(name, "0.1 0.2 0.3")
     ]
     assert {row.name for row in build_board(three, benchmark, "sparse").rows} == {
         "bm25:kiwi",
-        "org/splade-ko",
+        "telepix/PIXIE-Splade-v1.5",
     }
     measured = results("local/my-model", "0.1 0.2 0.3", family="sparse") + results(
         "a/sparse", "0.1 0.2 0.3", family="dense"
@@ -408,14 +397,15 @@ def test_dense_and_sparse_rows_are_told_apart() -> None:
 
 def with_items(root: Path, model: str, task: str, values: np.ndarray) -> TaskResult:
     """A result whose score is the mean of its items, on disk."""
-    record = result(model, task, 0.0).kemb
-    record["task"] |= {"type": "retrieval", "main_metric": "ndcg@10"}
+    described = changed(
+        result(model, task, 0.0).kemb, task={"type": "retrieval", "main_metric": "ndcg@10"}
+    )
     ids = [f"q{n}" for n in range(len(values))]
     score = PartScore({"ndcg@10": float(values.mean())}, {}, [ItemBlock("ndcg@10", ids, values)])
     folder = root / f"org__{model}" / "r1"
     return read_result(
         write_result(
-            folder, task, "d1", [ScoredPart("test", "default", [], score, "ndcg@10")], record
+            folder, task, "d1", [ScoredPart("test", "default", [], score, "ndcg@10")], described
         )
     )
 
@@ -469,9 +459,10 @@ def test_one_claimed_row_or_lost_items_make_it_tasks_and_the_board_says_so(
     assert board.intervals.mode == "none"
     assert "p are claimed, without items" in board.intervals.reason
     assert "Fewer than 5 tasks cannot be resampled" in board.intervals.reason
-    lost = [result("lost", task, 0.5) for task in ("ta", "tb", "tc")]
-    for found in lost:
-        found.kemb["task"] |= {"type": "retrieval", "main_metric": "ndcg@10"}
+    lost = [
+        result("lost", task, 0.5, of_task={"type": "retrieval", "main_metric": "ndcg@10"})
+        for task in ("ta", "tb", "tc")
+    ]
     assert "missing or were changed" in build_board(measured + lost, BENCHMARK).intervals.reason
     with pytest.raises(
         UsageError,

@@ -31,6 +31,7 @@ from kemb.results.files import (
 from kemb.results.rows import ResultRow, find_row, rows_of
 from kemb.scoring.items import of_part
 from kemb.types import ItemBlock, PartScore, TaskType
+from records import record as whole_record
 
 MAIN: dict[str, str] = {
     "retrieval": "ndcg@10",
@@ -75,11 +76,7 @@ def record(
         task,
         data_revision,
         scored,
-        {
-            "task": described,
-            "model": {"name": model, "similarity": "cosine", "variant": variant},
-            "timestamp": 0,
-        },
+        whole_record(task=described, model={"name": model, "variant": variant}, timestamp=0),
     )
 
 
@@ -213,6 +210,7 @@ def test_a_correlation_is_computed_again_on_every_resample(tmp_path: Path) -> No
     assert cell.p < 0.01
 
 
+@pytest.mark.slow
 def test_average_precision_is_computed_again_on_every_resample(tmp_path: Path) -> None:
     from sklearn.metrics import average_precision_score as ap
 
@@ -467,7 +465,11 @@ def test_claimed_scores_have_a_difference_and_no_item_interval(tmp_path: Path) -
     record(tmp_path, "org/b", "T", "retrieval", {"default": queries([0.6, 0.6])})
     a, b = rows(tmp_path)
     claimed = ResultRow(
-        "org/b", "r1", "", "a card", {"T": replace(b.results["T"], kemb={}, claim=Claim("a card"))}
+        "org/b",
+        "r1",
+        "",
+        "a card",
+        {"T": replace(b.results["T"], kemb=None, claim=Claim("a card"))},
     )
     cell = only(compare(a, claimed))
     assert cell.difference == pytest.approx(0.05)
@@ -558,7 +560,7 @@ def test_rows_are_found_by_name_revision_variant_and_folder(tmp_path: Path) -> N
 def test_measured_rows_go_before_claimed_ones_of_the_same_name(tmp_path: Path) -> None:
     record(tmp_path, "org/a", "T", "retrieval", {"default": queries([0.5])})
     (measured,) = read_results(tmp_path)
-    claims = [replace(measured, kemb={}, claim=Claim(source)) for source in ("card", "board")]
+    claims = [replace(measured, kemb=None, claim=Claim(source)) for source in ("card", "board")]
     assert find_row("org/a", rows_of([measured, *claims])).source == ""
     assert find_row("claimed:org/a", rows_of([measured, claims[0]])).source == "card"
     assert find_row("org/a", rows_of(claims[:1])).source == "card"
@@ -662,12 +664,12 @@ def items_of(root: Path) -> PartItems:
     """The items of `org/a` and `org/b`, where there are two."""
     results = read_results(root)
     one, *more = [of_part(read_items(result), "test", "default") for result in results]
-    of_task = results[0].kemb["task"]
+    of_task = results[0].record.task
     return PartItems(
         "test",
         "default",
-        of_task["type"],
-        of_task["main_metric"],
+        of_task.type,
+        of_task.main_metric,
         "cosine",
         (one, (more or [one])[0]),
     )

@@ -22,11 +22,10 @@ from kemb.results.files import (
     write_result,
 )
 from kemb.scoring.clusters import clustering
-from kemb.scoring.items import of_part
+from kemb.scoring.items import metrics_from_items, of_part
 from kemb.scoring.labels import classification, multilabel_classification
 from kemb.scoring.pairs import bitext_mining, pair_classification, sts
 from kemb.scoring.ranking import ranking_metrics
-from kemb.scoring.recompute import metrics_from_items
 from kemb.scoring.search.search import top_k
 from kemb.scoring.summarization import summarization
 from kemb.tasks.spec import ClusteringProtocol, SummarizationProtocol
@@ -40,6 +39,7 @@ from kemb.types import (
     RetrievalData,
     SummaryData,
 )
+from records import record
 
 N = 60
 IDS = [f"i{number}" for number in range(N)]
@@ -140,10 +140,10 @@ def scored(case: str, seed: int) -> PartScore:
 
 def write(root: Path, case: str, seed: int, splits: tuple[str, ...] = ("test",)) -> TaskResult:
     task_type, main, _ = CASES[case]
-    provenance: dict[str, Any] = {
-        "task": {"type": task_type, "main_metric": main},
-        "model": {"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
-    }
+    provenance = record(
+        task={"type": task_type, "main_metric": main},
+        model={"name": f"m{seed}", "similarity": "cosine" if seed % 2 else "dot"},
+    )
     parts = [
         ScoredPart(s, "default", ["kor-Hang"], scored(case, seed + 10 * i), main)
         for i, s in enumerate(splits)

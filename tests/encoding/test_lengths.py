@@ -58,8 +58,8 @@ def test_truncation_and_the_cost_of_korean_are_those_of_the_tokenizer(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_st)
-    found = go(search, str(tiny_st), tmp_path / "out", tmp_path / "store").kemb
-    (part,) = found["lengths"].values()
+    found = go(search, str(tiny_st), tmp_path / "out", tmp_path / "store").record
+    (part,) = found.lengths.values()
     texts = {
         "queries": ["가: " + text for text in QUERIES],
         "documents": [text.strip() for text in DOCUMENTS],
@@ -71,8 +71,8 @@ def test_truncation_and_the_cost_of_korean_are_those_of_the_tokenizer(
             "n_truncated": sum(n > 64 for n in counts),
             "longest": max(counts),
         }
-        assert part["columns"][name] == expected
-    assert part["columns"]["documents"]["n_truncated"] == 3
+        assert part.columns[name].as_json() == expected
+    assert part.columns["documents"].n_truncated == 3
     assert truncated(found) == 3 / 5
     korean = {
         text
@@ -83,24 +83,28 @@ def test_truncation_and_the_cost_of_korean_are_those_of_the_tokenizer(
     # The tokenizer knows single characters and blanks: the blank behind the prompt goes with the
     # text.
     alone += sum(text in korean for text in QUERIES)
-    assert part["korean"] == {"n_texts": 5, "n_chars": sum(map(len, korean)), "n_tokens": alone}
+    assert part.korean.as_json() == {
+        "n_texts": 5,
+        "n_chars": sum(map(len, korean)),
+        "n_tokens": alone,
+    }
     assert korean_tokens([found]) == pytest.approx(1000 * alone / sum(map(len, korean)))
 
 
 def test_lengths_are_the_same_from_the_store_without_the_model(
     search: Path, tmp_path: Path, tiny_st: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = go(search, str(tiny_st), tmp_path / "out", tmp_path / "store").kemb
+    first = go(search, str(tiny_st), tmp_path / "out", tmp_path / "store").record
     monkeypatch.setattr("kemb.encoding.workers.open_model", None)
-    again = go(search, str(tiny_st), tmp_path / "other", tmp_path / "store").kemb
-    assert again["encoded"]["n_encoded"] == 0
-    assert again["lengths"] == first["lengths"]
-    assert again["loaded"] == first["loaded"]
+    again = go(search, str(tiny_st), tmp_path / "other", tmp_path / "store").record
+    assert again.encoded.n_encoded == 0
+    assert again.lengths == first.lengths
+    assert again.loaded == first.loaded
     space = next(iter(Store(tmp_path / "store").spaces()))
     space.compact()
     assert (
-        go(search, str(tiny_st), tmp_path / "third", tmp_path / "store").kemb["lengths"]
-        == first["lengths"]
+        go(search, str(tiny_st), tmp_path / "third", tmp_path / "store").record.lengths
+        == first.lengths
     )
 
 
@@ -117,23 +121,21 @@ def test_what_nobody_declares_is_read_off_the_loaded_model(
 
 
 def test_models_without_a_tokenizer_have_no_lengths(search: Path, tmp_path: Path) -> None:
-    found = go(search, "toy", tmp_path / "out", tmp_path / "store").kemb
-    assert (found["lengths"], truncated(found), korean_tokens([found])) == ({}, None, None)
+    found = go(search, "toy", tmp_path / "out", tmp_path / "store").record
+    assert (found.lengths, truncated(found), korean_tokens([found])) == ({}, None, None)
 
 
 def test_an_inverted_index_has_eight_bytes_per_posting(search: Path, tmp_path: Path) -> None:
-    found = go(search, "bm25:bigram", tmp_path / "out", tmp_path / "store").kemb
+    found = go(search, "bm25:bigram", tmp_path / "out", tmp_path / "store").record
     postings = [
         {word[i : i + 2] for word in text.lower().split() for i in range(len(word) - 1)}
         for text in DOCUMENTS
     ]
-    assert found["index_bytes_per_document"] == pytest.approx(
+    assert found.index_bytes_per_document == pytest.approx(
         8 * sum(map(len, postings)) / len(DOCUMENTS)
     )
-    fused = go(search, "rrf(bm25:bigram, toy)", tmp_path / "out", tmp_path / "store").kemb
-    assert fused["index_bytes_per_document"] == pytest.approx(
-        found["index_bytes_per_document"] + 4 * 256
-    )
+    fused = go(search, "rrf(bm25:bigram, toy)", tmp_path / "out", tmp_path / "store").record
+    assert fused.index_bytes_per_document == pytest.approx(found.index_bytes_per_document + 4 * 256)
 
 
 @pytest.mark.parametrize(

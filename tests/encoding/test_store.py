@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kemb.encoding.store import Space, Store, input_keys
-from kemb.errors import StoreError
+from kemb.errors import DiskError, StoreError
 
 PRINT = {"model": "org/name", "revision": "abc"}
 
@@ -119,7 +119,7 @@ def test_a_full_disk_is_one_paragraph_and_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"disk .* is full.*--store DIR") as caught:
+    with pytest.raises(DiskError, match=r"disk .* is full.*--store DIR") as caught:
         space.add(keys[1:], vectors_of(keys[1:]))
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in space.folder.iterdir()) == before

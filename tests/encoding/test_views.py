@@ -197,7 +197,7 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
         assert outcome.result.path.parent.parent.name == "experiments"
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
     sizes = {
-        row: outcome.result.kemb["index_bytes_per_document"]
+        row: outcome.result.record.index_bytes_per_document
         for row, outcome in rows.items()
         if outcome.result
     }
@@ -307,9 +307,9 @@ def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
         assert rescored[i][own] == pytest.approx(expected, abs=1e-5)
     for outcome in outcomes:
         assert outcome.result is not None
-        assert outcome.result.kemb["encoded"]["n_encoded"] == 0
+        assert outcome.result.record.encoded.n_encoded == 0
         assert not verify_result(outcome.result, task, VerifyOptions()).differs
-        assert outcome.result.kemb["index_bytes_per_document"] == (
+        assert outcome.result.record.index_bytes_per_document == (
             32 if "binary" in outcome.row else 1024
         )
 

@@ -414,9 +414,7 @@ def test_minilm_with_two_workers_gives_the_vectors_of_one(
         keys = Texts.of("", "", lines, str).keys
         assert space.size()[0] > 3
         vectors.append(space.vectors(keys).block(0, len(lines)))
-        assert outcome.result.kemb["hardware"].get("devices") == (
-            None if n == 1 else ["cpu", "cpu"]
-        )
+        assert outcome.result.record.hardware.devices == (None if n == 1 else ["cpu", "cpu"])
     assert scores[0] == scores[1]
     assert np.array_equal(*vectors)
 

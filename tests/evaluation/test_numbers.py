@@ -78,7 +78,7 @@ def test_minilm_korsarcasm_to_the_last_digit(scores: dict[str, Any]) -> None:
 
 
 def test_train_rows_inside_the_evaluated_rows_are_marked(scores: dict[str, Any]) -> None:
-    marked = {task: result.kemb["task"]["train_is_evaluated"] for task, result in scores.items()}
+    marked = {task: result.record.task.train_is_evaluated for task, result in scores.items()}
     assert marked["KorSarcasmClassification"] == ["train/default"]
     assert marked["SIB200Classification"] == ["train/kor_Hang"]
     assert marked["KorSTS"] == []

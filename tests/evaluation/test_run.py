@@ -14,13 +14,14 @@ import pytest
 
 from kemb.encoding import workers
 from kemb.encoding.store import Store
-from kemb.errors import ResultError
+from kemb.errors import DiskError, ResultError
 from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
 from kemb.models.model import Model, ModelOptions
 from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.results.files import ScoredPart, read_items, read_result, read_results, write_result
 from kemb.types import PartScore
+from records import record
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
 VERBS = "온다 그친다 불어온다 흩어진다 내린다 걷힌다 떨어진다 맺힌다".split()
@@ -258,7 +259,7 @@ def test_a_results_folder_that_cannot_be_written_ends_the_run_in_one_paragraph(
 ) -> None:
     (tmp_path / "results").write_text("a file, not a folder")
     with pytest.raises(
-        ResultError, match=r"cannot be written to .*--results DIR; vectors .* are kept"
+        DiskError, match=r"cannot be written to .*--results DIR; vectors .* are kept"
     ):
         go(folders, [resolve("toy")], options(tmp_path), "sts")
 
@@ -360,8 +361,8 @@ def test_two_processes_share_a_store(tmp_path: Path, tiny_st: Path) -> None:
 def test_counts_that_should_make_one_look_twice_stand_in_the_record(tmp_path: Path) -> None:
     score = PartScore({"accuracy": 0.5}, {}, [], notes={"n_zero_vectors": 3})
     parts = [ScoredPart("test", "default", ["kor-Hang"], score, "accuracy")]
-    path = write_result(tmp_path / "o__m" / "1", "T", "r", parts, {})
-    assert read_result(path).kemb["score_notes"] == {"test/default": {"n_zero_vectors": 3}}
+    path = write_result(tmp_path / "o__m" / "1", "T", "r", parts, record())
+    assert read_result(path).record.score_notes == {"test/default": {"n_zero_vectors": 3}}
 
 
 def test_rescore_makes_a_damaged_record_again(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_the_items_that_changed_have_a_line_of_their_own(tmp_path: Path) -> None
 
 def item_scores(root: Path) -> dict[str, float]:
     (result,) = read_results(root)
-    metric = result.kemb["task"]["main_metric"]
+    metric = result.record.task.main_metric
     return {
         row["item_id"]: row["value"]
         for row in read_items(result).to_pylist()
@@ -105,12 +105,12 @@ def test_only_changed_texts_are_encoded_and_perturbed_results_lie_apart(tmp_path
     run = options(tmp_path)
     robustness(resolve("toy"), [task()], ["loanword"], run)
     (result,) = read_results(tmp_path / "results-perturbed" / "loanword")
-    changed = result.kemb["task"]["notes"]["test/default"]["n_perturbed"]
+    changed = result.record.task.notes["test/default"]["n_perturbed"]
     assert 0 < changed < 10
-    assert result.kemb["encoded"]["n_encoded"] == changed
+    assert result.record.encoded.n_encoded == changed
     assert [found.path.name for found in read_results(run.results_dir)] == [result.path.name]
     (original,) = read_results(run.results_dir)
-    assert original.kemb["task"]["data_sha256"] != result.kemb["task"]["data_sha256"]
+    assert original.record.task.data_sha256 != result.record.task.data_sha256
 
 
 def test_all_tests_of_a_study_are_one_family(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_prompt_study_leaves_the_declared_row_and_adds_variants(
         for result in read_results(run.results_dir)
     }
     assert set(by_variant) == {"", "none", "korean-instruction", "mine"}
-    prompts = {way: result.kemb["prompts"]["text"]["prompt"] for way, result in by_variant.items()}
+    prompts = {way: result.record.prompts["text"].prompt for way, result in by_variant.items()}
     assert prompts == {
         "": "",
         "none": "",

@@ -24,6 +24,7 @@ from kemb.models.model import Model, ModelOptions
 from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.results.files import Claim, TaskResult, read_result
+from records import changed
 
 WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
 VERBS = "온다 그친다 불어온다 흩어진다 내린다 걷힌다 떨어진다 맺힌다".split()
@@ -125,7 +126,7 @@ def test_every_task_type_comes_out_again(
         assert [check.status for check in found.checks] == ["OK"], found
         assert found.checks[0].n_moved == 0
         assert found.checks[0].recorded == found.checks[0].now
-        assert found.checks[0].metric == result.kemb["task"]["main_metric"]
+        assert found.checks[0].metric == result.record.task.main_metric
         assert found.notes == []
 
 
@@ -240,7 +241,7 @@ def test_items_alone_give_the_scores_back(measured: dict[str, TaskResult]) -> No
     for name, result in measured.items():
         found = verify_items(result)
         assert [check.status for check in found.checks] == ["OK"], name
-        assert found.checks[0].metric == result.kemb["task"]["main_metric"]
+        assert found.checks[0].metric == result.record.task.main_metric
         assert found.checks[0].now == pytest.approx(result.main_score, abs=1e-9)
 
 
@@ -258,10 +259,17 @@ def test_items_alone_find_a_forged_score_and_forged_items(measured: dict[str, Ta
 def test_other_libraries_hardware_and_prompts_are_named(
     folders: dict[str, Path], measured: dict[str, TaskResult]
 ) -> None:
-    result = measured["sts"]
-    result.kemb["versions"]["numpy"] = "1.0"
-    result.kemb["hardware"]["cpu"] = "an abacus"
-    result.kemb["prompts"]["text"]["prompt"] = "문장: "
+    recorded = measured["sts"].record
+    prompt = recorded.prompts["text"].model_copy(update={"prompt": "문장: "})
+    result = replace(
+        measured["sts"],
+        kemb=changed(
+            recorded,
+            versions={"numpy": "1.0"},
+            hardware={"cpu": "an abacus"},
+            prompts={"text": prompt.as_json()},
+        ),
+    )
     found = verify_result(result, load_task(folders["sts"]), VerifyOptions())
     assert any(note.startswith("numpy: 1.0 then, ") for note in found.notes)
     assert any(note.startswith("cpu: an abacus then, ") for note in found.notes)
@@ -276,7 +284,8 @@ def test_a_local_model_is_verified_with_its_recorded_settings(
     options = ModelOptions(device="cpu", max_tokens=7)
     for name, result in run(own, tmp_path, str(tiny_st), options).items():
         assert result.variant == "max_tokens_7"
-        assert result.kemb["prompts"].get("query", {}).get("prompt") in (None, "가: ")
+        prompts = result.record.prompts
+        assert "query" not in prompts or prompts["query"].prompt == "가: "
         task = load_task(folders[name])
         with pytest.raises(UsageError, match="--model DIR"):
             verify_result(result, task, VerifyOptions(device="cpu"))
@@ -311,7 +320,7 @@ def test_other_data_are_refused(folders: dict[str, Path], measured: dict[str, Ta
 def test_claimed_results_lost_items_and_impossible_options_are_refused(
     measured: dict[str, TaskResult],
 ) -> None:
-    claimed = replace(measured["sts"], kemb={}, claim=Claim("a card"))
+    claimed = replace(measured["sts"], kemb=None, claim=Claim("a card"))
     with pytest.raises(UsageError, match="was not made by kemb"):
         verify_items(claimed)
     measured["sts"].path.with_name("my-sts.items.parquet").unlink()

@@ -15,6 +15,7 @@ from kemb.messages import Note, Title, language, note, notes, say, use_language
 from kemb.messages.particles import with_particle
 from kemb.publishing.tables import to_json, to_markdown
 from kemb.results.files import TaskResult
+from records import record
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_every_verb_has_one_and_the_same_lang_option() -> None:
 
 def _result(model: str, score: float) -> TaskResult:
     scores = {"test": [{"hf_subset": "default", "main_score": score}]}
-    kemb = {"date": "2026-11-30", "model": {"name": model}}
+    kemb = record(date="2026-11-30T00:00:00+00:00", model={"name": model})
     path = Path("/r") / model / "r" / "t.json"
     return TaskResult(path, model, "r", "", "작은 과제", "d", scores, kemb)
 

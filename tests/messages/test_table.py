@@ -56,14 +56,16 @@ def calls_in_python() -> Iterator[tuple[str, ast.expr, set[str] | None]]:
 
 
 def constants() -> Iterator[tuple[str, str]]:
-    """(where, text) of every string of the program that reads like a key of a known area."""
+    """(where, text) of every string of the program that reads like a key of a known area, but for
+    names of pages.
+    """
     areas = "|".join(path.stem for path in AREAS)
     like_a_key = re.compile(rf"({areas})\.[a-z0-9_]*[a-z0-9]")
     for path in sorted(SRC.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             text = getattr(node, "value", None)
             if isinstance(node, ast.Constant) and isinstance(text, str):
-                if like_a_key.fullmatch(text):
+                if like_a_key.fullmatch(text) and not text.endswith(".html"):
                     yield f"{path.relative_to(SRC)}:{node.lineno}", text
 
 

@@ -396,17 +396,17 @@ def test_a_run_records_what_it_cost_and_nowhere_the_key(endpoint: Endpoint, tmp_
     options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     (outcome,) = evaluate([load_task(data)], [model], options)
     assert outcome.result is not None, outcome.message
-    record = outcome.result.kemb["api"]
-    assert record["n_tokens"] == 63  # 21 texts
-    assert record["usd"] == pytest.approx(63 * 2 / 1e6)
-    assert (record["price_date"], record["price_source"]) == ("2026-07-03", "their page")
-    assert record["korean"] == {"n_chars": sum(map(len, TEXTS[:21])), "n_tokens": 63}
+    record = outcome.result.record.api
+    assert record.n_tokens == 63  # 21 texts
+    assert record.usd == pytest.approx(63 * 2 / 1e6)
+    assert (record.price_date, record.price_source) == ("2026-07-03", "their page")
+    assert record.korean.as_json() == {"n_chars": sum(map(len, TEXTS[:21])), "n_tokens": 63}
     meta = json.loads((outcome.result.path.parent / "model_meta.json").read_text(encoding="utf-8"))
     assert meta["embed_dim"] == 6
     again = replace(options, results_dir=tmp_path / "again")
     (stored,) = evaluate([load_task(data)], [model], again)
     assert stored.result is not None
-    assert (stored.result.kemb["api"]["usd"], stored.result.kemb["api"]["korean"]) == (0, None)
+    assert (stored.result.record.api.usd, stored.result.record.api.korean) == (0, None)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
 

@@ -343,10 +343,11 @@ def test_a_result_says_by_which_file_it_was_made_and_is_verified_by_it(
         outcome.result or pytest.fail(outcome.message)
         for outcome in evaluate([task], models, RunOptions(tmp_path / "results", store))
     )
-    assert "backend" not in of_torch.kemb["model"]
-    recorded = of_onnx.kemb["model"]["backend"]
-    assert (recorded["runtime"], recorded["file"]) == ("onnx", "onnx/model.onnx")
-    assert of_onnx.kemb["versions"]["onnxruntime"]
+    assert of_torch.record.model.backend is None
+    assert "backend" not in of_torch.record.model.as_json()
+    recorded = of_onnx.record.model.backend
+    assert (recorded.runtime, recorded.file) == ("onnx", "onnx/model.onnx")
+    assert of_onnx.record.versions["onnxruntime"]
     assert of_onnx.main_score == pytest.approx(of_torch.main_score, abs=1e-3)
     assert _flags(models[1].variant) == ["--backend", "onnx", "--backend-file", "model.onnx"]
     options = VerifyOptions(model=str(own))

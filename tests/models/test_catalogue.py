@@ -14,8 +14,9 @@ import kemb.models
 import kemb.tasks
 from kemb.errors import UnknownName, UsageError
 from kemb.models.catalogue import accepted_names, load_spec, names, profiles, read_spec, slug
+from kemb.models.families import LOADERS
 from kemb.models.prompts import build_prompts, read_prompts_file, rules_for
-from kemb.models.spec import CANNOT_RUN, ModelSpec
+from kemb.models.spec import ModelSpec
 
 KNOWN = sorted((Path(kemb.models.__file__).parent / "known").glob("*.toml"))
 TASKS = [
@@ -30,7 +31,7 @@ def test_every_file_fits(path: Path) -> None:
     assert path.stem == slug(spec.name)
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", path.stem)
     assert spec.revision is None or re.fullmatch(r"[0-9a-f]{40}", spec.revision)
-    assert spec.prompt_source or spec.loader in CANNOT_RUN
+    assert spec.prompt_source or LOADERS[spec.loader].cannot_run
     assert spec.loader != "transformers" or spec.pooling, "pooling is never guessed"
     build_prompts(spec, None, None, TASKS)
     assert load_spec(spec.name) == spec
@@ -114,7 +115,7 @@ def test_models_that_cannot_run_say_why() -> None:
     for name in ("kanana-nano-2.1b-embedding-fp16", "instructor-xl"):
         spec = load_spec(name)
         assert spec is not None
-        assert CANNOT_RUN[spec.loader].endswith(".")
+        assert LOADERS[spec.loader].cannot_run.endswith(".")
 
 
 def test_profiles_fit_their_models() -> None:

@@ -155,15 +155,17 @@ def test_one_forward_pass_makes_the_vectors_of_all_heads_of_a_command(
     models = all_heads(m3)
     together = go(search, models, tmp_path)
     assert opened == [("tiny-m3", 3)]
-    assert [
-        outcome.result.kemb["encoded"]["n_encoded"] for outcome in together if outcome.result
-    ] == [6, 0, 0]
+    assert [outcome.result.record.encoded.n_encoded for outcome in together if outcome.result] == [
+        6,
+        0,
+        0,
+    ]
     for model, outcome in zip(models, together, strict=True):
         options = RunOptions(tmp_path / "other", Store(tmp_path / "apart"))
         (apart,) = evaluate([load_task(search)], [model], options)
         assert apart.result is not None
         assert outcome.result is not None
-        assert outcome.result.kemb["lengths"] == apart.result.kemb["lengths"] != {}
+        assert outcome.result.record.lengths == apart.result.record.lengths != {}
     assert opened[1:] == [("tiny-m3", 1)] * 3
     assert stored(models, tmp_path / "store") == stored(models, tmp_path / "apart")
 

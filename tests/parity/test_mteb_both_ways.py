@@ -280,7 +280,7 @@ def test_a_model_of_mtebs_gives_its_own_vectors(tmp_path: Path) -> None:
     )
     assert outcome.result is not None, outcome.message
     assert outcome.result.path.parent.name == "loader_mteb"
-    assert outcome.result.kemb["prompts"]["query"]["route"] == "ArguAna|query"
+    assert outcome.result.record.prompts["query"].route == "ArguAna|query"
     task = task_on("ArguAna", folder)
     task.load_data()
     theirs = task.evaluate(

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 
 import kemb.tasks
 from kemb.models.catalogue import load_spec, names, profiles, read_table
-from kemb.models.prompts import (
-    MTEB_TYPES,
-    PromptTable,
-    build_prompts,
-    read_prompts_file,
-    resolve,
-    roles,
-    rules_for,
-)
+from kemb.models.prompts import PromptTable, build_prompts, read_prompts_file, resolve, rules_for
+from kemb.tasks.kinds import by_mteb_name, roles
 from kemb.types import Role, TaskType
 
 mteb = pytest.importorskip("mteb")
@@ -39,7 +32,7 @@ SHIPPED: dict[str, str | dict[str, str]] = {
 """kemb's tasks and their instructions, as the run hands them to `resolve`."""
 TASKS = [*SHIPPED, "SummEval", "EmitClassification"]
 """Two more, for the task types kemb has no task of."""
-SYMMETRIC = {str(kind) for kind in MTEB_TYPES.values()} - {"retrieval", "reranking"}
+SYMMETRIC = {str(kind) for kind in by_mteb_name().values()} - {"retrieval", "reranking"}
 E5_DIFFERENCE = SYMMETRIC
 INSTRUCTION_DIFFERENCE = {"retrieval"}
 DIFFERENCES: dict[str, set[str]] = {
@@ -86,7 +79,7 @@ def metadata() -> dict[str, Any]:
 
 
 def our_type(task: Any) -> TaskType:  # noqa: ANN401
-    return MTEB_TYPES[task.type]
+    return by_mteb_name()[task.type]
 
 
 def prompt_type(role: Role) -> Any:  # noqa: ANN401

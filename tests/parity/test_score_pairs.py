@@ -13,8 +13,8 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
 from kemb.arrays import ArrayVectors, FloatArray, Vectors
-from kemb.scoring.pairs import SIMILARITIES, pair_classification, separation, sts
-from kemb.types import PairData
+from kemb.scoring.pairs import pair_classification, separation, sts
+from kemb.types import SIMILARITIES, PairData
 from mteb_tasks import evaluate, numbers, rows, splits, tied
 
 pytestmark = pytest.mark.torch

@@ -14,7 +14,8 @@ from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores, make_
 
 from kemb.arrays import ArrayVectors
 from kemb.scoring import run_from_scores, score
-from kemb.scoring.ranking import CUTOFFS, query_metrics, ranking_metrics
+from kemb.scoring.ranking import query_metrics, ranking_metrics
+from kemb.tasks.kinds import CUTOFFS
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import Qrels, RetrievalData
 from mteb_tasks import evaluate, numbers, rows, tied

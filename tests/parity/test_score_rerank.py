@@ -10,9 +10,9 @@ import numpy as np
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring import score, score_run, top_k
-from kemb.scoring.ranking import CUTOFFS
 from kemb.scoring.search.lexical import search
 from kemb.scoring.search.rerank import rerank
+from kemb.tasks.kinds import CUTOFFS
 from kemb.tasks.spec import Source, TaskSpec
 from kemb.types import RetrievalData
 from mteb_tasks import evaluate, numbers, rows, tied

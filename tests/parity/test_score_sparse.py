@@ -14,7 +14,8 @@ from kemb import scoring
 from kemb.arrays import ArrayVectors, FloatArray, Ragged, Representations
 from kemb.errors import NotSupported
 from kemb.tasks import load_spec
-from kemb.types import BitextData, LabelData, PairData, PartData, PartScore, SummaryData, columns
+from kemb.tasks.kinds import columns
+from kemb.types import BitextData, LabelData, PairData, PartData, PartScore, SummaryData
 
 pytestmark = pytest.mark.torch
 

@@ -14,21 +14,26 @@ from kemb.publishing.costs import Cost, cost_of
 from kemb.publishing.notes import footer
 from kemb.publishing.tables import columns, to_csv
 from kemb.results.files import Claim, TaskResult
+from kemb.results.record import Record
+from records import record
 
 
 def row(model: str, claim: Claim | None = None, **kemb: object) -> Row:
-    results = {"t": TaskResult(Path("t.json"), model, "r", "", "t", "d", {}, dict(kemb), claim)}
+    results = {"t": TaskResult(Path("t.json"), model, "r", "", "t", "d", {}, record(**kemb), claim)}
     return Row(model, "r", "", claim, [0.5], {"t": 0.5}, 0.5, {}, results=results)
 
 
 def test_costs_come_from_records_and_facts() -> None:
-    record = {
-        "family": "dense",
-        "index_bytes_per_document": 1024,
-        "encoded": {"n_encoded": 500},
-        "seconds": {"encode": 2},
-    }
-    found = cost_of(row("BAAI/bge-m3", None, **record))
+    found = cost_of(
+        row(
+            "BAAI/bge-m3",
+            None,
+            family="dense",
+            index_bytes_per_document=1024,
+            encoded={"n_encoded": 500},
+            seconds={"encode": 2},
+        )
+    )
     assert (found.family, found.index_bytes_per_document, found.texts_per_second) == (
         "dense",
         1024,
@@ -43,7 +48,7 @@ def test_costs_come_from_records_and_facts() -> None:
 
 
 def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:
-    def record(started: str, **changes: object) -> dict[str, object]:
+    def command(started: str, **changes: object) -> Record:
         own = {"n_encoded": 500, "n_tokens": 4000}
         api = {
             "usd": 0.5,
@@ -51,9 +56,12 @@ def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:
             "price_date": "2026-07-03",
             "n_tokens_guessed": 0,
         }
-        return {"started": started, "encoded": own, "seconds": {"encode": 2}, "api": api, **changes}
+        api |= changes.pop("api", {})
+        return record(
+            **{"started": started, "encoded": own, "seconds": {"encode": 2}, "api": api} | changes
+        )
 
-    def of(*records: dict[str, object]) -> Cost:
+    def of(*records: Record) -> Cost:
         found = [
             TaskResult(Path("t.json"), "a/api", "r", "", str(n), "d", {}, own)
             for n, own in enumerate(records)
@@ -61,15 +69,15 @@ def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:
         results = {result.task: result for result in found}
         return cost_of(Row("a/api", "r", "", None, [0.5], {"t": 0.5}, 0.5, {}, results=results))
 
-    one = of(record("1"), record("1"))
+    one = of(command("1"), command("1"))
     assert (one.usd, one.encode_seconds, one.tokens_per_second) == (0.5, 2, 2000)
     assert one.price == "$2 per million tokens (2026-07-03)"
-    two = of(record("1"), record("2"))
+    two = of(command("1"), command("2"))
     assert (two.usd, two.encode_seconds) == (1.0, 4)
-    unknown = record("2", api={"usd": None, "usd_per_million_tokens": None, "n_tokens_guessed": 7})
+    unknown = command("2", api={"usd": None, "usd_per_million_tokens": None, "n_tokens_guessed": 7})
     assert (of(unknown).usd, of(unknown).price, of(unknown).tokens_per_second) == (None, "", None)
-    assert of(record("1"), unknown).usd is None
-    stored = record("1", encoded={"n_encoded": 0, "n_tokens": 0}, seconds={"encode": 0})
+    assert of(command("1"), unknown).usd is None
+    stored = command("1", encoded={"n_encoded": 0, "n_tokens": 0}, seconds={"encode": 0})
     assert (of(stored).from_store, of(stored).texts_per_second, of(stored).encode_seconds) == (
         True,
         None,
@@ -77,7 +85,7 @@ def test_each_command_counts_once_and_what_is_not_known_stays_empty() -> None:
     )
     assert of(stored).usd is None
     assert not one.from_store
-    pairs = [record("1", family="cross-encoder"), record("1", family="cross-encoder")]
+    pairs = [command("1", family="cross-encoder"), command("1", family="cross-encoder")]
     assert of(*pairs).encode_seconds == 4
 
 
@@ -90,11 +98,7 @@ def test_a_score_on_texts_that_were_cut_is_marked() -> None:
             },
             "korean": {"n_texts": 1, "n_chars": 100, "n_tokens": 60},
         }}  # fmt: skip
-        kemb = {
-            "model": {"name": "a/own", "similarity": "cosine"},
-            "lengths": lengths,
-            "family": "dense",
-        }
+        kemb = record(model={"name": "a/own"}, lengths=lengths, family="dense")
         score = {"test": [{"hf_subset": "default", "main_score": 0.5}]}
         return TaskResult(Path("/r/a__own/r/t.json"), "a/own", "r", "", "t", "d", score, kemb)
 
@@ -113,14 +117,10 @@ def test_a_score_on_texts_that_were_cut_is_marked() -> None:
 
 def test_columns_of_costs_stand_beside_own_rows_only() -> None:
     score = {"test": [{"hf_subset": "default", "main_score": 0.5}]}
-    kemb = {
-        "model": {"name": "a/own", "similarity": "cosine"},
-        "family": "dense",
-        "index_bytes_per_document": 4096,
-    }
+    kemb = record(model={"name": "a/own"}, family="dense", index_bytes_per_document=4096)
     own = TaskResult(Path("/r/a__own/r/t.json"), "a/own", "r", "", "t", "d", score, kemb)
     claimed = TaskResult(
-        Path("/r/c.parquet"), "b/two", "r", "", "t", "d", score, {}, Claim("a paper")
+        Path("/r/c.parquet"), "b/two", "r", "", "t", "d", score, None, Claim("a paper")
     )
     board = build_board([own, claimed])
     found = {

@@ -30,6 +30,8 @@ from kemb.publishing.site.build import SiteOptions, publish_site
 from kemb.results.claims import shipped
 from kemb.results.files import Claim, ScoredPart, TaskResult, result_dir, write_result
 from kemb.types import PartScore
+from records import changed as with_changes
+from records import record
 
 TASKS = ("ta", "tb")
 BENCHMARK = Benchmark(
@@ -51,28 +53,15 @@ def result(
     **changed: Any,  # noqa: ANN401
 ) -> TaskResult:
     """A measured or claimed result; `changed` goes into the part of its record that has the key."""
-    record: dict[str, Any] = {
-        "task": {
-            "type": "sts",
-            "data_sha256": {"test/default": "s1"},
-            "main_metric": "m",
-            "metric_version": 1,
-        },
-        "model": {
-            "name": model,
-            "dtype": "float32",
-            "max_tokens": 512,
-            "pooling": "mean",
-            "similarity": "cosine",
-        },
-        "prompts": {"query": {"prompt": "q: ", "route": ""}},
-        "timestamp": timestamp,
-        "command": "kemb run",
-    }
+    described = record(
+        task={"main_metric": "m"},
+        model={"name": model, "dtype": "float32", "max_tokens": 512, "pooling": "mean"},
+        prompts={"query": {"prompt": changed.pop("prompt", "q: "), "route": ""}},
+        timestamp=timestamp,
+    )
     for part in ("task", "model"):
-        record[part] |= {key: value for key, value in changed.items() if key in record[part]}
-    if "prompt" in changed:
-        record["prompts"]["query"]["prompt"] = changed["prompt"]
+        keys = getattr(described, part).model_fields_set & changed.keys()
+        described = with_changes(described, **{part: {key: changed[key] for key in keys}})
     scores = {"test": [{"hf_subset": "default", "main_score": value}]}
     return TaskResult(
         Path("/r/m/r/t.json"),
@@ -82,7 +71,7 @@ def result(
         task,
         data,
         scores,
-        {} if claim else record,
+        None if claim else described,
         claim,
     )
 
@@ -159,6 +148,7 @@ def test_numbers_without_a_date_are_kept_before_all_others(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.slow
 def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
     """A kept state is shown by every later site."""
     folder = result_dir(tmp_path / "results", "a/one", "0" * 40)
@@ -172,8 +162,8 @@ def test_no_snapshot_keeps_or_shows_data_of_ones_own(tmp_path: Path) -> None:
                 "cosine_spearman",
             )
         ]
-        record = result("a/one", task, 0.5).kemb | {"date": "2026-01-02T00:00:00+00:00"}
-        write_result(folder, task, "0" * 40, parts, record)
+        described = with_changes(result("a/one", task, 0.5).kemb, date="2026-01-02T00:00:00+00:00")
+        write_result(folder, task, "0" * 40, parts, described)
     own = folder / "my-task.json"
     out, snapshots = tmp_path / "site", tmp_path / "results" / "snapshots"
     with pytest.raises(

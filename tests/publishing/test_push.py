@@ -15,6 +15,8 @@ import pytest
 from hub import SECRET, HubStandIn
 from kemb import demo
 
+pytestmark = pytest.mark.slow
+
 OLD = "1" * 40
 REPO = "org/mine"
 

@@ -47,7 +47,7 @@ VOID = {"meta", "link", "input", "br", "img", "hr", "rect", "line", "circle", "p
 def claimed(model: str, task: str, value: float, source: str = "a paper") -> TaskResult:
     scores: dict[str, Any] = {"test": [{"hf_subset": "default", "main_score": value}]}
     claim = Claim(source, "https://example.org", "abc", retrieved="2026-01-02")
-    return TaskResult(Path("/r/claims/p.parquet"), model, "r1", "", task, "d", scores, {}, claim)
+    return TaskResult(Path("/r/claims/p.parquet"), model, "r1", "", task, "d", scores, None, claim)
 
 
 def board_of(models: list[str], n_tasks: int, seed: int = 1) -> Board:
@@ -146,6 +146,7 @@ def data(files: dict[str, bytes], name: str) -> Any:  # noqa: ANN401
     return json.loads(match[2])
 
 
+@pytest.mark.slow
 def test_every_page_is_well_formed_and_every_link_leads_somewhere(
     built: tuple[dict[str, Board], dict[str, bytes]],
 ) -> None:

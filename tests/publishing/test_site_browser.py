@@ -35,6 +35,7 @@ from kemb.results.files import (
     write_result,
 )
 from kemb.types import ItemBlock, PartScore
+from records import record
 
 pytestmark = pytest.mark.slow
 
@@ -99,28 +100,21 @@ def measured(folder: Path) -> Board:
                 PartScore({"ndcg@10": values.mean()}, {}, [items]),
                 "ndcg@10",
             )
-            about = {
-                "type": "retrieval",
-                "main_metric": "ndcg@10",
-                "metric_version": 1,
-                "dedupe_pairs": False,
-            }
             write_result(
                 home,
                 task,
                 "d1",
                 [part],
-                {
-                    "task": about | {"data_sha256": {"test/default": "0" * 64}},
-                    "model": {
-                        "name": f"org/model-{number}",
-                        "similarity": "cosine",
-                        "variant": "",
-                        "dtype": "float32",
+                record(
+                    task={
+                        "type": "retrieval",
+                        "main_metric": "ndcg@10",
+                        "data_sha256": {"test/default": "0" * 64},
                     },
-                    "prompts": {"query": {"prompt": "query: ", "route": "", "source": "model"}},
-                    "timestamp": 0,
-                },
+                    model={"name": f"org/model-{number}", "dtype": "float32"},
+                    prompts={"query": {"prompt": "query: ", "route": "", "source": "model"}},
+                    timestamp=0,
+                ),
             )
     cells = [
         CellSpec(task=task, group=group, splits=["test"], metric="ndcg@10")
@@ -143,7 +137,7 @@ def claimed(name: str, models: list[str], n_tasks: int, n_incomplete: int = 0) -
             cell.task,
             "d",
             {"test": [{"hf_subset": "default", "main_score": rng.uniform(0.3, 0.9)}]},
-            {},
+            None,
             claim,
         )
         for number, model in enumerate(models)

@@ -76,8 +76,8 @@ def test_a_curve_places_every_view_by_its_index_and_score(board: Board) -> None:
         assert point.index_bytes == factor[level] * dims
         row = board.rows[point.row]
         view = {"dims": None if dims == 256 else dims, "level": level or None}
-        recorded = next(iter(row.results.values())).kemb.get("view")
-        assert recorded == (view if any(view.values()) else None)
+        recorded = next(iter(row.results.values())).record.view
+        assert (recorded and recorded.as_json()) == (view if any(view.values()) else None)
         standing = row.standing
         assert standing is not None
         assert standing.low is not None
@@ -118,13 +118,13 @@ def test_pages_show_the_curve_costs_and_truncation_without_a_script(
     tiny = next(row for row in board.rows if row.model == "local/tiny-st" and not row.variant)
     page = files["en/model/local--tiny-st.html"]
     for result in tiny.results.values():
-        for part in result.kemb["lengths"].values():
-            for name, own in part["columns"].items():
+        for part in result.record.lengths.values():
+            for name, own in part.columns.items():
                 cells = [
                     name,
-                    own["n_texts"],
-                    own["n_truncated"],
-                    f"{own['n_truncated'] / own['n_texts'] * 100:.1f}",
+                    own.n_texts,
+                    own.n_truncated,
+                    f"{own.n_truncated / own.n_texts * 100:.1f}",
                 ]
                 pattern = "</td><td[^>]*>".join(map(str, cells))
                 assert re.search(pattern, page), cells

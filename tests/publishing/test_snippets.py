@@ -21,7 +21,9 @@ from kemb.models.encoders.torch import Loading, open_torch
 from kemb.publishing.site.schema import Snippet
 from kemb.publishing.usage import DOCUMENT, QUERY, Usage, code_for, snippets, usage_of
 from kemb.results.files import Claim, TaskResult
+from kemb.results.record import Record
 from kemb.types import Input
+from records import changed, record
 
 PYTHON = ("sentence-transformers", "transformers", "LangChain", "vLLM")
 HOSTILE = [
@@ -50,12 +52,10 @@ def result(prompts: dict[str, str], kind: str = "retrieval", task: str = "mine")
         role: {"prompt": prompt, "route": "", "key": role, "source": "x"}
         for role, prompt in prompts.items()
     }
-    record = {
-        "task": {"type": kind},
-        "prompts": said,
-        "model": {"revision": "c" * 40, "max_tokens": 64},
-    }
-    return TaskResult(Path("x.json"), "org/mine", "c" * 40, "", task, "d", {}, record)
+    described = record(
+        task={"type": kind}, prompts=said, model={"revision": "c" * 40, "max_tokens": 64}
+    )
+    return TaskResult(Path("x.json"), "org/mine", "c" * 40, "", task, "d", {}, described)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
@@ -207,9 +207,8 @@ def test_a_name_that_is_no_hub_id_gets_one_comment(name: str) -> None:
     assert "`" not in only.code
 
 
-def with_variant(variant: str) -> dict[str, Any]:
-    record = result({"query": "Q: ", "document": "D: "}).kemb
-    return record | {"model": record["model"] | {"variant": variant}}
+def with_variant(variant: str) -> Record:
+    return changed(result({"query": "Q: ", "document": "D: "}).kemb, model={"variant": variant})
 
 
 def test_who_says_the_prompts() -> None:

@@ -32,6 +32,7 @@ from kemb.publishing.submit import pack, take_out
 from kemb.results.claims import shipped
 from kemb.results.files import Claim, TaskResult, read_result, read_results
 from kemb.results.rows import rows_of
+from records import changed
 
 PUBLIC = "KorSTS"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -134,7 +135,7 @@ def test_a_submission_comes_back_as_it_was_measured(measured: Path, tmp_path: Pa
     assert written == [result.path]
     assert result.path.relative_to(tmp_path / "board") == original.path.relative_to(measured)
     assert result.scores == original.scores
-    assert result.kemb | {"command": ""} == original.kemb | {"command": ""}
+    assert changed(result.kemb, command="") == changed(original.kemb, command="")
     assert sorted(file.name for file in result.path.parent.iterdir()) == [
         f"{PUBLIC}.items.parquet",
         f"{PUBLIC}.json",
@@ -247,7 +248,7 @@ def test_own_data_stay_at_home_unless_asked_for(measured: Path, tmp_path: Path) 
         True,
         False,
     ]
-    foreign = [replace(result, kemb={}, claim=Claim("files in results")) for result in results]
+    foreign = [replace(result, kemb=None, claim=Claim("files in results")) for result in results]
     assert [result.task for result in own_data(foreign)] == ["my-sts"]
     out = tmp_path / "a.zip"
     refused = kemb("submit", "toy", "--results", measured, "-o", out)

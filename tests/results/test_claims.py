@@ -27,6 +27,7 @@ from kemb.results.claims import (
     write_claims,
 )
 from kemb.results.files import Claim, TaskResult
+from records import record as whole_record
 
 SOURCE = Source("A board", "https://example.org/board", "abc123", "CC0 1.0", "2026-01-02")
 ROWS = [
@@ -114,7 +115,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert korsts.claim == Claim(
         "A board", "https://example.org/board", "abc123", "1.2.3", "2026-01-02"
     )
-    assert korsts.kemb == {}
+    assert korsts.kemb is None
     assert other.main_score == -0.01
 
 
@@ -198,7 +199,7 @@ def test_measured_and_claimed_results_are_told_apart(tmp_path: Path) -> None:
         "scores": {"test": [entry]},
     }
     for model, extra in (
-        ("org__measured", {"kemb": {"model": {"name": "org/measured"}}}),
+        ("org__measured", {"kemb": whole_record(model={"name": "org/measured"}).as_json()}),
         ("org__foreign", {}),
     ):
         folder = tmp_path / model / "r"
@@ -225,7 +226,7 @@ def revision_of(candidates: list[tuple[str, str]], main: str = "") -> str:
             "T",
             "d",
             {"test": []},
-            {},
+            None,
             Claim("s", mteb_version=version),
         )
         for revision, version in candidates
@@ -249,7 +250,7 @@ def test_joining_prefers_main_revision_then_version_then_a_known_revision_then_t
 
 
 def test_joining_keeps_variants_and_models_apart_and_drops_what_is_empty() -> None:
-    full = TaskResult(Path("x"), "m", "r", "", "T", "d", {"test": []}, {}, Claim("s"))
+    full = TaskResult(Path("x"), "m", "r", "", "T", "d", {"test": []}, None, Claim("s"))
     half = dataclasses.replace(full, variant="fp16")
     empty = dataclasses.replace(full, model="n", scores={})
     assert join_revisions([half, empty, full], {}) == [full, half]

@@ -62,7 +62,8 @@ def test_a_command_adds_its_subsets_and_keeps_the_others(tmp_path: Path) -> None
     assert both.result.scores == at_once.result.scores
     assert read_items(both.result).to_pylist() == read_items(at_once.result).to_pylist()
     for key in ("data_sha256", "notes", "train_is_evaluated"):
-        assert both.result.kemb["task"][key] == at_once.result.kemb["task"][key]
+        tasks = (both.result.record.task, at_once.result.record.task)
+        assert getattr(tasks[0], key) == getattr(tasks[1], key)
     assert {run(tmp_path, task(*names)).status for names in (["ko"], ["en"], ["en", "ko"])} == {
         "kept"
     }
@@ -110,5 +111,5 @@ def test_lengths_of_kept_parts_stay_in_the_record(tmp_path: Path, tiny_st: Path)
     assert first is not None
     assert both is not None
     assert at_once is not None
-    assert set(first.kemb["lengths"]) == {"test/ko"}
-    assert both.kemb["lengths"] == at_once.kemb["lengths"]
+    assert set(first.record.lengths) == {"test/ko"}
+    assert both.record.lengths == at_once.record.lengths

@@ -150,6 +150,7 @@ def test_bigrams_stay_inside_words() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_kiwi_keeps_words_that_carry_content() -> None:
     text = "서울에서 커피를 3잔 마셨다. 아름다운 API를 사용했습니다!"
     assert list(analysers.tokenize("kiwi", [text, ""])) == [
@@ -167,6 +168,7 @@ def test_decomposed_hangul_gives_the_same_terms(analyser: str) -> None:
     assert composed_terms == decomposed_terms != []
 
 
+@pytest.mark.slow
 def test_kiwi_reads_long_texts_in_pieces_without_losing_words() -> None:
     (terms,) = analysers.tokenize("kiwi", ["하늘이 파랗다. " * 2000])
     assert terms.count("하늘") == 2000
@@ -188,6 +190,7 @@ def test_progress_counts_documents_and_queries() -> None:
     assert sum(seen) == 5
 
 
+@pytest.mark.slow
 def test_order_does_not_depend_on_the_hash_seed() -> None:
     script = (
         "from kemb.models.analysers import ANALYSERS; from kemb.types import RetrievalData as R\n"

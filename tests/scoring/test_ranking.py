@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from kemb.errors import DataError
-from kemb.scoring.ranking import (
-    CUTOFFS,
-    f1_of_means,
-    query_metrics,
-    ranking_metrics,
-    relevance_matrix,
-)
+from kemb.scoring.ranking import f1_of_means, query_metrics, ranking_metrics, relevance_matrix
 from kemb.scoring.search.search import run_from_scores
+from kemb.tasks.kinds import CUTOFFS
 from kemb.types import Qrels, RetrievalData, Run
 
 

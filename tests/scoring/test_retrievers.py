@@ -345,7 +345,7 @@ def test_a_fusion_of_models_is_the_fusion_of_their_runs(search: Path, tmp_path: 
             for rank, (document, _) in enumerate(found, start=1):
                 expected[document] = expected.get(document, 0) + 1 / (60 + rank)
         assert dict(ranking(both, query)) == pytest.approx(expected, rel=1e-6)
-    assert [part["model"]["name"] for part in both.result.kemb["parts"]] == [
+    assert [part.model.name for part in both.result.record.parts] == [
         "bm25:bigram",
         "tfidf:char",
     ]
@@ -557,12 +557,12 @@ def test_pair_scores_are_kept_and_an_interrupted_run_computes_only_what_is_missi
     assert shallow.result is not None
     assert deep.result is not None
     identity = f"local/tiny-reranker@{resolve(str(reranker)).revision}[]"
-    assert set(deep.result.kemb["part_fingerprints"]) == {
+    assert set(deep.result.record.part_fingerprints) == {
         identity,
         f"tfidf:char@{resolve('tfidf:char').revision}[]",
     }
-    assert shallow.result.kemb["encoded"]["n_encoded"] - 90 == 50  # 90 texts of the first stage
-    assert deep.result.kemb["encoded"]["n_encoded"] == 30
+    assert shallow.result.record.encoded.n_encoded - 90 == 50  # 90 texts of the first stage
+    assert deep.result.record.encoded.n_encoded == 30
 
 
 def test_a_reranker_scores_the_candidates_of_a_reranking_task(
@@ -635,8 +635,8 @@ def test_sparse_scores_are_those_of_sentence_transformers(
         found = {int(document[1:]): value for document, value in ranking(outcome, f"q{i}")}
         assert found == pytest.approx(dict(enumerate(expected[i].tolist())), rel=1e-5)
     assert outcome.result is not None
-    assert outcome.result.kemb["model"]["similarity"] == "dot"
-    routes = {role: found["route"] for role, found in outcome.result.kemb["prompts"].items()}
+    assert outcome.result.record.model.similarity == "dot"
+    routes = {role: found.route for role, found in outcome.result.record.prompts.items()}
     assert routes == (
         {"query": "query", "document": "document"}
         if kind == "inference_free"
@@ -668,7 +668,7 @@ def test_the_index_of_every_family_is_measured_on_its_documents(
     def size_of(name: str) -> float | None:
         result = go(search, name, tmp_path).result
         assert result is not None
-        found: float | None = result.kemb.get("index_bytes_per_document")
+        found: float | None = result.record.index_bytes_per_document
         return found
 
     entries = int(

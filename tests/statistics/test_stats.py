@@ -289,6 +289,7 @@ def test_tests_err_as_often_as_they_say() -> None:
         assert 0.034 <= np.mean(errors) <= 0.071
 
 
+@pytest.mark.slow
 def test_rank_sets_hold_the_true_order_of_models_that_differ() -> None:
     """Here the step-down matters: what is decided first must not make the rest too easy."""
     rng, skill = RNG(4), np.repeat([0.0, 0.8, 1.6], 2)

@@ -21,9 +21,10 @@ from kemb import demo
 from kemb.arrays import FloatArray
 from kemb.models.encoders.hashed import open_toy
 from kemb.scoring.search import lexical
+from kemb.tasks.kinds import columns
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.check import check_folder
-from kemb.types import ClusterData, Input, PairData, RetrievalData, columns
+from kemb.types import ClusterData, Input, PairData, RetrievalData
 
 pytrec_eval = pytest.importorskip("pytrec_eval")
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kemb.adapters import mteb_results
-from kemb.adapters.mteb_tasks import TYPES, instruction_of
+from kemb.adapters.mteb_tasks import instruction_of, our_types
 from kemb.arrays import FloatArray
 from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
 from kemb.encoding.store import Store, default_root
@@ -68,14 +68,18 @@ class KembEncoder:
         :raises NotSupported: a task type that kemb has no prompts for.
         :raises ModelError: the model cannot be loaded, or gives vectors that are not finite.
         """
-        if task_metadata.type not in TYPES:
+        if task_metadata.type not in our_types():
             raise NotSupported(
                 f"{self.model.name} cannot be given mteb's {task_metadata.type} tasks."
             )
         role: Role = "text" if prompt_type is None else prompt_type.value
         instruction = instruction_of(task_metadata.prompt)
         prompt = resolve(
-            self.model.prompts, task_metadata.name, TYPES[task_metadata.type], instruction, role
+            self.model.prompts,
+            task_metadata.name,
+            our_types()[task_metadata.type],
+            instruction,
+            role,
         )
         texts = [str(text) for batch in inputs for text in batch["text"]]
 

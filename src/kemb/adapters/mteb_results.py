@@ -16,15 +16,15 @@ import json
 import math
 import re
 import subprocess
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemb import tasks
+from kemb import disk, tasks
 from kemb.boards.benchmark import MAIN_SCORE, known_metrics
 from kemb.errors import MissingExtra, ResultError, UsageError
+from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.results.claims import ClaimRow, Source
 from kemb.results.files import EXPERIMENTS, META, TaskResult, our_metric, read_result
@@ -340,12 +340,6 @@ def _git(folder: Path, *command: str) -> str:
     return process.stdout.strip() if process.returncode == 0 else ""
 
 
-_MTEB_KINDS = {"lexical": "sparse", "fusion": "hybrid", "pipeline": "hybrid"} | {
-    kind: kind for kind in ("sparse", "late-interaction", "cross-encoder")
-}
-"""Families of models as mteb's `model_type` names them."""
-
-
 def mteb_meta(model: Model, facts: Mapping[str, int]) -> dict[str, Any]:
     """`model_meta.json` in mteb's format (`ModelMeta.to_dict`).
 
@@ -374,7 +368,7 @@ def mteb_meta(model: Model, facts: Mapping[str, int]) -> dict[str, Any]:
         "adapted_from": spec.base_model,
         "superseded_by": None,
         "modalities": ["text"],
-        "model_type": [] if model.family == "run" else [_MTEB_KINDS.get(model.family, "dense")],
+        "model_type": [FAMILIES[model.family].mteb] if FAMILIES[model.family].mteb else [],
         "experiment_kwargs": {"variant": model.variant} if model.variant else None,
     }
 
@@ -486,25 +480,12 @@ def _meta(meta: Mapping[str, Any], row: Path, variant: str) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ResultError(
-            f"{path} cannot be written ({reason}). Free space, or name another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    disk.write(path, disk.json_text(content), "Free space, or name another folder.")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = disk.read_json(path)
     except (OSError, ValueError) as error:
         raise ResultError(f"{path} cannot be read ({error}). Run the task again.") from error
     if not isinstance(record, dict):

@@ -27,18 +27,13 @@ from typing import TYPE_CHECKING
 
 from kemb.boards.benchmark import known_metrics
 from kemb.errors import MissingExtra, UnknownName
-from kemb.models.prompts import MTEB_TYPES
 from kemb.results.files import our_metric
-from kemb.tasks.spec import DEFAULT_MAIN_SCORE
+from kemb.tasks.kinds import KINDS
 from kemb.types import TaskType
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
-TYPES: dict[str, TaskType] = MTEB_TYPES | {
-    "InstructionRetrieval": "retrieval",
-    "InstructionReranking": "reranking",
-}
 _DATASET_KEYS = {"path", "revision", "name"}
 SEED = 42
 
@@ -126,7 +121,7 @@ def spec_of_task(task: AbsTask, *, loads_itself: bool = False) -> TaskSpec:
     )
     return (
         spec.model_copy(update={"main_score": ""})
-        if spec.main_score == DEFAULT_MAIN_SCORE[task_type]
+        if spec.main_score == KINDS[task_type].main_metric
         else spec
     )
 
@@ -199,6 +194,11 @@ def _joined(first: TaskSpec, second: TaskSpec) -> TaskSpec:
     )
 
 
+def our_types() -> dict[str, TaskType]:
+    """Our types by all of mteb's names that mean them."""
+    return {name: ours for ours, kind in KINDS.items() for name in (kind.mteb, *kind.mteb_also)}
+
+
 def _checked_type(task: AbsTask) -> TaskType:
     """The task type, after everything that kemb has no way to express is refused."""
     metadata = task.metadata
@@ -206,7 +206,8 @@ def _checked_type(task: AbsTask) -> TaskType:
         raise NotSupported(
             f"{metadata.name} is a task of {', '.join(metadata.modalities)}; kemb scores text."
         )
-    if metadata.type not in TYPES:
+    types = our_types()
+    if metadata.type not in types:
         raise NotSupported(f"kemb has no task type for mteb's {metadata.type}.")
     if overrides := [
         name for name in ("_evaluate_subset", "_undersample_data") if _own(task, name)
@@ -221,7 +222,7 @@ def _checked_type(task: AbsTask) -> TaskType:
     )
     if wrong := [name for name in settings if getattr(task, name, None)]:
         raise NotSupported(f"its protocol says {wrong[0]}, which kemb does not know.")
-    return TYPES[metadata.type]
+    return types[metadata.type]
 
 
 def _refuse_other_data(task: AbsTask) -> None:
@@ -262,7 +263,7 @@ def _source(task: AbsTask, task_type: TaskType) -> dict[str, Any]:
         "hub": metadata.dataset["path"],
         "revision": metadata.dataset["revision"],
     }
-    if task_type in ("retrieval", "reranking"):
+    if KINDS[task_type].is_ranking:
         return source | {"layout": "beir", "instructions": metadata.type.startswith("Instruction")}
     if not metadata.is_multilingual:
         return source | {"config": metadata.dataset.get("name", "default")}
@@ -487,7 +488,7 @@ def load_mteb_task(task: AbsTask) -> tuple[TaskSpec, TaskData]:
 
 
 def _reader(task: Any, spec: TaskSpec, subset: str) -> Any:  # noqa: ANN401  mteb's tasks have no common type of data
-    is_ranking = spec.type in ("retrieval", "reranking")
+    is_ranking = KINDS[spec.type].is_ranking
 
     def read(request: Request, split: str) -> Rows:
         origin = f"mteb's {spec.name}, split {split}, subset {subset}"
@@ -506,7 +507,7 @@ def _ranking_table(data: Any, config: str, spec: TaskSpec) -> pa.Table:  # noqa:
     import pyarrow as pa
 
     top_ranked = data["top_ranked"]
-    if bool(top_ranked) != (spec.type == "reranking"):
+    if bool(top_ranked) != KINDS[spec.type].has_candidates:
         has = "" if top_ranked else "no "
         raise NotSupported(f"{spec.name} is a {spec.type} task, but its data have {has}candidates.")
     match config.rpartition("-")[2]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kemb import disk
 from kemb.arrays import FloatArray
 from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.models.encoders import Encoder
@@ -87,24 +87,26 @@ def export_folder(model: Model, out: Path, int8: bool) -> list[Written]:
         raise UsageError(
             f"ONNX files are written of dense models with a network; {model.name} is not one."
         )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with (
+        disk.writing(f"{out} cannot be written", "Free space, or name another folder with -o DIR."),
+        disk.replacing_folder(out) as unfinished,
+    ):
         shutil.copytree(
-            model.folder.path, temporary, ignore=shutil.ignore_patterns("onnx", "openvino", ".*")
+            model.folder.path, unfinished, ignore=shutil.ignore_patterns("onnx", "openvino", ".*")
         )
         encoder = open_model(model)
-        write_onnx(encoder, temporary / MODEL)
+        write_onnx(encoder, unfinished / MODEL)
         files = [MODEL, *([INT8] if int8 else [])]
         if int8:
-            write_int8(temporary / MODEL, temporary / INT8)
+            write_int8(unfinished / MODEL, unfinished / INT8)
         of_torch = vectors_of(encoder, EXAMPLES)
         settings = ModelOptions(
             backend="onnx", max_tokens=model.max_tokens, pooling=_pooling(model)
         )
         reports = []
         for file in files:
-            parity = parity_of(of_torch, file_vectors(temporary, file, EXAMPLES, settings))
-            reports.append(Written(out / file, size_of(temporary / file), parity))
+            parity = parity_of(of_torch, file_vectors(unfinished, file, EXAMPLES, settings))
+            reports.append(Written(out / file, size_of(unfinished / file), parity))
         if reports[0].parity.max_difference > MAX_DIFFERENCE:
             raise ModelError(
                 f"The ONNX file of {model.name} gives other vectors than torch: numbers differ by "
@@ -112,14 +114,6 @@ def export_folder(model: Model, out: Path, int8: bool) -> list[Written]:
                 "Nothing was written; this "
                 "network cannot be exported by the installed torch."
             )
-        temporary.rename(out)
-    except OSError as error:
-        raise ModelError(
-            f"{out} cannot be written: {error.strerror or error}. Free space, or name another "
-            "folder with -o DIR."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return reports
 
 

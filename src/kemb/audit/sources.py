@@ -70,7 +70,7 @@ def _read_long(path: Path) -> list[TaskResult]:
             entry = {**metrics, "hf_subset": row["hf_subset"], "languages": []}
             grouped[row["model"], row["task"]].setdefault(row["split"], []).append(entry)
         return [
-            TaskResult(path, model, "", "", task, "", scores, {}, claim)
+            TaskResult(path, model, "", "", task, "", scores, None, claim)
             for (model, task), scores in grouped.items()
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -391,7 +391,7 @@ def _as_results(
             task,
             "",
             {split: list(parts.values()) for split, parts in splits.items()},
-            {},
+            None,
         )
         for task, splits in scores.items()
     }

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from kemb import tasks
 from kemb.boards.expressions import canonical, names_in
 from kemb.errors import UnknownName, UsageError, nearest
+from kemb.tasks.kinds import KINDS, kind_of
 from kemb.tasks.spec import TaskSpec
 from kemb.types import TaskType
 
@@ -284,61 +285,15 @@ def _check_metrics(cell: CellSpec, formula: Formula) -> None:
             raise ValueError(f"cell {cell.title}: no task {kind} has the metric {metric!r}{offer}")
 
 
-CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
-
-
 MAIN_SCORE = "main_score"
-
-
-_RANKED = ("ndcg", "map", "mrr", "recall", "precision", "hit_rate", "accuracy", "f1")
-
-
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-
-
-_RANKING = {"accuracy", *(f"{name}@{k}" for name in _RANKED for k in CUTOFFS)}
-
-
-_MERGED = {f"max_over_subqueries_{name}" for name in _RANKING}
-
-
-_CORRELATIONS = {"mean_correlation", "pearson", "spearman"} | {
-    f"{similarity}_{kind}" for similarity in _SIMILARITIES for kind in ("pearson", "spearman")
-}
-
-
-_SEPARATION = {
-    f"{similarity}_{name}"
-    for similarity in (*_SIMILARITIES, "similarity", "max")
-    for name in ("ap", "accuracy", "f1", "precision", "recall")
-}
-
-
-_LABELS = {"accuracy", "ap", "ap_weighted"} | {
-    f"{name}{suffix}" for name in ("f1", "precision", "recall") for suffix in ("", "_weighted")
-}
-
-
-BY_TYPE: dict[TaskType, frozenset[str]] = {
-    "retrieval": frozenset(_RANKING),
-    "reranking": frozenset(_RANKING | _MERGED),
-    "sts": frozenset(_CORRELATIONS),
-    "summarization": frozenset(_CORRELATIONS),
-    "pair_classification": frozenset(_SEPARATION),
-    "classification": frozenset(_LABELS),
-    "multilabel_classification": frozenset({"accuracy", "f1", "hamming", "lrap"}),
-    "clustering": frozenset({"v_measure", "v_measure_std", "ami", "ami_std"}),
-    "bitext_mining": frozenset({"accuracy", "f1", "precision", "recall"}),
-}
-"""What `kemb.scoring` gives, and, for types it does not score, mteb."""
 
 
 def known_metrics(task_type: TaskType | None) -> frozenset[str]:
     """All metric names of a task type, `main_score` among them; of every type where the type is not
     known.
     """
-    names = BY_TYPE[task_type] if task_type else frozenset().union(*BY_TYPE.values())
-    return names | {MAIN_SCORE}
+    kinds = [kind_of(task_type)] if task_type else list(KINDS.values())
+    return frozenset({MAIN_SCORE}).union(*(kind.metrics for kind in kinds))
 
 
 FOLDER = Path(__file__).parent / "known"

@@ -13,7 +13,7 @@ from kemb.boards.cells import cell_value, declared_parts, group_values, of_resul
 from kemb.boards.comparable import Refused, candidate_notes, data_notes, refusal_notes, refuse
 from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row, Standing
 from kemb.messages import note
-from kemb.models import catalogue
+from kemb.models.facts import facts_of
 from kemb.results.claims import UNSTATED, join_revisions
 from kemb.results.files import Claim, TaskResult
 from kemb.results.rows import ResultRow, rows_of
@@ -223,18 +223,16 @@ def _joined(rows: Sequence[ResultRow], main_revisions: Mapping[str, str]) -> lis
 
 def is_sparse(row: ResultRow) -> bool:
     """Whether a row is a lexical or learned sparse model: measured ones by their record, others by
-    their name.
+    what is known of the model.
     """
-    families = {result.kemb.get("family") for result in row.results.values()} - {None, ""}
-    if families:
-        return bool(families & {"lexical", "sparse"})
-    spec = catalogue.load_spec(row.model)
-    name = f"{row.model} {row.variant}".lower()
-    if row.model.startswith(("rrf(", "fuse(", "sum(")) or "+reranker:" in row.model:
-        return False
-    return (spec is not None and spec.loader == "bm25") or any(
-        word in name for word in ("bm25", "splade", "sparse")
-    )
+    families = {
+        result.kemb.family
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.family
+    }
+    if not families:
+        return facts_of(row.model).kind in ("lexical", "sparse")
+    return bool(families & {"lexical", "sparse"})
 
 
 def _other_formula(

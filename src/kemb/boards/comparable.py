@@ -74,7 +74,9 @@ def refuse(
             refused_rows = {refusal.row for refusal in refusals if refusal.task == task}
             results_by_row = {n: results_by_row[n] for n in results_by_row.keys() - refused_rows}
         if rule.data:
-            measured = {n: result for n, result in results_by_row.items() if "task" in result.kemb}
+            measured = {
+                n: result for n, result in results_by_row.items() if result.kemb is not None
+            }
             refusals += _minority(task, measured, lead, _data_key, _data_reason)
     return refusals
 
@@ -94,7 +96,7 @@ def _minority(
     first: dict[str, int] = {}
     for number, key in keys.items():
         first[key] = max(first.get(key, 0), lead.get(number, 0))
-        newest[key] = max(newest.get(key, 0), int(results[number].kemb.get("timestamp") or 0))
+        newest[key] = max(newest.get(key, 0), _timestamp(results[number]))
     standard = max(
         all_votes, key=lambda key: (first_votes[key], first[key], all_votes[key], newest[key], key)
     )
@@ -112,9 +114,13 @@ def _precedence(row: ResultRow) -> tuple[bool, bool, int, str]:
     """
     results = list(row.results.values())
     shipped = any(FOLDER in result.path.parents for result in results)
-    newest_record = max((int(result.kemb.get("timestamp") or 0) for result in results), default=0)
+    newest_record = max(map(_timestamp, results), default=0)
     newest_reading = max((result.claim.retrieved for result in results if result.claim), default="")
     return not row.source, not shipped, newest_record, newest_reading
+
+
+def _timestamp(result: TaskResult) -> int:
+    return result.kemb.timestamp if result.kemb else 0
 
 
 def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
@@ -126,25 +132,30 @@ def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
 _DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
 
 
+def _protocol(result: TaskResult) -> dict[str, Any]:
+    """The data and the metric of a measured result."""
+    task = result.record.task
+    return {field: getattr(task, field) for field in _DATA_FIELDS}
+
+
 def _data_key(result: TaskResult) -> str:
-    task: dict[str, Any] = result.kemb["task"]
-    return json.dumps([task.get(key) for key in _DATA_FIELDS], sort_keys=True)
+    return json.dumps(list(_protocol(result).values()), sort_keys=True)
 
 
 def _data_reason(result: TaskResult, standard: TaskResult) -> str:
-    record, standard_record = result.kemb["task"], standard.kemb["task"]
-    differing = [key for key in _DATA_FIELDS if record.get(key) != standard_record.get(key)]
+    task, ranked = result.record.task, standard.record.task
+    protocol, ranked_protocol = _protocol(result), _protocol(standard)
+    differing = [field for field in _DATA_FIELDS if protocol[field] != ranked_protocol[field]]
     says = {
         "data_sha256": "other data (their hash differs)",
-        "main_metric": f"main metric {record.get('main_metric')}; ranked is "
-        f"{standard_record.get('main_metric')}",
-        "metric_version": f"metric version {record.get('metric_version')}; ranked is "
-        f"{standard_record.get('metric_version')}",
-        "dedupe_pairs": "repeated pairs "
-        f"{'dropped' if record.get('dedupe_pairs') else 'kept'}, not so by the others",
+        "main_metric": f"main metric {task.main_metric}; ranked is {ranked.main_metric}",
+        "metric_version": f"metric version {task.metric_version}; ranked is "
+        f"{ranked.metric_version}",
+        "dedupe_pairs": f"repeated pairs {'dropped' if task.dedupe_pairs else 'kept'}, not "
+        "so by the others",
         "clustering": "another clustering protocol",
     }
-    return ", ".join(says[key] for key in differing)
+    return ", ".join(says[field] for field in differing)
 
 
 def _other_profile(number: int, row: ResultRow) -> list[Refused]:
@@ -152,13 +163,14 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
     other results.
     """
     profiles = {
-        task: result.kemb["model"] for task, result in row.results.items() if "model" in result.kemb
+        task: result.kemb.model for task, result in row.results.items() if result.kemb is not None
     }
     if not profiles:
         return []
     fields = ("dtype", "max_tokens", "pooling", "similarity")
     keys = {
-        task: tuple(profile.get(field) for field in fields) for task, profile in profiles.items()
+        task: tuple(getattr(profile, field) for field in fields)
+        for task, profile in profiles.items()
     }
     counts = Counter(keys.values())
     usual = max(counts, key=lambda key: (counts[key], str(key)))
@@ -166,8 +178,8 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
     declared = spec.max_tokens if spec else None
     refusals = []
     for task, key in keys.items():
-        max_tokens = profiles[task].get("max_tokens")
-        prompts = row.results[task].kemb.get("prompts", {})
+        max_tokens = profiles[task].max_tokens
+        prompts = row.results[task].record.prompts.values()
         if key != usual:
             differing = [
                 i for i, (value, most) in enumerate(zip(key, usual, strict=True)) if value != most
@@ -183,7 +195,7 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
                 "variant"
             )
             refusals.append(Refused(number, task, reason))
-        elif not row.variant and any(prompt.get("source") == "file" for prompt in prompts.values()):
+        elif not row.variant and any(prompt.source == "file" for prompt in prompts):
             refusals.append(
                 Refused(
                     number, task, "prompts of a file are not declared, and the row is no variant"
@@ -229,21 +241,16 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
     for task in tasks:
         results_by_row = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
         records = [
-            result.kemb["task"] for result in results_by_row.values() if "task" in result.kemb
+            result.kemb.task for result in results_by_row.values() if result.kemb is not None
         ]
         if parts := next(
-            (
-                record["train_is_evaluated"]
-                for record in records
-                if record.get("train_is_evaluated")
-            ),
-            None,
+            (record.train_is_evaluated for record in records if record.train_is_evaluated), None
         ):
             notes.append(
                 f"{task}: its few-shot examples stand among the evaluated rows "
                 f"({', '.join(parts)})."
             )
-        if any(record.get("unpinned") for record in records):
+        if any(record.unpinned for record in records):
             notes.append(f"{task}: its data revision is not pinned.")
         counts = Counter(
             r.dataset_revision

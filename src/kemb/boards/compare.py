@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -199,12 +198,8 @@ def _compare_cell(
 
 def _group(a: ResultRow, b: ResultRow, cell: CellSpec) -> str:
     """The group of a cell; of a task of one's own its type, as the result says it."""
-    recorded = (
-        row.results[cell.task].kemb.get("task", {}).get("type")
-        for row in (a, b)
-        if cell.task in row.results
-    )
-    return cell.group_name or next(filter(None, recorded), "")
+    records = (row.results[cell.task].kemb for row in (a, b) if cell.task in row.results)
+    return cell.group_name or next((record.task.type for record in records if record), "")
 
 
 def _tasks_of(cell: CellSpec, a: ResultRow, b: ResultRow) -> list[str]:
@@ -225,10 +220,10 @@ def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
     """
     if a.dataset_revision and b.dataset_revision and a.dataset_revision != b.dataset_revision:
         return f"other data: revision {a.dataset_revision[:12]} and {b.dataset_revision[:12]}"
-    one, other = (result.kemb.get("task", {}) for result in (a, b))
-    if not one or not other:
+    if a.kemb is None or b.kemb is None:
         return ""
-    hashes: tuple[dict[str, Any], dict[str, Any]] = (one["data_sha256"], other["data_sha256"])
+    one, other = a.kemb.task, b.kemb.task
+    hashes = (one.data_sha256, other.data_sha256)
     if changed := sorted(
         part for part in hashes[0].keys() & hashes[1].keys() if hashes[0][part] != hashes[1][part]
     ):
@@ -236,16 +231,14 @@ def incomparable(a: TaskResult, b: TaskResult, expression: str) -> str:
     keys = {"metric_version": "metric version", "dedupe_pairs": "text preparation (dedupe_pairs)"}
     keys |= {"main_metric": "main metric"} if expression == "main_score" else {}
     for key, title in keys.items():
-        if one[key] != other[key]:
-            return f"another {title}: {one[key]} and {other[key]}"
+        values = getattr(one, key), getattr(other, key)
+        if values[0] != values[1]:
+            return f"another {title}: {values[0]} and {values[1]}"
     return ""
 
 
 def _parts(cell: CellSpec, task: str, result: TaskResult) -> list[tuple[str, str]]:
-    recorded = [
-        (split, entry["hf_subset"]) for split, entries in result.scores.items() for entry in entries
-    ]
-    return declared_parts(cell.model_copy(update={"task": task})) or recorded
+    return declared_parts(cell.model_copy(update={"task": task})) or result.parts
 
 
 def _paired(
@@ -254,7 +247,7 @@ def _paired(
     parts = _parts(cell, task, a.results[task])
     data = options.data.get(task)
     if data is not None:
-        recorded = a.results[task].kemb["task"]["data_sha256"]
+        recorded = a.results[task].record.task.data_sha256
         if any(recorded.get(f"{part.split}/{part.subset}") != part.sha256 for part in data.parts):
             data = None
     pairing = Pairing((a.results[task], b.results[task]), parts, expression, data)

@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
@@ -23,8 +22,10 @@ from kemb.boards.cells import declared_parts, expression_of
 from kemb.boards.expressions import evaluate, names_in
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
+from kemb.scoring.items import of_metric, of_part
 from kemb.scoring.pairs import LEADERBOARD_CORRELATIONS
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.tasks.kinds import KINDS, Kind
+from kemb.types import SIMILARITIES
 
 _COMPOSITE = re.compile(r"\b(main_score|mean_correlation|v_measure)\b")
 
@@ -126,10 +127,7 @@ def part_measures(
     :raises ResultError: the items of two rows are not the same.
     :raises NotSupported: a metric that cannot be computed again on a resample.
     """
-    part_tables = [
-        table.filter(pc.and_(pc.equal(table["split"], part[0]), pc.equal(table["subset"], part[1])))
-        for table in tables
-    ]
+    part_tables = [of_part(table, *part) for table in tables]
     items = _Items(results, part_tables, part)
     n_items = len(items.ids)  # first, as it refuses a table without items
     expression = items.expand(expression)
@@ -146,8 +144,9 @@ class _Items:
     part: tuple[str, str]
 
     @property
-    def task_type(self) -> str:
-        return str(self.results[0].kemb["task"]["type"])
+    def kind(self) -> Kind | None:
+        """The row of the task's type; None where kemb does not know it."""
+        return KINDS.get(self.results[0].record.task.type)
 
     @cached_property
     def names(self) -> set[str]:
@@ -158,12 +157,12 @@ class _Items:
     def anchor(self) -> pa.Table:
         """The items of the first row, each once: they set the order for all rows."""
         metrics = ["gold", "gold_level_0", "ndcg@10", "f1"]
-        if self.task_type in ("summarization", "reranking", "retrieval"):
+        if self.kind is not None and self.kind.items == "values":
             # Of documents where gold scores are those of summaries, of merged queries where those
             # are scored.
-            metrics.insert(0, str(self.results[0].kemb["task"]["main_metric"]))
+            metrics.insert(0, self.results[0].record.task.main_metric)
         first = next((name for name in metrics if name in self.names), "")
-        return _of_metric(self.tables[0], first)
+        return of_metric(self.tables[0], first)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -190,7 +189,7 @@ class _Items:
         def parts(match: re.Match[str]) -> str:
             name = match[1]
             if name == "main_score":
-                return self.expand(str(self.results[0].kemb["task"]["main_metric"]))
+                return self.expand(self.results[0].record.task.main_metric)
             if name == "mean_correlation":
                 return f"mean({', '.join(LEADERBOARD_CORRELATIONS)})"
             levels = sorted(
@@ -204,28 +203,25 @@ class _Items:
 
     def measure(self, name: str) -> statistics.Measure:
         prefix, _, metric = name.rpartition("_")
-        match self.task_type:
-            case "retrieval" | "reranking" | "bitext_mining" if name in self.names - {
-                "retrieved",
-                "candidates",
-                "nearest",
-            }:
+        scores = self.names - self.kind.no_scores if self.kind else set()
+        match self.kind.items if self.kind else "":
+            case "values" if name in scores:
                 return statistics.MeanMeasure(self.column([name] * len(self.results)))
-            case "summarization" if f"{prefix or 'cosine'}_{metric}" in self.names:
+            case "values" if not prefix and f"cosine_{metric}" in scores:
                 return statistics.MeanMeasure(self.column(self._declared(prefix, f"_{metric}")))
-            case "classification" | "multilabel_classification" if name == "accuracy":
+            case "predictions" if name == "accuracy":
                 return statistics.MeanMeasure(self._share_right())
-            case "sts" if metric in ("pearson", "spearman"):
+            case "ranks" if metric in ("pearson", "spearman"):
                 kind = "pearson" if metric == "pearson" else "spearman"
                 return statistics.CorrelationMeasure(self._gold(), self._similarities(prefix), kind)  # type: ignore[arg-type]
-            case "pair_classification" if metric == "ap":
+            case "order" if metric == "ap":
                 labels = self._gold().astype(np.int64)
                 if prefix != "max":
                     return statistics.PrecisionMeasure(labels, self._similarities(prefix))
                 return statistics.PrecisionMeasure(
                     labels, np.stack([self._similarities(s) for s in SIMILARITIES], axis=1)
                 )
-            case "clustering" if name.startswith("v_measure") and not name.endswith("_std"):
+            case "clusters" if name.startswith("v_measure") and not name.endswith("_std"):
                 return self._v_measure(name.removeprefix("v_measure"))
         raise NotSupported(
             f"{self.results[0].task}: {name} cannot be computed again on a resample of its items"
@@ -235,7 +231,7 @@ class _Items:
         """Values [M, n] of one metric for each row, in the order of `ids`."""
         out = np.empty((len(self.results), len(self.ids)))
         for row, name in enumerate(names):
-            metric_table = _of_metric(self.tables[row], name)
+            metric_table = of_metric(self.tables[row], name)
             places = self._places(metric_table, row)
             if len(places) != len(self.ids) or len(np.unique(places)) != len(places):
                 raise self._other_items(self.results[row])
@@ -273,7 +269,7 @@ class _Items:
         """For each row the name of a similarity; without a prefix, or with `similarity`, the one
         its model declares.
         """
-        similarities = [str(result.kemb["model"]["similarity"]) for result in self.results]
+        similarities = [result.record.model.similarity for result in self.results]
         return [
             f"{similarity if prefix in ('', 'similarity') else prefix}{suffix}"
             for similarity in similarities
@@ -283,7 +279,7 @@ class _Items:
         """[M, n]: of the experiments, the share that predicts the label."""
         shares = []
         for row, table in enumerate(self.tables):
-            predictions = _of_metric(table, "prediction")
+            predictions = of_metric(table, "prediction")
             right = np.bincount(
                 self._places(predictions, row),
                 predictions["value"].to_numpy(),
@@ -298,12 +294,12 @@ class _Items:
         """Assignments [M, experiments, n], -1 where a document was not drawn, and how often
         it was.
         """
-        gold = _of_metric(self.tables[0], f"gold{level}")
+        gold = of_metric(self.tables[0], f"gold{level}")
         labels = np.zeros(
             len(self.ids), dtype=np.int64
         )  # documents without this level are never drawn
         labels[self._places(gold, 0)] = gold["value"].to_numpy().astype(np.int64)
-        assignment_tables = [_of_metric(table, f"assignment{level}") for table in self.tables]
+        assignment_tables = [of_metric(table, f"assignment{level}") for table in self.tables]
         for row, table in enumerate(assignment_tables):
             if not table.num_rows:
                 raise self._other_items(self.results[row])
@@ -312,7 +308,7 @@ class _Items:
         shape = (len(self.tables), len(experiments), len(self.ids))
         assignments, draws = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for row, table in enumerate(assignment_tables):
-            draw_table = _of_metric(self.tables[row], f"n_draws{level}")
+            draw_table = of_metric(self.tables[row], f"n_draws{level}")
             where = (
                 np.searchsorted(experiments, numbers[row]),
                 self._places(table, row),
@@ -324,7 +320,3 @@ class _Items:
         return statistics.VMeasure(
             labels, assignments, draws[:1] if (draws == draws[:1]).all() else draws
         )
-
-
-def _of_metric(table: pa.Table, metric: str) -> pa.Table:
-    return table.filter(pc.equal(table["metric"], metric))

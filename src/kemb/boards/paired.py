@@ -18,8 +18,9 @@ from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring.items import of_metric, of_part
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.tasks.kinds import KINDS
 from kemb.types import (
+    SIMILARITIES,
     BitextData,
     LabelData,
     MultilabelData,
@@ -83,8 +84,8 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
     """How well each row does on every item: ids [n], values [2, n], higher is better; None for
     clustering.
 
-    - retrieval, reranking, bitext_mining, summarization: the value of the metric for the query,
-        sentence or document;
+    - rankings, bitext_mining, summarization: the value of the metric for the query, sentence or
+      document;
     - classification: the share of experiments that predict the label, or, of many labels, exactly
         those;
     - pair_classification: the share of pairs of the other label that stand on the right side of
@@ -94,19 +95,20 @@ def goodness(items: PartItems) -> tuple[list[str], DoubleArray] | None:
 
     :raises ResultError: the rows hold other items.
     """
-    match items.task_type:
-        case "retrieval" | "reranking" | "bitext_mining" | "summarization":
+    kind = KINDS.get(items.task_type)
+    match kind.items if kind else "":
+        case "values":
             names = names_in(items.metric)
             columns = {name: column(items, name) for name in names}
             return columns[names[0]][0], evaluate(
                 items.metric, {name: values for name, (_, values) in columns.items()}
             )
-        case "classification" | "multilabel_classification":
+        case "predictions":
             return _share_right(items)
-        case "sts" | "pair_classification":
+        case "ranks" | "order" as meaning:
             ids, similarities = column(items, items.similarity)
             gold = column(items, "gold")[1][0]
-            judge = _rank_agreement if items.task_type == "sts" else _on_the_right_side
+            judge = _rank_agreement if meaning == "ranks" else _on_the_right_side
             return ids, np.stack([judge(row, gold) for row in similarities])
         case _:
             return None
@@ -180,18 +182,19 @@ def _texts(part: Part | None) -> _Texts:
 
 def _flip(items: PartItems, texts: _Texts, item_id: str, pair: tuple[float, float]) -> Flip:
     item_tables = [table.filter(pc.equal(table["item_id"], item_id)) for table in items.tables]
-    match items.task_type:
-        case "bitext_mining":
+    kind = KINDS[items.task_type]
+    match kind.answers:
+        case "nearest":
             expected = [item_id]
             a, b = (_nearest(table, texts.documents) for table in item_tables)
-        case "retrieval" | "reranking":
+        case "retrieved":
             relevant = None if texts.relevant is None else texts.relevant.get(item_id, [])
             expected = relevant or []
             a, b = (_best_documents(table, relevant, texts.documents) for table in item_tables)
-        case "classification" | "multilabel_classification":
+        case "prediction":
             expected = of_metric(item_tables[0], "gold")["target"].to_pylist()
             a, b = (_predictions(table, expected[0]) for table in item_tables)
-        case "summarization":
+        case _ if kind.items == "values":
             expected = []
             a, b = (
                 [answer for name in names_in(items.metric) for answer in _similarity(table, name)]
@@ -384,7 +387,7 @@ def _items(
 ) -> PartItems:
     return PartItems(
         *where,
-        task_type=str(pairing.results[0].kemb["task"]["type"]),
+        task_type=pairing.results[0].record.task.type,
         metric=expression,
         similarity=_deciding_similarity(pairing, expression),
         tables=(part_tables[0], part_tables[1]),
@@ -393,7 +396,7 @@ def _items(
 
 
 def _expression(pairing: Pairing) -> str:
-    main = str(pairing.results[0].kemb["task"]["main_metric"])
+    main = pairing.results[0].record.task.main_metric
     return main if pairing.expression == "main_score" else pairing.expression
 
 
@@ -403,4 +406,4 @@ def _deciding_similarity(pairing: Pairing, expression: str) -> str:
     similarity = next(iter(prefixes)) if len(prefixes) == 1 else ""
     if similarity in SIMILARITIES:
         return similarity
-    return str(pairing.results[0].kemb["model"]["similarity"])
+    return pairing.results[0].record.model.similarity

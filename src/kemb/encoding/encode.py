@@ -165,7 +165,7 @@ def encode_missing(
 
     :raises ModelError: for vectors that are not finite or have another dimension, with the place of
         the input.
-    :raises StoreError: when the store cannot be written; finished groups are kept.
+    :raises DiskError: when the store cannot be written; finished groups are kept.
     """
     stored = space.stored(collection.keys)
     progress = Progress(collection.n_texts, len(collection), n_stored=int(stored.sum()))

@@ -7,8 +7,7 @@ same whether the vectors were made now or long ago.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from kemb.encoding.encode import Texts
 from kemb.encoding.plan import Encoded, Sources
 from kemb.models.encoders.torch import split_pair
 from kemb.models.model import Model
+from kemb.results.record import BilledKorean, ColumnLengths, KoreanTexts, PartLengths, Record
 from kemb.scoring.search.retrieve import Pairs
 
 N_KOREAN = 2000
@@ -37,7 +37,7 @@ def is_korean(text: str) -> bool:
     return n_hangul > 0 and 2 * n_hangul >= sum(map(len, _LETTERS.findall(text)))
 
 
-def measure(model: Model, encoded: Encoded, task: str) -> dict[str, Any]:
+def measure(model: Model, encoded: Encoded, task: str) -> dict[str, PartLengths]:
     """Lengths of a task's texts by "<split>/<subset>", for the record; empty where the model shows
     no tokens.
 
@@ -52,26 +52,23 @@ def measure(model: Model, encoded: Encoded, task: str) -> dict[str, Any]:
     for (column_task, split, subset, name), texts in encoded.columns.items():
         if column_task == task and len(texts.keys):
             by_part.setdefault(f"{split}/{subset}", {})[name] = texts
-    lengths_by_part: dict[str, Any] = {}
+    lengths_by_part: dict[str, PartLengths] = {}
     for part, columns in by_part.items():
         counts = {name: encoded.space.counts(texts.keys) for name, texts in columns.items()}
-        if all((token_counts >= 0).all() for token_counts in counts.values()):
+        if all((of_column >= 0).all() for of_column in counts.values()):
             korean = np.sum(
                 [_korean(texts, counts[name][:, 1]) for name, texts in columns.items()], axis=0
             ).tolist()
-            lengths_by_part[part] = {
-                "columns": {
-                    name: _lengths(token_counts[:, 0], limit)
-                    for name, token_counts in counts.items()
-                },
-                "korean": dict(zip(("n_texts", "n_chars", "n_tokens"), korean, strict=True)),
-            }
+            lengths_by_part[part] = PartLengths(
+                columns={name: _lengths(tokens[:, 0], limit) for name, tokens in counts.items()},
+                korean=KoreanTexts(n_texts=korean[0], n_chars=korean[1], n_tokens=korean[2]),
+            )
     return lengths_by_part
 
 
-def _lengths(counts: IntArray, limit: int | None) -> dict[str, int | None]:
+def _lengths(counts: IntArray, limit: int | None) -> ColumnLengths:
     n_truncated = None if limit is None else int((counts > limit).sum())
-    return {"n_texts": len(counts), "n_truncated": n_truncated, "longest": int(counts.max())}
+    return ColumnLengths(n_texts=len(counts), n_truncated=n_truncated, longest=int(counts.max()))
 
 
 def _korean(column: Texts, tokens: IntArray) -> tuple[int, int, int]:
@@ -89,7 +86,7 @@ def _korean(column: Texts, tokens: IntArray) -> tuple[int, int, int]:
     return n_texts, n_chars, n_tokens
 
 
-def billed_korean(encoded: Encoded) -> dict[str, int] | None:
+def billed_korean(encoded: Encoded) -> BilledKorean | None:
     """Characters sent to an API, and the tokens that it billed for them, where nearly all was
     Korean text.
 
@@ -105,11 +102,9 @@ def billed_korean(encoded: Encoded) -> dict[str, int] | None:
         return None
     texts = {text for column in columns for text in column.texts}
     n_chars, n_korean = sum(map(len, texts)), sum(len(text) for text in texts if is_korean(text))
-    return (
-        {"n_chars": n_chars, "n_tokens": progress.calls["n_tokens"]}
-        if n_korean >= _NEARLY * n_chars
-        else None
-    )
+    if n_korean < _NEARLY * n_chars:
+        return None
+    return BilledKorean(n_chars=n_chars, n_tokens=progress.calls["n_tokens"])
 
 
 def index_bytes(model: Model, sources: Sources, task: str) -> float | None:
@@ -166,38 +161,38 @@ def _stored_bytes(model: Model, encoded: Encoded, task: str) -> float | None:
     )
 
 
-def lengths_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`n_texts`, `n_truncated` and `longest` of a result by column, over its splits and subsets."""
-    columns: dict[str, list[dict[str, Any]]] = {}
-    for part in record.get("lengths", {}).values():
-        for name, lengths in part["columns"].items():
-            columns.setdefault(name, []).append(lengths)
-    return {
-        name: {
-            "n_texts": sum(entry["n_texts"] for entry in column_parts),
-            "n_truncated": sum(entry["n_truncated"] for entry in column_parts)
-            if column_parts[0]["n_truncated"] is not None
-            else None,
-            "longest": max(entry["longest"] for entry in column_parts),
-        }
-        for name, column_parts in columns.items()
-    }
+def lengths_of(record: Record) -> dict[str, ColumnLengths]:
+    """The lengths of a result by column, over its splits and subsets."""
+    by_column: dict[str, list[ColumnLengths]] = {}
+    for part in record.lengths.values():
+        for name, lengths in part.columns.items():
+            by_column.setdefault(name, []).append(lengths)
+    return {name: _total(parts) for name, parts in by_column.items()}
 
 
-def truncated(record: Mapping[str, Any]) -> float | None:
+def _total(parts: Sequence[ColumnLengths]) -> ColumnLengths:
+    n_truncated = [part.n_truncated for part in parts if part.n_truncated is not None]
+    return ColumnLengths(
+        n_texts=sum(part.n_texts for part in parts),
+        n_truncated=sum(n_truncated) if len(n_truncated) == len(parts) else None,
+        longest=max(part.longest for part in parts),
+    )
+
+
+def truncated(record: Record) -> float | None:
     """Of the columns of a result the greatest share of truncated texts; None where it is
     not known.
     """
     shares = [
-        column["n_truncated"] / column["n_texts"]
+        column.n_truncated / column.n_texts
         for column in lengths_of(record).values()
-        if column["n_truncated"] is not None and column["n_texts"]
+        if column.n_truncated is not None and column.n_texts
     ]
     return max(shares, default=None)
 
 
-def korean_tokens(records: Iterable[Mapping[str, Any]]) -> float | None:
+def korean_tokens(records: Iterable[Record]) -> float | None:
     """Tokens per 1,000 characters of Korean over some results; None where nothing is known."""
-    parts = [part["korean"] for record in records for part in record.get("lengths", {}).values()]
-    n_chars = sum(part["n_chars"] for part in parts)
-    return 1000 * sum(part["n_tokens"] for part in parts) / n_chars if n_chars else None
+    parts = [part.korean for record in records for part in record.lengths.values()]
+    n_chars = sum(part.n_chars for part in parts)
+    return 1000 * sum(part.n_tokens for part in parts) / n_chars if n_chars else None

@@ -25,27 +25,12 @@ from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.encoding.workers import Opened, Workers, opened
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.model import Model
-from kemb.models.prompts import Resolved, resolve, roles
+from kemb.models.prompts import Resolved, resolve
 from kemb.scoring.search.retrieve import Pairs, unfit
-from kemb.scoring.summarization import summary_ids
+from kemb.tasks.kinds import columns, ids_of, roles
 from kemb.tasks.spec import TaskSpec
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    Part,
-    PartData,
-    RetrievalData,
-    Role,
-    SummaryData,
-    TaskData,
-    TaskType,
-    columns,
-)
+from kemb.types import Part, RetrievalData, Role, TaskData, TaskType
 
 Columns = dict[tuple[str, str, str, str], Texts]
 """Texts with their keys by task, split, subset and column."""
@@ -216,7 +201,7 @@ def encode(
         go.
 
     :raises ModelError: as `encode_missing`.
-    :raises StoreError: when the store cannot be written.
+    :raises DiskError: when the store cannot be written.
     """
     budget = Budget.for_device(model.device)
     others, places = [other for other, _ in beside], [place for _, place in beside]
@@ -269,35 +254,22 @@ class _Where:
     column: str
 
     def __call__(self, row: int) -> str:
-        ids = _ids(self.part.data, self.column)
+        ids = ids_of(self.part.data, self.column)
         item = ids[row] if ids is not None else f"row {row}"
         return f"{self.task} ({self.part.subset}, {self.part.split}), {self.column}, id {item}"
 
 
-def _ids(data: PartData, column: str) -> list[str] | None:
-    match data:
-        case RetrievalData():
-            return data.doc_ids if column == "documents" else data.query_ids
-        case LabelData() | MultilabelData():
-            return data.item_ids if column == "texts" else None
-        case SummaryData():
-            return summary_ids(data, column)
-        case PairData() | ClusterData() | BitextData():
-            return data.item_ids
-
-
 def heads_beside(model: Model, others: Iterable[Model]) -> list[Model]:
     """Those of the others whose vectors a forward pass of the model makes too, each kind once."""
-    head_by_kind = {other.kind: other for other in reversed(list(others)) if _shares(model, other)}
-    return list(head_by_kind.values())
+    model_by_head = {other.head: other for other in reversed(list(others)) if _shares(model, other)}
+    return list(model_by_head.values())
 
 
 def _shares(one: Model, other: Model) -> bool:
     """Whether both are heads of BGE-M3 in one folder, under one profile, and see the same
     inputs.
     """
-    kinds = {one.kind, other.kind}
-    if len(kinds) < 2 or not kinds & LOADERS.keys() or not kinds <= {"dense", *LOADERS}:
+    if not one.head or not other.head or one.head == other.head:
         return False
     return _encoder(one) == _encoder(other)
 

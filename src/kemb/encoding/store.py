@@ -9,14 +9,12 @@ whole or not at all, and a damaged one is noticed when its vectors are wanted.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
 import struct
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from kemb import disk
 from kemb.arrays import IntArray, Ragged, Rows, stack
 from kemb.encoding.shards import (
     Keys,
@@ -35,7 +34,7 @@ from kemb.encoding.shards import (
     read_shard,
     to_table,
 )
-from kemb.errors import StoreError
+from kemb.errors import DiskError, StoreError
 
 BoolArray = NDArray[np.bool_]
 
@@ -148,24 +147,20 @@ class Space:
         :param counts: tokens of each input before truncation, and those of its text alone [n, 2];
             -1: unknown.
         :return: the shard's file name.
-        :raises StoreError: when the folder cannot be written (disk full, no permission).
+        :raises DiskError: when the folder cannot be written (disk full, no permission).
         """
         table = to_table(keys, vectors, counts)
-        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
         try:
             self._create()
-            with (
-                pa.OSFile(str(temporary), "wb") as sink,
-                ipc.new_file(sink, table.schema) as writer,
-            ):
-                writer.write_table(table.combine_chunks())
-            name = f"{checksum(temporary)}{SUFFIX}"
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / name)
+            with disk.temporary(self.folder) as unfinished:
+                with (
+                    pa.OSFile(str(unfinished), "wb") as sink,
+                    ipc.new_file(sink, table.schema) as writer,
+                ):
+                    writer.write_table(table.combine_chunks())
+                name = f"{checksum(unfinished)}{SUFFIX}"
+                disk.place(unfinished, self.folder / name, sync=True)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise _write_error(self.folder, error) from error
         self._verified.add(name)
         self.refresh()
@@ -202,7 +197,7 @@ class Space:
     def describe(self, facts: Mapping[str, int]) -> None:
         """Keep what loading the model has shown: its size, the tokens that it reads.
 
-        :raises StoreError: when the folder cannot be written.
+        :raises DiskError: when the folder cannot be written.
         """
         if not facts or facts == self.facts():
             return
@@ -252,7 +247,7 @@ class Space:
         :return: bytes freed.
         """
         before = sum(_sizes(self.folder.iterdir()))
-        for path in self.folder.glob("*.tmp"):
+        for path in self.folder.glob(f"*{disk.TEMPORARY}"):
             with contextlib.suppress(
                 FileNotFoundError
             ):  # a run that is going on has finished it meanwhile
@@ -364,9 +359,8 @@ def _write(path: Path, table: Mapping[str, object]) -> None:
     text = json.dumps(dict(table), indent=1, sort_keys=True) + "\n"
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with disk.replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def _sizes(paths: Iterable[Path]) -> list[int]:
@@ -393,14 +387,14 @@ def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
         yield group
 
 
-def _write_error(folder: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(
+def _write_error(folder: Path, error: OSError) -> DiskError:
+    if disk.is_full(error):
+        return DiskError(
             f"The disk that holds the vector store {folder.parent} is full; everything encoded "
             "before this batch is kept. Free space or name another folder with --store DIR (or "
             "KEMB_STORE), then run the same command again."
         )
-    return StoreError(
-        f"The vector store {folder.parent} cannot be written ({error.strerror or error}). Name a "
+    return DiskError(
+        f"The vector store {folder.parent} cannot be written ({disk.reason_of(error)}). Name a "
         "folder you may write to with --store DIR (or KEMB_STORE)."
     )

@@ -14,9 +14,10 @@ import numpy as np
 
 from kemb.arrays import FloatArray, Vectors
 from kemb.errors import ModelError, UsageError
+from kemb.models.families import FAMILIES, Similarity
 from kemb.models.model import Model
-from kemb.models.spec import Level, Similarity, View
-from kemb.scoring.similarity import SIMILARITIES
+from kemb.models.spec import Level, View
+from kemb.types import SIMILARITIES
 
 _BLOCK = 4096
 _MOST_CANDIDATES = 1000
@@ -56,7 +57,7 @@ def with_views(
     options = " and ".join(option for option, values in values_by_option.items() if values)
     if models and options and all(model.family != "dense" for model in models):
         family = models[0].family
-        why = _COMPARED.get(family, "it has no vectors")
+        why = FAMILIES[family].no_views or "it has no vectors"
         raise UsageError(
             f"{options} cannot be used with {models[0].name} ({family}): {why}. Name a dense model "
             "too."
@@ -78,16 +79,6 @@ def _views(model: Model, every: Sequence[View]) -> list[Model]:
         for view in every
         if model.family == "dense" and view.similarity != model.similarity
     ]
-
-
-_COMPARED = {
-    "sparse": "its vectors have few entries that are not 0, and are compared as the model declares",
-    "late-interaction": "it makes a vector per token, and they are compared by maxsim",
-    "cross-encoder": "it scores a query and a document together",
-    "fusion": "it is made of runs",
-    "pipeline": "it is made of runs",
-}
-"""Why a family has no views."""
 
 
 def _listed(text: str) -> list[str]:

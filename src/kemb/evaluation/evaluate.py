@@ -14,20 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from kemb.adapters import mteb_results
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened
-from kemb.errors import KembError, ResultError, RunError, StoreError, UsageError
+from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
 from kemb.models.model import Model
 from kemb.results import files
 from kemb.results.files import ScoredPart, TaskResult
+from kemb.results.record import OtherSchema, Setting
 from kemb.scoring import score, score_run
-from kemb.scoring.search.retrieve import RANKINGS, check, make_run, unfit
+from kemb.scoring.search.retrieve import check, make_run, unfit
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, PartScore, RetrievalData, TaskData
 
@@ -154,8 +156,8 @@ def evaluate(
     Failures of single tasks and models are outcomes, not exceptions; a store or results folder that
     cannot be written ends the run.
 
-    :raises StoreError: when the store cannot be written.
-    :raises ResultError: when the results cannot be written.
+    :raises DiskError: when the store or the results cannot be written.
+    :raises StoreError: when the store lacks the vectors that --rescore asks for.
     """
     reporter = reporter or Silent()
     loaded: list[_Loaded] = []
@@ -214,7 +216,7 @@ class _OfModel:
         self._write_meta()
         try:
             encoded = self._encode(todo)
-        except StoreError:
+        except (StoreError, DiskError):
             raise
         except KembError as error:
             for task in todo:
@@ -254,9 +256,12 @@ class _OfModel:
             return False
         try:
             result = files.read_result(path)
+        except OtherSchema as error:
+            self.done(Outcome(model.row, spec.name, "failed", message=str(error)))
+            return True
         except ResultError:
             return False  # damaged: made again
-        if not result.kemb:
+        if result.kemb is None:
             message = (
                 f"{path} was not made by kemb and would be overwritten. Name another folder "
                 "with --results DIR."
@@ -270,15 +275,15 @@ class _OfModel:
 
     def _is_current(self, result: TaskResult, task: _Loaded) -> bool:
         """Whether a result stands for the same data, metric and profile, with its items."""
-        record = provenance.cell(task.spec, task.data, self.model)
+        setting = provenance.setting(task.spec, task.data, self.model)
         return (
-            files.same_profile(result.kemb, record)
-            and files.holds(result.kemb, record)
+            files.same_profile(result.record, setting)
+            and files.holds(result.record, setting)
             and files.has_items(result)
         )
 
-    def _kept(
-        self, task: _Loaded, record: Mapping[str, Any]
+    def _earlier(
+        self, task: _Loaded, setting: Setting
     ) -> tuple[TaskResult, list[tuple[str, str]]] | None:
         """An earlier result under the same profile, and the parts of it that this command does not
         make again.
@@ -286,7 +291,7 @@ class _OfModel:
         path = self.folder / f"{task.spec.name}.json"
         with contextlib.suppress(ResultError):
             result = files.read_result(path)
-            if files.has_items(result) and (parts := files.other_parts(result, record)):
+            if files.has_items(result) and (parts := files.other_parts(result, setting)):
                 return result, parts
         return None
 
@@ -322,8 +327,10 @@ class _OfModel:
             with contextlib.suppress(
                 ResultError
             ):  # a damaged record names no space; it is made again
-                identifier = files.read_result(path).kemb.get("fingerprint_id") or ""
-                if space := self.options.store.find(identifier):
+                record = files.read_result(path).kemb
+                identifier = record.fingerprint_id if record else None
+                space = self.options.store.find(identifier) if identifier else None
+                if space is not None:
                     return space
         return None
 
@@ -338,21 +345,21 @@ class _OfModel:
             )
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds
-            record = provenance.cell(task.spec, task.data, self.model)
-            earlier_parts = self._kept(task, record)
+            setting = provenance.setting(task.spec, task.data, self.model)
+            earlier = self._earlier(task, setting)
             around = provenance.Around(self.options.command, self.started)
-            record |= provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
-            if earlier_parts is not None:
-                record = files.merged(record, *earlier_parts)
+            record = setting.under(
+                provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
+            )
+            if earlier is not None:
+                record = files.merged(record, earlier[0].record, earlier[1])
             path = files.write_result(
-                self.folder, task.spec.name, task.data.revision, parts, record, earlier_parts
+                self.folder, task.spec.name, task.data.revision, parts, record, earlier
             )
             self.done(Outcome(self.model.row, task.spec.name, "scored", files.read_result(path)))
+        except DiskError:
+            raise
         except (RunError, ValueError) as error:
-            if isinstance(error, ResultError | StoreError) and (
-                "cannot be written" in str(error) or "is full" in str(error)
-            ):
-                raise
             self.done(
                 Outcome(
                     self.model.row, task.spec.name, "failed", message=f"{task.spec.name}: {error}"
@@ -367,7 +374,7 @@ class _OfModel:
 
 def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartScore:
     """The score of one part of a task, from vectors or pair scores that are there."""
-    if spec.type in RANKINGS:
+    if KINDS[spec.type].is_ranking:
         assert isinstance(part.data, RetrievalData)
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings

@@ -9,91 +9,109 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kemb import scoring
 from kemb.encoding import lengths
+from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
 from kemb.models.backends import PACKAGES
 from kemb.models.model import Model, library_versions
+from kemb.results.record import (
+    ApiRecord,
+    BackendRecord,
+    Circumstances,
+    EncodedTexts,
+    Hardware,
+    Loaded,
+    ModelRecord,
+    Profile,
+    PromptRecord,
+    Seconds,
+    Setting,
+    TaskRecord,
+    ViewRecord,
+    known,
+)
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
-from kemb.types import LabelData, MultilabelData, TaskData
+from kemb.types import TaskData
 
 
-def cell(spec: TaskSpec, data: TaskData, model: Model) -> dict[str, Any]:
+def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
     """What decides whether two scores may be compared, and the profile of the row
     (docs/architecture.md, "Comparable or not").
     """
-    return {
-        "task": {
-            "type": spec.type,
-            "revision": data.revision,
-            "unpinned": spec.source.hub is not None and spec.source.revision == "main",
-            "data_sha256": {f"{part.split}/{part.subset}": part.sha256 for part in data.parts},
-            "notes": {
-                f"{part.split}/{part.subset}": dict(part.notes) for part in data.parts if part.notes
-            },
-            "dedupe_pairs": spec.dedupe_pairs,
-            "train_is_evaluated": [
-                f"{part.split}/{part.subset}"
-                for part in data.parts
-                if isinstance(part.data, LabelData | MultilabelData)
-                and part.data.train_is_evaluated
-            ],
-            "main_metric": spec.main_metric,
-            # Of classification the drawn rows are in the data's hash; of clustering nothing is
-            # drawn before scoring.
-            "clustering": spec.clustering.model_dump() if spec.type == "clustering" else None,
-            "metric_version": scoring.METRIC_VERSION[spec.type],
-            **(
-                {"summarization": spec.summarization.model_dump()}
-                if spec.type == "summarization"
-                else {}
+    profile = _profile(spec, model)
+    return Setting(
+        task=_task(spec, data),
+        model=profile.model,
+        prompts=profile.prompts,
+        **known(view=profile.view, parts=profile.parts),
+    )
+
+
+def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
+    kind = KINDS[spec.type]
+    protocol = {kind.protocol: getattr(spec, kind.protocol).model_dump()} if kind.protocol else {}
+    return TaskRecord(
+        type=spec.type,
+        revision=data.revision,
+        unpinned=spec.source.hub is not None and spec.source.revision == "main",
+        data_sha256={f"{part.split}/{part.subset}": part.sha256 for part in data.parts},
+        notes={
+            f"{part.split}/{part.subset}": dict(part.notes) for part in data.parts if part.notes
+        },
+        dedupe_pairs=spec.dedupe_pairs,
+        train_is_evaluated=[
+            f"{part.split}/{part.subset}"
+            for part in data.parts
+            if getattr(part.data, "train_is_evaluated", False)
+        ],
+        main_metric=spec.main_metric,
+        # Of classification the drawn rows are in the data's hash; of clustering nothing is drawn
+        # before scoring.
+        clustering=protocol.pop("clustering", None),
+        metric_version=kind.metric_version,
+        **protocol,
+    )
+
+
+def _profile(spec: TaskSpec, model: Model) -> Profile:
+    file, view = model.backend, model.view
+    backend = file and BackendRecord(runtime=file.runtime, file=file.path, sha256=file.sha256)
+    return Profile(
+        model=ModelRecord(
+            name=model.name,
+            revision=model.revision,
+            variant=model.variant,
+            dtype=model.dtype,
+            max_tokens=model.max_tokens,
+            similarity=model.similarity,
+            pooling=model.pooling,
+            **known(backend=backend),
+        ),
+        prompts={
+            role: PromptRecord(
+                prompt=resolved.prompt,
+                route=resolved.route,
+                key=resolved.key,
+                source=resolved.source,
+            )
+            for role, resolved in prompts_of(model, spec).items()
+        },
+        **known(
+            view=view
+            and ViewRecord(
+                dims=view.dims,
+                level=view.level,
+                **known(candidates=view.candidates, similarity=view.similarity),
             ),
-        },
-        **_profile(spec, model),
-    }
-
-
-def _profile(spec: TaskSpec, model: Model) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "model": {
-            "name": model.name,
-            "revision": model.revision,
-            "variant": model.variant,
-            "dtype": model.dtype,
-            "max_tokens": model.max_tokens,
-            "similarity": model.similarity,
-            "pooling": model.pooling,
-        },
-        "prompts": {
-            role: {
-                "prompt": found.prompt,
-                "route": found.route,
-                "key": found.key,
-                "source": found.source,
-            }
-            for role, found in prompts_of(model, spec).items()
-        },
-    }
-    if model.backend:
-        file = model.backend
-        record["model"]["backend"] = {
-            "runtime": file.runtime,
-            "file": file.path,
-            "sha256": file.sha256,
-        }
-    if model.view:
-        record["view"] = {"dims": model.view.dims, "level": model.view.level} | {
-            name: value
-            for name in ("candidates", "similarity")
-            if (value := getattr(model.view, name)) is not None
-        }
-    if model.parts:
-        record["parts"] = [_profile(spec, part) for part in model.parts]
-    return record
+            parts=[_profile(spec, part) for part in model.parts] or None,
+        ),
+    )
 
 
 def now() -> str:
@@ -110,54 +128,56 @@ class Around(NamedTuple):
 
 def circumstances(
     model: Model, sources: Sources, task: str, score_seconds: float, around: Around
-) -> dict[str, Any]:
+) -> Circumstances:
     """What is shown and never gates: versions, hardware, time, command, costs."""
     encoded = sources.encoded
+    one = encoded.get(model.identity)
+    progress = [of_part.progress for of_part in encoded.values()]
+    encode_seconds = round(sum(part.seconds for part in progress), 3) if encoded else None
+    fingerprints = {name: of_part.space.fingerprint for name, of_part in encoded.items()}
+    return Circumstances(
+        fingerprint_id=fingerprint_id(one.space.fingerprint) if one else None,
+        fingerprint=one.space.fingerprint if one else None,
+        family=model.family,
+        warnings=list(model.prompts.warnings),
+        versions=_versions(model),
+        hardware=hardware(*_devices(next(iter(model.encoders), model))),
+        seconds=Seconds(score=round(score_seconds, 3), **known(encode=encode_seconds)),
+        timestamp=int(time.time()),
+        date=now(),
+        started=around.started,
+        command=around.command,
+        **known(
+            encoded=_encoded(progress) if encoded else None,
+            api=_api(model, one) if one and model.spec.api is not None else None,
+            index_bytes_per_document=lengths.index_bytes(model, sources, task),
+            loaded=Loaded(**loaded(model, one.space)) if one else None,
+            lengths=lengths.measure(model, one, task) if one else None,
+            part_fingerprints=fingerprints if model.parts else None,
+        ),
+    )
+
+
+def _versions(model: Model) -> dict[str, str]:
     versions = {"kemb": importlib.metadata.version("kemb"), "python": platform.python_version()}
     for library in ("numpy", "scipy", "scikit-learn"):
         versions[library] = importlib.metadata.version(library)
     if model.backend:
-        versions |= {
-            name: importlib.metadata.version(name) for name in [PACKAGES[model.backend.runtime]]
-        }
-    one = encoded.get(model.identity)
-    record: dict[str, Any] = {
-        "fingerprint_id": fingerprint_id(one.space.fingerprint) if one else None,
-        "fingerprint": one.space.fingerprint if one else None,
-        "family": model.family,
-        "warnings": list(model.prompts.warnings),
-        "versions": versions | library_versions(),
-        "hardware": hardware(*_devices(next(iter(model.encoders), model))),
-        "seconds": {"score": round(score_seconds, 3)},
-        "timestamp": int(time.time()),
-        "date": now(),
-        "started": around.started,
-        "command": around.command,
-    }
-    if encoded:
-        found = [of_part.progress for of_part in encoded.values()]
-        limits = [progress.token_limit for progress in found if progress.token_limit is not None]
-        record["seconds"]["encode"] = round(sum(progress.seconds for progress in found), 3)
-        record["encoded"] = {
-            "n_texts": sum(progress.n_texts for progress in found),
-            "n_unique": sum(progress.n_unique for progress in found),
-            "n_stored_before": sum(progress.n_stored for progress in found),
-            "n_encoded": sum(progress.n_encoded for progress in found),
-            "n_tokens": sum(progress.n_tokens for progress in found),
-            "token_limit_after_out_of_memory": min(limits, default=None),
-        }
-    if one and model.spec.api is not None:
-        record["api"] = _api(model, one)
-    if (size := lengths.index_bytes(model, sources, task)) is not None:
-        record["index_bytes_per_document"] = size
-    if one:
-        record["loaded"] = loaded(model, one.space)
-        record["lengths"] = lengths.measure(model, one, task)
-    if model.parts:
-        record["part_fingerprints"] = {
-            name: of_part.space.fingerprint for name, of_part in encoded.items()
-        }
-    return record
+        package = PACKAGES[model.backend.runtime]
+        versions[package] = importlib.metadata.version(package)
+    return versions | library_versions()
+
+
+def _encoded(progress: Sequence[Progress]) -> EncodedTexts:
+    limits = [part.token_limit for part in progress if part.token_limit is not None]
+    return EncodedTexts(
+        n_texts=sum(part.n_texts for part in progress),
+        n_unique=sum(part.n_unique for part in progress),
+        n_stored_before=sum(part.n_stored for part in progress),
+        n_encoded=sum(part.n_encoded for part in progress),
+        n_tokens=sum(part.n_tokens for part in progress),
+        token_limit_after_out_of_memory=min(limits, default=None),
+    )
 
 
 def loaded(model: Model, space: Space) -> dict[str, int]:
@@ -169,7 +189,7 @@ def loaded(model: Model, space: Space) -> dict[str, int]:
     return space.facts() | ({"dim": dim} if dim else {})
 
 
-def _api(model: Model, encoded: Encoded) -> dict[str, Any]:
+def _api(model: Model, encoded: Encoded) -> ApiRecord:
     """What this command asked of an endpoint, and what that costs at the declared price; no cost of
     guessed tokens.
     """
@@ -177,21 +197,21 @@ def _api(model: Model, encoded: Encoded) -> dict[str, Any]:
     assert api is not None
     price, n_tokens = api.price_per_million_tokens, calls.get("n_tokens", 0)
     is_known = price is not None and not calls.get("n_tokens_guessed")
-    return {
-        **calls,
-        "usd_per_million_tokens": price,
-        "price_date": api.price_date or None,
-        "price_source": api.price_source or None,
-        "usd": round(n_tokens * price / 1e6, 6) if is_known and price is not None else None,
-        "korean": lengths.billed_korean(encoded),
-    }
+    return ApiRecord(
+        **known(**calls),
+        usd_per_million_tokens=price,
+        price_date=api.price_date or None,
+        price_source=api.price_source or None,
+        usd=round(n_tokens * price / 1e6, 6) if is_known and price is not None else None,
+        korean=lengths.billed_korean(encoded),
+    )
 
 
 def _devices(model: Model) -> tuple[str, ...]:
     return model.devices or (model.device,)
 
 
-def hardware(device: str, *others: str) -> dict[str, Any]:
+def hardware(device: str, *others: str) -> Hardware:
     """Processor, cores, the accelerator if the model ran on one, and the devices where several
     processes did.
     """
@@ -204,11 +224,11 @@ def hardware(device: str, *others: str) -> dict[str, Any]:
             if "model name" in line
         ]
         cpu = names[0] if names else cpu
-    record: dict[str, Any] = {"device": device, "cpu": cpu, "n_cores": os.cpu_count()}
+    gpu = None
     if device.startswith("cuda"):
         import torch
 
-        record["gpu"] = torch.cuda.get_device_name(device)
-    if others:
-        record["devices"] = [device, *others]
-    return record
+        gpu = torch.cuda.get_device_name(device)
+    devices = [device, *others] if others else None
+    accelerators = known(gpu=gpu, devices=devices)
+    return Hardware(device=device, cpu=cpu, n_cores=os.cpu_count(), **accelerators)

@@ -190,9 +190,9 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _share(result: TaskResult) -> float:
     """Share of users' texts that the perturbation changed, by the counts in the record."""
-    notes = result.kemb["task"]["notes"].values()
+    notes = result.record.task.notes.values()
     n_changed, n_texts = (
-        sum(int(note[key]) for note in notes) for key in ("n_perturbed", "n_user_texts")
+        sum(note[key] for note in notes) for key in ("n_perturbed", "n_user_texts")
     )
     return n_changed / max(1, n_texts)
 
@@ -207,8 +207,9 @@ def _as_original(rows: Mapping[str, ResultRow]) -> dict[str, ResultRow]:
         results = {}
         for task, result in row.results.items():
             original = first.results[task]
-            same = {**result.kemb["task"], "data_sha256": original.kemb["task"]["data_sha256"]}
-            record = {**result.kemb, "task": same}
+            hashes = {"data_sha256": original.record.task.data_sha256}
+            task_record = result.record.task.model_copy(update=hashes)
+            record = result.record.model_copy(update={"task": task_record})
             results[task] = replace(result, kemb=record, dataset_revision=original.dataset_revision)
         rows_as_original[name] = replace(row, variant=f"{row.variant}+{name}", results=results)
     return rows_as_original

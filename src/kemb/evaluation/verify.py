@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -20,23 +20,21 @@ from kemb.encoding.views import viewed
 from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.models import catalogue
-from kemb.models.families import BUILT_IN
+from kemb.models.families import LOADERS
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
 from kemb.models.resolve import resolve
-from kemb.models.spec import View
+from kemb.models.spec import Pooling, View
 from kemb.results import files
 from kemb.results.files import TaskResult
-from kemb.scoring.items import of_metric, of_part
-from kemb.scoring.recompute import metrics_from_items
-from kemb.types import PairData, Part, PartData, RetrievalData, TaskData, TaskType
+from kemb.scoring.items import metrics_from_items, of_metric, of_part
+from kemb.tasks.kinds import KINDS, kind_of
+from kemb.types import PairData, Part, PartData, RetrievalData, TaskData
 
 SAME = 1e-6
 """What other batch shapes may change (docs/architecture.md, "Groups and batches")."""
 TOLERANCE = 5e-4
 SEED = 42
-SAMPLED: tuple[TaskType, ...] = ("retrieval", "reranking", "sts", "pair_classification")
-"""The task types in which an item has a score of its own, whatever the others are."""
 _FEWEST = 10
 """Items of the smallest sample."""
 
@@ -107,19 +105,18 @@ class VerifyOptions:
 def verify_items(result: TaskResult, tolerance: float = TOLERANCE) -> Verification:
     """Compute the scores of a result again from its items, without model and data.
 
-    Raises:
-        UsageError: a result that kemb did not measure.
-        ResultError: the items are missing, were changed, or do not determine the main score.
+    :raises UsageError: a result that kemb did not measure.
+    :raises ResultError: the items are missing, were changed, or do not determine the main score.
     """
     refuse_unmeasured(result)
-    items = files.read_items(result)
-    main = result.kemb["task"]["main_metric"]
+    record, items = result.record, files.read_items(result)
+    main = record.task.main_metric
     checks = []
     for split, entry in _entries(result):
         subset = entry["hf_subset"]
-        now = metrics_from_items(of_part(items, split, subset), result.kemb["task"]["type"])
+        now = metrics_from_items(of_part(items, split, subset), record.task.type)
         # `similarity_ap`, `spearman`, ... are those of the similarity that the model declares.
-        kind = result.kemb["model"]["similarity"]
+        kind = record.model.similarity
         aliases = {f"{kind}_{name}": name for name in ("pearson", "spearman")}
         aliases |= {
             f"{kind}_{name}": f"similarity_{name}"
@@ -145,22 +142,21 @@ def verify_result(
     candidates, or some pairs; the other task types have no score of a part of their items and are
     run whole.
 
-    Raises:
-        UsageError: a result that kemb did not measure, or a model that must be named.
-        ModelError: the model is not the recorded one any more.
-        DataError: the data are not the recorded ones any more.
-        ResultError: the run failed; the message says why.
+    :raises UsageError: a result that kemb did not measure, or a model that must be named.
+    :raises ModelError: the model is not the recorded one any more.
+    :raises DataError: the data are not the recorded ones any more.
+    :raises ResultError: the run failed; the message says why.
     """
     refuse_unmeasured(result)
     model = recorded_model(result, options)
     data = task.load()
     _refuse_other_data(result, data)
-    sampled = options.fraction < 1 and task.spec.type in SAMPLED
+    sampled = options.fraction < 1 and KINDS[task.spec.type].can_be_sampled
     if sampled:
         data = replace(
             data, parts=[_sample(result.task, part, options.fraction) for part in data.parts]
         )
-    main = result.kemb["task"]["main_metric"]
+    main = result.record.task.main_metric
     with tempfile.TemporaryDirectory(prefix="kemb-verify-") as scratch:
         again = _run(
             _with_recorded_prompts(model, result),
@@ -185,10 +181,9 @@ def verify_result(
 def refuse_unmeasured(result: TaskResult) -> None:
     """Only what kemb measured can be run again.
 
-    Raises:
-        UsageError: in one sentence.
+    :raises UsageError: in one sentence.
     """
-    if result.claim is not None or not result.kemb:
+    if result.claim is not None or result.kemb is None:
         raise UsageError(
             f"{result.path} was not made by kemb: it does not say how it came about and cannot be "
             f"verified. Measure it with: kemb run {result.task} -m {result.model}"
@@ -198,14 +193,14 @@ def refuse_unmeasured(result: TaskResult) -> None:
 def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
     """The model of a result, as it was configured then.
 
-    Raises:
-        UsageError: a local model whose folder must be named.
-        ModelError: what is there now has another revision.
+    :raises UsageError: a local model whose folder must be named.
+    :raises ModelError: what is there now has another revision.
     """
-    record = result.kemb["model"]
-    name, revision = record["name"], record["revision"]
+    record = result.record
+    recorded = record.model
+    name, revision = recorded.name, recorded.revision
     spec = catalogue.load_spec(name)
-    if "parts" in result.kemb or name.startswith("run/"):
+    if record.parts or name.startswith("run/"):
         if not options.model and ("run/" in name or "local/" in name):
             raise UsageError(
                 f"{name} was made of local files; say what it is now, as after -m: --model "
@@ -213,38 +208,37 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
             )
         settings = ModelOptions(device=options.device, trust_remote_code=options.trust_remote_code)
         model = resolve(options.model or name, settings, [result.task])
-    elif spec is not None and spec.loader in (*BUILT_IN, "bm25"):
+    elif spec is not None and LOADERS[spec.loader].is_built_in:
         model = resolve(options.model or name)
-    elif "api" in result.kemb:
-        base = (
-            os.environ.get("KEMB_API_BASE", "")
-            if record["variant"].startswith("loader_api")
-            else ""
-        )
+    elif record.api is not None:
+        asks_elsewhere = recorded.variant.startswith("loader_api")
+        base = os.environ.get("KEMB_API_BASE", "") if asks_elsewhere else ""
         model = resolve(options.model or f"api:{name}", ModelOptions(api_base=base), [result.task])
     else:
         if name.startswith("local/") and not options.model:
             raise UsageError(f"{name} was a local model; say where it is now: --model DIR.")
-        backend = record.get("backend", {})
-        wanted = ModelOptions(
+        backend = recorded.backend
+        settings = ModelOptions(
             device=options.device,
-            dtype=None if backend else record["dtype"],
-            max_tokens=record["max_tokens"],
-            pooling=record["pooling"],
+            dtype=None if backend else recorded.dtype,
+            max_tokens=recorded.max_tokens,
+            # Of a folder that declares another one than can be asked for, it is compared with that.
+            pooling=cast("Pooling | None", recorded.pooling),
             trust_remote_code=options.trust_remote_code,
-            backend=backend.get("runtime"),
-            backend_file=backend.get("file", ""),
+            backend=backend.runtime if backend else None,
+            backend_file=backend.file if backend else "",
         )
-        model = resolve(options.model or f"{name}@{revision}", wanted, [result.task])
-        if model.backend and model.backend.sha256 != backend["sha256"]:
+        model = resolve(options.model or f"{name}@{revision}", settings, [result.task])
+        if backend and model.backend and model.backend.sha256 != backend.sha256:
             raise ModelError(
-                f"{result.path} was computed by {backend['file']} with sha256 "
-                f"{backend['sha256'][:12]}; the file of that name is now another one "
+                f"{result.path} was computed by {backend.file} with sha256 "
+                f"{backend.sha256[:12]}; the file of that name is now another one "
                 f"({model.backend.sha256[:12]}). Measure the new one "
                 "with `kemb run`."
             )
-    if "view" in result.kemb:
-        model = viewed(model, View(**result.kemb["view"]))
+    if record.view is not None:
+        view = record.view
+        model = viewed(model, View(view.dims, view.level, view.candidates, view.similarity))
     if model.revision != revision:
         raise ModelError(
             f"{result.path} is of {name} at revision {revision}; {options.model or name} is now at "
@@ -257,19 +251,18 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
 def _with_recorded_prompts(model: Model, result: TaskResult) -> Model:
     keys = {
         role: result.task if role == "text" else f"{result.task}-{role}"
-        for role in result.kemb["prompts"]
+        for role in result.record.prompts
     }
-    prompts, routes = (
-        {keys[role]: found[kind] for role, found in result.kemb["prompts"].items()}
-        for kind in ("prompt", "route")
-    )
+    recorded = result.record.prompts.items()
+    prompts = {keys[role]: prompt.prompt for role, prompt in recorded}
+    routes = {keys[role]: prompt.route for role, prompt in recorded}
     return replace(
         model, prompts=PromptTable((Layer("file", prompts, routes),), model.prompts.warnings)
     )
 
 
 def _refuse_other_data(result: TaskResult, data: TaskData) -> None:
-    recorded = result.kemb["task"]["data_sha256"]
+    recorded = result.record.task.data_sha256
     now = {f"{part.split}/{part.subset}": part.sha256 for part in data.parts}
     if other := sorted(part for part in {*recorded, *now} if recorded.get(part) != now.get(part)):
         raise DataError(
@@ -304,17 +297,20 @@ def _sample(task: str, part: Part, fraction: float) -> Part:
 
 
 def _take(data: PartData, rows: IntArray) -> PartData:
-    chosen = rows.tolist()
+    row_numbers = rows.tolist()
     match data:
         case RetrievalData():
-            ids = [data.query_ids[row] for row in chosen]
+            ids = [data.query_ids[row] for row in row_numbers]
             judged = {query: data.qrels[query] for query in ids}
             return replace(
-                data, query_ids=ids, queries=[data.queries[row] for row in chosen], qrels=judged
+                data,
+                query_ids=ids,
+                queries=[data.queries[row] for row in row_numbers],
+                qrels=judged,
             )
         case PairData():
             ids, first, second = (
-                [column[row] for row in chosen]
+                [column[row] for row in row_numbers]
                 for column in (data.item_ids, data.sentence1, data.sentence2)
             )
             return PairData(ids, first, second, data.gold[rows])
@@ -344,10 +340,9 @@ def _scores(recorded: Mapping[str, Any], now: Mapping[str, Any], main: str) -> _
 
 
 def _item_metric(result: TaskResult) -> str:
-    ranking = result.kemb["task"]["type"] in ("retrieval", "reranking")
-    return str(
-        result.kemb["task"]["main_metric"] if ranking else result.kemb["model"]["similarity"]
-    )
+    record = result.record
+    is_ranking = kind_of(record.task.type).is_ranking
+    return record.task.main_metric if is_ranking else record.model.similarity
 
 
 def _items(items: tuple[Any, Any], where: tuple[str, str], metric: str) -> _Values:
@@ -355,9 +350,10 @@ def _items(items: tuple[Any, Any], where: tuple[str, str], metric: str) -> _Valu
     then, now = (of_metric(of_part(table, *where), metric) for table in items)
     recorded = dict(zip(then["item_id"].to_pylist(), then["value"].to_pylist(), strict=True))
     ids = now["item_id"].to_pylist()
-    if lost := [item_id for item_id in ids if item_id not in recorded]:
+    missing = next((item_id for item_id in ids if item_id not in recorded), None)
+    if missing is not None:
         raise ResultError(
-            f"The recorded items of {'/'.join(where)} lack {lost[0]!r}; run the task again."
+            f"The recorded items of {'/'.join(where)} lack {missing!r}; run the task again."
         )
     return {metric: (np.array([recorded[item_id] for item_id in ids]), now["value"].to_numpy())}
 
@@ -373,14 +369,14 @@ def _check(
         name: np.abs(now - then) / np.maximum(1, np.abs(then))
         for name, (then, now) in values.items()
     }
-    moved = {name: np.nan_to_num(found, nan=np.inf) for name, found in moved.items()}
+    moved = {name: np.nan_to_num(movement, nan=np.inf) for name, movement in moved.items()}
     worst = max(moved, key=lambda name: (float(moved[name].mean()), name == main))
-    n_moved = sum(int(np.sum(found > SAME)) for found in moved.values())
-    n_values = sum(found.size for found in moved.values())
+    n_moved = sum(int(np.sum(movement > SAME)) for movement in moved.values())
+    n_values = sum(movement.size for movement in moved.values())
     status: Status = "OK" if not n_moved else "OK within tolerance"
     if moved[worst].mean() > tolerance:
         status = "DIFFERS"
-    then, now = (float(found.mean()) for found in values[worst])
+    then, now = (float(numbers.mean()) for numbers in values[worst])
     return Check(result.task, *where, status, worst, then, now, n_values, n_moved)
 
 
@@ -392,7 +388,7 @@ def _notes(
     options: VerifyOptions,
     data: TaskData,
 ) -> list[str]:
-    then, now = result.kemb, again.kemb
+    then, now = result.record, again.record
     notes = []
     if options.fraction < 1:
         n_queries = sum(
@@ -408,23 +404,30 @@ def _notes(
         )
         whole = f"whole: an item of {task.spec.type} has no score of its own"
         notes.append(f"{result.task} was run {ran if n_queries or n_pairs else whole}.")
-    for kind in ("versions", "hardware"):
-        before, after = then.get(kind, {}), now.get(kind, {})
-        notes += [
-            f"{name}: {before.get(name, 'not recorded')} then, {after.get(name, 'not there')} now."
-            for name in dict.fromkeys([*before, *after])
-            if before.get(name) != after.get(name)
-        ]
-    if then["task"]["metric_version"] != now["task"]["metric_version"]:
+    notes += _changes(then.versions, now.versions)
+    notes += _changes(
+        then.hardware.as_json() if then.hardware else {},
+        now.hardware.as_json() if now.hardware else {},
+    )
+    if then.task.metric_version != now.task.metric_version:
         notes.append(
-            f"metric version: {then['task']['metric_version']} then, "
-            f"{now['task']['metric_version']} now."
+            f"metric version: {then.task.metric_version} then, {now.task.metric_version} now."
         )
-    if "prompts" not in then["model"]["variant"]:
-        for role, found in prompts_of(model, task.spec).items():
-            if (recorded := then["prompts"].get(role, {}).get("prompt")) != found.prompt:
+    if "prompts" not in then.model.variant:
+        for role, declared in prompts_of(model, task.spec).items():
+            recorded = then.prompts.get(role)
+            prompt = recorded.prompt if recorded else None
+            if prompt != declared.prompt:
                 notes.append(
-                    f"prompt of {role}: {recorded!r} then (used here), {found.prompt!r} declared "
+                    f"prompt of {role}: {prompt!r} then (used here), {declared.prompt!r} declared "
                     "now."
                 )
     return notes
+
+
+def _changes(then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: {then.get(name, 'not recorded')} then, {now.get(name, 'not there')} now."
+        for name in dict.fromkeys([*then, *now])
+        if then.get(name) != now.get(name)
+    ]

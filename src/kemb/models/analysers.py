@@ -46,6 +46,11 @@ def analyser_version(analyser: str) -> str:
     return f"1-{kiwi_version('bm25:kiwi')}" if analyser == "kiwi" else "1"
 
 
+def revision(name: str) -> str:
+    """The version of `bm25:<analyser>`."""
+    return analyser_version(name.partition(":")[2])
+
+
 def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
     """The terms of every text, in the order of `texts`.
 
@@ -54,10 +59,10 @@ def tokenize(analyser: str, texts: Sequence[str]) -> Iterator[list[str]]:
     _check(analyser)
     normal = (unicodedata.normalize("NFKC", text) for text in texts)
     if analyser == "kiwi":
-        found = kiwi_tokens(normal, "bm25:kiwi")
+        analysed = kiwi_tokens(normal, "bm25:kiwi")
         return (
             [t.form.lower() for t in tokens if t.tag.partition("-")[0] in CONTENT_TAGS]
-            for tokens in found
+            for tokens in analysed
         )
     lower = (text.lower() for text in normal)
     if analyser == "bigram":
@@ -75,9 +80,9 @@ def kiwi_tokens(texts: Iterable[str], what: str) -> Iterator[list[Token]]:
     threads.
     """
     pieces = [_PIECE.findall(text) for text in texts]
-    found = load_kiwi(what).tokenize(itertools.chain.from_iterable(pieces))
+    token_stream = load_kiwi(what).tokenize(itertools.chain.from_iterable(pieces))
     for parts in pieces:
-        yield [token for tokens in itertools.islice(found, len(parts)) for token in tokens]
+        yield [token for tokens in itertools.islice(token_stream, len(parts)) for token in tokens]
 
 
 def load_kiwi(what: str) -> Kiwi:

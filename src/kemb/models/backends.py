@@ -172,18 +172,18 @@ def _candidates(runtime: Runtime, file: str) -> list[str]:
 
 def _missing(folder: Path, runtime: Runtime, file: str) -> ModelError:
     suffixes = _SUFFIXES[runtime]
-    found = sorted(
+    files = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in suffixes
     )
-    wanted = file or " or ".join(DEFAULTS[runtime])
-    if found:
+    expected = file or " or ".join(DEFAULTS[runtime])
+    if files:
         return ModelError(
-            f"There is no {wanted} in {folder}; there are {', '.join(found[:10])}. Type "
-            f"--backend-file {found[0]}."
+            f"There is no {expected} in {folder}; there are {', '.join(files[:10])}. Type "
+            f"--backend-file {files[0]}."
         )
     return ModelError(
-        f"There is no {TITLES[runtime]} file ({wanted}) in {folder}. kemb changes no model folder; "
-        "make another one that has it: kemb export onnx MODEL -o DIR, then -m DIR."
+        f"There is no {TITLES[runtime]} file ({expected}) in {folder}. kemb changes no model "
+        "folder; make another one that has it: kemb export onnx MODEL -o DIR, then -m DIR."
     )
 
 
@@ -199,9 +199,9 @@ def _read_onnx(path: Path) -> tuple[list[str], bool]:
         path.open("rb") as handle,
         mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
-        found = {content[at.end() : at.end() + at[1][0]] for at in _LOCATION.finditer(content)}
+        locations = {content[at.end() : at.end() + at[1][0]] for at in _LOCATION.finditer(content)}
         alone = _DYNAMIC.search(content) is not None
-    names = sorted(name.decode("utf-8", "replace") for name in found)
+    names = sorted(name.decode("utf-8", "replace") for name in locations)
     for name in names:
         if name != PurePosixPath(name).name or "\\" in name or name in ("", ".", ".."):
             raise ModelError(

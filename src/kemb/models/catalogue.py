@@ -130,8 +130,8 @@ def _aliases() -> dict[str, str]:
 
 
 def _find(name: str) -> Path | None:
-    wanted = slug(name)
-    if wanted in _files():
-        return _files()[wanted]
-    short = [path for stem, path in _files().items() if stem.partition("__")[2] == wanted]
+    stem_of_name = slug(name)
+    if stem_of_name in _files():
+        return _files()[stem_of_name]
+    short = [path for stem, path in _files().items() if stem.partition("__")[2] == stem_of_name]
     return short[0] if len(short) == 1 else None

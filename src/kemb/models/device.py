@@ -1,4 +1,4 @@
-"""Which device a model runs on, found without importing torch."""
+"""Which device a model runs on, found without importing torch, and whether its memory ran out."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from typing import Any
 from kemb.errors import UsageError
 
 
-def find_devices(asked: str, n_workers: int | None) -> tuple[str, ...]:
+def find_devices(option: str, n_workers: int | None) -> tuple[str, ...]:
     """The devices of one command, each for a process of its own; the first one stands for all.
 
-    :param asked: `cpu`, `cuda`, `cuda:N`, `mps`, several of a kind with commas between, or `auto`.
+    :param option: `cpu`, `cuda`, `cuda:N`, `mps`, several of a kind with commas between, or `auto`.
     :param n_workers: processes on the CPU, if there is to be more than one.
     :raises UsageError: an unknown device, devices of two kinds, a GPU named twice, workers on a
         GPU.
     """
-    devices = tuple(part.strip() for part in asked.split(","))
+    devices = tuple(part.strip() for part in option.split(","))
     if len(devices) > 1:
         kinds = {device.partition(":")[0] for device in devices}
         if kinds == {"cuda"} and "cuda" not in devices and len(set(devices)) < len(devices):
             raise UsageError(
-                f"--device {asked} names a GPU twice. Name each one once: --device cuda:0,cuda:1."
+                f"--device {option} names a GPU twice. Name each one once: --device cuda:0,cuda:1."
             )
         devices = tuple(find_device(device) for device in devices)
         if kinds != {"cpu"} and (kinds != {"cuda"} or "cuda" in devices):
             raise UsageError(
-                f"--device {asked} cannot share one model: several devices are of one kind, and "
+                f"--device {option} cannot share one model: several devices are of one kind, and "
                 "GPUs have a number, as vectors of different kinds are not the same. Type --device "
                 "cuda:0,cuda:1 or --device cpu,cpu."
             )
         if n_workers is not None:
             raise UsageError(
-                f"--device {asked} is a process per device already. Leave out --workers."
+                f"--device {option} is a process per device already. Leave out --workers."
             )
         return devices
-    device = find_device(asked)
+    device = find_device(option)
     if n_workers is None or n_workers == 1:
         return (device,)
     if device != "cpu":
@@ -51,14 +51,14 @@ def find_devices(asked: str, n_workers: int | None) -> tuple[str, ...]:
     return (device,) * n_workers
 
 
-def find_device(asked: str) -> str:
+def find_device(option: str) -> str:
     """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without
     importing it.
     """
-    if asked != "auto":
-        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):
-            raise UsageError(f"--device {asked!r} is not known. Type cpu, cuda, cuda:1 or mps.")
-        return asked
+    if option != "auto":
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", option):
+            raise UsageError(f"--device {option!r} is not known. Type cpu, cuda, cuda:1 or mps.")
+        return option
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return "cpu"
@@ -83,3 +83,23 @@ def n_cuda_devices() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+_NO_MEMORY = re.compile(
+    "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|out of memory"
+    "|bad[_ ]alloc|exceeded max size of memory|out_of_resources|mem_object_allocation_failure",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a failure of torch, onnxruntime or OpenVINO means that fewer texts may fit.
+
+    torch has a class for GPUs only; its CPU allocator and the other two say it in the words of a
+    plain error. This is the one place that reads an error's words.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if any(base.__name__ == "OutOfMemoryError" for base in type(error).__mro__):
+        return True
+    return _NO_MEMORY.search(str(error)) is not None

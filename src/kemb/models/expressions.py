@@ -59,30 +59,29 @@ Expression = Leaf | Fused | Reranked
 def parse(text: str) -> Expression:
     """Read an expression; a plain name is a Leaf.
 
-    Raises:
-        UsageError: what is wrong with it, and how expressions look.
+    :raises UsageError: what is wrong with it, and how expressions look.
     """
     text = text.strip()
     at = _last_outside(text, RERANKER)
     if at >= 0:
-        found = re.fullmatch(
+        match = re.fullmatch(
             r"(?P<name>[^@\s].*?)(@(?P<depth>\d{1,5}))?", text[at + len(RERANKER) :].strip()
         )
-        depth = int(found["depth"] or DEPTH) if found else 0
-        if found is None or not text[:at].strip() or not 1 <= depth <= MAX_DEPTH:
+        depth = int(match["depth"] or DEPTH) if match else 0
+        if match is None or not text[:at].strip() or not 1 <= depth <= MAX_DEPTH:
             raise _wrong(
                 text, f"a reranker needs a first stage, a name and a depth of 1 to {MAX_DEPTH}"
             )
-        return Reranked(parse(text[:at]), found["name"], depth)
-    found = re.fullmatch(r"(rrf|fuse|sum)\s*\((.*)\)", text, re.DOTALL)
-    if found is None:
+        return Reranked(parse(text[:at]), match["name"], depth)
+    match = re.fullmatch(r"(rrf|fuse|sum)\s*\((.*)\)", text, re.DOTALL)
+    if match is None:
         if not text or re.match(r"(rrf|fuse|sum)\s*\(", text):
             raise _wrong(text, "a parenthesis is missing" if text else "a name is missing")
         if other := re.fullmatch(r"([A-Za-z]\w*)\s*\(.*[,*].*\)", text, re.DOTALL):
             raise _wrong(text, f"there are rrf(...), fuse(...) and sum(...), no {other[1]}(...)")
         return Leaf(text)
     return (
-        _rrf(text, found[2]) if found[1] == "rrf" else _weighted(text, found[2], found[1] == "sum")
+        _rrf(text, match[2]) if match[1] == "rrf" else _weighted(text, match[2], match[1] == "sum")
     )
 
 
@@ -111,11 +110,11 @@ def _weighted(text: str, inside: str, is_raw: bool) -> Fused:
             pieces[-1] += f"+{piece}"  # part of a name, or of +reranker:
     weights, parts = [], []
     for piece in pieces:
-        found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*\*(.*)", piece, re.DOTALL)
-        if found is None or float(found[1]) <= 0:
+        match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*\*(.*)", piece, re.DOTALL)
+        if match is None or float(match[1]) <= 0:
             raise _wrong(text, f"{piece.strip()!r} is not a positive weight, * and a model")
-        weights.append(float(found[1]))
-        parts.append(parse(found[2]))
+        weights.append(float(match[1]))
+        parts.append(parse(match[2]))
     if len(parts) < 2:
         name = "sum" if is_raw else "fuse"
         raise _wrong(text, f"{name} needs two models or more, each with its weight, joined by +")
@@ -135,7 +134,7 @@ def _split(text: str, separator: str) -> Iterator[str]:
 
 def _last_outside(text: str, part: str) -> int:
     """Where `part` stands last outside of parentheses; -1 if nowhere."""
-    places = [found.start() for found in re.finditer(re.escape(part), text)]
+    places = [match.start() for match in re.finditer(re.escape(part), text)]
     return max(
         (place for place in places if text[:place].count("(") == text[:place].count(")")),
         default=-1,

@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from kemb.models import catalogue
-from kemb.models.encoders.bge_m3 import LOADERS
-from kemb.models.spec import Loader, ModelSpec
+from kemb.models.families import KINDS, LOADERS, kind_name
+from kemb.models.spec import ModelSpec
 
 _TABLE = Path(__file__).parent.parent / "data" / "models.json"
 
-Kind = Literal["dense", "sparse", "lexical", "late-interaction", "cross-encoder", "hybrid", ""]
 LicenseClass = Literal["commercial", "conditional", "noncommercial", "closed", ""]
 """`commercial`: permissive. `conditional`: commercial use under conditions of its own (share-alike,
 an acceptable-use policy). `closed`: served only, under terms of service. '': nobody says.
@@ -37,17 +36,6 @@ _PERMISSIVE = {
     "cc0-1.0",
     "unlicense",
 }
-_KINDS: dict[Loader, Kind] = {
-    "bm25": "lexical",
-    "tfidf": "lexical",
-    "cross-encoder": "cross-encoder",
-    "late-interaction": "late-interaction",
-    "sparse": "sparse",
-    "m3-sparse": "sparse",
-    "m3-colbert": "late-interaction",
-    "fusion": "hybrid",
-    "pipeline": "hybrid",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +43,8 @@ class ModelFacts:
     """Facts of one model; None, '' or empty where nothing is known."""
 
     name: str
-    kind: Kind = ""
+    kind: str = ""
+    """A key of `kemb.models.families.KINDS`."""
     n_parameters: int | None = None
     dim: int | None = None
     truncate_dims: tuple[int, ...] = ()
@@ -91,21 +80,20 @@ def facts_of(name: str, meta: Mapping[str, Any] | None = None) -> ModelFacts:
     :param meta: the content of the `model_meta.json` beside its results.
     """
     spec = catalogue.load_spec(name)
-    found = _with(ModelFacts(name), _from_meta(meta or {}))
+    facts = _with(ModelFacts(name), _from_meta(meta or {}))
     entry = _registry().get(name.lower())
     if entry is None and spec is not None:
         entry = _registry().get((spec.hub or spec.name).lower())
-    found = _with(found, _from_registry(entry or {}))
-    if (
-        spec is not None and spec.loader in LOADERS
-    ):  # what the registry says is true of the dense vectors
-        found = replace(found, dim=None, truncate_dims=(), similarity="")
-    return _with(found, _from_spec(spec)) if spec else found
+    facts = _with(facts, _from_registry(entry or {}))
+    # What the registry says of BGE-M3 is true of its dense vectors.
+    if spec is not None and LOADERS[spec.loader].head:
+        facts = replace(facts, dim=None, truncate_dims=(), similarity="")
+    return _with(facts, _from_spec(spec)) if spec else facts
 
 
-def _with(facts: ModelFacts, known: Mapping[str, Any]) -> ModelFacts:
+def _with(facts: ModelFacts, values: Mapping[str, Any]) -> ModelFacts:
     return replace(
-        facts, **{key: value for key, value in known.items() if value not in (None, "", ())}
+        facts, **{key: value for key, value in values.items() if value not in (None, "", ())}
     )
 
 
@@ -114,24 +102,24 @@ def _from_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     be anybody's.
     """
     numbers = {"n_parameters": "n_parameters", "embed_dim": "dim", "max_tokens": "max_tokens"}
-    known: dict[str, Any] = {
-        own: int(meta[key])
-        for key, own in numbers.items()
+    values: dict[str, Any] = {
+        field: int(meta[key])
+        for key, field in numbers.items()
         if type(meta.get(key)) in (int, float) and meta[key] > 0
     }
     texts = {"license": "license", "reference": "reference", "adapted_from": "base_model"}
-    known |= {own: meta[key] for key, own in texts.items() if isinstance(meta.get(key), str)}
+    values |= {field: meta[key] for key, field in texts.items() if isinstance(meta.get(key), str)}
     kinds = meta.get("model_type")
-    if isinstance(kinds, list) and kinds and kinds[0] in get_args(Kind):
-        known["kind"] = kinds[0]
+    if isinstance(kinds, list) and kinds and kinds[0] in KINDS:
+        values["kind"] = kinds[0]
     if isinstance(meta.get("open_weights"), bool):
-        known["open_weights"] = meta["open_weights"]
-    return known
+        values["open_weights"] = meta["open_weights"]
+    return values
 
 
 def _from_registry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    known = {key: value for key, value in entry.items() if key != "instructions"}
-    return known | {
+    values = {key: value for key, value in entry.items() if key != "instructions"}
+    return values | {
         "truncate_dims": tuple(entry.get("truncate_dims", ())),
         "needs_prompt": entry.get("instructions"),
     }
@@ -143,7 +131,7 @@ def _from_spec(spec: ModelSpec) -> dict[str, Any]:
         any(spec.prompts.values()) or any(spec.instructions.values()) or spec.use_task_instructions
     )
     return {
-        "kind": _KINDS.get(spec.loader, "dense" if spec.loader not in ("api", "custom") else ""),
+        "kind": kind_name(spec.loader),
         "n_parameters": spec.n_parameters,
         "dim": spec.dim,
         "truncate_dims": tuple(spec.truncate_dims),

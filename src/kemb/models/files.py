@@ -18,23 +18,12 @@ from typing import Any, BinaryIO
 
 from kemb.errors import FetchError, ModelError
 from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
-from kemb.models.spec import Loader
+from kemb.models.families import LOADERS, st_class_of
 
 IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
 STANFORD = "artifact.metadata"
 """The settings of a ColBERT as Stanford's program saves it: JSON by another name."""
 NOT_IDENTITY = {"trainer_state.json", "data_config.json", "train_script.py"}
-_ST_TYPES: dict[str, Loader] = {
-    "CrossEncoder": "cross-encoder",
-    "SparseEncoder": "sparse",
-    "MultiVectorEncoder": "late-interaction",
-    "ColBERT": "late-interaction",  # PyLate's
-}
-_CLASSES: dict[Loader, str] = {
-    "cross-encoder": "CrossEncoder",
-    "sparse": "SparseEncoder",
-    "late-interaction": "MultiVectorEncoder",
-}
 _TABLES = (".StaticEmbedding", ".WordEmbeddings", ".BoW")
 CLASSIFIER = "ForSequenceClassification"
 TORCH_WEIGHTS = "pytorch_model*.bin"
@@ -49,7 +38,7 @@ class ModelFolder:
     """A model's folder and what its own files declare."""
 
     path: Path
-    loader: Loader
+    loader: str
     """What the files say the model is."""
     has_modules: bool
     """Whether it is a sentence-transformers folder (`modules.json`)."""
@@ -93,11 +82,13 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     weights = [*sorted(path.rglob("*.safetensors")), *torch_weights(path)]
     if not weights and needs_weights:
         pickles = sorted(p.name for p in path.rglob("*") if p.suffix in PICKLE_SUFFIXES)
-        held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
+        weights_there = (
+            f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
+        )
         raise ModelError(
-            f"The model folder {path} holds {held}. kemb loads safetensors and {TORCH_WEIGHTS}, "
-            "because other pickles can run code. Convert it: "
-            f"{_CLASSES.get(loader, 'SentenceTransformer')}(folder)."
+            f"The model folder {path} holds {weights_there}. kemb loads safetensors and "
+            f"{TORCH_WEIGHTS}, because other pickles can run code. Convert it: "
+            f"{st_class_of(loader)}(folder)."
             "save_pretrained(new_folder), then name the new folder."
         )
     for weight in weights:
@@ -122,11 +113,12 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     )
 
 
-def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> Loader:
+def _loader(config: dict[str, Any], st_config: dict[str, Any]) -> str:
     """By sentence-transformers' `model_type`; older rerankers and Stanford's ColBERT are told by
     their architecture.
     """
-    kind = _ST_TYPES.get(str(st_config.get("model_type")))
+    model_type = str(st_config.get("model_type"))
+    kind = next((name for name, loader in LOADERS.items() if model_type in loader.st_types), None)
     architecture = "" if kind or st_config else str((config.get("architectures") or [""])[0])
     if architecture == "HF_ColBERT":
         return "late-interaction"
@@ -151,12 +143,12 @@ def needed_torch_weights(names: Collection[str]) -> list[str]:
     """Of the files of a model those weights of torch in whose folder there are no safetensors;
     BGE-M3's heads aside.
     """
-    found = [PurePosixPath(name) for name in names]
+    files = [PurePosixPath(name) for name in names]
     safe = {
-        file.parent for file in found if file.suffix == ".safetensors" and file.stem not in HEADS
+        file.parent for file in files if file.suffix == ".safetensors" and file.stem not in HEADS
     }
     return sorted(
-        str(file) for file in found if file.match(TORCH_WEIGHTS) and file.parent not in safe
+        str(file) for file in files if file.match(TORCH_WEIGHTS) and file.parent not in safe
     )
 
 
@@ -183,14 +175,14 @@ def content_hash(path: Path, also: Collection[str] = ()) -> str:
 
     :param also: names of files that count whatever their ending.
     """
-    total, own = hashlib.sha256(), set(torch_weights(path))
+    total, torch_files = hashlib.sha256(), set(torch_weights(path))
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
         counts = name in (*also, STANFORD) or (
             file.suffix in IDENTITY_SUFFIXES and file.name not in NOT_IDENTITY
         )
-        if hidden or not (counts or file in own) or not file.is_file():
+        if hidden or not (counts or file in torch_files) or not file.is_file():
             continue
         with file.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -242,12 +234,12 @@ def _pooling(types: list[tuple[str, Path]]) -> str | None:
             mode: str = config["pooling_mode"]
             return "last" if mode == "lasttoken" else mode
         flags = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
-        found = sorted(
+        modes = sorted(
             key.removeprefix("pooling_mode_")
             for key, on in config.items()
             if on is True and "mode_" in key
         )
-        return "+".join(flags.get(flag, flag) for flag in found) or "mean"
+        return "+".join(flags.get(flag, flag) for flag in modes) or "mean"
     return None
 
 
@@ -256,9 +248,9 @@ def _max_tokens(path: Path, types: list[tuple[str, Path]], config: dict[str, Any
     tokenizer.
     """
     for folder in [folder for name, folder in types if name.endswith("Transformer")] or [path]:
-        own = _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")
-        if isinstance(own, int):
-            return own
+        limit = _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")
+        if isinstance(limit, int):
+            return limit
     tokenizer = _json(path / "tokenizer_config.json", {}).get("model_max_length")
     limits = [
         n
@@ -282,24 +274,22 @@ def _with_prefixes(st_config: dict[str, Any]) -> dict[str, Any]:
 
 def _stanford(path: Path) -> dict[str, Any]:
     """What stands before the texts of Stanford's ColBERT, as sentence-transformers reads it."""
-    said = _json(path / STANFORD, {})
+    settings = _json(path / STANFORD, {})
     marks = {
-        "query": said.get("query_token_id") or "[unused0]",
-        "document": said.get("doc_token_id") or "[unused1]",
+        "query": settings.get("query_token_id") or "[unused0]",
+        "document": settings.get("doc_token_id") or "[unused1]",
     }
     return {"prompts": {role: f"{mark} " for role, mark in marks.items()}}
 
 
-def _remote_code(
-    types: list[tuple[str, Path]], config: dict[str, Any], loader: Loader
-) -> list[str]:
+def _remote_code(types: list[tuple[str, Path]], config: dict[str, Any], loader: str) -> list[str]:
     # sentence-transformers has its own class for PyLate's.
-    known = (
+    library_prefixes = (
         ("sentence_transformers.", "pylate.models.Dense.")
         if loader == "late-interaction"
         else "sentence_transformers."
     )
-    custom = [name for name, _ in types if not name.startswith(known)]
+    custom = [name for name, _ in types if not name.startswith(library_prefixes)]
     if "auto_map" in config:
         custom.append(f"model type {config.get('model_type', '?')!r} (auto_map in config.json)")
     return custom
@@ -380,8 +370,10 @@ def fetch_model(
         if is_offline():
             commit = revision
         else:
-            commit, own = _look(repo, revision, patterns, unwanted, needs_weights=not instead)
-            patterns += own
+            commit, torch_files = _look(
+                repo, revision, patterns, unwanted, needs_weights=not instead
+            )
+            patterns += torch_files
         fetch = partial(snapshot_download, repo, allow_patterns=patterns, ignore_patterns=unwanted)
         path = Path(retry(partial(fetch, revision=commit)))
     except (FetchError, ModelError):
@@ -406,16 +398,22 @@ def _look(
         lambda: HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     )
     commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
-    own = (
+    torch_files = (
         needed_torch_weights(list(filter_repo_objects(names, ignore_patterns=unwanted)))
         if needs_weights
         else []
     )
-    if needs_weights and not own and not any(name.endswith(".safetensors") for name in names):
+    if (
+        needs_weights
+        and not torch_files
+        and not any(name.endswith(".safetensors") for name in names)
+    ):
         pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-        held = f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
+        weights_there = (
+            f"only pickle weights ({', '.join(pickles[:3])})" if pickles else "no weights"
+        )
         raise ModelError(
-            f"The model {repo} at {commit} holds {held}. kemb loads safetensors and "
+            f"The model {repo} at {commit} holds {weights_there}. kemb loads safetensors and "
             f"{TORCH_WEIGHTS}, because other pickles can run code. Ask its author for safetensors, "
             "or convert a copy: "
             "SentenceTransformer(name).save_pretrained(folder) "
@@ -423,8 +421,8 @@ def _look(
             "-m folder."
         )
     for name in filter_repo_objects(
-        names, allow_patterns=[*patterns, *own], ignore_patterns=unwanted
+        names, allow_patterns=[*patterns, *torch_files], ignore_patterns=unwanted
     ):
         if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
             ask_first(repo, name, "model", commit)
-    return commit, own
+    return commit, torch_files

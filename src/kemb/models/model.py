@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kemb.models import backends, files
-from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.expressions import Fused, Reranked
-from kemb.models.families import _FAMILIES, BUILT_IN, RAGGED, Family
-from kemb.models.prompts import PromptTable
-from kemb.models.spec import Dtype, ModelSpec, Pooling, Similarity, View
+from kemb.models.families import FAMILIES, LOADERS, Loader, Similarity
+from kemb.models.prompts import NO_PROMPTS, PromptTable
+from kemb.models.spec import Dtype, ModelSpec, Pooling, View
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 
@@ -37,37 +36,42 @@ class ModelOptions:
     """Processes on the CPU."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model with an identity, not loaded yet."""
 
+    # What it is
     spec: ModelSpec
     name: str
     revision: str
     """A commit, a content hash, or the version of an analyser; never a branch."""
-    prompts: PromptTable
-    folder: files.ModelFolder | None
-    device: str
-    dtype: Dtype
-    max_tokens: int | None
-    pooling: str | None
-    similarity: Similarity
-    variant: str
+    variant: str = ""
     """'' for the declared profile, else what differs from it; names the experiments folder and the
     row.
     """
-    trust_remote_code: bool
+    prompts: PromptTable = NO_PROMPTS
+    similarity: Similarity = "cosine"
+    max_tokens: int | None = None
+    pooling: str | None = None
+    view: View | None = None
+
+    # Where it comes from: files, an endpoint, a file of runs, or other models
+    folder: files.ModelFolder | None = None
+    endpoint: tuple[tuple[str, str], ...] = ()
+    """What is known of the model behind an API, as its fingerprint."""
+    run_file: Path | None = None
     parts: tuple[Model, ...] = ()
     """The models that a fusion or a reranked first stage is made of."""
     how: Fused | Reranked | None = None
-    run_file: Path | None = None
-    view: View | None = None
-    backend: backends.BackendFile | None = None
-    """The file that another runtime computes; None for torch."""
-    endpoint: tuple[tuple[str, str], ...] = ()
-    """What is known of the model behind an API, as its fingerprint."""
+
+    # How it is computed
+    device: str = "cpu"
     devices: tuple[str, ...] = ()
     """Where it is encoded by several processes: the device of each, all of one kind."""
+    dtype: Dtype = "float32"
+    backend: backends.BackendFile | None = None
+    """The file that another runtime computes; None for torch."""
+    trust_remote_code: bool = False
 
     @property
     def row(self) -> str:
@@ -88,9 +92,21 @@ class Model:
         return f"kemb/{safe}"
 
     @property
-    def family(self) -> Family:
-        """How the model ranks documents."""
-        return _FAMILIES.get(self.spec.loader, "dense")
+    def family(self) -> str:
+        """How the model ranks documents: a key of `kemb.models.families.FAMILIES`."""
+        return self.loader.family
+
+    @property
+    def loader(self) -> Loader:
+        """The row of its loader."""
+        return LOADERS[self.spec.loader]
+
+    @property
+    def head(self) -> str:
+        """What is read off a forward pass of a model that may have BGE-M3's heads: `dense`, or a
+        head; '' of other models.
+        """
+        return self.loader.head or ("dense" if self.loader.may_have_heads else "")
 
     @property
     def encoders(self) -> tuple[Model, ...]:
@@ -99,22 +115,24 @@ class Model:
         """
         if self.parts:
             return tuple(model for part in self.parts for model in part.encoders)
-        return (self,) if self.family in ("dense", *RAGGED) else ()
+        return (self,) if FAMILIES[self.family].vectors else ()
 
     def fingerprint(self) -> dict[str, str]:
         """Everything that changes a vector except the input; names the folder in the store."""
-        if self.spec.loader in BUILT_IN:
+        if self.loader.is_built_in:
             return {"model": self.name, "revision": self.revision}
         if self.endpoint:
             return dict(self.endpoint) | {"revision": self.revision}
-        own = self.folder
+        folder = self.folder
         parts = {
             "model": self.name,
             "revision": self.revision,
             "loader": self.spec.loader,
             "pooling": str(self.pooling),
             "normalize": str(
-                bool(own and own.normalize) if self.spec.normalize is None else self.spec.normalize
+                bool(folder and folder.normalize)
+                if self.spec.normalize is None
+                else self.spec.normalize
             ),
             "max_tokens": str(self.max_tokens),
             "dtype": self.dtype,
@@ -129,16 +147,11 @@ class Model:
         return parts | library_versions()
 
     @property
-    def kind(self) -> str:
-        """What is read off a forward pass: by family, or by head."""
-        return self.spec.loader if self.spec.loader in LOADERS else self.family
-
-    @property
     def built(self) -> tuple[str | None, bool]:
         """The pooling and normalisation put on a plain transformers model; None for all others."""
         if self.folder is None or self.folder.has_modules:
             return None, False
-        if self.spec.loader in LOADERS:
+        if self.loader.head:
             return "cls", True
         return (
             (self.pooling, bool(self.spec.normalize)) if self.family == "dense" else (None, False)

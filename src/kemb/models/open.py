@@ -1,16 +1,17 @@
-"""From a model with an identity to an encoder: loading."""
+"""From a model with an identity to an encoder: loading, by the function that the row of its loader
+names.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from pkgutil import resolve_name
+from typing import cast
 
 from kemb.models import files
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.hashed import open_tfidf, open_toy, tfidf_identity, toy_identity
-from kemb.models.families import BUILT_IN
+from kemb.models.families import LOADERS, st_class_of
 from kemb.models.model import Model
-from kemb.models.spec import ModelSpec
 
 
 def open_model(model: Model, beside: Sequence[Model] = ()) -> Encoder:
@@ -20,20 +21,18 @@ def open_model(model: Model, beside: Sequence[Model] = ()) -> Encoder:
         (`kemb.encoding.plan`).
     :raises ModelError: when it cannot be loaded.
     """
-    spec = model.spec
-    if spec.loader in BUILT_IN:
-        return open_built_in(spec)
-    if spec.loader == "mteb":
-        from kemb.models.encoders.mteb import open_mteb
+    loader = LOADERS[model.spec.loader]
+    opens = resolve_name(loader.opens)
+    return cast(Encoder, opens() if loader.is_built_in else opens(model, beside))
 
-        return open_mteb(model.name, model.revision, model.device)
-    if spec.loader == "api":
-        from kemb.models.encoders.api_identity import open_api
 
-        return open_api(model)
+def open_folder(model: Model, beside: Sequence[Model] = ()) -> Encoder:
+    """Load a model folder by sentence-transformers; arguments and errors are those of
+    `open_model`.
+    """
+    from kemb.models.encoders.torch import Loading, open_torch
+
     assert model.folder is not None
-    from kemb.models.encoders.torch import KINDS, Loading, open_torch
-
     files.refuse_remote_code(model.folder, model.name, model.trust_remote_code)
     pooling, is_normalized = model.built
     loading = Loading(
@@ -42,36 +41,11 @@ def open_model(model: Model, beside: Sequence[Model] = ()) -> Encoder:
         max_tokens=model.max_tokens,
         pooling=pooling,
         normalize=is_normalized,
-        append_eos=spec.append_eos,
+        append_eos=model.spec.append_eos,
         trust_remote_code=model.trust_remote_code,
-        kind=KINDS[model.kind],
-        beside=tuple(KINDS[other.kind] for other in beside),
+        class_name=st_class_of(model.spec.loader),
+        reading=resolve_name(LOADERS[model.spec.loader].reading),
+        beside=tuple(resolve_name(LOADERS[other.spec.loader].reading) for other in beside),
         backend=model.backend,
     )
     return open_torch(model.folder.path, loading)
-
-
-def revision_of(spec: ModelSpec) -> str:
-    """The version of a download-free model: of its analyser, its tables and what they depend on."""
-    if spec.loader == "bm25":
-        from kemb.models.analysers import analyser_version
-
-        return analyser_version(spec.name.partition(":")[2])
-    return hashlib.sha256(repr(sorted(_identity(spec).items())).encode()).hexdigest()[:12]
-
-
-def _identity(spec: ModelSpec) -> dict[str, str]:
-    if spec.loader == "kiwi-static":
-        from kemb.models.encoders.kiwi_static import kiwi_static_identity
-
-        return kiwi_static_identity()
-    return toy_identity() if spec.loader == "toy" else tfidf_identity()
-
-
-def open_built_in(spec: ModelSpec) -> Encoder:
-    """The encoder of a download-free model."""
-    if spec.loader == "kiwi-static":
-        from kemb.models.encoders.kiwi_static import open_kiwi_static
-
-        return open_kiwi_static()
-    return open_toy() if spec.loader == "toy" else open_tfidf()

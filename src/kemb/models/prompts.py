@@ -14,31 +14,19 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from kemb.errors import UsageError, nearest
 from kemb.models.catalogue import parse, read_table
 from kemb.models.spec import ModelSpec, PromptRules
+from kemb.tasks.kinds import KINDS, by_mteb_name, roles, with_roles
 from kemb.types import Input, Role, TaskType
 
 PromptSource = Literal["file", "model TOML", "config_sentence_transformers.json", "none"]
 
 ROLES = ("query", "document")
-TYPES: tuple[TaskType, ...] = get_args(TaskType)
-ASYMMETRIC: tuple[TaskType, ...] = ("retrieval", "reranking")
-MTEB_TYPES: dict[str, TaskType] = {
-    "Retrieval": "retrieval",
-    "Reranking": "reranking",
-    "STS": "sts",
-    "PairClassification": "pair_classification",
-    "Classification": "classification",
-    "MultilabelClassification": "multilabel_classification",
-    "Clustering": "clustering",
-    "BitextMining": "bitext_mining",
-    "Summarization": "summarization",
-}
 DEFAULT_KEY = "default_prompt_name"
 """Key of sentence-transformers' default prompt. It has "query" and "document" prompts of its own,
 empty ones if need be, so the default reaches only texts without a role.
@@ -81,6 +69,9 @@ class PromptTable:
     """
 
 
+NO_PROMPTS = PromptTable()
+
+
 class Resolved(NamedTuple):
     """What goes before the texts of one role of one task, and why."""
 
@@ -101,11 +92,6 @@ class Explained(NamedTuple):
     key: str
     source: PromptSource
     shown: str
-
-
-def roles(task_type: TaskType) -> tuple[Role, ...]:
-    """The roles of a task type's texts."""
-    return ("query", "document") if task_type in ASYMMETRIC else ("text",)
 
 
 def declares_prompts(spec: PromptRules) -> bool:
@@ -159,7 +145,7 @@ def resolve(
         order = [task, task_type, DEFAULT_KEY]
     else:
         order = [f"{task}-{role}", task, f"{task_type}-{role}", task_type, role]
-    own = (
+    own_instruction = (
         ""
         if role == "document"
         else instruction
@@ -175,8 +161,10 @@ def resolve(
         for key in order:
             if key in layer.prompts:
                 return Resolved(layer.prompts[key], route, key, layer.source)
-            if key == task and own and layer.template:
-                return Resolved(_fill(layer.template, own), route, INSTRUCTION_KEY, layer.source)
+            if key == task and own_instruction and layer.template:
+                return Resolved(
+                    _fill(layer.template, own_instruction), route, INSTRUCTION_KEY, layer.source
+                )
     return Resolved("", route, "", "none")
 
 
@@ -189,8 +177,8 @@ def prompted(
     text: str,
 ) -> Input:
     """A text as the encoder sees it (for many texts of one column, call `resolve` once)."""
-    found = resolve(table, task, task_type, instruction, role)
-    return Input(found.route, found.prompt, text)
+    resolved = resolve(table, task, task_type, instruction, role)
+    return Input(resolved.route, resolved.prompt, text)
 
 
 def explain(
@@ -205,8 +193,8 @@ def explain(
     """
     rows = []
     for role in roles(task_type):
-        found = resolve(table, task, task_type, instruction, role)
-        rows.append(Explained(role, *found, shown=repr(found.prompt + text)))
+        resolved = resolve(table, task, task_type, instruction, role)
+        rows.append(Explained(role, *resolved, shown=repr(resolved.prompt + text)))
     return rows
 
 
@@ -264,17 +252,17 @@ def _own_layer(
 ) -> Layer:
     for key in (*rules.prompts, *rules.instructions, *rules.routes):
         if not _reachable(key, tasks):
-            known = [
+            keys = [
                 *ROLES,
-                *TYPES,
-                *(f"{kind}-{role}" for kind in ASYMMETRIC for role in ROLES),
+                *KINDS,
+                *(f"{kind}-{role}" for kind in with_roles() for role in ROLES),
                 *tasks,
             ]
-            near = nearest(MTEB_TYPES.get(key, key), known)
+            near = nearest(by_mteb_name().get(key, key), keys)
             raise UsageError(
                 f"Prompt key {key!r} ({source}) is reached by no "
                 f"task.{f' Did you mean {near[0]}?' if near else ''} "
-                f"Keys are query, document, a task type ({', '.join(TYPES)}), a task name, and, "
+                f"Keys are query, document, a task type ({', '.join(KINDS)}), a task name, and, "
                 "where texts have roles, either of the last two with -query or -document."
             )
     needs_template = bool(rules.instructions) or rules.use_task_instructions
@@ -284,10 +272,12 @@ def _own_layer(
             f"{{instruction}}, given {template!r}. Type for example: "
             'instruction_template = "Instruct: {instruction}\\nQuery: "'
         )
-    made = {key: _fill(template, text) if text else "" for key, text in rules.instructions.items()}
+    instructed = {
+        key: _fill(template, text) if text else "" for key, text in rules.instructions.items()
+    }
     return Layer(
         source,
-        {**made, **rules.prompts},
+        {**instructed, **rules.prompts},
         rules.routes,
         template if rules.use_task_instructions else "",
     )
@@ -300,13 +290,11 @@ def _foreign_layer(config: Mapping[str, Any], tasks: Collection[str], warnings: 
     source: PromptSource = "config_sentence_transformers.json"
     saved = {str(key): str(text or "") for key, text in dict(config.get("prompts") or {}).items()}
     prompts: dict[str, str] = {}
+    types = by_mteb_name()
     for name, text in saved.items():
         base, dash, role = name.rpartition("-")
-        key = (
-            f"{MTEB_TYPES[base]}-{role}"
-            if dash and base in MTEB_TYPES
-            else MTEB_TYPES.get(name, name)
-        )
+        is_of_type = dash and base in types
+        key = f"{types[base]}-{role}" if is_of_type else types.get(name, name)
         if _reachable(key, tasks):
             prompts[key] = text
         elif text and name != config.get(DEFAULT_KEY):
@@ -324,10 +312,10 @@ def _foreign_layer(config: Mapping[str, Any], tasks: Collection[str], warnings: 
 
 
 def _reachable(key: str, tasks: Collection[str]) -> bool:
-    if key in ROLES or key in TYPES or key in tasks:
+    if key in ROLES or key in KINDS or key in tasks:
         return True
     base, dash, role = key.rpartition("-")
-    return bool(dash) and role in ROLES and (base in ASYMMETRIC or base in tasks)
+    return bool(dash) and role in ROLES and (base in with_roles() or base in tasks)
 
 
 def _fill(template: str, instruction: str) -> str:

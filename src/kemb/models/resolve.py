@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
@@ -19,7 +20,7 @@ from kemb.models.device import find_devices
 from kemb.models.encoders import bge_m3
 from kemb.models.encoders.bge_m3 import Head
 from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
-from kemb.models.families import _FAMILIES, _SIMILARITIES, BUILT_IN
+from kemb.models.families import FAMILIES, LOADERS, Similarity
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import (
     PromptTable,
@@ -28,7 +29,7 @@ from kemb.models.prompts import (
     prompts_label,
     rules_of_file,
 )
-from kemb.models.spec import CANNOT_RUN, Dtype, Loader, ModelSpec, Similarity
+from kemb.models.spec import Dtype, ModelSpec
 
 LLM_PARAMETERS = 1_000_000_000
 
@@ -46,21 +47,19 @@ def resolve(
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
     if not Path(name).is_dir():
-        pass
-
-        if (found := composed(name, options, own_tasks)) is not None:
-            return found
+        if (composition := composed(name, options, own_tasks)) is not None:
+            return composition
     task_names = {*tasks.names(), *own_tasks}
     if name.startswith("mteb:"):
         from kemb.models.encoders.mteb import resolve_mteb
 
         return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
-    given = name
+    typed_name = name
     name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
     if head and (
-        name.startswith("api:") or (spec is not None and spec.loader not in bge_m3.HEADED)
+        name.startswith("api:") or (spec is not None and not LOADERS[spec.loader].may_have_heads)
     ):
         bge_m3.refuse_head(plain, spec.loader if spec else "API", head)
     if name.startswith("api:") or (spec is not None and spec.loader == "api"):
@@ -73,14 +72,14 @@ def resolve(
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
             "model",
-            given,
+            typed_name,
             catalogue.accepted_names(),
             "Type `kemb models`, a folder, or a hub id `org/name`.",
         )
-    if spec is not None and spec.loader in (*BUILT_IN, "bm25"):
-        return _built_in(spec, options, task_names)
-    if spec is not None and spec.loader in CANNOT_RUN:
-        raise NotSupported(f"{spec.name} cannot be run. {CANNOT_RUN[spec.loader]}")
+    if spec is not None and LOADERS[spec.loader].is_built_in:
+        return built_in(spec, options, task_names)
+    if spec is not None and LOADERS[spec.loader].cannot_run:
+        raise NotSupported(f"{spec.name} cannot be run. {LOADERS[spec.loader].cannot_run}")
     spec = spec or ModelSpec(name=plain)
     path, commit = _fetch(
         spec.hub or spec.name, revision or spec.revision, options, bge_m3.HUB_FILES if head else ()
@@ -92,14 +91,12 @@ def resolve(
 def _fetch(
     hub: str, revision: str | None, options: ModelOptions, also: Sequence[str]
 ) -> tuple[Path, str]:
-    from kemb.models.files import fetch_model
-
     if options.backend is None:
-        return fetch_model(hub, revision, options.trust_remote_code, also)
+        return files.fetch_model(hub, revision, options.trust_remote_code, also)
     instead = backends.patterns(options.backend, options.backend_file)
-    path, commit = fetch_model(hub, revision, options.trust_remote_code, also, instead)
+    path, commit = files.fetch_model(hub, revision, options.trust_remote_code, also, instead)
     if more := backends.weights_elsewhere(path, options.backend, options.backend_file):
-        return fetch_model(hub, commit, options.trust_remote_code, also, [*instead, *more])
+        return files.fetch_model(hub, commit, options.trust_remote_code, also, [*instead, *more])
     return path, commit
 
 
@@ -128,19 +125,22 @@ def _local(
     )
 
 
-def _built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:
-    given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
-    given |= {"--pooling": options.pooling, "--backend": options.backend}
-    if wrong := [flag for flag, value in given.items() if value is not None]:
+def built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]) -> Model:
+    """A model that comes with kemb.
+
+    :raises UsageError: a setting that such a model does not have.
+    """
+    values: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
+    values |= {"--pooling": options.pooling, "--backend": options.backend}
+    if wrong := [flag for flag, value in values.items() if value is not None]:
         raise UsageError(
             f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting."
         )
-    from kemb.models import open
-
-    prompts = build_prompts(spec, None, None, task_names)
-    revision = open.revision_of(spec)
     return Model(
-        spec, spec.name, revision, prompts, None, "cpu", "float32", None, None, "cosine", "", False
+        spec=spec,
+        name=spec.name,
+        revision=str(resolve_name(LOADERS[spec.loader].revision)(spec.name)),
+        prompts=build_prompts(spec, None, None, task_names),
     )
 
 
@@ -153,30 +153,12 @@ def _from_folder(
     head: Head | None = None,
 ) -> Model:
     spec = bge_m3.read_through(spec, folder, head) if head else spec
-    pooling = options.pooling or spec.pooling
     if spec.loader == "sentence-transformers":
         spec = spec.model_copy(update={"loader": folder.loader})
-    if spec.loader in _FAMILIES:
-        if options.pooling:
-            raise UsageError(
-                f"--pooling cannot be used with {spec.name}, which is a {spec.loader} model."
-            )
-    elif folder.has_modules:
-        if options.pooling and options.pooling != folder.pooling:
-            raise UsageError(
-                f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling "
-                f"{options.pooling} cannot change it."
-            )
-        pooling = folder.pooling  # type: ignore[assignment]
-    elif pooling is None:
-        raise UsageError(
-            f"{spec.name} is a plain transformers model: its files do not say how token vectors "
-            "become one vector. "
-            "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
-        )
-    rules = rules_of_file(
-        options.prompts_file, spec
-    )  # first of all: it says what is wrong with a prompts file
+    pooling = _pooling(spec, folder, options)
+    # First of all: it says what is wrong with a prompts file.
+    rules = rules_of_file(options.prompts_file, spec)
+    prompts = build_prompts(spec, rules, folder.prompts_config, task_names)
     backend = _backend(spec, folder, options) if options.backend else None
     device, *others = find_devices(
         "cpu" if backend and options.device == "auto" else options.device, options.workers
@@ -184,7 +166,7 @@ def _from_folder(
     dtype = options.dtype or _auto_dtype(spec, folder, device)
     declared_tokens = spec.max_tokens or folder.max_tokens
     max_tokens = options.max_tokens or declared_tokens
-    variant = {
+    differences = {
         "dtype": dtype if dtype != (spec.dtype or "float32") else None,
         "max_tokens": max_tokens if max_tokens != declared_tokens else None,
         "pooling": pooling if not folder.has_modules and pooling != spec.pooling else None,
@@ -195,38 +177,68 @@ def _from_folder(
         spec=spec,
         name=spec.name,
         revision=revision,
-        prompts=replace(
-            build_prompts(spec, rules, folder.prompts_config, task_names),
-            by_role=folder.has_router or spec.loader == "late-interaction",
+        variant="__".join(
+            f"{key}_{value}" for key, value in differences.items() if value is not None
         ),
-        folder=folder,
-        device=device,
-        dtype=dtype,
+        prompts=replace(prompts, by_role=folder.has_router or LOADERS[spec.loader].role_is_route),
+        similarity=_similarity(spec, folder),
         max_tokens=max_tokens,
         pooling=pooling,
-        similarity=_similarity(spec, folder),
-        variant="__".join(f"{key}_{value}" for key, value in variant.items() if value is not None),
-        trust_remote_code=options.trust_remote_code,
-        backend=backend,
+        folder=folder,
+        device=device,
         devices=(device, *others),
+        dtype=dtype,
+        backend=backend,
+        trust_remote_code=options.trust_remote_code,
     )
+
+
+def _pooling(spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions) -> str | None:
+    """How token vectors become one: as asked, as the TOML says, or as the model's files do.
+
+    :raises UsageError: a pooling that the model cannot have, or none where it needs one.
+    """
+    if LOADERS[spec.loader].family != "dense":
+        if options.pooling:
+            raise UsageError(
+                f"--pooling cannot be used with {spec.name}, which is a {spec.loader} model."
+            )
+        return spec.pooling
+    if folder.has_modules:
+        if options.pooling and options.pooling != folder.pooling:
+            raise UsageError(
+                f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling "
+                f"{options.pooling} cannot change it."
+            )
+        return folder.pooling
+    pooling = options.pooling or spec.pooling
+    if pooling is None:
+        raise UsageError(
+            f"{spec.name} is a plain transformers model: its files do not say how token vectors "
+            "become one vector. "
+            "Look in its model card and type --pooling mean, --pooling cls or --pooling last."
+        )
+    return pooling
 
 
 def _backend(
     spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions
 ) -> backends.BackendFile:
     assert options.backend is not None
-    is_dense = spec.loader not in _FAMILIES and not folder.is_table
+    is_dense = LOADERS[spec.loader].family == "dense" and not folder.is_table
     backends.refuse_settings(spec.name, is_dense, options.dtype)
     return backends.find_file(folder.path, options.backend, options.backend_file)
 
 
 def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
     """As the model's TOML says, else as its files say, else the default of its kind."""
-    known, default = _SIMILARITIES.get(spec.loader, _SIMILARITIES["sentence-transformers"])
-    if "similarity" in spec.model_fields_set and spec.similarity in known:
+    similarities = LOADERS[spec.loader].similarities
+    if "similarity" in spec.model_fields_set and spec.similarity in similarities:
         return spec.similarity
-    return next((similarity for similarity in known if similarity == folder.similarity), default)
+    return next(
+        (similarity for similarity in similarities if similarity == folder.similarity),
+        similarities[0],
+    )
 
 
 def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:
@@ -238,10 +250,6 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
         return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
     return "float32"
-
-
-RAW = ("dense", "sparse", "late-interaction", "lexical")
-"""Families that give any document a score, whatever else was retrieved."""
 
 
 def run_of_file(path: Path, name: str = "") -> Model:
@@ -291,7 +299,7 @@ def compose(
             models = tuple(compose(part, options, own_tasks) for part in parts)
             for model in models:
                 _refuse_reranker(model)
-                if expression.is_raw and model.family not in RAW:
+                if expression.is_raw and not FAMILIES[model.family].scores_any_document:
                     raise UsageError(
                         f"{model.name} cannot stand in sum(...): it adds the scores of models that "
                         "score any document (dense, sparse, late interaction, BM25). For other "
@@ -326,10 +334,10 @@ def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
 
 def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
     """Models without files have no dtype, token limit or pooling."""
-    from kemb.models import catalogue
-
     spec = catalogue.load_spec(name.partition("@")[0])
-    if name.startswith("api:") or (spec is not None and spec.loader in (*BUILT_IN, "bm25", "api")):
+    if name.startswith("api:") or (
+        spec is not None and (LOADERS[spec.loader].is_built_in or spec.loader == "api")
+    ):
         return replace(
             options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file=""
         )
@@ -352,7 +360,7 @@ def _refuse_reranker(model: Model) -> None:
 
 
 def _combined(
-    loader: Loader, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked
+    loader: str, name: str, settings: str, parts: tuple[Model, ...], how: Fused | Reranked
 ) -> Model:
     identity = [settings, *(f"{part.name}@{part.revision}[{part.variant}]" for part in parts)]
     revision = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
@@ -362,8 +370,5 @@ def _combined(
     return replace(model, parts=parts, how=how, variant=variant, prompts=PromptTable((), warnings))
 
 
-def _ranker(loader: Loader, name: str, revision: str) -> Model:
-    spec = ModelSpec(name=name, loader=loader)
-    return Model(
-        spec, name, revision, PromptTable(), None, "cpu", "float32", None, None, "cosine", "", False
-    )
+def _ranker(loader: str, name: str, revision: str) -> Model:
+    return Model(spec=ModelSpec(name=name, loader=loader), name=name, revision=revision)

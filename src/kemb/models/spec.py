@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kemb.types import TaskType
+from kemb.models.families import LOADERS, Similarity
+from kemb.tasks.spec import KnownType, one_of
 
-Loader = Literal[
-    "sentence-transformers",
-    "transformers",
-    "kiwi-static",
-    "tfidf",
-    "toy",
-    "bm25",
-    "run",
-    "fusion",
-    "pipeline",
-    "mteb",
-    "api",
-    "cross-encoder",
-    "sparse",
-    "late-interaction",
-    "m3-sparse",
-    "m3-colbert",
-    "custom",
-]
 Pooling = Literal["mean", "cls", "last"]
-Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "maxsim", "meanmaxsim"]
 Level = Literal["int8", "binary"]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
-CANNOT_RUN: dict[Loader, str] = {
-    "custom": "It runs only with its author's own program; kemb lists its prompts and its "
-    "published scores.",
-}
-"""Loaders that exist as data only, and the sentence that refuses to run them."""
+
+def _known_loader(name: str) -> str:
+    """A loader of the registry, refused in pydantic's words for one of several values."""
+    return one_of(name, LOADERS)
+
+
+KnownLoader = Annotated[str, AfterValidator(_known_loader)]
+"""A field that holds a loader."""
 
 
 class PromptRules(BaseModel):
@@ -128,7 +112,7 @@ class ModelSpec(PromptRules):
 
     name: str
     """`org/name` on the hub, or kemb's own name (`bm25:kiwi`)."""
-    loader: Loader = "sentence-transformers"
+    loader: KnownLoader = "sentence-transformers"
     api: ApiSpec | None = None
     """Of the loader `api`."""
     hub: str | None = None
@@ -159,7 +143,7 @@ class ModelSpec(PromptRules):
     """Whether the tokenizer must add an end-of-sequence token that its own configuration leaves
     out.
     """
-    not_for: list[TaskType] = []
+    not_for: list[KnownType] = []
     """Task types the model makes no sense for; the cell is 'not applicable'."""
     prompt_source: str = ""
     """Where the prompts were read (model card, mteb registry), for people who check."""

@@ -4,21 +4,20 @@ guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from kemb.boards import Row
 from kemb.encoding.lengths import TRUNCATED, korean_tokens, truncated
 from kemb.models.facts import facts_of
+from kemb.models.families import FAMILIES
+from kemb.results.record import Record
 
 MIN_TEXTS = 200
 """A rate of fewer encoded texts says little."""
 CUT = "✂"
 """Behind a score that stands on truncated texts."""
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Cost:
     """Costs of one row; None or '' where nothing is recorded."""
 
     family: str
-    """dense, sparse, lexical, late-interaction, cross-encoder, fusion, pipeline or run."""
+    """What a reader is told that the model is: a key of `kemb.models.families.KINDS`, or `run`."""
     n_parameters: int | None
     index_bytes_per_document: float | None
     """Mean over the tasks."""
@@ -56,32 +55,28 @@ def cost_of(row: Row) -> Cost:
     model.
     """
     facts = facts_of(row.model)
-    records = [result.kemb for result in row.results.values() if result.kemb]
+    records = [result.kemb for result in row.results.values() if result.kemb is not None]
     commands = _commands(records)
-    families = [str(record["family"]) for record in records if record.get("family")]
+    families = [record.family for record in records if record.family]
     sizes = [
-        float(record["index_bytes_per_document"])
-        for record in records
-        if record.get("index_bytes_per_document")
+        record.index_bytes_per_document for record in records if record.index_bytes_per_document
     ]
-    loaded: Mapping[str, int] = next(
-        (record["loaded"] for record in records if record.get("loaded")), {}
-    )
-    fast = max((record for record in commands if _rate(record)), key=_rate, default={})
-    tokens = fast.get("encoded", {}).get("n_tokens", 0)
+    n_loaded = [record.loaded.n_parameters for record in records if record.loaded]
+    fast = max((record for record in commands if _rate(record)), key=_rate, default=None)
     shares = [share for record in records if (share := truncated(record)) is not None]
-    encoded = [record["encoded"] for record in commands if record.get("encoded")]
+    encoded = [record.encoded for record in commands if record.encoded is not None]
+    on = fast or (records[0] if records else None)
     return Cost(
-        family=families[0] if families else facts.kind,
-        n_parameters=facts.n_parameters or loaded.get("n_parameters"),
+        family=facts.kind or next((FAMILIES[name].kind or name for name in families), ""),
+        n_parameters=facts.n_parameters or next(iter(n_loaded), None),
         index_bytes_per_document=round(fmean(sizes), 1) if sizes else None,
         tokens_per_1000_korean=korean_tokens(records) or _billed(commands),
         truncated=max(shares, default=None),
-        texts_per_second=_rate(fast) or None,
-        tokens_per_second=tokens / fast["seconds"]["encode"] if _counts_tokens(fast) else None,
+        texts_per_second=_rate(fast) if fast else None,
+        tokens_per_second=_tokens_per_second(fast) if fast else None,
         encode_seconds=_seconds(commands),
-        hardware=hardware(fast or (records[0] if records else {})),
-        from_store=bool(encoded) and not any(found.get("n_encoded") for found in encoded),
+        hardware=hardware(on) if on else "",
+        from_store=bool(encoded) and not any(texts.n_encoded for texts in encoded),
         usd=_paid(commands),
         price=_price(commands),
     )
@@ -91,77 +86,77 @@ def _commands(records: Sequence[Record]) -> list[Record]:
     """One record of each command, which encodes for all its tasks at once; a reranker works task by
     task.
     """
-    if any(record.get("family") == "cross-encoder" for record in records):
+    if any(record.family == "cross-encoder" for record in records):
         return list(records)
-    return list(
-        {(record.get("started"), record.get("command")): record for record in records}.values()
-    )
+    return list({(record.started, record.command): record for record in records}.values())
 
 
 def _seconds(commands: Sequence[Record]) -> float | None:
     """Spent on encoding; None of a reranked stage, whose records do not tell the two models
     apart.
     """
-    if any(record.get("family") == "pipeline" for record in commands):
+    if any(record.family == "pipeline" for record in commands):
         return None
-    return round(sum(record.get("seconds", {}).get("encode", 0) for record in commands), 3) or None
+    return round(sum(record.seconds.encode or 0 for record in commands), 3) or None
 
 
-def _counts_tokens(record: Record) -> bool:
-    """Whether the record's tokens are those of a tokenizer or of an API, not characters or
+def _tokens_per_second(record: Record) -> float | None:
+    """None where the record's tokens are not those of a tokenizer or of an API, but characters or
     a guess.
     """
-    return bool(record.get("lengths")) or record.get("api", {}).get("n_tokens_guessed") == 0
+    is_counted = record.lengths or (record.api and record.api.n_tokens_guessed == 0)
+    if not is_counted or record.encoded is None or not record.seconds.encode:
+        return None
+    return record.encoded.n_tokens / record.seconds.encode
 
 
 def hardware(record: Record) -> str:
     """Processor or accelerator of a measured result, in one line."""
-    found = record.get("hardware", {})
-    if not found:
+    place = record.hardware
+    if place is None:
         return ""
-    return str(found.get("gpu") or f"{found.get('cpu', '')} x {found.get('n_cores', '?')}")
+    return place.gpu or f"{place.cpu} x {'?' if place.n_cores is None else place.n_cores}"
 
 
-def is_cut(record: Record) -> bool:
+def is_cut(record: Record | None) -> bool:
     """Whether so many texts of a task were truncated that its score is marked."""
-    share = truncated(record)
+    share = truncated(record) if record else None
     return share is not None and share > TRUNCATED
 
 
 def _rate(record: Record) -> float:
     """Texts per second; 0 where too few were encoded."""
-    n, seconds = (
-        record.get("encoded", {}).get("n_encoded", 0),
-        record.get("seconds", {}).get("encode", 0),
-    )
+    n = record.encoded.n_encoded if record.encoded else 0
+    seconds = record.seconds.encode
     return n / seconds if n >= MIN_TEXTS and seconds else 0.0
 
 
 def _billed(commands: Sequence[Record]) -> float | None:
     """Of an API: the tokens that it billed, where all that it was sent was Korean."""
-    found = [record["api"]["korean"] for record in commands if record.get("api", {}).get("korean")]
-    n_chars = sum(korean["n_chars"] for korean in found)
-    return 1000 * sum(korean["n_tokens"] for korean in found) / n_chars if n_chars else None
+    billed = [record.api.korean for record in commands if record.api and record.api.korean]
+    n_chars = sum(korean.n_chars for korean in billed)
+    return 1000 * sum(korean.n_tokens for korean in billed) / n_chars if n_chars else None
 
 
 def _paid(commands: Sequence[Record]) -> float | None:
     """By the commands that encoded; those that found every vector in the store paid nothing."""
-    found = [
-        record["api"].get("usd")
+    prices = [
+        record.api.usd
         for record in commands
-        if record.get("api") and record.get("encoded", {}).get("n_encoded")
+        if record.api and record.encoded and record.encoded.n_encoded
     ]
-    return None if not found or None in found else round(sum(found), 6)
+    known = [usd for usd in prices if usd is not None]
+    return round(sum(known), 6) if known and len(known) == len(prices) else None
 
 
 def _price(commands: Sequence[Record]) -> str:
-    known = [
-        record["api"]
+    priced = [
+        record.api
         for record in commands
-        if record.get("api", {}).get("usd_per_million_tokens") is not None
+        if record.api and record.api.usd_per_million_tokens is not None
     ]
-    if not known:
+    if not priced:
         return ""
-    last = known[-1]
-    where = ", ".join(filter(None, [last.get("price_date"), last.get("price_source")]))
-    return f"${last['usd_per_million_tokens']:g} per million tokens{f' ({where})' if where else ''}"
+    last = priced[-1]
+    where = ", ".join(filter(None, [last.price_date, last.price_source]))
+    return f"${last.usd_per_million_tokens:g} per million tokens{f' ({where})' if where else ''}"

@@ -157,6 +157,8 @@ def _explained(error: Exception, repo: str, model_dir: Path | None = None) -> Fe
 
     :param model_dir: the folder that was to be uploaded; None for a card.
     """
+    from huggingface_hub.errors import BadRequestError
+
     proposal = "" if model_dir else ", or add --pr to propose the card as a pull request"
     status = getattr(getattr(error, "response", None), "status_code", None)
     name = type(error).__name__
@@ -182,7 +184,7 @@ def _explained(error: Exception, repo: str, model_dir: Path | None = None) -> Fe
             f"{repo} was not written: the hub answered {status}. Look at {page}/commits/main, then "
             "type the same command again."
         )
-    if isinstance(error, ValueError) and "metadata" in str(error):
+    if isinstance(error, ValueError) and isinstance(error.__cause__, BadRequestError):
         return FetchError(
             f"The hub refuses the front matter of the card: {one_line(error)} Nothing was uploaded."
         )

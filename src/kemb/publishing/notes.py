@@ -142,7 +142,7 @@ def data_date(boards: Iterable[Board]) -> str:
     read; '' for none.
     """
     results = [result for board in boards for row in board.rows for result in row.results.values()]
-    dates = [str(result.kemb.get("date", ""))[:10] for result in results if result.claim is None]
+    dates = [result.kemb.date[:10] for result in results if not result.claim and result.kemb]
     dates += [result.claim.retrieved for result in results if result.claim]
     return max(dates, default="")
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import json
 import re
 import stat
 import tempfile
@@ -31,12 +30,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kemb import disk
 from kemb.boards.benchmark import spec_of
 from kemb.errors import ResultError
 from kemb.evaluation.verify import TOLERANCE, Verification, verify_items
 from kemb.publishing.markdown import is_own
 from kemb.results.files import ITEMS_SCHEMA, META, TaskResult, items_path, read_result, result_dir
-from kemb.types import TaskType
+from kemb.results.record import Record, first_problem
 
 FORMAT = "kemb submission"
 SCHEMA_VERSION = 1
@@ -44,9 +44,9 @@ MANIFEST = "manifest.json"
 ROOT = "results"
 _MOST_FILES = 20_000
 _MOST_BYTES = 2**30
-_MOST_JSON_BYTES = 64 * 2**20
 _MOST_ITEMS = 20_000_000
 _MOST_TEXT_BYTES = 4 * 2**30
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}T")
 _NAME = re.compile(r"\w[\w.+@-]{0,150}")
 _PATH = re.compile(
     rf"{ROOT}/[\w.+@-]+/[\w.+@-]+(/experiments/[\w.+@-]+)?/\w[\w.+@-]*\.(json|parquet)"
@@ -55,12 +55,6 @@ _TEXT = pa.dictionary(pa.int32(), pa.string())
 _TEXTS = [field.name for field in ITEMS_SCHEMA if field.type not in (pa.float64(), pa.int32())]
 _READ_SCHEMA = pa.schema([(f.name, _TEXT if f.name in _TEXTS else f.type) for f in ITEMS_SCHEMA])
 _DAY = 86_400
-
-
-class _Given(BaseModel):
-    """What others wrote; keys that we do not need may be there."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class _Strict(BaseModel):
@@ -97,108 +91,6 @@ class Manifest(_Strict):
     files: dict[str, FileEntry]
 
 
-class _Task(_Given):
-    type: TaskType
-    main_metric: str
-    data_sha256: dict[str, str]
-    metric_version: int
-
-
-class _Model(_Given):
-    name: str
-    revision: str
-    variant: str
-    similarity: str
-    dtype: str | None = None
-    max_tokens: int | None = None
-
-
-class _Prompt(_Given):
-    prompt: str
-    route: str
-
-
-_Count = Annotated[int, Field(ge=0)]
-_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Column(_Strict):
-    n_texts: _Count
-    n_truncated: _Count | None
-    longest: _Count
-
-
-class _Korean(_Strict):
-    n_texts: _Count
-    n_chars: _Count
-    n_tokens: _Count
-
-
-class _Lengths(_Strict):
-    columns: dict[str, _Column]
-    korean: _Korean
-
-
-class _Loaded(_Strict):
-    dim: _Count | None = None
-    max_tokens: _Count | None = None
-    n_parameters: _Count | None = None
-
-
-class _Encoded(_Given):
-    n_encoded: _Count = 0
-    n_tokens: _Count = 0
-
-
-class _Seconds(_Given):
-    encode: _Amount = 0
-
-
-class _Billed(_Strict):
-    n_chars: _Count
-    n_tokens: _Count
-
-
-class _Api(_Given):
-    n_tokens_guessed: _Count | None = None
-    usd: _Amount | None = None
-    usd_per_million_tokens: _Amount | None = None
-    korean: _Billed | None = None
-
-
-class _Provenance(_Given):
-    task: _Task
-    model: _Model
-    prompts: dict[str, _Prompt]
-    items_sha256: str
-    timestamp: Annotated[int, Field(gt=0)]
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T")]
-    command: str
-    started: str = ""
-    family: str = ""
-    encoded: _Encoded = _Encoded()
-    seconds: _Seconds = _Seconds()
-    hardware: dict[str, Any] = {}
-    api: _Api | None = None
-    lengths: dict[str, _Lengths] = {}
-    loaded: _Loaded | None = None
-    index_bytes_per_document: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    main_score: Annotated[float, Field(allow_inf_nan=False, ge=-1, le=1)]
-    hf_subset: str
-
-
-class _Record(_Given):
-    task_name: Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
-    dataset_revision: str
-    scores: Annotated[dict[str, Annotated[list[_Entry], Field(min_length=1)]], Field(min_length=1)]
-    kemb: _Provenance
-
-
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A submission whose files are the ones of its manifest."""
@@ -210,14 +102,15 @@ class Checked:
 
     @property
     def is_good(self) -> bool:
-        return not self.problems and not any(found.differs for found in self.verifications)
+        return not self.problems and not any(
+            verification.differs for verification in self.verifications
+        )
 
 
 def check(path: Path, tolerance: float = TOLERANCE) -> Checked:
     """Check a submission without model and data.
 
-    Raises:
-        ResultError: the file is no submission, is unsafe, or is not what its manifest says.
+    :raises ResultError: the file is no submission, is unsafe, or is not what its manifest says.
     """
     with unpacked(path) as (folder, manifest):
         return check_unpacked(folder, manifest, tolerance)
@@ -229,11 +122,11 @@ def check_unpacked(folder: Path, manifest: Manifest, tolerance: float = TOLERANC
     for entry in manifest.results:
         try:
             result = _result(folder, entry)
-            found = verify_items(result, tolerance)
+            verification = verify_items(result, tolerance)
         except ResultError as error:
             problems.append(f"{entry.file}: {str(error).replace(f'{folder}/', '')}")
             continue
-        verifications.append(replace(found, result=replace(result, path=Path(entry.file))))
+        verifications.append(replace(verification, result=replace(result, path=Path(entry.file))))
     return Checked(manifest, verifications, problems)
 
 
@@ -242,8 +135,7 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
     """A temporary folder with the files of a submission, and its manifest; sizes and hashes are
     those it says.
 
-    Raises:
-        ResultError: as `check`.
+    :raises ResultError: as `check`.
     """
     with tempfile.TemporaryDirectory(prefix="kemb-submission-") as scratch:
         folder = Path(scratch)
@@ -310,18 +202,23 @@ def _manifest(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Manifes
     if MANIFEST not in names:
         _refuse(path, f"it has no {MANIFEST}")
     try:
-        manifest = Manifest.model_validate(_json(archive.read(MANIFEST)))
+        if archive.getinfo(MANIFEST).file_size > disk.MOST_JSON_BYTES:
+            raise ValueError(f"it has more than {disk.MOST_JSON_BYTES} bytes")
+        parsed = disk.parse_json(archive.read(MANIFEST), finite=True)
+        manifest = Manifest.model_validate(_object(parsed))
     except ValidationError as error:
-        _refuse(path, f"{MANIFEST}: {_first(error)}")
+        _refuse(path, f"{MANIFEST}: {first_problem(error)}")
     except ValueError as error:
         _refuse(path, f"{MANIFEST}: {error}")
-    if other := sorted(set(names) - {MANIFEST} ^ manifest.files.keys()):
-        _refuse(path, f"{other[0]} is in the zip or in the manifest, but not in both")
-    wanted = {str(PurePosixPath(entry.file).parent / META) for entry in manifest.results}
+    unmatched = sorted(set(names) - {MANIFEST} ^ manifest.files.keys())
+    if unmatched:
+        _refuse(path, f"{unmatched[0]} is in the zip or in the manifest, but not in both")
+    names_of_results = {str(PurePosixPath(entry.file).parent / META) for entry in manifest.results}
     for entry in manifest.results:
-        wanted |= {entry.file, entry.file.removesuffix(".json") + ".items.parquet"}
-    if other := sorted(wanted ^ manifest.files.keys()):
-        _refuse(path, f"{other[0]} belongs to no result of the manifest, or is missing")
+        names_of_results |= {entry.file, entry.file.removesuffix(".json") + ".items.parquet"}
+    unmatched = sorted(names_of_results ^ manifest.files.keys())
+    if unmatched:
+        _refuse(path, f"{unmatched[0]} belongs to no result of the manifest, or is missing")
     return manifest
 
 
@@ -332,36 +229,27 @@ def _result(folder: Path, entry: ResultEntry) -> TaskResult:
     """
     path = folder / entry.file
     try:
-        record = _Record.model_validate(_json(path.read_bytes()))
-        _json(path.with_name(META).read_bytes())
-    except ValidationError as error:
-        raise ResultError(f"The record is not one of kemb's ({_first(error)}).") from error
+        for name in (path, path.with_name(META)):
+            _object(disk.read_json(name, finite=True))
     except ValueError as error:
         raise ResultError(f"The record cannot be read ({error}).") from error
-    model = record.kemb.model
-    said = (entry.model, entry.revision, entry.variant, entry.task)
-    if said != (model.name, model.revision, model.variant, record.task_name):
+    result = read_result(path)
+    if result.kemb is None:
+        raise ResultError("The record is not one of kemb's (it has no key kemb).")
+    model = result.kemb.model
+    listed = (entry.model, entry.revision, entry.variant, entry.task)
+    if listed != (model.name, model.revision, model.variant, result.task):
         raise ResultError(
             "Its record is of another model, revision, variant or task than the manifest says."
         )
     if (
         path
         != result_dir(folder / ROOT, model.name, model.revision, model.variant)
-        / f"{record.task_name}.json"
+        / f"{result.task}.json"
     ):
         raise ResultError("It does not lie in the folder of its model, revision and variant.")
-    if record.kemb.timestamp > time.time() + _DAY:
-        raise ResultError("Its date is in the future.")
-    days = [
-        datetime.datetime.fromtimestamp(record.kemb.timestamp + shift, datetime.UTC)
-        for shift in (0, 60)
-    ]
-    if record.kemb.date[:10] not in [day.date().isoformat() for day in days]:
-        raise ResultError(
-            f"Its date is {record.kemb.date:.20}, but its time stamp is of {days[0].date()}."
-        )
-    _check_task(record, entry)
-    result = read_result(path)
+    _check_values(result, result.kemb)
+    _check_task(result, result.kemb, entry)
     if result.main_score != entry.main_score:
         raise ResultError(
             f"Its main score is {result.main_score}; the manifest says {entry.main_score}."
@@ -370,14 +258,31 @@ def _result(folder: Path, entry: ResultEntry) -> TaskResult:
     return result
 
 
-def _check_task(record: _Record, entry: ResultEntry) -> None:
-    spec = spec_of(record.task_name)
-    if entry.own_data != is_own(record.task_name, record.dataset_revision):
+def _check_values(result: TaskResult, record: Record) -> None:
+    """A name that is one word, and dates that may be true."""
+    if not _NAME.fullmatch(result.task):
+        raise ResultError(f"{result.task!r:.200} is no name of a task.")
+    if not _DATE.match(record.date):
+        raise ResultError(f"kemb.date: {record.date!r:.40} is none; one is 2026-01-31T00:00:00.")
+    if record.timestamp > time.time() + _DAY:
+        raise ResultError("Its date is in the future.")
+    days = [
+        datetime.datetime.fromtimestamp(record.timestamp + shift, datetime.UTC) for shift in (0, 60)
+    ]
+    if record.date[:10] not in [day.date().isoformat() for day in days]:
+        raise ResultError(
+            f"Its date is {record.date:.20}, but its time stamp is of {days[0].date()}."
+        )
+    if record.index_bytes_per_document == 0:
+        raise ResultError("kemb.index_bytes_per_document: an index has more than no bytes.")
+
+
+def _check_task(result: TaskResult, record: Record, entry: ResultEntry) -> None:
+    spec = spec_of(result.task)
+    if entry.own_data != is_own(result.task, result.dataset_revision):
         raise ResultError("The manifest is wrong on whether the data are the submitter's own.")
-    if spec is not None and (record.kemb.task.type, record.kemb.task.main_metric) != (
-        spec.type,
-        spec.main_metric,
-    ):
+    recorded = (record.task.type, record.task.main_metric)
+    if spec is not None and recorded != (spec.type, spec.main_metric):
         raise ResultError(
             f"{spec.name} is a {spec.type} task with the main metric {spec.main_metric}; the "
             "record differs."
@@ -412,27 +317,11 @@ def _text_bytes(chunk: pa.DictionaryArray) -> int:
     return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
 
 
-def _json(content: bytes) -> Mapping[str, Any]:
-    """:raises ValueError: no JSON object, or one with NaN or with half characters."""
-    if len(content) > _MOST_JSON_BYTES:
-        raise ValueError(f"it has {len(content)} bytes")
-    try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(found, ensure_ascii=False).encode()
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
+def _object(parsed: object) -> Mapping[str, Any]:
+    """:raises ValueError: it is no JSON object."""
+    if not isinstance(parsed, dict):
         raise ValueError("it is no JSON object")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}")
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    return parsed
 
 
 def _refuse(path: Path, why: str) -> NoReturn:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import re
-import uuid
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kemb import disk
 from kemb.errors import ResultError, UsageError
 from kemb.evaluation.verify import refuse_unmeasured
 from kemb.publishing import submission
@@ -49,16 +48,13 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
 
     Home folders in the records are written as `~`; nothing else is changed.
 
-    Args:
-        rows: not empty.
-        out: a file that ends in .zip; one that is there is replaced.
-        include_own_data: also results on data of one's own.
-
-    Raises:
-        UsageError: a result was not measured by kemb, is on data of one's own, or holds what looks
-            like a key.
-        ResultError: items are missing, scores do not follow from them, or the file cannot be
-            written.
+    :param rows: not empty.
+    :param out: a file that ends in .zip; one that is there is replaced.
+    :param include_own_data: also results on data of one's own.
+    :raises UsageError: a result was not measured by kemb, is on data of one's own, or holds what
+        looks like a key.
+    :raises ResultError: items are missing, or scores do not follow from them.
+    :raises DiskError: the file cannot be written.
     """
     if out.suffix != ".zip":
         raise UsageError(f"{out} is no name of a submission; expected one that ends in .zip.")
@@ -67,11 +63,12 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
     )
     for result in results:
         refuse_unmeasured(result)
-    if (own := own_data(results)) and not include_own_data:
+    private_results = own_data(results)
+    if private_results and not include_own_data:
         raise UsageError(
-            f"kemb does not know {_listed(result.task for result in own)}: the data are your own. "
-            "Choose public tasks with --tasks, or type --include-own-data to give these results "
-            "away."
+            f"kemb does not know {_listed(result.task for result in private_results)}: the data "
+            "are your own. Choose public tasks with --tasks, or type --include-own-data to give "
+            "these results away."
         )
     files: dict[str, bytes] = {}
     entries = []
@@ -100,9 +97,7 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
         },
     )
     _write_checked(out, manifest, files)
-    commands = list(
-        dict.fromkeys(_mask(str(result.kemb.get("command", "")))[0] for result in results)
-    )
+    commands = list(dict.fromkeys(_mask(result.record.command)[0] for result in results))
     return Packed(out, _sha256(out.read_bytes()), manifest, commands, masked.n)
 
 
@@ -111,19 +106,15 @@ def take_out(
 ) -> list[Path]:
     """Put the results of a submission into a results folder; none where one is refused.
 
-    Args:
-        path: the zip file.
-        results_dir: may not exist yet.
-        overwrite: also in place of other results of the same row and task.
-        include_own_data: also results on data of the submitter's own.
-
-    Returns:
-        The result files that were written; those that are there already are not.
-
-    Raises:
-        UsageError: there are results on the submitter's own data, or other results in the same
-            places.
-        ResultError: the submission does not pass, or the folder cannot be written.
+    :param path: the zip file.
+    :param results_dir: may not exist yet.
+    :param overwrite: also in place of other results of the same row and task.
+    :param include_own_data: also results on data of the submitter's own.
+    :return: The result files that were written; those that are there already are not.
+    :raises UsageError: there are results on the submitter's own data, or other results in the same
+        places.
+    :raises ResultError: the submission does not pass.
+    :raises DiskError: the folder cannot be written.
     """
     with submission.unpacked(path) as (folder, manifest):
         checked = submission.check_unpacked(folder, manifest)
@@ -131,30 +122,29 @@ def take_out(
             raise ResultError(
                 f"{path} does not pass its check; nothing was imported. See: kemb verify {path}"
             )
-        if (
-            own := [entry.task for entry in manifest.results if entry.own_data]
-        ) and not include_own_data:
+        private_tasks = [entry.task for entry in manifest.results if entry.own_data]
+        if private_tasks and not include_own_data:
             raise UsageError(
-                f"{path} holds results on the submitter's own data ({_listed(own)}). Type "
-                "--include-own-data to import them; a public site leaves them out."
+                f"{path} holds results on the submitter's own data ({_listed(private_tasks)}). "
+                "Type --include-own-data to import them; a public site leaves them out."
             )
-        new = []
-        others = []
+        moves = []
+        replaced = []
         for entry in manifest.results:
             target = results_dir.joinpath(*PurePosixPath(entry.file).parts[1:])
             if target.exists() and _Masked().json(target) == (folder / entry.file).read_bytes():
                 continue
-            new.append((folder / entry.file, target))
+            moves.append((folder / entry.file, target))
             if target.exists():
-                others.append(str(target))
-        if others and not overwrite:
+                replaced.append(str(target))
+        if replaced and not overwrite:
             raise UsageError(
-                f"There are other results already: {_listed(others)}. Nothing was imported; "
+                f"There are other results already: {_listed(replaced)}. Nothing was imported; "
                 "--overwrite replaces."
             )
-        for source, target in new:
+        for source, target in moves:
             _place(source, target, overwrite)
-    return [target for _, target in new]
+    return [target for _, target in moves]
 
 
 def _entry(result: TaskResult, folder: PurePosixPath) -> ResultEntry:
@@ -178,16 +168,17 @@ class _Masked:
     def json(self, path: Path) -> bytes:
         """:raises UsageError: the file holds what looks like a key."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = disk.read_json(path)
         except (OSError, ValueError) as error:
             raise ResultError(f"{path} cannot be read ({error}). Run the task again.") from error
-        text = json.dumps(self._clean(content), ensure_ascii=False, indent=1)
-        if found := _SECRET.search(text):
+        text = disk.json_text(self._clean(content))
+        secret = _SECRET.search(text)
+        if secret:
             raise UsageError(
-                f"{path} holds what looks like a secret key ({found[0][:6]}...); remove it before "
+                f"{path} holds what looks like a secret key ({secret[0][:6]}...); remove it before "
                 "you submit."
             )
-        return f"{text}\n".encode()
+        return text.encode()
 
     def _clean(self, content: Any) -> Any:  # noqa: ANN401  whatever JSON can hold
         match content:
@@ -212,33 +203,33 @@ def _mask(text: str) -> tuple[str, int]:
 
 
 def _write_checked(out: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
-    temporary = out.with_name(f".{uuid.uuid4().hex}.zip")
-    content = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
-    try:
+    content = disk.json_text(manifest.model_dump(mode="json"))
+    with disk.writing(f"{out} cannot be written", "Free space or name another file."):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in [(MANIFEST, content.encode()), *sorted(files.items())]:
-                info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-                info.create_system, info.external_attr = 3, 0o100644 << 16
-                archive.writestr(info, data)
-        checked = submission.check(temporary)
-        if not checked.is_good:
-            differing = [found.result.path.name for found in checked.verifications if found.differs]
-            reasons = [
-                *checked.problems,
-                *(f"{name}: its scores do not follow from its items" for name in differing),
-            ]
-            raise ResultError(
-                f"Nothing was packed: {_listed(reasons)}. Run the task again with --overwrite."
-            )
-        temporary.replace(out)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ResultError(
-            f"{out} cannot be written ({reason}). Free space or name another file."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with disk.replacing(out) as unfinished:
+            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+                for name, data in [(MANIFEST, content.encode()), *sorted(files.items())]:
+                    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                    info.create_system, info.external_attr = 3, 0o100644 << 16
+                    archive.writestr(info, data)
+            _refuse_bad(submission.check(unfinished))
+
+
+def _refuse_bad(checked: submission.Checked) -> None:
+    if checked.is_good:
+        return
+    differing = [
+        verification.result.path.name
+        for verification in checked.verifications
+        if verification.differs
+    ]
+    reasons = [
+        *checked.problems,
+        *(f"{name}: its scores do not follow from its items" for name in differing),
+    ]
+    raise ResultError(
+        f"Nothing was packed: {_listed(reasons)}. Run the task again with --overwrite."
+    )
 
 
 def _place(source: Path, target: Path, overwrite: bool) -> None:
@@ -246,22 +237,11 @@ def _place(source: Path, target: Path, overwrite: bool) -> None:
     there.
     """
     items = source.with_name(source.name.removesuffix(".json") + ".items.parquet")
-    wanted = [(items, target.with_name(items.name)), (source, target)]
+    copies = [(items, target.with_name(items.name)), (source, target)]
     if overwrite or not target.with_name(META).exists():
-        wanted.insert(0, (source.with_name(META), target.with_name(META)))
-    for old, new in wanted:
-        temporary = new.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(old.read_bytes())
-            temporary.replace(new)
-        except OSError as error:
-            reason = error.strerror or error
-            raise ResultError(
-                f"{new} cannot be written ({reason}). Free space or name another folder."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        copies.insert(0, (source.with_name(META), target.with_name(META)))
+    for original, copy in copies:
+        disk.write(copy, original.read_bytes(), "Free space or name another folder.")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -90,8 +90,8 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
 
 def cut_mark(row: Row, cell: CellSpec) -> str:
     """What stands behind a score of truncated texts."""
-    found = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
-    return f" {CUT}" if any(map(is_cut, found)) else ""
+    records = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
+    return f" {CUT}" if any(map(is_cut, records)) else ""
 
 
 def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]:

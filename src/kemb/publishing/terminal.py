@@ -24,6 +24,7 @@ from kemb.encoding.encode import Progress as EncodeProgress
 from kemb.evaluation.evaluate import Outcome
 from kemb.publishing import notes, tables
 from kemb.publishing.tables import Column
+from kemb.tasks.kinds import KINDS
 
 PIPE_WIDTH = 10_000
 
@@ -98,15 +99,11 @@ _FEW_CELLS = 8
 """Tasks that a reader wants to see one by one before anything else."""
 _MODEL_WIDTH = 28
 _TITLE_WIDTH = 12
-_SHORT = {
-    "classification": "class.",
-    "pair_classification": "pairs",
-    "multilabel_classification": "multil.",
-}
 
 
 def _short(column: Column) -> str:
-    return _SHORT.get(column.title, column.title) if column.kind == "group" else column.title
+    kind = KINDS.get(column.title) if column.kind == "group" else None
+    return kind.short_title or column.title if kind else column.title
 
 
 def _width(column: Column) -> int:

@@ -11,18 +11,20 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from kemb import tasks
 from kemb.models import catalogue
-from kemb.models.encoders.bge_m3 import LOADERS
 from kemb.models.facts import facts_of
-from kemb.models.prompts import ASYMMETRIC, build_prompts, declares_prompts, resolve
+from kemb.models.families import LOADERS
+from kemb.models.prompts import build_prompts, declares_prompts, resolve
 from kemb.models.spec import ModelSpec
 from kemb.publishing.site.schema import Snippet
 from kemb.results.files import TaskResult
+from kemb.results.record import Record
+from kemb.tasks.kinds import with_roles
 
 QUERY = "대한민국의 수도는 어디인가요?"
 DOCUMENT = "서울은 대한민국의 수도이다."
@@ -304,9 +306,6 @@ MORE_MODULES = {"google/embeddinggemma-300m", "sentence-transformers/sentence-t5
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
-_BUILT_IN = ("bm25", "tfidf", "toy", "kiwi-static")
-
-
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a snippet says of a model; None where nobody says."""
@@ -350,12 +349,12 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     :param source: the hub id or the folder under which the model can be loaded; its name by
         default.
     """
-    records = [result.kemb for result in results if result.claim is None and result.kemb]
+    records = [result.kemb for result in results if not result.claim and result.kemb]
     spec = catalogue.load_spec(name)
-    if spec is not None and spec.loader in _BUILT_IN:
+    if spec is not None and LOADERS[spec.loader].is_built_in:
         return Usage(spec.name, "", "built-in")
     own = source or (spec.hub or spec.name if spec else name)
-    family = str(records[0].get("family", "")) if records else ""
+    family = records[0].family if records else ""
     if (how := _other_way(name, spec, family)) is not None:
         return Usage(name, own, "none", note=how)
     if not source and (not _HUB_ID.fullmatch(own) or own.startswith("local/")):
@@ -365,11 +364,11 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
             "none",
             note=f"{_short(name)} is no model of the hub; its files lie with its author.",
         )
-    model = records[0].get("model", {}) if records else {}
-    commit = str(model.get("revision") or (spec.revision if spec else None) or "")
+    model = records[0].model if records else None
+    commit = (model.revision if model else None) or (spec.revision if spec else None) or ""
     if spec is not None and spec.loader == "cross-encoder":
         return Usage(spec.name, own, "cross-encoder", revision=commit if not source else "")
-    variant = str(model.get("variant", ""))
+    variant = model.variant if model else ""
     is_declared = spec is not None and declares_prompts(spec) and "prompts_" not in variant
     prompts = _declared(spec) if is_declared and spec is not None else _recorded(records)
     return Usage(
@@ -382,15 +381,15 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
         text=prompts.get("text", (None, ""))[0],
         query_route=prompts.get("query", (None, ""))[1],
         document_route=prompts.get("document", (None, ""))[1],
-        pooling=(spec.pooling if spec else None) or model.get("pooling"),
+        pooling=(spec.pooling if spec else None) or (model.pooling if model else None),
         normalize=spec.normalize if spec else None,
         is_plain=(spec is not None and spec.loader == "transformers") or "pooling_" in variant,
         is_simple=spec is not None
         and spec.pooling is not None
         and spec.name not in MORE_MODULES
         and not spec.needs_remote_code,
-        max_tokens=model.get("max_tokens") or (spec.max_tokens if spec else None),
-        dtype=model.get("dtype") or (spec.dtype if spec else None),
+        max_tokens=(model.max_tokens if model else None) or (spec.max_tokens if spec else None),
+        dtype=(model.dtype if model else None) or (spec.dtype if spec else None),
         append_eos=spec is not None and spec.append_eos,
         remote_code=spec is not None and spec.needs_remote_code,
     )
@@ -402,17 +401,19 @@ def _other_way(name: str, spec: ModelSpec | None, family: str) -> str | None:
     kind = facts.kind or family
     if facts.open_weights is False or (spec is not None and spec.loader == "api"):
         return f"{_short(name)} is served by its provider only; see the provider's documentation."
-    if spec is not None and spec.loader in LOADERS:
+    if spec is not None and LOADERS[spec.loader].head:
         return (
             f"{_short(name)} is a head of {_short(spec.hub or '')}; load it with "
             "FlagEmbedding's BGEM3FlagModel."
         )
-    if kind == "late-interaction" or (spec is not None and spec.loader == "late-interaction"):
+    if kind == "late-interaction" or (
+        spec is not None and LOADERS[spec.loader].family == "late-interaction"
+    ):
         return (
             f"{_short(name)} makes one vector per token; load it with PyLate or its author's "
             "program."
         )
-    if spec is not None and spec.loader == "custom":
+    if spec is not None and LOADERS[spec.loader].cannot_run:
         return f"{_short(name)} runs with its author's own program; see its model card."
     if spec is None and kind in ("lexical", "sparse", "cross-encoder", "hybrid"):
         return f"{_short(name)} is no dense encoder ({kind}); see its model card."
@@ -427,16 +428,14 @@ def _declared(spec: ModelSpec) -> dict[str, tuple[str, str]]:
     return {role: (found.prompt, found.route) for role, found in asked.items()}
 
 
-def _recorded(records: list[dict[str, object]]) -> dict[str, tuple[str, str]]:
+def _recorded(records: Sequence[Record]) -> dict[str, tuple[str, str]]:
     """Role -> prompt and route that all records of retrieval, and of STS, agree on."""
-    found: dict[str, set[tuple[str, str]]] = {}
+    by_role: dict[str, set[tuple[str, str]]] = {}
     for record in records:
-        task, prompts = record.get("task"), record.get("prompts")
-        kind = task.get("type") if isinstance(task, dict) else None
-        if isinstance(prompts, dict) and kind in (*ASYMMETRIC, "sts"):
-            for role, said in prompts.items():
-                found.setdefault(role, set()).add((said["prompt"], said.get("route", "")))
-    return {role: next(iter(said)) for role, said in found.items() if len(said) == 1}
+        if record.task.type in (*with_roles(), "sts"):
+            for role, prompt in record.prompts.items():
+                by_role.setdefault(role, set()).add((prompt.prompt, prompt.route))
+    return {role: next(iter(prompts)) for role, prompts in by_role.items() if len(prompts) == 1}
 
 
 def _short(name: str) -> str:

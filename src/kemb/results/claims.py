@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +24,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kemb import tasks
+from kemb import disk, tasks
 from kemb.errors import ResultError
 from kemb.results.files import Claim, TaskResult, read_results
 
@@ -94,8 +92,9 @@ def claims_path(root: Path, name: str) -> Path:
 def write_claims(path: Path, rows: Iterable[ClaimRow], source: Source) -> None:
     """Write the numbers of one source, in place of what the file held; equal rows give equal bytes.
 
-    :raises ResultError: when a value is no fraction, when one number is given twice with different
-        values, or when the file cannot be written.
+    :raises ResultError: when a value is no fraction, or when one number is given twice with
+        different values.
+    :raises DiskError: when the file cannot be written.
     """
     ordered = sorted(set(rows))
     for row in ordered:
@@ -119,20 +118,11 @@ def write_claims(path: Path, rows: Iterable[ClaimRow], source: Source) -> None:
         for column, field in zip(columns, SCHEMA, strict=True)
     ]
     schema = SCHEMA.with_metadata(dataclasses.asdict(source))
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    with disk.writing(f"{path} cannot be written", "Name another --results DIR."):
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = pa.Table.from_arrays(arrays, schema=schema)
-        pq.write_table(table, temporary, compression="zstd", compression_level=19)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise ResultError(
-            f"{path} cannot be written ({error.strerror or error}). Name another --results DIR."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with disk.replacing(path, sync=True) as unfinished:
+            pq.write_table(table, unfinished, compression="zstd", compression_level=19)
 
 
 def read_source(path: Path) -> Source:
@@ -141,16 +131,16 @@ def read_source(path: Path) -> Source:
     :raises ResultError: when it is no such file.
     """
     try:
-        found = pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException) as error:
         raise _not_claims(path, str(error)) from error
-    known = {
-        field.name: found.get(field.name.encode(), b"").decode("utf-8", "replace")
+    fields = {
+        field.name: metadata.get(field.name.encode(), b"").decode("utf-8", "replace")
         for field in _SOURCE_FIELDS
     }
-    if not known["name"]:
+    if not fields["name"]:
         raise _not_claims(path, "its metadata name no source")
-    return Source(**known)
+    return Source(**fields)
 
 
 def read_claims(path: Path) -> list[TaskResult]:
@@ -231,14 +221,14 @@ def join_revisions(
         is_known = result.revision not in ("external", "no_revision_available", UNSTATED)
         return (is_main, made_by is not None, is_known, made_by or Version("0"))
 
-    chosen: dict[tuple[str, str, str], TaskResult] = {}
+    result_by_cell: dict[tuple[str, str, str], TaskResult] = {}
     for result in sorted(results, key=lambda result: result.revision):
         if not result.scores:
             continue
         key = (result.model, result.variant, result.task)
-        if key not in chosen or preference(result) > preference(chosen[key]):
-            chosen[key] = result
-    return [chosen[key] for key in sorted(chosen)]
+        if key not in result_by_cell or preference(result) > preference(result_by_cell[key]):
+            result_by_cell[key] = result
+    return [result_by_cell[key] for key in sorted(result_by_cell)]
 
 
 _SOURCE_FIELDS = dataclasses.fields(Source)
@@ -258,7 +248,7 @@ def _result(path: Path, source: Source, rows: Sequence[ClaimRow]) -> TaskResult:
         )
     claim = Claim(source.name, source.url, source.commit, first.mteb_version, source.retrieved)
     model, revision, variant, task, dataset_revision = first[:5]
-    return TaskResult(path, model, revision, variant, task, dataset_revision, scores, {}, claim)
+    return TaskResult(path, model, revision, variant, task, dataset_revision, scores, None, claim)
 
 
 @cache

@@ -13,25 +13,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import json
-import os
 import re
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kemb.errors import ResultError
+from kemb import disk
+from kemb.errors import ResultError, UsageError
+from kemb.results import record
+from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
 from kemb.types import PartScore
 
-SCHEMA_VERSION = 1
+_T = TypeVar("_T")
 EXPERIMENTS = "experiments"
 META = "model_meta.json"
 
@@ -85,8 +84,8 @@ class TaskResult:
     dataset_revision: str
     scores: dict[str, list[dict[str, Any]]]
     """split -> one entry per subset; metric names are ours (`ndcg@10`)."""
-    kemb: dict[str, Any]
-    """Provenance; empty for results that kemb did not make."""
+    kemb: Record | None
+    """How the scores came about; None for results that kemb did not make."""
     claim: Claim | None = None
     """The source, for imported results; None for those that were measured here."""
 
@@ -101,12 +100,34 @@ class TaskResult:
 
     def has_parts(self, parts: Sequence[tuple[str, str]]) -> bool:
         """Whether the result holds exactly these (split, subset) and no other."""
-        own = {
-            (split, entry["hf_subset"])
+        return set(self.parts) == set(parts)
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """The (split, subset) that it holds."""
+        return [
+            (split, str(entry["hf_subset"]))
             for split, entries in self.scores.items()
             for entry in entries
-        }
-        return own == set(parts)
+        ]
+
+    @property
+    def claims_items(self) -> bool:
+        """Whether the record names items; they may be gone, or not be the ones any more."""
+        return self.kemb is not None and bool(self.kemb.items_sha256)
+
+    @property
+    def record(self) -> Record:
+        """The record of a result that kemb made.
+
+        :raises UsageError: for any other.
+        """
+        if self.kemb is None:
+            raise UsageError(
+                f"{self.path} was not made by kemb: it does not say how it came about. Measure it "
+                f"with: kemb run {self.task} -m {self.model}"
+            )
+        return self.kemb
 
 
 def result_dir(root: Path, model: str, revision: str, variant: str = "") -> Path:
@@ -133,68 +154,63 @@ def write_result(
     task: str,
     dataset_revision: str,
     parts: Sequence[ScoredPart],
-    provenance: Mapping[str, Any],
-    kept: tuple[TaskResult, Sequence[tuple[str, str]]] | None = None,
+    provenance: Provenance,
+    earlier: tuple[TaskResult, Sequence[tuple[str, str]]] | None = None,
 ) -> Path:
     """Write items and the JSON that refers to them; the items take their place first.
 
-    :param kept: an earlier result and those of its (split, subset) that stay, before the new ones.
+    :param earlier: a result that is replaced, and those of its (split, subset) that stay, before
+        the new ones.
 
-    :raises ResultError: when the folder cannot be written.
+    :raises DiskError: when the folder cannot be written.
+    :raises ResultError: when the scores are none that a record may hold.
     """
     items, json_path = folder / f"{task}.items.parquet", folder / f"{task}.json"
     scores: dict[str, list[dict[str, Any]]] = {}
     notes: dict[str, dict[str, int]] = {}
     table = items_table(parts)
-    if kept is not None:
-        before, stay = kept
-        for split, subset in stay:
-            entry = next(entry for entry in before.scores[split] if entry["hf_subset"] == subset)
-            scores.setdefault(split, []).append(
-                {mteb_metric(name): value for name, value in entry.items()}
-            )
-        notes = {
-            f"{s}/{t}": n
-            for s, t in stay
-            if (n := before.kemb.get("score_notes", {}).get(f"{s}/{t}"))
-        }
-        table = pa.concat_tables([_items_of(before, stay), table]).unify_dictionaries()
+    if earlier is not None:
+        result, staying = earlier
+        scores = _entries_of(result, staying)
+        notes = _of_parts(result.kemb.score_notes if result.kemb else {}, _names(staying))
+        table = pa.concat_tables([_items_of(result, staying), table]).unify_dictionaries()
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
     notes |= {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes}
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _replacing(json_path) as new_json, _replacing(items) as new_items:
+        with (
+            disk.replacing(json_path, sync=True) as new_json,
+            disk.replacing(items, sync=True) as new_items,
+        ):
             pq.write_table(table, new_items, compression="zstd", store_schema=False)
-            record = {
-                "dataset_revision": dataset_revision,
-                "task_name": task,
-                "mteb_version": None,
-                "scores": scores,
-                "evaluation_time": provenance.get("seconds", {}).get("score"),
-                "kg_co2_emissions": None,
-                "date": provenance.get("timestamp"),
-                "kemb": {
-                    **provenance,
-                    "score_notes": notes,
-                    "schema": SCHEMA_VERSION,
-                    "items_sha256": _sha256(new_items),
+            hashed = {"schema": SCHEMA_VERSION, "items_sha256": disk.sha256(new_items)}
+            file = record.checked(
+                json_path,
+                {
+                    "dataset_revision": dataset_revision,
+                    "task_name": task,
+                    "mteb_version": None,
+                    "scores": scores,
+                    "evaluation_time": provenance.seconds.score,
+                    "kg_co2_emissions": None,
+                    "date": provenance.timestamp,
+                    "kemb": provenance.as_json() | {"score_notes": notes} | hashed,
                 },
-            }
-            new_json.write_text(
-                json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
             )
+            new_json.write_bytes(file.text().encode())
     return json_path
 
 
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Write `model_meta.json`, without which mteb does not list the folder."""
+    """Write `model_meta.json`, without which mteb does not list the folder.
+
+    :raises DiskError: when the folder cannot be written.
+    """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _replacing(folder / META) as temporary:
-            temporary.write_text(
-                json.dumps(meta, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-            )
+        with disk.replacing(folder / META, sync=True) as unfinished:
+            unfinished.write_bytes(disk.json_text(meta).encode())
 
 
 def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
@@ -224,11 +240,11 @@ def items_table(parts: Sequence[ScoredPart]) -> pa.Table:
 
 def _items_of(result: TaskResult, parts: Sequence[tuple[str, str]]) -> pa.Table:
     table = read_items(result)
-    own = [
+    masks = [
         pc.and_(pc.equal(table["split"], split), pc.equal(table["subset"], subset))
         for split, subset in parts
     ]
-    return table.filter(functools.reduce(pc.or_, own)).cast(ITEMS_SCHEMA)
+    return table.filter(functools.reduce(pc.or_, masks)).cast(ITEMS_SCHEMA)
 
 
 def read_result(path: Path) -> TaskResult:
@@ -236,25 +252,24 @@ def read_result(path: Path) -> TaskResult:
 
     :raises ResultError: when it is no such file.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        scores = {
-            split: [{our_metric(name): value for name, value in entry.items()} for entry in entries]
-            for split, entries in record["scores"].items()
-        }
-        task, dataset_revision = record["task_name"], record["dataset_revision"]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ResultError(
-            f"{path} is not a result file ({type(error).__name__}: {error}). Delete it and run the "
-            "task again."
-        ) from error
+    file = record.read(path)
+    scores = {
+        split: [{our_metric(name): value for name, value in entry.items()} for entry in entries]
+        for split, entries in file.scores.items()
+    }
     folder = path.parent
     variant = folder.name if folder.parent.name == EXPERIMENTS else ""
     revision_dir = folder.parent.parent if variant else folder
-    provenance = record.get("kemb", {})
-    name = provenance.get("model", {}).get("name") or revision_dir.parent.name.replace("__", "/", 1)
+    model = file.kemb.model.name if file.kemb else ""
     return TaskResult(
-        path, name, revision_dir.name, variant, task, dataset_revision, scores, provenance
+        path,
+        model or revision_dir.parent.name.replace("__", "/", 1),
+        revision_dir.name,
+        variant,
+        file.task_name,
+        file.dataset_revision,
+        scores,
+        file.kemb,
     )
 
 
@@ -277,7 +292,22 @@ def read_items(result: TaskResult) -> pa.Table:
             "written. "
             f"Type `kemb run {result.task} --rescore` for this model to make them again."
         )
-    return pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _not_items(path, result, type(error).__name__) from error
+    columns = {field.name: _plain(field.type) for field in table.schema}
+    if columns != {field.name: _plain(field.type) for field in ITEMS_SCHEMA}:
+        described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        raise _not_items(path, result, f"it has the columns {described}"[:200])
+    return table
+
+
+def _not_items(path: Path, result: TaskResult, why: str) -> ResultError:
+    return ResultError(
+        f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
+        "--rescore` for this model to make them again."
+    )
 
 
 def items_path(result: TaskResult) -> Path:
@@ -288,7 +318,9 @@ def items_path(result: TaskResult) -> Path:
 def has_items(result: TaskResult) -> bool:
     """Whether the item scores are there and are the ones the result was written with."""
     path = items_path(result)
-    return path.is_file() and _sha256(path) == result.kemb.get("items_sha256")
+    if result.kemb is None or not path.is_file():
+        return False
+    return disk.sha256(path) == result.kemb.items_sha256
 
 
 def mteb_metric(name: str) -> str:
@@ -299,6 +331,19 @@ def mteb_metric(name: str) -> str:
 def our_metric(name: str) -> str:
     """`ndcg_at_10` as kemb writes it: `ndcg@10`."""
     return re.sub(r"_at_(\d+)$", r"@\1", name)
+
+
+def _entries_of(
+    result: TaskResult, parts: Sequence[tuple[str, str]]
+) -> dict[str, list[dict[str, Any]]]:
+    """The entries of some parts, with metrics as mteb names them."""
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for split, subset in parts:
+        entry = next(entry for entry in result.scores[split] if entry["hf_subset"] == subset)
+        scores.setdefault(split, []).append(
+            {mteb_metric(name): value for name, value in entry.items()}
+        )
+    return scores
 
 
 def _entry(part: ScoredPart) -> dict[str, Any]:
@@ -324,91 +369,70 @@ def _plain(field_type: pa.DataType) -> pa.DataType:
     return field_type.value_type if pa.types.is_dictionary(field_type) else field_type
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ResultError(
-            f"Results cannot be written to {folder} ({error.strerror or error}). Free space or "
-            "name another folder with --results DIR; vectors that were encoded are kept in the "
-            "store."
-        ) from error
+def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return disk.writing(
+        f"Results cannot be written to {folder}",
+        "Free space or name another folder with --results DIR; vectors that were encoded are kept "
+        "in the store.",
+    )
 
 
 PER_PART = ("data_sha256", "notes", "train_is_evaluated")
 """Keys of the record's `task` that speak of single parts, by "<split>/<subset>"."""
 
 
-Record = Mapping[str, Any]
-
-
-def same_profile(recorded: Record, wanted: Record) -> bool:
-    """Whether two records differ in parts only: metric, revision, model and prompts are equal."""
-    if any(recorded.get(key) != value for key, value in wanted.items() if key != "task"):
+def same_profile(recorded: Setting, now: Setting) -> bool:
+    """Whether two records differ in parts only: metric, revision, model, prompts are equal."""
+    before, after = recorded.as_json(), now.as_json()
+    task, other_task = before.pop("task"), after.pop("task")
+    if any(before.get(key) != value for key, value in after.items()):
         return False
-    own, its = _task(recorded), _task(wanted)
-    return all(own.get(key) == its.get(key) for key in (own.keys() | its.keys()) - set(PER_PART))
+    keys = (task.keys() | other_task.keys()) - set(PER_PART)
+    return all(task.get(key) == other_task.get(key) for key in keys)
 
 
-def holds(recorded: Record, wanted: Record) -> bool:
-    """Whether a record has every part that is wanted, of the same data."""
-    own, its = _task(recorded), _task(wanted)
-    parts = its["data_sha256"]
-    if any(own.get("data_sha256", {}).get(part) != sha256 for part, sha256 in parts.items()):
+def holds(recorded: Setting, now: Setting) -> bool:
+    """Whether a record has every part of a setting, of the same data."""
+    task, other_task = recorded.task, now.task
+    hashes = other_task.data_sha256
+    if any(task.data_sha256.get(part) != sha256 for part, sha256 in hashes.items()):
         return False
-    return all(_of_parts(own.get(key), parts) == _of_parts(its[key], parts) for key in PER_PART)
+    return _of_parts(task.notes, hashes) == _of_parts(other_task.notes, hashes) and [
+        part for part in task.train_is_evaluated if part in hashes
+    ] == [part for part in other_task.train_is_evaluated if part in hashes]
 
 
-def other_parts(result: TaskResult, wanted: Record) -> list[tuple[str, str]]:
-    """The (split, subset) of a result that a record does not speak of, and that may stay
+def other_parts(result: TaskResult, now: Setting) -> list[tuple[str, str]]:
+    """The (split, subset) of a result that a setting does not speak of, and that may stay
     beside it.
     """
-    if not same_profile(result.kemb, wanted):
+    if result.kemb is None or not same_profile(result.kemb, now):
         return []
-    own = [
-        (split, str(entry["hf_subset"]))
-        for split, entries in result.scores.items()
-        for entry in entries
-    ]
-    return [part for part in own if "/".join(part) not in _task(wanted)["data_sha256"]]
+    return [part for part in result.parts if "/".join(part) not in now.task.data_sha256]
 
 
-def merged(record: Record, kept: TaskResult, parts: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """A record with what an earlier one says of the parts that are kept."""
-    names = ["/".join(part) for part in parts]
-    old, new = _task(kept.kemb), dict(_task(record))
-    for key in PER_PART:
-        before, now = _of_parts(old.get(key), names), new[key]
-        new[key] = before | now if isinstance(now, Mapping) else [*before, *now]
-    lengths = _of_parts(kept.kemb.get("lengths") or {}, names) | dict(record.get("lengths") or {})
-    return {**record, "task": new} | ({"lengths": lengths} if lengths else {})
+def merged(now: Provenance, earlier: Record, parts: Sequence[tuple[str, str]]) -> Provenance:
+    """A record with what an earlier one says of the parts that stay."""
+    names = _names(parts)
+    before, task = earlier.task, now.task
+    evaluated = [part for part in before.train_is_evaluated if part in names]
+    changes: dict[str, Any] = {
+        "task": task.model_copy(
+            update={
+                "data_sha256": _of_parts(before.data_sha256, names) | task.data_sha256,
+                "notes": _of_parts(before.notes, names) | task.notes,
+                "train_is_evaluated": evaluated + task.train_is_evaluated,
+            }
+        )
+    }
+    if lengths := _of_parts(earlier.lengths, names) | now.lengths:
+        changes["lengths"] = lengths
+    return now.model_copy(update=changes)
 
 
-def _task(record: Record) -> Record:
-    found: Record = record.get("task", {})
-    return found
+def _names(parts: Sequence[tuple[str, str]]) -> list[str]:
+    return ["/".join(part) for part in parts]
 
 
-def _of_parts(value: Any, parts: Any) -> Any:  # noqa: ANN401  a table or a list of parts
-    if isinstance(value, Mapping):
-        return {part: found for part, found in value.items() if part in parts}
-    return [part for part in value or () if part in parts]
+def _of_parts(values: Mapping[str, _T], parts: Collection[str]) -> dict[str, _T]:
+    return {part: value for part, value in values.items() if part in parts}

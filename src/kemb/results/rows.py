@@ -52,47 +52,44 @@ def rows_of(results: Iterable[TaskResult]) -> list[ResultRow]:
     return list(rows.values())
 
 
-def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
+def find_row(row_name: str, rows: Sequence[ResultRow]) -> ResultRow:
     """The row a user means.
 
-    Args:
-        written: `MODEL`, `MODEL@REVISION` (its beginning is enough), either with ` [VARIANT]`
-            behind it as boards print it; `claimed:MODEL...`, with ` (SOURCE)` behind it where
-            several claim, for published numbers where there are measured ones too; or the folder of
-            a row (`results/<org>__<model>/<revision>`, also with
-            `/experiments/<variant>`). Short names and aliases of known models are understood.
-        rows: what there is to choose from; a folder may lie elsewhere.
-
-    Raises:
-        UnknownName: there is no such model; the nearest are offered.
-        UsageError: no row, or more than one, fits the revision and variant; all that might be meant
-            are listed.
+    :param row_name: `MODEL`, `MODEL@REVISION` (its beginning is enough), either with ` [VARIANT]`
+        behind it as boards print it; `claimed:MODEL...`, with ` (SOURCE)` behind it where
+        several claim, for published numbers where there are measured ones too; or the folder of
+        a row (`results/<org>__<model>/<revision>`, also with
+        `/experiments/<variant>`). Short names and aliases of known models are understood.
+    :param rows: what there is to choose from; a folder may lie elsewhere.
+    :raises UnknownName: there is no such model; the nearest are offered.
+    :raises UsageError: no row, or more than one, fits the revision and variant; all that might be
+        meant are listed.
     """
-    folder = Path(written)
+    folder = Path(row_name)
     if (folder / META).is_file() or (folder.is_dir() and folder.parent.name == EXPERIMENTS):
         return _row_in(folder)
     if exact := [
-        row for row in rows if written.strip() == row.label
+        row for row in rows if row_name.strip() == row.label
     ]:  # names of fusions hold parentheses and @
         return exact[0]
-    whole = [row for row in rows if written.strip() in (row.model, f"{row.model} [{row.variant}]")]
+    whole = [row for row in rows if row_name.strip() in (row.model, f"{row.model} [{row.variant}]")]
     if len(whole) == 1:
         return whole[0]
-    match = _WRITTEN.fullmatch(written.strip())
+    match = _WRITTEN.fullmatch(row_name.strip())
     if match is None:
         offers = (
             " or ".join(repr(row.label) for row in whole[:_N_LISTED])
             or "MODEL, MODEL@REVISION or 'MODEL [VARIANT]'"
         )
-        raise UsageError(f"{written!r} does not name a row; type {offers}.")
-    known = catalogue.load_spec(match["name"])
-    names = {match["name"].lower(), known.name.lower() if known else ""}
+        raise UsageError(f"{row_name!r} does not name a row; type {offers}.")
+    spec = catalogue.load_spec(match["name"])
+    names = {match["name"].lower(), spec.name.lower() if spec else ""}
     of_model = [row for row in rows if row.model.lower() in names]
     if not of_model:
         hint = (
             "Type a model that has results, or the folder of its results; `kemb board` shows all."
         )
-        raise UnknownName("result row", written, sorted({row.model for row in rows}), hint)
+        raise UnknownName("result row", row_name, sorted({row.model for row in rows}), hint)
     fitting = [row for row in of_model if row.revision.startswith(match["revision"] or "")]
     fitting = _of_source(fitting, bool(match["claimed"]), match["source"])
     fitting = _of_variant(fitting, match["variant"])
@@ -100,7 +97,7 @@ def find_row(written: str, rows: Sequence[ResultRow]) -> ResultRow:
         problem, listed = ("is more than one row", fitting) if fitting else ("is no row", of_model)
         offers = ", ".join(repr(row.label) for row in listed[:_N_LISTED])
         more = f" and {len(listed) - _N_LISTED} more" if len(listed) > _N_LISTED else ""
-        raise UsageError(f"{written!r} {problem}. Type one of: {offers}{more}.")
+        raise UsageError(f"{row_name!r} {problem}. Type one of: {offers}{more}.")
     return fitting[0]
 
 

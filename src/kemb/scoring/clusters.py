@@ -39,9 +39,8 @@ def clustering(
     With several levels of labels the names end in `_level_<i>`, and experiments are numbered level
     after level.
 
-    Raises:
-        ModelError: vectors that are not finite.
-        DataError: `bootstrap` draws no documents, or fewer than there are labels.
+    :raises ModelError: vectors that are not finite.
+    :raises DataError: `bootstrap` draws no documents, or fewer than there are labels.
     """
     return (_rows if protocol.kind == "rows" else _bootstrap)(protocol, data, vectors)
 
@@ -117,12 +116,12 @@ def _bootstrap(
             n_clusters=n_clusters, batch_size=BOOTSTRAP_BATCH, n_init=1, random_state=SEED
         )
         for experiment in range(protocol.n_experiments):
-            drawn = np.array(rng.choices(range(len(rows)), k=protocol.documents_per_experiment))
-            assignment = model.fit_predict(array[rows[drawn]])
-            scores["v_measure"].append(float(v_measure_score(gold[drawn], assignment)))
-            scores["ami"].append(float(adjusted_mutual_info_score(gold[drawn], assignment)))
+            draws = np.array(rng.choices(range(len(rows)), k=protocol.documents_per_experiment))
+            assignment = model.fit_predict(array[rows[draws]])
+            scores["v_measure"].append(float(v_measure_score(gold[draws], assignment)))
+            scores["ami"].append(float(adjusted_mutual_info_score(gold[draws], assignment)))
             number = level * protocol.n_experiments + experiment
-            items += _assignment(data, rows[drawn], assignment, number, suffix)
+            items += _assignment(data, rows[draws], assignment, number, suffix)
     return _part_score(scores, items)
 
 
@@ -162,7 +161,8 @@ def _part_score(scores: dict[str, list[float]], items: list[ItemBlock]) -> PartS
     return PartScore(metrics=metrics, experiments=scores, items=items)
 
 
-def _clustering(items: pa.Table) -> dict[str, float]:
+def v_measures_of_items(items: pa.Table) -> dict[str, float]:
+    """The v-measures of `clustering`, out of its items."""
     scores = []
     for name in items["metric"].unique().to_pylist():
         if name.startswith("gold"):
@@ -191,8 +191,9 @@ def _v_measures(assignments: pa.Table, draws: pa.Table, labels: Mapping[str, str
     return [
         float(
             v_measure_score(
-                np.repeat(gold[own], n_draws[own]), np.repeat(clusters[own], n_draws[own])
+                np.repeat(gold[of_experiment], n_draws[of_experiment]),
+                np.repeat(clusters[of_experiment], n_draws[of_experiment]),
             )
         )
-        for own in (experiments == number for number in np.unique(experiments))
+        for of_experiment in (experiments == number for number in np.unique(experiments))
     ]

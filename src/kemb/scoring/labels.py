@@ -33,9 +33,8 @@ def multilabel_classification(data: MultilabelData, vectors: Mapping[str, Vector
         with the value 1.0
     where it is exactly right, else 0.0.
 
-    Raises:
-        ModelError: vectors that are not finite.
-        DataError: fewer than two labels, or fewer than five training rows.
+    :raises ModelError: vectors that are not finite.
+    :raises DataError: fewer than two labels, or fewer than five training rows.
     """
     names = sorted({label for labels in data.labels for label in labels}, key=by_kind)
     fewest = min(map(len, data.experiments), default=0)
@@ -49,11 +48,11 @@ def multilabel_classification(data: MultilabelData, vectors: Mapping[str, Vector
     rows = [f"training row {row}" for row in range(len(data.train_texts))]
     train = read_all(vectors["train_texts"], "train_texts", rows)
     gold = indicators(data.labels, names)
-    known = indicators(data.train_labels, names)
+    train_labels = indicators(data.train_labels, names)
     experiments: list[dict[str, float]] = []
     items = [ItemBlock("gold", data.item_ids, np.ones(len(texts)), targets=_targets(gold, names))]
-    for i, chosen in enumerate(data.experiments):
-        predicted = nearest_labels(train[chosen], known[chosen], texts)
+    for i, train_rows in enumerate(data.experiments):
+        predicted = nearest_labels(train[train_rows], train_labels[train_rows], texts)
         experiments.append(indicator_metrics(gold, predicted))
         right = (gold == predicted).all(axis=1).astype(np.float64)
         items.append(
@@ -77,19 +76,18 @@ def by_kind(label: Label) -> tuple[str, Label]:
 def indicators(labels: Sequence[Sequence[Label]], names: Sequence[Label]) -> Indicators:
     """Which of the labels `names` every text has; other labels are left out."""
     place = {name: column for column, name in enumerate(names)}
-    found = np.zeros((len(labels), len(names)), dtype=np.bool_)
-    for row, own in enumerate(labels):
-        found[row, [place[label] for label in own if label in place]] = True
-    return found
+    matrix = np.zeros((len(labels), len(names)), dtype=np.bool_)
+    for row, text_labels in enumerate(labels):
+        matrix[row, [place[label] for label in text_labels if label in place]] = True
+    return matrix
 
 
 def nearest_labels(train: FloatArray, labels: Indicators, texts: FloatArray) -> Indicators:
     """What the majority of the five nearest training rows has, by scikit-learn.
 
-    Args:
-        train: vectors [n_train, dim] in training order, which decides between equally near rows.
-        labels: [n_train, n_labels].
-        texts: vectors [n_texts, dim] to predict.
+    :param train: vectors [n_train, dim] in training order, which decides between equally near rows.
+    :param labels: [n_train, n_labels].
+    :param texts: vectors [n_texts, dim] to predict.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -130,10 +128,10 @@ def read_targets(targets: Sequence[str]) -> list[list[Label]]:
     return [json.loads(target) for target in targets]
 
 
-def _targets(found: Indicators, names: Sequence[Label]) -> list[str]:
+def _targets(matrix: Indicators, names: Sequence[Label]) -> list[str]:
     return [
         json.dumps([names[column] for column in np.flatnonzero(row).tolist()], ensure_ascii=False)
-        for row in found
+        for row in matrix
     ]
 
 
@@ -156,10 +154,9 @@ def classification(data: LabelData, vectors: Mapping[str, Vectors]) -> PartScore
         label as target and
     value 1.0 where it is right, else 0.0.
 
-    Raises:
-        ModelError: vectors that are not finite.
-        DataError: training rows with fewer than two labels, or labels of which some are text and
-            some numbers.
+    :raises ModelError: vectors that are not finite.
+    :raises DataError: training rows with fewer than two labels, or labels of which some are text
+        and some numbers.
     """
     _check_labels(data)
     texts = read_all(vectors["texts"], "texts", data.item_ids)
@@ -175,9 +172,9 @@ def classification(data: LabelData, vectors: Mapping[str, Vectors]) -> PartScore
         )
     ]
     n_not_converged = 0
-    for i, chosen in enumerate(data.experiments):
-        labels = [data.train_labels[row] for row in chosen]
-        predicted, converged = fit_predict(train[chosen], labels, texts)
+    for i, train_rows in enumerate(data.experiments):
+        labels = [data.train_labels[row] for row in train_rows]
+        predicted, converged = fit_predict(train[train_rows], labels, texts)
         n_not_converged += not converged
         experiments.append(label_metrics(data.labels, predicted))
         right = np.array(
@@ -221,10 +218,9 @@ def fit_predict(
 ) -> tuple[list[Label], bool]:
     """Labels [n_texts] that scikit-learn's logistic regression predicts, and whether it converged.
 
-    Args:
-        train: vectors [n_train, dim] in training order.
-        labels: their labels.
-        texts: vectors [n_texts, dim] to predict.
+    :param train: vectors [n_train, dim] in training order.
+    :param labels: their labels.
+    :param texts: vectors [n_texts, dim] to predict.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -270,27 +266,37 @@ def label_metrics(gold: Sequence[Label], predicted: Sequence[Label]) -> dict[str
     return metrics
 
 
-def _classification(items: pa.Table) -> dict[str, float]:
+def label_metrics_of_items(items: pa.Table) -> dict[str, float]:
+    """The metrics of `classification`, out of its items."""
     gold = of_metric(items, "gold")["target"].to_pylist()
     predictions = of_metric(items, "prediction")
-    found = [
+    by_experiment = [
         label_metrics(
             gold,
             predictions.filter(pc.equal(predictions["experiment"], number))["target"].to_pylist(),
         )
         for number in predictions["experiment"].unique().to_pylist()
     ]
-    return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}
+    return {
+        metric: float(np.mean([metrics[metric] for metrics in by_experiment]))
+        for metric in by_experiment[0]
+    }
 
 
-def _multilabel(items: pa.Table) -> dict[str, float]:
+def indicator_metrics_of_items(items: pa.Table) -> dict[str, float]:
+    """The metrics of `multilabel_classification`, out of its items."""
     labels = read_targets(of_metric(items, "gold")["target"].to_pylist())
-    names = sorted({label for own in labels for label in own}, key=by_kind)
+    names = sorted({label for text_labels in labels for label in text_labels}, key=by_kind)
     gold, predictions = indicators(labels, names), of_metric(items, "prediction")
-    found = []
+    by_experiment = []
     for number in predictions["experiment"].unique().to_pylist():
-        own = predictions.filter(pc.equal(predictions["experiment"], number))
-        found.append(
-            indicator_metrics(gold, indicators(read_targets(own["target"].to_pylist()), names))
+        of_experiment = predictions.filter(pc.equal(predictions["experiment"], number))
+        by_experiment.append(
+            indicator_metrics(
+                gold, indicators(read_targets(of_experiment["target"].to_pylist()), names)
+            )
         )
-    return {metric: float(np.mean([metrics[metric] for metrics in found])) for metric in found[0]}
+    return {
+        metric: float(np.mean([metrics[metric] for metrics in by_experiment]))
+        for metric in by_experiment[0]
+    }

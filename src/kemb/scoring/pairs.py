@@ -15,8 +15,8 @@ from kemb.errors import DataError, ModelError
 from kemb.scoring.items import of_metric
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.search import top_k
-from kemb.scoring.similarity import SIMILARITIES, check_finite, read_all, read_sparse
-from kemb.types import BitextData, ItemBlock, PairData, PartScore, RetrievalData, TaskType
+from kemb.scoring.similarity import check_finite, read_all, read_sparse
+from kemb.types import SIMILARITIES, BitextData, ItemBlock, PairData, PartScore, RetrievalData
 
 LEADERBOARD_CORRELATIONS = tuple(
     f"{prefix}{kind}"
@@ -36,9 +36,8 @@ def sts(data: PairData, vectors: Representations, *, similarity: str) -> PartSco
     Metrics `<similarity>_pearson` and `<similarity>_spearman`; without a prefix those of the
     similarity the model declares; `mean_correlation` is the mean of LEADERBOARD_CORRELATIONS.
 
-    Raises:
-        ModelError: vectors that are not finite, or a similarity that is the same for all pairs.
-        DataError: gold scores that are all the same.
+    :raises ModelError: vectors that are not finite, or a similarity that is the same for all pairs.
+    :raises DataError: gold scores that are all the same.
     """
     from scipy.stats import pearsonr, spearmanr
 
@@ -74,9 +73,8 @@ def pair_classification(data: PairData, vectors: Representations, *, similarity:
     the similarity the model declares; with `max` the best of all, chosen on the evaluated pairs
     themselves, as in mteb.
 
-    Raises:
-        ModelError: vectors that are not finite.
-        DataError: gold values other than 0 and 1, or only one of them.
+    :raises ModelError: vectors that are not finite.
+    :raises DataError: gold values other than 0 and 1, or only one of them.
     """
     if set(np.unique(data.gold)) != {0.0, 1.0}:
         raise DataError(
@@ -107,9 +105,8 @@ def separation(
     different scores, so calling every pair positive, or none, is not tried; `precision` and
     `recall` are those where F1 is best. As in mteb 2.26.
 
-    Args:
-        scores: [n], higher for pairs more alike.
-        labels: [n], True for positive pairs, of which there is at least one.
+    :param scores: [n], higher for pairs more alike.
+    :param labels: [n], True for positive pairs, of which there is at least one.
     """
     order = np.argsort(-scores, kind="stable")
     n, n_positive = len(labels), int(labels.sum())
@@ -147,11 +144,9 @@ def pair_similarities(
     vectors are not unfolded, and their cosine is a . b / (|a| |b|): 0 where they have no entry in
     common.
 
-    Returns:
-        The similarities, and the number of vectors that are zeros.
+    :return: The similarities, and the number of vectors that are zeros.
 
-    Raises:
-        ModelError: a vector is not finite.
+    :raises ModelError: a vector is not finite.
     """
     from sklearn.metrics.pairwise import (
         paired_cosine_distances,
@@ -212,8 +207,7 @@ def sentence_clusters(data: PairData) -> list[str] | None:
     """For each pair the first item of its cluster; pairs that share a sentence, directly or by
     others, are one.
 
-    Returns:
-        Ids [n], or None where no two pairs share a sentence.
+    :return: Ids [n], or None where no two pairs share a sentence.
     """
     parent: dict[str, str] = {}
 
@@ -260,8 +254,7 @@ def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str
         as target and 1
     as value where it is the aligned one.
 
-    Raises:
-        ModelError: a vector is not finite.
+    :raises ModelError: a vector is not finite.
     """
     n = len(data.item_ids)
     places = [
@@ -278,9 +271,9 @@ def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str
         run = top_k(
             queries, second, 1, doc_ids=places, query_ids=data.item_ids, similarity=similarity
         )
-    found = run.indices[:, 0]
-    hit = (found == np.arange(n)).astype(np.float64)
-    n_given = np.bincount(found, minlength=n)
+    nearest = run.indices[:, 0]
+    hit = (nearest == np.arange(n)).astype(np.float64)
+    n_given = np.bincount(nearest, minlength=n)
     values = {
         "precision": hit / np.maximum(n_given, 1),
         "recall": hit,
@@ -289,7 +282,7 @@ def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str
     items = [ItemBlock(metric, data.item_ids, array) for metric, array in values.items()]
     items.append(
         ItemBlock(
-            "nearest", data.item_ids, hit, targets=[data.item_ids[row] for row in found.tolist()]
+            "nearest", data.item_ids, hit, targets=[data.item_ids[row] for row in nearest.tolist()]
         )
     )
     metrics = {metric: float(np.mean(array)) for metric, array in values.items()}
@@ -297,23 +290,27 @@ def bitext_mining(data: BitextData, vectors: Representations, *, similarity: str
     return PartScore(metrics | {"accuracy": metrics["recall"]}, {}, items, notes)
 
 
-def _pairs(items: pa.Table, task_type: TaskType) -> dict[str, float]:
+def correlations_of_items(items: pa.Table) -> dict[str, float]:
+    """The correlations of `sts`, out of its items."""
     from scipy.stats import pearsonr, spearmanr
 
     gold = of_metric(items, "gold")["value"].to_numpy()
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name in SIMILARITIES:
         values = of_metric(items, name)["value"].to_numpy()
-        if task_type == "pair_classification":
-            found |= {
-                f"{name}_{metric}": value for metric, value in separation(values, gold == 1).items()
-            }
-        else:
-            found |= {
-                f"{name}_pearson": float(pearsonr(values, gold)[0]),
-                f"{name}_spearman": float(spearmanr(values, gold)[0]),
-            }
-    if task_type == "pair_classification":
-        for metric in ("ap", "accuracy", "f1", "precision", "recall"):
-            found[f"max_{metric}"] = max(found[f"{name}_{metric}"] for name in SIMILARITIES)
-    return found
+        metrics[f"{name}_pearson"] = float(pearsonr(values, gold)[0])
+        metrics[f"{name}_spearman"] = float(spearmanr(values, gold)[0])
+    return metrics
+
+
+def separation_of_items(items: pa.Table) -> dict[str, float]:
+    """The metrics of `pair_classification`, out of its items."""
+    is_positive = of_metric(items, "gold")["value"].to_numpy() == 1
+    metrics: dict[str, float] = {}
+    for name in SIMILARITIES:
+        values = of_metric(items, name)["value"].to_numpy()
+        separated = separation(values, is_positive)
+        metrics |= {f"{name}_{metric}": value for metric, value in separated.items()}
+    for metric in ("ap", "accuracy", "f1", "precision", "recall"):
+        metrics[f"max_{metric}"] = max(metrics[f"{name}_{metric}"] for name in SIMILARITIES)
+    return metrics

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
 from kemb.scoring.search.topk import empty_run
+from kemb.tasks.kinds import CUTOFFS
 from kemb.types import ItemBlock, PartScore, RetrievalData, Run
 
-CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
 N_RETRIEVED = 100
 """Documents per query whose ids and scores are kept as items."""
 
@@ -28,8 +28,7 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
     the relevant documents among them, which no order can exceed, and items of `candidates` are they
     with the first stage's scores.
 
-    Raises:
-        DataError: no query has a judgment.
+    :raises DataError: no query has a judgment.
     """
     values = query_metrics(run, data)
     judged = judged_queries(data)
@@ -66,28 +65,31 @@ def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
     - `accuracy`: recall@1, as in mteb.
     A query without relevant documents, or for which nothing was retrieved, scores 0.
 
-    Raises:
-        DataError: no query has a judgment.
+    :raises DataError: no query has a judgment.
     """
     judged = judged_queries(data)
     n = len(judged)
     ideal = _ideal_list(data, judged)
     n_relevant = np.maximum(np.bincount(ideal.rows, minlength=n), 1)  # no relevant documents: 0 / 1
-    found = _relevant_list(relevance_matrix(run, data)[judged])
-    first = np.flatnonzero(np.diff(found.rows, prepend=-1))
-    nth = np.arange(len(found.rows)) - np.repeat(first, np.diff(first, append=len(found.rows))) + 1
+    relevant = _relevant_list(relevance_matrix(run, data)[judged])
+    first = np.flatnonzero(np.diff(relevant.rows, prepend=-1))
+    nth = (
+        np.arange(len(relevant.rows))
+        - np.repeat(first, np.diff(first, append=len(relevant.rows)))
+        + 1
+    )
     first_rank = np.full(n, np.inf)
-    first_rank[found.rows[first]] = found.ranks[first] + 1
+    first_rank[relevant.rows[first]] = relevant.ranks[first] + 1
 
     out: dict[str, DoubleArray] = {}
     for k in CUTOFFS:
-        hits = found.sum_to(k, np.ones(len(nth)), n)
-        dcg = found.sum_to(k, found.grades / np.log2(found.ranks + 2), n)
+        hits = relevant.sum_to(k, np.ones(len(nth)), n)
+        dcg = relevant.sum_to(k, relevant.grades / np.log2(relevant.ranks + 2), n)
         ideal_dcg = ideal.sum_to(k, ideal.grades / np.log2(ideal.ranks + 2), n)
         recall, precision = hits / n_relevant, hits / k
         hit = (hits > 0).astype(np.float64)
         out[f"ndcg@{k}"] = np.divide(dcg, ideal_dcg, out=np.zeros(n), where=ideal_dcg > 0)
-        out[f"map@{k}"] = found.sum_to(k, nth / (found.ranks + 1), n) / n_relevant
+        out[f"map@{k}"] = relevant.sum_to(k, nth / (relevant.ranks + 1), n) / n_relevant
         out[f"mrr@{k}"] = np.where(first_rank <= k, 1 / first_rank, 0.0)
         out[f"recall@{k}"], out[f"precision@{k}"] = recall, precision
         out[f"hit_rate@{k}"] = out[f"accuracy@{k}"] = hit
@@ -109,8 +111,7 @@ def f1_of_means(precision: DoubleArray | float, recall: DoubleArray | float) -> 
 def judged_queries(data: RetrievalData) -> IntArray:
     """Rows of the queries that have at least one judgment, of whatever grade; only they are scored.
 
-    Raises:
-        DataError: there is none.
+    :raises DataError: there is none.
     """
     rows = [row for row, query_id in enumerate(data.query_ids) if data.qrels.get(query_id)]
     if not rows:
@@ -126,20 +127,20 @@ def relevance_matrix(run: Run, data: RetrievalData) -> NDArray[np.int32]:
     """Grades of the retrieved documents [n_queries, k]; 0 where unjudged or where nothing was
     retrieved.
     """
-    wanted = {doc_id for grades in data.qrels.values() for doc_id in grades}
-    code_of = {doc_id: code for code, doc_id in enumerate(wanted)}
+    judged_ids = {doc_id for grades in data.qrels.values() for doc_id in grades}
+    code_of = {doc_id: code for code, doc_id in enumerate(judged_ids)}
     # One more place at the end, for index -1: nothing retrieved.
     codes = np.full(len(data.doc_ids) + 1, -1, dtype=np.int64)
     codes[:-1] = [code_of.get(doc_id, -1) for doc_id in data.doc_ids]
     judgments = [
-        (row * len(wanted) + code_of[doc_id], grade)
+        (row * len(judged_ids) + code_of[doc_id], grade)
         for row, query_id in enumerate(data.query_ids)
         for doc_id, grade in data.qrels.get(query_id, {}).items()
     ]
     keys, grades = np.array(sorted(judgments), dtype=np.int64).reshape(-1, 2).T
-    found = codes[run.indices]
-    rows, ranks = np.nonzero(found >= 0)
-    wanted_keys = rows * len(wanted) + found[rows, ranks]
+    retrieved_codes = codes[run.indices]
+    rows, ranks = np.nonzero(retrieved_codes >= 0)
+    wanted_keys = rows * len(judged_ids) + retrieved_codes[rows, ranks]
     places = np.minimum(np.searchsorted(keys, wanted_keys), len(keys) - 1)
     matrix = np.zeros(run.indices.shape, dtype=np.int32)
     matrix[rows, ranks] = np.where(keys[places] == wanted_keys, grades[places], 0)
@@ -204,20 +205,19 @@ def _listed(metric: str, run: Run, data: RetrievalData, judged: IntArray, depth:
     )
 
 
-SUBQUERIES = "max_over_subqueries_"
-
-
 def without_own_ids(run: Run, data: RetrievalData) -> Run:
     """The run without documents that have the id of their query (mteb's `ignore_identical_ids`);
     the rest moves up.
     """
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
-    own = np.array([row_of.get(query_id, -2) for query_id in data.query_ids], dtype=np.int64)
-    order = np.argsort(run.indices == own[:, None], axis=1, kind="stable")
+    rows_of_queries = np.array(
+        [row_of.get(query_id, -2) for query_id in data.query_ids], dtype=np.int64
+    )
+    order = np.argsort(run.indices == rows_of_queries[:, None], axis=1, kind="stable")
     indices, scores = (
         np.take_along_axis(array, order, axis=1) for array in (run.indices, run.scores)
     )
-    is_own = indices == own[:, None]
+    is_own = indices == rows_of_queries[:, None]
     return replace(
         run, indices=np.where(is_own, -1, indices), scores=np.where(is_own, -np.inf, scores)
     )
@@ -235,12 +235,12 @@ def merged_subqueries(run: Run, data: RetrievalData) -> tuple[Run, RetrievalData
     ids = np.array(data.doc_ids)
     indices, scores = empty_run(len(groups), run.indices.shape[1] * max(map(len, groups.values())))
     for place, rows in enumerate(groups.values()):
-        found, values = run.indices[rows].ravel(), run.scores[rows].ravel()
-        found, values = found[found >= 0], values[found >= 0]
-        order = np.lexsort((ids[found], values))[::-1]
-        first = np.sort(np.unique(found[order], return_index=True)[1])
+        documents, values = run.indices[rows].ravel(), run.scores[rows].ravel()
+        documents, values = documents[documents >= 0], values[documents >= 0]
+        order = np.lexsort((ids[documents], values))[::-1]
+        first = np.sort(np.unique(documents[order], return_index=True)[1])
         best = order[first]
-        indices[place, : len(best)], scores[place, : len(best)] = found[best], values[best]
+        indices[place, : len(best)], scores[place, : len(best)] = documents[best], values[best]
     last = {name: rows[-1] for name, rows in groups.items()}
     merged = replace(
         data,

@@ -12,8 +12,6 @@ import numpy as np
 from kemb.arrays import DoubleArray, FloatArray, Ragged, Vectors
 from kemb.errors import ModelError
 
-SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-
 
 def for_product(queries: FloatArray, squares: FloatArray, similarity: str) -> FloatArray:
     """Queries [n, dim] as they go into `products`.
@@ -65,15 +63,15 @@ def of_products(values: FloatArray, squares: FloatArray, similarity: str) -> Flo
 
 def of_pairs(a: DoubleArray, b: DoubleArray, similarity: str) -> DoubleArray:
     """The similarity [n] of the rows of `a` and `b`; of rows of length 1 where it is the cosine."""
-    found: DoubleArray
+    values: DoubleArray
     match similarity:
         case "euclidean":
-            found = -np.sqrt(np.einsum("ij,ij->i", a - b, a - b))
+            values = -np.sqrt(np.einsum("ij,ij->i", a - b, a - b))
         case "manhattan":
-            found = -np.abs(a - b).sum(axis=1)
+            values = -np.abs(a - b).sum(axis=1)
         case _:
-            found = np.einsum("ij,ij->i", a, b)
-    return found
+            values = np.einsum("ij,ij->i", a, b)
+    return values
 
 
 _TINY = np.float32(1e-12)
@@ -82,8 +80,7 @@ _TINY = np.float32(1e-12)
 def read_all(vectors: Vectors, column: str, ids: Sequence[str]) -> FloatArray:
     """All rows [n, dim] of a column, refused when one is not finite.
 
-    Raises:
-        ModelError: names the column and the first item with NaN or infinite values.
+    :raises ModelError: names the column and the first item with NaN or infinite values.
     """
     array = vectors.block(0, vectors.shape[0])
     check_finite(array, column, ids, 0)
@@ -93,9 +90,8 @@ def read_all(vectors: Vectors, column: str, ids: Sequence[str]) -> FloatArray:
 def check_finite(block: FloatArray, column: str, ids: Sequence[str], start: int) -> FloatArray:
     """Squared lengths [n] of the rows of a block that begins at row `start` of its column.
 
-    Raises:
-        ModelError: a row holds NaN or infinite values, or its squared length does not fit into
-            float32.
+    :raises ModelError: a row holds NaN or infinite values, or its squared length does not fit into
+        float32.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         squares: FloatArray = np.einsum("ij,ij->i", block, block)
@@ -109,11 +105,8 @@ def read_sparse(
     """Sparse vectors as a float32 `csr_array` [n, dim] of scipy, and the squared lengths [n] of its
     rows.
 
-    Raises:
-        ModelError: as `check_finite`.
+    :raises ModelError: as `check_finite`.
     """
-    pass
-
     matrix = sparse_matrix(rows)
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float32).reshape(-1)

@@ -10,10 +10,11 @@ import numpy as np
 from kemb.arrays import DoubleArray, FloatArray, IntArray, Ragged, Representations, Vectors
 from kemb.errors import DataError, ModelError
 from kemb.scoring.similarity import check_finite, lengths, read_sparse
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import SummarizationProtocol
 from kemb.types import ItemBlock, PartScore, SummaryData
 
-SIMILARITIES = ("cosine", "dot")
+SIMILARITIES = KINDS["summarization"].similarities
 
 
 def summarization(
@@ -30,9 +31,8 @@ def summarization(
         `/`, its place there;
     the metrics with a prefix for every document that counts.
 
-    Raises:
-        ModelError: vectors that are not finite, or the same for all summaries.
-        DataError: no document whose gold scores differ.
+    :raises ModelError: vectors that are not finite, or the same for all summaries.
+    :raises DataError: no document whose gold scores differ.
     """
     values, n_zero = nearest_similarities(data, vectors)
     of_document = {
@@ -40,7 +40,7 @@ def summarization(
         for name in SIMILARITIES
     }
     varied = np.array([_is_varied(data.gold[rows]) for rows in documents(data.machine_of)])
-    counted = varied & np.array(
+    is_counted = varied & np.array(
         [
             all(_is_varied(values[name][rows]) for name in SIMILARITIES)
             for rows in documents(data.machine_of)
@@ -51,25 +51,28 @@ def summarization(
             "No document has summaries of different gold scores, so no correlation with them is "
             "defined."
         )
-    if not counted.any():
+    if not is_counted.any():
         raise ModelError(
             "All summaries of a document are equally similar to the human ones, in every document: "
             "the model gives the same vector for every text, or no vector a direction. Check its "
             "weights and pooling."
         )
-    ids = [name for name, is_counted in zip(data.document_ids, counted, strict=True) if is_counted]
+    ids = [name for name, counts in zip(data.document_ids, is_counted, strict=True) if counts]
     scored = {
-        f"{name}_{kind}": found[counted]
+        f"{name}_{kind}": correlations[is_counted]
         for name in SIMILARITIES
-        for kind, found in of_document[name].items()
+        for kind, correlations in of_document[name].items()
     }
-    metrics = {name: float(np.mean(found)) for name, found in scored.items()}
+    metrics = {name: float(np.mean(correlations)) for name, correlations in scored.items()}
     metrics |= {kind: metrics[f"{similarity}_{kind}"] for kind in ("pearson", "spearman")}
-    notes = {"n_zero_vectors": n_zero, "n_skipped_documents": int(np.sum(~counted))}
+    notes = {"n_zero_vectors": n_zero, "n_skipped_documents": int(np.sum(~is_counted))}
     return PartScore(
         metrics,
         {},
-        [*_items(data, values), *(ItemBlock(name, ids, found) for name, found in scored.items())],
+        [
+            *_items(data, values),
+            *(ItemBlock(name, ids, correlations) for name, correlations in scored.items()),
+        ],
         {name: count for name, count in notes.items() if count},
     )
 
@@ -82,24 +85,23 @@ def nearest_similarities(
 
     Products are float64 and rounded to float32, so that equal vectors tie wherever they stand.
 
-    Returns:
-        The similarities by name, and the number of vectors without a direction, whose cosines are
-        0.
+    :return: The similarities by name, and the number of vectors without a direction, whose cosines
+        are 0.
     """
     machine, machine_squares = _read(vectors["machine"], "machine", data)
     human, human_squares = _read(vectors["human"], "human", data)
     machine_lengths, human_lengths = (
-        lengths(found).astype(np.float64) for found in (machine_squares, human_squares)
+        lengths(values).astype(np.float64) for values in (machine_squares, human_squares)
     )
-    found = {name: np.empty(machine.shape[0]) for name in SIMILARITIES}
-    for rows, own in zip(documents(data.machine_of), documents(data.human_of), strict=True):
-        products = machine[rows].astype(np.float64) @ human[own].astype(np.float64).T
+    values = {name: np.empty(machine.shape[0]) for name in SIMILARITIES}
+    for rows, human_rows in zip(documents(data.machine_of), documents(data.human_of), strict=True):
+        products = machine[rows].astype(np.float64) @ human[human_rows].astype(np.float64).T
         products = products if isinstance(products, np.ndarray) else products.toarray()
-        cosines = products / machine_lengths[rows, None] / human_lengths[None, own]
+        cosines = products / machine_lengths[rows, None] / human_lengths[None, human_rows]
         for name, matrix in (("cosine", cosines), ("dot", products)):
-            found[name][rows] = matrix.astype(np.float32).max(axis=1)
+            values[name][rows] = matrix.astype(np.float32).max(axis=1)
     n_zero = int(np.sum(machine_squares == 0) + np.sum(human_squares == 0))
-    return found, n_zero
+    return values, n_zero
 
 
 def documents(of: IntArray) -> list[slice]:
@@ -116,33 +118,21 @@ def per_document(
     """
     from scipy.stats import pearsonr, spearmanr
 
-    found: dict[str, DoubleArray] = {}
+    correlations: dict[str, DoubleArray] = {}
     for kind, correlate in (("pearson", pearsonr), ("spearman", spearmanr)):
-        found[kind] = np.full(len(documents(of)), np.nan)
+        correlations[kind] = np.full(len(documents(of)), np.nan)
         for number, rows in enumerate(documents(of)):
             if _is_varied(gold[rows]) and _is_varied(values[rows]):
                 correlation, p_value = correlate(gold[rows], values[rows])
-                found[kind][number] = (
+                correlations[kind][number] = (
                     (correlation + p_value) / 2 if protocol.average_p_values else correlation
                 )
-    return found
-
-
-def summary_ids(data: SummaryData, column: str) -> list[str]:
-    """Names of the summaries in the column `machine` or `human`: that of the document, and the
-    place there.
-    """
-    of = data.machine_of if column == "machine" else data.human_of
-    return [
-        f"{document_id}/{place}"
-        for document_id, rows in zip(data.document_ids, documents(of), strict=True)
-        for place in range(rows.stop - rows.start)
-    ]
+    return correlations
 
 
 def _read(column: Vectors | Ragged, name: str, data: SummaryData) -> tuple[Any, FloatArray]:
     """A column, dense or a sparse matrix, and the squared lengths of its rows."""
-    ids = summary_ids(data, name)
+    ids = data.machine_ids if name == "machine" else data.human_ids
     if isinstance(column, Ragged):
         return read_sparse(column, name, ids)
     array = column.block(0, column.shape[0])
@@ -154,7 +144,7 @@ def _is_varied(values: DoubleArray) -> bool:
 
 
 def _items(data: SummaryData, values: Mapping[str, DoubleArray]) -> list[ItemBlock]:
-    ids = summary_ids(data, "machine")
+    ids = data.machine_ids
     clusters = [data.document_ids[number] for number in data.machine_of.tolist()]
     columns = {"gold": data.gold, **values}
     return [ItemBlock(name, ids, array, cluster_ids=clusters) for name, array in columns.items()]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.parts import Notes, checked_retrieval
 from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
 from kemb.tasks.spec import TaskSpec
@@ -172,7 +173,7 @@ def requests(spec: TaskSpec, subset: str) -> list[Request]:
         case "beir":
             beir = _beir(spec, subset)
             optional = {
-                beir.candidates: spec.type == "reranking",
+                beir.candidates: KINDS[spec.type].has_candidates,
                 beir.instructions: spec.source.instructions,
             }
             return [
@@ -229,7 +230,7 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
         texts(rows, spec.columns.get(name, name)) for name in ("sentence1", "sentence2")
     )
     keep = np.arange(len(first))
-    if spec.type == "sts":
+    if KINDS[spec.type].items == "ranks":
         gold = numbers(rows, spec.columns.get("score", "score"))
     else:
         name = spec.columns.get("labels", "labels")
@@ -465,7 +466,7 @@ def _from_beir(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> Retri
     ):
         qrels.setdefault(query, {})[document] = grade
     candidates = None
-    if spec.type == "reranking":
+    if KINDS[spec.type].has_candidates:
         ranked = read(beir.candidates, split)
         lists = ranked.table.column("corpus-ids").to_pylist()
         candidates = {

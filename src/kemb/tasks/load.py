@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from kemb.errors import DataError, FetchError, NotSupported
-from kemb.tasks import layouts, lists, sources
+from kemb.tasks import layouts, sources
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
 from kemb.tasks.parts import make_part
 from kemb.types import PartData, TaskData
@@ -138,22 +140,14 @@ def user_mirror() -> Path:
 def build(
     spec: TaskSpec, subset: str, split: str, read: layouts.ReadRows, train: bool
 ) -> tuple[PartData, Notes]:
-    """The data of one part, out of tables that `read` gives."""
-    match spec.type:
-        case "sts" | "pair_classification":
-            return layouts.pairs(spec, subset, split, read)
-        case "classification":
-            return layouts.classification(spec, subset, split, read, train)
-        case "clustering":
-            return layouts.clusters(spec, subset, split, read)
-        case "retrieval" | "reranking":
-            return layouts.retrieval(spec, subset, split, read)
-        case "bitext_mining":
-            return layouts.bitext(spec, subset, split, read)
-        case "multilabel_classification":
-            return lists.multilabel(spec, subset, split, read, train)
-        case "summarization":
-            return lists.summaries(spec, subset, split, read)
+    """The data of one part, out of tables that `read` gives.
+
+    :param train: whether to draw few-shot rows, of types that have them.
+    """
+    kind = KINDS[spec.type]
+    extra = {"train": train} if kind.shape.has_training_rows else {}
+    data, notes = resolve_name(kind.builder)(spec, subset, split, read, **extra)
+    return data, notes
 
 
 def _names(request: Request) -> list[str]:

@@ -5,23 +5,13 @@ user's own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kemb.errors import DataError
+from kemb.tasks.kinds import columns, shape_of
 from kemb.tasks.spec import Contract, TaskSpec
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    Part,
-    PartData,
-    RetrievalData,
-    SummaryData,
-    columns,
-)
+from kemb.types import Part, PartData, RetrievalData
 
 Notes = dict[str, int]
 _STRINGS_PER_UPDATE = 8192
@@ -109,13 +99,9 @@ def _refuse_wrong_ids(data: RetrievalData, where: str) -> None:
 
 
 def content_sha256(data: PartData) -> str:
-    """sha256 of everything a score depends on, in order, each string with its length before it.
-
-    Row numbers are not part of it. Judgments are taken in the order of the queries and sorted by
-    document.
-    """
+    """sha256 of everything a score depends on, in order, each string with its length before it."""
     digest = hashlib.sha256(type(data).__name__.encode())
-    for strings in _content(data):
+    for strings in data.content():
         values = list(strings)
         digest.update(b"%d\n" % len(values))
         for start in range(0, len(values), _STRINGS_PER_UPDATE):
@@ -127,53 +113,8 @@ def content_sha256(data: PartData) -> str:
     return digest.hexdigest()
 
 
-def _content(data: PartData) -> Iterable[Iterable[str]]:
-    """The lists of strings that make up a part; text labels are quoted, so that 1 and "1"
-    differ.
-    """
-    match data:
-        case RetrievalData():
-            yield from (data.doc_ids, data.documents, data.query_ids, data.queries)
-            yield (
-                f"{q}\0{d}\0{grade}"
-                for q in data.query_ids
-                for d, grade in sorted(data.qrels[q].items())
-            )
-            if data.candidates is not None:
-                yield (f"{q}\0{d}" for q in data.query_ids for d in data.candidates[q])
-        case PairData():
-            yield from (data.sentence1, data.sentence2, map(repr, data.gold.tolist()))
-        case BitextData():
-            yield from (data.sentence1, data.sentence2)
-        case LabelData() | MultilabelData():
-            yield from (
-                data.texts,
-                map(repr, data.labels),
-                data.train_texts,
-                map(repr, data.train_labels),
-            )
-            yield from (map(str, rows.tolist()) for rows in data.experiments)
-        case ClusterData():
-            yield from (data.texts, map(repr, data.labels), map(str, data.problems.tolist()))
-        case SummaryData():
-            yield from (
-                data.machine,
-                map(str, data.machine_of.tolist()),
-                map(repr, data.gold.tolist()),
-            )
-            yield from (data.human, map(str, data.human_of.tolist()))
-
-
 def _counts(data: PartData) -> dict[str, int]:
-    match data:
-        case RetrievalData():
-            return {"documents": len(data.doc_ids), "queries": len(data.query_ids)}
-        case PairData() | BitextData():
-            return {"rows": len(data.sentence1)}
-        case LabelData() | MultilabelData() | ClusterData():
-            return {"rows": len(data.texts)}
-        case SummaryData():
-            return {"rows": len(data.document_ids)}
+    return {name: len(getattr(data, of)) for name, of in shape_of(data).counts.items()}
 
 
 def _first_repeated(ids: Sequence[str]) -> str:

@@ -16,18 +16,8 @@ from dataclasses import replace
 from functools import partial
 
 from kemb.errors import DataError, NotSupported, UsageError
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    Part,
-    PartData,
-    RetrievalData,
-    SummaryData,
-    TaskData,
-)
+from kemb.tasks.kinds import KINDS, ids_of, shape_of
+from kemb.types import Part, PartData, TaskData
 
 VERSION = "1"
 """Of the rules and tables below; part of the hash of perturbed data."""
@@ -129,17 +119,15 @@ def user_texts(data: PartData) -> tuple[str, list[str], list[str]]:
 
     :raises NotSupported: there is none.
     """
-    match data:
-        case RetrievalData():
-            return "queries", data.query_ids, data.queries
-        case PairData() | BitextData():
-            return "sentence1", data.item_ids, data.sentence1
-        case LabelData() | MultilabelData() | ClusterData():
-            return "texts", data.item_ids, data.texts
-        case SummaryData():
-            raise NotSupported(
-                "Summaries are not written by users; --perturb leaves summarization tasks out."
-            )
+    shape = shape_of(data)
+    column = shape.user_column
+    if not column:
+        names = [name for name, kind in KINDS.items() if kind.shape.data is type(data)]
+        raise NotSupported(
+            f"{shape.called} are not written by users; --perturb leaves {' and '.join(names)} "
+            "tasks out."
+        )
+    return column, ids_of(data, column) or [], getattr(data, column)
 
 
 def _part(part: Part, name: str) -> Part:
@@ -147,7 +135,7 @@ def _part(part: Part, name: str) -> Part:
     changed = [PERTURBATIONS[name](text) for text in texts]
     n = sum(before != after for before, after in zip(texts, changed, strict=True))
     digest = hashlib.sha256(f"{part.sha256} {name} {VERSION}".encode()).hexdigest()
-    other: PartData = replace(part.data, **{column: changed})  # type: ignore[arg-type]
+    other: PartData = replace(part.data, **{column: changed})  # type: ignore[type-var]
     return replace(
         part,
         data=other,

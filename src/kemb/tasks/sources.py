@@ -19,15 +19,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kemb import disk
 from kemb.errors import DataError, FetchError
 from kemb.hub import ask_first, explain, is_offline, one_line, quiet_client, retry
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,10 +116,8 @@ def write(
             "source": f"https://huggingface.co/datasets/{hub}/tree/{revision}",
             "files": others + files,
         }
-        _replace(folder / "README.md", _readme(manifest).encode())
-        _replace(
-            folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1).encode()
-        )
+        _write(folder / "README.md", _readme(manifest))
+        _write(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
         index = _read_json(root / INDEX) if (root / INDEX).exists() else {}
         here = {
             name: entry
@@ -128,7 +125,11 @@ def write(
             if entry["folder"] == folder.name
         }
         index[hub] = here | {config: {"folder": folder.name, "config": config}}
-        _replace(root / INDEX, json.dumps(index, ensure_ascii=False, indent=1).encode())
+        _write(root / INDEX, json.dumps(index, ensure_ascii=False, indent=1))
+
+
+def _write(path: Path, text: str) -> None:
+    disk.write(path, text, "Free space, or name another folder with -o DIR.")
 
 
 def _config_files(folder: Path, config: str) -> dict[str, list[Path]]:
@@ -192,21 +193,15 @@ def _write_table(folder: Path, config: str, split: str, table: pa.Table) -> dict
     import pyarrow.parquet as pq
 
     path = folder / _file_name(f"{config}-{split}.parquet")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_PER_GROUP)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with disk.replacing(path) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd", row_group_size=_ROWS_PER_GROUP)
     return {
         "file": path.name,
         "config": config,
         "split": split,
         "rows": table.num_rows,
         "bytes": path.stat().st_size,
-        "sha256": digest,
+        "sha256": disk.sha256(path),
     }
 
 
@@ -241,15 +236,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path} must hold a JSON object, not {type(value).__name__}.")
     return value
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
+from kemb.tasks.kinds import KINDS
 from kemb.types import TaskType
 
 Layout = Literal["rows", "beir", "qa", "belebele"]
 
-DEFAULT_MAIN_SCORE: dict[TaskType, str] = {
-    "retrieval": "ndcg@10",
-    "reranking": "ndcg@10",
-    "sts": "cosine_spearman",
-    "pair_classification": "max_ap",
-    "classification": "accuracy",
-    "multilabel_classification": "accuracy",
-    "clustering": "v_measure",
-    "bitext_mining": "f1",
-    "summarization": "cosine_spearman",
-}
+
+def one_of(name: str, choices: Collection[str]) -> str:
+    """The name, refused in pydantic's words for one of several values where it is unknown."""
+    if name not in choices:
+        *most, last = map(repr, choices)
+        expected = f"{', '.join(most)} or {last}"
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": expected}
+        )
+    return name
+
+
+def _known_type(name: str) -> str:
+    return one_of(name, KINDS)
+
+
+KnownType = Annotated[TaskType, AfterValidator(_known_type)]
+"""A field that holds a task type."""
 
 
 class Strict(BaseModel):
@@ -110,7 +120,7 @@ class TaskSpec(Strict):
     """One task."""
 
     name: str
-    type: TaskType
+    type: KnownType
     description: str = ""
     main_score: str = ""
     languages: list[str] = ["kor-Hang"]
@@ -168,4 +178,4 @@ class TaskSpec(Strict):
     @property
     def main_metric(self) -> str:
         """The metric that stands for the task on a board."""
-        return self.main_score or DEFAULT_MAIN_SCORE[self.type]
+        return self.main_score or KINDS[self.type].main_metric

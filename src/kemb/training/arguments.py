@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from kemb.errors import UsageError
+from kemb.models.families import by_recipe_name
 from kemb.training.recipe import Family, Recipe, TrainSection
 
-PREFIX: dict[Family, str] = {
-    "dense": "SentenceTransformer",
-    "sparse": "SparseEncoder",
-    "cross-encoder": "CrossEncoder",
-    "multi-vector": "MultiVectorEncoder",
-}
 DEV_KEY = "eval_dev"
 """What the trainer calls the score on dev data."""
 HASHED_FROM_ROWS = 200_000
@@ -125,7 +120,7 @@ def training_arguments(family: Family, values: dict[str, Any]) -> Any:  # noqa: 
 
     import sentence_transformers
 
-    cls = getattr(sentence_transformers, f"{PREFIX[family]}TrainingArguments")
+    cls = getattr(sentence_transformers, f"{by_recipe_name()[family].st_class}TrainingArguments")
     names = {field.name for field in dataclasses.fields(cls)}
     if unknown := sorted(set(values) - names):
         raise UsageError(

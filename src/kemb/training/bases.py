@@ -16,16 +16,9 @@ from kemb.arrays import FloatArray
 from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.models import files
 from kemb.models.encoders.torch import ST_POOLING
-from kemb.training.arguments import PREFIX
-from kemb.training.recipe import BaseSection, Family, PromptsSection, RecipeFile, TokenizerSection
+from kemb.models.families import by_recipe_name
+from kemb.training.recipe import BaseSection, PromptsSection, RecipeFile, TokenizerSection
 
-TRAINER = {family: f"{prefix}Trainer" for family, prefix in PREFIX.items()}
-MODEL: dict[Family, str] = {
-    "dense": "SentenceTransformer",
-    "sparse": "SparseEncoder",
-    "cross-encoder": "CrossEncoder",
-    "multi-vector": "MultiVectorEncoder",
-}
 SPECIAL = ["[PAD]", "[UNK]"]
 
 
@@ -182,7 +175,7 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
                 model_kwargs=model_kwargs,
             )
         else:
-            model = getattr(st, MODEL[base.family])(
+            model = getattr(st, by_recipe_name()[base.family].st_class)(
                 str(folder), device=device, model_kwargs=model_kwargs
             )
     except UnpicklingError as error:

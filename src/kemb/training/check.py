@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.adapters.onnx_export import need_packages
-from kemb.boards.benchmark import BY_TYPE
 from kemb.errors import MissingExtra, nearest
 from kemb.evaluation.evaluate import Task
 from kemb.models.device import n_cuda_devices
 from kemb.models.files import read_folder
-from kemb.tasks.spec import DEFAULT_MAIN_SCORE
+from kemb.tasks.kinds import KINDS, columns
 from kemb.training.losses import kind_of
 from kemb.training.recipe import RecipeFile
-from kemb.types import PairData, RetrievalData, TaskData, TaskType, columns
+from kemb.types import PairData, RetrievalData, TaskData, TaskType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -270,13 +269,14 @@ def _check_dev_metric(file: RecipeFile, dev: Sequence[Task]) -> None:
         types += [
             "sts" if entry.role == "similarity" else "retrieval" for entry in file.recipe.data
         ]
-    for kind in types:
-        if section.metric not in BY_TYPE[kind]:
-            near = nearest(section.metric, BY_TYPE[kind], 1) or [DEFAULT_MAIN_SCORE[kind]]
+    for task_type in types:
+        kind = KINDS[task_type]
+        if section.metric not in kind.metrics:
+            near = nearest(section.metric, kind.metrics, 1) or [kind.main_metric]
             raise file.error(
                 ("dev", "metric"),
-                f"dev data of the type {kind} has no metric {section.metric!r}. Type {near[0]}, or "
-                "leave it out: then every task has its own.",
+                f"dev data of the type {task_type} has no metric {section.metric!r}. Type "
+                f"{near[0]}, or leave it out: then every task has its own.",
             )
 
 

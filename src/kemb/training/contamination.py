@@ -24,10 +24,10 @@ from kemb.arrays import IntArray
 from kemb.errors import DataError, ResultError
 from kemb.models.facts import facts_of
 from kemb.results.files import TaskResult, read_items
-from kemb.scoring import recompute
-from kemb.scoring.items import of_part
+from kemb.scoring.items import metrics_from_items, of_part
+from kemb.tasks.kinds import item_ids
 from kemb.training.data import negative_columns
-from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, item_ids, sampled_windows
+from kemb.training.overlap import SHINGLE, SKETCH, EvalPart, EvalTexts, sampled_windows
 from kemb.training.sections import ACTIONS, ContaminationSection, DataSection
 from kemb.training.shingles import (
     estimated_pairs,
@@ -443,7 +443,7 @@ def clean_scores(
     :raises ResultError: items are missing, or not those of the result, or none is left.
     """
     items = read_items(result)
-    metric = str(result.kemb["task"]["main_metric"])
+    metric = result.record.task.main_metric
     scores = []
     for (split, subset), ids in clean.items():
         part = of_part(items, split, subset)
@@ -458,9 +458,7 @@ def clean_scores(
                 f"again for {result.model} with --overwrite."
             )
         full, without = (
-            _metric(
-                recompute.metrics_from_items(table, result.kemb["task"]["type"]), metric, result
-            )
+            _metric(metrics_from_items(table, result.record.task.type), metric, result)
             for table in (part, clean_part)
         )
         scores.append(
@@ -470,7 +468,7 @@ def clean_scores(
 
 
 def _metric(metrics: Mapping[str, float], name: str, result: TaskResult) -> float:
-    similarity = str(result.kemb["model"]["similarity"])
+    similarity = result.record.model.similarity
     for candidate in (name, f"{similarity}_{name}", name.replace("similarity", similarity)):
         if candidate in metrics:
             return metrics[candidate]

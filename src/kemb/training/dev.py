@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from kemb.encoding.workers import Opened
 from kemb.errors import DataError
 from kemb.evaluation.evaluate import scored
 from kemb.models.encoders import Encoder
-from kemb.models.encoders.torch import KINDS, TorchEncoder
+from kemb.models.encoders.torch import TorchEncoder
 from kemb.models.model import Model, ModelOptions
 from kemb.models.resolve import resolve
 from kemb.scoring.search.retrieve import unfit
@@ -202,7 +203,7 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
 
     def score_of(live: Any) -> dict[str, float]:  # noqa: ANN401  sentence-transformers has no types
         live.eval()  # the trainer's next step sets it to train again
-        encoder = TorchEncoder(live, KINDS[trained.family])
+        encoder = TorchEncoder(live, resolve_name(trained.loader.reading))
         with tempfile.TemporaryDirectory(prefix="kemb-dev-") as folder, full_precision(live):
             sources = _sources(model, trained, encoder, dev, Store(Path(folder)))
             values = {}

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from kemb import disk
 from kemb.adapters import onnx_export as onnx
 from kemb.boards.benchmark import of_tasks
 from kemb.boards.compare import CompareOptions, compare
@@ -120,13 +121,10 @@ def copy_model(source: Path, out: Path, onnx_dir: Path | None = None) -> None:
 
     :param onnx_dir: ONNX files to lie in it.
     """
-    temporary = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    if onnx_dir is not None and onnx_dir.is_dir():
-        shutil.copytree(onnx_dir, temporary / "onnx")
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
+    with disk.replacing_folder(out) as unfinished:
+        shutil.copytree(source, unfinished)
+        if onnx_dir is not None and onnx_dir.is_dir():
+            shutil.copytree(onnx_dir, unfinished / "onnx")
 
 
 def to_json(files: Sequence[Exported]) -> dict[str, Any]:

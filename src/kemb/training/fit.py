@@ -18,6 +18,7 @@ from typing import Any
 
 from kemb.errors import RunError
 from kemb.models import files
+from kemb.models.families import by_recipe_name
 from kemb.training import arguments, bases, check, dev, guards
 from kemb.training.losses import TrainingSet, build_loss, n_negatives
 from kemb.training.recipe import RecipeFile
@@ -246,7 +247,7 @@ def trainer_of(
     # Its model card would ask the hub, and show rows of the training data.
     model.model_card_data.local_files_only = True
     overrides: dict[str, Any] = {"add_model_card_callback": lambda trainer, defaults: None}
-    library_class = getattr(st, bases.TRAINER[job.file.recipe.base.family])
+    library_class = getattr(st, f"{by_recipe_name()[job.file.recipe.base.family].st_class}Trainer")
 
     def evaluate(trainer: Any, *args: Any, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401  as above
         with dev.random_state_kept():  # being looked at changes nothing

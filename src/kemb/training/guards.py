@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kemb import disk
 from kemb.arrays import FloatArray
 from kemb.errors import ModelError, RunError
 from kemb.training.arguments import DEV_KEY
@@ -171,9 +172,8 @@ class Watch:
             torch.distributed.barrier()  # each has written its state of random numbers
         if self.rank > 0:
             return
-        temporary = checkpoint / f"{MARK}.tmp"
-        temporary.write_text(json.dumps({"step": step, "fit": key}), encoding="utf-8")
-        temporary.replace(checkpoint / MARK)
+        with disk.replacing(checkpoint / MARK) as unfinished:
+            unfinished.write_text(json.dumps({"step": step, "fit": key}), encoding="utf-8")
 
     def look(self, step: int) -> None:
         """Mean cosine and effective rank of the probe's vectors.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kemb import disk
 from kemb.arrays import IntArray
 from kemb.boards.benchmark import load_benchmark
 from kemb.boards.benchmark import names as benchmark_names
@@ -374,7 +375,7 @@ def file_hashes(run: Work) -> dict[str, str]:
     names = {
         name for section in run.file.recipe.data for name in data.file_names(section, run.root)
     }
-    return {name: stages.file_hash(run.root / name) for name in sorted(names)}
+    return {name: disk.sha256(run.root / name) for name in sorted(names)}
 
 
 def task_hashes(run: Work, every: bool = False) -> dict[str, list[str]]:

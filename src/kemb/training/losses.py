@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from kemb.errors import nearest
+from kemb.models.families import by_recipe_name
 from kemb.training.recipe import Family, LossSection
 
 Shape = Literal["tuple", "scored", "labelled", "listed", "taught", "vectors"]
@@ -249,10 +250,7 @@ def build_loss(
 def _class(family: Family, name: str) -> Any:  # noqa: ANN401  as above
     import importlib
 
-    package = {"dense": "sentence_transformer", "multi-vector": "multi_vector_encoder"}.get(
-        family, ""
-    )
-    package = package or {"sparse": "sparse_encoder", "cross-encoder": "cross_encoder"}[family]
+    package = by_recipe_name()[family].st_package
     return getattr(importlib.import_module(f"sentence_transformers.{package}.losses"), name)
 
 

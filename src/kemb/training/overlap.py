@@ -5,7 +5,6 @@ their texts.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,20 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kemb import disk
 from kemb.arrays import IntArray
 from kemb.errors import DataError
+from kemb.tasks.kinds import item_ids, shape_of
 from kemb.training.shingles import Hashes, Sets, keys_of, normal_form, sketch, windows
-from kemb.types import (
-    BitextData,
-    ClusterData,
-    LabelData,
-    MultilabelData,
-    PairData,
-    PartData,
-    RetrievalData,
-    SummaryData,
-    TaskData,
-)
+from kemb.types import PartData, RetrievalData, SummaryData, TaskData
 
 REGISTRY = Path(__file__).parent / "registry.parquet"
 SHINGLE, WINDOW = 5, 30
@@ -181,19 +172,15 @@ def write_registry(path: Path, texts: EvalTexts) -> None:
         "parts": base64.b85encode(compressed),
         "n_bytes": str(sink.getvalue().size),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with disk.replacing(path) as unfinished:
         pq.write_table(
             rows.replace_schema_metadata(metadata),
-            temporary,
+            unfinished,
             compression="brotli",
             use_dictionary=False,
             column_encoding={"key": "PLAIN"},
             store_schema=True,
         )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_registry(path: Path = REGISTRY) -> EvalTexts:
@@ -266,19 +253,6 @@ def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[
     match data:
         case RetrievalData():
             return _of_retrieval(data)
-        case PairData() | BitextData():
-            texts = [
-                Reference(i, text, QUERY)
-                for i, pair in enumerate(zip(data.sentence1, data.sentence2, strict=True))
-                for text in pair
-            ]
-            return data.item_ids, texts, [(2 * i, 2 * i + 1) for i in range(len(data.item_ids))]
-        case LabelData() | MultilabelData() | ClusterData():
-            return (
-                data.item_ids,
-                [Reference(i, text, QUERY) for i, text in enumerate(data.texts)],
-                [],
-            )
         case SummaryData():
             machine = zip(data.machine_of.tolist(), data.machine, strict=True)
             human = zip(data.human_of.tolist(), data.human, strict=True)
@@ -287,6 +261,20 @@ def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[
                 [Reference(i, text, QUERY) for i, text in (*machine, *human)],
                 [],
             )
+        case _:
+            return _of_rows(data)
+
+
+def _of_rows(data: PartData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
+    """Of data whose columns have one text for each item: the texts of two columns belong
+    together.
+    """
+    shape = shape_of(data)
+    names = [name for name in shape.columns if shape.ids.get(name) == shape.items]
+    rows = list(zip(*(getattr(data, name) for name in names), strict=True))
+    references = [Reference(i, text, QUERY) for i, row in enumerate(rows) for text in row]
+    pairs = [(2 * i, 2 * i + 1) for i in range(len(rows))] if len(names) == 2 else []
+    return item_ids(data), references, pairs
 
 
 def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
@@ -308,14 +296,3 @@ def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list
 def texts_of(data: PartData) -> list[str]:
     """The texts that a part evaluates, as they are."""
     return [reference.text for reference in _references(data)[1]]
-
-
-def item_ids(data: PartData) -> list[str]:
-    """The ids of the items that a part evaluates, as in its item scores."""
-    match data:
-        case RetrievalData():
-            return data.query_ids
-        case SummaryData():
-            return data.document_ids
-        case _:
-            return data.item_ids

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
+from kemb.models.families import by_recipe_name
+from kemb.tasks.spec import one_of
 from kemb.training.sections import (
     DataSection,
     DevSection,
@@ -28,7 +30,13 @@ from kemb.training.sections import (
 
 SHIPPED = Path(__file__).parent / "recipes"
 
-Family = Literal["dense", "sparse", "cross-encoder", "multi-vector"]
+
+def _known_family(name: str) -> str:
+    return one_of(name, by_recipe_name())
+
+
+Family = Annotated[str, AfterValidator(_known_family)]
+"""The name of a family in recipes (`kemb.models.families`)."""
 BaseKind = Literal["hub", "local", "static", "kiwi-static"]
 Location = tuple[str | int, ...]
 

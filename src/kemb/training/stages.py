@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import shlex
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kemb import disk
 from kemb.errors import RunError, UsageError
 from kemb.training.recipe import RecipeFile
 
@@ -96,7 +96,7 @@ def run_stage(
         report = work(partial)
         seconds = round(time.perf_counter() - started, 3)
         outputs = {
-            path.relative_to(partial).as_posix(): file_hash(path) for path in _files(partial)
+            path.relative_to(partial).as_posix(): disk.sha256(path) for path in _files(partial)
         }
         record = {
             "name": name,
@@ -173,7 +173,7 @@ def _finished(folder: Path, name: str, key: str) -> Stage | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         intact = all(
-            file_hash(folder / output) == digest for output, digest in record["outputs"].items()
+            disk.sha256(folder / output) == digest for output, digest in record["outputs"].items()
         )
     except (OSError, ValueError, KeyError):
         return None
@@ -251,15 +251,8 @@ def versions() -> dict[str, str]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    with disk.replacing(path) as unfinished:
+        unfinished.write_bytes(disk.json_text(content).encode())
 
 
 def _files(folder: Path) -> list[Path]:

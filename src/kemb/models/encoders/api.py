@@ -142,8 +142,9 @@ class Client:
                 0.75, 1.25
             )
             if response is not None:
-                if (asked := _retry_after(response)) is not None:
-                    pause = asked
+                seconds = _retry_after(response)
+                if seconds is not None:
+                    pause = seconds
                 if pause > _PATIENCE:
                     reason += f" and asks to wait {pause:.0f} s"
                     break
@@ -191,9 +192,9 @@ class Client:
     def _believed(self, route: str, texts: Sequence[str], content: bytes) -> Answer:
         answer = endpoint.read(self.api, content, texts, self.dim)
         guess = guessed_tokens(texts)
-        counted = guess if answer.tokens is None else answer.tokens
-        self._pace.correct(guess, counted)
-        self._count(n_tokens=counted, n_tokens_guessed=counted if answer.tokens is None else 0)
+        n_tokens = guess if answer.tokens is None else answer.tokens
+        self._pace.correct(guess, n_tokens)
+        self._count(n_tokens=n_tokens, n_tokens_guessed=n_tokens if answer.tokens is None else 0)
         expected = (
             None if self._served is None else self._served.get(endpoint.sent_model(self.api, route))
         )
@@ -218,7 +219,10 @@ class Client:
         )
 
     def _refusal(self, response: httpx.Response) -> str:
-        status, said = response.status_code, self._safe(" ".join(response.text[:600].split())[:200])
+        status, reason = (
+            response.status_code,
+            self._safe(" ".join(response.text[:600].split())[:200]),
+        )
         hints = {
             401: "The key is wrong or missing; look at the environment variable "
             f"{self.api.key_env or 'KEMB_API_KEY'}.",
@@ -230,7 +234,7 @@ class Client:
         where = (
             f" to {response.headers['location'][:100]}" if "location" in response.headers else ""
         )
-        answer = f"{status} {response.reason_phrase}{where}: {said!r}"
+        answer = f"{status} {response.reason_phrase}{where}: {reason!r}"
         return f"The endpoint {endpoint.url(self.api)} refused with {answer}. {hint}"
 
     def _safe(self, text: str) -> str:
@@ -258,8 +262,8 @@ class ApiEncoder:
     @property
     def calls(self) -> dict[str, int]:
         """Requests, retries, tokens, cut texts so far."""
-        found = self.client.calls
-        return {name: getattr(found, name) for name in Calls.__slots__}
+        counters = self.client.calls
+        return {name: getattr(counters, name) for name in Calls.__slots__}
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Guessed numbers of tokens, [n]: the endpoint's own count comes with its answer."""
@@ -296,10 +300,10 @@ class ApiEncoder:
                     if not waiting:
                         break
                     try:
-                        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                        futures, _ = wait(waiting, return_when=FIRST_COMPLETED)
                     except KeyboardInterrupt as interrupt:
-                        failure, done = interrupt, set()
-                    finished = [(waiting.pop(future), future) for future in done]
+                        failure, futures = interrupt, set()
+                    finished = [(waiting.pop(future), future) for future in futures]
                     failure = failure or next(
                         (e for _, f in finished if _is_fatal(e := f.exception())), None
                     )
@@ -388,12 +392,12 @@ class Pace:
                 return False
         return not stop.is_set()
 
-    def correct(self, guessed: int, counted: int) -> None:
+    def correct(self, guessed: int, n_tokens: int) -> None:
         """Give back, or take, the difference between the tokens guessed and those that were
         counted.
         """
         with self._lock:
-            self._tokens += (counted - guessed) * self._per_token
+            self._tokens += (n_tokens - guessed) * self._per_token
 
     def hold(self, seconds: float) -> None:
         """No request of any thread for so long: the endpoint asked for it."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kemb import disk
 from kemb.errors import UsageError
 from kemb.models import catalogue
 from kemb.models.encoders import Encoder
@@ -42,16 +42,16 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
         does not have.
     :raises ModelError: the endpoint cannot be used.
     """
-    given: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
-    given |= {"--pooling": options.pooling, "--backend": options.backend}
-    if wrong := [flag for flag, value in given.items() if value is not None]:
+    settings: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
+    settings |= {"--pooling": options.pooling, "--backend": options.backend}
+    if wrong := [flag for flag, value in settings.items() if value is not None]:
         raise UsageError(
             f"{' and '.join(wrong)} cannot be used with api:{name}; an endpoint has no such "
             "setting."
         )
     spec, variant = _spec_of(name, options)
     prompts = build_prompts(spec, rules_of_file(options.prompts_file, spec), None, task_names)
-    known = identity_of(spec)
+    identity = identity_of(spec)
     assert spec.api is not None
     parts = {
         "model": spec.name,
@@ -62,8 +62,8 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
         ),  # a hash: addresses of private servers stay private
         "sent_model": spec.api.model,
         "body": json.dumps(spec.api.body, sort_keys=True),
-        "dim": str(known["dim"]),
-        "served_model": json.dumps(known["served"], sort_keys=True),
+        "dim": str(identity["dim"]),
+        "served_model": json.dumps(identity["served"], sort_keys=True),
     }
     labels = [
         variant,
@@ -74,14 +74,10 @@ def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -
         name=spec.name,
         revision=digest(json.dumps(parts, sort_keys=True)),
         prompts=prompts,
-        folder=None,
         device="api",
-        dtype="float32",
         max_tokens=spec.max_tokens,
-        pooling=None,
         similarity=spec.similarity,
         variant="__".join(label for label in labels if label),
-        trust_remote_code=False,
         endpoint=tuple(parts.items()),
     )
 
@@ -112,9 +108,9 @@ def identity_of(spec: ModelSpec) -> dict[str, Any]:
     assert api is not None
     path = memory(api)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["dim"], int) and isinstance(found["served"], dict):
-            return dict(found)
+        identity = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(identity["dim"], int) and isinstance(identity["served"], dict):
+            return dict(identity)
     except (OSError, ValueError, KeyError, TypeError):
         pass
     from kemb.models.encoders.api import Client
@@ -122,15 +118,12 @@ def identity_of(spec: ModelSpec) -> dict[str, Any]:
     names = {sent_model(api, route): route for route in sorted({*spec.routes.values()} or {""})}
     with Client(spec, key_of(api, spec.name)) as client:
         answers = {sent: client.ask(route, [_PROBE]) for sent, route in names.items()}
-    found = {
+    identity = {
         "dim": int(next(iter(answers.values())).vectors.shape[1]),
         "served": {sent: answer.served for sent, answer in answers.items()},
     }
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(found), encoding="utf-8")
-    temporary.replace(path)
-    return found
+    disk.write(path, json.dumps(identity), "Set XDG_CACHE_HOME to a folder that can be written.")
+    return identity
 
 
 def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
@@ -154,8 +147,8 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
             )
         title = spec.name if spec else name if "/" in name else f"api/{name}"
         # The model's hub name is what servers of open weights (vLLM, TEI, infinity) are given.
-        known = spec or ModelSpec(name=title, prompts={})
-        spec = known.model_copy(update={"loader": "api", "api": ApiSpec(model=name)})
+        base_spec = spec or ModelSpec(name=title, prompts={})
+        spec = base_spec.model_copy(update={"loader": "api", "api": ApiSpec(model=name)})
     api = spec.api
     assert api is not None
     update: dict[str, Any] = {"model": api.model or spec.name.removeprefix("api/")}
@@ -191,7 +184,7 @@ def _check_address(base: str) -> None:
 _EXAMPLE = "http://localhost:8000/v1"
 
 
-def open_api(model: Model) -> Encoder:
+def open_api(model: Model, _beside: Sequence[Model] = ()) -> Encoder:
     """A client of the endpoint.
 
     :raises MissingExtra: httpx is not installed.

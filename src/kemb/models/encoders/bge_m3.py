@@ -21,13 +21,11 @@ import numpy as np
 
 from kemb.arrays import Ragged
 from kemb.errors import ModelError, UsageError
+from kemb.models.families import LOADERS
 from kemb.models.files import HEADS, ModelFolder
-from kemb.models.spec import Loader, ModelSpec
+from kemb.models.spec import ModelSpec
 
 Head = Literal["dense", "sparse", "colbert"]
-LOADERS: dict[Loader, Head] = {"m3-sparse": "sparse", "m3-colbert": "colbert"}
-HEADED: tuple[Loader, ...] = ("sentence-transformers", "transformers")
-"""Loaders whose models may have heads."""
 FILES = dict(zip(("sparse", "colbert"), HEADS, strict=True))
 """Of a head's weights, without the ending: a linear layer's `weight` and `bias`."""
 SUFFIXES = (".safetensors", ".pt")
@@ -39,12 +37,12 @@ def split_head(name: str) -> tuple[str, Head | None]:
     """The model and the head of `BAAI/bge-m3#sparse`, or `BAAI/bge-m3#sparse@<commit>`; other names
     as they are.
     """
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"(?P<before>[^#]+)#(?P<head>dense|sparse|colbert)(?P<revision>@[^#]*)?", name
     )
-    if found is None:
+    if match is None:
         return name, None
-    return found["before"] + (found["revision"] or ""), cast(Head, found["head"])
+    return match["before"] + (match["revision"] or ""), cast(Head, match["head"])
 
 
 def refuse_head(name: str, kind: str, head: Head) -> NoReturn:
@@ -90,18 +88,18 @@ def spec_of_head(spec: ModelSpec, head: Head) -> ModelSpec:
     """A model's specification, read through a head; `dense` is the model itself."""
     if head == "dense":
         return spec
-    is_sparse = head == "sparse"
-    own: dict[str, object] = {
+    loader = next(name for name, row in LOADERS.items() if row.head == head)
+    update: dict[str, object] = {
         "name": f"{spec.name}#{head}",
         "hub": spec.hub or spec.name,
-        "loader": "m3-sparse" if is_sparse else "m3-colbert",
-        "similarity": "dot" if is_sparse else "meanmaxsim",
+        "loader": loader,
+        "similarity": LOADERS[loader].similarities[0],
         "pooling": None,
         "normalize": None,
         "dim": None,
         "truncate_dims": [],
     }
-    return spec.model_copy(update=own)
+    return spec.model_copy(update=update)
 
 
 def find_file(folder: Path, head: str, name: str) -> Path:
@@ -181,16 +179,16 @@ def token_weights(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-
         tokenizer.pad_token_id,
         tokenizer.unk_token_id,
     )
-    kept = (
+    counts = (
         mask & ~(weights <= 0) & ~np.isin(ids, [number for number in unused if number is not None])
     )  # NaN is kept
     dim = vocabulary(model)
-    rows, places = np.nonzero(kept)
+    rows, places = np.nonzero(counts)
     keys = rows * dim + ids[rows, places]
     order = np.argsort(keys, kind="stable")
     distinct, first = np.unique(keys[order], return_index=True)
     values = (
-        np.maximum.reduceat(weights[kept][order], first)
+        np.maximum.reduceat(weights[counts][order], first)
         if len(first)
         else np.empty(0, dtype=np.float32)
     )

@@ -194,5 +194,5 @@ def memory(api: ApiSpec) -> Path:
     """Where it is kept who answered at an endpoint."""
     import platformdirs
 
-    asked = json.dumps([api.kind, api.base_url, api.model, api.body], sort_keys=True)
-    return Path(platformdirs.user_cache_dir("kemb")) / "api" / f"{digest(asked)}.json"
+    request = json.dumps([api.kind, api.base_url, api.model, api.body], sort_keys=True)
+    return Path(platformdirs.user_cache_dir("kemb")) / "api" / f"{digest(request)}.json"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, FloatArray, IntArray
-from kemb.models.encoders.tables import idf, read_counts, table_hash, unseen_idf
+from kemb.models.encoders.tables import idf, read_counts, revision_of, table_hash, unseen_idf
 from kemb.types import Input
 
 TOY_DIM = 256
@@ -63,8 +63,10 @@ class HashedNgrams:
         weights = counts.astype(np.float64)
         if self.idf is not None:
             at = np.minimum(np.searchsorted(self.idf.codes, codes), len(self.idf.codes) - 1)
-            known = self.idf.codes[at] == codes
-            weights = (1 + np.log(weights)) * np.where(known, self.idf.weights[at], self.idf.unseen)
+            in_table = self.idf.codes[at] == codes
+            weights = (1 + np.log(weights)) * np.where(
+                in_table, self.idf.weights[at], self.idf.unseen
+            )
         vector = hash_features(codes, weights, self.dim)
         norm = float(np.linalg.norm(vector))
         if norm == 0:
@@ -94,6 +96,11 @@ def open_tfidf() -> HashedNgrams:
 def tfidf_identity() -> dict[str, str]:
     """Everything that changes a vector of `tfidf:char`."""
     return {"version": "1", "table": table_hash(NGRAM_TABLE)}
+
+
+def revision(name: str) -> str:
+    """The version of `toy` or `tfidf:char`."""
+    return revision_of(toy_identity() if name == "toy" else tfidf_identity())
 
 
 def ngrams(text: str) -> tuple[Codes, IntArray]:

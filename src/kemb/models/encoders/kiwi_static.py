@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import itertools
 import math
-import os
-import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,10 +21,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kemb import disk
 from kemb.arrays import DoubleArray, FloatArray, IntArray
-from kemb.errors import ModelError
 from kemb.models.analysers import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_kiwi
-from kemb.models.encoders.tables import idf, read_components, read_counts, table_hash, unseen_idf
+from kemb.models.encoders.tables import (
+    idf,
+    read_components,
+    read_counts,
+    revision_of,
+    table_hash,
+    unseen_idf,
+)
 from kemb.types import Input
 
 if TYPE_CHECKING:
@@ -81,8 +86,8 @@ class KiwiStatic:
         return vectors
 
     def _vector(self, tokens: list[Token]) -> FloatArray:
-        known = [token.id for token in tokens if self._knows(token.id)]
-        total = self._rows[known].sum(axis=0)
+        ids = [token.id for token in tokens if self._knows(token.id)]
+        total = self._rows[ids].sum(axis=0)
         for token in tokens:
             if not self._knows(token.id):
                 total += np.float32(self._weight(token.form, token.tag)) * sign_vector(
@@ -117,6 +122,11 @@ def kiwi_static_identity() -> dict[str, str]:
     }
 
 
+def revision(_name: str) -> str:
+    """The version of `kiwi-static`."""
+    return revision_of(kiwi_static_identity())
+
+
 def weigh(keys: list[tuple[str, str]], vectors: FloatArray, weight: MorphemeWeights) -> FloatArray:
     """Vectors times weights, [n, 256]; zero for the ids that stand for any unknown word of a tag
     (no form).
@@ -148,8 +158,8 @@ def load_morphemes(cache_dir: Path) -> tuple[list[tuple[str, str]], FloatArray]:
         contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
         path.open("rb") as file,
     ):
-        kept = np.load(file)  # reading an array checks its CRC-32
-        return list(zip(kept["forms"].tolist(), kept["tags"].tolist(), strict=True)), kept[
+        cache = np.load(file)  # reading an array checks its CRC-32
+        return list(zip(cache["forms"].tolist(), cache["tags"].tolist(), strict=True)), cache[
             "vectors"
         ]
     n = sum(
@@ -196,8 +206,8 @@ def _common_directions(keys: list[tuple[str, str]], vectors: FloatArray) -> Floa
     """
     morphemes, coefficients = read_components(COMPONENT_TABLE)
     row_of = {key: row for row, key in reversed(list(enumerate(keys)))}
-    found = [(row_of[key], line) for line, key in enumerate(morphemes) if key in row_of]
-    rows, lines = (list(part) for part in zip(*found, strict=True))
+    matches = [(row_of[key], line) for line, key in enumerate(morphemes) if key in row_of]
+    rows, lines = (list(part) for part in zip(*matches, strict=True))
     combined = vectors[rows].astype(np.float64).T @ coefficients[lines]
     return np.linalg.qr(combined)[0].astype(np.float32)
 
@@ -209,17 +219,10 @@ def _default_cache_dir() -> Path:
 
 
 def _write(path: Path, forms: Sequence[str], tags: Sequence[str], vectors: FloatArray) -> None:
-    temporary: str | None = None
-    try:
+    with disk.writing(
+        f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}",
+        "Free space, or set XDG_CACHE_HOME to a folder that can be written.",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            temporary = file.name
+        with disk.replacing(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, forms=np.array(forms), tags=np.array(tags), vectors=vectors)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise ModelError(
-            f"{NAME} cannot keep its recovered vectors (80 MB) in {path.parent}: {error.strerror}. "
-            "Free space, or set XDG_CACHE_HOME to a folder that can be written."
-        ) from error

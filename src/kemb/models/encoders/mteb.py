@@ -16,9 +16,10 @@ import numpy as np
 from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError, NotSupported, UnknownName, UsageError
 from kemb.models.device import find_devices
+from kemb.models.families import Similarity
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
-from kemb.models.spec import ModelSpec, Similarity
+from kemb.models.spec import ModelSpec
 from kemb.types import Input
 
 if TYPE_CHECKING:
@@ -31,75 +32,83 @@ def resolve_mteb(name: str, options: ModelOptions, task_names: Collection[str]) 
     """A model of mteb's registry, not loaded yet; its row and results are the variant `loader_mteb`
     of its name.
 
-    Raises:
-        MissingExtra: mteb is not installed.
-        UnknownName: mteb does not know the model.
-        NotSupported: the model is no encoder of one vector per text, or has no revision.
-        UsageError: an option that only kemb's own loaders have.
+    :raises MissingExtra: mteb is not installed.
+    :raises UnknownName: mteb does not know the model.
+    :raises NotSupported: the model is no encoder of one vector per text, or has no revision.
+    :raises UsageError: an option that only kemb's own loaders have.
     """
-    given = {
+    _refuse_options(name, options)
+    plain, _, revision = name.partition("@")
+    meta = _meta(plain, revision or None)
+    similarity = _similarity(plain, meta)
+    devices = find_devices(options.device, options.workers)
+    has_limit = meta.max_tokens and np.isfinite(meta.max_tokens)
+    return Model(
+        spec=ModelSpec(
+            name=str(meta.name),
+            loader="mteb",
+            similarity=similarity,
+            license=meta.license or "",
+        ),
+        name=str(meta.name),
+        revision=str(meta.revision),
+        variant="loader_mteb",
+        prompts=PromptTable((Layer("none", {}, _routes(task_names)),)),
+        similarity=similarity,
+        max_tokens=int(meta.max_tokens or 0) if has_limit else None,
+        device=devices[0],
+        devices=devices,
+    )
+
+
+def _refuse_options(name: str, options: ModelOptions) -> None:
+    values = {
         "--dtype": options.dtype,
         "--max-tokens": options.max_tokens,
         "--pooling": options.pooling,
         "--prompts": options.prompts_file,
         "--backend": options.backend,
     }
-    if wrong := [flag for flag, value in given.items() if value is not None]:
+    if wrong := [flag for flag, value in values.items() if value is not None]:
         raise UsageError(
             f"{' and '.join(wrong)} cannot be used with mteb:{name}, which mteb loads and prompts."
         )
-    plain, _, revision = name.partition("@")
-    meta = _meta(plain, revision or None)
-    kind = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
-    similarity: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
-    if "dense" not in meta.model_type or kind not in similarity or not meta.revision:
+
+
+def _similarity(name: str, meta: ModelMeta) -> Similarity:
+    """How a dense model's vectors are compared; other models are refused."""
+    name_there = str(getattr(meta.similarity_fn_name, "value", meta.similarity_fn_name) or "cosine")
+    similarities: dict[str, Similarity] = {"cosine": "cosine", "dot": "dot"}
+    if "dense" not in meta.model_type or name_there not in similarities or not meta.revision:
         why = (
-            f"of type {', '.join(meta.model_type)}, similarity {kind}, revision "
+            f"of type {', '.join(meta.model_type)}, similarity {name_there}, revision "
             f"{meta.revision or 'unknown'}"
         )
         raise NotSupported(
-            f"mteb:{plain} is {why}; kemb takes dense models with cosine or dot product and a "
+            f"mteb:{name} is {why}; kemb takes dense models with cosine or dot product and a "
             "revision."
         )
-    devices = find_devices(options.device, options.workers)
+    return similarities[name_there]
+
+
+def _routes(task_names: Collection[str]) -> dict[str, str]:
+    """By prompt key what tells the encoder the task, and the role of its texts."""
     routes = {task: task for task in task_names}
-    routes |= {
-        f"{task}-{role}": f"{task}{_SEPARATOR}{role}"
-        for task in task_names
-        for role in ("query", "document")
-    }
-    return Model(
-        spec=ModelSpec(
-            name=str(meta.name),
-            loader="mteb",
-            similarity=similarity[kind],
-            license=meta.license or "",
-        ),
-        name=str(meta.name),
-        revision=meta.revision,
-        prompts=PromptTable((Layer("none", {}, routes),)),
-        folder=None,
-        device=devices[0],
-        dtype="float32",
-        max_tokens=int(meta.max_tokens)
-        if meta.max_tokens and np.isfinite(meta.max_tokens)
-        else None,
-        pooling=None,
-        similarity=similarity[kind],
-        variant="loader_mteb",
-        trust_remote_code=False,
-        devices=devices,
-    )
+    for task in task_names:
+        for role in ("query", "document"):
+            routes[f"{task}-{role}"] = f"{task}{_SEPARATOR}{role}"
+    return routes
 
 
-def open_mteb(name: str, revision: str, device: str) -> MtebEncoder:
+def open_mteb(model: Model, _beside: Sequence[Model] = ()) -> MtebEncoder:
     """Load a model with mteb's loader.
 
-    Raises:
-        ModelError: mteb cannot load it.
+    :raises ModelError: mteb cannot load it.
     """
+    name = model.name
     try:
-        return MtebEncoder(name, _meta(name, revision).load_model(device=device))
+        loaded = _meta(name, model.revision).load_model(device=model.device)
+        return MtebEncoder(name, loaded)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"mteb could not load {name}: {type(error).__name__}: {reason}") from error
@@ -124,8 +133,7 @@ class MtebEncoder:
     def encode(self, inputs: Sequence[Input]) -> FloatArray:
         """Vectors, float32 [n, dim], of inputs that all have the same route.
 
-        Raises:
-            ModelError: mteb does not know the task that the route names.
+        :raises ModelError: mteb does not know the task that the route names.
         """
         from mteb._create_dataloaders import _create_dataloader_from_texts
         from mteb.types import PromptType
@@ -133,7 +141,7 @@ class MtebEncoder:
         (route,) = {item.route for item in inputs}
         task, _, role = route.partition(_SEPARATOR)
         metadata = _task_metadata(self.name, task)
-        found = self.model.encode(
+        output = self.model.encode(
             _create_dataloader_from_texts([item.text for item in inputs], batch_size=len(inputs)),
             task_metadata=metadata,
             hf_split=metadata.eval_splits[0],
@@ -142,7 +150,7 @@ class MtebEncoder:
             batch_size=len(inputs),
             show_progress_bar=False,
         )
-        array = found.detach().float().cpu().numpy() if hasattr(found, "detach") else found
+        array = output.detach().float().cpu().numpy() if hasattr(output, "detach") else output
         return np.asarray(array, dtype=np.float32)
 
 
@@ -154,9 +162,9 @@ def _meta(name: str, revision: str | None) -> ModelMeta:
     try:
         return mteb.get_model_meta(name, revision=revision)
     except KeyError:
-        known = [str(meta.name) for meta in mteb.get_model_metas()]
+        names = [str(meta.name) for meta in mteb.get_model_metas()]
         raise UnknownName(
-            "model of mteb", name, known, "Give the model without mteb: to load it by kemb."
+            "model of mteb", name, names, "Give the model without mteb: to load it by kemb."
         ) from None
     except ValueError as error:
         raise ModelError(f"mteb:{name}: {error}") from error

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kemb.errors import ModelError
 from kemb.models.backends import PACKAGES, BackendFile
+from kemb.models.device import is_out_of_memory
 from kemb.models.encoders import OutOfMemory
 
 OUTPUTS = ("last_hidden_state", "token_embeddings")
@@ -50,23 +51,23 @@ class Network:
         import torch
 
         ids, mask = features["input_ids"].numpy(), features["attention_mask"].numpy()
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        given |= {name: features[name].numpy() for name in self.session.inputs if name in features}
-        wanted = {
-            name: np.ascontiguousarray(given[name], kind)
+        arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        arrays |= {name: features[name].numpy() for name in self.session.inputs if name in features}
+        inputs = {
+            name: np.ascontiguousarray(arrays[name], kind)
             for name, kind in self.session.inputs.items()
         }
-        states = self._each_alone(wanted, mask) if self.alone else self.session.run(wanted)
+        states = self._each_alone(inputs, mask) if self.alone else self.session.run(inputs)
         return {"last_hidden_state": torch.from_numpy(np.array(states, dtype=np.float32))}
 
-    def _each_alone(self, given: Arrays, mask: NDArray[Any]) -> NDArray[Any]:
+    def _each_alone(self, inputs: Arrays, mask: NDArray[Any]) -> NDArray[Any]:
         """As `run`, but every row without its padding and without the others; zeros where the
         padding was.
         """
         parts = []
-        for row, kept in enumerate(mask.astype(bool)):
-            place = slice(int(kept.argmax()), len(kept) - int(kept[::-1].argmax()))
-            one = {name: value[row : row + 1, place] for name, value in given.items()}
+        for row, is_token in enumerate(mask.astype(bool)):
+            place = slice(int(is_token.argmax()), len(is_token) - int(is_token[::-1].argmax()))
+            one = {name: value[row : row + 1, place] for name, value in inputs.items()}
             parts.append((place, self.session.run(one)))
         states = np.zeros((*mask.shape, parts[0][1].shape[-1]), dtype=np.float32)
         for row, (place, part) in enumerate(parts):
@@ -137,23 +138,23 @@ def _onnxruntime(path: Path, device: str) -> tuple[Session, list[str]]:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors; the rest is about how the graph was improved
     options.enable_mem_pattern = False  # for inputs of one shape only
-    wanted: list[Any] = ["CPUExecutionProvider"]
+    providers: list[Any] = ["CPUExecutionProvider"]
     if device.startswith("cuda"):
-        wanted = [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})]
+        providers = [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})]
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise ModelError(
                 f"--device {device} needs onnxruntime for CUDA, which is not installed. Type "
                 "--device cpu, or: pip uninstall onnxruntime; pip install onnxruntime-gpu"
             )
-    opened = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+    opened = onnxruntime.InferenceSession(str(path), options, providers=providers)
     if device.startswith("cuda") and opened.get_providers()[0] != "CUDAExecutionProvider":
         raise ModelError(f"onnxruntime could not start CUDA for {path.name}. Type --device cpu.")
     kinds: dict[str, type[np.integer]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
     outputs = [output.name for output in opened.get_outputs()]
-    chosen = [name for name in OUTPUTS if name in outputs][:1]
+    output_names = [name for name in OUTPUTS if name in outputs][:1]
     inputs = {entry.name: kinds.get(entry.type, np.int64) for entry in opened.get_inputs()}
     return Session(
-        inputs, lambda given: _computed(lambda: opened.run(chosen, dict(given))[0])
+        inputs, lambda arrays: _computed(lambda: opened.run(output_names, dict(arrays))[0])
     ), outputs
 
 
@@ -173,21 +174,21 @@ def _openvino(path: Path, device: str) -> tuple[Session, list[str]]:
     compiled = core.compile_model(core.read_model(path), device.upper(), settings)
     kinds: dict[str, type[np.integer]] = {"i64": np.int64, "i32": np.int32}
     outputs = {name: output for output in compiled.outputs for name in output.names}
-    chosen = next((outputs[name] for name in OUTPUTS if name in outputs), None)
+    token_output = next((outputs[name] for name in OUTPUTS if name in outputs), None)
     inputs = {
         entry.any_name: kinds.get(entry.element_type.get_type_name(), np.int64)
         for entry in compiled.inputs
     }
-    return Session(inputs, lambda given: _computed(lambda: compiled(dict(given))[chosen])), list(
-        outputs
-    )
+    return Session(
+        inputs, lambda arrays: _computed(lambda: compiled(dict(arrays))[token_output])
+    ), list(outputs)
 
 
 def _computed(run: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     try:
         return run()
     except Exception as error:  # the runtimes' own classes
-        if "allocate" in str(error).lower():
+        if is_out_of_memory(error):
             raise OutOfMemory from error
         raise RuntimeError(_reason(error)) from error
 
@@ -195,5 +196,7 @@ def _computed(run: Callable[[], NDArray[Any]]) -> NDArray[Any]:
 def _reason(error: Exception) -> str:
     """The first line that is no place in OpenVINO's sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if not re.match(r"(Exception from|Check '.*' failed at) ", line)]
-    return (said or lines or [type(error).__name__])[0][:300].rstrip(".") + "."
+    reasons = [
+        line for line in lines if not re.match(r"(Exception from|Check '.*' failed at) ", line)
+    ]
+    return (reasons or lines or [type(error).__name__])[0][:300].rstrip(".") + "."

@@ -46,3 +46,8 @@ def table_hash(*names: str) -> str:
 
 def _read(name: str) -> bytes:
     return (files("kemb.models") / "data" / name).read_bytes()
+
+
+def revision_of(identity: dict[str, str]) -> str:
+    """A model's revision from everything that changes its vectors."""
+    return hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()[:12]

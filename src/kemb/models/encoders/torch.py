@@ -18,6 +18,7 @@ from kemb.arrays import FloatArray, IntArray, Ragged, Rows, Together
 from kemb.errors import MissingExtra, ModelError
 from kemb.models import files
 from kemb.models.backends import BackendFile
+from kemb.models.device import is_out_of_memory
 from kemb.models.encoders import OutOfMemory, bge_m3
 from kemb.types import Input
 
@@ -27,11 +28,9 @@ ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of model."""
+class Reading:
+    """How the output of a forward pass becomes vectors."""
 
-    class_name: str
-    """In sentence_transformers."""
     read: Callable[[Any, Any], Rows]
     """From the model and the output of its forward pass to vectors."""
     dim: Callable[[Any], int]
@@ -90,12 +89,12 @@ def _entries(model: Any, output: Any) -> Ragged:  # noqa: ANN401  sentence-trans
     dense = output["sentence_embedding"]
     if model.max_active_dims is not None:
         dense = select_max_active_dims(dense, max_active_dims=model.max_active_dims)
-    found = dense.float().to_sparse().coalesce().cpu()
-    rows, index = found.indices().numpy()
+    entries = dense.float().to_sparse().coalesce().cpu()
+    rows, index = entries.indices().numpy()
     counts = np.bincount(rows, minlength=dense.shape[0])
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return Ragged(
-        offsets, found.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32)
+        offsets, entries.values().numpy()[:, None], int(dense.shape[1]), index.astype(np.int32)
     )
 
 
@@ -118,32 +117,20 @@ def _dim(model: Any) -> int:  # noqa: ANN401  sentence-transformers has no types
     return int(model.get_embedding_dimension())
 
 
-DENSE = Kind(
-    "SentenceTransformer", lambda model, output: _array(output["sentence_embedding"]), _dim
+DENSE = Reading(lambda model, output: _array(output["sentence_embedding"]), _dim)
+SPARSE = Reading(_entries, _dim, options=_active_dims)
+LATE_INTERACTION = Reading(_token_vectors, _dim)
+CROSS_ENCODER = Reading(_scores, lambda model: 1, _pair, pair_text("", ""), check=_one_score)
+M3_SPARSE = Reading(
+    bge_m3.token_weights,
+    bge_m3.vocabulary,
+    check=partial(bge_m3.attach, head="sparse"),
 )
-
-
-KINDS: dict[str, Kind] = {
-    "dense": DENSE,
-    "cross-encoder": Kind(
-        "CrossEncoder", _scores, lambda model: 1, _pair, pair_text("", ""), check=_one_score
-    ),
-    "sparse": Kind("SparseEncoder", _entries, _dim, options=_active_dims),
-    "late-interaction": Kind("MultiVectorEncoder", _token_vectors, _dim),
-    "m3-sparse": Kind(
-        "SentenceTransformer",
-        bge_m3.token_weights,
-        bge_m3.vocabulary,
-        check=partial(bge_m3.attach, head="sparse"),
-    ),
-    "m3-colbert": Kind(
-        "SentenceTransformer",
-        bge_m3.token_vectors,
-        bge_m3.colbert_dim,
-        check=partial(bge_m3.attach, head="colbert"),
-    ),
-}
-"""By family of the model, or by loader for the heads of BGE-M3."""
+M3_COLBERT = Reading(
+    bge_m3.token_vectors,
+    bge_m3.colbert_dim,
+    check=partial(bge_m3.attach, head="colbert"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +146,10 @@ class Loading:
     normalize: bool = False
     append_eos: bool = False
     trust_remote_code: bool = False
-    kind: Kind = DENSE
-    beside: tuple[Kind, ...] = ()
+    class_name: str = "SentenceTransformer"
+    """In sentence_transformers."""
+    reading: Reading = DENSE
+    beside: tuple[Reading, ...] = ()
     """More to be read off each forward pass."""
     backend: BackendFile | None = None
     """The file that another runtime computes; None for torch."""
@@ -204,16 +193,16 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         ) from error
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
-        own = getattr(
+        document_length = getattr(
             model[0], "document_length", None
         )  # of late interaction; it would win over the limit
-        if own is not None:
-            model[0].document_length = min(own, loading.max_tokens)
+        if document_length is not None:
+            model[0].document_length = min(document_length, loading.max_tokens)
     model.eval()
-    for kind in (loading.kind, *loading.beside):
-        kind.check(model, folder)
+    for reading in (loading.reading, *loading.beside):
+        reading.check(model, folder)
     eos = model.tokenizer.eos_token if loading.append_eos else ""
-    return TorchEncoder(model, loading.kind, eos, loading.beside)
+    return TorchEncoder(model, loading.reading, eos, loading.beside)
 
 
 def _steady_products() -> None:
@@ -234,8 +223,8 @@ def _refuse_missing_gpu(device: str) -> None:
             "A CUDA device was asked for, but torch cannot use one here. Type --device cpu."
         )
     if int(device.partition(":")[2] or 0) >= (n := torch.cuda.device_count()):
-        known = ", ".join(f"cuda:{i}" for i in range(n))
-        raise ModelError(f"--device {device} is not there; this machine has {known}.")
+        devices = ", ".join(f"cuda:{i}" for i in range(n))
+        raise ModelError(f"--device {device} is not there; this machine has {devices}.")
 
 
 def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context manager
@@ -269,7 +258,7 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
     device, backend = ("cpu", "onnx") if loading.backend else (loading.device, "torch")
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
     if loading.pooling is None:
-        load = getattr(sentence_transformers, loading.kind.class_name)
+        load = getattr(sentence_transformers, loading.class_name)
         return load(
             str(folder), device=device, model_kwargs=model_kwargs, backend=backend, **shared
         )
@@ -297,18 +286,18 @@ class TorchEncoder:
     def __init__(
         self,
         model: Any,  # noqa: ANN401  sentence-transformers has no types
-        kind: Kind,
+        reading: Reading,
         eos: str = "",
-        beside: tuple[Kind, ...] = (),
+        beside: tuple[Reading, ...] = (),
     ) -> None:
         self.model = model
-        self.kind = kind
+        self.reading = reading
         self.eos = eos
         self.beside = beside
 
     @property
     def dim(self) -> int:
-        return self.kind.dim(self.model)
+        return self.reading.dim(self.model)
 
     @property
     def limit(self) -> int:
@@ -321,11 +310,11 @@ class TorchEncoder:
         n_parameters = sum(
             weights.numel() for weights in self.model.parameters()
         )  # 0 in another runtime than torch
-        known = {
+        facts = {
             "n_parameters": n_parameters,
             "max_tokens": self.limit if self.limit < _ENDLESS else 0,
         }
-        return {name: value for name, value in known.items() if value}
+        return {name: value for name, value in facts.items() if value}
 
     def token_counts(self, inputs: Sequence[Input]) -> IntArray:
         """Token counts after truncation; characters where the model's first module has no
@@ -346,15 +335,18 @@ class TorchEncoder:
             return np.full((len(inputs), 2), -1, dtype=np.int64)
         counts = self._counted([(item.text + self.eos, item.prompt) for item in inputs])
         # White space at the end of a prompt belongs to the first token of the text.
-        nothing = self._counted([(self.kind.nothing + self.eos, inputs[0].prompt.rstrip())])[0]
+        nothing = self._counted([(self.reading.nothing + self.eos, inputs[0].prompt.rstrip())])[0]
         return np.stack([counts, np.maximum(counts - nothing, 0)], axis=1)
 
     def _counted(self, texts: Sequence[tuple[str, str]]) -> IntArray:
         """Tokens of (text, prompt), not truncated, with special tokens."""
-        tokenizer, given = self.model.tokenizer, [self.kind.given(*pair) for pair in texts]
+        tokenizer, model_inputs = (
+            self.model.tokenizer,
+            [self.reading.given(*pair) for pair in texts],
+        )
         counts: list[int] = []
-        for start in range(0, len(given), TOKENS_PER_CALL):
-            some = given[start : start + TOKENS_PER_CALL]
+        for start in range(0, len(model_inputs), TOKENS_PER_CALL):
+            some = model_inputs[start : start + TOKENS_PER_CALL]
             if callable(tokenizer):
                 ids = tokenizer(some, truncation=False, padding=False, verbose=False)["input_ids"]
             else:  # a static model's, of the package tokenizers
@@ -367,7 +359,7 @@ class TorchEncoder:
         route.
         """
         route = {"task": inputs[0].route} if inputs[0].route else {}
-        texts = [self.kind.given(i.text + self.eos, "") for i in inputs]
+        texts = [self.reading.given(i.text + self.eos, "") for i in inputs]
         return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
 
     def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows | Together:
@@ -378,20 +370,19 @@ class TorchEncoder:
         features, route = prepared
         try:
             with torch.inference_mode():
-                given = batch_to_device(features, self.model.device)
-                output = self.model(given, **route, **self.kind.options(self.model))
-                own = self.kind.read(self.model, output)
+                batch = batch_to_device(features, self.model.device)
+                output = self.model(batch, **route, **self.reading.options(self.model))
+                rows = self.reading.read(self.model, output)
                 return (
-                    Together((own, *(k.read(self.model, output) for k in self.beside)))
+                    Together((rows, *(other.read(self.model, output) for other in self.beside)))
                     if self.beside
-                    else own
+                    else rows
                 )
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemory from error
         except (RuntimeError, IndexError) as error:
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                raise OutOfMemory from error  # torch on the CPU
+            if is_out_of_memory(error):
+                if torch.cuda.is_initialized():
+                    torch.cuda.empty_cache()
+                raise OutOfMemory from error
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise ModelError(
                 f"The model failed on a batch of texts up to {self._longest(features)} tokens "

@@ -18,7 +18,7 @@ from kemb.boards.items import part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.messages import say
 from kemb.models.facts import ModelFacts
-from kemb.publishing.card.metadata import HUB_TASKS, dataset_of, kemb_version
+from kemb.publishing.card.metadata import dataset_of, kemb_version
 from kemb.publishing.markdown import block, clean, code, escape, table
 from kemb.publishing.notes import formula_note, heading, intervals_note
 from kemb.publishing.site.schema import Snippet
@@ -26,6 +26,7 @@ from kemb.publishing.tables import points, rank_text, score_text
 from kemb.publishing.usage import py
 from kemb.results.files import TaskResult, read_items
 from kemb.results.rows import ResultRow
+from kemb.tasks.kinds import kind_of
 
 SEED = 42
 _SAME = 1e-5
@@ -121,15 +122,15 @@ def _summary(card: CardData, results: Sequence[TaskResult]) -> str:
         f"kemb on {n_tasks}."
     )
     size = f"{facts.n_parameters / 1e6:,.0f} million" if facts.n_parameters else ""
-    record = results[0].kemb.get("model", {})
+    model = results[0].record.model
     pairs = [
         ("Parameters", size),
         ("Dimension", str(facts.dim or "")),
         ("Truncated dimensions", ", ".join(map(str, facts.truncate_dims))),
-        ("Max tokens", str(record.get("max_tokens") or "")),
-        ("Dtype as measured", str(record.get("dtype") or "")),
-        ("Pooling", str(record.get("pooling") or "")),
-        ("Similarity", str(record.get("similarity") or "")),
+        ("Max tokens", str(model.max_tokens or "")),
+        ("Dtype as measured", model.dtype or ""),
+        ("Pooling", model.pooling or ""),
+        ("Similarity", model.similarity),
         ("Base model", facts.base_model),
         ("Licence", facts.license),
     ]
@@ -145,8 +146,8 @@ def _prompts(results: Sequence[TaskResult]) -> str:
     """What stood before the texts when the scores were measured; every different prompt once."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for result in results:
-        for role, said in result.kemb.get("prompts", {}).items():
-            found.setdefault((role, said["prompt"], said.get("route", "")), []).append(result.task)
+        for role, prompt in result.record.prompts.items():
+            found.setdefault((role, prompt.prompt, prompt.route), []).append(result.task)
     if not found:
         return ""
     rows = [
@@ -167,10 +168,10 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
     rows = [
         [
             escape(clean(part.result.task)),
-            HUB_TASKS[part.result.kemb["task"]["type"]][1],
+            kind_of(part.result.record.task.type).mteb,
             escape(clean(part.split)),
             escape(clean(part.subset)),
-            escape(str(part.result.kemb["task"]["main_metric"])),
+            escape(part.result.record.task.main_metric),
             points(part.value),
             ""
             if part.low is None or part.high is None
@@ -264,23 +265,23 @@ def _provenance(card: CardData, results: Sequence[TaskResult]) -> str:
     """What was measured on what, by which versions, and how to do it again."""
     rows = []
     for result in results:
-        unpinned = " (unpinned)" if result.kemb["task"].get("unpinned") else ""
-        data = result.kemb["task"].get("data_sha256", {})
+        unpinned = " (unpinned)" if result.record.task.unpinned else ""
+        hashes = result.record.task.data_sha256
         rows.append(
             [
                 escape(clean(result.task)),
                 escape(clean(dataset_of(result))),
                 code(result.dataset_revision) + unpinned if result.dataset_revision else "",
-                ", ".join(code(digest[:12]) for digest in dict.fromkeys(data.values())),
+                ", ".join(code(digest[:12]) for digest in dict.fromkeys(hashes.values())),
             ]
         )
     versions: dict[str, dict[str, None]] = {}
     for result in results:
-        for name, version in result.kemb.get("versions", {}).items():
+        for name, version in result.record.versions.items():
             if version and version != "not installed":
-                versions.setdefault(name, {})[str(version)] = None
+                versions.setdefault(name, {})[version] = None
     made = dict.fromkeys(_hardware(result) for result in results)
-    dates = sorted(str(result.kemb.get("date", ""))[:10] for result in results)
+    dates = sorted(result.record.date[:10] for result in results)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     lines = [
         f"Model revision: {code(card.row.revision)}. Measured: {span}.",
@@ -297,12 +298,11 @@ def _provenance(card: CardData, results: Sequence[TaskResult]) -> str:
 
 
 def _hardware(result: TaskResult) -> str:
-    found = result.kemb.get("hardware", {})
-    return (
-        str(found.get("gpu") or f"{found.get('cpu', '?')}, {found.get('n_cores', '?')} cores")
-        if found
-        else ""
-    )
+    place = result.record.hardware
+    if place is None:
+        return ""
+    n_cores = "?" if place.n_cores is None else place.n_cores
+    return place.gpu or f"{place.cpu or '?'}, {n_cores} cores"
 
 
 def _command(card: CardData, results: Sequence[TaskResult]) -> str:

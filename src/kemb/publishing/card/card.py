@@ -7,18 +7,17 @@ Only what stands between the two marks is replaced. Equal results give equal byt
 from __future__ import annotations
 
 import json
-import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kemb import disk
 from kemb.boards import Board, Row, build_board
 from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.cells import cell_value
-from kemb.errors import DataError, ResultError, UnknownName, UsageError
+from kemb.errors import DataError, UnknownName, UsageError
 from kemb.hub import quiet_client
 from kemb.models import catalogue, files
 from kemb.models.facts import facts_of
@@ -64,14 +63,12 @@ class Made:
 def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
     """The files of a model's card.
 
-    Args:
-        written: a row of measured results as `find_row` takes it, or the folder of a local model.
-        options: what to tell.
-        existing: the README that is there; its text is kept.
-
-    Raises:
-        UsageError: no such row, only claimed numbers, or only results on data of one's own.
-        DataError: the README's front matter or marks are broken.
+    :param written: a row of measured results as `find_row` takes it, or the folder of a local
+        model.
+    :param options: what to tell.
+    :param existing: the README that is there; its text is kept.
+    :raises UsageError: no such row, only claimed numbers, or only results on data of one's own.
+    :raises DataError: the README's front matter or marks are broken.
     """
     found = read_all(options.results_dir)
     row = _measured(written, found)
@@ -107,22 +104,11 @@ def write_card(made: Mapping[str, str], path: Path) -> None:
     """Write the README at `path` and the other files beside it, each at once or not at all, the
     README last.
 
-    :raises ResultError: when a file cannot be written.
+    :raises DiskError: when a file cannot be written.
     """
     for name, content in sorted(made.items(), key=lambda pair: pair[0] == README):
         target = path if name == README else path.parent / name
-        temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(content, encoding="utf-8", newline="")
-            os.replace(temporary, target)
-        except OSError as error:
-            raise ResultError(
-                f"{target} cannot be written ({error.strerror or error}); the file that was there "
-                "is unchanged."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        disk.write(target, content, "The file that was there is unchanged. Name another with -o.")
 
 
 def read_existing(path: Path) -> str:
@@ -143,9 +129,7 @@ def read_existing(path: Path) -> str:
 def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
     """The row of measured results that is meant."""
     try:
-        row = find_row(
-            _row_of_folder(written), rows_of(r for r in found if r.kemb and r.claim is None)
-        )
+        row = find_row(_row_of_folder(written), rows_of(r for r in found if r.kemb and not r.claim))
     except UnknownName:
         spec = catalogue.load_spec(written)
         name = (spec.name if spec else written).lower()

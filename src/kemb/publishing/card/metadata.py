@@ -19,20 +19,8 @@ from kemb.boards.benchmark import spec_of
 from kemb.models.facts import ModelFacts
 from kemb.publishing.usage import Usage
 from kemb.results.files import TaskResult, mteb_metric
-from kemb.types import TaskType
+from kemb.tasks.kinds import kind_of
 
-HUB_TASKS: dict[TaskType, tuple[str, str]] = {
-    "retrieval": ("text-retrieval", "Retrieval"),
-    "reranking": ("text-ranking", "Reranking"),
-    "sts": ("sentence-similarity", "STS"),
-    "pair_classification": ("text-classification", "PairClassification"),
-    "classification": ("text-classification", "Classification"),
-    "multilabel_classification": ("text-classification", "MultilabelClassification"),
-    "clustering": ("text-classification", "Clustering"),
-    "bitext_mining": ("translation", "BitextMining"),
-    "summarization": ("summarization", "Summarization"),
-}
-"""The hub's task category and mteb's name, as `TaskMetadata._hf_task_type` of mteb pairs them."""
 _LANGUAGES = {
     "kor": "ko",
     "eng": "en",
@@ -63,13 +51,12 @@ def model_index(name: str, results: Sequence[TaskResult]) -> list[Fields]:
 def _eval_results(result: TaskResult) -> list[Any]:
     from huggingface_hub import EvalResult
 
-    kind: TaskType = result.kemb["task"]["type"]
-    main = str(result.kemb["task"]["main_metric"])
-    hub_task, task_name = HUB_TASKS[kind]
+    kind = kind_of(result.record.task.type)
+    main = result.record.task.main_metric
     return [
         EvalResult(
-            task_type=hub_task,
-            task_name=task_name,
+            task_type=kind.hub_task,
+            task_name=kind.mteb,
             dataset_type=dataset_of(result),
             dataset_name=f"{result.task} ({entry['hf_subset']})",
             dataset_config=entry["hf_subset"],
@@ -95,11 +82,11 @@ def eval_results_yaml(result: TaskResult) -> str:
     """The content of `.eval_results/<Task>.yaml`, in percent, as mteb writes it
     (`_to_hf_benchmark_result`).
     """
-    notes = f"Measured with kemb {result.kemb.get('versions', {}).get('kemb', '')}".strip()
+    notes = f"Measured with kemb {result.record.versions.get('kemb', '')}".strip()
 
     def entry(task_id: str, value: float) -> Fields:
         data = {"id": dataset_of(result), "task_id": task_id, "revision": result.dataset_revision}
-        date = str(result.kemb.get("date") or "")[:10]
+        date = result.record.date[:10]
         # Ten decimals hold what a float has, without the noise of the multiplication.
         found: Fields = {"dataset": data, "value": round(value * 100, 10)}
         return found | ({"date": date} if date else {}) | {"notes": notes}

@@ -4,13 +4,12 @@ forgetting, limits.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kemb import disk
 from kemb.messages import say
 from kemb.publishing.markdown import block, clean, code, escape, table
 from kemb.publishing.reports import every_row, groups_note
@@ -442,8 +441,9 @@ def write(
     record = report.to_json() | {
         "scores": {row: [asdict(score) for score in own] for row, own in scores.items()},
     }
-    _write(folder / "contamination.json", json.dumps(record, ensure_ascii=False, indent=1) + "\n")
-    _write(folder / "CONTAMINATION.md", markdown(report, scores))
+    hint = "Free space or name another folder with -o DIR."
+    disk.write(folder / "contamination.json", disk.json_text(record), hint)
+    disk.write(folder / "CONTAMINATION.md", markdown(report, scores), hint)
 
 
 def markdown(report: ContaminationReport, scores: Mapping[str, Sequence[CleanScore]]) -> str:
@@ -518,12 +518,3 @@ def _reasons(report: ContaminationReport) -> str:
         if counts
         else ""
     )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -39,10 +39,9 @@ class Entry:
 def entries(snapshots: Sequence[Snapshot], lang: Lang, links: Sequence[str] = ()) -> list[Entry]:
     """One entry for each snapshot, newest first.
 
-    Args:
-        snapshots: oldest first, as `read_snapshots` gives them.
-        lang: of titles and lines.
-        links: the page of each snapshot, if there are pages.
+    :param snapshots: oldest first, as `read_snapshots` gives them.
+    :param lang: of titles and lines.
+    :param links: the page of each snapshot, if there are pages.
     """
     found = []
     for place, snapshot in enumerate(snapshots):
@@ -64,14 +63,11 @@ def entries(snapshots: Sequence[Snapshot], lang: Lang, links: Sequence[str] = ()
 def atom(entries: Sequence[Entry], base_url: str, title: str) -> str:
     """The feed as XML.
 
-    Args:
-        entries: newest first.
-        base_url: where the site will lie, the identity of the feed; '' where nobody knows: then
-            there are no links.
-        title: of the feed; any text.
-
-    Raises:
-        UsageError: the base URL is no http address.
+    :param entries: newest first.
+    :param base_url: where the site will lie, the identity of the feed; '' where nobody knows: then
+        there are no links.
+    :param title: of the feed; any text.
+    :raises UsageError: the base URL is no http address.
     """
     base_url = f"{_address(base_url)}/" if base_url else ""
     feed = ElementTree.Element("feed", xmlns=ATOM)

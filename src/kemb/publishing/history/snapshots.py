@@ -12,9 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kemb import disk
 from kemb.boards import Board, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.boards.cells import expression_of
@@ -183,10 +182,9 @@ class _Records:
 def snapshot_of(boards: Mapping[str, Board], date: str) -> Snapshot:
     """The state of some boards.
 
-    Args:
-        boards: by the name under which the site shows them; it must stay the same.
-        date: YYYY-MM-DD, of the newest record (`notes.data_date`); anything else counts as
-            `UNDATED`.
+    :param boards: by the name under which the site shows them; it must stay the same.
+    :param date: YYYY-MM-DD, of the newest record (`notes.data_date`); anything else counts as
+        `UNDATED`.
     """
     records = _Records()
     states = {name: _board_state(name, board, records) for name, board in sorted(boards.items())}
@@ -224,11 +222,9 @@ def measured_tasks(board: BoardState) -> list[str]:
 def append(folder: Path, snapshot: Snapshot) -> Path | None:
     """Keep a snapshot; nothing that is there is changed.
 
-    Returns:
-        The new file; None where the newest snapshot has the same content.
-
-    Raises:
-        ResultError: the newest snapshot is of a later date, or the folder cannot be written.
+    :return: The new file; None where the newest snapshot has the same content.
+    :raises ResultError: the newest snapshot is of a later date.
+    :raises DiskError: the folder cannot be written.
     """
     kept, _ = read_snapshots(folder)
     if kept:
@@ -246,21 +242,10 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
     if path.exists():
         raise ResultError(f"{path} is damaged. Bring it back from a copy, or move it away.")
     text = json.dumps({"id": snapshot.id, **snapshot.model_dump(mode="json")}, ensure_ascii=False)
-    temporary = folder / f".{uuid.uuid4().hex}.tmp"
-    try:
+    with disk.writing(f"The snapshot {path} cannot be written", "Name another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ResultError(
-            f"The snapshot {path} cannot be written ({reason}). Name another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with disk.replacing(path, sync=True) as unfinished:
+            unfinished.write_text(text + "\n", encoding="utf-8")
     return path
 
 
@@ -362,27 +347,33 @@ def _row_state(row: Row, cells: Sequence[CellSpec], records: _Records) -> RowSta
 
 
 def _record(result: TaskResult) -> Record:
-    task: dict[str, Any] = result.kemb.get("task", {})
-    model: dict[str, Any] = result.kemb.get("model", {})
-    protocol = {key: task[key] for key in ("dedupe_pairs", "clustering") if task.get(key)}
-    command = result.kemb.get("command")
+    claim_commit = result.claim.commit if result.claim else ""
+    measured = result.kemb
+    if measured is None:
+        return Record(dataset_revision=result.dataset_revision, claim_commit=claim_commit)
+    task, model, command = measured.task, measured.model, measured.command
+    protocol = {
+        key: value
+        for key, value in (("dedupe_pairs", task.dedupe_pairs), ("clustering", task.clustering))
+        if value
+    }
     return Record(
         dataset_revision=result.dataset_revision,
-        data_sha256=task.get("data_sha256") or {},
-        metric=task.get("main_metric") or "",
-        metric_version=str(task.get("metric_version", "")),
+        data_sha256=task.data_sha256,
+        metric=task.main_metric,
+        metric_version=str(task.metric_version),
         protocol=json.dumps(protocol, sort_keys=True) if protocol else "",
         prompts={
-            role: PromptState(prompt=found.get("prompt") or "", route=found.get("route") or "")
-            for role, found in sorted(result.kemb.get("prompts", {}).items())
+            role: PromptState(prompt=prompt.prompt, route=prompt.route)
+            for role, prompt in sorted(measured.prompts.items())
         },
-        dtype=model.get("dtype") or "",
-        max_tokens=model.get("max_tokens"),
-        pooling=model.get("pooling") or "",
-        similarity=model.get("similarity") or "",
-        timestamp=int(result.kemb.get("timestamp") or 0),
+        dtype=model.dtype or "",
+        max_tokens=model.max_tokens,
+        pooling=model.pooling or "",
+        similarity=model.similarity,
+        timestamp=measured.timestamp,
         command_sha256=hashlib.sha256(command.encode()).hexdigest() if command else "",
-        claim_commit=result.claim.commit if result.claim else "",
+        claim_commit=claim_commit,
     )
 
 

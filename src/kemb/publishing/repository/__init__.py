@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
-from kemb.errors import ResultError
+from kemb import disk
 
 FILES = Path(__file__).parent / "files"
 
@@ -24,11 +23,8 @@ def files() -> dict[str, str]:
 def write(folder: Path) -> tuple[list[Path], list[Path]]:
     """Write the files that are not there.
 
-    Returns:
-        Those that were written, and those that were there.
-
-    Raises:
-        ResultError: the folder cannot be written.
+    :return: Those that were written, and those that were there.
+    :raises DiskError: the folder cannot be written.
     """
     written, kept = [], []
     for name, text in files().items():
@@ -36,16 +32,6 @@ def write(folder: Path) -> tuple[list[Path], list[Path]]:
         if path.exists():
             kept.append(path)
             continue
-        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise ResultError(
-                f"{path} cannot be written ({error.strerror or error}). Name another folder."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        disk.write(path, text, "Name another folder.")
         written.append(path)
     return written, kept

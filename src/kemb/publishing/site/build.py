@@ -11,15 +11,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from kemb import statistics
+from kemb import disk, statistics
 from kemb.boards import Board, benchmark, build_board
 from kemb.boards.cells import of_results
 from kemb.errors import ResultError, UsageError
@@ -61,40 +59,36 @@ def build_site(
 ) -> dict[str, bytes]:
     """Every file of a site by its path; equal boards and snapshots give equal bytes.
 
-    Args:
-        boards: by slug; the first is the start page.
-        title: of the site; None for kemb's own.
-        has_private: marks every page as not to be published.
-        past: earlier states of the boards.
-        texts: of items by task, where they may be shown.
-
-    Raises:
-        ResultError: items that a result was written with are gone.
+    :param boards: by slug; the first is the start page.
+    :param title: of the site; None for kemb's own.
+    :param has_private: marks every page as not to be published.
+    :param past: earlier states of the boards.
+    :param texts: of items by task, where they may be shown.
+    :raises ResultError: items that a result was written with are gone.
     """
     past = past or past_of(boards, (), ())
-    site = _site(boards, title or _named("site.title"))
-    site = replace(site, has_private=has_private, snapshots=snapshot_refs(past))
+    site = replace(_site(boards, title), has_private=has_private, snapshots=snapshot_refs(past))
     texts = texts or {}
     items = _items(site, texts)
     n_items = {
-        found.task: sum(len(part.ids) for part in found.parts) + found.n_left_out
-        for found in items.values()
+        data.task: sum(len(part.ids) for part in data.parts) + data.n_left_out
+        for data in items.values()
     }
     cards = {view.data.slug: card_data(view, n_items) for view in site.boards}
     code = {
         model.slug: snippets(model.name, _own_results(model.name, boards)) for model in site.models
     }
+    files = _data_files(site, cards, items, SnippetData(models=code))
     extras = Extras(
-        cards={slug: found.cards for slug, found in cards.items()},
+        cards={slug: data.cards for slug, data in cards.items()},
         snippets=code,
+        detectable=_detectable(boards),
+        examples={task: shown.examples for task, shown in texts.items()},
+        n_items=n_items,
         changes=change_entries(past),
         problems=[problem.message for problem in past.problems],
         model_history=model_history(past),
-        detectable=_detectable(boards),
-        examples={task: found.examples for task, found in texts.items()},
-        n_items=n_items,
     )
-    files = _data_files(site, cards, items, SnippetData(models=code))
     files |= _download_files(site, boards)
     files |= {path: text.encode() for path, text in render(site, extras, past.older)}
     files["feed.xml"] = feed(past, site.title.ko)
@@ -102,13 +96,18 @@ def build_site(
     return files
 
 
-def _site(boards: Mapping[str, Board], title: Named) -> SiteView:
-    """The boards with what is known of their models."""
+def _site(boards: Mapping[str, Board], title: Named | None) -> SiteView:
+    """What the boards show of their models."""
     rows = [row for board in boards.values() for row in board.rows]
     metas = _metas([result for row in rows for result in row.results.values()])
     facts = {name: facts_of(name, metas.get(name)) for name in {row.model for row in rows}}
-    date = data_date(boards.values())
-    return site_view(boards, facts, _speeds(boards), title=title, date=date)
+    return site_view(
+        boards,
+        facts,
+        _speeds(boards),
+        title=title or _named("site.title"),
+        date=data_date(boards.values()),
+    )
 
 
 def _named(key: str) -> Named:
@@ -192,26 +191,17 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
             f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. "
             "Name an empty or a new folder with -o DIR."
         )
-    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with (
+        disk.writing(
+            f"The site cannot be written to {folder}",
+            "What was there is unchanged. Free space or name another folder with -o DIR.",
+        ),
+        disk.replacing_folder(folder) as unfinished,
+    ):
         for path, content in files.items():
-            target = fresh / path
+            target = unfinished / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        if folder.exists():
-            old = folder.with_name(f"{fresh.name}-old")
-            folder.rename(old)
-            fresh.rename(folder)
-            shutil.rmtree(old)
-        else:
-            fresh.rename(folder)
-    except OSError as error:
-        raise ResultError(
-            f"The site cannot be written to {folder} ({error.strerror or error}); what was there "
-            "is unchanged. Free space or name another folder with -o DIR."
-        ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _script(name: str, data: BaseModel) -> bytes:
@@ -351,10 +341,9 @@ class Written:
 def publish_site(out: Path, options: SiteOptions) -> Written:
     """Build a site and write it to a new folder, or in place of an earlier site.
 
-    Raises:
-        UsageError: there are no results, a public site would show private ones, or the folder is no
-            site.
-        ResultError: a result file is damaged; says which.
+    :raises UsageError: there are no results, a public site would show private ones, or the folder
+        is no site.
+    :raises ResultError: a result file is damaged; says which.
     """
     folders = [options.results_dir, *options.private_dirs]
     found = [result for folder in folders for result in read_all(folder)]

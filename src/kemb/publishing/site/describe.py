@@ -11,11 +11,12 @@ from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Lang, Text, note, say
 from kemb.models import catalogue
 from kemb.models.facts import ModelFacts
-from kemb.models.prompts import build_prompts, declares_prompts, resolve, roles
+from kemb.models.prompts import build_prompts, declares_prompts, resolve
 from kemb.publishing import tables
 from kemb.publishing.site.schema import Card, CostData, LengthData, ModelData
 from kemb.publishing.site.views import BoardView, SiteView
 from kemb.publishing.site.words import KINDS, group_title
+from kemb.tasks.kinds import roles
 from kemb.types import TaskType
 
 Facts = list[tuple[str, str]]
@@ -83,8 +84,8 @@ def model_prompts(name: str, site: SiteView, lang: Lang) -> list[tuple[str, str,
     for view in site.boards:
         for row in view.board.rows:
             for task, result in row.results.items() if row.model == name else ():
-                for role, prompt in result.kemb.get("fact.prompts", {}).items():
-                    found[task, role, prompt["prompt"]] = None
+                for role, prompt in (result.kemb.prompts if result.kemb else {}).items():
+                    found[task, role, prompt.prompt] = None
     return list(found)
 
 

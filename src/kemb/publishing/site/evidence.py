@@ -34,11 +34,12 @@ from kemb.publishing.site.schema import (
 )
 from kemb.publishing.site.views import BoardView
 from kemb.results.files import TaskResult, read_items
+from kemb.results.record import ColumnLengths
 from kemb.scoring.items import of_part
+from kemb.tasks.kinds import KINDS, columns, item_ids, shape_of
 from kemb.tasks.load import load
 from kemb.tasks.own import load_folder
 from kemb.types import (
-    BitextData,
     ClusterData,
     LabelData,
     MultilabelData,
@@ -56,25 +57,6 @@ N_VALUES = 400_000
 """Item replicates (draws x cells x rows) that a page holds."""
 MIN_DRAWS = 200
 SCALE = 20_000
-
-_MEANING = {
-    "retrieval": Named(ko="질의별 점수", en="score of the query"),
-    "reranking": Named(ko="질의별 점수", en="score of the query"),
-    "bitext_mining": Named(ko="문장별 점수", en="score of the sentence"),
-    "classification": Named(
-        ko="맞힌 실험의 비율", en="share of experiments that predict the label"
-    ),
-    "multilabel_classification": Named(
-        ko="레이블을 모두 맞힌 실험의 비율",
-        en="share of experiments that predict exactly the labels",
-    ),
-    "summarization": Named(ko="문서 안에서의 상관계수", en="correlation inside the document"),
-    "sts": Named(ko="1 - 정답과의 순위 차이 / n", en="1 - difference of ranks to gold / n"),
-    "pair_classification": Named(
-        ko="반대 레이블 쌍과의 순서가 맞은 비율",
-        en="share of pairs of the other label on the right side",
-    ),
-}
 
 
 def replicate_data(view: BoardView) -> ReplicateData | None:
@@ -141,12 +123,16 @@ def _card(
     view: BoardView, number: int, column: int, value: float, result: TaskResult, n_items: int | None
 ) -> Card:
     board, record = view.board, result.kemb
+    model = record.model if record else None
+    encoded = record.encoded if record else None
     row = board.rows[number]
     intervals = row.standing.cell_intervals if row.standing else []
     low, high = intervals[column] if intervals else (None, None)
-    model, task = record.get("model", {}), record.get("task", {})
-    seconds, claim = record.get("seconds", {}), row.claim
-    from_store = "encoded" in record and not record["encoded"]["n_encoded"]
+    claim = row.claim
+    from_store = encoded is not None and not encoded.n_encoded
+    n_loaded = record.loaded.max_tokens if record and record.loaded else None
+    hashes = record.task.data_sha256 if record else {}
+    lengths = lengths_of(record) if record else {}
     return Card(
         row=number,
         cell=column,
@@ -156,22 +142,20 @@ def _card(
         metric=view.data.cells[column].metric,
         model_revision=row.revision,
         dataset_revision=result.dataset_revision or "",
-        data_sha256=[
-            f"{part} {digest}" for part, digest in sorted(task.get("data_sha256", {}).items())
-        ],
+        data_sha256=[f"{part} {digest}" for part, digest in sorted(hashes.items())],
         n_items=None if row.claim else n_items,
         prompts=_prompts(result),
-        max_tokens=model.get("max_tokens") or record.get("loaded", {}).get("max_tokens"),
-        lengths=[LengthData(column=name, **found) for name, found in lengths_of(record).items()],
-        dtype=str(model.get("dtype") or ""),
-        similarity=str(model.get("similarity") or ""),
+        max_tokens=(model.max_tokens if model else None) or n_loaded,
+        lengths=[_length(column, of_column) for column, of_column in lengths.items()],
+        dtype=(model.dtype if model else None) or "",
+        similarity=model.similarity if model else "",
         versions=_versions(result),
-        hardware=hardware(record),
-        encode_seconds=None if from_store else seconds.get("encode"),
+        hardware=hardware(record) if record else "",
+        encode_seconds=record.seconds.encode if record and not from_store else None,
         from_store=from_store,
-        score_seconds=seconds.get("score"),
-        date=str(record.get("date") or ""),
-        command=str(record.get("command") or ""),
+        score_seconds=record.seconds.score if record else None,
+        date=record.date if record else "",
+        command=record.command if record else "",
         source=claim.source if claim else "",
         url=claim.url if claim else "",
         commit=claim.commit if claim else "",
@@ -180,25 +164,28 @@ def _card(
 
 
 def _prompts(result: TaskResult) -> list[PromptData] | None:
-    if "prompts" not in result.kemb:
+    if result.kemb is None:
         return None
     return [
-        PromptData(
-            role=role,
-            prompt=found["prompt"],
-            route=found.get("route", ""),
-            source=found.get("source", ""),
-        )
-        for role, found in result.kemb["prompts"].items()
+        PromptData(role=role, prompt=prompt.prompt, route=prompt.route, source=prompt.source)
+        for role, prompt in result.kemb.prompts.items()
     ]
+
+
+def _length(column: str, lengths: ColumnLengths) -> LengthData:
+    return LengthData(
+        column=column,
+        n_texts=lengths.n_texts,
+        n_truncated=lengths.n_truncated,
+        longest=lengths.longest,
+    )
 
 
 def _versions(result: TaskResult) -> dict[str, str]:
     if result.claim and result.claim.mteb_version:
         return {"mteb": result.claim.mteb_version}
-    return {
-        name: str(version) for name, version in result.kemb.get("versions", {}).items() if version
-    }
+    versions = result.kemb.versions if result.kemb else {}
+    return {name: version for name, version in versions.items() if version}
 
 
 def _others(view: BoardView, number: int, column: int) -> Iterator[OtherValue]:
@@ -219,31 +206,30 @@ def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemD
     rows = {
         data.id: row.results[cell.task]
         for row, data in zip(view.board.rows, view.data.rows, strict=True)
-        if not row.claim
-        and cell.task in row.results
-        and "items_sha256" in row.results[cell.task].kemb
+        if not row.claim and cell.task in row.results and row.results[cell.task].claims_items
     }
     if len(rows) < 2:
         return None
     loaded = {row_id: read_items(result) for row_id, result in rows.items()}
     first = next(iter(rows.values()))
-    kind = str(first.kemb["task"]["type"])
-    recorded = [
-        (split, str(entry["hf_subset"])) for split, found in first.scores.items() for entry in found
-    ]
+    kind = first.record.task.type
     metric = expression_of(cell, view.board.formula)
-    metric = str(first.kemb["task"]["main_metric"]) if metric == "main_score" else metric
+    metric = first.record.task.main_metric if metric == "main_score" else metric
     parts, left_out = [], 0
-    for split, subset in declared_parts(cell) or recorded:
+    for split, subset in declared_parts(cell) or first.parts:
         found = _item_part((split, subset), kind, metric, rows, loaded, texts)
         if found is not None:
             parts.append(found[0])
             left_out += found[1]
     if not parts:
         return None
-    data = view.data.cells[column]
+    row = KINDS[kind]
     return ItemData(
-        slug=data.slug, task=cell.task, meaning=_MEANING[kind], parts=parts, n_left_out=left_out
+        slug=view.data.cells[column].slug,
+        task=cell.task,
+        meaning=Named(ko=row.item_ko, en=row.item_en),
+        parts=parts,
+        n_left_out=left_out,
     )
 
 
@@ -263,7 +249,7 @@ def _item_part(
     values: dict[str, list[float]] = {}
     for row_id, result in rows.items():
         own = of_part(loaded[row_id], split, subset)
-        similarity = str(result.kemb["model"]["similarity"])
+        similarity = result.record.model.similarity
         try:
             judged = goodness(PartItems(split, subset, kind, metric, similarity, (own, own)))
         except (ResultError, KeyError, IndexError):
@@ -357,18 +343,17 @@ def _of_data(data: TaskData) -> Shown:
 
 def _item_texts(data: PartData) -> dict[str, str]:
     match data:
-        case RetrievalData():
-            pairs = zip(data.query_ids, data.queries, strict=True)
         case PairData():
             both = (
                 f"{first} / {second}"
                 for first, second in zip(data.sentence1, data.sentence2, strict=True)
             )
-            pairs = zip(data.item_ids, both, strict=True)
-        case BitextData():
-            pairs = zip(data.item_ids, data.sentence1, strict=True)
-        case LabelData() | ClusterData():
-            pairs = zip(data.item_ids, data.texts, strict=True)
+            pairs = zip(item_ids(data), both, strict=True)
+        case _:
+            column = shape_of(data).user_column
+            if not column:
+                return {}
+            pairs = zip(item_ids(data), getattr(data, column), strict=True)
     return {item_id: _short(text, ITEM_LENGTH) for item_id, text in pairs}
 
 
@@ -399,10 +384,9 @@ def _first(data: PartData) -> list[list[str]]:
             return [
                 [text, str(labels[0])] for text, labels in zip(data.texts, data.labels, strict=True)
             ][:N_EXAMPLES]
-        case BitextData():
-            return [list(pair) for pair in zip(data.sentence1, data.sentence2, strict=True)][
-                :N_EXAMPLES
-            ]
+        case _:
+            texts = [column.texts for column in columns(data).values()]
+            return [list(row) for row in zip(*texts, strict=False)][:N_EXAMPLES]
 
 
 def _relevant(data: RetrievalData, query_id: str, documents: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from kemb.boards import Board, Row
 from kemb.messages import Lang, say
 from kemb.publishing.costs import cost_of
 from kemb.publishing.site.views import BoardView
+from kemb.results.record import ViewRecord
 from kemb.statistics import mean_ranks
 
 LABEL = 28
@@ -374,17 +375,20 @@ def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
     """Those of the rows whose index is known."""
     found = []
     for place in places:
-        cost, view = (
-            cost_of(rows[place]),
-            next(iter(rows[place].results.values())).kemb.get("view") or {},
-        )
-        level = view.get("level") or ""
-        if (size := cost.index_bytes_per_document) and cost.family == "dense":
-            rescored = f"@{view['candidates']}" if view.get("candidates") else ""
+        cost = cost_of(rows[place])
+        record = next(iter(rows[place].results.values())).kemb
+        view = (record.view if record else None) or ViewRecord()
+        level = view.level or ""
+        if (
+            (size := cost.index_bytes_per_document)
+            and record is not None
+            and record.family == "dense"
+        ):
+            rescored = f"@{view.candidates}" if view.candidates else ""
             found.append(
                 Seen(
                     place,
-                    view.get("dims") or round(size / _BYTES[level]),
+                    view.dims or round(size / _BYTES[level]),
                     f"{level}{rescored}",
                     size,
                 )

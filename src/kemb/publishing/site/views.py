@@ -104,12 +104,11 @@ def site_view(
 ) -> SiteView:
     """The view of some boards.
 
-    Args:
-        boards: by slug; the first one is the start page.
-        facts: of every model of every row, by name.
-        speeds: measured ones, by name of the model.
-        title: of the whole site.
-        date: of the newest record.
+    :param boards: by slug; the first one is the start page.
+    :param facts: of every model of every row, by name.
+    :param speeds: measured ones, by name of the model.
+    :param title: of the whole site.
+    :param date: of the newest record.
     """
     names = sorted(
         {row.model for board in boards.values() for row in board.rows},
@@ -241,16 +240,10 @@ def _metric(cell: CellSpec, board: Board) -> str:
     expression, spec = expression_of(cell, board.formula), spec_of(cell.task)
     if expression != "main_score":
         return expression
-    recorded = (
-        row.results[cell.task].kemb.get("task", {})
-        for row in board.rows
-        if cell.task in row.results
-    )
-    return (
-        spec.main_metric
-        if spec
-        else next((task["main_metric"] for task in recorded if task), expression)
-    )
+    if spec:
+        return spec.main_metric
+    records = (row.results[cell.task].kemb for row in board.rows if cell.task in row.results)
+    return next((record.task.main_metric for record in records if record), expression)
 
 
 def board_title(board: Board) -> Named:
@@ -263,7 +256,7 @@ def board_title(board: Board) -> Named:
 
 def _has_items(row: Row, task: str) -> bool:
     result = row.results.get(task)
-    return result is not None and "items_sha256" in result.kemb
+    return result is not None and result.claims_items
 
 
 def _row(board: Board, row: Row, label: str, mark: str, model: int, row_id: str) -> RowData:

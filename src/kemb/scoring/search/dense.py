@@ -8,8 +8,9 @@ from kemb.arrays import Representations, Vectors
 from kemb.errors import DataError, ModelError
 from kemb.scoring.search.rerank import rerank
 from kemb.scoring.search.search import top_k
+from kemb.tasks.kinds import KINDS, columns
 from kemb.tasks.spec import TaskSpec
-from kemb.types import PartData, RetrievalData, Run, columns
+from kemb.types import PartData, RetrievalData, Run
 
 
 def rank(
@@ -29,7 +30,7 @@ def ranked(
     spec: TaskSpec, data: RetrievalData, vectors: Mapping[str, Vectors], similarity: str
 ) -> Run:
     queries = vectors["queries"].block(0, len(data.queries))
-    if spec.type == "reranking":
+    if KINDS[spec.type].has_candidates:
         return rerank(queries, vectors["documents"], data, similarity=similarity)
     documents, query_ids = vectors["documents"], data.query_ids
     return top_k(

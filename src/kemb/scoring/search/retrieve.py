@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Protocol, overload
 
 from kemb import scoring
@@ -14,6 +15,7 @@ from kemb.arrays import FloatArray, IntArray, Ragged, RaggedRows, Vectors
 from kemb.errors import DataError
 from kemb.models.encoders.torch import pair_text
 from kemb.models.expressions import Fused, Reranked
+from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.models.resolve import typed
 from kemb.models.spec import View
@@ -29,21 +31,13 @@ from kemb.scoring.search.runs import (
     weighted_sum,
     without_zeros,
 )
+from kemb.tasks.kinds import kind_of
 from kemb.tasks.spec import TaskSpec
-from kemb.types import Part, RetrievalData, Run, TaskType
+from kemb.types import SIMILARITIES, Part, RetrievalData, Run, TaskType
 
-RANKINGS: tuple[TaskType, ...] = ("retrieval", "reranking")
-COMPARISONS: tuple[TaskType, ...] = ("sts", "pair_classification", "bitext_mining", "summarization")
-"""Types whose texts are compared in pairs: a sparse vector is as good as a dense one."""
+_NAMES = {name: name for name in SIMILARITIES} | {"dot": "dot product"}
 RUN_DEPTH = 1000
 """Documents per query in a run, as in mteb."""
-_MAKES = {
-    "sparse": "makes sparse vectors",
-    "late-interaction": "makes a vector per token",
-    "fusion": "only ranks documents",
-    "pipeline": "only ranks documents",
-    "run": "only ranks documents",
-}
 
 
 class Sources(Protocol):
@@ -95,17 +89,18 @@ def unfit(model: Model, task_type: TaskType) -> str | None:
     """
     if task_type in model.spec.not_for:
         return ""
-    if model.family == "cross-encoder" and task_type == "retrieval":
+    kind = kind_of(task_type)
+    if model.family == "cross-encoder" and kind.is_ranking and not kind.has_candidates:
         return (
             "A reranker needs candidates; give it a first stage: -m "
             f"bm25:kiwi+reranker:{typed(model)}"
         )
-    if task_type in RANKINGS or (model.family == "sparse" and task_type in COMPARISONS):
+    if kind.is_ranking or (model.family == "sparse" and kind.compares):
         return None
     if model.family == "dense":
         return _unseen(model, task_type)
-    what = _MAKES.get(model.family)
-    noun = "vector" if task_type in COMPARISONS else "dense vector"
+    what = FAMILIES[model.family].makes
+    noun = "vector" if kind.compares else "dense vector"
     return f"{model.name} {what}; {task_type} needs one {noun} per text." if what else ""
 
 
@@ -113,10 +108,10 @@ def _unseen(model: Model, task_type: TaskType) -> str | None:
     """Why a dense model's view does not apply to a type of tasks that are no rankings."""
     if model.view is not None and model.view.candidates is not None:
         return f"{model.row} puts found documents in order; {task_type} finds none."
-    if task_type == "summarization" and model.similarity not in ("cosine", "dot"):
-        return (
-            f"Summarization compares by cosine and dot product, not by {model.similarity} distance."
-        )
+    kind = kind_of(task_type)
+    if kind.compares and model.similarity not in kind.similarities:
+        names = " and ".join(_NAMES[similarity] for similarity in kind.similarities)
+        return f"{kind.title_en} compares by {names}, not by {model.similarity} distance."
     return None
 
 
@@ -132,50 +127,34 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
 
 
 def make_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
-    """The ranked documents of every query.
+    """The ranked documents of every query, by the function that the row of the model's family
+    names.
 
     :param model: any that applies to the task.
     :param sources: of vectors and pair scores.
     :raises RunError: data, vectors or files that no run can be made from.
     """
-    data = _ranking_data(part)
-    match model.family:
-        case "lexical":
-            from kemb.scoring.search.lexical import search
-
-            return search(model.name.partition(":")[2], data, RUN_DEPTH)
-        case "run":
-            assert model.run_file is not None
-            return _of_file(model.run_file, data)
-        case "fusion":
-            return _fused(model, spec, part, sources)
-        case "cross-encoder":
-            return _reranked(model, spec, Pairs(part, *candidate_pairs(data)), sources)
-        case "pipeline":
-            first_model, reranker = model.parts
-            assert isinstance(model.how, Reranked)
-            stage = _stage(first_model, spec, part, sources)
-            candidates = first(stage, model.how.depth)
-            pairs = Pairs(part, *pairs_of_run(candidates))
-            ranked = _reranked(reranker, spec, pairs, sources)
-            return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
-        case "sparse" | "late-interaction":
-            queries, documents = sources.ragged(model, spec, part)
-            return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
-        case _:
-            first_pass = dense.rank(
-                spec, data, sources.vectors(model, spec, part), similarity=model.similarity
-            )
-            if model.view is None or model.view.candidates is None:
-                return first_pass
-            candidates = first(first_pass, model.view.candidates)
-            return _rescored(model, spec, part, candidates, sources)
+    run: Run = resolve_name(FAMILIES[model.family].ranks)(model, spec, part, sources)
+    return run
 
 
-def _fused(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
-    how = model.how
+def lexical_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
+    """By BM25 with the analyser that the model is named for."""
+    from kemb.scoring.search.lexical import search
+
+    return search(model.name.partition(":")[2], _ranking_data(part), RUN_DEPTH)
+
+
+def file_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
+    """As a TREC run file says."""
+    assert model.run_file is not None
+    return _of_file(model.run_file, _ranking_data(part))
+
+
+def fused_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """From the runs of the model's parts."""
+    how, doc_ids = model.how, _ranking_data(part).doc_ids
     assert isinstance(how, Fused)
-    doc_ids = _ranking_data(part).doc_ids
     if how.is_raw:
         runs = _of_all(model, spec, part, sources)
         fused = raw_sum(runs, how.weights, doc_ids, depth=RUN_DEPTH)
@@ -186,6 +165,40 @@ def _fused(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
         else:
             fused = reciprocal_ranks(runs, doc_ids, constant=how.constant, depth=RUN_DEPTH)
     return replace(fused, n_postings=sum(run.n_postings for run in runs))
+
+
+def candidates_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The candidates of the task, put in order by a reranker."""
+    pairs = Pairs(part, *candidate_pairs(_ranking_data(part)))
+    return _reranked(model, spec, pairs, sources)
+
+
+def pipeline_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """The best documents of a first stage, put in order by a reranker."""
+    first_model, reranker = model.parts
+    assert isinstance(model.how, Reranked)
+    stage = _stage(first_model, spec, part, sources)
+    candidates = first(stage, model.how.depth)
+    pairs = Pairs(part, *pairs_of_run(candidates))
+    ranked = _reranked(reranker, spec, pairs, sources)
+    return replace(ranked, candidates=candidates, n_postings=stage.n_postings)
+
+
+def ragged_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """By sparse vectors, or by a vector per token."""
+    queries, documents = sources.ragged(model, spec, part)
+    data = _ranking_data(part)
+    return rank_ragged(queries, documents, data, similarity=model.similarity, k=RUN_DEPTH)
+
+
+def dense_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
+    """By one vector per text, through the model's view."""
+    vectors = sources.vectors(model, spec, part)
+    run = dense.rank(spec, _ranking_data(part), vectors, similarity=model.similarity)
+    if model.view is None or model.view.candidates is None:
+        return run
+    candidates = first(run, model.view.candidates)
+    return _rescored(model, spec, part, candidates, sources)
 
 
 def _rescored(model: Model, spec: TaskSpec, part: Part, candidates: Run, sources: Sources) -> Run:

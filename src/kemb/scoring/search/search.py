@@ -16,14 +16,13 @@ from kemb.arrays import FloatArray, IntArray, Vectors
 from kemb.errors import DataError, UsageError
 from kemb.scoring.search.topk import LOW, Candidates, empty_run, fill_run, rank_ids, scores_of
 from kemb.scoring.similarity import (
-    SIMILARITIES,
     check_finite,
     document_for_product,
     for_product,
     of_products,
     products,
 )
-from kemb.types import Run
+from kemb.types import SIMILARITIES, Run
 
 TOP_K = 1000
 BLOCK = 4096

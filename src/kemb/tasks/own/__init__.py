@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from kemb.errors import DataError
 from kemb.tasks import layouts
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
+from kemb.tasks.load import build
 from kemb.tasks.own.check import examine
-from kemb.tasks.parts import Notes, make_part
+from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
-from kemb.types import PartData, TaskData
+from kemb.types import TaskData
 
 _N_SHOWN = 3
 _LAYOUT_COLUMNS = {
@@ -20,13 +20,6 @@ _LAYOUT_COLUMNS = {
     "clustering": {"text": "sentences", "label": "labels"},
 }
 """Our column -> the name that `layouts` reads, where they differ."""
-_BUILD: dict[str, Callable[[TaskSpec, str, str, layouts.ReadRows], tuple[PartData, Notes]]] = {
-    "retrieval": layouts.retrieval,
-    "sts": layouts.pairs,
-    "pair_classification": layouts.pairs,
-    "classification": partial(layouts.classification, train=True),
-    "clustering": layouts.clusters,
-}
 
 
 def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
@@ -55,7 +48,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         import pyarrow as pa
 
         role = split
-        if spec.type == "retrieval":
+        if KINDS[spec.type].is_ranking:
             role = next(
                 (name for name in ("corpus", "queries") if name in request.configs),
                 f"qrels/{split}",
@@ -70,6 +63,6 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
 
     parts = []
     for split in spec.splits:
-        data, notes = _BUILD[spec.type](plain, "default", split, read)
+        data, notes = build(plain, "default", split, read, train=True)
         parts.append(make_part(spec, split, spec.subsets[0], data, notes))
     return spec, TaskData(spec.name, spec.type, understood.revision, parts)

@@ -14,19 +14,12 @@ from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
 from kemb.tasks import names as known_tasks
+from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of
-from kemb.tasks.own.readers import (
-    DATA_SUFFIXES,
-    Findings,
-    decode,
-    read_table,
-)
+from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, decode, read_table
 from kemb.tasks.spec import TaskSpec
 
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
-
-
-TYPES = ("retrieval", "sts", "pair_classification", "classification", "clustering")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +117,9 @@ def _read_toml(path: Path, findings: Findings) -> Settings:
             "data in a folder has no hub or revision; leave them out",
             column="source",
         )
-    if spec.type not in TYPES:
-        message = f"a folder can be {', '.join(TYPES)}"
+    if not KINDS[spec.type].from_folder:
+        types = [name for name, kind in KINDS.items() if kind.from_folder]
+        message = f"a folder can be {', '.join(types)}"
         findings.error("task.toml", TOML, message, column="type", value=spec.type)
         del settings["type"]
     return settings

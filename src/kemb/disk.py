@@ -1,0 +1,210 @@
+"""Files that appear whole or not at all, their hashes, and JSON that is read within bounds.
+
+What is written goes to a temporary name in the same folder and takes its place by a rename, so that
+a reader sees the old file or the new one; what fails leaves nothing behind. No other module renames
+files (`tests/test_architecture.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kemb.errors import DiskError
+
+TEMPORARY = ".tmp"
+"""How the names of unfinished files and folders end; they begin with a dot."""
+MOST_JSON_BYTES = 64 * 2**20
+MOST_DEPTH = 64
+"""Lists and objects inside each other; what kemb writes has ten."""
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, in its words."""
+    return error.strerror or str(error)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or the share of it that one may use, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def writing(what: str, hint: str) -> Iterator[None]:
+    """Around everything that writes: what the system refuses becomes one sentence.
+
+    :param what: "results/x.json cannot be written", without a full stop.
+    :param hint: what to do, a sentence.
+    :raises DiskError: a full disk, or a folder that cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{what} ({reason_of(error)}). {hint}") from error
+
+
+@contextlib.contextmanager
+def temporary(folder: Path) -> Iterator[Path]:
+    """A name in a folder for a file or folder that is not finished; what is left there is removed.
+
+    `place` gives it its own name, before the block ends.
+    """
+    path = folder / f".{uuid.uuid4().hex}{TEMPORARY}"
+    try:
+        yield path
+    finally:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def place(finished: Path, path: Path, sync: bool = False) -> None:
+    """Rename a finished file, in place of the one of that name.
+
+    :param sync: wait until its bytes are on the disk, so that a power cut leaves no empty file.
+    :raises OSError: as the system says it.
+    """
+    if sync:
+        with finished.open("rb") as file:
+            os.fsync(file.fileno())
+    finished.replace(path)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
+    """A temporary name that becomes `path` when the block ends well.
+
+    :raises OSError: as the system says it; `writing` around it makes a sentence of it.
+    """
+    with temporary(path.parent) as unfinished:
+        yield unfinished
+        place(unfinished, path, sync)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that becomes it when the block ends well; the old one goes.
+
+    :raises OSError: as the system says it; the old folder is then where it was.
+    """
+    with temporary(path.parent) as unfinished, temporary(path.parent) as old:
+        yield unfinished
+        if not path.exists():
+            unfinished.rename(path)
+            return
+        path.rename(old)
+        try:
+            unfinished.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+
+
+def write(path: Path, content: str | bytes, hint: str, sync: bool = False) -> None:
+    """Write a file, whole or not at all; its folder is made where there is none.
+
+    :param content: text is written as UTF-8, its line ends as they are.
+    :param hint: what to do where it cannot be written, a sentence.
+    :raises DiskError: a full disk, or a folder that cannot be written.
+    """
+    encoded = content.encode() if isinstance(content, str) else content
+    with writing(f"{path} cannot be written", hint):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, sync) as unfinished:
+            unfinished.write_bytes(encoded)
+
+
+def json_text(content: object) -> str:
+    """JSON as kemb writes it: one key a line, in the order of the keys."""
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """The bytes of a regular file.
+
+    :raises OSError: as the system says it.
+    :raises ValueError: it is a device or a pipe, or larger than `most_bytes`.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file")
+    if status.st_size > most_bytes:
+        raise ValueError(f"it has {status.st_size} bytes; at most {most_bytes} are read")
+    return path.read_bytes()
+
+
+def read_json(path: Path, *, finite: bool = False, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa: ANN401  whatever JSON can hold
+    """What a JSON file holds.
+
+    :param finite: refuse NaN and numbers beyond those of a float.
+    :raises OSError: as the system says it.
+    :raises ValueError: the file is none that `parse_json` reads, or too large.
+    """
+    return parse_json(read_bytes(path, most_bytes), finite=finite)
+
+
+def parse_json(content: bytes, *, finite: bool = False) -> Any:  # noqa: ANN401  whatever JSON can hold
+    """JSON in UTF-8.
+
+    :param finite: refuse NaN and numbers beyond those of a float.
+    :raises ValueError: it is none, holds half characters, or is nested more than `MOST_DEPTH` deep.
+    """
+    try:
+        if finite:
+            parsed = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+        else:
+            parsed = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    _refuse_depth(parsed)
+    if _HALF_CHARACTER.search(content):
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("half of a character (UTF-8 has no lone surrogates)") from error
+    return parsed
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds {text[:20]}, which is too large for a number")
+    return number
+
+
+def _refuse_depth(parsed: object) -> None:
+    level = [parsed]
+    for _ in range(MOST_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
