@@ -212,9 +212,11 @@ class ComparisonTable:
 
     def _repr_html_(self) -> str:
         comparison = self.comparison
-        items = reports.item_lines(comparison)
+        lang = language()
+        items = reports.item_lines(comparison, lang)
         block = f"<pre>{_text(chr(10).join(items))}</pre>" if items else ""
-        return _html(reports.HEADER, reports.body(comparison), reports.notes(comparison)) + block
+        sentences = [say(text, lang) for text in reports.notes(comparison)]
+        return _html(reports.header(lang), reports.body(comparison, lang), sentences) + block
 
 
 _RESULTS = pa.schema(
