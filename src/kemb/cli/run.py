@@ -109,6 +109,8 @@ def run_command(
         resolve(name, options_of(model_settings), [task.spec.name for task in tasks])
         for name in models
     ]
+    for warning in dict.fromkeys(text for model in resolved for text in model.warnings):
+        click.echo(f"Warning: {warning}", err=True)
     resolved = with_views(resolved, **views)
     resolved += [
         run_of_file(path, name)

@@ -226,7 +226,6 @@ class _OfModel:
         todo = [task for task in tasks if not self._settled(task)]
         if not todo:
             return
-        self._write_meta()
         try:
             encoded = self._encode(todo)
         except (StoreError, DiskError):
@@ -238,7 +237,6 @@ class _OfModel:
         with contextlib.closing(self.opened):
             for task in todo:
                 self._attempt(task, encoded)
-        self._write_meta()  # once more, with what loading the model has shown
 
     def _write_meta(self) -> None:
         model = self.model
@@ -368,6 +366,7 @@ class _OfModel:
             )
             if earlier is not None:
                 record = files.merged(record, earlier[0].record, earlier[1])
+            self._write_meta()
             path = files.write_result(
                 self.folder, task.spec.name, task.data.revision, parts, record, earlier
             )

@@ -94,7 +94,7 @@ def _profile(spec: TaskSpec, model: Model) -> Profile:
             max_tokens=model.max_tokens,
             similarity=model.similarity,
             pooling=model.pooling,
-            **known(backend=backend),
+            **known(backend=backend, known_as=model.known_as, truncate_dim=model.truncate_dim),
         ),
         prompts={
             role: PromptRecord(
@@ -154,7 +154,7 @@ def circumstances(
         fingerprint_id=fingerprint_id(one.space.fingerprint) if one else None,
         fingerprint=one.space.fingerprint if one else None,
         family=model.family,
-        warnings=list(model.prompts.warnings),
+        warnings=list(model.warnings),
         versions=_versions(model),
         hardware=hardware(*_devices(next(iter(model.encoders), model))),
         seconds=Seconds(score=round(score_seconds, 3), **known(encode=encode_seconds)),

@@ -35,6 +35,9 @@ class ModelOptions:
     """The file it computes, in the model's folder; '' for the usual one."""
     workers: int | None = None
     """Processes on the CPU."""
+    known_as: str | None = None
+    """The known model whose settings a folder gets, or `none`; None: the one that its content is.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,13 @@ class Model:
     similarity: Similarity = "cosine"
     max_tokens: int | None = None
     pooling: str | None = None
+    truncate_dim: int | None = None
+    """Dimensions that are kept of every vector, as its files say; None for all."""
     view: View | None = None
+    known_as: str | None = None
+    """The known model whose settings a folder has; None for no other than its own."""
+    remarks: tuple[str, ...] = ()
+    """What a user must know of its files."""
 
     # Where it comes from: files, an endpoint, a file of runs, or other models
     folder: files.ModelFolder | None = None
@@ -101,6 +110,12 @@ class Model:
             return self.name.replace("#", "+")  # a head
         safe = re.sub(r"[^\w.+@-]+", "-", self.name).strip("-")
         return f"kemb/{safe}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be said of the model and its parts, each sentence once."""
+        of_parts = (warning for part in self.parts for warning in part.warnings)
+        return tuple(dict.fromkeys((*self.prompts.warnings, *self.remarks, *of_parts)))
 
     @property
     def family(self) -> str:
@@ -155,6 +170,8 @@ class Model:
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
+        if self.truncate_dim is not None:
+            parts["truncate_dim"] = str(self.truncate_dim)
         if self.spec.loader == "mteb":
             parts["backend"] = f"mteb {importlib.metadata.version('mteb')}"
         return parts | library_versions()
@@ -181,6 +198,8 @@ class Model:
         """The pooling and normalisation put on a plain transformers model; None for all others."""
         if self.folder is None or self.folder.has_modules:
             return None, False
+        if self.folder.is_model2vec:
+            return None, self.folder.normalize
         if self.loader.head:
             return "cls", True
         return (

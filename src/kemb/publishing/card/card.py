@@ -19,7 +19,7 @@ from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.cells import cell_value
 from kemb.errors import DataError, UnknownName, UsageError
 from kemb.hub import quiet_client
-from kemb.models import catalogue, files
+from kemb.models import catalogue, files, identity
 from kemb.models.facts import facts_of
 from kemb.publishing.card.body import CardData, body
 from kemb.publishing.card.metadata import dataset_of, eval_results_yaml, merged
@@ -151,7 +151,7 @@ def _row_of_folder(written: str) -> str:
         (folder / name).is_file() for name in ("config.json", "modules.json")
     ):
         return written
-    return f"{files.local_name(folder)}@{files.content_hash(folder.resolve())[:12]}"
+    return f"{files.local_name(folder)}@{identity.content_hash(folder.resolve())[:12]}"
 
 
 def _meta(row: ResultRow) -> dict[str, Any]:
