@@ -17,6 +17,7 @@ from kemb.encoding import lengths
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
+from kemb.models import secrets
 from kemb.models.backends import PACKAGES
 from kemb.models.doors import Door
 from kemb.models.model import Model, library_versions
@@ -161,7 +162,7 @@ def circumstances(
         timestamp=int(time.time()),
         date=now(),
         started=around.started,
-        command=around.command,
+        command=secrets.redacted(around.command),
         **known(
             encoded=_encoded(progress) if encoded else None,
             api=_api(model, one) if one and model.spec.api is not None else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from kemb import disk
 from kemb.errors import UsageError
+from kemb.models import secrets
 from kemb.models.encoders.bge_m3 import spec_of_head, split_head
 from kemb.models.spec import ModelSpec
 from kemb.tasks import plugins
@@ -133,12 +135,18 @@ def parse(kind: type[AnyModel], table: dict[str, Any], path: Path) -> AnyModel:
         problems = error.errors()
         wrong = "; ".join(
             f"key {'.'.join(str(part) for part in problem['loc'])!r}: {problem['msg']}, given "
-            f"{problem['input']!r:.80}"
+            f"{_shown(problem['loc'], problem['input'])}"
             for problem in problems
         )
         unknown = any(problem["type"] == "extra_forbidden" for problem in problems)
         hint = f" Known keys: {', '.join(kind.model_fields)}." if unknown else ""
         raise UsageError(f"{path} does not fit: {wrong}.{hint}") from error
+
+
+def _shown(place: Sequence[str | int], value: object) -> str:
+    """What stands at a place of a table, unless it may be a key."""
+    name = str(place[-1]) if place else ""
+    return secrets.MARK if secrets.names_key(name) else f"{secrets.redacted(repr(value)):.80}"
 
 
 @cache

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kemb.errors import FetchError, ModelError
-from kemb.hub import ask_first, explain, is_offline, quiet_client, retry
+from kemb.hub import ask_first, check_file, describe, explain, is_offline, quiet_client, retry
 from kemb.models import configuration
 from kemb.models.configuration import declared
 from kemb.models.families import LOADERS, st_class_of
@@ -259,16 +259,19 @@ def fetch_model(
     unwanted = NETWORK if instead else UNWANTED
     need = f"{repo} is to be loaded{f' at revision {revision}' if revision else ''}"
     elsewhere = f"On a machine with network type `hf download {repo} --local-dir DIR`, and {give}."
+    hashes: dict[str, str] = {}
     try:
         if is_offline():
             commit = revision
         else:
-            commit, torch_files = _look(
+            commit, torch_files, hashes = _look(
                 repo, revision, patterns, unwanted, needs_weights=not instead
             )
             patterns += torch_files
         fetch = partial(snapshot_download, repo, allow_patterns=patterns, ignore_patterns=unwanted)
         path = Path(retry(partial(fetch, revision=commit)))
+        for name, sha256 in hashes.items():
+            check_file(path / name, sha256)
     except (FetchError, ModelError):
         raise
     except Exception as error:
@@ -278,19 +281,18 @@ def fetch_model(
 
 def _look(
     repo: str, revision: str | None, patterns: list[str], unwanted: list[str], needs_weights: bool
-) -> tuple[str, list[str]]:
+) -> tuple[str, list[str], dict[str, str]]:
     """The commit of a revision, once it is known that its files are fit to be loaded and that the
     hub gives them.
 
-    With it the weights of torch that stand in for safetensors.
+    With it the weights of torch that stand in for safetensors, and of the files that are not here
+    yet the sha256 that the hub says, by name.
     """
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # not listed, but documented
 
-    info = retry(
-        lambda: HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    )
-    commit, names = str(info.sha), [file.rfilename for file in info.siblings or []]
+    repository = describe("model", repo, revision)
+    commit, names = repository.commit, repository.names
     torch_files = (
         needed_torch_weights(list(filter_repo_objects(names, ignore_patterns=unwanted)))
         if needs_weights
@@ -313,9 +315,10 @@ def _look(
             "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then "
             "-m folder."
         )
+    hashes = {}
     for name in filter_repo_objects(
         names, allow_patterns=[*patterns, *torch_files], ignore_patterns=unwanted
     ):
         if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
-            ask_first(repo, name, "model", commit)
-    return commit, torch_files
+            hashes[name] = ask_first(repo, name, "model", commit)
+    return commit, torch_files, hashes

@@ -12,7 +12,7 @@ from typing import Any
 
 from kemb.audit import audit
 from kemb.errors import FetchError, RunError, UsageError
-from kemb.hub import explain, is_offline, one_line, quiet_client, retry
+from kemb.hub import describe, explain, is_offline, one_line, quiet_client, retry
 from kemb.publishing.card.card import README
 from kemb.training.data import refuse_restricted
 from kemb.training.recipe import RecipeFile
@@ -27,16 +27,15 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
     :raises UsageError: for a name that is none, without a token, or with HF_HUB_OFFLINE.
     :raises FetchError: when there is no such repository or the hub does not answer.
     """
-    from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UsageError(f"--push {repo!r} is no model repository; type --push ORG/NAME.")
     api = _api(endpoint)
     try:
-        info = retry(partial(api.model_info, repo, timeout=constants.HF_HUB_ETAG_TIMEOUT))
-        commit = str(info.sha)
-        if README not in {file.rfilename for file in info.siblings or []}:
+        repository = describe("model", repo, None, api)
+        commit = repository.commit
+        if README not in repository.names:
             return "", commit
         path = retry(partial(api.hf_hub_download, repo, README, revision=commit))
         return Path(path).read_bytes().decode("utf-8-sig"), commit

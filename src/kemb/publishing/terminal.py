@@ -145,6 +145,7 @@ class TerminalReporter:
             disable=not self.console.is_terminal,
         )
         self._bar = self._progress.add_task("", total=None, rate="")
+        self._rows_cut: set[str] = set()
 
     def __enter__(self) -> TerminalReporter:
         self._progress.start()
@@ -189,6 +190,11 @@ class TerminalReporter:
         elif outcome.status == "not applicable" and why:
             text = _said("terminal.not_applicable", row=row, task=task, why=why)
             self.console.print(Text(text, style="dim"))
+        record = outcome.result.kemb if outcome.result else None
+        n_cut = (record.api.n_cut or 0) if record and record.api else 0
+        if n_cut and row not in self._rows_cut:
+            self._rows_cut.add(row)
+            self.console.print(Text(_said("terminal.cut", row=row, n=n_cut), style="yellow"))
 
     def _show(self, description: str) -> None:
         self._progress.update(self._bar, description=description, total=None, completed=0, rate="")
