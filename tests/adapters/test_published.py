@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kemb.adapters.documents import Entry, find_tables
+from kemb.adapters.card_results import Entry
+from kemb.adapters.documents import find_tables
 from kemb.adapters.published import Imported, Scale, card_rows, table_rows
 from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.cells import cell_value, overall

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kemb.adapters.documents import Document, Table
+from kemb.adapters.documents import Document
+from kemb.adapters.tables import Table
 from kemb.adapters.mteb_results import metric_name
 from kemb.adapters.published import card_rows
 from kemb.arrays import DoubleArray
