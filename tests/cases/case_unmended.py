@@ -67,14 +67,6 @@ UNMENDED: dict[str, str] = {
     "hostile/D-64-symlink-loop": "'no data file: expected .csv ..., found test.csv'",
     "hostile/E-01-06": "OSError: File name too long, from resolve's Path(name).exists()",
     "hostile/F-02-enospc-stdout": "writing to a full disk's stdout: OSError with traceback",
-    "hostile/F-04-readonly-store-damaged": "PermissionError from store._remove",
-    "hostile/F-04-unreadable-shard": "a shard that this user may not read is deleted as damaged",
-    "hostile/F-05-shard-dir-arrow": "IsADirectoryError from store._remove",
-    "hostile/F-07-as-600m": (
-        "at 500 MB: '200 of 200 vectors are not in the store ... without --rescore': "
-        "shards that cannot be mapped are taken for damaged"
-    ),
-    "hostile/F-11-gc-model-empty": "gc --model '' removes both spaces",
     "hostile/I-01-metric-tiny-precision": "a number of 400 decimals: audit computes without end",
     "hostile/I-01-weird-links": "ValueError: Invalid IPv6 URL from audit/names.py:check_links",
     "hostile/I-02-yaml-bad-date": "ValueError: month must be in 1..12 from the YAML reader",
