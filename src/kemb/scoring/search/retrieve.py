@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Protocol, overload
 
@@ -121,7 +120,7 @@ def check(model: Model, spec: TaskSpec, part: Part) -> None:
     :raises DataError: a line that is none, an unknown document, no known query.
     """
     if model.run_file is not None:
-        _of_file(model.run_file, _ranking_data(part))
+        _of_file(model, _ranking_data(part))
     for member in model.parts:
         check(member, spec, part)
 
@@ -147,8 +146,7 @@ def lexical_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) ->
 
 def file_run(model: Model, _spec: TaskSpec, part: Part, _sources: Sources) -> Run:
     """As a TREC run file says."""
-    assert model.run_file is not None
-    return _of_file(model.run_file, _ranking_data(part))
+    return _of_file(model, _ranking_data(part))
 
 
 def fused_run(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
@@ -246,8 +244,10 @@ def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
     return without_zeros(run) if model.family in ("lexical", "sparse") else run
 
 
-def _of_file(path: Path, data: RetrievalData) -> Run:
-    scores = read_run(path)
+def _of_file(model: Model, data: RetrievalData) -> Run:
+    path = model.run_file
+    assert path is not None
+    scores = read_run(path, model.run_order)
     try:
         run = scoring.run_from_scores(scores, data.query_ids, data.doc_ids, RUN_DEPTH)
     except DataError as error:
