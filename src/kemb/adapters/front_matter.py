@@ -96,7 +96,8 @@ def _built(events: Iterator[Any], first_line: int) -> Any:  # noqa: ANN401
             if n_documents > 1:
                 raise _Broken(line, "a second document begins")
         elif isinstance(event, yaml.AliasEvent):
-            raise _Broken(line, f"*{event.anchor[:60]} repeats another place; write it out")
+            name = (event.anchor or "")[:60]
+            raise _Broken(line, f"*{name} repeats another place; write it out")
         elif isinstance(event, yaml.ScalarEvent):
             _check_tag(event, line)
             _add(containers, keys, Scalar(event.value, event.style is None, line), line)
@@ -273,7 +274,7 @@ class _Dumper(yaml.SafeDumper):
 def _scalar_node(dumper: yaml.SafeDumper, value: Scalar) -> yaml.Node:
     if not value.is_plain:
         return dumper.represent_str(str(value))
-    tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))
+    tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))  # type: ignore[no-untyped-call]
     return yaml.ScalarNode(tag, str(value))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TextIO
 
 from kemb.encoding.encode import Progress
-from kemb.evaluation.evaluate import Outcome
+from kemb.evaluation.evaluate import Outcome, Task
 
 _SECONDS = 0.2
 """Between two lines of one stage."""
@@ -46,6 +47,13 @@ class LineReporter:
 
     def loading(self, task: str) -> None:
         self._show(f"loading {task}")
+
+    def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
+        """A line of its own, which stays."""
+        kinds = ", ".join(warnings)
+        self._show(f"{task.spec.name}: {kinds}; `kemb check` says where")
+        self._stream.write("\n")
+        self._width = 0
 
     def encoding(self, row: str, progress: Progress) -> None:
         n_done = progress.n_stored + progress.n_encoded

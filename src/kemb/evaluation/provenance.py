@@ -143,7 +143,7 @@ class Around(NamedTuple):
 
 
 def circumstances(
-    model: Model, sources: Sources, task: str, score_seconds: float, around: Around
+    model: Model, sources: Sources, data: TaskData, score_seconds: float, around: Around
 ) -> Circumstances:
     """What is shown and never gates: versions, hardware, time, command, costs."""
     encoded = sources.encoded
@@ -166,9 +166,10 @@ def circumstances(
         **known(
             encoded=_encoded(progress) if encoded else None,
             api=_api(model, one) if one and model.spec.api is not None else None,
-            index_bytes_per_document=lengths.index_bytes(model, sources, task),
+            data_warnings=data.warnings or None,
+            index_bytes_per_document=lengths.index_bytes(model, sources, data.task),
             loaded=Loaded(**loaded(model, one.space)) if one else None,
-            lengths=lengths.measure(model, one, task) if one else None,
+            lengths=lengths.measure(model, one, data.task) if one else None,
             part_fingerprints=fingerprints if model.parts else None,
         ),
     )

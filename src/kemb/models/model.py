@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kemb.models import backends, files
 from kemb.models.doors import Door
@@ -15,6 +16,12 @@ from kemb.models.prompts import NO_PROMPTS, PromptTable
 from kemb.models.spec import Dtype, ModelSpec, Pooling, View
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
+
+
+RunOrder = Literal["score", "rank"]
+"""What puts the documents of a run file in order: its column of scores, as in trec_eval, or that of
+ranks.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class ModelOptions:
     known_as: str | None = None
     """The known model whose settings a folder gets, or `none`; None: the one that its content is.
     """
+    run_order: RunOrder = "score"
+    """What puts the documents of run files in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,7 @@ class Model:
     endpoint: tuple[tuple[str, str], ...] = ()
     """What is known of the model behind an API, as its fingerprint."""
     run_file: Path | None = None
+    run_order: RunOrder = "score"
     parts: tuple[Model, ...] = ()
     """The models that a fusion or a reranked first stage is made of."""
     how: Fused | Reranked | None = None

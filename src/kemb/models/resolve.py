@@ -24,7 +24,7 @@ from kemb.models.encoders.bge_m3 import Head
 from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
 from kemb.models.families import FAMILIES, LOADERS, Similarity
 from kemb.models.identity import content_hash, elsewhere
-from kemb.models.model import Model, ModelOptions
+from kemb.models.model import Model, ModelOptions, RunOrder
 from kemb.models.prompts import (
     PromptTable,
     build_prompts,
@@ -315,10 +315,11 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     return "float32"
 
 
-def run_of_file(path: Path, name: str = "") -> Model:
+def run_of_file(path: Path, name: str = "", order: RunOrder = "score") -> Model:
     """A TREC run file as a model: its revision is the hash of its bytes.
 
     :param name: of the row; the file's name without its ending otherwise.
+    :param order: the column of the file that counts; ranks make a variant.
     :raises UsageError: there is no such file, or the name cannot be one.
     """
     if not path.is_file():
@@ -333,7 +334,9 @@ def run_of_file(path: Path, name: str = "") -> Model:
         )
     with path.open("rb") as file:
         revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    return replace(_ranker("run", f"run/{name}", revision), run_file=path)
+    variant = "" if order == "score" else f"by-{order}"
+    row = _ranker("run", f"run/{name}", revision)
+    return replace(row, run_file=path, run_order=order, variant=variant)
 
 
 def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model | None:
@@ -345,7 +348,7 @@ def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) 
     expression = Leaf(name) if run_file is not None and run_file.is_file() else parse(name)
     if not isinstance(expression, Leaf):
         return compose(expression, options, own_tasks)
-    return None if run_file is None else run_of_file(run_file)
+    return None if run_file is None else run_of_file(run_file, order=options.run_order)
 
 
 def compose(

@@ -13,11 +13,14 @@ from kemb.encoding.lengths import TRUNCATED, korean_tokens, truncated
 from kemb.models.facts import facts_of
 from kemb.models.families import FAMILIES
 from kemb.results.record import Record
+from kemb.scoring.ties import TIES
 
 MIN_TEXTS = 200
 """A rate of fewer encoded texts says little."""
 CUT = "✂"
 """Behind a score that stands on truncated texts."""
+DOUBT = "⚠"
+"""Behind a score of data that `kemb check` warns of, or of ties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,14 @@ def is_cut(record: Record | None) -> bool:
     """Whether so many texts of a task were truncated that its score is marked."""
     share = truncated(record) if record else None
     return share is not None and share > TRUNCATED
+
+
+def n_tied(record: Record) -> int:
+    """Different texts, or queries, that a model could not tell apart, where they are so many that
+    they are recorded.
+    """
+    counts = [note.get(name, 0) for note in record.score_notes.values() for name in TIES]
+    return max(counts, default=0)
 
 
 def _rate(record: Record) -> float:

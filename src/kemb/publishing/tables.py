@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, Cost, cost_of, is_cut
+from kemb.publishing.costs import CUT, DOUBT, Cost, cost_of, is_cut, n_tied
 from kemb.publishing.markdown import clean, escape
 from kemb.publishing.notes import below_line, footer, group, heading
+from kemb.results.record import Record
 
 NO_SCORE = "-"
 FEW_CELLS = 8
@@ -80,18 +81,26 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
             for name in groups
         ]
     found += [
-        Column(
-            cell.title, "cell", [points(row.cells[number]) + cut_mark(row, cell) for row in rows]
-        )
+        Column(cell.title, "cell", [points(row.cells[number]) + marks(row, cell) for row in rows])
         for number, cell in enumerate(board.cells)
     ]
     return found + details
 
 
-def cut_mark(row: Row, cell: CellSpec) -> str:
-    """What stands behind a score of truncated texts."""
-    records = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
-    return f" {CUT}" if any(map(is_cut, records)) else ""
+def marks(row: Row, cell: CellSpec) -> str:
+    """What stands behind a score of truncated texts, and one of data or vectors to be doubted."""
+    is_doubted = any(record.data_warnings or n_tied(record) for record in _records(row, cell))
+    return (f" {CUT}" if is_cut_in(row, cell) else "") + (f" {DOUBT}" if is_doubted else "")
+
+
+def is_cut_in(row: Row, cell: CellSpec) -> bool:
+    """Whether a score stands on truncated texts."""
+    return any(map(is_cut, _records(row, cell)))
+
+
+def _records(row: Row, cell: CellSpec) -> list[Record]:
+    results = [row.results[task] for task in (cell.task, *cell.members) if task in row.results]
+    return [result.kemb for result in results if result.kemb is not None]
 
 
 def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]:

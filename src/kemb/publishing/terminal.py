@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.cells import cell_len
@@ -21,7 +23,7 @@ from rich.text import Text
 from kemb import messages
 from kemb.boards import Board
 from kemb.encoding.encode import Progress as EncodeProgress
-from kemb.evaluation.evaluate import Outcome
+from kemb.evaluation.evaluate import Outcome, Task
 from kemb.publishing import notes, tables
 from kemb.publishing.tables import Column
 from kemb.tasks.kinds import KINDS
@@ -146,6 +148,7 @@ class TerminalReporter:
         )
         self._bar = self._progress.add_task("", total=None, rate="")
         self._rows_cut: set[str] = set()
+        self._warned_tasks: set[str] = set()
 
     def __enter__(self) -> TerminalReporter:
         self._progress.start()
@@ -161,6 +164,20 @@ class TerminalReporter:
 
     def loading(self, task: str) -> None:
         self._show(_said("terminal.loading", task=task))
+
+    def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
+        """One line for a task, once."""
+        if task.spec.name in self._warned_tasks:
+            return
+        self._warned_tasks.add(task.spec.name)
+        text = _said(
+            "terminal.warned",
+            task=task.spec.name,
+            n_warnings=sum(warnings.values()),
+            kinds=notes.warning_kinds(warnings),
+            path=shlex.quote(task.path or task.spec.name),
+        )
+        self.console.print(Text(text, style="yellow"))
 
     def encoding(self, row: str, progress: EncodeProgress) -> None:
         done = progress.n_stored + progress.n_encoded

@@ -291,6 +291,8 @@ class Circumstances(Data):
     """What names the vectors in the store."""
     family: str = ""
     warnings: list[str] = []
+    data_warnings: dict[str, Count] = {}
+    """What `kemb check` warned of in the data: how often, by kind."""
     versions: dict[str, str] = {}
     hardware: Hardware | None = None
     seconds: Seconds = Seconds()

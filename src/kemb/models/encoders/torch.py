@@ -232,7 +232,7 @@ def _mismatched(folder: Path, report: Report) -> ModelError:
 
 def _refuse_empty_vocabulary(folder: Path, model: Any) -> None:  # noqa: ANN401  sentence-transformers has no types
     """Transformers makes a tokenizer of special tokens alone where it finds no vocabulary."""
-    tokenizer = getattr(model, "tokenizer", None)
+    tokenizer: Any = getattr(model, "tokenizer", None)
     special = getattr(tokenizer, "all_special_ids", None)
     if special is not None and hasattr(tokenizer, "__len__"):
         n_words = len(tokenizer) - len(set(special))

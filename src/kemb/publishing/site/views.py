@@ -261,7 +261,7 @@ def _has_items(row: Row, task: str) -> bool:
 
 def _row(board: Board, row: Row, label: str, mark: str, model: int, row_id: str) -> RowData:
     standing = row.standing
-    marked = [number for number, cell in enumerate(board.cells) if tables.cut_mark(row, cell)]
+    marked = [number for number, cell in enumerate(board.cells) if tables.is_cut_in(row, cell)]
     return RowData(
         id=row_id,
         model=model,
