@@ -156,8 +156,10 @@ def _paid(commands: Sequence[Record]) -> float | None:
         for record in commands
         if record.api and record.encoded and record.encoded.n_encoded
     ]
-    known = [usd for usd in prices if usd is not None]
-    return round(sum(known), 6) if known and len(known) == len(prices) else None
+    known_prices = [usd for usd in prices if usd is not None]
+    return (
+        round(sum(known_prices), 6) if known_prices and len(known_prices) == len(prices) else None
+    )
 
 
 def _price(commands: Sequence[Record]) -> str:

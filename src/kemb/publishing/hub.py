@@ -63,12 +63,12 @@ def push(
     ]
     message = "Model card with evaluation results by kemb"
     try:
-        done = _api(endpoint).create_commit(
+        commit = _api(endpoint).create_commit(
             repo, operations, commit_message=message, parent_commit=parent, create_pr=create_pr
         )
     except Exception as error:
         raise _explained(error, repo) from error
-    return str(done.pr_url or done.commit_url)
+    return str(commit.pr_url or commit.commit_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> st
     try:
         if not target.parent:
             api.create_repo(target.repo, private=target.private, exist_ok=True)
-        done = api.create_commit(
+        commit = api.create_commit(
             target.repo,
             operations,
             commit_message="Model trained with kemb",
@@ -133,7 +133,7 @@ def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> st
         )
     except Exception as error:
         raise _explained(error, target.repo, folder) from error
-    return str(done.commit_url)
+    return str(commit.commit_url)
 
 
 def _api(endpoint: str | None) -> Any:  # noqa: ANN401  HfApi, imported late
@@ -219,10 +219,9 @@ def push_model(target: Target, model_dir: Path) -> str:
         refuses.
     """
     readme = model_dir / README
-    if found := [finding for finding in audit([readme]).findings if not finding.confirms]:
+    if findings := [finding for finding in audit([readme]).findings if not finding.confirms]:
         raise RunError(
-            f"The card {readme} is not in order, so nothing was uploaded: {found[0].what} Findings "
-            "in all: "
-            f"{len(found)}; type: kemb audit {readme}"
+            f"The card {readme} is not in order, so nothing was uploaded: {findings[0].what} "
+            f"Findings in all: {len(findings)}; type: kemb audit {readme}"
         )
     return push_folder(target, model_dir)

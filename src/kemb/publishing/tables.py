@@ -44,12 +44,12 @@ def visible(board: Board, every: bool = False) -> tuple[list[Row], int]:
     """
     below = board.incomplete
     n_claimed = 0
-    shown = []
+    rows_below = []
     for row in below:
         n_claimed += row.claim is not None
         if every or row.claim is None or n_claimed <= N_BELOW:
-            shown.append(row)
-    return board.complete + shown, len(below) - len(shown)
+            rows_below.append(row)
+    return board.complete + rows_below, len(below) - len(rows_below)
 
 
 def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
@@ -59,7 +59,7 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
         return say(note(key), lang)
 
     groups = board.groups
-    found = [
+    board_columns = [
         Column(title("column.rank"), "rank", [rank_text(row) for row in rows]),
         Column(title("column.model"), "model", labels(board, rows)),
         Column(title("column.score"), "score", [score_text(row, lang) for row in rows]),
@@ -67,24 +67,24 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
     if board.intervals.mode != "none":
         first = [row.standing.p_first if row.standing else None for row in rows]
         top3 = [row.standing.p_top3 if row.standing else None for row in rows]
-        found.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
-        found.append(Column(title("column.p_top3"), "certainty", list(map(share, top3))))
+        board_columns.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
+        board_columns.append(Column(title("column.p_top3"), "certainty", list(map(share, top3))))
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         spans = [_span(*pair) if pair else "" for pair in ranks]
-        found.append(Column(title("column.other_views"), "certainty", spans))
+        board_columns.append(Column(title("column.other_views"), "certainty", spans))
     costs, details = _costs(rows, lang)
-    found += costs
+    board_columns += costs
     if any(len(numbers) > 1 for numbers in groups.values()):
-        found += [
+        board_columns += [
             Column(say(group(name), lang), "group", [points(row.groups[name]) for row in rows])
             for name in groups
         ]
-    found += [
+    board_columns += [
         Column(cell.title, "cell", [points(row.cells[number]) + marks(row, cell) for row in rows])
         for number, cell in enumerate(board.cells)
     ]
-    return found + details
+    return board_columns + details
 
 
 def marks(row: Row, cell: CellSpec) -> str:
@@ -228,12 +228,19 @@ def to_markdown(
     lang = lang or language()
     rows, n_hidden = visible(board, every)
     left_out = {"detail"} if len(board.cells) <= FEW_CELLS else {"detail", "cell"}
-    found = [column for column in columns(board, rows, lang) if wide or column.kind not in left_out]
-    lines = [[escape(column.title) for column in found]]
-    lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
+    table_columns = [
+        column for column in columns(board, rows, lang) if wide or column.kind not in left_out
+    ]
+    lines = [[escape(column.title) for column in table_columns]]
+    lines += [
+        [escape(column.values[number]) for column in table_columns] for number in range(len(rows))
+    ]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     text.insert(
-        1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|"
+        1,
+        "|"
+        + "|".join("---" if column.kind == "model" else "---:" for column in table_columns)
+        + "|",
     )
     title = say(heading(board), lang)
     above = [f"**{escape(title)}**\n"] if title else []

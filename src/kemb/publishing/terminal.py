@@ -46,11 +46,11 @@ def print_board(
     rows, n_hidden = tables.visible(board, every)
     lang = messages.language()
     every_column = tables.columns(board, rows, lang)
-    shown = every_column if wide else _fitting(every_column, console.width)
+    columns = every_column if wide else _fitting(every_column, console.width)
     if title := messages.say(notes.heading(board), lang):
         console.print(Text(title, style="bold"))
     table = Table(header_style="bold")
-    for column in shown:
+    for column in columns:
         is_model = column.kind == "model"
         table.add_column(
             Text(_short(column)),
@@ -62,11 +62,11 @@ def print_board(
         style = "dim" if row.claim and row.standing is None else ""
         last = number + 1 == len(board.complete) < len(rows)
         table.add_row(
-            *(Text(column.values[number]) for column in shown), style=style, end_section=last
+            *(Text(column.values[number]) for column in columns), style=style, end_section=last
         )
     console.print(table)
     below: list[messages.Text] = []
-    if n_hidden_columns := len(every_column) - len(shown):
+    if n_hidden_columns := len(every_column) - len(columns):
         below.append(messages.note("board.hidden_columns", n_columns=n_hidden_columns))
     below += notes.below_line(board, n_hidden)
     if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
@@ -80,7 +80,7 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, in their order: the first three always, others by kind, all of a kind
     or none.
     """
-    chosen = {"rank", "model", "score"}
+    fitting_kinds = {"rank", "model", "score"}
     is_short = sum(column.kind == "cell" for column in columns) <= _FEW_CELLS
     kinds = (
         ("cell", "cost", "group", "certainty")
@@ -88,13 +88,13 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
         else ("group", "certainty", "cost", "cell")
     )
     for kind in (*kinds, "detail"):
-        wanted = [column for column in columns if column.kind in chosen | {kind}]
-        needed = sum(
-            min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted
+        candidates = [column for column in columns if column.kind in fitting_kinds | {kind}]
+        text_width = sum(
+            min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in candidates
         )
-        if needed + 3 * len(wanted) + 1 <= width:
-            chosen.add(kind)
-    return [column for column in columns if column.kind in chosen]
+        if text_width + 3 * len(candidates) + 1 <= width:
+            fitting_kinds.add(kind)
+    return [column for column in columns if column.kind in fitting_kinds]
 
 
 _FEW_CELLS = 8
@@ -180,7 +180,7 @@ class TerminalReporter:
         self.console.print(Text(text, style="yellow"))
 
     def encoding(self, row: str, progress: EncodeProgress) -> None:
-        done = progress.n_stored + progress.n_encoded
+        n_ready = progress.n_stored + progress.n_encoded
         rate = ""
         if progress.seconds > 0:
             texts, tokens = (
@@ -191,7 +191,7 @@ class TerminalReporter:
         self._progress.update(
             self._bar,
             description=_said("terminal.encoding", row=row),
-            completed=done,
+            completed=n_ready,
             total=progress.n_unique,
             rate=rate,
         )
