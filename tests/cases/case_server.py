@@ -26,6 +26,7 @@ import types
 from typing import Any, NoReturn
 
 LIGHT = (
+    "importlib.readers",  # a case runs as nobody, who may not read the folder of the interpreter
     *("numpy", "pandas", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats"),
     *("sklearn.linear_model", "sklearn.cluster", "sklearn.metrics", "yaml"),
     # A fork that has become another user may not be allowed to read where Python lies.

@@ -111,7 +111,11 @@ def run_command(
         for name in models
     ]
     for warning in dict.fromkeys(text for model in resolved for text in model.warnings):
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(say(note("cli.warning", why=warning), language()), err=True)
+    for model in resolved:
+        if model.known_as:
+            known_as = note("board.known_as", model=model.name, known=model.known_as)
+            click.echo(say(known_as, language()), err=True)
     resolved = with_views(resolved, **views)
     resolved += [
         run_of_file(path, name)

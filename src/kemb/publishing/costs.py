@@ -18,6 +18,8 @@ MIN_TEXTS = 200
 """A rate of fewer encoded texts says little."""
 CUT = "✂"
 """Behind a score that stands on truncated texts."""
+WARNED = "⚠"
+"""Behind a model of whose files something must be known."""
 
 
 @dataclass(frozen=True, slots=True)

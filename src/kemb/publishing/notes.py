@@ -12,7 +12,7 @@ from fractions import Fraction
 from kemb.boards import Board, Row
 from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Note, Text, Title, note, say
-from kemb.publishing.costs import CUT, cost_of, is_cut
+from kemb.publishing.costs import CUT, WARNED, cost_of, is_cut
 from kemb.publishing.site.words import group_title
 
 
@@ -41,6 +41,7 @@ def board_notes(board: Board, marks: Mapping[str, str]) -> list[Note]:
         *_influence(board),
         *_sources(board, marks),
         *cost_notes(board.rows),
+        *model_notes(board.rows),
         *_made(board),
     ]
 
@@ -123,6 +124,29 @@ def cost_notes(rows: Sequence[Row]) -> list[Note]:
     if prices := sorted({cost.price for cost in costs if cost.price}):
         notes.append(note("board.paid", prices=prices))
     return notes
+
+
+def model_warnings(row: Row) -> list[str]:
+    """What was said of a model's files when it was measured, each sentence once."""
+    records = [result.kemb for result in row.results.values() if result.kemb is not None]
+    return list(dict.fromkeys(text for record in records for text in record.warnings))
+
+
+def model_notes(rows: Sequence[Row]) -> list[Note]:
+    """What must be known of the files of models, and whose settings local folders got."""
+    warned = [
+        note("board.model_warning", mark=WARNED, model=row.name, why=text)
+        for row in rows
+        for text in model_warnings(row)
+    ]
+    known_as = {
+        (row.name, result.kemb.model.known_as)
+        for row in rows
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.model.known_as
+    }
+    names = [note("board.known_as", model=name, known=known) for name, known in sorted(known_as)]
+    return warned + names
 
 
 def below_line(board: Board, n_hidden: int) -> list[Note]:

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, Cost, cost_of, is_cut
+from kemb.publishing.costs import CUT, WARNED, Cost, cost_of, is_cut
 from kemb.publishing.markdown import clean, escape
-from kemb.publishing.notes import below_line, footer, group, heading
+from kemb.publishing.notes import below_line, footer, group, heading, model_warnings
 
 NO_SCORE = "-"
 FEW_CELLS = 8
@@ -60,7 +60,7 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
     groups = board.groups
     found = [
         Column(title("column.rank"), "rank", [rank_text(row) for row in rows]),
-        Column(title("column.model"), "model", labels(board, rows)),
+        Column(title("column.model"), "model", _marked(labels(board, rows), rows)),
         Column(title("column.score"), "score", [score_text(row, lang) for row in rows]),
     ]
     if board.intervals.mode != "none":
@@ -86,6 +86,14 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
         for number, cell in enumerate(board.cells)
     ]
     return found + details
+
+
+def _marked(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Names of rows, and a mark behind models that were warned of."""
+    return [
+        f"{name} {WARNED}" if model_warnings(row) else name
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def cut_mark(row: Row, cell: CellSpec) -> str:
