@@ -29,6 +29,7 @@ import types
 from typing import Any, NoReturn
 
 LIGHT = (
+    "importlib.readers",  # a case runs as nobody, who may not read the folder of the interpreter
     *("numpy", "pandas", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats"),
     *("sklearn.linear_model", "sklearn.cluster", "sklearn.metrics", "yaml"),
 )
