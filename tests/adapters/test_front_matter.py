@@ -1,4 +1,4 @@
-"""The head of a README as YAML 1.2 reads it, and byte for byte as it was where kemb does not write."""
+"""The head of a README as YAML 1.2 reads it; every byte that kemb does not write stays."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_what_is_written_anew_goes_to_the_end() -> None:
 
 def test_values_inside_a_key_that_is_written_keep_their_text() -> None:
     head = "model-index:\n    - {name: a, v: 1.10, b: no, c: 'no', d: ~, e: \"1.0\"}\n"
-    new = with_fields(head, {"model-index": read_head(head)["model-index"] + [{"v": 0.5}]})
-    assert new == (
-        "model-index:\n- name: a\n  v: 1.10\n  b: no\n  c: 'no'\n  d: null\n  e: '1.0'\n- v: 0.5\n"
+    (entry,) = read_head(head)["model-index"]
+    assert with_fields(head, {"model-index": [{**entry, "w": 0.5}]}) == (
+        "model-index:\n- name: a\n  v: 1.10\n  b: no\n  c: 'no'\n  d: null\n  e: '1.0'\n  w: 0.5\n"
     )
 
 
