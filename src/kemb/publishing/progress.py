@@ -61,4 +61,5 @@ def _beat(ended: threading.Event) -> None:
             continue
         said()
         with contextlib.suppress(OSError, ValueError, IndexError):  # stderr is closed, or the end
-            print(_describers[-1](), file=sys.stderr, flush=True)
+            sys.stderr.write(f"{_describers[-1]()}\n")
+            sys.stderr.flush()

@@ -128,8 +128,8 @@ def stdout() -> Console:
 
 
 class TerminalReporter:
-    """Progress of a run on stderr: bars where that is a terminal, else a line now and then; failures
-    always.
+    """Progress of a run on stderr: bars where that is a terminal, else a line now and then.
+    Failures are always shown.
 
     :param n_cells: results that are asked for; 0 where that is not clear.
     """

@@ -243,7 +243,7 @@ def write_lock(
             "stages": {stage.name: _lock_entry(stage) for stage in stages},
             "reads": dict(sorted(reads.items())),
             "versions": versions(),
-            "hardware": hardware(device),
+            "hardware": hardware(device).model_dump(mode="json", exclude_none=True),
         },
     )
     return path
