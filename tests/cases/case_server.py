@@ -13,7 +13,9 @@ import contextlib
 import email
 import encodings
 import gc
+import importlib
 import importlib.metadata
+import importlib.readers
 import io
 import json
 import os

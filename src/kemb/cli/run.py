@@ -139,7 +139,7 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     from kemb.publishing.terminal import TerminalReporter, print_board
     from kemb.results.rows import ResultRow
 
-    with TerminalReporter() as reporter:
+    with TerminalReporter(len(tasks) * len(models)) as reporter:
         outcomes = evaluate(tasks, models, options, reporter)
     results = [outcome.result for outcome in outcomes if outcome.result]
     if as_json:

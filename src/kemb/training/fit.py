@@ -6,6 +6,7 @@ threads.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kemb import disk
 from kemb.errors import RunError
 from kemb.models import files
 from kemb.models.families import by_recipe_name
@@ -23,6 +25,7 @@ from kemb.models.weights import weights_kwargs
 from kemb.training import arguments, bases, check, dev, guards
 from kemb.training.losses import TrainingSet, build_loss, n_negatives
 from kemb.training.recipe import RecipeFile
+from kemb.training.stages import REPORT
 
 CHECKPOINTS = "checkpoints"
 EVENTS = "events.jsonl"
@@ -42,6 +45,7 @@ class FitJob:
     device: str
     guide: Path | None = None
     resume: bool = False
+    """Go on from the last whole checkpoint in the folder, if there is one."""
     on_step: guards.OnStep | None = None
     dev: dev.DevSet | None = None
     """Given where the recipe has a section [dev]."""
@@ -124,6 +128,8 @@ def fit(job: FitJob) -> FitReport:
         job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
     trainer = trainer_of(job, model, losses, watch, score)
     resumed_at = int(last.name.rpartition("-")[2]) if last else 0
+    if last and job.rank == 0:
+        job.on_note(f"Going on from step {resumed_at:,}, the last checkpoint in {last.parent}.")
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
@@ -157,8 +163,8 @@ def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport
     folder = job.out / CHECKPOINTS / f"checkpoint-{step}"
     if not folder.is_dir():
         raise RunError(
-            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Leave out "
-            "--resume to train anew."
+            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Type the "
+            "same command with --fresh to train anew."
         )
     trainer._load_from_checkpoint(str(folder))
     entry = next(
@@ -330,22 +336,48 @@ def _last_checkpoint(job: FitJob) -> Path | None:
     """
     whole: list[tuple[int, Path]] = []
     for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
-        mark = folder / guards.MARK
-        if job.resume and mark.is_file():
-            record = json.loads(mark.read_text(encoding="utf-8"))
+        record = guards.read_mark(folder) if job.resume else None
+        if record is not None:
             if record["fit"] != job.key:
                 raise RunError(
-                    f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run "
-                    "again."
+                    f"The checkpoint {folder} belongs to another fit. Type the same command with "
+                    "--fresh to train anew."
                 )
             whole.append((record["step"], folder))
-        elif job.rank == 0:
-            shutil.rmtree(folder)
+        elif job.rank == 0 and folder.name.removeprefix("checkpoint-").isdecimal():
+            if job.resume:
+                job.on_note(f"{folder.name} is not whole; the one before it is taken.")
+            _remove_checkpoint(folder)
     if not whole:
         if job.rank == 0:
             (job.out / EVENTS).unlink(missing_ok=True)
         return None
     return max(whole)[1]
+
+
+def _remove_checkpoint(folder: Path) -> None:
+    """Its mark goes first, so that a kill meanwhile leaves a torn one."""
+    (folder / guards.MARK).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def finish(job: FitJob, train: Callable[[FitJob], FitReport]) -> dict[str, Any]:
+    """Train, unless an interrupted run had saved the model already, and remove the checkpoints.
+
+    :param train: `fit`, or the same in several processes.
+    :return: the report, as JSON.
+    """
+    path = job.out / REPORT
+    try:
+        report: dict[str, Any] = disk.read_json(path)
+    except (OSError, ValueError):
+        report = json.loads(json.dumps(dataclasses.asdict(train(job))))
+        with disk.replacing(path) as unfinished:
+            unfinished.write_text(disk.json_text(report), encoding="utf-8")
+    for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
+        _remove_checkpoint(folder)
+    shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
+    return report
 
 
 def _seed(seed: int) -> None:

@@ -81,6 +81,9 @@ class TrainOptions:
     results_dir: Path | None = None
     """By default `results` in the run."""
     resume: bool = False
+    """Refuse where there is no interrupted fit to go on with."""
+    fresh: bool = False
+    """Begin an interrupted fit anew; what it left is moved aside."""
     push: bool = False
     """Upload the model to the recipe's repository once it has passed everything."""
     command: str = ""
@@ -139,7 +142,9 @@ class Work:
         self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False
     ) -> Stage:
         self.listener.begun(name)
-        stage = stages.run_stage(self.options.run_dir, name, inputs, work, resume)
+        stage = stages.run_stage(
+            self.options.run_dir, name, inputs, work, resume, self.listener.note
+        )
         self.listener.finished(stage)
         self.done.append(stage)
         stages.write_lock(self.file, self.options.run_dir, self.done, self.device, self.resolved())
