@@ -18,25 +18,9 @@ UNMENDED: dict[str, str] = {
     "field/11-import-header-one-name-too-many": (
         "the first name is dropped, 12 wrong numbers, rc 0; audit finds nothing"
     ),
-    "field/13-autorag-or-groups-recall": (
-        "and/or groups are flattened: recall@3 0.6667, f1@3 0.6667, MRR 1.0"
-    ),
-    "field/15-data-warnings-not-in-run": (
-        "what check warns of (labels by case, test = train, NFD) is not said by run, "
-        "warnings of the record are []"
-    ),
     "field/16-card-front-matter-values": (
         "no -> false, on -> True, 1.10 -> 1.1, 12:30:00 -> 45000, null dropped; reading "
         "0123456 -> 42798"
-    ),
-    "field/17-parquet-shards-and-hub-layout": (
-        "'move the others away' halves a corpus (100.00 for 63.09); the hub's folders are refused"
-    ),
-    "field/19-autorag-two-qa-files": (
-        "qa_train and qa_test: 'move the others away', with splits too"
-    ),
-    "field/21-nsmc-txt-empty-text": (
-        ".txt is no data file; renamed, one empty review stops everything"
     ),
     "field/23-flag-empty-neg-list": "'neg': [] is refused even with [mine]",
     "field/26-table-cells-with-decoration": (
@@ -44,11 +28,6 @@ UNMENDED: dict[str, str] = {
         "becomes part of a name"
     ),
     "field/27-kure-results-layout": "results/<org>/<model>/<org>__<model>/<revision> is refused",
-    "hostile/D-60-parquet-invalid-utf8": (
-        "UnicodeDecodeError in tasks/own/readers.py:_read_parquet"
-    ),
-    "hostile/D-61-fifo": "'no data file: expected .csv ..., found test.csv'",
-    "hostile/D-64-symlink-loop": "'no data file: expected .csv ..., found test.csv'",
     "hostile/E-01-06": "OSError: File name too long, from resolve's Path(name).exists()",
     "hostile/F-02-enospc-stdout": "writing to a full disk's stdout: OSError with traceback",
     "hostile/I-01-metric-tiny-precision": "a number of 400 decimals: audit computes without end",
