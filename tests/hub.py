@@ -200,7 +200,7 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
         def do_POST(self) -> None:
             self.answer()
 
-        def answer(self) -> None:  # noqa: C901  one branch for each address and fault
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(urlsplit(self.path).path)
             is_file = _FILE.fullmatch(path)
