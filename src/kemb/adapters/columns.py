@@ -154,8 +154,8 @@ def _column_of(title: str, names: Mapping[str, CellSpec]) -> Column | None:
 
 def _misspelt(plain_title: str, names: Mapping[str, CellSpec]) -> CellSpec | None:
     """The one cell from whose name this one differs by a letter; digits tell tasks apart."""
-    known = {plain(name) for name in tasks.names()}
-    if len(plain_title) < _FEWEST_LETTERS or len(plain_title) > 100 or plain_title in known:
+    task_names = {plain(name) for name in tasks.names()}
+    if len(plain_title) < _FEWEST_LETTERS or len(plain_title) > 100 or plain_title in task_names:
         return None
     cells = {
         cell.title: cell for name, cell in names.items() if _differs_by_a_letter(plain_title, name)
@@ -178,9 +178,9 @@ def _differs_by_a_letter(one: str, other: str) -> bool:
     return all(letter.isalpha() for letter in letters)
 
 
-def _metric_of(written: str) -> str | None:
+def _metric_of(title: str) -> str | None:
     """Our name of a metric; None where it is none."""
-    words = plain(written)
+    words = plain(title)
     metric_names = {plain(name): name for name in known_metrics(None)}
     return (
         metric_names.get(words)
@@ -194,7 +194,9 @@ def _metric_in(cell: CellSpec, metric: str) -> str:
     named metric is all of it.
     """
     spec = spec_of(cell.task)
-    own = spec.main_metric if cell.metric == MAIN_SCORE and spec else cell.metric
-    if metric in (cell.metric, own) or (metric in _OF_SHORT and own.endswith(f"_{metric}")):
+    main_metric = spec.main_metric if cell.metric == MAIN_SCORE and spec else cell.metric
+    if metric in (cell.metric, main_metric) or (
+        metric in _OF_SHORT and main_metric.endswith(f"_{metric}")
+    ):
         return cell.metric
     return _OF_SHORT.get(metric, metric)

@@ -152,7 +152,7 @@ def warning_kinds(warnings: Mapping[str, int]) -> list[Note]:
     for kind, n in sorted(warnings.items(), key=lambda item: (-item[1], item[0])):
         key = kind.lower().replace(" ", "_")
         name: Text = note(f"warning.{key}") if key in known_kinds else kind
-        kinds.append(note("warning.count", kind=name, n=n))
+        kinds.append(note("board.warning_count", kind=name, n=n))
     return kinds
 
 
@@ -175,7 +175,10 @@ def model_notes(rows: Sequence[Row]) -> list[Note]:
         for result in row.results.values()
         if result.kemb is not None and result.kemb.model.known_as
     }
-    names = [note("board.known_as", model=name, known=known) for name, known in sorted(known_as)]
+    names = [
+        note("board.known_as", model=name, known=known_name)
+        for name, known_name in sorted(known_as)
+    ]
     return warned + names
 
 
