@@ -77,7 +77,6 @@ UNMENDED: dict[str, str] = {
     "hostile/D-61-fifo": "'no data file: expected .csv ..., found test.csv'",
     "hostile/D-64-symlink-loop": "'no data file: expected .csv ..., found test.csv'",
     "hostile/E-01-06": "OSError: File name too long, from resolve's Path(name).exists()",
-    "hostile/F-02-enospc-stdout": "writing to a full disk's stdout: OSError with traceback",
     "hostile/H-model-api-empty": "KeyError: 'id' in the message",
     "hostile/H-model-api-nosha": "AssertionError in the message",
     "hostile/H-model-drip": "a dripping download is awaited without end",
@@ -169,9 +168,6 @@ UNMENDED: dict[str, str] = {
         "named, but as 'PermissionError', with the advice to delete an intact record and "
         "run the task again"
     ),
-    "hostile/K-02-resume-torn-checkpoint": (
-        "--resume on a torn checkpoint ends with a traceback (while processing 'path')"
-    ),
     "hostile/M-10-1_Pooling_config.json-list": "1_Pooling/config.json is a list",
     "hostile/M-10-1_Pooling_config.json-number": "1_Pooling/config.json is a number",
     "hostile/M-10-config.json-null": "config.json is null",
@@ -225,12 +221,5 @@ UNMENDED: dict[str, str] = {
     ),
     "hostile/Z-13-poisoned-submission": (
         "versions = [1] passes verify and import; site ends with an AttributeError"
-    ),
-    "training/16-rerun-without-resume": "the second run begins at 0 and deletes the checkpoints",
-    "training/35-two-runs-one-folder": (
-        "the second run writes into the first's folder and deletes its checkpoints"
-    ),
-    "training/61-name-of-a-folder-of-mine": (
-        "the folder eval of the user is replaced by the model, exit 0"
     ),
 }
