@@ -194,6 +194,10 @@ def test_a_space_in_use_is_not_cleaned_until_its_user_has_ended(tmp_path: Path) 
     assert space.paths() == before
     user.kill()
     user.communicate()
+    leases.let_go()
+    (lease,) = space.folder.glob(".*.lease")  # of the killed one
+    assert open_space(tmp_path).stored(keys).all()
+    assert not lease.exists()
     assert compact(open_space(tmp_path)).users == []
     assert len(space.paths()) == 1
     forget(open_space(tmp_path))
