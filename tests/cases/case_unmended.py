@@ -29,7 +29,6 @@ UNMENDED: dict[str, str] = {
     ),
     "field/27-kure-results-layout": "results/<org>/<model>/<org>__<model>/<revision> is refused",
     "hostile/E-01-06": "OSError: File name too long, from resolve's Path(name).exists()",
-    "hostile/F-02-enospc-stdout": "writing to a full disk's stdout: OSError with traceback",
     "hostile/I-01-metric-tiny-precision": "a number of 400 decimals: audit computes without end",
     "hostile/I-01-weird-links": "ValueError: Invalid IPv6 URL from audit/names.py:check_links",
     "hostile/I-02-yaml-bad-date": "ValueError: month must be in 1..12 from the YAML reader",
@@ -57,9 +56,6 @@ UNMENDED: dict[str, str] = {
         "named, but as 'PermissionError', with the advice to delete an intact record and "
         "run the task again"
     ),
-    "hostile/K-02-resume-torn-checkpoint": (
-        "--resume on a torn checkpoint ends with a traceback (while processing 'path')"
-    ),
     "hostile/R-10-batch-hugeint": "ValueError of tomllib (6000 digits)",
     "hostile/R-10-contam-shingle": "shingle = 1000000000 runs without end",
     "hostile/R-10-epochs-inf": "epochs = inf: traceback",
@@ -68,12 +64,5 @@ UNMENDED: dict[str, str] = {
     "hostile/R-10-seed-huge": "seed = 10^19: traceback",
     "hostile/Z-11-parquet-bomb": (
         "a submission whose items unpack to 2 GB takes 3.1 GB to be refused"
-    ),
-    "training/16-rerun-without-resume": "the second run begins at 0 and deletes the checkpoints",
-    "training/35-two-runs-one-folder": (
-        "the second run writes into the first's folder and deletes its checkpoints"
-    ),
-    "training/61-name-of-a-folder-of-mine": (
-        "the folder eval of the user is replaced by the model, exit 0"
     ),
 }

@@ -19,7 +19,7 @@ from kemb.training.recipe import RecipeFile
 LOCK = ".kemb.lock"
 OF_THE_RUN = ("results", "seeds", "site", "stages")
 """Folders of a run, which no model may be named as."""
-WRITTEN_BESIDE = ("README.md", "CONTAMINATION.md", stages.LOCK)
+WRITTEN_BESIDE = ("README.md", "CONTAMINATION.md", "contamination.json", stages.LOCK)
 """What is written anew into a model's folder; text of others in README.md is carried over."""
 SCORES = ".eval_results/"
 """Folder of the scores beside a model card."""
