@@ -178,10 +178,9 @@ def _differs_by_a_letter(one: str, other: str) -> bool:
     return all(letter.isalpha() for letter in letters)
 
 
-def _metric_of(written: str) -> str | None:
+def _metric_of(name: str) -> str | None:
     """Our name of a metric; None where it is none."""
-    words = plain(written)
-    metric_names = {plain(name): name for name in known_metrics(None)}
+    words, metric_names = plain(name), _metric_names()
     return (
         metric_names.get(words)
         or metric_names.get(words.replace("at", "", 1))
