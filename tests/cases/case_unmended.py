@@ -11,35 +11,8 @@ UNMENDED: dict[str, str] = {
     "field/07-mine-corpus-null-text": (
         "text null becomes the document 'None', empty bodies stay: 62 of 800 negatives"
     ),
-    "field/10-import-leaderboard-v2-header": (
-        "MIRACLRetrievalHardNegative stands among the ignored, rc 0; no row of the board "
-        "has a score"
-    ),
-    "field/11-import-header-one-name-too-many": (
-        "the first name is dropped, 12 wrong numbers, rc 0; audit finds nothing"
-    ),
-    "field/16-card-front-matter-values": (
-        "no -> false, on -> True, 1.10 -> 1.1, 12:30:00 -> 45000, null dropped; reading "
-        "0123456 -> 42798"
-    ),
     "field/23-flag-empty-neg-list": "'neg': [] is refused even with [mine]",
-    "field/26-table-cells-with-decoration": (
-        "metric or <br> in header, +-, models as columns: refused; arrows too; the medal "
-        "becomes part of a name"
-    ),
-    "field/27-kure-results-layout": "results/<org>/<model>/<org>__<model>/<revision> is refused",
     "hostile/E-01-06": "OSError: File name too long, from resolve's Path(name).exists()",
-    "hostile/I-01-metric-tiny-precision": "a number of 400 decimals: audit computes without end",
-    "hostile/I-01-weird-links": "ValueError: Invalid IPv6 URL from audit/names.py:check_links",
-    "hostile/I-02-yaml-bad-date": "ValueError: month must be in 1..12 from the YAML reader",
-    "hostile/I-02-yaml-bigint": "ValueError: 4300 digits from the YAML reader",
-    "hostile/I-02-yaml-merge-bomb": "YAML merge keys expand without end",
-    "hostile/I-03-card-bad-date-value": "ValueError: month must be in 1..12 from the YAML reader",
-    "hostile/I-03-card-merge-bomb": "YAML merge keys expand without end",
-    "hostile/I-20-slow-many-md-tables": (
-        "62 kB of tables: more than 2 s of computing (grows with the square)"
-    ),
-    "hostile/I-20-slow-retrieval-tables-many": "60 kB of tables: more than 2 s of computing",
     "hostile/J-05-items-cols": (
         "an items file with other columns: KeyError from boards/items.py and "
         "scoring/items.py:of_part in board, compare, verify, card, site"

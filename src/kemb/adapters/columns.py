@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from kemb import tasks
 from kemb.adapters.tables import Table
@@ -38,7 +39,7 @@ _METRIC_WORDS = {
 }
 """Short names of metrics, without punctuation -> ours, or what ours end in."""
 _OF_SHORT = {"spearman": "cosine_spearman", "pearson": "cosine_pearson", "ap": "max_ap"}
-_FEWEST_LETTERS = 8
+_FEWEST_LETTERS, _MOST_LETTERS = 8, 100
 """Of a name that may be spelt wrong by one letter."""
 
 
@@ -93,7 +94,7 @@ def unknown_tasks(
     """
     matched = {column.cell.title for column in columns.values()}
     rest = [cell.title for cell in benchmark.cells if cell.title not in matched]
-    others = {plain(name) for name in [*tasks.names(), *benchmark.groups()]}
+    others = _known_tasks() | {plain(group) for group in benchmark.groups()}
     problems = []
     for number, title in enumerate(table.columns):
         if number in columns or number == models or not rest or not title:
@@ -144,7 +145,7 @@ def _column_of(title: str, names: Mapping[str, CellSpec]) -> Column | None:
     cell = names.get(plain_title) or _misspelt(plain_title, names)
     if cell is not None:
         return Column(cell, cell.metric)
-    for end in range(len(plain_title) - 1, 2, -1):
+    for end in range(min(len(plain_title) - 1, _MOST_LETTERS), 2, -1):
         cell = names.get(plain_title[:end])
         metric = _metric_of(plain_title[end:]) if cell is not None else None
         if cell is not None and metric is not None:
@@ -154,8 +155,7 @@ def _column_of(title: str, names: Mapping[str, CellSpec]) -> Column | None:
 
 def _misspelt(plain_title: str, names: Mapping[str, CellSpec]) -> CellSpec | None:
     """The one cell from whose name this one differs by a letter; digits tell tasks apart."""
-    task_names = {plain(name) for name in tasks.names()}
-    if len(plain_title) < _FEWEST_LETTERS or len(plain_title) > 100 or plain_title in task_names:
+    if not _FEWEST_LETTERS <= len(plain_title) <= _MOST_LETTERS or plain_title in _known_tasks():
         return None
     cells = {
         cell.title: cell for name, cell in names.items() if _differs_by_a_letter(plain_title, name)
@@ -178,15 +178,24 @@ def _differs_by_a_letter(one: str, other: str) -> bool:
     return all(letter.isalpha() for letter in letters)
 
 
-def _metric_of(title: str) -> str | None:
+def _metric_of(name: str) -> str | None:
     """Our name of a metric; None where it is none."""
-    words = plain(title)
-    metric_names = {plain(name): name for name in known_metrics(None)}
+    words, metric_names = plain(name), _metric_names()
     return (
         metric_names.get(words)
         or metric_names.get(words.replace("at", "", 1))
         or (_METRIC_WORDS.get(words))
     )
+
+
+@cache
+def _known_tasks() -> frozenset[str]:
+    return frozenset(plain(name) for name in tasks.names())
+
+
+@cache
+def _metric_names() -> dict[str, str]:
+    return {plain(name): name for name in known_metrics(None)}
 
 
 def _metric_in(cell: CellSpec, metric: str) -> str:

@@ -15,8 +15,14 @@ import numpy as np
 
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding, Kind
-from kemb.audit.names import Shape, plain_name, ranks_of, short_name
-from kemb.boards.benchmark import load_benchmark, names
+from kemb.audit.names import (
+    Shape,
+    benchmarks,
+    groups_of_tasks,
+    plain_name,
+    ranks_of,
+    short_name,
+)
 
 FACTS = Path(__file__).with_name("facts.toml")
 _EPSILON = 1e-9
@@ -96,17 +102,14 @@ def _weightings(shape: Shape, statement: Statements) -> Iterator[Weighting]:
     if (stated := _stated(shape, statement)) is not None:
         yield Weighting("the stated weights", stated)
     columns = [plain_name(shape.title(column)) for column in shape.scores]
-    for name in names():
-        groups = {
-            plain_name(group): len(cells) for group, cells in load_benchmark(name).groups().items()
-        }
+    for benchmark, groups in zip(benchmarks(), groups_of_tasks(), strict=True):
         if len(groups) == n and set(columns) == set(groups):
-            sizes = np.array([groups[column] for column in columns], dtype=np.float64)
+            sizes = np.array([len(groups[column]) for column in columns], dtype=np.float64)
             listed = ", ".join(
                 f"{shape.title(c)} {int(s)}" for c, s in zip(shape.scores, sizes, strict=True)
             )
             yield Weighting(
-                f"the mean over the {int(sizes.sum())} tasks of {name} ({listed})",
+                f"the mean over the {int(sizes.sum())} tasks of {benchmark.name} ({listed})",
                 sizes / sizes.sum(),
             )
 

@@ -18,7 +18,7 @@ from kemb.adapters.documents import Document
 from kemb.adapters.tables import Table
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding
-from kemb.boards.benchmark import load_benchmark, names
+from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark, names
 
 _ONLY_AGGREGATE = re.compile(
     r"(weighted|macro|micro|avg|average|mean|평균|overall|total|종합|score|점수|all|tasks?|datasets?|of|the|by|[\d\s().:_/%↑-])+",
@@ -249,12 +249,39 @@ def _parts_of(link: str) -> SplitResult | None:
 
 
 @cache
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The shipped ones, read once."""
+    return tuple(load_benchmark(name) for name in names())
+
+
+@cache
+def cells_by_name() -> tuple[dict[str, CellSpec], ...]:
+    """For each of them: the cells by the plain names of task and column."""
+    return tuple(
+        {plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)}
+        for benchmark in benchmarks()
+    )
+
+
+@cache
+def groups_of_tasks() -> tuple[dict[str, tuple[str, ...]], ...]:
+    """For each of them: group -> its tasks, all as plain names."""
+    return tuple(
+        {
+            plain_name(key): tuple(plain_name(benchmark.cells[row].task) for row in rows)
+            for key, rows in benchmark.groups().items()
+        }
+        for benchmark in benchmarks()
+    )
+
+
+@cache
 def _known() -> dict[str, str]:
     """Plain names of data sets -> as they are written."""
     titles = [
         title
-        for name in names()
-        for cell in load_benchmark(name).cells
+        for benchmark in benchmarks()
+        for cell in benchmark.cells
         for title in (cell.title, cell.task)
     ]
     return {

@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,16 @@ from kemb.adapters.published import card_rows
 from kemb.adapters.tables import Cell, Table
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding
-from kemb.audit.names import Shape, plain_name, ranks_of, short_name
-from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark, names
+from kemb.audit.names import (
+    Shape,
+    benchmarks,
+    cells_by_name,
+    groups_of_tasks,
+    plain_name,
+    ranks_of,
+    short_name,
+)
+from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark
 from kemb.boards.cells import cell_value, group_values, overall
 from kemb.errors import DataError
 from kemb.results.claims import shipped
@@ -112,11 +119,7 @@ def check_sources(
 def _matched(shape: Shape) -> tuple[Benchmark, dict[int, CellSpec]] | None:
     """The shipped benchmark most of whose cells are columns of the table."""
     best: tuple[Benchmark, dict[int, CellSpec]] | None = None
-    for name in names():
-        benchmark = load_benchmark(name)
-        cells = {
-            plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)
-        }
+    for benchmark, cells in zip(benchmarks(), cells_by_name(), strict=True):
         matches = {
             column: cells[plain]
             for column in shape.scores
@@ -257,7 +260,11 @@ def check_tables_agree(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
     for shape in shapes:
         for column in shape.scores:
             group = plain_name(re.sub(r"\(\d+\)", "", shape.title(column)))
-            tasks_of_group = [groups[group] for groups in _groups() if group in groups]
+            tasks_of_group = [
+                frozenset(groups[group])
+                for groups in groups_of_tasks()
+                if group in groups and len(groups) >= 3
+            ]
             if not tasks_of_group:
                 continue
             for other, titles_of_other in zip(shapes, titles, strict=True):
@@ -265,20 +272,6 @@ def check_tables_agree(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
                     yield from _group_conflict(
                         shape, column, other, titles_of_other, tasks_of_group, file
                     )
-
-
-@cache
-def _groups() -> list[dict[str, frozenset[str]]]:
-    """For every shipped benchmark of three and more groups: group -> its tasks, as plain names."""
-    benchmarks = [load_benchmark(name) for name in names()]
-    return [
-        {
-            plain_name(key): frozenset(plain_name(benchmark.cells[row].task) for row in rows)
-            for key, rows in benchmark.groups().items()
-        }
-        for benchmark in benchmarks
-        if len(benchmark.groups()) >= 3
-    ]
 
 
 def _group_conflict(
@@ -355,8 +348,7 @@ def check_card(document: Document) -> Iterator[Finding]:
         )
         if row is None:
             continue
-        for name in names():
-            benchmark = load_benchmark(name)
+        for benchmark in benchmarks():
             formula = benchmark.formula()
             values = [cell_value(cell, formula, results) for cell in benchmark.cells]
             groups = {
