@@ -317,7 +317,7 @@ def load_benchmark(name: str | Path) -> Benchmark:
             raise UnknownName("benchmark", str(name), names(), "Type `kemb benchmarks` for all.")
         path = FOLDER / f"{name}.toml"
     try:
-        return Benchmark.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Benchmark.model_validate(tomllib.loads(disk.read_text(path)))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as a benchmark: {error}.") from error
     except ValidationError as error:

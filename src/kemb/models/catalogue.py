@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from kemb import disk
 from kemb.errors import UsageError
 from kemb.models import secrets
 from kemb.models.encoders.bge_m3 import spec_of_head, split_head
@@ -85,7 +86,7 @@ def read_table(path: Path) -> dict[str, Any]:
     :raises UsageError: when it cannot be read or is not a table.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = disk.read_text(path)
         table: Any = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
         raise UsageError(
