@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from kemb import tasks
+from kemb import disk, tasks
 from kemb.boards.expressions import canonical, names_in
 from kemb.errors import UnknownName, UsageError, nearest
 from kemb.tasks.kinds import KINDS, kind_of
