@@ -35,7 +35,4 @@ UNMENDED: dict[str, str] = {
     "hostile/R-10-lexical-unknown": "lexical = ['nope'] passes the dry run",
     "hostile/R-10-mine-none": "teacher nope passes the dry run",
     "hostile/R-10-seed-huge": "seed = 10^19: traceback",
-    "hostile/Z-11-parquet-bomb": (
-        "a submission whose items unpack to 2 GB takes 3.1 GB to be refused"
-    ),
 }

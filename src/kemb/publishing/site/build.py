@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from kemb import disk, statistics
 from kemb.boards import Board, benchmark, build_board
 from kemb.boards.cells import of_results
-from kemb.errors import ResultError, UsageError
+from kemb.errors import UsageError
 from kemb.messages import note, say
 from kemb.models.facts import facts_of
 from kemb.publishing import downloads
@@ -44,6 +44,7 @@ from kemb.publishing.site.views import SiteView, Speed, site_view
 from kemb.publishing.usage import snippets
 from kemb.results.claims import read_all, shipped
 from kemb.results.files import META, TaskResult
+from kemb.results.meta import read_meta
 
 STATIC = Path(__file__).parent.parent / "static"
 MARKER = "manifest.json"
@@ -267,14 +268,7 @@ def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
         folder = result.path.parent.parent.parent if result.variant else result.path.parent
         path = folder / META
         if path.is_file():
-            try:
-                meta = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ResultError(
-                    f"{path} is not valid JSON ({error}). Delete it and run the model again."
-                ) from error
-            if isinstance(meta, dict):
-                metas[result.model] = meta
+            metas[result.model] = read_meta(path)
     return metas
 
 
