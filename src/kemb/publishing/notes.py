@@ -151,7 +151,7 @@ def warning_kinds(warnings: Mapping[str, int]) -> list[Note]:
     for kind, n in sorted(warnings.items(), key=lambda item: (-item[1], item[0])):
         key = kind.lower().replace(" ", "_")
         name: Text = note(f"warning.{key}") if key in known_kinds else kind
-        kinds.append(note("warning.count", kind=name, n=n))
+        kinds.append(note("board.warning_count", kind=name, n=n))
     return kinds
 
 

@@ -178,6 +178,10 @@ class TrainSection(Section):
     accumulate: int = Field(default=1, ge=1)
     drop_last: bool = False
     grad_checkpointing: bool = False
+    negatives: int | None = Field(default=None, ge=1)
+    """Hard negatives of a row; by default as many as the widest row has. Rows with fewer repeat
+    theirs, and what is lost is counted.
+    """
     save_every: int = Field(default=500, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1)
