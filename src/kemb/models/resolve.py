@@ -34,6 +34,18 @@ from kemb.models.spec import Dtype, ModelSpec
 LLM_PARAMETERS = 1_000_000_000
 
 
+_LONGEST = 4096
+"""Characters of what is typed for a model."""
+
+
+def is_folder(name: str) -> bool:
+    """Whether a folder of this name is there; a name that no file system takes is none."""
+    try:
+        return Path(name).is_dir()
+    except OSError:
+        return False
+
+
 def resolve(
     name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
 ) -> Model:
@@ -46,7 +58,12 @@ def resolve(
     """
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
-    if not Path(name).is_dir():
+    if len(name) > _LONGEST:
+        raise UsageError(
+            f"The model {name[:60]!r}... has {len(name):,} characters; a name, a path or an "
+            f"expression (rrf, fuse with its weights) has at most {_LONGEST:,}."
+        )
+    if not is_folder(name):
         if (composition := composed(name, options, own_tasks)) is not None:
             return composition
     task_names = {*tasks.names(), *own_tasks}
@@ -55,7 +72,7 @@ def resolve(
 
         return resolve_mteb(name.removeprefix("mteb:"), options, task_names)
     typed_name = name
-    name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
+    name, head = (name, None) if is_folder(name) else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
     if head and (
@@ -66,7 +83,7 @@ def resolve(
         from kemb.models.encoders.api_identity import resolve_api
 
         return resolve_api(name.removeprefix("api:"), options, task_names)
-    if spec is None and Path(name).is_dir():
+    if spec is None and is_folder(name):
         return _local(Path(name), options, task_names, head)
     bge_m3.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
