@@ -291,6 +291,9 @@ def _announce(run: Work, sets: list[TrainingSet]) -> None:
     )
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
+    for name, counts in fit.hard_negatives(sets).items():
+        if counts.sentence:
+            run.listener.note(f"{name}: {counts.sentence}")
     if fit.without_others(run.file, sets):
         n = run.file.recipe.train.processes
         run.listener.note(

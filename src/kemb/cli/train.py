@@ -186,6 +186,9 @@ def _show_plan(plan: Plan) -> None:
     click.echo(f"Rows: {rows:,} ({sources}). Steps: {plan.n_steps:,}. Device: {plan.device}.")
     for name, count in plan.n_negatives.items():
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
+    for name, counts in plan.hard_negatives.items():
+        if counts.sentence:
+            click.echo(f"{name}: {counts.sentence}")
     if plan.n_parameters and plan.memory_gb is not None:
         click.echo(
             f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations."

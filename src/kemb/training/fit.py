@@ -24,6 +24,7 @@ from kemb.models.families import by_recipe_name
 from kemb.models.weights import weights_kwargs
 from kemb.training import arguments, bases, check, dev, guards
 from kemb.training.losses import TrainingSet, build_loss, n_negatives
+from kemb.training.negatives import NegativeCounts
 from kemb.training.recipe import RecipeFile
 from kemb.training.stages import REPORT
 
@@ -67,6 +68,8 @@ class FitReport:
     n_steps: int
     n_negatives: dict[str, int]
     """Negatives of an anchor, by data set."""
+    hard_negatives: dict[str, NegativeCounts]
+    """What became of the hard negatives that were given, by data set."""
     n_parameters: int
     resumed_at: int
     seconds: float
@@ -152,6 +155,7 @@ def fit(job: FitJob) -> FitReport:
         n_rows={entry.name: entry.table.num_rows for entry in job.sets},
         n_steps=best.curve[-1][0] if best else int(trainer.state.global_step),
         n_negatives=negatives(job.file, job.sets),
+        hard_negatives=hard_negatives(job.sets),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         resumed_at=resumed_at,
         seconds=round(seconds, 3),
@@ -223,6 +227,11 @@ def negatives(file: RecipeFile, sets: Sequence[TrainingSet]) -> dict[str, int]:
         for entry in sets
         if entry.kind.contrastive
     }
+
+
+def hard_negatives(sets: Sequence[TrainingSet]) -> dict[str, NegativeCounts]:
+    """What became of the hard negatives, by data set that has any."""
+    return {entry.name: entry.negatives for entry in sets if entry.negatives is not None}
 
 
 def without_others(file: RecipeFile, sets: Sequence[TrainingSet]) -> bool:

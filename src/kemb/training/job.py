@@ -31,6 +31,7 @@ from kemb.training import bases, check, data, dev, filters, fit, guards, process
 from kemb.training.contamination import lineage
 from kemb.training.filters import FilterReport
 from kemb.training.losses import TrainingSet, training_sets
+from kemb.training.negatives import NegativeCounts
 from kemb.training.recipe import RecipeFile
 from kemb.training.sections import REGISTRY
 from kemb.training.stages import Stage
@@ -96,6 +97,7 @@ class Plan:
     n_rows: dict[str, int]
     n_steps: int
     n_negatives: dict[str, int]
+    hard_negatives: dict[str, NegativeCounts]
     n_parameters: int | None
     """None where the model has not been looked at."""
     memory_gb: float | None
@@ -179,6 +181,7 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
         n_rows={entry.name: entry.table.num_rows for entry in sets},
         n_steps=fit.n_steps(file, sets),
         n_negatives=fit.negatives(file, sets),
+        hard_negatives=fit.hard_negatives(sets),
         n_parameters=size,
         memory_gb=memory_gb(run, size) if size else None,
         device=run.where,
