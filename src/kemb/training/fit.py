@@ -127,8 +127,6 @@ def fit(job: FitJob) -> FitReport:
         job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
     trainer = trainer_of(job, model, losses, watch, score)
     resumed_at = int(last.name.rpartition("-")[2]) if last else 0
-    if last and job.rank == 0:
-        job.on_note(f"Going on from step {resumed_at:,}, the last checkpoint in {last.parent}.")
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
@@ -351,7 +349,10 @@ def _last_checkpoint(job: FitJob) -> Path | None:
         if job.rank == 0:
             (job.out / EVENTS).unlink(missing_ok=True)
         return None
-    return max(whole)[1]
+    step, last = max(whole)
+    if job.rank == 0:
+        job.on_note(f"Going on from step {step:,}, the last checkpoint in {last.parent}.")
+    return last
 
 
 def _remove_checkpoint(folder: Path) -> None:
