@@ -1,4 +1,4 @@
-"""Weights that fit their network or do not, and what sentence-transformers does beyond `forward`."""
+"""Weights that fit their network or do not, and what `encode` does beyond `forward`."""
 
 from __future__ import annotations
 
