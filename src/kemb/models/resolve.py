@@ -140,12 +140,12 @@ def _local(
     revision = content_hash(path.resolve(), also)[:12]
     name = files.local_name(path)
     recognised = recognise.recognise(path.resolve(), str(path), options.known_as)
-    known = recognised.spec
-    spec = recognise.settings_of(known, name) if known else ModelSpec(name=name)
+    original = recognised.spec
+    spec = recognise.settings_of(original, name) if original else ModelSpec(name=name)
     model = _from_folder(spec, revision, folder, options, task_names, head)
     return replace(
         model,
-        known_as=known.name if known else None,
+        known_as=original.name if original else None,
         variant="__".join(part for part in (model.variant, recognised.variant) if part),
         remarks=(recognised.remark,) if recognised.remark else (),
     )
