@@ -203,7 +203,9 @@ def _metric_in(cell: CellSpec, metric: str) -> str:
     named metric is all of it.
     """
     spec = spec_of(cell.task)
-    own = spec.main_metric if cell.metric == MAIN_SCORE and spec else cell.metric
-    if metric in (cell.metric, own) or (metric in _OF_SHORT and own.endswith(f"_{metric}")):
+    main_metric = spec.main_metric if cell.metric == MAIN_SCORE and spec else cell.metric
+    if metric in (cell.metric, main_metric) or (
+        metric in _OF_SHORT and main_metric.endswith(f"_{metric}")
+    ):
         return cell.metric
     return _OF_SHORT.get(metric, metric)
