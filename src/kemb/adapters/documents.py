@@ -61,7 +61,7 @@ def read_document(path: Path) -> Document:
     budget = Budget(str(path))
     results = read_results(text, budget)
     long_lines = [
-        f"line {number}: {len(line):,} characters; no table is looked for in more than {_MAX_LINE:,}"
+        f"line {number}: {len(line):,} characters; no table is looked for beyond {_MAX_LINE:,}"
         for number, line in enumerate(text.splitlines(), 1)
         if len(line) > _MAX_LINE
     ]
