@@ -15,7 +15,7 @@ from kemb.cli import cli
 from kemb.errors import ResultError
 from kemb.publishing.results_files import check_file, is_other_file
 from kemb.results.claims import ClaimRow, Source, claims_path, write_claims
-from kemb.results.sizes import refuse_bomb
+from kemb.results.files import refuse_bomb
 
 META = {"name": "org/model", "revision": "abc", "n_parameters": 7, "open_weights": True}
 

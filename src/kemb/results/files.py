@@ -28,12 +28,15 @@ from kemb import disk
 from kemb.errors import ResultError, UsageError
 from kemb.results import record
 from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
-from kemb.results.sizes import refuse_bomb
 from kemb.types import PartScore
 
 _T = TypeVar("_T")
 EXPERIMENTS = "experiments"
 META = "model_meta.json"
+_ALWAYS_BYTES = 64 * 2**20
+"""A Parquet file may unpack to so much whatever its size."""
+_MOST_TIMES = 100
+"""What kemb writes unpacks to at most five times its size."""
 
 ITEMS_SCHEMA = pa.schema(
     [
@@ -304,6 +307,24 @@ def read_items(result: TaskResult) -> pa.Table:
         described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         raise _not_items(path, result, f"it has the columns {described}"[:200])
     return table
+
+
+def refuse_bomb(path: Path) -> None:
+    """Refuse a file that is small and unpacks to something large.
+
+    :raises OSError: as the system says it.
+    :raises ValueError: it would, or is no regular file, or no Parquet file (pyarrow's errors are
+        of this type).
+    """
+    size = disk.size_of_file(path)
+    metadata = pq.read_metadata(path)
+    n_bytes = sum(
+        metadata.row_group(group).column(column).total_uncompressed_size
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    if n_bytes > max(_ALWAYS_BYTES, _MOST_TIMES * size):
+        raise ValueError(f"its {size} bytes would unpack to {n_bytes}")
 
 
 def _not_items(path: Path, result: TaskResult, why: str) -> ResultError:
