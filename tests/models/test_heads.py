@@ -26,7 +26,7 @@ from kemb.models.resolve import resolve
 from kemb.results.files import read_items, read_results
 from kemb.results.rows import find_row, rows_of
 from kemb.types import Input
-from m3_folder import PAIRS, make
+from m3_folder import LETTERS, PAIRS, make
 
 pytestmark = pytest.mark.torch
 
@@ -175,7 +175,11 @@ def test_heads_get_vectors_of_their_own_tasks_only(
 ) -> None:
     folder = tmp_path / "topics"
     folder.mkdir()
-    rows = [{"text": f"{text} {i}", "label": i % 2} for i in range(20) for text in ("비", "눈")]
+    rows = [
+        {"text": f"{text} {LETTERS[i]}{LETTERS[i + 9]}", "label": i % 2}
+        for i in range(20)
+        for text in ("비", "눈")
+    ]
     for split in ("train", "test"):
         write(folder / f"{split}.jsonl", rows)
     models = all_heads(m3)

@@ -26,8 +26,9 @@ from kemb.scoring.search import runs as search_runs
 from kemb.scoring.search.runs import read_run
 from kemb.types import Run
 
-WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
-VERBS = "온다 그친다 불어온다 흩어진다 내린다 걷힌다 떨어진다 맺힌다".split()
+WORDS = "비가1 눈이2 바람이3 구름이4 햇볕이5 안개가6 우박이7 서리가8 이슬이9 무지개가0".split()
+VERBS = "온다a 그친다b 불어온다c 흩어진다d 내린다e 걷힌다f 떨어진다g 맺힌다h".split()
+"""With letters and digits that the tiny tokenizers know, so that no two sentences are one."""
 SENTENCES = [f"{w} {v}" for w in WORDS for v in VERBS]
 
 
