@@ -221,7 +221,7 @@ class ComparisonTable:
         lang = language()
         items = reports.item_lines(comparison, lang)
         block = f"<pre>{_text(chr(10).join(items))}</pre>" if items else ""
-        sentences = [say(sentence, lang) for sentence in reports.notes(comparison)]
+        sentences = [say(text, lang) for text in reports.notes(comparison)]
         return _html(reports.header(lang), reports.body(comparison, lang), sentences) + block
 
 

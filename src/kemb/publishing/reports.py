@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from kemb.evaluation.verify import Verification
 
 _HEADER = (
-    "compare.task",
-    "compare.a",
-    "compare.b",
-    "compare.difference",
-    "compare.interval",
-    "compare.p",
-    "compare.p_adjusted",
-    "compare.verdict",
-    "compare.wins_ties_losses",
-    "compare.detectable",
-    "compare.n_items",
+    "comparison.task",
+    "comparison.a",
+    "comparison.b",
+    "comparison.difference",
+    "comparison.interval",
+    "comparison.p",
+    "comparison.p_adjusted",
+    "comparison.verdict",
+    "comparison.wins_ties_losses",
+    "comparison.detectable",
+    "comparison.n_items",
 )
 _NONE = "-"
 _TEXT_LENGTH = 90
@@ -56,19 +56,19 @@ def every_row(comparison: Comparison) -> list[Difference]:
 def notes(comparison: Comparison) -> list[Note]:
     """What must be read with the table."""
     sentences = [
-        note("compare.sides", a=comparison.a.label, b=comparison.b.label),
-        note("compare.zone", family=comparison.family, zone=f"{comparison.zone * 100:g}"),
-        note("compare.counts"),
+        note("comparison.sides", a=comparison.a.label, b=comparison.b.label),
+        note("comparison.zone", family=comparison.family, zone=f"{comparison.zone * 100:g}"),
+        note("comparison.counts"),
     ]
     if comparison.groups:
-        sentences.append(note("compare.groups_sentence", groups=groups_note(comparison)))
+        sentences.append(note("comparison.groups_sentence", groups=groups_note(comparison)))
     sentences += [
-        note("compare.of_row", row=row.title, remark=row.note.rstrip("."))
+        note("comparison.of_row", row=row.title, remark=row.note.rstrip("."))
         for row in every_row(comparison)
         if row.note
     ]
     sentences += [
-        note("compare.refused", task=title, reason=reason)
+        note("comparison.refused", task=title, reason=reason)
         for title, reason in comparison.refused.items()
     ]
     return sentences
@@ -76,7 +76,7 @@ def notes(comparison: Comparison) -> list[Note]:
 
 def groups_note(comparison: Comparison) -> Note:
     """What the lines of groups are."""
-    return note("compare.groups", n_groups=len(comparison.groups))
+    return note("comparison.groups", n_groups=len(comparison.groups))
 
 
 def item_lines(comparison: Comparison, lang: Lang) -> list[str]:
@@ -84,7 +84,7 @@ def item_lines(comparison: Comparison, lang: Lang) -> list[str]:
     lines = []
     for cell in comparison.cells:
         if cell.flips:
-            lines.append(say(note("compare.flips", task=clean(cell.title)), lang))
+            lines.append(say(note("comparison.flips", task=clean(cell.title)), lang))
         for flip in cell.flips:
             lines += _flip_lines(flip, lang)
     return lines
@@ -179,7 +179,7 @@ def verifications_to_json(found: Sequence[Verification]) -> str:
 def _line(row: Difference, lang: Lang) -> list[str]:
     interval = _NONE
     if row.low is not None and row.high is not None:
-        interval = say(note("compare.span", low=points(row.low), high=points(row.high)), lang)
+        interval = say(note("comparison.span", low=points(row.low), high=points(row.high)), lang)
     verdict = say(note(f"verdict.{row.verdict.replace(' ', '_')}"), lang) if row.verdict else _NONE
     counts = "/".join(map(str, row.wins_ties_losses)) if row.wins_ties_losses else _NONE
     return [
@@ -210,7 +210,7 @@ def _flip_lines(flip: Flip, lang: Lang) -> list[str]:
     lines = [f"  {flip.split}/{flip.subset} {_short(flip.item_id)}: {a:.4f} -> {b:.4f}"]
     lines += [f"    {_short(text)}" for text in flip.texts]
     if flip.expected:
-        expected = note("compare.expected", answers=[_short(answer) for answer in flip.expected])
+        expected = note("comparison.expected", answers=[_short(answer) for answer in flip.expected])
         lines.append(f"    {say(expected, lang)}")
     for side, answers in zip("AB", flip.answers, strict=True):
         lines += [f"    {side} {_answer(answer)}" for answer in answers]
