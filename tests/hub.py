@@ -27,7 +27,21 @@ from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 Kind = Literal["model", "dataset"]
-Fault = Literal["error401", "error403", "error500", "error503", "hang", "truncate", "gated"]
+Fault = Literal[
+    "error401",
+    "error403",
+    "error500",
+    "error503",
+    "hang",
+    "truncate",
+    "gated",
+    "html",
+    "empty",
+    "drip",
+    "swap",
+]
+OF_FILES = ("truncate", "gated", "drip", "swap")
+"""Faults of files alone. `swap` gives other bytes than the hash says, as many of them."""
 
 SECRET = "hf_" + "s" * 30
 """A token that must appear nowhere."""
@@ -65,6 +79,8 @@ class HubStandIn:
         }
     )
     """Whom every token belongs to."""
+    lies: dict[str, object] = field(default_factory=dict)
+    """Said instead of the truth: fields of a repository's description, and headers of files."""
     folder: Path | None = None
     """For repositories that are made."""
     created: dict[str, bool] = field(default_factory=dict)
@@ -101,7 +117,7 @@ class HubStandIn:
     def fault(self, what: Fault, match: str = "", times: int | None = None) -> None:
         """Let requests whose path contains `match` fail: the first `times` of them, or all.
 
-        `truncate` and `gated` concern files only, as on the hub.
+        Those of `OF_FILES` concern files only.
         """
         self._faults.append(_Fault(what, match, times))
 
@@ -115,7 +131,7 @@ class HubStandIn:
             if (
                 fault.match not in path
                 or fault.times == 0
-                or (fault.what in ("truncate", "gated") and not is_file)
+                or (fault.what in OF_FILES and not is_file)
             ):
                 continue
             if fault.times is not None:
@@ -155,7 +171,9 @@ def _entry(folder: Path, path: Path) -> dict[str, object]:
 
 
 def _etag(path: Path) -> str:
-    return hashlib.sha1(path.read_bytes()).hexdigest()
+    """sha256 of what lies in large file storage, as on the hub."""
+    kind = hashlib.sha256 if path.suffix in (".safetensors", ".parquet") else hashlib.sha1
+    return kind(path.read_bytes()).hexdigest()
 
 
 def _git_oid(path: Path) -> str:
@@ -182,7 +200,7 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
         def do_POST(self) -> None:
             self.answer()
 
-        def answer(self) -> None:
+        def answer(self) -> None:  # noqa: C901  one branch for each address and fault
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(urlsplit(self.path).path)
             is_file = _FILE.fullmatch(path)
@@ -192,12 +210,14 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 self.close_connection = True
             elif fault is not None and fault.startswith("error"):
                 self.send_json({"error": "Refused or broken"}, int(fault[-3:]))
+            elif fault == "html":
+                self.send_bytes(b"<html>Log in</html>", 200, {"Content-Type": "text/html"})
+            elif fault == "empty":
+                self.send_json({})
             elif fault == "gated":
                 self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
             elif is_file:
-                self.send_file(
-                    is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault == "truncate"
-                )
+                self.send_file(is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault)
             elif path == "/api/whoami-v2":
                 self.send_json(hub.who)
             elif path == "/api/repos/create":
@@ -248,7 +268,8 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                     "private": False,
                     "tags": [],
                 }
-                self.send_json(info | ({"modelId": repo_id} if kind == "model" else {}))
+                said = info | ({"modelId": repo_id} if kind == "model" else {}) | hub.lies
+                self.send_json({name: value for name, value in said.items() if value is not None})
 
         def create(self, wanted: dict[str, str]) -> None:
             """An empty repository."""
@@ -300,7 +321,7 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             )
 
         def send_file(
-            self, kind: str, repo_id: str, revision: str, name: str, truncate: bool
+            self, kind: str, repo_id: str, revision: str, name: str, fault: Fault | None
         ) -> None:
             if (at := self.found(kind, repo_id, revision)) is None:
                 return
@@ -319,27 +340,44 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 )
             self.send_header("Content-Length", str(len(content) - first))
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("ETag", f'"{_etag(path)}"')
-            self.send_header("X-Repo-Commit", commit)
+            self.send_header("ETag", str(hub.lies.get("ETag", f'"{_etag(path)}"')))
+            self.send_header("X-Repo-Commit", str(hub.lies.get("X-Repo-Commit", commit)))
             self.end_headers()
             if self.command == "HEAD":
                 return
-            if truncate:
+            if fault == "swap":
+                content = content[:-1] + bytes([content[-1] ^ 1])
+            if fault == "drip":
+                self.drip(content[first:])
+            elif fault == "truncate":
                 self.wfile.write(content[first : first + (len(content) - first) // 2])
                 self.close_connection = True
             else:
                 self.wfile.write(content[first:])
 
+        def drip(self, content: bytes) -> None:
+            """A byte now and then, each before a time-out of the client."""
+            try:
+                for number in range(len(content)):
+                    self.wfile.write(content[number : number + 1])
+                    if hub._stopped.wait(0.2):
+                        return
+            except OSError:  # the client has left
+                self.close_connection = True
+
         def send_json(
             self, value: object, status: int = 200, code: str = "", commit: str = ""
         ) -> None:
+            headers = {"X-Error-Code": code, "X-Repo-Commit": commit}
+            given = {header: text for header, text in headers.items() if text}
             content = json.dumps(value).encode()
+            self.send_bytes(content, status, {"Content-Type": "application/json"} | given)
+
+        def send_bytes(self, content: bytes, status: int, headers: dict[str, str]) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
-            for header, text in (("X-Error-Code", code), ("X-Repo-Commit", commit)):
-                if text:
-                    self.send_header(header, text)
+            for header, text in headers.items():
+                self.send_header(header, text)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)

@@ -28,7 +28,6 @@ DIALECT = set(
     "needed own refused said seen shown taken there told used wanted written".split()
 )
 """What a variable is not named: it says what was done to a thing, not what the thing is."""
-NOT_YET_NAMED = {"publishing/": 140}
 NOT_YET_SPHINX: tuple[str, ...] = ()
 """Where docstrings may still have Google's sections."""
 
@@ -192,16 +191,8 @@ def assigned_names(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_variables_are_named_for_what_they_hold(path: Path) -> None:
-    if not any(re.match(pattern, name_of(path)) for pattern in NOT_YET_NAMED):
-        vague = sorted(DIALECT & set(assigned_names(path)))
-        assert not vague, f"{name_of(path)} has variables named {', '.join(vague)}"
-
-
-@pytest.mark.parametrize("pattern", NOT_YET_NAMED)
-def test_what_is_not_yet_named_does_not_grow(pattern: str) -> None:
-    paths = [path for path in FILES if re.match(pattern, name_of(path))]
-    vague = [name for path in paths for name in assigned_names(path) if name in DIALECT]
-    assert len(vague) <= NOT_YET_NAMED[pattern], f"{pattern} has {len(vague)} vague names"
+    vague = sorted(DIALECT & set(assigned_names(path)))
+    assert not vague, f"{name_of(path)} has variables named {', '.join(vague)}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

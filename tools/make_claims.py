@@ -19,9 +19,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from kemb.adapters.documents import Entry, build
+from kemb.adapters.card_results import Entry
 from kemb.adapters.mteb_results import entry_numbers
 from kemb.adapters.published import Imported, card_rows, model_name, table_rows
+from kemb.adapters.tables import build
 from kemb.boards import benchmark as boards_benchmark
 from kemb.boards.benchmark import MAIN_SCORE
 from kemb.boards.cells import declared_parts, expression_of

@@ -1,15 +1,18 @@
 """Files that appear whole or not at all, their hashes, and JSON that is read within bounds.
 
 What is written goes to a temporary name in the same folder and takes its place by a rename, so that
-a reader sees the old file or the new one; what fails leaves nothing behind. No other module renames
-files (`tests/test_architecture.py`).
+a reader sees the old file or the new one; what fails leaves nothing behind, and what a killed
+process left is removed by the next one that writes there. No other module renames files
+(`tests/test_architecture.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -21,10 +24,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from kemb import owners
 from kemb.errors import DiskError
 
 TEMPORARY = ".tmp"
-"""How the names of unfinished files and folders end; they begin with a dot."""
+"""How the names of unfinished files and folders end; they begin with a dot and the mark of the
+process that writes them.
+"""
+_REPLACED = ".old"
+"""Follows the name of a folder whose successor is about to take its place."""
+_LEFTOVER = re.compile(
+    rf"\.(?P<owner>{owners.PATTERN})-[0-9a-f]{{12}}(?:\.(?P<name>.+){_REPLACED})?{TEMPORARY}"
+)
 MOST_JSON_BYTES = 64 * 2**20
 MOST_DEPTH = 64
 """Lists and objects inside each other; what kemb writes has ten."""
@@ -56,20 +67,45 @@ def writing(what: str, hint: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def temporary(folder: Path) -> Iterator[Path]:
+def temporary(folder: Path, name: str = "") -> Iterator[Path]:
     """A name in a folder for a file or folder that is not finished; what is left there is removed.
 
     `place` gives it its own name, before the block ends.
+
+    :param name: of the folder that is put there until its successor has its place.
     """
-    path = folder / f".{uuid.uuid4().hex}{TEMPORARY}"
+    remove_leftovers(folder.absolute())
+    ending = f".{name}{_REPLACED}{TEMPORARY}" if name else TEMPORARY
+    path = folder / f".{owners.mark()}-{uuid.uuid4().hex[:12]}{ending}"
     try:
         yield path
     finally:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        _remove(path)
+
+
+@functools.cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this host left unfinished in a folder, once; a folder that
+    was to be replaced, and has no successor, is put back.
+    """
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            leftover = _LEFTOVER.fullmatch(path.name)
+            if leftover is None or not owners.is_gone(leftover["owner"]):
+                continue
+            if leftover["name"] and not (folder / leftover["name"]).exists():
+                path.rename(folder / leftover["name"])
+            else:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove an unfinished file or folder, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def place(finished: Path, path: Path, sync: bool = False) -> None:
@@ -101,7 +137,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     :raises OSError: as the system says it; the old folder is then where it was.
     """
-    with temporary(path.parent) as unfinished, temporary(path.parent) as old:
+    with temporary(path.parent) as unfinished, temporary(path.parent, path.name) as old:
         yield unfinished
         if not path.exists():
             unfinished.rename(path)
@@ -112,6 +148,22 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             old.rename(path)
             raise
+
+
+def set_aside(path: Path, aside: Path) -> Path:
+    """Move a file or folder out of the way, beside what was moved there before.
+
+    :param aside: its new name; `-2`, `-3`, ... follows it where that is taken.
+    :return: where it is.
+    :raises OSError: as the system says it.
+    """
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    numbers = itertools.count(2)
+    place_aside = aside
+    while os.path.lexists(place_aside):
+        place_aside = aside.with_name(f"{aside.name}-{next(numbers)}")
+    path.rename(place_aside)
+    return place_aside
 
 
 def write(path: Path, content: str | bytes, hint: str, sync: bool = False) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from kemb.encoding.store import Store
 from kemb.errors import UsageError
 from kemb.evaluation.evaluate import RunOptions
-from kemb.models.files import content_hash, read_folder
+from kemb.models.files import read_folder
+from kemb.models.identity import content_hash
 from kemb.models.model import Model
 from kemb.models.resolve import resolve
 from kemb.publishing.card.card import README, CardOptions, make_card, read_existing, write_card

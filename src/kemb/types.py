@@ -219,6 +219,8 @@ class TaskData:
     type: TaskType
     revision: str
     parts: list[Part]
+    warnings: dict[str, int] = field(default_factory=dict)
+    """What `kemb check` warns of in a folder of a user's own: how often, by kind."""
 
 
 @dataclass(frozen=True, slots=True)

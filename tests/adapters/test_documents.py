@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from kemb.adapters.documents import Table, make_cell, read_document
+from kemb.adapters.documents import read_document
+from kemb.adapters.tables import Table, make_cell
 from kemb.errors import DataError
 
 DOCUMENTS = [
@@ -82,6 +83,13 @@ def test_metadata_of_cards_is_read_as_it_was_scraped(shared_data: Path) -> None:
         ("1,024", "1,024", 1024, 0),
         ("12,34", "12,34", None, 0),
         ("85.1%", "85.1%", 85.1, 1),
+        ("80.1 (↑0.5)", "80.1 (↑0.5)", 80.1, 1),
+        ("80.1 ▲", "80.1 ▲", 80.1, 1),
+        ("80.10 (+0.5)", "80.10 (+0.5)", 80.1, 2),
+        ("🥇 80.1", "🥇 80.1", 80.1, 1),
+        ("80.1 (3)", "80.1 (3)", None, 0),
+        ("9" * 400, "9" * 400, None, 0),
+        ("a<br/>b", "a b", None, 0),
         ("71.2 ± 0.8", "71.2 ± 0.8", 71.2, 1),
         ("−3.5", "−3.5", -3.5, 1),
         ("nan", "nan", None, 0),
@@ -120,12 +128,72 @@ def test_ragged_rows_are_left_out_and_named_with_their_line(tmp_path: Path) -> N
     assert "2 cells under a header of 3" in document.problems[0]
 
 
-def test_tables_with_merged_cells_are_left_out_and_named(tmp_path: Path) -> None:
-    path = tmp_path / "a.html"
-    path.write_text(
-        "<table>\n<tr><th>m</th><th>a</th></tr>\n<tr><td colspan='2'>x</td></tr>\n</table>\n"
+def test_merged_cells_count_for_every_place_they_cover(tmp_path: Path) -> None:
+    """A header of two rows, a family that spans rows, a heading between rows, as in cards."""
+    (table,) = read(
+        tmp_path,
+        "<table>\n<tr><th rowspan='2'>Family</th><th rowspan=2>Model</th><th colspan='2'>STS</th>"
+        "</tr>\n<tr><th>KorSTS</th><th>KLUE-STS</th></tr>\n"
+        "<tr><td colspan=4><b>small</b></td></tr>\n"
+        "<tr><td rowspan=2>e5</td><td>a</td><td>1</td><td>2</td></tr>\n"
+        "<tr><td>b</td><td>3</td><td>4</td></tr>\n</table>\n",
     )
-    assert "line 3: a table with merged cells" in read_document(path).problems[0]
+    assert table.columns == ["Family", "Model", "KorSTS", "KLUE-STS"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["e5", "a", "1", "2"],
+        ["e5", "b", "3", "4"],
+    ]
+    assert table.lines == [5, 6]
+    assert table.problems == []
+
+
+def test_names_that_repeat_below_groups_get_the_group(tmp_path: Path) -> None:
+    (table,) = read(
+        tmp_path,
+        "<table><tr><td rowspan=2>Model</td><td colspan=2>KorSTS</td><td colspan=2>KLUE</td></tr>"
+        "<tr><td>P</td><td>S</td><td>P</td><td>S</td></tr>"
+        "<tr><td>a</td><td>1</td><td>2</td><td>3</td><td>4</td></tr></table>",
+    )
+    assert table.columns == ["Model", "KorSTS P", "KorSTS S", "KLUE P", "KLUE S"]
+
+
+def test_a_number_over_two_columns_is_left_out_and_named(tmp_path: Path) -> None:
+    (table,) = read(
+        tmp_path,
+        "<table><tr><th>m</th><th>a</th><th>b</th></tr>\n<tr><td>x</td><td colspan=2>7</td></tr>\n"
+        "<tr><td>y</td><td>1</td><td>2</td></tr></table>",
+    )
+    assert [row[0].text for row in table.rows] == ["y"]
+    assert table.problems[0].startswith("line 2: '7' covers 2 columns")
+
+
+def test_a_table_of_too_many_places_is_left_out_and_named(tmp_path: Path) -> None:
+    for span in ("1001", "9" * 5000):
+        (table,) = read(tmp_path, f"<table><tr><td colspan={span}>a<tr><td>b</table>")
+        assert (table.rows, table.problems[0][:7]) == ([], "line 1:")
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("| m | a | b |", None),
+        ("| m |", None),
+        ("| | m | a |", ["m", "a"]),
+        ("| m | a | |", ["m", "a"]),
+        ("m | a", ["m", "a"]),
+        ("| | a |", ["", "a"]),
+    ],
+)
+def test_a_header_that_is_not_as_wide_as_its_rule_is_refused_with_both_counts(
+    tmp_path: Path, header: str, columns: list[str] | None
+) -> None:
+    (table,) = read(tmp_path, f"# T\n\n{header}\n|---|---|\n| x | 1 |\n")
+    if columns is not None:
+        assert (table.columns, len(table.rows), table.problems) == (columns, 1, [])
+        return
+    assert table.rows == []
+    n = header.count("|") - 1
+    assert table.problems[0].startswith(f"line 3: a header of {n} cells over a rule of 2")
 
 
 def test_html_tables_keep_links_and_lines(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from kemb.adapters.mteb_results import (
     read_results_folder,
     source_of,
 )
-from kemb.boards import benchmark as boards_benchmark
+from kemb.boards.benchmark import load_benchmark
 from kemb.boards.cells import cell_value, overall
 from kemb.cli.exchange import export_group, import_group
 from kemb.encoding.store import Store
@@ -226,7 +226,7 @@ def test_means_of_mteb_come_out_of_imported_results(
         row["Model"]: (row["Mean (Task)"], row["Mean (TaskType)"])
         for row in theirs.dropna(subset=["Mean (Task)"]).to_dict("records")
     }
-    benchmark = boards_benchmark.load_benchmark("mteb-kor-v2")
+    benchmark = load_benchmark("mteb-kor-v2")
     rows: dict[str, dict[str, TaskResult]] = {}
     for joined in join_revisions(imported, main_revisions()):
         rows.setdefault(joined.model, {})[joined.task] = joined

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kemb.adapters.documents import Entry, find_tables
+from kemb.adapters.card_results import Entry
+from kemb.adapters.documents import find_tables
 from kemb.adapters.published import Imported, Scale, card_rows, table_rows
-from kemb.boards import benchmark as boards_benchmark
+from kemb.boards.benchmark import load_benchmark
 from kemb.boards.cells import cell_value, overall
 from kemb.cli.exchange import import_group
 from kemb.errors import DataError, ResultError, UsageError
@@ -44,7 +45,7 @@ def table(
         *(f"| {row} |" for row in rows),
     ]
     (found,) = find_tables("\n".join(lines))
-    return table_rows(found, boards_benchmark.load_benchmark(benchmark), scale)
+    return table_rows(found, load_benchmark(benchmark), scale)
 
 
 def values(imported: Imported) -> dict[tuple[str, str], float]:
@@ -309,7 +310,7 @@ def test_a_card_on_one_line_gives_its_published_average(shared_data: Path, tmp_p
     done = invoke(tmp_path, "card", card)
     assert done.exit_code == 0, done.output
     results = imported(tmp_path)["BAAI/bge-base-en-v1.5"]
-    benchmark = boards_benchmark.load_benchmark("mteb-eng-v1")
+    benchmark = load_benchmark("mteb-eng-v1")
     values = [cell_value(cell, benchmark.formula(), results) for cell in benchmark.cells]
     total = overall(values, benchmark.cell_weights(benchmark.formula()))
     assert total == pytest.approx(0.635476, abs=5e-7)

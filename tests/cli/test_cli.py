@@ -74,7 +74,9 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(
     markdown = kemb(
         "board", "--results", tmp_path / "results", "--format", "md"
     ).stdout.splitlines()
-    assert markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | Family | GB per 1M | pairs |"
+    assert (
+        markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | Family | GB per 1M | pairs |"
+    )
     scores = [row["score"] for row in board["rows"]]
     assert scores == sorted(scores, reverse=True)
     assert board["intervals"]["mode"] == "items"
@@ -157,7 +159,18 @@ def test_store_stats_and_gc(pairs: Path, tmp_path: Path) -> None:
     kemb("run", pairs, "-m", "toy", *where)
     (space,) = json.loads(kemb("store", "stats", "--store", tmp_path / "store", "--json").stdout)
     assert space["n_vectors"] == 10
-    assert kemb("store", "gc", "--store", tmp_path / "store", "--model", "toy").returncode == 0
+    store = ("--store", tmp_path / "store")
+    before = {path: path.read_bytes() for path in (tmp_path / "store").rglob("*.*")}
+    for model in ("", ".", "tfidf"):
+        refused = kemb("store", "gc", *store, "--yes", "--model", model)
+        assert refused.returncode == 2, model
+        assert "--model" in refused.stderr or "no model tfidf" in refused.stderr
+    unasked = kemb("store", "gc", *store, "--model", "toy")
+    assert unasked.returncode == 2
+    assert "(all vectors)" in unasked.stderr
+    assert "Add --yes" in unasked.stderr
+    assert before == {path: path.read_bytes() for path in (tmp_path / "store").rglob("*.*")}
+    assert kemb("store", "gc", *store, "--model", "toy", "--yes").returncode == 0
     assert json.loads(kemb("store", "stats", "--store", tmp_path / "store", "--json").stdout) == []
 
 

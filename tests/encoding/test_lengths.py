@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kemb.encoding.clean import compact
 from kemb.encoding.lengths import is_korean, korean_tokens, truncated
 from kemb.encoding.store import Store
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
@@ -101,7 +102,7 @@ def test_lengths_are_the_same_from_the_store_without_the_model(
     assert again.lengths == first.lengths
     assert again.loaded == first.loaded
     space = next(iter(Store(tmp_path / "store").spaces()))
-    space.compact()
+    compact(space)
     assert (
         go(search, str(tiny_st), tmp_path / "third", tmp_path / "store").record.lengths
         == first.lengths

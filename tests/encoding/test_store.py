@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kemb.encoding import leases, store
+from kemb.encoding.clean import compact, forget, freeable
 from kemb.encoding.store import Space, Store, input_keys
 from kemb.errors import DiskError, StoreError
 
@@ -93,9 +95,126 @@ def test_a_damaged_shard_is_noticed_and_its_keys_are_missing_again(
     fresh = open_space(tmp_path)
     assert fresh.stored(keys).tolist() == [True] * 25 + [False] * 25
     assert fresh.damaged == [shard.name]
+    assert [path.name for path in (space.folder / "damaged").iterdir()] == [shard.name]
     assert not shard.exists()
     fresh.add(keys[25:], vectors_of(keys[25:]))
     assert fresh.stored(keys).all()
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ENOMEM])
+@pytest.mark.parametrize("at", ["map", "read"])
+def test_a_shard_that_cannot_be_read_is_refused_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int, at: str
+) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    open_space(tmp_path).add(keys, vectors_of(keys))
+    (shard,) = open_space(tmp_path).paths()
+    content = shard.read_bytes()
+
+    def failing(path: Path) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(store, "read_shard" if at == "map" else "checksum", failing)
+    with pytest.raises(StoreError) as caught:
+        open_space(tmp_path).stored(keys)
+    assert str(shard) in str(caught.value)
+    assert os.strerror(reason) in str(caught.value)
+    assert ("not enough memory" in str(caught.value)) == (reason == errno.ENOMEM)
+    monkeypatch.undo()
+    assert shard.read_bytes() == content
+    assert open_space(tmp_path).stored(keys).all()
+
+
+def test_files_of_others_are_no_shards(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    space = open_space(tmp_path)
+    space.add(keys, vectors_of(keys))
+    (space.folder / "notes.arrow").write_text("mine")
+    (space.folder / "d.arrow").mkdir()
+    (space.folder / "half.tmp").write_text("mine")
+    fresh = open_space(tmp_path)
+    assert fresh.stored(keys).all()
+    assert fresh.n_vectors() == 2
+    compact(fresh)
+    cleaned = forget(fresh)
+    assert [path.name for path in cleaned.strangers] == ["d.arrow", "half.tmp", "notes.arrow"]
+    assert sorted(path.name for path in space.folder.glob("*")) == [
+        "d.arrow",
+        "half.tmp",
+        "notes.arrow",
+    ]
+
+
+def test_looking_at_a_damaged_shard_changes_nothing_and_gc_removes_it(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    space = open_space(tmp_path)
+    space.add(keys, vectors_of(keys))
+    (shard,) = space.paths()
+    shard.write_bytes(b"x" * 100)
+    fresh = open_space(tmp_path)
+    assert fresh.n_vectors() == 0
+    assert fresh.damaged == [shard.name]
+    assert shard.read_bytes() == b"x" * 100
+    assert not fresh.stored(keys).any()
+    damaged = space.folder / "damaged" / shard.name
+    assert damaged.read_bytes() == b"x" * 100
+    assert freeable(open_space(tmp_path)) == 100
+    (damaged.parent / "mine").write_text("x")
+    compact(open_space(tmp_path))
+    assert [path.name for path in damaged.parent.iterdir()] == ["mine"]
+
+
+USER = """
+import sys
+from pathlib import Path
+from kemb.encoding.store import Store, input_keys
+space = Store(Path(sys.argv[1])).space({"model": "org/name", "revision": "abc"})
+print(space.stored(input_keys("", "", ["one", "two"])).all(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_space_in_use_is_not_cleaned_until_its_user_has_ended(tmp_path: Path) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    space = open_space(tmp_path)
+    for row in (0, 1):
+        space.add(keys[row : row + 1], vectors_of(keys[row : row + 1]))
+    before = space.paths()
+    user = subprocess.Popen(
+        [sys.executable, "-c", USER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert user.stdout is not None
+    assert user.stdout.readline() == "True\n"
+    for work in (compact, forget):
+        (holder,) = work(open_space(tmp_path)).users
+        assert f"process {user.pid} on " in holder
+    assert space.paths() == before
+    user.kill()
+    user.communicate()
+    assert compact(open_space(tmp_path)).users == []
+    assert len(space.paths()) == 1
+    forget(open_space(tmp_path))
+    assert not space.folder.exists()
+
+
+def test_who_comes_while_a_space_is_cleaned_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = input_keys("", "", ["one", "two"])
+    space = open_space(tmp_path)
+    space.add(keys, vectors_of(keys))
+    leases.let_go()
+    lock = space.folder / leases.CLEANING
+    lock.write_text('{"mark": "00000000-1-1", "host": "other", "pid": 1, "since": "now"}')
+    monkeypatch.setattr(leases, "LONGEST_WAIT", 0.2)
+    with pytest.raises(StoreError, match=r"process 1 on other, since now.*remove .*gc\.lock"):
+        open_space(tmp_path).stored(keys)
+    assert list(space.folder.glob(".*.lease")) == []
+    lock.unlink()
+    assert open_space(tmp_path).stored(keys).all()
 
 
 def test_two_processes_may_write_the_same_keys(tmp_path: Path) -> None:
@@ -160,11 +279,11 @@ def test_compact_merges_shards_drops_repeats_and_old_leftovers(tmp_path: Path) -
     for start in range(0, 40, 5):
         space.add(keys[start : start + 5], vectors_of(keys[start : start + 5]))
     space.add(keys[:7], vectors_of(keys[:7]))
-    old, young = space.folder / "old.tmp", space.folder / "young.tmp"
+    old, young = (space.folder / f".{digit * 32}.tmp" for digit in "ab")
     for leftover in (old, young):
         leftover.write_bytes(b"half")
     os.utime(old, (time.time() - 7200, time.time() - 7200))
-    assert space.compact() > 0
+    assert compact(space).n_bytes > 0
     assert space.size()[0] == 1
     assert not old.exists()
     assert young.exists()
@@ -182,7 +301,7 @@ def test_compact_keeps_everything_when_one_shard_holds_all_the_others(tmp_path: 
     space = Store(tmp_path).space({"model": "m"})
     for rows in (slice(0, 10), slice(10, 20), slice(0, 20)):
         space.add(keys[rows], vectors[rows])
-    space.compact()
+    compact(space)
     left = Store(tmp_path).space({"model": "m"})
     assert left.size()[0] == 1
     assert np.array_equal(left.vectors(keys).block(0, 20), vectors)
@@ -200,7 +319,7 @@ def test_a_shard_that_another_process_merged_away_is_looked_for_again(tmp_path: 
         look()
         calls.append(1)
         if len(calls) == 1:
-            Store(tmp_path).space({"model": "m"}).compact()
+            compact(Store(tmp_path).space({"model": "m"}))
 
     reader.refresh = refresh_then_merge  # type: ignore[method-assign]
     assert reader.stored(keys).all()

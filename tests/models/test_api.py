@@ -443,10 +443,8 @@ def test_pace_keeps_requests_and_tokens_within_their_limits(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(api, "time", clock)
-    for pace, tokens in (
-        (Pace(6000, None), 0),
-        (Pace(None, 600_000), 100),
-    ):  # 100 requests per second either way
+    for limits, tokens in (((6000, None), 0), ((None, 600_000), 100)):
+        pace = Pace(*limits)  # 100 requests per second either way
         started = clock.now
         for _ in range(150):
             assert pace.wait(tokens, clock)

@@ -24,7 +24,7 @@ from kemb.boards.benchmark import of_tasks
 from kemb.cli import cli
 from kemb.encoding.store import Store
 from kemb.errors import DataError, UsageError
-from kemb.models.files import content_hash
+from kemb.models.identity import content_hash
 from kemb.publishing.card.body import part_scores
 from kemb.publishing.card.card import BEGIN, END, CardOptions, make_card
 from kemb.publishing.card.metadata import merged_index

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kemb.boards import benchmark as boards_benchmark
+from kemb.boards.benchmark import load_benchmark
 from kemb.boards.cells import cell_value, group_values, overall
 from kemb.errors import ResultError
 from kemb.results import claims
@@ -281,7 +281,7 @@ def test_shipped_scores_are_small_and_say_where_they_come_from() -> None:
 
 def test_the_model_index_of_bge_gives_its_published_averages() -> None:
     """From the card's own table; the average over 56 tasks is not the one over 7 types."""
-    benchmark = boards_benchmark.load_benchmark("mteb-eng-v1")
+    benchmark = load_benchmark("mteb-eng-v1")
     results = rows_of_shipped("bge-base-en-v1.5 card")["BAAI/bge-base-en-v1.5"]
     values = [cell_value(cell, benchmark.formula("tasks"), results) for cell in benchmark.cells]
     groups = {
@@ -304,7 +304,7 @@ def test_the_model_index_of_bge_gives_its_published_averages() -> None:
 @pytest.mark.shared
 def test_the_published_weighted_averages_come_out_of_the_shipped_tables(shared_data: Path) -> None:
     table = json.loads((shared_data / "published/seed000_overall.json").read_text(encoding="utf-8"))
-    benchmark = boards_benchmark.load_benchmark("ko-leaderboard-v1")
+    benchmark = load_benchmark("ko-leaderboard-v1")
     formula = benchmark.formula("published")
     rows = rows_of_shipped("ko-embedding-leaderboard README")
     published = {row[0]: row[5] for row in table["rows"]}
@@ -326,7 +326,7 @@ def test_the_published_weighted_averages_come_out_of_the_shipped_tables(shared_d
 @pytest.mark.shared
 def test_all_cells_of_kures_readme_come_out_of_the_shipped_results(shared_data: Path) -> None:
     """272 cells: 17 models, k = 1, 3, 5, 10, recall, precision, nDCG and F1."""
-    benchmark = boards_benchmark.load_benchmark("kure")
+    benchmark = load_benchmark("kure")
     rows = rows_of_shipped("KURE eval/results")
     n_cells = 0
     for k in (1, 3, 5, 10):

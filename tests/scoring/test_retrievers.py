@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from kemb.boards import build_board
 from kemb.cli import cli
+from kemb.encoding.clean import compact
 from kemb.encoding.store import Store
 from kemb.errors import DataError, ModelError, UsageError
 from kemb.evaluation.evaluate import Outcome, RunOptions, Task, evaluate, load_task
@@ -818,7 +819,7 @@ def test_token_vectors_take_half_the_space_and_come_back_as_they_were(tmp_path: 
         expected = rows.take(order[[3, 150, 3, 0]])
         np.testing.assert_array_equal(some.values, expected.values)
         np.testing.assert_array_equal(some.offsets, expected.offsets)
-        space.compact()  # merged into one file, the same rows come back
+        compact(space)  # merged into one file, the same rows come back
         assert space.size()[0] == 1
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from kemb import tasks
-from kemb.adapters.documents import Entry, Table
+from kemb.adapters.card_results import Entry
 from kemb.adapters.mteb_results import (
     RENAMED_TASKS,
     UNKNOWN_DATA,
@@ -21,6 +21,7 @@ from kemb.adapters.mteb_results import (
     finite,
     metric_name,
 )
+from kemb.adapters.tables import Table
 from kemb.boards.benchmark import Benchmark, CellSpec, known_metrics
 from kemb.boards.cells import declared_parts, joined_names
 from kemb.errors import UsageError

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from kemb import tasks
-from kemb.adapters.documents import Document, Table
+from kemb.adapters.documents import Document
+from kemb.adapters.tables import Table
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding
 from kemb.boards.benchmark import load_benchmark, names

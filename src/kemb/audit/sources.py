@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kemb.adapters.documents import Document, Table
+from kemb.adapters.documents import Document
 from kemb.adapters.mteb_results import metric_name
 from kemb.adapters.published import card_rows
+from kemb.adapters.tables import Table
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding
 from kemb.audit.names import Shape, plain_name, ranks_of, short_name

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kemb.cli.options import FOLDER, store_option
+from kemb.errors import UsageError
+
+if TYPE_CHECKING:
+    from kemb.encoding.store import Space
 
 
 class NameOrVerb(click.Group):
@@ -212,7 +218,8 @@ def stats(store_dir: Path | None, as_json: bool) -> None:
     from kemb.publishing.terminal import print_table
 
     root = store_dir or default_root()
-    rows = [(space.folder.name, space.n_vectors(), *space.size()) for space in Store(root).spaces()]
+    spaces = Store(root).spaces()
+    rows = [(space.folder.name, space.n_vectors(), *space.size()) for space in spaces]
     if as_json:
         import json
 
@@ -223,26 +230,72 @@ def stats(store_dir: Path | None, as_json: bool) -> None:
         ["folder", "vectors", "shards", "MB"],
         [[r[0], f"{r[1]:,}", str(r[2]), _mb(r[3])] for r in rows],
     )
+    for space in spaces:
+        for name in space.damaged:
+            click.echo(f"{space.folder / name} is damaged.", err=True)
     click.echo(f"{_mb(sum(row[3] for row in rows))} MB in {root}")
 
 
 @store.command()
 @store_option
 @click.option("--model", help="Remove every vector of the models whose folder begins so.")
-def gc(store_dir: Path | None, model: str | None) -> None:
-    """Drop damaged and repeated rows and leftovers of killed runs, and merge small shards."""
-    import shutil
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
+    """Drop damaged and repeated rows and leftovers of killed runs, and merge small shards.
 
+    What would be freed is shown first. Models that a command uses at the moment are left as they
+    are.
+
+    \b
+    Examples:
+      kemb store gc
+      kemb store gc --model BAAI-bge-m3 --yes
+    """
+    from kemb.encoding import clean
     from kemb.encoding.store import Store, default_root
 
-    freed = 0
-    for space in Store(store_dir or default_root()).spaces():
-        if model is not None and space.folder.name.startswith(model):
-            freed += space.size()[1]
-            shutil.rmtree(space.folder)
-        elif model is None:
-            freed += space.compact()
-    click.echo(f"{_mb(freed)} MB freed.")
+    if model is not None and not model.strip("./ "):
+        raise UsageError(
+            f"--model {model!r} would remove the vectors of every model. Type the beginning of a "
+            "folder that `kemb store stats` shows, or leave --model out to clean up."
+        )
+    root = store_dir or default_root()
+    spaces = [space for space in Store(root).spaces() if space.folder.name.startswith(model or "")]
+    if model is not None and not spaces:
+        raise UsageError(
+            f"There is no model {model} in {root}. `kemb store stats` shows its folders."
+        )
+    _say_freeable(spaces, root, is_forgotten=model is not None)
+    if spaces and not yes:
+        _ask()
+    work = clean.compact if model is None else clean.forget
+    freed_bytes = 0
+    for space in spaces:
+        cleaned = work(space)
+        freed_bytes += cleaned.n_bytes
+        for user in cleaned.users:
+            click.echo(f"{space.folder.name} is in use by {user}; left as it is.", err=True)
+        for path in cleaned.strangers:
+            click.echo(f"{path} is none of kemb's files; left as it is.", err=True)
+    click.echo(f"{_mb(freed_bytes)} MB freed.")
+
+
+def _say_freeable(spaces: list[Space], root: Path, is_forgotten: bool) -> None:
+    from kemb.encoding import clean
+
+    for space in spaces:
+        n_bytes = space.size()[1] if is_forgotten else clean.freeable(space)
+        what = "all vectors" if is_forgotten else "leftovers, damaged and repeated rows"
+        click.echo(f"{space.folder.name}: {_mb(n_bytes)} MB ({what})", err=True)
+    if not spaces:
+        click.echo(f"There are no vectors in {root}.", err=True)
+
+
+def _ask() -> None:
+    """:raises UsageError: nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise UsageError("Nothing was changed, as nobody can be asked here. Add --yes to do it.")
+    click.confirm("Go on?", abort=True, err=True)
 
 
 def _echo_json(value: object) -> None:

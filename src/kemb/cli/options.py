@@ -65,6 +65,12 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--trust-remote-code", is_flag=True, help="Run code from the model's repository."
         ),
+        click.option(
+            "--as",
+            "known_as",
+            metavar="ORG/NAME|none",
+            help="Known model whose settings a folder gets.  [what its content is]",
+        ),
         click.option("--prompts", "prompts_file", help="Prompts file, or a shipped profile."),
         click.option(
             "--pooling",

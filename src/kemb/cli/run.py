@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,14 @@ QUICK = 200_000
     ),
     click.option(
         "--run-name", "names", multiple=True, help="Its name on the board.  [the file's name]"
+    ),
+    click.option(
+        "--run-order",
+        "order",
+        type=click.Choice(["score", "rank"]),
+        default="score",
+        show_default=True,
+        help="The column of run files that orders documents.",
     ),
 )
 @data_option
@@ -105,13 +114,13 @@ def run_command(
         )
 
     tasks = load_tasks(targets, data)
-    resolved = [
-        resolve(name, options_of(model_settings), [task.spec.name for task in tasks])
-        for name in models
-    ]
+    settings = replace(options_of(model_settings), run_order=run_files["order"])
+    resolved = [resolve(name, settings, [task.spec.name for task in tasks]) for name in models]
+    for warning in dict.fromkeys(text for model in resolved for text in model.warnings):
+        click.echo(f"Warning: {warning}", err=True)
     resolved = with_views(resolved, **views)
     resolved += [
-        run_of_file(path, name)
+        run_of_file(path, name, run_files["order"])
         for path, name in zip(paths, [*names, *[""] * len(paths)], strict=False)
     ]
     store = Store(keeping.pop("store_dir") or default_root())

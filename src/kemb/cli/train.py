@@ -267,6 +267,7 @@ class _Listener:
     def __init__(self, reporter: TerminalReporter) -> None:
         self._reporter = reporter
         self.loading = reporter.loading
+        self.warned = reporter.warned
         self.encoding = reporter.encoding
         self.scoring = reporter.scoring
         self.done = reporter.done

@@ -180,14 +180,16 @@ def _total(parts: Sequence[ColumnLengths]) -> ColumnLengths:
 
 
 def truncated(record: Record) -> float | None:
-    """Of the columns of a result the greatest share of truncated texts; None where it is
-    not known.
+    """Of the columns of a result the greatest share of truncated texts, or the share of texts that
+    an endpoint refused as too long and that were cut; None where neither is known.
     """
     shares = [
         column.n_truncated / column.n_texts
         for column in lengths_of(record).values()
         if column.n_truncated is not None and column.n_texts
     ]
+    if record.api and record.api.n_cut and record.encoded and record.encoded.n_encoded:
+        shares.append(record.api.n_cut / record.encoded.n_encoded)
     return max(shares, default=None)
 
 

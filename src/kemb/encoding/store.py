@@ -3,19 +3,20 @@
 A fingerprint names everything that changes a vector except the input itself; a key is the hash of
 the input. So two models cannot meet, and equal inputs are encoded once, whatever task, split or
 role they came from. A shard is named by the hash of its bytes and appears by a rename: it is there
-whole or not at all, and a damaged one is noticed when its vectors are wanted.
+whole or not at all. One whose bytes were read and have another hash is damaged, and moved aside
+when its vectors are wanted; one that cannot be read is intact, as far as anyone knows.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import struct
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 from pyarrow import ipc
 
 from kemb import disk
-from kemb.arrays import IntArray, Ragged, Rows, stack
+from kemb.arrays import IntArray, Rows
+from kemb.encoding import leases
 from kemb.encoding.shards import (
     Keys,
     Shard,
@@ -40,8 +42,10 @@ BoolArray = NDArray[np.bool_]
 
 SUFFIX = ".arrow"
 ABOUT = "model.json"
-STALE_SECONDS = 3600.0
-MERGED_SHARD_BYTES = 256 << 20
+FINGERPRINT = "fingerprint.json"
+DAMAGED = "damaged"
+"""Folder for shards whose bytes are not those that were written."""
+SHARD_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")
 
 
 def input_keys(route: str, prompt: str, texts: Sequence[str]) -> Keys:
@@ -96,7 +100,7 @@ class Store:
     def spaces(self) -> list[Space]:
         """Every space on disk, by folder name."""
         spaces = []
-        for path in sorted(self.root.glob("*/fingerprint.json")):
+        for path in sorted(self.root.glob(f"*/{FINGERPRINT}")):
             with contextlib.suppress(
                 OSError, ValueError
             ):  # damaged: written again when the model is used next
@@ -118,33 +122,51 @@ class Space:
         self.folder = folder
         self.fingerprint = dict(fingerprint)
         self.damaged: list[str] = []
-        """Names of shards that failed their checksum and were removed."""
+        """Names of shards that failed their checksum."""
         self._shards: dict[str, Shard] = {}
+        self._unsound: set[str] = set()
+        """Those of them that lie among the others still."""
         self._verified: set[str] = set()
         self._index: tuple[list[Shard], Keys, IntArray, IntArray] | None = None
 
+    def paths(self) -> list[Path]:
+        """The shards on disk, damaged ones included, by name."""
+        return sorted(
+            path for path in self.folder.glob(f"*{SUFFIX}") if SHARD_NAME.fullmatch(path.name)
+        )
+
     def refresh(self) -> None:
-        """Read the shards that other processes have added, and forget those that are gone."""
-        names = {path.name for path in self.folder.glob(f"*{SUFFIX}")}
+        """Read the shards that other processes have added, and forget those that are gone; nothing
+        is written.
+
+        :raises StoreError: a shard cannot be read.
+        """
+        names = {path.name for path in self.paths()} - self._unsound
         if names == self._shards.keys():
             return
         for old_name in self._shards.keys() - names:
             del self._shards[old_name]
-        for name in names - self._shards.keys():
+        for name in sorted(names - self._shards.keys()):
             shard = self._open(self.folder / name)
             if shard is not None:
                 self._shards[name] = shard
         self._index = None
 
     def stored(self, keys: Keys) -> BoolArray:
-        """Which keys have a vector whose shard is intact; damaged shards are removed on the way."""
+        """Which keys have a vector whose shard is intact; damaged shards are moved aside on the
+        way. The space is held until this process ends.
+
+        :raises StoreError: a shard cannot be read, or is damaged and cannot be moved.
+        """
+        leases.hold(self.folder)
         while True:
             self.refresh()
             shards, _, shard_of, _ = self._built()
             rows = self._rows(keys)
             for number in np.unique(shard_of[rows[rows >= 0]]).tolist():
-                self._verify(shards[number])
+                self.verify(shards[number])
             if self._index is not None:
+                self.set_aside_damaged()
                 return np.asarray(rows >= 0)
 
     def add(self, keys: Keys, vectors: Rows, counts: IntArray | None = None) -> str:
@@ -171,6 +193,7 @@ class Space:
         except OSError as error:
             raise _write_error(self.folder, error) from error
         self._verified.add(name)
+        self._unsound.discard(name)
         self.refresh()
         return name
 
@@ -246,107 +269,100 @@ class Space:
 
     def size(self) -> tuple[int, int]:
         """Number of shards and their bytes."""
-        sizes = _sizes(self.folder.glob(f"*{SUFFIX}"))
-        return len(sizes), sum(sizes)
+        n_bytes = sizes(self.paths())
+        return len(n_bytes), sum(n_bytes)
 
-    def compact(self) -> int:
-        """Drop leftovers of killed runs, damaged shards and repeated rows, and merge small shards.
+    def shards(self) -> list[Shard]:
+        """The shards that are open, by name."""
+        return [self._shards[name] for name in sorted(self._shards)]
 
-        :return: bytes freed.
+    def verify(self, shard: Shard) -> bool:
+        """Read a shard's bytes, once, and compare their hash with its name.
+
+        :return: whether it is there and intact.
+        :raises StoreError: it cannot be read.
         """
-        before = sum(_sizes(self.folder.iterdir()))
-        for path in self.folder.glob(f"*{disk.TEMPORARY}"):
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # a run that is going on has finished it meanwhile
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink()
-        self.refresh()
-        for shard in list(self._shards.values()):
-            self._verify(shard)
-        self.refresh()
-        small = sorted(
-            (s for s in self._shards.values() if s.path.stat().st_size < MERGED_SHARD_BYTES // 2),
-            key=lambda s: s.path.name,
-        )
-        for group in _groups(small, MERGED_SHARD_BYTES):
-            self._merge(group)
-        return before - sum(_sizes(self.folder.iterdir()))
+        name = shard.path.name
+        if name in self._verified or name not in self._shards:
+            return name in self._shards
+        try:
+            intact = _is_intact(shard.path)
+        except FileNotFoundError:
+            # another process merged it into a new shard meanwhile: look again
+            self._shards.pop(name, None)
+            self._index = None
+            return False
+        if intact:
+            self._verified.add(name)
+            return True
+        self._note_damage(name)
+        return False
 
-    def _merge(self, group: list[Shard]) -> None:
-        keys = np.concatenate([shard.keys for shard in group])
-        distinct, first = np.unique(keys, return_index=True)
-        if len(group) == 1 and len(distinct) == len(keys):
-            return
-        vectors = stack([shard.vectors for shard in group])
-        counts = None
-        if any(shard.counts is not None for shard in group):
-            unknown = (
-                np.full((len(s.keys), 2), -1, dtype=np.int64) if s.counts is None else s.counts
-                for s in group
-            )
-            counts = np.concatenate(list(unknown))[first]
-        merged = self.add(
-            distinct, vectors.take(first) if isinstance(vectors, Ragged) else vectors[first], counts
-        )
-        for shard in group:
-            if (
-                shard.path.name != merged
-            ):  # one shard held all the others already, as after a merge that was killed
-                shard.path.unlink(missing_ok=True)
-        self.refresh()
+    def set_aside_damaged(self) -> None:
+        """Move the shards that are known to be damaged to `damaged/`.
+
+        :raises StoreError: when the folder cannot be written.
+        """
+        for name in sorted(self._unsound):
+            path = self.folder / name
+            try:
+                if not _is_intact(path):  # still: another process may have made it again
+                    disk.set_aside(path, self.folder / DAMAGED / name)
+            except FileNotFoundError:  # another process was faster
+                pass
+            except OSError as error:
+                raise StoreError(
+                    f"The shard {path} is damaged (its bytes are not those that were written) and "
+                    f"cannot be moved to {path.parent / DAMAGED} ({disk.reason_of(error)}). Move "
+                    "it out of the store, or name another folder with --store DIR (or KEMB_STORE)."
+                ) from error
+            self._unsound.discard(name)
 
     def _create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / "fingerprint.json", self.fingerprint)
+        leases.hold(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)  # if it was removed before it was held
+        _write(self.folder / FINGERPRINT, self.fingerprint)
 
     def _open(self, path: Path) -> Shard | None:
-        """Map a shard; a file that Arrow cannot read is damaged."""
+        """Map a shard; None where it is gone or damaged.
+
+        :raises StoreError: it is intact, or cannot be read, and cannot be mapped.
+        """
         try:
             return read_shard(path)
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, ValueError, AttributeError, TypeError, pa.ArrowException):
-            self._remove(path)
-            return None
+        except Exception as error:  # Arrow has many; whether it is damaged its bytes say
+            try:
+                intact = _is_intact(path)
+            except FileNotFoundError:
+                return None
+            if intact:
+                raise _read_error(path, error) from error
+        self._note_damage(path.name)
+        return None
 
-    def _verify(self, shard: Shard) -> None:
-        name = shard.path.name
-        if name in self._verified or name not in self._shards:
-            return
-        try:
-            intact = f"{checksum(shard.path)}{SUFFIX}" == name
-        except (
-            FileNotFoundError
-        ):  # another process merged it into a new shard meanwhile: look again
-            self._shards.pop(name, None)
-            self._index = None
-            return
-        if intact:
-            self._verified.add(name)
-        else:
-            self._remove(shard.path)
-
-    def _remove(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self.damaged.append(path.name)
-        self._shards.pop(path.name, None)
+    def _note_damage(self, name: str) -> None:
+        self.damaged.append(name)
+        self._unsound.add(name)
+        self._shards.pop(name, None)
         self._index = None
 
     def _built(self) -> tuple[list[Shard], Keys, IntArray, IntArray]:
         """Shards, all keys sorted, and for each sorted key its shard and row."""
         if self._index is None:
-            shards = [self._shards[name] for name in sorted(self._shards)]
-            sizes = [len(shard.keys) for shard in shards]
+            shards = self.shards()
+            n_keys = [len(shard.keys) for shard in shards]
             keys = (
                 np.concatenate([shard.keys for shard in shards])
                 if shards
                 else np.empty(0, dtype="S32")
             )
             order = np.argsort(keys, kind="stable")
-            shard_of = np.repeat(np.arange(len(shards)), sizes)
+            shard_of = np.repeat(np.arange(len(shards)), n_keys)
             row_of = (
-                np.concatenate([np.arange(size) for size in sizes])
+                np.concatenate([np.arange(n) for n in n_keys])
                 if shards
                 else np.empty(0, dtype=np.int64)
             )
@@ -371,28 +387,42 @@ def _write(path: Path, table: Mapping[str, object]) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
-def _sizes(paths: Iterable[Path]) -> list[int]:
+def sizes(paths: Iterable[Path]) -> list[int]:
     """Bytes of the files among `paths`; those that vanish meanwhile (renamed, merged) are not
     counted.
     """
-    sizes = []
+    n_bytes = []
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
-    return sizes
+            n_bytes.append(path.stat().st_size)
+    return n_bytes
 
 
-def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
-    group: list[Shard] = []
-    size = 0
-    for shard in shards:
-        size += shard.path.stat().st_size
-        group.append(shard)
-        if size >= limit:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def _is_intact(path: Path) -> bool:
+    """Whether a shard's bytes have the hash that it is named by.
+
+    :raises StoreError: they cannot be read: nothing is known of them.
+    :raises FileNotFoundError: it is gone.
+    """
+    try:
+        return f"{checksum(path)}{SUFFIX}" == path.name
+    except FileNotFoundError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise _read_error(path, error) from error
+
+
+def _read_error(path: Path, error: Exception) -> StoreError:
+    reason = disk.reason_of(error) if isinstance(error, OSError) else str(error)
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return StoreError(
+            f"There is not enough memory to map the shard {path} ({reason}); it was left as it is. "
+            "Close other programs, raise the limit (ulimit -v), or evaluate fewer tasks at once."
+        )
+    return StoreError(
+        f"The shard {path} cannot be read ({reason}); it was left as it is. Make it readable, or "
+        "name another folder with --store DIR (or KEMB_STORE)."
+    )
 
 
 def _write_error(folder: Path, error: OSError) -> DiskError:

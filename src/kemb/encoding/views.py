@@ -125,8 +125,14 @@ def viewed(model: Model, view: View) -> Model:
     settings = {"dims": view.dims, "quantize": level, "similarity": view.similarity}
     names = [f"{name}_{value}" for name, value in settings.items() if value is not None]
     variant = "__".join([*([model.variant] if model.variant else []), *names])
+    declared = model.truncate_dim
+    is_wider = view.dims is not None and declared is not None and view.dims > declared
     return replace(
-        model, view=view, variant=variant, similarity=view.similarity or model.similarity
+        model,
+        view=view,
+        variant=variant,
+        similarity=view.similarity or model.similarity,
+        truncate_dim=None if is_wider else declared,
     )
 
 

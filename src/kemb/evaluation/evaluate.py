@@ -30,6 +30,7 @@ from kemb.results.files import ScoredPart, TaskResult
 from kemb.results.record import OtherSchema, Setting
 from kemb.scoring import score, score_run
 from kemb.scoring.search.retrieve import check, make_run, unfit
+from kemb.scoring.ties import shared_vectors, tied_queries
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Part, PartScore, RetrievalData, TaskData
@@ -46,6 +47,8 @@ class Task:
 
     spec: TaskSpec
     load: Callable[[], TaskData]
+    path: str = ""
+    """What was typed, of a folder or a file of a user's own."""
 
 
 def load_task(
@@ -71,7 +74,7 @@ def load_task(
         from kemb.tasks.own import load_folder
 
         spec, data = load_folder(Path(target))
-        return Task(spec, lambda: data)
+        return Task(spec, lambda: data, str(target))
     if str(target).startswith(MTEB):
         from kemb.adapters.mteb_tasks import load_mteb_task, spec_of_loaded, task_of
 
@@ -119,6 +122,8 @@ class Reporter(Protocol):
 
     def loading(self, task: str) -> None: ...
 
+    def warned(self, task: Task, warnings: Mapping[str, int]) -> None: ...
+
     def encoding(self, row: str, progress: Progress) -> None: ...
 
     def scoring(self, row: str, task: str) -> None: ...
@@ -130,6 +135,8 @@ class Silent:
     """A reporter that says nothing."""
 
     def loading(self, task: str) -> None: ...
+
+    def warned(self, task: Task, warnings: Mapping[str, int]) -> None: ...
 
     def encoding(self, row: str, progress: Progress) -> None: ...
 
@@ -169,6 +176,9 @@ def evaluate(
             loaded.append(_Loaded(task.spec, task.load()))
         except KembError as error:
             broken[task.spec.name] = str(error)
+            continue
+        if warnings := loaded[-1].data.warnings:
+            reporter.warned(task, warnings)
     outcomes: list[Outcome] = []
     encoders = [encoder for model in models for encoder in model.encoders]
     with _with_scratch(options, models) as options:
@@ -226,7 +236,6 @@ class _OfModel:
         todo = [task for task in tasks if not self._settled(task)]
         if not todo:
             return
-        self._write_meta()
         try:
             encoded = self._encode(todo)
         except (StoreError, DiskError):
@@ -238,7 +247,6 @@ class _OfModel:
         with contextlib.closing(self.opened):
             for task in todo:
                 self._attempt(task, encoded)
-        self._write_meta()  # once more, with what loading the model has shown
 
     def _write_meta(self) -> None:
         model = self.model
@@ -364,10 +372,11 @@ class _OfModel:
             earlier = self._earlier(task, setting)
             around = provenance.Around(self.options.command, self.started)
             record = setting.under(
-                provenance.circumstances(self.model, sources, task.spec.name, seconds, around)
+                provenance.circumstances(self.model, sources, task.data, seconds, around)
             )
             if earlier is not None:
                 record = files.merged(record, earlier[0].record, earlier[1])
+            self._write_meta()
             path = files.write_result(
                 self.folder, task.spec.name, task.data.revision, parts, record, earlier
             )
@@ -388,13 +397,22 @@ class _OfModel:
 
 
 def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartScore:
-    """The score of one part of a task, from vectors or pair scores that are there."""
+    """The score of one part of a task, from vectors or pair scores that are there.
+
+    :raises ModelError: a score would rest on ties (`kemb.scoring.ties`).
+    """
+    notes: dict[str, int] = {}
+    for encoder in model.encoders:
+        if encoder.family == "dense" or (encoder.family == "sparse" and encoder is model):
+            notes |= shared_vectors(part.data, sources.representations(encoder, spec, part))
     if KINDS[spec.type].is_ranking:
         assert isinstance(part.data, RetrievalData)
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings
         sources.n_documents += len(part.data.documents)
-        return score_run(spec, part.data, run)
-    return score(
-        spec, part.data, sources.representations(model, spec, part), similarity=model.similarity
-    )
+        notes |= tied_queries(run)
+        value = score_run(spec, part.data, run)
+    else:
+        vectors = sources.representations(model, spec, part)
+        value = score(spec, part.data, vectors, similarity=model.similarity)
+    return replace(value, notes=value.notes | notes)

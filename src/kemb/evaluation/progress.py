@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TextIO
 
 from kemb.encoding.encode import Progress
-from kemb.evaluation.evaluate import Outcome
+from kemb.evaluation.evaluate import Outcome, Task
 from kemb.messages import Text, language, note, say
 
 _SECONDS = 0.2
@@ -47,6 +48,12 @@ class LineReporter:
 
     def loading(self, task: str) -> None:
         self._say(note("terminal.loading", task=task))
+
+    def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
+        """A line of its own, which stays."""
+        self._say(note("terminal.warned_kinds", task=task.spec.name, kinds=list(warnings)))
+        self._stream.write("\n")
+        self._width = 0
 
     def encoding(self, row: str, progress: Progress) -> None:
         n_done = progress.n_stored + progress.n_encoded

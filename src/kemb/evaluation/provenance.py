@@ -17,6 +17,7 @@ from kemb.encoding import lengths
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
+from kemb.models import secrets
 from kemb.models.backends import PACKAGES
 from kemb.models.doors import Door
 from kemb.models.model import Model, library_versions
@@ -94,7 +95,7 @@ def _profile(spec: TaskSpec, model: Model) -> Profile:
             max_tokens=model.max_tokens,
             similarity=model.similarity,
             pooling=model.pooling,
-            **known(backend=backend),
+            **known(backend=backend, known_as=model.known_as, truncate_dim=model.truncate_dim),
         ),
         prompts={
             role: PromptRecord(
@@ -142,7 +143,7 @@ class Around(NamedTuple):
 
 
 def circumstances(
-    model: Model, sources: Sources, task: str, score_seconds: float, around: Around
+    model: Model, sources: Sources, data: TaskData, score_seconds: float, around: Around
 ) -> Circumstances:
     """What is shown and never gates: versions, hardware, time, command, costs."""
     encoded = sources.encoded
@@ -154,20 +155,21 @@ def circumstances(
         fingerprint_id=fingerprint_id(one.space.fingerprint) if one else None,
         fingerprint=one.space.fingerprint if one else None,
         family=model.family,
-        warnings=list(model.prompts.warnings),
+        warnings=list(model.warnings),
         versions=_versions(model),
         hardware=hardware(*_devices(next(iter(model.encoders), model))),
         seconds=Seconds(score=round(score_seconds, 3), **known(encode=encode_seconds)),
         timestamp=int(time.time()),
         date=now(),
         started=around.started,
-        command=around.command,
+        command=secrets.redacted(around.command),
         **known(
             encoded=_encoded(progress) if encoded else None,
             api=_api(model, one) if one and model.spec.api is not None else None,
-            index_bytes_per_document=lengths.index_bytes(model, sources, task),
+            data_warnings=data.warnings or None,
+            index_bytes_per_document=lengths.index_bytes(model, sources, data.task),
             loaded=Loaded(**loaded(model, one.space)) if one else None,
-            lengths=lengths.measure(model, one, task) if one else None,
+            lengths=lengths.measure(model, one, data.task) if one else None,
             part_fingerprints=fingerprints if model.parts else None,
         ),
     )

@@ -23,6 +23,7 @@ from kemb.models import catalogue
 from kemb.models.families import LOADERS
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import Layer, PromptTable
+from kemb.models.recognise import NONE
 from kemb.models.resolve import resolve
 from kemb.models.spec import Pooling, View
 from kemb.results import files
@@ -225,6 +226,7 @@ def recorded_model(result: TaskResult, options: VerifyOptions) -> Model:
             # Of a folder that declares another one than can be asked for, it is compared with that.
             pooling=cast("Pooling | None", recorded.pooling),
             trust_remote_code=options.trust_remote_code,
+            known_as=(recorded.known_as or NONE) if Path(options.model).is_dir() else None,
             backend=backend.runtime if backend else None,
             backend_file=backend.file if backend else "",
         )

@@ -5,7 +5,7 @@ is put together per language: what is computed is the note. Escaping is the call
 """
 
 from kemb.messages.language import LANGS, Lang, language, use_language
-from kemb.messages.notes import Bilingual, Note, Text, Title, Value, note, say
+from kemb.messages.notes import Bilingual, Note, Text, Title, Value, note, say, table
 
 __all__ = [
     "LANGS",
@@ -18,5 +18,6 @@ __all__ = [
     "language",
     "note",
     "say",
+    "table",
     "use_language",
 ]

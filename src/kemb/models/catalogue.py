@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from kemb import disk
 from kemb.errors import UsageError
+from kemb.models import secrets
 from kemb.models.encoders.bge_m3 import spec_of_head, split_head
 from kemb.models.spec import ModelSpec
 from kemb.tasks import plugins
 
 HERE = Path(__file__).parent
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
+_MOST_BYTES = 4 * 2**20
 
 
 def slug(name: str) -> str:
@@ -84,21 +89,39 @@ def read_table(path: Path) -> dict[str, Any]:
     :raises UsageError: when it cannot be read or is not a table.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        table: Any = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+        content = disk.read_bytes(path, _MOST_BYTES)
+        is_json = path.suffix.lower() == ".json"
+        table: Any = _parsed_json(content) if is_json else tomllib.loads(content.decode())
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror or error}. Give the path of a TOML file."
         ) from error
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise UsageError(
-            f"{path} is not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {error}."
+            f"{path} is not valid {path.suffix.lstrip('.').upper() or 'TOML'}: {why}."
         ) from error
     if not isinstance(table, dict):
         raise UsageError(
             f"{path} must hold one table of keys and values, and holds a {type(table).__name__}."
         )
     return table
+
+
+def _parsed_json(content: bytes) -> Any:  # noqa: ANN401  whatever JSON can hold
+    """JSON without keys that stand twice in an object, of which a reader would drop one.
+
+    :raises ValueError: such a key, and as `disk.parse_json`.
+    """
+    parsed = disk.parse_json(content)
+    json.loads(content, object_pairs_hook=_refuse_twice)
+    return parsed
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+    twice = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
+    if twice:
+        raise ValueError(f"the key {twice[0]!r} stands twice in one object; keep one of the two")
 
 
 def parse(kind: type[AnyModel], table: dict[str, Any], path: Path) -> AnyModel:
@@ -112,12 +135,18 @@ def parse(kind: type[AnyModel], table: dict[str, Any], path: Path) -> AnyModel:
         problems = error.errors()
         wrong = "; ".join(
             f"key {'.'.join(str(part) for part in problem['loc'])!r}: {problem['msg']}, given "
-            f"{problem['input']!r:.80}"
+            f"{_shown(problem['loc'], problem['input'])}"
             for problem in problems
         )
         unknown = any(problem["type"] == "extra_forbidden" for problem in problems)
         hint = f" Known keys: {', '.join(kind.model_fields)}." if unknown else ""
         raise UsageError(f"{path} does not fit: {wrong}.{hint}") from error
+
+
+def _shown(place: Sequence[str | int], value: object) -> str:
+    """What stands at a place of a table, unless it may be a key."""
+    name = str(place[-1]) if place else ""
+    return secrets.MARK if secrets.names_key(name) else f"{secrets.redacted(repr(value)):.80}"
 
 
 @cache

@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kemb.models import backends, files
 from kemb.models.doors import Door
@@ -15,6 +16,12 @@ from kemb.models.prompts import NO_PROMPTS, PromptTable
 from kemb.models.spec import Dtype, ModelSpec, Pooling, View
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
+
+
+RunOrder = Literal["score", "rank"]
+"""What puts the documents of a run file in order: its column of scores, as in trec_eval, or that of
+ranks.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,11 @@ class ModelOptions:
     """The file it computes, in the model's folder; '' for the usual one."""
     workers: int | None = None
     """Processes on the CPU."""
+    known_as: str | None = None
+    """The known model whose settings a folder gets, or `none`; None: the one that its content is.
+    """
+    run_order: RunOrder = "score"
+    """What puts the documents of run files in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +66,20 @@ class Model:
     similarity: Similarity = "cosine"
     max_tokens: int | None = None
     pooling: str | None = None
+    truncate_dim: int | None = None
+    """Dimensions that are kept of every vector, as its files say; None for all."""
     view: View | None = None
+    known_as: str | None = None
+    """The known model whose settings a folder has; None for no other than its own."""
+    remarks: tuple[str, ...] = ()
+    """What a user must know of its files."""
 
     # Where it comes from: files, an endpoint, a file of runs, or other models
     folder: files.ModelFolder | None = None
     endpoint: tuple[tuple[str, str], ...] = ()
     """What is known of the model behind an API, as its fingerprint."""
     run_file: Path | None = None
+    run_order: RunOrder = "score"
     parts: tuple[Model, ...] = ()
     """The models that a fusion or a reranked first stage is made of."""
     how: Fused | Reranked | None = None
@@ -101,6 +120,12 @@ class Model:
             return self.name.replace("#", "+")  # a head
         safe = re.sub(r"[^\w.+@-]+", "-", self.name).strip("-")
         return f"kemb/{safe}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be said of the model and its parts, each sentence once."""
+        of_parts = (warning for part in self.parts for warning in part.warnings)
+        return tuple(dict.fromkeys((*self.prompts.warnings, *self.remarks, *of_parts)))
 
     @property
     def family(self) -> str:
@@ -155,6 +180,8 @@ class Model:
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
+        if self.truncate_dim is not None:
+            parts["truncate_dim"] = str(self.truncate_dim)
         if self.spec.loader == "mteb":
             parts["backend"] = f"mteb {importlib.metadata.version('mteb')}"
         return parts | library_versions()
@@ -181,6 +208,8 @@ class Model:
         """The pooling and normalisation put on a plain transformers model; None for all others."""
         if self.folder is None or self.folder.has_modules:
             return None, False
+        if self.folder.is_model2vec:
+            return None, self.folder.normalize
         if self.loader.head:
             return "cls", True
         return (

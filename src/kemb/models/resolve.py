@@ -16,14 +16,15 @@ from typing import Any
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
-from kemb.models import backends, catalogue, files
+from kemb.models import backends, catalogue, files, recognise
 from kemb.models.device import find_devices
 from kemb.models.doors import PYTHON
 from kemb.models.encoders import bge_m3
 from kemb.models.encoders.bge_m3 import Head
 from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
 from kemb.models.families import FAMILIES, LOADERS, Similarity
-from kemb.models.model import Model, ModelOptions
+from kemb.models.identity import content_hash, elsewhere
+from kemb.models.model import Model, ModelOptions, RunOrder
 from kemb.models.prompts import (
     PromptTable,
     build_prompts,
@@ -67,6 +68,7 @@ def resolve(
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and Path(name).is_dir():
         return _local(Path(name), options, task_names, head)
+    _refuse_known_as(options, typed_name)
     bge_m3.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
@@ -84,7 +86,23 @@ def resolve(
         spec.hub or spec.name, revision or spec.revision, options, bge_m3.HUB_FILES if head else ()
     )
     folder = files.read_folder(path, needs_weights=options.backend is None)
-    return _from_folder(spec, commit, folder, options, task_names, head)
+    return _from_folder(spec, _with_elsewhere(path, commit), folder, options, task_names, head)
+
+
+def _refuse_known_as(options: ModelOptions, name: str) -> None:
+    if options.known_as is not None:
+        raise UsageError(
+            f"--as says which known model a folder holds, and {name} is no folder. Leave it out, "
+            "or run the folder by itself."
+        )
+
+
+def _with_elsewhere(path: Path, commit: str) -> str:
+    """The revision of a fetched model: its commit, and what it needs of other repositories."""
+    others = elsewhere(path)
+    if not others:
+        return commit
+    return f"{commit}-{hashlib.sha256(chr(10).join(others.values()).encode()).hexdigest()[:12]}"
 
 
 def _without_files(name: str, options: ModelOptions, own_tasks: Collection[str]) -> Model | None:
@@ -143,7 +161,8 @@ def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()
     """
     spec = catalogue.load_spec(name.partition("@")[0])
     if spec is None or not declares_prompts(spec):
-        return resolve(name, options, own_tasks).prompts
+        model = resolve(name, options, own_tasks)
+        return replace(model.prompts, warnings=model.warnings)
     return build_prompts(
         spec, rules_of_file(options.prompts_file, spec), None, {*tasks.names(), *own_tasks}
     )
@@ -153,11 +172,18 @@ def _local(
     path: Path, options: ModelOptions, task_names: Collection[str], head: Head | None
 ) -> Model:
     folder = files.read_folder(path.resolve(), needs_weights=options.backend is None)
-    revision = files.content_hash(path.resolve(), bge_m3.HUB_FILES if head in bge_m3.FILES else ())[
-        :12
-    ]
-    return _from_folder(
-        ModelSpec(name=files.local_name(path)), revision, folder, options, task_names, head
+    also = bge_m3.HUB_FILES if head in bge_m3.FILES else ()
+    revision = content_hash(path.resolve(), also)[:12]
+    name = files.local_name(path)
+    recognised = recognise.recognise(path.resolve(), str(path), options.known_as)
+    known = recognised.spec
+    spec = recognise.settings_of(known, name) if known else ModelSpec(name=name)
+    model = _from_folder(spec, revision, folder, options, task_names, head)
+    return replace(
+        model,
+        known_as=known.name if known else None,
+        variant="__".join(part for part in (model.variant, recognised.variant) if part),
+        remarks=(recognised.remark,) if recognised.remark else (),
     )
 
 
@@ -220,6 +246,7 @@ def _from_folder(
         similarity=_similarity(spec, folder),
         max_tokens=max_tokens,
         pooling=pooling,
+        truncate_dim=folder.truncate_dim if LOADERS[spec.loader].family == "dense" else None,
         folder=folder,
         device=device,
         devices=(device, *others),
@@ -240,7 +267,7 @@ def _pooling(spec: ModelSpec, folder: files.ModelFolder, options: ModelOptions) 
                 f"--pooling cannot be used with {spec.name}, which is a {spec.loader} model."
             )
         return spec.pooling
-    if folder.has_modules:
+    if folder.has_modules or folder.is_model2vec:
         if options.pooling and options.pooling != folder.pooling:
             raise UsageError(
                 f"{spec.name} declares pooling {folder.pooling!r} in its own files; --pooling "
@@ -288,10 +315,11 @@ def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtyp
     return "float32"
 
 
-def run_of_file(path: Path, name: str = "") -> Model:
+def run_of_file(path: Path, name: str = "", order: RunOrder = "score") -> Model:
     """A TREC run file as a model: its revision is the hash of its bytes.
 
     :param name: of the row; the file's name without its ending otherwise.
+    :param order: the column of the file that counts; ranks make a variant.
     :raises UsageError: there is no such file, or the name cannot be one.
     """
     if not path.is_file():
@@ -306,7 +334,9 @@ def run_of_file(path: Path, name: str = "") -> Model:
         )
     with path.open("rb") as file:
         revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    return replace(_ranker("run", f"run/{name}", revision), run_file=path)
+    variant = "" if order == "score" else f"by-{order}"
+    row = _ranker("run", f"run/{name}", revision)
+    return replace(row, run_file=path, run_order=order, variant=variant)
 
 
 def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) -> Model | None:
@@ -318,7 +348,7 @@ def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) 
     expression = Leaf(name) if run_file is not None and run_file.is_file() else parse(name)
     if not isinstance(expression, Leaf):
         return compose(expression, options, own_tasks)
-    return None if run_file is None else run_of_file(run_file)
+    return None if run_file is None else run_of_file(run_file, order=options.run_order)
 
 
 def compose(
@@ -379,9 +409,15 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
         spec is not None and (LOADERS[spec.loader].is_built_in or spec.loader == "api")
     ):
         return replace(
-            options, dtype=None, max_tokens=None, pooling=None, backend=None, backend_file=""
+            options,
+            dtype=None,
+            max_tokens=None,
+            pooling=None,
+            backend=None,
+            backend_file="",
+            known_as=None,
         )
-    return options
+    return options if Path(name).is_dir() else replace(options, known_as=None)
 
 
 def typed(model: Model) -> str:
@@ -405,9 +441,7 @@ def _combined(
     identity = [settings, *(f"{part.name}@{part.revision}[{part.variant}]" for part in parts)]
     revision = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
     variant = "__".join(dict.fromkeys(part.variant for part in parts if part.variant))
-    warnings = tuple(warning for part in parts for warning in part.prompts.warnings)
-    model = _ranker(loader, name, revision)
-    return replace(model, parts=parts, how=how, variant=variant, prompts=PromptTable((), warnings))
+    return replace(_ranker(loader, name, revision), parts=parts, how=how, variant=variant)
 
 
 def _ranker(loader: str, name: str, revision: str) -> Model:

@@ -135,6 +135,8 @@ class ModelSpec(PromptRules):
     license: str = ""
     languages: list[str] = []
     """As in mteb (`kor-Hang`); `mul` for models of many languages."""
+    weights: dict[str, str] = {}
+    """sha256 of the files of its weights, by name, where somebody has read them on the hub."""
     open_weights: bool = True
     needs_remote_code: bool = False
     base_model: str | None = None

@@ -13,11 +13,14 @@ from kemb.encoding.lengths import TRUNCATED, korean_tokens, truncated
 from kemb.models.facts import facts_of
 from kemb.models.families import FAMILIES
 from kemb.results.record import Record
+from kemb.scoring.ties import TIES
 
 MIN_TEXTS = 200
 """A rate of fewer encoded texts says little."""
 CUT = "✂"
 """Behind a score that stands on truncated texts."""
+DOUBT = "⚠"
+"""Behind a score of data that `kemb check` warns of, or of ties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,14 @@ def is_cut(record: Record | None) -> bool:
     return share is not None and share > TRUNCATED
 
 
+def n_tied(record: Record) -> int:
+    """Different texts, or queries, that a model could not tell apart, where they are so many that
+    they are recorded.
+    """
+    counts = [note.get(name, 0) for note in record.score_notes.values() for name in TIES]
+    return max(counts, default=0)
+
+
 def _rate(record: Record) -> float:
     """Texts per second; 0 where too few were encoded."""
     n = record.encoded.n_encoded if record.encoded else 0
@@ -145,8 +156,10 @@ def _paid(commands: Sequence[Record]) -> float | None:
         for record in commands
         if record.api and record.encoded and record.encoded.n_encoded
     ]
-    known = [usd for usd in prices if usd is not None]
-    return round(sum(known), 6) if known and len(known) == len(prices) else None
+    known_prices = [usd for usd in prices if usd is not None]
+    return (
+        round(sum(known_prices), 6) if known_prices and len(known_prices) == len(prices) else None
+    )
 
 
 def _price(commands: Sequence[Record]) -> str:

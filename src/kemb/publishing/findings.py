@@ -22,8 +22,8 @@ def print_audit(audit: Audit) -> None:
     be read.
     """
     console = stdout()
-    for file, found in groupby(audit.findings, lambda finding: finding.file):
-        findings = list(found)
+    for file, file_findings in groupby(audit.findings, lambda finding: finding.file):
+        findings = list(file_findings)
         wrong = [finding for finding in findings if not finding.confirms]
         console.print(Text(f"{file}: {_count(len(wrong), 'finding')}", style="bold"))
         for finding in sorted(findings, key=lambda finding: finding.confirms):
@@ -38,13 +38,13 @@ def print_audit(audit: Audit) -> None:
         console.print()
     for problem in audit.problems:
         console.print(Text(f"Not read: {problem}", style="yellow"))
-    read = (
+    counts = (
         f"{_count(audit.n_tables, 'table')} and "
         f"{_count(audit.n_entries, 'metadata entry', 'metadata entries')} read"
     )
     confirmed = len(audit.findings) - audit.n_wrong
     console.print(
-        f"{read}; {_count(audit.n_wrong, 'finding')}, {_count(confirmed, 'confirmation')}."
+        f"{counts}; {_count(audit.n_wrong, 'finding')}, {_count(confirmed, 'confirmation')}."
     )
 
 

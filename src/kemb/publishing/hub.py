@@ -12,7 +12,7 @@ from typing import Any
 
 from kemb.audit import audit
 from kemb.errors import FetchError, RunError, UsageError
-from kemb.hub import explain, is_offline, one_line, quiet_client, retry
+from kemb.hub import describe, explain, is_offline, one_line, quiet_client, retry
 from kemb.publishing.card.card import README
 from kemb.training.data import refuse_restricted
 from kemb.training.recipe import RecipeFile
@@ -27,16 +27,15 @@ def remote_readme(repo: str, endpoint: str | None = None) -> tuple[str, str]:
     :raises UsageError: for a name that is none, without a token, or with HF_HUB_OFFLINE.
     :raises FetchError: when there is no such repository or the hub does not answer.
     """
-    from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UsageError(f"--push {repo!r} is no model repository; type --push ORG/NAME.")
     api = _api(endpoint)
     try:
-        info = retry(partial(api.model_info, repo, timeout=constants.HF_HUB_ETAG_TIMEOUT))
-        commit = str(info.sha)
-        if README not in {file.rfilename for file in info.siblings or []}:
+        repository = describe("model", repo, None, api)
+        commit = repository.commit
+        if README not in repository.names:
             return "", commit
         path = retry(partial(api.hf_hub_download, repo, README, revision=commit))
         return Path(path).read_bytes().decode("utf-8-sig"), commit
@@ -64,12 +63,12 @@ def push(
     ]
     message = "Model card with evaluation results by kemb"
     try:
-        done = _api(endpoint).create_commit(
+        commit = _api(endpoint).create_commit(
             repo, operations, commit_message=message, parent_commit=parent, create_pr=create_pr
         )
     except Exception as error:
         raise _explained(error, repo) from error
-    return str(done.pr_url or done.commit_url)
+    return str(commit.pr_url or commit.commit_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> st
     try:
         if not target.parent:
             api.create_repo(target.repo, private=target.private, exist_ok=True)
-        done = api.create_commit(
+        commit = api.create_commit(
             target.repo,
             operations,
             commit_message="Model trained with kemb",
@@ -134,7 +133,7 @@ def push_folder(target: Target, folder: Path, endpoint: str | None = None) -> st
         )
     except Exception as error:
         raise _explained(error, target.repo, folder) from error
-    return str(done.commit_url)
+    return str(commit.commit_url)
 
 
 def _api(endpoint: str | None) -> Any:  # noqa: ANN401  HfApi, imported late
@@ -220,10 +219,9 @@ def push_model(target: Target, model_dir: Path) -> str:
         refuses.
     """
     readme = model_dir / README
-    if found := [finding for finding in audit([readme]).findings if not finding.confirms]:
+    if findings := [finding for finding in audit([readme]).findings if not finding.confirms]:
         raise RunError(
-            f"The card {readme} is not in order, so nothing was uploaded: {found[0].what} Findings "
-            "in all: "
-            f"{len(found)}; type: kemb audit {readme}"
+            f"The card {readme} is not in order, so nothing was uploaded: {findings[0].what} "
+            f"Findings in all: {len(findings)}; type: kemb audit {readme}"
         )
     return push_folder(target, model_dir)

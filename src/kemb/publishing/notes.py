@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from kemb.boards import Board, Row
 from kemb.encoding.lengths import TRUNCATED
-from kemb.messages import Note, Text, Title, note, say
-from kemb.publishing.costs import CUT, cost_of, is_cut
+from kemb.messages import Note, Text, Title, note, say, table
+from kemb.publishing.costs import CUT, DOUBT, cost_of, is_cut, n_tied
 from kemb.publishing.site.words import group_title
 
 
@@ -41,6 +41,7 @@ def board_notes(board: Board, marks: Mapping[str, str]) -> list[Note]:
         *_influence(board),
         *_sources(board, marks),
         *cost_notes(board.rows),
+        *doubt_notes(board.rows),
         *_made(board),
     ]
 
@@ -123,6 +124,35 @@ def cost_notes(rows: Sequence[Row]) -> list[Note]:
     if prices := sorted({cost.price for cost in costs if cost.price}):
         notes.append(note("board.paid", prices=prices))
     return notes
+
+
+def doubt_notes(rows: Sequence[Row]) -> list[Note]:
+    """Why scores carry the mark of doubt: warnings on the data of a task, and scores of ties."""
+    warnings_by_task: dict[str, dict[str, int]] = {}
+    ties: list[Note] = []
+    for row in rows:
+        for task, result in row.results.items():
+            if result.kemb is None:
+                continue
+            if result.kemb.data_warnings:
+                warnings_by_task.setdefault(task, {}).update(result.kemb.data_warnings)
+            if n_ties := n_tied(result.kemb):
+                ties.append(note("board.ties", mark=DOUBT, task=task, model=row.model, n=n_ties))
+    return [
+        note("board.data_warnings", mark=DOUBT, task=task, kinds=warning_kinds(warnings))
+        for task, warnings in warnings_by_task.items()
+    ] + ties
+
+
+def warning_kinds(warnings: Mapping[str, int]) -> list[Note]:
+    """Kinds of warnings on data with how often they were given, the most frequent first."""
+    known_kinds = table("warning")
+    kinds = []
+    for kind, n in sorted(warnings.items(), key=lambda item: (-item[1], item[0])):
+        key = kind.lower().replace(" ", "_")
+        name: Text = note(f"warning.{key}") if key in known_kinds else kind
+        kinds.append(note("warning.count", kind=name, n=n))
+    return kinds
 
 
 def below_line(board: Board, n_hidden: int) -> list[Note]:

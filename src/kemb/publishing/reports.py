@@ -136,7 +136,7 @@ def to_json(comparison: Comparison) -> str:
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
 
 
-def print_verifications(found: Sequence[Verification]) -> None:
+def print_verifications(verifications: Sequence[Verification]) -> None:
     """Print one line per cell, and what is other now."""
     from kemb.publishing.terminal import print_table
 
@@ -150,7 +150,7 @@ def print_verifications(found: Sequence[Verification]) -> None:
             f"{check.now:.6f}",
             say(note("verify.n_moved", n=check.n_moved, n_values=check.n_values), lang),
         ]
-        for verification in found
+        for verification in verifications
         for check in verification.checks
     ]
     cell, metric, recorded, now, moved = (
@@ -158,10 +158,12 @@ def print_verifications(found: Sequence[Verification]) -> None:
         for key in ("verify.cell", "verify.metric", "verify.recorded", "verify.now", "verify.moved")
     )
     print_table([cell, "", metric, recorded, now, moved], rows)
-    _print_lines(dict.fromkeys(note for verification in found for note in verification.notes))
+    _print_lines(
+        dict.fromkeys(note for verification in verifications for note in verification.notes)
+    )
 
 
-def verifications_to_json(found: Sequence[Verification]) -> str:
+def verifications_to_json(verifications: Sequence[Verification]) -> str:
     """Everything, at full precision."""
     records = [
         {
@@ -171,7 +173,7 @@ def verifications_to_json(found: Sequence[Verification]) -> str:
             "checks": [asdict(check) for check in verification.checks],
             "notes": verification.notes,
         }
-        for verification in found
+        for verification in verifications
     ]
     return json.dumps(records, ensure_ascii=False, indent=1) + "\n"
 

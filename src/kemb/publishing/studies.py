@@ -87,8 +87,8 @@ def to_json(studies: Sequence[Study]) -> str:
 
 def _record(study: Study) -> dict[str, Any]:
     cells = {
-        way: [{**asdict(cell), "difference": cell.difference} for cell in found]
-        for way, found in study.differences.items()
+        way: [{**asdict(cell), "difference": cell.difference} for cell in way_cells]
+        for way, way_cells in study.differences.items()
     }
     return {**asdict(study), "differences": cells}
 

@@ -14,6 +14,7 @@ from typing import Any
 from kemb import disk
 from kemb.errors import ResultError, UsageError
 from kemb.evaluation.verify import refuse_unmeasured
+from kemb.models import secrets
 from kemb.publishing import submission
 from kemb.publishing.markdown import is_own, own_data
 from kemb.publishing.submission import MANIFEST, ROOT, FileEntry, Manifest, ResultEntry
@@ -22,9 +23,6 @@ from kemb.results.rows import ResultRow
 
 _HOME = re.compile(
     r"(?<![\w.~-])(?:(?:/home|/Users|[A-Za-z]:[\\/]+Users)[\\/]+[^\\/\s'\"]+|/root(?=[/\s'\"]|$))",
-)
-_SECRET = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16}|xox[a-z]-[\w-]{10,})"
 )
 _N_LISTED = 10
 
@@ -182,11 +180,10 @@ class _Masked:
         except (OSError, ValueError) as error:
             raise ResultError(f"{path} cannot be read ({error}). Run the task again.") from error
         text = disk.json_text(self._clean(content))
-        secret = _SECRET.search(text)
-        if secret:
+        shape = secrets.first_shape(text)
+        if shape:
             raise UsageError(
-                f"{path} holds what looks like a secret key ({secret[0][:6]}...); remove it before "
-                "you submit."
+                f"{path} holds what looks like a secret key ({shape}); remove it before you submit."
             )
         return text.encode()
 

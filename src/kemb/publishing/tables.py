@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, Cost, cost_of, is_cut
+from kemb.publishing.costs import CUT, DOUBT, Cost, cost_of, is_cut, n_tied
 from kemb.publishing.markdown import clean, escape
 from kemb.publishing.notes import below_line, footer, group, heading
+from kemb.results.record import Record
 
 NO_SCORE = "-"
 FEW_CELLS = 8
@@ -43,12 +44,12 @@ def visible(board: Board, every: bool = False) -> tuple[list[Row], int]:
     """
     below = board.incomplete
     n_claimed = 0
-    shown = []
+    rows_below = []
     for row in below:
         n_claimed += row.claim is not None
         if every or row.claim is None or n_claimed <= N_BELOW:
-            shown.append(row)
-    return board.complete + shown, len(below) - len(shown)
+            rows_below.append(row)
+    return board.complete + rows_below, len(below) - len(rows_below)
 
 
 def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
@@ -58,7 +59,7 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
         return say(note(key), lang)
 
     groups = board.groups
-    found = [
+    board_columns = [
         Column(title("column.rank"), "rank", [rank_text(row) for row in rows]),
         Column(title("column.model"), "model", labels(board, rows)),
         Column(title("column.score"), "score", [score_text(row, lang) for row in rows]),
@@ -66,32 +67,40 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
     if board.intervals.mode != "none":
         first = [row.standing.p_first if row.standing else None for row in rows]
         top3 = [row.standing.p_top3 if row.standing else None for row in rows]
-        found.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
-        found.append(Column(title("column.p_top3"), "certainty", list(map(share, top3))))
+        board_columns.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
+        board_columns.append(Column(title("column.p_top3"), "certainty", list(map(share, top3))))
     if len(board.cells) > 1:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         spans = [_span(*pair) if pair else "" for pair in ranks]
-        found.append(Column(title("column.other_views"), "certainty", spans))
+        board_columns.append(Column(title("column.other_views"), "certainty", spans))
     costs, details = _costs(rows, lang)
-    found += costs
+    board_columns += costs
     if any(len(numbers) > 1 for numbers in groups.values()):
-        found += [
+        board_columns += [
             Column(say(group(name), lang), "group", [points(row.groups[name]) for row in rows])
             for name in groups
         ]
-    found += [
-        Column(
-            cell.title, "cell", [points(row.cells[number]) + cut_mark(row, cell) for row in rows]
-        )
+    board_columns += [
+        Column(cell.title, "cell", [points(row.cells[number]) + marks(row, cell) for row in rows])
         for number, cell in enumerate(board.cells)
     ]
-    return found + details
+    return board_columns + details
 
 
-def cut_mark(row: Row, cell: CellSpec) -> str:
-    """What stands behind a score of truncated texts."""
-    records = [row.results[task].kemb for task in (cell.task, *cell.members) if task in row.results]
-    return f" {CUT}" if any(map(is_cut, records)) else ""
+def marks(row: Row, cell: CellSpec) -> str:
+    """What stands behind a score of truncated texts, and one of data or vectors to be doubted."""
+    is_doubted = any(record.data_warnings or n_tied(record) for record in _records(row, cell))
+    return (f" {CUT}" if is_cut_in(row, cell) else "") + (f" {DOUBT}" if is_doubted else "")
+
+
+def is_cut_in(row: Row, cell: CellSpec) -> bool:
+    """Whether a score stands on truncated texts."""
+    return any(map(is_cut, _records(row, cell)))
+
+
+def _records(row: Row, cell: CellSpec) -> list[Record]:
+    results = [row.results[task] for task in (cell.task, *cell.members) if task in row.results]
+    return [result.kemb for result in results if result.kemb is not None]
 
 
 def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]:
@@ -219,12 +228,19 @@ def to_markdown(
     lang = lang or language()
     rows, n_hidden = visible(board, every)
     left_out = {"detail"} if len(board.cells) <= FEW_CELLS else {"detail", "cell"}
-    found = [column for column in columns(board, rows, lang) if wide or column.kind not in left_out]
-    lines = [[escape(column.title) for column in found]]
-    lines += [[escape(column.values[number]) for column in found] for number in range(len(rows))]
+    table_columns = [
+        column for column in columns(board, rows, lang) if wide or column.kind not in left_out
+    ]
+    lines = [[escape(column.title) for column in table_columns]]
+    lines += [
+        [escape(column.values[number]) for column in table_columns] for number in range(len(rows))
+    ]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     text.insert(
-        1, "|" + "|".join("---" if column.kind == "model" else "---:" for column in found) + "|"
+        1,
+        "|"
+        + "|".join("---" if column.kind == "model" else "---:" for column in table_columns)
+        + "|",
     )
     title = say(heading(board), lang)
     above = [f"**{escape(title)}**\n"] if title else []

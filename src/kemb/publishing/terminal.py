@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.cells import cell_len
@@ -21,7 +23,7 @@ from rich.text import Text
 from kemb import messages
 from kemb.boards import Board
 from kemb.encoding.encode import Progress as EncodeProgress
-from kemb.evaluation.evaluate import Outcome
+from kemb.evaluation.evaluate import Outcome, Task
 from kemb.publishing import notes, tables
 from kemb.publishing.tables import Column
 from kemb.tasks.kinds import KINDS
@@ -44,11 +46,11 @@ def print_board(
     rows, n_hidden = tables.visible(board, every)
     lang = messages.language()
     every_column = tables.columns(board, rows, lang)
-    shown = every_column if wide else _fitting(every_column, console.width)
+    columns = every_column if wide else _fitting(every_column, console.width)
     if title := messages.say(notes.heading(board), lang):
         console.print(Text(title, style="bold"))
     table = Table(header_style="bold")
-    for column in shown:
+    for column in columns:
         is_model = column.kind == "model"
         table.add_column(
             Text(_short(column)),
@@ -60,11 +62,11 @@ def print_board(
         style = "dim" if row.claim and row.standing is None else ""
         last = number + 1 == len(board.complete) < len(rows)
         table.add_row(
-            *(Text(column.values[number]) for column in shown), style=style, end_section=last
+            *(Text(column.values[number]) for column in columns), style=style, end_section=last
         )
     console.print(table)
     below: list[messages.Text] = []
-    if n_hidden_columns := len(every_column) - len(shown):
+    if n_hidden_columns := len(every_column) - len(columns):
         below.append(messages.note("board.hidden_columns", n_columns=n_hidden_columns))
     below += notes.below_line(board, n_hidden)
     if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
@@ -78,7 +80,7 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
     """The columns that fit, in their order: the first three always, others by kind, all of a kind
     or none.
     """
-    chosen = {"rank", "model", "score"}
+    fitting_kinds = {"rank", "model", "score"}
     is_short = sum(column.kind == "cell" for column in columns) <= _FEW_CELLS
     kinds = (
         ("cell", "cost", "group", "certainty")
@@ -86,13 +88,13 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
         else ("group", "certainty", "cost", "cell")
     )
     for kind in (*kinds, "detail"):
-        wanted = [column for column in columns if column.kind in chosen | {kind}]
-        needed = sum(
-            min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in wanted
+        candidates = [column for column in columns if column.kind in fitting_kinds | {kind}]
+        text_width = sum(
+            min(_width(c), _MODEL_WIDTH) if c.kind == "model" else _width(c) for c in candidates
         )
-        if needed + 3 * len(wanted) + 1 <= width:
-            chosen.add(kind)
-    return [column for column in columns if column.kind in chosen]
+        if text_width + 3 * len(candidates) + 1 <= width:
+            fitting_kinds.add(kind)
+    return [column for column in columns if column.kind in fitting_kinds]
 
 
 _FEW_CELLS = 8
@@ -145,6 +147,8 @@ class TerminalReporter:
             disable=not self.console.is_terminal,
         )
         self._bar = self._progress.add_task("", total=None, rate="")
+        self._rows_cut: set[str] = set()
+        self._warned_tasks: set[str] = set()
 
     def __enter__(self) -> TerminalReporter:
         self._progress.start()
@@ -161,8 +165,22 @@ class TerminalReporter:
     def loading(self, task: str) -> None:
         self._show(_said("terminal.loading", task=task))
 
+    def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
+        """One line for a task, once."""
+        if task.spec.name in self._warned_tasks:
+            return
+        self._warned_tasks.add(task.spec.name)
+        text = _said(
+            "terminal.warned",
+            task=task.spec.name,
+            n_warnings=sum(warnings.values()),
+            kinds=notes.warning_kinds(warnings),
+            path=shlex.quote(task.path or task.spec.name),
+        )
+        self.console.print(Text(text, style="yellow"))
+
     def encoding(self, row: str, progress: EncodeProgress) -> None:
-        done = progress.n_stored + progress.n_encoded
+        n_ready = progress.n_stored + progress.n_encoded
         rate = ""
         if progress.seconds > 0:
             texts, tokens = (
@@ -173,7 +191,7 @@ class TerminalReporter:
         self._progress.update(
             self._bar,
             description=_said("terminal.encoding", row=row),
-            completed=done,
+            completed=n_ready,
             total=progress.n_unique,
             rate=rate,
         )
@@ -189,6 +207,11 @@ class TerminalReporter:
         elif outcome.status == "not applicable" and why:
             text = _said("terminal.not_applicable", row=row, task=task, why=why)
             self.console.print(Text(text, style="dim"))
+        record = outcome.result.kemb if outcome.result else None
+        n_cut = (record.api.n_cut or 0) if record and record.api else 0
+        if n_cut and row not in self._rows_cut:
+            self._rows_cut.add(row)
+            self.console.print(Text(_said("terminal.cut", row=row, n=n_cut), style="yellow"))
 
     def _show(self, description: str) -> None:
         self._progress.update(self._bar, description=description, total=None, completed=0, rate="")

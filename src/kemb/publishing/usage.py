@@ -72,7 +72,7 @@ def code_for(usage: Usage) -> list[Snippet]:
         ]
     if usage.how == "cross-encoder":
         return [Snippet(name="sentence-transformers", code=_cross_encoder(usage))]
-    found = [
+    library_code = [
         ("sentence-transformers", _sentence_transformers(usage)),
         ("transformers", _transformers(usage)),
         ("LangChain", _langchain(usage)),
@@ -80,7 +80,7 @@ def code_for(usage: Usage) -> list[Snippet]:
         ("vLLM", _vllm(usage)),
         ("kemb", _kemb(usage, "kemb[st]")),
     ]
-    return [Snippet(name=library, code=code) for library, code in found if code]
+    return [Snippet(name=library, code=code) for library, code in library_code if code]
 
 
 def py(text: str) -> str:
@@ -96,13 +96,13 @@ def _json(value: object) -> str:
 
 def _arguments(usage: Usage, dtype_in_model: bool) -> list[str]:
     """What every Python loader is told besides the name."""
-    found = [f"revision={py(usage.revision)}"] if usage.revision else []
+    arguments = [f"revision={py(usage.revision)}"] if usage.revision else []
     if usage.dtype and usage.dtype != "float32":
         dtype = f"dtype={py(usage.dtype)}"
-        found.append(
+        arguments.append(
             f"model_kwargs={{{py('dtype')}: {py(usage.dtype)}}}" if dtype_in_model else dtype
         )
-    return [*found, *(["trust_remote_code=True"] if usage.remote_code else [])]
+    return [*arguments, *(["trust_remote_code=True"] if usage.remote_code else [])]
 
 
 def _remark(usage: Usage) -> str:
@@ -286,13 +286,13 @@ def _cross_encoder(usage: Usage) -> str:
 def _kemb(usage: Usage, package: str) -> str:
     target = shlex.quote(usage.source or usage.name)
     flag = " --trust-remote-code" if usage.remote_code else ""
-    seen = (
+    prompts_command = (
         f"kemb prompts {target} Ko-StrategyQA KLUE-STS  # the exact strings that the model sees\n"
     )
     return (
         f"pip install {shlex.quote(package)}\nkemb run ./mydata -m {target}{flag}  # your own "
         "data\n"
-        f"{seen if usage.how == 'dense' else ''}"
+        f"{prompts_command if usage.how == 'dense' else ''}"
     )
 
 
@@ -353,30 +353,30 @@ def usage_of(name: str, results: Iterable[TaskResult] = (), source: str = "") ->
     spec = catalogue.load_spec(name)
     if spec is not None and LOADERS[spec.loader].is_built_in:
         return Usage(spec.name, "", "built-in")
-    own = source or (spec.hub or spec.name if spec else name)
+    location = source or (spec.hub or spec.name if spec else name)
     family = records[0].family if records else ""
     if (how := _other_way(name, spec, family)) is not None:
-        return Usage(name, own, "none", note=how)
+        return Usage(name, location, "none", note=how)
     if any(record.doors for record in records):
         note = f"{_short(name)} is an object of Python; its code lies with its author."
-        return Usage(name, own, "none", note=note)
-    if not source and (not _HUB_ID.fullmatch(own) or own.startswith("local/")):
+        return Usage(name, location, "none", note=note)
+    if not source and (not _HUB_ID.fullmatch(location) or location.startswith("local/")):
         return Usage(
             name,
-            own,
+            location,
             "none",
             note=f"{_short(name)} is no model of the hub; its files lie with its author.",
         )
     model = records[0].model if records else None
     commit = (model.revision if model else None) or (spec.revision if spec else None) or ""
     if spec is not None and spec.loader == "cross-encoder":
-        return Usage(spec.name, own, "cross-encoder", revision=commit if not source else "")
+        return Usage(spec.name, location, "cross-encoder", revision=commit if not source else "")
     variant = model.variant if model else ""
     is_declared = spec is not None and declares_prompts(spec) and "prompts_" not in variant
     prompts = _declared(spec) if is_declared and spec is not None else _recorded(records)
     return Usage(
         name=spec.name if spec else name,
-        source=own,
+        source=location,
         how="dense",
         revision=commit if not source else "",
         query=prompts.get("query", (None, ""))[0],
@@ -426,9 +426,9 @@ def _other_way(name: str, spec: ModelSpec | None, family: str) -> str | None:
 def _declared(spec: ModelSpec) -> dict[str, tuple[str, str]]:
     """Role -> prompt and route, by the model's TOML."""
     table = build_prompts(spec, None, None, tasks.names())
-    asked = {role: resolve(table, "", "retrieval", "", role) for role in ("query", "document")}
-    asked["text"] = resolve(table, "", "sts", "", "text")
-    return {role: (found.prompt, found.route) for role, found in asked.items()}
+    prompts = {role: resolve(table, "", "retrieval", "", role) for role in ("query", "document")}
+    prompts["text"] = resolve(table, "", "sts", "", "text")
+    return {role: (prompt.prompt, prompt.route) for role, prompt in prompts.items()}
 
 
 def _recorded(records: Sequence[Record]) -> dict[str, tuple[str, str]]:

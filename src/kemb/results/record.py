@@ -98,6 +98,10 @@ class ModelRecord(Data):
     similarity: str
     pooling: str | None = None
     backend: BackendRecord | None = None
+    known_as: str | None = None
+    """The known model whose settings a local folder got."""
+    truncate_dim: Count | None = None
+    """Dimensions that were kept of every vector, as its files say."""
 
 
 class PromptRecord(Data):
@@ -243,6 +247,10 @@ class Loaded(Data):
     max_tokens: Count | None = None
     n_parameters: Count | None = None
     dim: Count | None = None
+    n_filled_tensors: Count | None = None
+    """Of the network, that its files lack; no vector depends on them."""
+    n_unread_tensors: Count | None = None
+    """Of its files, that the network has no place for."""
 
 
 class ColumnLengths(Data):
@@ -283,6 +291,8 @@ class Circumstances(Data):
     """What names the vectors in the store."""
     family: str = ""
     warnings: list[str] = []
+    data_warnings: dict[str, Count] = {}
+    """What `kemb check` warned of in the data: how often, by kind."""
     versions: dict[str, str] = {}
     hardware: Hardware | None = None
     seconds: Seconds = Seconds()

@@ -15,13 +15,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kemb import disk
 from kemb.errors import DataError, FetchError
-from kemb.hub import ask_first, explain, is_offline, one_line, quiet_client, retry
+from kemb.hub import ask_first, check_file, describe, explain, is_offline, one_line, quiet_client
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -303,7 +302,8 @@ def _fetched(
     task: str, hub: str, revision: str, configs: Sequence[str], work_dir: Path
 ) -> tuple[Path, Download]:
     """The folder the files were downloaded to, and what is in them."""
-    commit, names = retry(partial(_resolve, hub, revision))
+    repository = describe("dataset", hub, revision)
+    commit, names = repository.commit, repository.names
     folder = work_dir / f"{hub.replace('/', '__')}-{commit}"
     config, patterns = _prepare(task, hub, commit, configs, folder)
     for name in _matching(names, patterns):
@@ -316,20 +316,14 @@ def _fetched(
         ) from error
 
 
-def _resolve(hub: str, revision: str) -> tuple[str, list[str]]:
-    """The commit of a revision, and the names of its files."""
-    from huggingface_hub import HfApi, constants
-
-    info = HfApi().dataset_info(hub, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    return str(info.sha), [file.rfilename for file in info.siblings or []]
-
-
 def _file(hub: str, commit: str, name: str, folder: Path) -> Path:
     """Fetch a file; the hub's client resumes it by itself."""
     from huggingface_hub import hf_hub_download
 
-    ask_first(hub, name, "dataset", commit)
-    return Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit, local_dir=folder))
+    sha256 = ask_first(hub, name, "dataset", commit)
+    path = Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit, local_dir=folder))
+    check_file(path, sha256)
+    return path
 
 
 def _prepare(

@@ -17,6 +17,8 @@ from kemb.errors import MissingExtra, ModelError, UsageError
 from kemb.models import files
 from kemb.models.encoders.torch import ST_POOLING
 from kemb.models.families import by_recipe_name
+from kemb.models.identity import content_hash
+from kemb.models.weights import more_than_tensors, weights_kwargs
 from kemb.training.recipe import BaseSection, PromptsSection, RecipeFile, TokenizerSection
 
 SPECIAL = ["[PAD]", "[UNK]"]
@@ -59,7 +61,7 @@ def base_folder(file: RecipeFile) -> tuple[Path, str]:
             f"there is no folder {folder}; a base of kind 'local' is a model's folder.",
         )
     files.read_folder(folder)
-    return folder, files.content_hash(folder)[:12]
+    return folder, content_hash(folder)[:12]
 
 
 def make_untrained(
@@ -162,7 +164,7 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
     :raises ModelError: when it cannot be loaded.
     """
     st = need_libraries()
-    model_kwargs = files.weights_kwargs(folder)
+    model_kwargs = weights_kwargs(folder)
     try:
         if base.family == "dense":
             model = _open_dense(base, folder, device)
@@ -179,7 +181,7 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
                 str(folder), device=device, model_kwargs=model_kwargs
             )
     except UnpicklingError as error:
-        raise ModelError(files.more_than_tensors(folder)) from error
+        raise ModelError(more_than_tensors(folder)) from error
     except (
         OSError,
         ValueError,
@@ -205,9 +207,7 @@ def _open_dense(base: BaseSection, folder: Path, device: str) -> Any:  # noqa: A
 
     base_files = files.read_folder(folder)
     if base_files.has_modules:
-        model = SentenceTransformer(
-            str(folder), device=device, model_kwargs=files.weights_kwargs(folder)
-        )
+        model = SentenceTransformer(str(folder), device=device, model_kwargs=weights_kwargs(folder))
         if base.pooling != "keep":
             position = next(
                 number for number, module in enumerate(model) if isinstance(module, Pooling)
@@ -220,7 +220,7 @@ def _open_dense(base: BaseSection, folder: Path, device: str) -> Any:  # noqa: A
             "vectors become one "
             'vector. Type pooling = "mean", "cls" or "last" under [base].'
         )
-    transformer = Transformer(str(folder), model_kwargs=files.weights_kwargs(folder))
+    transformer = Transformer(str(folder), model_kwargs=weights_kwargs(folder))
     pooling = Pooling(transformer.get_embedding_dimension(), ST_POOLING[base.pooling])
     return SentenceTransformer(modules=[transformer, pooling], device=device)
 

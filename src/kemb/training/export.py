@@ -24,7 +24,7 @@ from kemb.boards.compare import CompareOptions, compare
 from kemb.errors import ModelError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.models.encoders import Encoder
-from kemb.models.files import content_hash
+from kemb.models.identity import content_hash
 from kemb.models.model import ModelOptions
 from kemb.models.open import open_model
 from kemb.models.resolve import resolve

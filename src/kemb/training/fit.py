@@ -19,6 +19,7 @@ from typing import Any
 from kemb.errors import RunError
 from kemb.models import files
 from kemb.models.families import by_recipe_name
+from kemb.models.weights import weights_kwargs
 from kemb.training import arguments, bases, check, dev, guards
 from kemb.training.losses import TrainingSet, build_loss, n_negatives
 from kemb.training.recipe import RecipeFile
@@ -303,7 +304,7 @@ def losses_of(job: FitJob, model: Any) -> Any:  # noqa: ANN401  as above
     guide = None
     if job.guide:
         guide = bases.need_libraries().SentenceTransformer(
-            str(job.guide), device=job.device, model_kwargs=files.weights_kwargs(job.guide)
+            str(job.guide), device=job.device, model_kwargs=weights_kwargs(job.guide)
         )
     losses = {}
     for entry in job.sets:

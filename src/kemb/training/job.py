@@ -22,8 +22,8 @@ from kemb.boards.benchmark import names as benchmark_names
 from kemb.encoding.store import Store
 from kemb.errors import DataError, RunError
 from kemb.evaluation.evaluate import Reporter, Silent, Task, load_task
-from kemb.models import files
 from kemb.models.device import find_device
+from kemb.models.weights import weights_kwargs
 from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
 from kemb.tasks.load import load
@@ -323,7 +323,7 @@ def _are_empty(base: Path | None) -> filters.AreEmpty | None:
     if base is None or "StaticEmbedding" not in _modules(base):
         return None
     model = bases.need_libraries().SentenceTransformer(
-        str(base), device="cpu", model_kwargs=files.weights_kwargs(base)
+        str(base), device="cpu", model_kwargs=weights_kwargs(base)
     )
 
     def empty(texts: Sequence[str]) -> NDArray[np.bool_]:

@@ -20,8 +20,10 @@ import numpy as np
 
 from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError
-from kemb.models.encoders import Done, endpoint
+from kemb.models import secrets
+from kemb.models.encoders import Done, endpoint, exchange
 from kemb.models.encoders.endpoint import Answer, memory
+from kemb.models.encoders.exchange import Reply
 from kemb.models.spec import ModelSpec
 from kemb.types import Input
 
@@ -33,6 +35,13 @@ _BUSY = {429, 503, 529}
 _TOO_MUCH = re.compile(
     r"token|too (long|large|many)|length|maximum|context|batch|exceed", re.IGNORECASE
 )
+_TOO_LARGE = re.compile(
+    r"(input|prompt|text|token|request|batch|sequence|context).{0,40}"
+    r"(too (long|large|big|many)|exceed|larger than|longer than|greater than)"
+    r"|exceed.{0,40}(context|batch|length|limit|token)|physical batch size",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a server says of a text with the status of its own faults."""
 _NO_MONEY = re.compile(r"insufficient_quota|billing|payment", re.IGNORECASE)
 _UNHEARD = 4
 """Attempts at an address that never answered in this command."""
@@ -88,7 +97,8 @@ class Client:
         self._http = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(seconds, connect=min(10.0, seconds)),
-            limits=httpx.Limits(max_connections=n, max_keepalive_connections=n),
+            # As many as there are threads, and those that were left behind.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=n),
         )
         return self
 
@@ -116,7 +126,7 @@ class Client:
             texts = [texts[0][: len(texts[0]) * 3 // 4]]
             self._count(n_cut=int(cuts == 0))
             response = self._send(route, texts)
-        if response.status_code != 200:
+        if response.status != 200:
             raise ModelError(self._refusal(response))
         return self._believed(route, texts, response.content)
 
@@ -126,7 +136,7 @@ class Client:
         tokens = None if one.tokens is None or other.tokens is None else one.tokens + other.tokens
         return Answer(np.concatenate([one.vectors, other.vectors]), tokens, one.served)
 
-    def _send(self, route: str, texts: Sequence[str]) -> httpx.Response:
+    def _send(self, route: str, texts: Sequence[str]) -> Reply:
         """The answer to one request, whatever its status, once the endpoint is ready to
         give one.
         """
@@ -135,7 +145,7 @@ class Client:
             if not self._pace.wait(guess, self.stop):
                 raise Stopped
             self._count(n_requests=1, n_retries=int(attempt > 1))
-            response, reason = self._post(content)
+            response, reason = self._post(content, len(texts))
             if response is not None and not _worth_another(response):
                 return response
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(
@@ -148,7 +158,7 @@ class Client:
                 if pause > _PATIENCE:
                     reason += f" and asks to wait {pause:.0f} s"
                     break
-                if response.status_code in _BUSY:
+                if response.status in _BUSY:
                     self._pace.hold(pause)
             if attempt >= self._n_attempts(response):
                 break
@@ -161,10 +171,10 @@ class Client:
             f"{self._advice(response)}."
         )
 
-    def _is_unheard(self, response: httpx.Response | None) -> bool:
+    def _is_unheard(self, response: Reply | None) -> bool:
         return response is None and not self.calls.n_tokens
 
-    def _advice(self, response: httpx.Response | None) -> str:
+    def _advice(self, response: Reply | None) -> str:
         if self._is_unheard(response):
             return "once its address (--api-base) is right and its server runs"
         return (
@@ -172,22 +182,27 @@ class Client:
             "[api] table"
         )
 
-    def _n_attempts(self, response: httpx.Response | None) -> int:
+    def _n_attempts(self, response: Reply | None) -> int:
         """Fewer at an address that has not answered yet."""
         return min(self.api.attempts, _UNHEARD) if self._is_unheard(response) else self.api.attempts
 
-    def _post(self, content: bytes) -> tuple[httpx.Response | None, str]:
+    def _post(self, content: bytes, n_texts: int) -> tuple[Reply | None, str]:
         """An answer, and what is wrong with it or with the way there."""
         import httpx
 
         assert self._http is not None
+        most = exchange.most_bytes(n_texts, self.dim)
+        seconds = self.api.timeout_seconds
         try:
-            response = self._http.post(endpoint.url(self.api), content=content)
-        except httpx.TimeoutException:
-            return None, f"it did not answer within {self.api.timeout_seconds:g} s"
+            response = exchange.post(
+                self._http, endpoint.url(self.api), content, seconds, most, self._key
+            )
+        except (httpx.TimeoutException, exchange.TooLate):
+            return None, f"it did not answer within {seconds:g} s"
         except httpx.HTTPError as error:
             return None, f"the connection failed ({str(error) or type(error).__name__})"
-        return response, f"it answered {response.status_code} {response.reason_phrase}"
+        sentence = _beginning(response)
+        return response, f"it answered {response.status} {response.phrase}: {sentence!r}"
 
     def _believed(self, route: str, texts: Sequence[str], content: bytes) -> Answer:
         answer = endpoint.read(self.api, content, texts, self.dim)
@@ -199,8 +214,6 @@ class Client:
             None if self._served is None else self._served.get(endpoint.sent_model(self.api, route))
         )
         if expected is not None and answer.served != expected:
-            pass
-
             raise ModelError(
                 f"The endpoint {endpoint.url(self.api)} answered as model {answer.served[:80]!r}, "
                 f"where it was {expected[:80]!r} before: another model stands behind the name. "
@@ -210,19 +223,15 @@ class Client:
             )
         return answer
 
-    def _too_much(self, response: httpx.Response) -> bool:
-        if response.status_code == 413:
+    def _too_much(self, response: Reply) -> bool:
+        if response.status == 413:
             return True
         return (
-            response.status_code in (400, 422)
-            and _TOO_MUCH.search(response.text[:2000]) is not None
-        )
+            response.status in (400, 422) and _TOO_MUCH.search(response.text[:2000]) is not None
+        ) or _too_large_for_server(response)
 
-    def _refusal(self, response: httpx.Response) -> str:
-        status, reason = (
-            response.status_code,
-            self._safe(" ".join(response.text[:600].split())[:200]),
-        )
+    def _refusal(self, response: Reply) -> str:
+        status, reason = response.status, _beginning(response)
         hints = {
             401: "The key is wrong or missing; look at the environment variable "
             f"{self.api.key_env or 'KEMB_API_KEY'}.",
@@ -234,12 +243,12 @@ class Client:
         where = (
             f" to {response.headers['location'][:100]}" if "location" in response.headers else ""
         )
-        answer = f"{status} {response.reason_phrase}{where}: {reason!r}"
+        answer = self._safe(f"{status} {response.phrase}{where}: {reason!r}")
         return f"The endpoint {endpoint.url(self.api)} refused with {answer}. {hint}"
 
     def _safe(self, text: str) -> str:
         """Without the key, should the endpoint repeat it."""
-        return text.replace(self._key, "[key]") if self._key else text
+        return secrets.redacted(text, self._key)
 
     def _count(self, **counts: int) -> None:
         with self._lock:
@@ -342,13 +351,25 @@ def _is_fatal(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, Stopped)
 
 
-def _worth_another(response: httpx.Response) -> bool:
-    return response.status_code in _AGAIN and not (
-        response.status_code == 429 and _NO_MONEY.search(response.text[:2000])
-    )
+def _worth_another(response: Reply) -> bool:
+    if response.status == 429 and _NO_MONEY.search(response.text[:2000]):
+        return False
+    return response.status in _AGAIN and not _too_large_for_server(response)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _too_large_for_server(response: Reply) -> bool:
+    """Whether a server calls its own what is a text's fault, as llama.cpp and what is built on it
+    do; to ask again would not help.
+    """
+    return response.status == 500 and _TOO_LARGE.search(response.text[:2000]) is not None
+
+
+def _beginning(response: Reply) -> str:
+    """What the server says, in one line."""
+    return " ".join(secrets.redacted(response.text[:2000]).split())[:200]
+
+
+def _retry_after(response: Reply) -> float | None:
     """Seconds the endpoint asks to wait, given as a number or as a date."""
     value = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", value):

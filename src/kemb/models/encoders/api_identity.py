@@ -13,13 +13,16 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from kemb import disk
 from kemb.errors import UsageError
 from kemb.models import catalogue
 from kemb.models.encoders import Encoder
+from kemb.models.encoders.api_checks import EXAMPLE, KEY_ENV, check_endpoint
 from kemb.models.encoders.endpoint import digest, memory, sent_model
 from kemb.models.model import Model, ModelOptions
 from kemb.models.prompts import build_prompts, prompts_label, rules_of_file
@@ -27,8 +30,8 @@ from kemb.models.spec import ApiSpec, ModelSpec
 
 PREFIX = "api:"
 BASE_ENV = "KEMB_API_BASE"
-KEY_ENV = "KEMB_API_KEY"
 _PROBE = "kemb"
+_MOST_DIM = 1 << 20
 
 
 def resolve_api(name: str, options: ModelOptions, task_names: Collection[str]) -> Model:
@@ -107,15 +110,12 @@ def identity_of(spec: ModelSpec) -> dict[str, Any]:
     api = spec.api
     assert api is not None
     path = memory(api)
-    try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(identity["dim"], int) and isinstance(identity["served"], dict):
-            return dict(identity)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    names = {sent_model(api, route): route for route in sorted({*spec.routes.values()} or {""})}
+    remembered = _remembered(path, names)
+    if remembered is not None:
+        return remembered.model_dump()
     from kemb.models.encoders.api import Client
 
-    names = {sent_model(api, route): route for route in sorted({*spec.routes.values()} or {""})}
     with Client(spec, key_of(api, spec.name)) as client:
         answers = {sent: client.ask(route, [_PROBE]) for sent, route in names.items()}
     identity = {
@@ -124,6 +124,26 @@ def identity_of(spec: ModelSpec) -> dict[str, Any]:
     }
     disk.write(path, json.dumps(identity), "Set XDG_CACHE_HOME to a folder that can be written.")
     return identity
+
+
+class _Identity(BaseModel):
+    """What is remembered of an endpoint."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    dim: Annotated[int, Field(ge=1, le=_MOST_DIM)]
+    served: dict[str, str]
+
+
+def _remembered(path: Path, names: Collection[str]) -> _Identity | None:
+    """What is remembered of these names; None where it is not, or is damaged: then it is asked
+    anew.
+    """
+    try:
+        identity = _Identity.model_validate(disk.read_json(path))
+    except (OSError, ValueError):
+        return None
+    return identity if identity.served.keys() >= set(names) else None
 
 
 def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
@@ -137,7 +157,7 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
     if spec is None or spec.api is None:
         if not base:
             raise UsageError(
-                f"No endpoint is known for api:{name}. Type --api-base {_EXAMPLE} (or set "
+                f"No endpoint is known for api:{name}. Type --api-base {EXAMPLE} (or set "
                 f"{BASE_ENV}), or give a TOML file of your own with an [api] table: -m "
                 "api:my-model.toml"
             )
@@ -162,26 +182,9 @@ def _spec_of(name: str, options: ModelOptions) -> tuple[ModelSpec, str]:
             "price_source": "",
         }
     api = api.model_copy(update=update)
-    _check_address(api.base_url)
+    check_endpoint(api)
     spec = spec.model_copy(update={"api": api, "loader": "api"})
     return spec, "" if declared and not base else "loader_api"
-
-
-def _check_address(base: str) -> None:
-    parts = urlsplit(base)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(
-            f"The address {base!r} of an API must begin with http:// or https://, such as "
-            f"{_EXAMPLE}."
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise UsageError(
-            f"The address of the API at {parts.hostname} must hold no user, key or query; put the "
-            f"key into {KEY_ENV} (or the variable that key_env of the model's TOML names)."
-        )
-
-
-_EXAMPLE = "http://localhost:8000/v1"
 
 
 def open_api(model: Model, _beside: Sequence[Model] = ()) -> Encoder:

@@ -22,8 +22,9 @@ import numpy as np
 from kemb.arrays import Ragged
 from kemb.errors import ModelError, UsageError
 from kemb.models.families import LOADERS
-from kemb.models.files import HEADS, ModelFolder
+from kemb.models.files import ModelFolder
 from kemb.models.spec import ModelSpec
+from kemb.models.weights import HEADS
 
 Head = Literal["dense", "sparse", "colbert"]
 FILES = dict(zip(("sparse", "colbert"), HEADS, strict=True))

@@ -119,14 +119,16 @@ def _openai_rows(record: Mapping[str, Any], n: int) -> list[Any] | None:
         return None
     if len(data) != n or not any("index" in entry for entry in data):
         return [entry["embedding"] for entry in data]
-    numbers = [entry.get("index") for entry in data]
+    # Servers that leave out what is zero (protobuf's JSON) send no index with the first.
+    n_without = sum("index" not in entry for entry in data)
+    numbers = [entry.get("index", 0 if n_without == 1 else None) for entry in data]
     if not all(type(number) is int for number in numbers) or sorted(numbers) != list(range(n)):
         raise ModelError(
             f"The endpoint numbered its {n} vectors {str(numbers)[:80]}; expected every index from "
             f"0 to {n - 1} once. "
             "Nothing of it was stored, for a vector could belong to another text."
         )
-    return [entry["embedding"] for entry in sorted(data, key=lambda entry: entry["index"])]
+    return [entry["embedding"] for entry in sorted(data, key=lambda entry: entry.get("index", 0))]
 
 
 def _cohere_rows(record: Mapping[str, Any]) -> list[Any] | None:
@@ -151,6 +153,12 @@ def _array(api: ApiSpec, rows: Sequence[Any], texts: Sequence[str]) -> FloatArra
             f"{sorted(dims)}."
         )
     array = np.stack(vectors)
+    if not array.any():
+        raise ModelError(
+            f"{_who(api)} returned only zeros, for {texts[0][:80]!r} and {len(array) - 1} other "
+            "texts; a score of them would say nothing. None was stored. Look at the server: is "
+            "the model loaded, and is it one of embeddings?"
+        )
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if len(bad):
         raise ModelError(

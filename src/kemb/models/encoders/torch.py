@@ -9,22 +9,28 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 
 from kemb.arrays import FloatArray, IntArray, Ragged, Rows, Together
 from kemb.errors import MissingExtra, ModelError
-from kemb.models import files
 from kemb.models.backends import BackendFile
 from kemb.models.device import is_out_of_memory
 from kemb.models.encoders import OutOfMemory, bge_m3
+from kemb.models.encoders.failures import module_of, reason, told
+from kemb.models.encoders.missing import Report, named, reaching, reported
+from kemb.models.weights import weights_kwargs
 from kemb.types import Input
 
 TOKENS_PER_CALL = 2048
 _ENDLESS = 1 << 20
 ST_POOLING = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
+_SAMPLE = (
+    "도서관은 평일 오전 9시부터 오후 6시까지 엽니다. 책은 2주 동안 14권까지 빌릴 수 있고, 늦으면 "
+    "하루에 100원을 냅니다. The library opens at nine; novels, maps and music can be borrowed."
+)
+"""Many words of two languages, so that no part of a network is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ class Reading:
     """What the model is given for a text of the store and a prompt."""
     nothing: str = ""
     """The text of the store in which there is none."""
+    sample: str = _SAMPLE
+    """A text of the store that says much."""
     options: Callable[[Any], dict[str, Any]] = lambda model: {}
     """Of the forward pass."""
     check: Callable[[Any, Path], None] = lambda model, folder: None
@@ -117,10 +125,22 @@ def _dim(model: Any) -> int:  # noqa: ANN401  sentence-transformers has no types
     return int(model.get_embedding_dimension())
 
 
-DENSE = Reading(lambda model, output: _array(output["sentence_embedding"]), _dim)
+def _vectors(model: Any, output: Any) -> FloatArray:  # noqa: ANN401  sentence-transformers has no types
+    """As `SentenceTransformer.encode`: the first dimensions, where the model declares how many."""
+    return _array(output["sentence_embedding"][..., : model.truncate_dim])
+
+
+DENSE = Reading(_vectors, _dim)
 SPARSE = Reading(_entries, _dim, options=_active_dims)
 LATE_INTERACTION = Reading(_token_vectors, _dim)
-CROSS_ENCODER = Reading(_scores, lambda model: 1, _pair, pair_text("", ""), check=_one_score)
+CROSS_ENCODER = Reading(
+    _scores,
+    lambda model: 1,
+    _pair,
+    pair_text("", ""),
+    pair_text("도서관은 언제 여나요?", _SAMPLE),
+    check=_one_score,
+)
 M3_SPARSE = Reading(
     bge_m3.token_weights,
     bge_m3.vocabulary,
@@ -145,6 +165,10 @@ class Loading:
     """
     normalize: bool = False
     append_eos: bool = False
+    truncate_dim: int | None = None
+    """Dimensions that are kept of every vector; None for all."""
+    is_model2vec: bool = False
+    """Whether model2vec saved the folder: a table of vectors, and no `modules.json`."""
     trust_remote_code: bool = False
     class_name: str = "SentenceTransformer"
     """In sentence_transformers."""
@@ -172,25 +196,13 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    try:
-        with _runtime(folder, loading):
+    with told(folder), reported() as report, _runtime(folder, loading):
+        try:
             model = _load(folder, loading, getattr(torch, loading.dtype))
-    except UnpicklingError as error:
-        raise ModelError(files.more_than_tensors(folder)) from error
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        ImportError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ModelError(
-            f"The model in {folder} cannot be loaded: {reason} Check that the folder is complete "
-            "and that the installed transformers knows this architecture."
-        ) from error
+        except RuntimeError as error:
+            if report.mismatched:
+                raise _mismatched(folder, report) from error
+            raise
     if loading.max_tokens is not None:
         model.max_seq_length = loading.max_tokens
         document_length = getattr(
@@ -198,11 +210,68 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         )  # of late interaction; it would win over the limit
         if document_length is not None:
             model[0].document_length = min(document_length, loading.max_tokens)
+    if loading.class_name == "SentenceTransformer":
+        model.truncate_dim = loading.truncate_dim
     model.eval()
+    _refuse_empty_vocabulary(folder, model)
     for reading in (loading.reading, *loading.beside):
         reading.check(model, folder)
     eos = model.tokenizer.eos_token if loading.append_eos else ""
-    return TorchEncoder(model, loading.reading, eos, loading.beside)
+    encoder = TorchEncoder(model, loading.reading, eos, loading.beside)
+    encoder.counts = _fitted(folder, encoder, report)
+    return encoder
+
+
+def _mismatched(folder: Path, report: Report) -> ModelError:
+    return ModelError(
+        f"The weights in {folder} (model.safetensors) do not fit the network of its config.json: "
+        f"{named(report.mismatched)}. Fetch the model again, or give it the config.json that it "
+        "was saved with."
+    )
+
+
+def _refuse_empty_vocabulary(folder: Path, model: Any) -> None:  # noqa: ANN401  sentence-transformers has no types
+    """Transformers makes a tokenizer of special tokens alone where it finds no vocabulary."""
+    tokenizer: Any = getattr(model, "tokenizer", None)
+    special = getattr(tokenizer, "all_special_ids", None)
+    if special is not None and hasattr(tokenizer, "__len__"):
+        n_words = len(tokenizer) - len(set(special))
+    elif hasattr(tokenizer, "get_vocab_size"):
+        n_words = tokenizer.get_vocab_size()
+    else:
+        return
+    if n_words <= 0:
+        raise ModelError(
+            f"The tokenizer of {folder} has no vocabulary: it knows its special tokens only, so "
+            "that all texts look alike. tokenizer.json (or vocab.txt, or a .model file) is "
+            "missing; fetch the model again."
+        )
+
+
+def _fitted(folder: Path, encoder: TorchEncoder, report: Report) -> dict[str, int]:
+    """How many tensors were filled that no vector depends on, and how many were not read.
+
+    :raises ModelError: a vector depends on numbers that are not in the files.
+    """
+    names = reaching(report, partial(_sample, encoder))
+    if names:
+        raise ModelError(
+            f"The weights in {folder} (model.safetensors) do not fit the network of its "
+            f"config.json: {len(names)} of its tensors are not in the files, and the vectors "
+            f"depend on them: {named(names)}. transformers would fill them with random numbers. "
+            "Fetch the model again, or save it with the network that it was trained as."
+        )
+    return {"n_filled_tensors": len(report.missing), "n_unread_tensors": report.n_unread}
+
+
+def _sample(encoder: TorchEncoder) -> Rows | Together:
+    """The rows of one text of many different words, by every route of the model."""
+    has_router = any(type(module).__name__ == "Router" for module in encoder.model.modules())
+    text = encoder.reading.sample
+    routes = ("query", "document") if has_router else ("",)
+    rows = [encoder.encode([Input(route, "", text)]) for route in routes]
+    kinds = [kind for row in rows for kind in (row.kinds if isinstance(row, Together) else (row,))]
+    return Together(tuple(kinds))
 
 
 def _steady_products() -> None:
@@ -254,7 +323,9 @@ def share_threads(n_workers: int) -> None:
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types
     import sentence_transformers
 
-    model_kwargs = {} if loading.backend else {"dtype": dtype, **files.weights_kwargs(folder)}
+    if loading.is_model2vec:
+        return _load_model2vec(folder, loading, dtype)
+    model_kwargs = {} if loading.backend else {"dtype": dtype, **weights_kwargs(folder)}
     device, backend = ("cpu", "onnx") if loading.backend else (loading.device, "torch")
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
     if loading.pooling is None:
@@ -280,6 +351,17 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
     return sentence_transformers.SentenceTransformer(modules=modules, device=device)
 
 
+def _load_model2vec(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  as above
+    """As sentence-transformers reads the folders of model2vec that have `modules.json`."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+
+    modules = [StaticEmbedding.load(str(folder), local_files_only=True)]
+    if loading.normalize:
+        modules.append(Normalize())
+    return SentenceTransformer(modules=modules, device=loading.device).to(dtype)
+
+
 class TorchEncoder:
     """A loaded sentence-transformers model as a two-stage encoder."""
 
@@ -294,6 +376,8 @@ class TorchEncoder:
         self.reading = reading
         self.eos = eos
         self.beside = beside
+        self.counts: dict[str, int] = {}
+        """Of tensors that did not fit and do not matter."""
 
     @property
     def dim(self) -> int:
@@ -313,6 +397,7 @@ class TorchEncoder:
         facts = {
             "n_parameters": n_parameters,
             "max_tokens": self.limit if self.limit < _ENDLESS else 0,
+            **self.counts,
         }
         return {name: value for name, value in facts.items() if value}
 
@@ -357,13 +442,26 @@ class TorchEncoder:
     def prepare(self, inputs: Sequence[Input]) -> tuple[dict[str, Any], dict[str, str]]:
         """The padded features of one batch, on the CPU, and what the forward pass must know of the
         route.
+
+        :raises ModelError: the model's tokenizer fails.
         """
         route = {"task": inputs[0].route} if inputs[0].route else {}
         texts = [self.reading.given(i.text + self.eos, "") for i in inputs]
-        return dict(self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)), route
+        try:
+            features = self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)
+        except Exception as error:
+            raise ModelError(
+                f"The model failed to split texts into tokens{_in_module(error)}: {reason(error)} "
+                "Check its tokenizer's files, tokenizer.json and tokenizer_config.json."
+            ) from error
+        return dict(features), route
 
     def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows | Together:
-        """One forward pass; rows of every kind where there are several."""
+        """One forward pass; rows of every kind where there are several.
+
+        :raises OutOfMemory: with fewer texts it may go.
+        :raises ModelError: the model fails.
+        """
         import torch
         from sentence_transformers.util import batch_to_device
 
@@ -378,18 +476,24 @@ class TorchEncoder:
                     if self.beside
                     else rows
                 )
-        except (RuntimeError, IndexError) as error:
+        except Exception as error:
             if is_out_of_memory(error):
                 if torch.cuda.is_initialized():
                     torch.cuda.empty_cache()
                 raise OutOfMemory from error
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise ModelError(
-                f"The model failed on a batch of texts up to {self._longest(features)} tokens "
-                f"long: {reason} If it has fewer positions than that (its limit is set to "
-                f"{self.model.max_seq_length}), type a smaller "
-                "--max-tokens."
-            ) from error
+            raise self._failed(features, error) from error
+
+    def _failed(self, features: dict[str, Any], error: Exception) -> ModelError:
+        text = (
+            f"The model failed on a batch of texts up to {self._longest(features)} tokens "
+            f"long{_in_module(error)}: {reason(error)} "
+        )
+        if not isinstance(error, RuntimeError | IndexError):
+            return ModelError(text + "Its modules do not fit together; ask its author.")
+        return ModelError(
+            f"{text}If it has fewer positions than that (its limit is set to "
+            f"{self.model.max_seq_length}), type a smaller --max-tokens."
+        )
 
     @staticmethod
     def _longest(features: dict[str, Any]) -> object:
@@ -399,3 +503,8 @@ class TorchEncoder:
 
     def encode(self, inputs: Sequence[Input]) -> Rows | Together:
         return self.encode_prepared(self.prepare(inputs))
+
+
+def _in_module(error: Exception) -> str:
+    name = module_of(error)
+    return f", in its module {name}" if name else ""

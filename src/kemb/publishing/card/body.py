@@ -88,7 +88,7 @@ def part_scores(result: TaskResult) -> list[PartScore]:
         items, problem = read_items(result), ""
     except ResultError:
         items, problem = None, "its items are missing"
-    found = []
+    scores = []
     for split, entries in result.scores.items():
         for entry in entries:
             part, value = (split, str(entry["hf_subset"])), float(entry["main_score"])
@@ -98,26 +98,26 @@ def part_scores(result: TaskResult) -> list[PartScore]:
                 try:
                     measured = part_measures([result], [items], part, "main_score")
                     n_items = measured.n_items
-                    drawn = measured.replicates(statistics.N_REPLICATES, SEED)
+                    replicates = measured.replicates(statistics.N_REPLICATES, SEED)
                     if (
                         abs(float(measured.point()[0]) - value) > _SAME
-                        or not np.isfinite(drawn).all()
+                        or not np.isfinite(replicates).all()
                     ):
                         raise NotSupported(
                             "its items do not give the recorded score on every resample"
                         )
-                    low, high = (float(bound[0]) for bound in statistics.interval(drawn))
+                    low, high = (float(bound[0]) for bound in statistics.interval(replicates))
                 except (NotSupported, ResultError) as error:
                     reason = str(error).rstrip(".")
-            found.append(PartScore(result, *part, value, low, high, n_items, reason))
-    return found
+            scores.append(PartScore(result, *part, value, low, high, n_items, reason))
+    return scores
 
 
 def _summary(card: CardData, results: Sequence[TaskResult]) -> str:
     facts, row = card.facts, card.row
     variant = f", in the variant {escape(clean(row.variant))}" if row.variant else ""
     n_tasks = f"{len(results)} task{'s' if len(results) > 1 else ''}"
-    said = (
+    intro = (
         f"{escape(clean(card.name))} at revision {code(row.revision)}{variant}, measured with "
         f"kemb on {n_tasks}."
     )
@@ -135,7 +135,7 @@ def _summary(card: CardData, results: Sequence[TaskResult]) -> str:
         ("Licence", facts.license),
     ]
     rows = [[name, escape(clean(value))] for name, value in pairs if value]
-    return f"{said}\n\n{table(['Property', 'Value'], rows)}"
+    return f"{intro}\n\n{table(['Property', 'Value'], rows)}"
 
 
 def _snippet(snippet: Snippet) -> str:
@@ -144,11 +144,11 @@ def _snippet(snippet: Snippet) -> str:
 
 def _prompts(results: Sequence[TaskResult]) -> str:
     """What stood before the texts when the scores were measured; every different prompt once."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+    tasks_by_prompt: dict[tuple[str, str, str], list[str]] = {}
     for result in results:
         for role, prompt in result.record.prompts.items():
-            found.setdefault((role, prompt.prompt, prompt.route), []).append(result.task)
-    if not found:
+            tasks_by_prompt.setdefault((role, prompt.prompt, prompt.route), []).append(result.task)
+    if not tasks_by_prompt:
         return ""
     rows = [
         [
@@ -157,7 +157,7 @@ def _prompts(results: Sequence[TaskResult]) -> str:
             code(py(route)) if route else "",
             escape(", ".join(tasks)),
         ]
-        for (role, prompt, route), tasks in found.items()
+        for (role, prompt, route), tasks in tasks_by_prompt.items()
     ]
     return "## Prompts\n\nPut before the texts, character by character:\n\n" + table(
         ["Role", "Text before", "Route", "Tasks"], rows
@@ -280,15 +280,15 @@ def _provenance(card: CardData, results: Sequence[TaskResult]) -> str:
         for name, version in result.record.versions.items():
             if version and version != "not installed":
                 versions.setdefault(name, {})[version] = None
-    made = dict.fromkeys(_hardware(result) for result in results)
+    hardware = dict.fromkeys(_hardware(result) for result in results)
     dates = sorted(result.record.date[:10] for result in results)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     lines = [
         f"Model revision: {code(card.row.revision)}. Measured: {span}.",
         "Versions: "
-        + escape(", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()))
+        + escape(", ".join(f"{name} {' and '.join(numbers)}" for name, numbers in versions.items()))
         + ".",
-        f"Hardware: {escape(clean('; '.join(filter(None, made))))}.",
+        f"Hardware: {escape(clean('; '.join(filter(None, hardware))))}.",
         table(["Task", "Data", "Data revision", "Hash of the data"], rows),
         "Measured again by\n\n" + block(_command(card, results), "bash"),
         f"Written by kemb {kemb_version()} from these records. What stands outside of this block "
@@ -323,14 +323,14 @@ def _flags(variant: str) -> list[str]:
     """The options behind a variant (`dtype_bfloat16__max_tokens_512`); a prompts file is named by
     its beginning.
     """
-    found: list[str] = []
+    flags: list[str] = []
     for part in filter(None, variant.split("__")):
         for option in ("dtype", "max_tokens", "pooling", "dims", "quantize", "similarity"):
             if part.startswith(f"{option}_"):
-                found += [f"--{option.replace('_', '-')}", part.removeprefix(f"{option}_")]
+                flags += [f"--{option.replace('_', '-')}", part.removeprefix(f"{option}_")]
         if part.startswith("backend_"):
             runtime, _, file = part.removeprefix("backend_").partition("-")
-            found += ["--backend", runtime, "--backend-file", file.rpartition("-")[0]]
+            flags += ["--backend", runtime, "--backend-file", file.rpartition("-")[0]]
         if part.startswith("prompts_"):
-            found += ["--prompts", part.removeprefix("prompts_").rpartition("-")[0]]
-    return found
+            flags += ["--prompts", part.removeprefix("prompts_").rpartition("-")[0]]
+    return flags

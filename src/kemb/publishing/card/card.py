@@ -15,11 +15,12 @@ from typing import Any
 
 from kemb import disk
 from kemb.boards import Board, Row, build_board
-from kemb.boards import benchmark as boards_benchmark
+from kemb.boards.benchmark import load_benchmark
+from kemb.boards.benchmark import names as benchmark_names
 from kemb.boards.cells import cell_value
 from kemb.errors import DataError, UnknownName, UsageError
 from kemb.hub import quiet_client
-from kemb.models import catalogue, files
+from kemb.models import catalogue, files, identity
 from kemb.models.facts import facts_of
 from kemb.publishing.card.body import CardData, body
 from kemb.publishing.card.metadata import dataset_of, eval_results_yaml, merged
@@ -60,18 +61,18 @@ class Made:
     """Tasks on data of one's own."""
 
 
-def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
+def make_card(row_or_folder: str, options: CardOptions, existing: str = "") -> Made:
     """The files of a model's card.
 
-    :param written: a row of measured results as `find_row` takes it, or the folder of a local
+    :param row_or_folder: a row of measured results as `find_row` takes it, or the folder of a local
         model.
     :param options: what to tell.
     :param existing: the README that is there; its text is kept.
     :raises UsageError: no such row, only claimed numbers, or only results on data of one's own.
     :raises DataError: the README's front matter or marks are broken.
     """
-    found = read_all(options.results_dir)
-    row = _measured(written, found)
+    results = read_all(options.results_dir)
+    row = _measured(row_or_folder, results)
     private = [] if options.private else own_data(row.results.values())
     tasks = {name: result for name, result in sorted(row.results.items()) if result not in private}
     if not tasks:
@@ -87,7 +88,7 @@ def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
     facts = facts_of(row.model, _meta(row))
     if options.license:
         facts = replace(facts, license=options.license)
-    boards = _boards(row, found, options.benchmarks)
+    boards = _boards(row, results, options.benchmarks)
     card = CardData(name, row, facts, code_for(usage), boards)
     old, text = _split(existing)
     if options.license:
@@ -100,13 +101,13 @@ def make_card(written: str, options: CardOptions, existing: str = "") -> Made:
     return Made({README: content, **extra}, [result.task for result in private])
 
 
-def write_card(made: Mapping[str, str], path: Path) -> None:
+def write_card(contents: Mapping[str, str], path: Path) -> None:
     """Write the README at `path` and the other files beside it, each at once or not at all, the
     README last.
 
     :raises DiskError: when a file cannot be written.
     """
-    for name, content in sorted(made.items(), key=lambda pair: pair[0] == README):
+    for name, content in sorted(contents.items(), key=lambda pair: pair[0] == README):
         target = path if name == README else path.parent / name
         disk.write(target, content, "The file that was there is unchanged. Name another with -o.")
 
@@ -126,68 +127,74 @@ def read_existing(path: Path) -> str:
         ) from error
 
 
-def _measured(written: str, found: Sequence[TaskResult]) -> ResultRow:
+def _measured(row_or_folder: str, results: Sequence[TaskResult]) -> ResultRow:
     """The row of measured results that is meant."""
     try:
-        row = find_row(_row_of_folder(written), rows_of(r for r in found if r.kemb and not r.claim))
+        row = find_row(
+            _row_of_folder(row_or_folder), rows_of(r for r in results if r.kemb and not r.claim)
+        )
     except UnknownName:
-        spec = catalogue.load_spec(written)
-        name = (spec.name if spec else written).lower()
-        if name not in {result.model.lower() for result in [*found, *shipped()]}:
+        spec = catalogue.load_spec(row_or_folder)
+        name = (spec.name if spec else row_or_folder).lower()
+        if name not in {result.model.lower() for result in [*results, *shipped()]}:
             raise
         row = None
     if row is None or not all(result.kemb for result in row.results.values()):
         raise UsageError(
-            f"{written} has only published numbers here. A card states what was measured: type "
-            f"`kemb run TASK -m {written}` first."
+            f"{row_or_folder} has only published numbers here. A card states what was measured: "
+            f"type `kemb run TASK -m {row_or_folder}` first."
         )
     return row
 
 
-def _row_of_folder(written: str) -> str:
+def _row_of_folder(row_or_folder: str) -> str:
     """Results of a local model are found by its folder, too."""
-    folder = Path(written)
+    folder = Path(row_or_folder)
     if not folder.is_dir() or not any(
         (folder / name).is_file() for name in ("config.json", "modules.json")
     ):
-        return written
-    return f"{files.local_name(folder)}@{files.content_hash(folder.resolve())[:12]}"
+        return row_or_folder
+    return f"{files.local_name(folder)}@{identity.content_hash(folder.resolve())[:12]}"
 
 
 def _meta(row: ResultRow) -> dict[str, Any]:
     folder = next(iter(row.results.values())).path.parent
     path = (folder.parent.parent if row.variant else folder) / META
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        meta = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def _boards(
-    row: ResultRow, found: Sequence[TaskResult], wanted: Sequence[str]
+    row: ResultRow, results: Sequence[TaskResult], benchmarks: Sequence[str]
 ) -> list[tuple[Board, Row]]:
     """The boards to tell of: those asked for, else the shipped ones of which the row has all tasks.
 
     Where there are none, the one of all its tasks, if other models were measured on them.
     """
-    public = [*found, *shipped()]
-    names = list(wanted) or [name for name in boards_benchmark.names() if _is_complete(row, name)]
-    boards = [build_board(public, boards_benchmark.load_benchmark(name)) for name in names]
+    public = [*results, *shipped()]
+    names = list(benchmarks) or [name for name in benchmark_names() if _is_complete(row, name)]
+    boards = [build_board(public, load_benchmark(name)) for name in names]
     if not names:
-        own = [r for r in found if r.claim is None and r.task in row.results]
-        boards = [build_board(own)]
+        measured_results = [r for r in results if r.claim is None and r.task in row.results]
+        boards = [build_board(measured_results)]
     pairs = [(board, _own_row(board, row)) for board in boards]
-    told = [(board, own) for board, own in pairs if own is not None]
+    boards_with_row = [(board, board_row) for board, board_row in pairs if board_row is not None]
     return (
-        told
-        if wanted
-        else [(board, own) for board, own in told if own.standing and len(board.complete) > 1]
+        boards_with_row
+        if benchmarks
+        else [
+            (board, board_row)
+            for board, board_row in boards_with_row
+            if board_row.standing and len(board.complete) > 1
+        ]
     )
 
 
 def _is_complete(row: ResultRow, name: str) -> bool:
-    benchmark = boards_benchmark.load_benchmark(name)
+    benchmark = load_benchmark(name)
     formula = benchmark.formula()
     weighted = zip(benchmark.cells, benchmark.cell_weights(formula), strict=True)
     return all(
@@ -231,25 +238,25 @@ def _joined(front: dict[str, Any], text: str) -> str:
     return f"---{end}{FrontMatter(**front).to_yaml(line_break=end)}{end}---{end}{text}"
 
 
-def _placed(text: str, own: str, name: str) -> str:
+def _placed(text: str, content: str, name: str) -> str:
     """The author's text with our block in its place: where it was, else at the end."""
-    found = _BLOCK.findall(text)
+    blocks = _BLOCK.findall(text)
     lone = (
         text.count(BEGIN)
         + text.count(END)
-        - sum(block.count(BEGIN) + block.count(END) for block in found)
+        - sum(block.count(BEGIN) + block.count(END) for block in blocks)
     )
-    if len(found) > 1 or (lone and not found):
+    if len(blocks) > 1 or (lone and not blocks):
         raise DataError(
             f"The README has a lone {BEGIN} or {END}, or more than one pair of them. Keep one "
             "pair, each on a line of its own, or none; nothing was written."
         )
-    block = f"{BEGIN}\n{own}\n{END}"
+    block = f"{BEGIN}\n{content}\n{END}"
     end = "\n"
     if "\r\n" in text:
         end, block = "\r\n", block.replace("\n", "\r\n")
-    if found:
-        return text.replace(found[0].rstrip("\r"), block)
+    if blocks:
+        return text.replace(blocks[0].rstrip("\r"), block)
     if not text.strip():
         return f"\n# {escape(clean(name))}\n\n{block}\n"
     return f"{text.rstrip()}{end}{end}{block}{end}"

@@ -88,11 +88,11 @@ def eval_results_yaml(result: TaskResult) -> str:
         data = {"id": dataset_of(result), "task_id": task_id, "revision": result.dataset_revision}
         date = result.record.date[:10]
         # Ten decimals hold what a float has, without the noise of the multiplication.
-        found: Fields = {"dataset": data, "value": round(value * 100, 10)}
-        return found | ({"date": date} if date else {}) | {"notes": notes}
+        fields: Fields = {"dataset": data, "value": round(value * 100, 10)}
+        return fields | ({"date": date} if date else {}) | {"notes": notes}
 
     parts = [(split, part) for split, entries in result.scores.items() for part in entries]
-    found = [
+    eval_results = [
         entry(f"{result.task}_{part['hf_subset']}_{split}", part["main_score"])
         for split, part in parts
     ]
@@ -101,8 +101,8 @@ def eval_results_yaml(result: TaskResult) -> str:
         [(split, subset) for split in spec.splits for subset in spec.subsets] if spec else None
     )
     if declared is None or result.has_parts(declared):
-        found.append(entry(result.task, result.main_score))
-    return yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
+        eval_results.append(entry(result.task, result.main_score))
+    return yaml.safe_dump(eval_results, sort_keys=False, allow_unicode=True)
 
 
 def merged(
@@ -131,13 +131,15 @@ def merged_index(old: object, new: list[Fields]) -> list[Fields]:
     models = (
         [dict(model) for model in old if isinstance(model, dict)] if isinstance(old, list) else []
     )
-    gone = {key for entry in new[0]["results"] for key in _keys(entry)}
+    new_keys = {key for entry in new[0]["results"] for key in _keys(entry)}
     values: list[object] = []
     for model in models:
-        kept = [
-            _without(entry, gone) for entry in model.get("results") or [] if isinstance(entry, dict)
+        entries = [
+            _without(entry, new_keys)
+            for entry in model.get("results") or []
+            if isinstance(entry, dict)
         ]
-        model["results"] = [entry for entry in kept if entry.get("metrics")]
+        model["results"] = [entry for entry in entries if entry.get("metrics")]
         values += [metric.get("value") for entry in model["results"] for metric in entry["metrics"]]
     added: list[Fields] = new[0]["results"]
     if any(isinstance(value, int | float) and abs(value) > 1 for value in values):
@@ -146,8 +148,10 @@ def merged_index(old: object, new: list[Fields]) -> list[Fields]:
             for entry in added
         ]
     if len(models) == 1 or any(model.get("name") == new[0]["name"] for model in models):
-        own = next((model for model in models if model.get("name") == new[0]["name"]), models[0])
-        own["results"] = [*own["results"], *added]
+        author_model = next(
+            (model for model in models if model.get("name") == new[0]["name"]), models[0]
+        )
+        author_model["results"] = [*author_model["results"], *added]
     else:
         models.append({"name": new[0]["name"], "results": added})
     return models
@@ -157,14 +161,16 @@ def _in_percent(metric: Fields) -> Fields:
     return {**metric, "value": round(metric["value"] * 100, 10)}
 
 
-def _without(entry: Fields, gone: set[tuple[str, ...]]) -> Fields:
+def _without(entry: Fields, new_keys: set[tuple[str, ...]]) -> Fields:
     metrics = entry.get("metrics")
     if not isinstance(metrics, list):
         return entry
     keys = _keys(entry)
     return {
         **entry,
-        "metrics": [metric for metric, key in zip(metrics, keys, strict=True) if key not in gone],
+        "metrics": [
+            metric for metric, key in zip(metrics, keys, strict=True) if key not in new_keys
+        ],
     }
 
 
@@ -184,22 +190,22 @@ def _keys(entry: Fields) -> list[tuple[str, ...]]:
 def _fields(facts: ModelFacts, usage: Usage) -> Fields:
     """What the hub asks for and is known; nothing is guessed."""
     languages = [_LANGUAGES.get(code.split("-")[0], code.split("-")[0]) for code in facts.languages]
-    known: Fields = {
+    fields: Fields = {
         "language": list(dict.fromkeys(languages)),
         "base_model": facts.base_model,
         **_license(facts.license),
     }
     if usage.how == "dense":
-        known["pipeline_tag"] = "feature-extraction" if usage.is_plain else "sentence-similarity"
-        known["library_name"] = "transformers" if usage.is_plain else "sentence-transformers"
-    return {key: value for key, value in known.items() if value}
+        fields["pipeline_tag"] = "feature-extraction" if usage.is_plain else "sentence-similarity"
+        fields["library_name"] = "transformers" if usage.is_plain else "sentence-transformers"
+    return {key: value for key, value in fields.items() if value}
 
 
-def _license(written: str) -> Fields:
+def _license(terms: str) -> Fields:
     """The hub takes short names only; the address of other terms stands beside `other`."""
-    if re.match(r"https?://", written):
-        return {"license": "other", "license_link": written}
-    return {"license": written.lower()} if re.fullmatch(r"[A-Za-z0-9.+-]+", written) else {}
+    if re.match(r"https?://", terms):
+        return {"license": "other", "license_link": terms}
+    return {"license": terms.lower()} if re.fullmatch(r"[A-Za-z0-9.+-]+", terms) else {}
 
 
 def _tags(usage: Usage) -> list[str]:

@@ -87,16 +87,16 @@ def front_matter(file: RecipeFile) -> str:
 
     card = file.recipe.card
     tags = ["sentence-transformers", "kemb"]
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "language": card.language,
         "tags": tags,
         "library_name": "sentence-transformers",
     }
     if card.license:
-        found["license"] = card.license.lower()
+        fields["license"] = card.license.lower()
     if file.recipe.base.kind == "hub":
-        found["base_model"] = file.recipe.base.id
-    return f"---\n{yaml.safe_dump(found, allow_unicode=True, sort_keys=True)}---\n"
+        fields["base_model"] = file.recipe.base.id
+    return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=True)}---\n"
 
 
 def _text(value: object) -> str:
@@ -115,11 +115,11 @@ def _recipe(file: RecipeFile, fit: Mapping[str, Any], lock: Mapping[str, Any]) -
         "kiwi-static": "a static model of Kiwi's vectors",
     }
     revision = str(lock.get("resolved", {}).get("base_revision", ""))
-    named = start.get(base.kind) or (base.id if base.kind == "hub" else "a local model")
+    base_name = start.get(base.kind) or (base.id if base.kind == "hub" else "a local model")
     pooling = "as the base" if base.pooling == "keep" else base.pooling
     versions = lock.get("versions", {})
     rows = [
-        ["Base", f"{_text(named)}, revision {code(revision)}"],
+        ["Base", f"{_text(base_name)}, revision {code(revision)}"],
         ["Family", base.family],
         ["Pooling", pooling] if base.family == "dense" and not base.is_static else [],
         [
@@ -147,22 +147,22 @@ def _recipe(file: RecipeFile, fit: Mapping[str, Any], lock: Mapping[str, Any]) -
         ],
         ["Versions", _text(", ".join(f"{name} {version}" for name, version in versions.items()))],
     ]
-    described = [_text(recipe.description)] if recipe.description else []
-    shown = [row for row in rows if row and row[1]]
+    description = [_text(recipe.description)] if recipe.description else []
+    filled_rows = [row for row in rows if row and row[1]]
     whole = (
         "The recipe; `recipe.lock.json` beside it holds every resolved value and hash:\n\n"
         + block(file.text, "toml")
     )
-    return "\n\n".join(["## Training", *described, table(["", ""], shown), whole])
+    return "\n\n".join(["## Training", *description, table(["", ""], filled_rows), whole])
 
 
 def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
-    read, kept = (reports.get(stage, {}).get("n_rows", {}) for stage in ("data", "filter"))
+    n_read, n_kept = (reports.get(stage, {}).get("n_rows", {}) for stage in ("data", "filter"))
     rows = [
         [
             _text(section.id),
-            f"{read.get(section.id, 0):,}",
-            f"{kept.get(section.id, 0):,}",
+            f"{n_read.get(section.id, 0):,}",
+            f"{n_kept.get(section.id, 0):,}",
             section.role,
             _text(section.license),
         ]
@@ -186,8 +186,8 @@ def _data(file: RecipeFile, reports: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[CleanScore]]) -> str:
     """What the filter found of the evaluations; CONTAMINATION.md beside the card says all."""
-    found = report.get("contamination")
-    if not found:
+    contamination = report.get("contamination")
+    if not contamination:
         return ""
     rows = [
         [
@@ -197,16 +197,16 @@ def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[Clea
             f"{part['n_touched']:,}",
             f"{part['n_remaining']:,}",
         ]
-        for part in found["parts"]
+        for part in contamination["parts"]
         if part["n_touched"] or not part["hashed"]
     ]
-    said = (
-        f"{found['n_rows']:,} training rows were compared with the texts of the evaluations; "
-        f"{found['n_dropped']:,} were dropped. Touched: items of which a text stood in the data; "
-        "left: those of which one still does. "
+    intro = (
+        f"{contamination['n_rows']:,} training rows were compared with the texts of the "
+        f"evaluations; {contamination['n_dropped']:,} were dropped. Touched: items of which a text "
+        "stood in the data; left: those of which one still does. "
         "CONTAMINATION.md beside this card has the levels, examples and lineage."
     )
-    text = f"## Contamination\n\n{said}\n\n" + table(
+    text = f"## Contamination\n\n{intro}\n\n" + table(
         ["Task", "Split", "Items", "Touched", "Left"], rows, (2, 3, 4)
     )
     both = [
@@ -218,8 +218,8 @@ def _contamination(report: Mapping[str, Any], scores: Mapping[str, Sequence[Clea
             _points(score.clean),
             f"{score.n_clean:,}",
         ]
-        for row, own in scores.items()
-        for score in own
+        for row, row_scores in scores.items()
+        for score in row_scores
     ]
     if both:
         header = ["Model", "Task", "All items", "Items", "Clean items only", "Items"]
@@ -253,28 +253,30 @@ def _mined(value: object) -> str:
     )
 
 
-def _dev(file: RecipeFile, found: Mapping[str, Any] | None) -> str:
+def _dev(file: RecipeFile, dev: Mapping[str, Any] | None) -> str:
     """Which checkpoint was kept, and why."""
-    if not found or not file.recipe.dev:
+    if not dev or not file.recipe.dev:
         return ""
-    tasks = [name for name in found["scores"] if name != "dev"]
+    tasks = [name for name in dev["scores"] if name != "dev"]
     metric = file.recipe.dev.metric or "main metric"
     ended = (
         f", which ended the fit ({file.recipe.dev.patience} without a better one)"
-        if found["ended_early"]
+        if dev["ended_early"]
         else ""
     )
-    said = (
-        f"These are the weights of step {found['step']:,}, the best of {len(found['curve'])} by "
+    intro = (
+        f"These are the weights of step {dev['step']:,}, the best of {len(dev['curve'])} by "
         f"the mean {metric} of "
         f"{_text(', '.join(name.removeprefix('dev.') for name in tasks))}{ended}. None of it "
         "trained the model, and none of it proves it below."
     )
     rows = [
-        ["0", _points(found["before"]["dev"])],
-        *([f"{step:,}", _points(score)] for step, score in found["curve"]),
+        ["0", _points(dev["before"]["dev"])],
+        *([f"{step:,}", _points(score)] for step, score in dev["curve"]),
     ]
-    return f"## Choice of the checkpoint\n\n{said}\n\n" + table(["Step", "Dev score"], rows, (0, 1))
+    return f"## Choice of the checkpoint\n\n{intro}\n\n" + table(
+        ["Step", "Dev score"], rows, (0, 1)
+    )
 
 
 def _comparison(proof: Proof) -> str:
@@ -326,7 +328,7 @@ def _seeds(spread: Sequence[Spread]) -> str:
     if not spread:
         return ""
     seeds = list(spread[0].scores)
-    said = (
+    intro = (
         f"The same recipe was trained with {len(seeds)} seeds. This model is that of the first, "
         f"{seeds[0]}, as was set before any of them was scored; the others show how far chance "
         "moves a score."
@@ -350,7 +352,7 @@ def _seeds(spread: Sequence[Spread]) -> str:
         "Standard deviation",
         "Above the base",
     ]
-    return f"## Seeds\n\n{said}\n\n" + table(header, rows, range(1, len(header)))
+    return f"## Seeds\n\n{intro}\n\n" + table(header, rows, range(1, len(header)))
 
 
 def _forgetting(file: RecipeFile, proof: Proof) -> str:
@@ -384,15 +386,15 @@ def _files(file: RecipeFile, report: Mapping[str, Any]) -> str:
     section = file.recipe.export
     rows = [
         [
-            code(found.file),
-            f"{found.n_bytes / 1e6:,.1f} MB",
-            f"{found.parity.max_difference:.1e}",
-            f"{found.parity.min_cosine:.4f}",
-            ", ".join(f"{_text(line.task)} {line.difference * 100:+.2f}" for line in found.quality)
+            code(export.file),
+            f"{export.n_bytes / 1e6:,.1f} MB",
+            f"{export.parity.max_difference:.1e}",
+            f"{export.parity.min_cosine:.4f}",
+            ", ".join(f"{_text(line.task)} {line.difference * 100:+.2f}" for line in export.quality)
             or "same vectors",
-            f"left out: {_text(found.problem)}" if found.problem else "kept",
+            f"left out: {_text(export.problem)}" if export.problem else "kept",
         ]
-        for found in from_json(report)
+        for export in from_json(report)
     ]
     if not rows:
         return ""
@@ -415,10 +417,10 @@ def _files(file: RecipeFile, report: Mapping[str, Any]) -> str:
 
 
 def _limits(file: RecipeFile, lock: Mapping[str, Any]) -> str:
-    chosen = file.recipe.evaluate.selected_on
+    selection = file.recipe.evaluate.selected_on
     reads = ", ".join(f"{_text(task)} {count}" for task, count in lock.get("reads", {}).items())
     lines = [
-        f"Values of this recipe were chosen on: {_text(chosen)}." if chosen else "",
+        f"Values of this recipe were chosen on: {_text(selection)}." if selection else "",
         f"Times this run has looked at a test set: {reads}." if reads else "",
         _text(file.recipe.card.limitations),
         f"Contact: {_text(', '.join(file.recipe.card.contacts))}."
@@ -439,7 +441,9 @@ def write(
     """
     scores = scores or {}
     record = report.to_json() | {
-        "scores": {row: [asdict(score) for score in own] for row, own in scores.items()},
+        "scores": {
+            row: [asdict(score) for score in row_scores] for row, row_scores in scores.items()
+        },
     }
     hint = "Free space or name another folder with -o DIR."
     disk.write(folder / "contamination.json", disk.json_text(record), hint)
@@ -495,8 +499,8 @@ def markdown(report: ContaminationReport, scores: Mapping[str, Sequence[CleanSco
         lines += [
             f"| {escape(row)} | {escape(s.task)} ({escape(s.split)}) | {escape(s.metric)} | "
             f"{s.full * 100:.2f} | {s.n_items:,} | {s.clean * 100:.2f} | {s.n_clean:,} |"
-            for row, own in scores.items()
-            for s in own
+            for row, row_scores in scores.items()
+            for s in row_scores
         ]
     return "\n".join(lines) + "\n"
 

@@ -131,16 +131,16 @@ def changes(old: Snapshot, new: Snapshot) -> list[Change]:
     """Every difference, board by board in the order of their names, rows in the order of the new
     board.
     """
-    found: list[Change] = []
+    all_changes: list[Change] = []
     for name in sorted(old.boards.keys() | new.boards.keys()):
         before, after = old.boards.get(name), new.boards.get(name)
         if before is None and after is not None:
-            found.append(BoardChange(name, after.title, "added"))
+            all_changes.append(BoardChange(name, after.title, "added"))
         elif after is None and before is not None:
-            found.append(BoardChange(name, before.title, "removed"))
+            all_changes.append(BoardChange(name, before.title, "removed"))
         elif before is not None and after is not None:
-            found += _of_board(name, (before, old.records), (after, new.records))
-    return found
+            all_changes += _of_board(name, (before, old.records), (after, new.records))
+    return all_changes
 
 
 def same_rows(
@@ -152,15 +152,15 @@ def same_rows(
     source are the same and there is no choice.
     """
     by_key, new_keys = {_key(row): row for row in old}, {_key(row) for row in new}
-    gone = [row for row in old if _key(row) not in new_keys]
-    came = [row for row in new if _key(row) not in by_key]
-    counts = [Counter(map(_name, rows)) for rows in (gone, came)]
-    twins = {_name(row): row for row in gone if all(count[_name(row)] == 1 for count in counts)}
+    old_only = [row for row in old if _key(row) not in new_keys]
+    new_only = [row for row in new if _key(row) not in by_key]
+    counts = [Counter(map(_name, rows)) for rows in (old_only, new_only)]
+    twins = {_name(row): row for row in old_only if all(count[_name(row)] == 1 for count in counts)}
     pairs: list[tuple[RowState | None, RowState | None]] = [
         (by_key[_key(row)] if _key(row) in by_key else twins.get(_name(row)), row) for row in new
     ]
     pairs.sort(key=lambda pair: pair[0] is None)
-    return pairs + [(row, None) for row in gone if _name(row) not in twins]
+    return pairs + [(row, None) for row in old_only if _name(row) not in twins]
 
 
 def _key(row: RowState) -> tuple[str, str, str, str]:
@@ -285,8 +285,8 @@ def _profile(record: Record) -> str:
 
 def _prompts(record: Record) -> str:
     return ", ".join(
-        f"{role} {found.prompt[:_N_PROMPT]!r}" + (f" via {found.route}" if found.route else "")
-        for role, found in record.prompts.items()
+        f"{role} {prompt.prompt[:_N_PROMPT]!r}" + (f" via {prompt.route}" if prompt.route else "")
+        for role, prompt in record.prompts.items()
     )
 
 

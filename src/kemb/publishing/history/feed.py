@@ -43,7 +43,7 @@ def entries(snapshots: Sequence[Snapshot], lang: Lang, links: Sequence[str] = ()
     :param lang: of titles and lines.
     :param links: the page of each snapshot, if there are pages.
     """
-    found = []
+    feed_entries = []
     for place, snapshot in enumerate(snapshots):
         lines = (
             [sentence(change, lang) for change in changes(snapshots[place - 1], snapshot)]
@@ -54,10 +54,10 @@ def entries(snapshots: Sequence[Snapshot], lang: Lang, links: Sequence[str] = ()
         if more := len(lines[_N_LINES:]):
             lines = [*lines[:_N_LINES], say(note("change.more_changes", n=more), lang)]
         link = links[place] if links else ""
-        found.append(
+        feed_entries.append(
             Entry(_urn(f"{lang} {snapshot.sha256}"), snapshot.date, title, tuple(lines), link)
         )
-    return found[::-1]
+    return feed_entries[::-1]
 
 
 def atom(entries: Sequence[Entry], base_url: str, title: str) -> str:

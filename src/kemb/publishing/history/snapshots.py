@@ -75,7 +75,7 @@ class Record(_Data):
 
     @property
     def prompts_sha256(self) -> str:
-        return _sha256({role: found.model_dump() for role, found in self.prompts.items()})
+        return _sha256({role: prompt.model_dump() for role, prompt in self.prompts.items()})
 
 
 class ColumnState(_Data):
@@ -206,7 +206,7 @@ def read_snapshots(folder: Path) -> tuple[list[Snapshot], list[Problem]]:
             snapshots.append(_read(path))
         except ValueError as error:
             problems.append(Problem(path, str(error)))
-    return sorted(snapshots, key=lambda found: (found.date, found.number)), problems
+    return sorted(snapshots, key=lambda snapshot: (snapshot.date, snapshot.number)), problems
 
 
 def measured_tasks(board: BoardState) -> list[str]:
@@ -226,9 +226,9 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
     :raises ResultError: the newest snapshot is of a later date.
     :raises DiskError: the folder cannot be written.
     """
-    kept, _ = read_snapshots(folder)
-    if kept:
-        newest = kept[-1]
+    snapshots, _ = read_snapshots(folder)
+    if snapshots:
+        newest = snapshots[-1]
         if snapshot.content == newest.content:
             return None
         if snapshot.date < newest.date:
@@ -321,12 +321,12 @@ def _row_state(row: Row, cells: Sequence[CellSpec], records: _Records) -> RowSta
     places = []
     for cell, value in zip(cells, row.cells, strict=True):
         made_of = [cell.task] if cell.task in row.results else cell.members
-        found = [
+        cell_records = [
             _record(row.results[task])
             for task in made_of
             if task in row.results and value is not None
         ]
-        places.append([records.place(record) for record in found])
+        places.append([records.place(record) for record in cell_records])
     standing = row.standing
     return RowState(
         label=f"{row.name} ({source})" if source else row.name,

@@ -13,11 +13,11 @@ FILES = Path(__file__).parent / "files"
 
 def files() -> dict[str, str]:
     """Path inside the repository -> text."""
-    found = {}
+    texts = {}
     for path in sorted(path for path in FILES.rglob("*") if path.is_file()):
         name = path.relative_to(FILES).as_posix()
-        found[f".{name}" if name.startswith("git") else name] = path.read_text(encoding="utf-8")
-    return found
+        texts[f".{name}" if name.startswith("git") else name] = path.read_text(encoding="utf-8")
+    return texts
 
 
 def write(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -26,12 +26,12 @@ def write(folder: Path) -> tuple[list[Path], list[Path]]:
     :return: Those that were written, and those that were there.
     :raises DiskError: the folder cannot be written.
     """
-    written, kept = [], []
+    new_paths, present_paths = [], []
     for name, text in files().items():
         path = folder / name
         if path.exists():
-            kept.append(path)
+            present_paths.append(path)
             continue
         disk.write(path, text, "Name another folder.")
-        written.append(path)
-    return written, kept
+        new_paths.append(path)
+    return new_paths, present_paths

@@ -83,7 +83,7 @@ def build_site(
         cards={slug: data.cards for slug, data in cards.items()},
         snippets=code,
         detectable=_detectable(boards),
-        examples={task: shown.examples for task, shown in texts.items()},
+        examples={task: task_texts.examples for task, task_texts in texts.items()},
         n_items=n_items,
         changes=change_entries(past),
         problems=[problem.message for problem in past.problems],
@@ -134,14 +134,14 @@ def _data_files(
     code: SnippetData,
 ) -> dict[str, bytes]:
     """The scripts that hold data."""
-    found: dict[str, BaseModel] = {"site": site.data, "snippets": code}
+    data_by_name: dict[str, BaseModel] = {"site": site.data, "snippets": code}
     for view in site.boards:
         slug = view.data.slug
-        found |= {f"board-{slug}": view.data, f"cards-{slug}": cards[slug]}
-        if (drawn := replicate_data(view)) is not None:
-            found[f"draws-{slug}"] = drawn
-    found |= {f"items-{slug}": data for slug, data in items.items()}
-    return {f"data/{name}.js": _script(name, data) for name, data in found.items()}
+        data_by_name |= {f"board-{slug}": view.data, f"cards-{slug}": cards[slug]}
+        if (replicates := replicate_data(view)) is not None:
+            data_by_name[f"draws-{slug}"] = replicates
+    data_by_name |= {f"items-{slug}": data for slug, data in items.items()}
+    return {f"data/{name}.js": _script(name, data) for name, data in data_by_name.items()}
 
 
 def _download_files(site: SiteView, boards: Mapping[str, Board]) -> dict[str, bytes]:
@@ -220,9 +220,9 @@ def _digest(content: bytes) -> str:
 
 def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
     """By model, the `model_meta.json` beside its measured results."""
-    found: dict[str, dict[str, object]] = {}
+    metas: dict[str, dict[str, object]] = {}
     for result in results:
-        if result.claim is not None or result.model in found:
+        if result.claim is not None or result.model in metas:
             continue
         folder = result.path.parent.parent.parent if result.variant else result.path.parent
         path = folder / META
@@ -234,58 +234,58 @@ def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
                     f"{path} is not valid JSON ({error}). Delete it and run the model again."
                 ) from error
             if isinstance(meta, dict):
-                found[result.model] = meta
-    return found
+                metas[result.model] = meta
+    return metas
 
 
 def _speeds(boards: Mapping[str, Board]) -> dict[str, Speed]:
     """By model, the best recorded rate of encoding."""
-    found: dict[str, Speed] = {}
+    speeds: dict[str, Speed] = {}
     for row in (row for board in boards.values() for row in board.rows if row.claim is None):
         cost = cost_of(row)
         rate = cost.texts_per_second
         if rate is not None and (
-            row.model not in found or rate > found[row.model].texts_per_second
+            row.model not in speeds or rate > speeds[row.model].texts_per_second
         ):
-            found[row.model] = Speed(round(rate, 1), cost.hardware)
-    return found
+            speeds[row.model] = Speed(round(rate, 1), cost.hardware)
+    return speeds
 
 
 def _items(site: SiteView, texts: Mapping[str, Shown]) -> dict[str, ItemData]:
     """By slug of the task, its items in the first board that has them."""
-    found: dict[str, ItemData] = {}
+    items: dict[str, ItemData] = {}
     for view in site.boards:
         for column, cell in enumerate(view.data.cells):
             if (
-                cell.slug not in found
+                cell.slug not in items
                 and (data := item_data(view, column, texts.get(cell.task))) is not None
             ):
-                found[cell.slug] = data
-    return found
+                items[cell.slug] = data
+    return items
 
 
 def _detectable(boards: Mapping[str, Board]) -> dict[str, float]:
     """Task -> the difference found in 80 % of cases: the median over pairs of measured rows of one
     board.
     """
-    found: dict[str, float] = {}
+    differences: dict[str, float] = {}
     for board in boards.values():
-        drawn = board.replicates.cells
-        for column, cell in enumerate(board.cells if drawn is not None else ()):
-            assert drawn is not None
-            n = drawn.shape[2]
+        replicates = board.replicates.cells
+        for column, cell in enumerate(board.cells if replicates is not None else ()):
+            assert replicates is not None
+            n = replicates.shape[2]
             errors = [
-                (drawn[:, column, a] - drawn[:, column, b]).std()
+                (replicates[:, column, a] - replicates[:, column, b]).std()
                 for a in range(n)
                 for b in range(a)
             ]
-            known = sorted(error for error in errors if error > 0)
-            if known:
-                middle = float(known[len(known) // 2])
-                found.setdefault(
+            positive_errors = sorted(error for error in errors if error > 0)
+            if positive_errors:
+                middle = float(positive_errors[len(positive_errors) // 2])
+                differences.setdefault(
                     cell.task, statistics.minimum_detectable(middle, 1, board.intervals.level)
                 )
-    return found
+    return differences
 
 
 DEFAULT = (
@@ -346,17 +346,17 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
     :raises ResultError: a result file is damaged; says which.
     """
     folders = [options.results_dir, *options.private_dirs]
-    found = [result for folder in folders for result in read_all(folder)]
-    found += shipped() if options.only != "measured" else []
-    found = [
+    results = [result for folder in folders for result in read_all(folder)]
+    results += shipped() if options.only != "measured" else []
+    results = [
         result
-        for result in found
+        for result in results
         if options.only in (None, "claimed" if result.claim else "measured")
     ]
-    private = own_data(found)
+    private = own_data(results)
     if options.public:
         _refuse_private(private, options.private_dirs)
-    boards = _boards(options.targets, found)
+    boards = _boards(options.targets, results)
     if not boards:
         raise UsageError(
             f"There are no results in {options.results_dir}. Make some with `kemb run`, or name "
@@ -404,32 +404,32 @@ def _refuse_private_past(private: Sequence[TaskResult], stored: Sequence[Snapsho
             "Build without --snapshot, or without these results."
         )
     for snapshot in stored:
-        if own := [
+        if own_tasks := [
             task
             for board in snapshot.boards.values()
             for task in measured_tasks(board)
             if is_own(task)
         ]:
             raise UsageError(
-                f"The snapshot {snapshot.id} shows a task of your own ({own[0]}). Move its file "
-                "out of the folder of snapshots, or build without --public and --snapshot."
+                f"The snapshot {snapshot.id} shows a task of your own ({own_tasks[0]}). Move its "
+                "file out of the folder of snapshots, or build without --public and --snapshot."
             )
 
 
-def _boards(targets: Sequence[str], found: Sequence[TaskResult]) -> dict[str, Board]:
+def _boards(targets: Sequence[str], results: Sequence[TaskResult]) -> dict[str, Board]:
     """By slug; benchmarks that were not asked for are left out where nobody has a score."""
     boards: dict[str, Board] = {}
-    own = [result for result in found if result.claim is None]
-    if own and not targets:
-        every = of_results(own)
+    measured_results = [result for result in results if result.claim is None]
+    if measured_results and not targets:
+        every = of_results(measured_results)
         title = _named("site.measured_board")
         boards[MEASURED] = build_board(
-            own, every.model_copy(update={"title": title.ko, "title_en": title.en})
+            measured_results, every.model_copy(update={"title": title.ko, "title_en": title.en})
         )
     for target in targets or DEFAULT:
         name, _, formula = target.partition(":")
         bench = benchmark.load_benchmark(name)
-        board = build_board(found, bench, formula)
+        board = build_board(results, bench, formula)
         if board.rows or targets:
             boards[f"{bench.name}-{formula}" if formula else bench.name] = board
     return boards

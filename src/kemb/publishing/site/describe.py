@@ -80,13 +80,13 @@ def model_prompts(name: str, site: SiteView, lang: Lang) -> list[tuple[str, str,
             for kind in _PROMPTED
             for role in roles(kind)
         ]
-    found: dict[tuple[str, str, str], None] = {}
+    prompts: dict[tuple[str, str, str], None] = {}
     for view in site.boards:
         for row in view.board.rows:
             for task, result in row.results.items() if row.model == name else ():
                 for role, prompt in (result.kemb.prompts if result.kemb else {}).items():
-                    found[task, role, prompt.prompt] = None
-    return list(found)
+                    prompts[task, role, prompt.prompt] = None
+    return list(prompts)
 
 
 def task_facts(task: str, n_items: int | None, lang: Lang) -> tuple[str, str, Facts]:
@@ -130,7 +130,7 @@ def card_details(card: Card, lang: Lang) -> Facts:
         ("fact.max_tokens", str(card.max_tokens or "")),
         (
             "fact.truncated_texts",
-            "; ".join(length_text(own, lang) for own in card.lengths),
+            "; ".join(length_text(length_data, lang) for length_data in card.lengths),
         ),
         ("fact.dtype", card.dtype),
         ("fact.similarity", card.similarity),
@@ -224,25 +224,31 @@ class CutTexts(NamedTuple):
 
 def cut_texts(site: SiteView, cards: Mapping[str, Sequence[Card]], model: int) -> list[CutTexts]:
     """By task and column, as the first row of a model that knows them has them."""
-    found: dict[str, list[CutTexts]] = {}
+    lines_by_task: dict[str, list[CutTexts]] = {}
     for view in site.boards:
         for card in cards.get(view.data.slug, ()):
             if view.data.rows[card.row].model == model and card.lengths:
                 task = view.data.cells[card.cell].task
-                own = [CutTexts(task, one, card.max_tokens, _is_much(one)) for one in card.lengths]
-                found.setdefault(task, own)
-    return [line for lines in found.values() for line in lines]
+                task_lines = [
+                    CutTexts(task, one, card.max_tokens, _is_much(one)) for one in card.lengths
+                ]
+                lines_by_task.setdefault(task, task_lines)
+    return [line for lines in lines_by_task.values() for line in lines]
 
 
-def _is_much(own: LengthData) -> bool:
-    return (own.n_truncated or 0) > TRUNCATED * own.n_texts
+def _is_much(length_data: LengthData) -> bool:
+    return (length_data.n_truncated or 0) > TRUNCATED * length_data.n_texts
 
 
-def length_text(own: LengthData, lang: Lang) -> str:
+def length_text(length_data: LengthData, lang: Lang) -> str:
     """How many texts of a column were cut, and how long the longest is."""
-    cut = "–" if own.n_truncated is None else f"{own.n_truncated:,}"
+    cut = "–" if length_data.n_truncated is None else f"{length_data.n_truncated:,}"
     lengths = note(
-        "detail.lengths", column=own.column, cut=cut, n_texts=own.n_texts, longest=own.longest
+        "detail.lengths",
+        column=length_data.column,
+        cut=cut,
+        n_texts=length_data.n_texts,
+        longest=length_data.longest,
     )
     return say(lengths, lang)
 

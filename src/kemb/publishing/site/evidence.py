@@ -65,11 +65,11 @@ def replicate_data(view: BoardView) -> ReplicateData | None:
     Of items only the first draws are given, so many that the file stays small; those of tasks are
     all there.
     """
-    drawn, slug = view.board.replicates, view.data.slug
-    if drawn.cells is not None:
-        _, n_cells, n_rows = drawn.cells.shape
+    replicates, slug = view.board.replicates, view.data.slug
+    if replicates.cells is not None:
+        _, n_cells, n_rows = replicates.cells.shape
         n = max(MIN_DRAWS, min(N_DRAWS, N_VALUES // max(1, n_cells * n_rows)))
-        values = np.round(drawn.cells[:n] * SCALE).clip(-32767, 32767).astype("<i2")
+        values = np.round(replicates.cells[:n] * SCALE).clip(-32767, 32767).astype("<i2")
         return ReplicateData(
             slug=slug,
             mode="items",
@@ -78,10 +78,10 @@ def replicate_data(view: BoardView) -> ReplicateData | None:
             strata=[],
             values=_text(values),
         )
-    if drawn.draws is not None:
-        names = list(dict.fromkeys(drawn.strata))
-        strata = [names.index(name) for name in drawn.strata]
-        counts = drawn.draws[:N_DRAWS].astype(np.uint8)
+    if replicates.draws is not None:
+        names = list(dict.fromkeys(replicates.strata))
+        strata = [names.index(name) for name in replicates.strata]
+        counts = replicates.draws[:N_DRAWS].astype(np.uint8)
         return ReplicateData(
             slug=slug,
             mode="tasks",
@@ -217,10 +217,10 @@ def item_data(view: BoardView, column: int, texts: Shown | None = None) -> ItemD
     metric = first.record.task.main_metric if metric == "main_score" else metric
     parts, left_out = [], 0
     for split, subset in declared_parts(cell) or first.parts:
-        found = _item_part((split, subset), kind, metric, rows, loaded, texts)
-        if found is not None:
-            parts.append(found[0])
-            left_out += found[1]
+        part_and_left_out = _item_part((split, subset), kind, metric, rows, loaded, texts)
+        if part_and_left_out is not None:
+            parts.append(part_and_left_out[0])
+            left_out += part_and_left_out[1]
     if not parts:
         return None
     row = KINDS[kind]
@@ -248,10 +248,12 @@ def _item_part(
     ids: Sequence[str] = []
     values: dict[str, list[float]] = {}
     for row_id, result in rows.items():
-        own = of_part(loaded[row_id], split, subset)
+        part_items = of_part(loaded[row_id], split, subset)
         similarity = result.record.model.similarity
         try:
-            judged = goodness(PartItems(split, subset, kind, metric, similarity, (own, own)))
+            judged = goodness(
+                PartItems(split, subset, kind, metric, similarity, (part_items, part_items))
+            )
         except (ResultError, KeyError, IndexError):
             continue  # items of another kind or of a broken run: the row has no items here
         if judged is None:
@@ -262,9 +264,11 @@ def _item_part(
         values[row_id] = [round(value, 2) for value in judged[1][0][:N_ITEMS].tolist()]
     if len(values) < 2:
         return None
-    own = texts.texts.get(where, {}) if texts else {}
-    shown = [own.get(item_id, "") for item_id in ids[:N_ITEMS]] if own else []
-    part = ItemPart(split=split, subset=subset, ids=list(ids[:N_ITEMS]), texts=shown, values=values)
+    part_texts = texts.texts.get(where, {}) if texts else {}
+    item_texts = [part_texts.get(item_id, "") for item_id in ids[:N_ITEMS]] if part_texts else []
+    part = ItemPart(
+        split=split, subset=subset, ids=list(ids[:N_ITEMS]), texts=item_texts, values=values
+    )
     return part, max(0, len(ids) - N_ITEMS)
 
 
@@ -308,24 +312,24 @@ def shown(tasks: Iterable[str], data_dir: Path | None) -> dict[str, Shown]:
     :param data_dir: a mirror; nothing is asked of the network. Without one there are examples of
         the demo only.
     """
-    own = dict(zip(demo.task_names(), demo.task_folders(), strict=True))
-    there = _mirrored(data_dir)
-    found = {}
+    demo_folders = dict(zip(demo.task_names(), demo.task_folders(), strict=True))
+    mirrored_ids = _mirrored(data_dir)
+    texts_by_task = {}
     for task in tasks:
-        if task in own:
-            found[task] = _of_data(load_folder(own[task])[1])
+        if task in demo_folders:
+            texts_by_task[task] = _of_data(load_folder(demo_folders[task])[1])
             continue
         spec = spec_of(task)
-        if spec is None or spec.source.hub not in there or spec.license not in MAY_BE_SHOWN:
+        if spec is None or spec.source.hub not in mirrored_ids or spec.license not in MAY_BE_SHOWN:
             continue
         try:
-            found[task] = _of_data(load(spec, data_dir, train=False))
+            texts_by_task[task] = _of_data(load(spec, data_dir, train=False))
         except (
             DataError,
             FetchError,
         ):  # a mirror without the part, or with other data: the page does without
             continue
-    return found
+    return texts_by_task
 
 
 def _mirrored(data_dir: Path | None) -> set[str]:

@@ -65,8 +65,8 @@ class Scatter:
 def scatter(view: BoardView, parameters: Sequence[int | None]) -> Scatter | None:
     """Score against size of the ranked rows; None with fewer than two sizes."""
     ranked = view.data.rows[: view.data.n_ranked]
-    known = [(n, row, parameters[row.model]) for n, row in enumerate(ranked)]
-    placed = [(n, row, size) for n, row, size in known if size]
+    entries = [(n, row, parameters[row.model]) for n, row in enumerate(ranked)]
+    placed = [(n, row, size) for n, row, size in entries if size]
     if len(placed) < 2:
         return None
     logs = [math.log10(size) for *_, size in placed]
@@ -116,7 +116,7 @@ def scatter(view: BoardView, parameters: Sequence[int | None]) -> Scatter | None
         if left <= math.log10(size) <= right
     ]
     y_ticks = [Tick(down(value), f"{value * 100:g}") for value in round_values(bottom, top)]
-    without = [row.label for _, row, size in known if not size]
+    without = [row.label for _, row, size in entries if not size]
     return Scatter(points, x_ticks, y_ticks, " ".join(f"{p.x},{p.y}" for p in line), without)
 
 
@@ -128,7 +128,7 @@ def _labelled(points: Sequence[Point]) -> list[Point]:
     """Places for the labels of the points on the front: near the point, not over another label or
     point.
     """
-    taken = [(point.x - 0.6, point.y - 1.2, point.x + 0.6, point.y + 1.2) for point in points]
+    obstacles = [(point.x - 0.6, point.y - 1.2, point.x + 0.6, point.y + 1.2) for point in points]
     out = list(points)
     for place in sorted(
         (n for n, point in enumerate(points) if point.on_front), key=lambda n: points[n].x
@@ -146,13 +146,11 @@ def _labelled(points: Sequence[Point]) -> list[Point]:
         fits = (
             n
             for n, box in enumerate(boxes)
-            if _inside(box) and not any(_overlap(box, other) for other in taken)
+            if _inside(box) and not any(_overlap(box, other) for other in obstacles)
         )
-        chosen = next(fits, 0)
-        taken.append(boxes[chosen])
-        out[place] = replace(
-            point, label_at=(round(tries[chosen][0], 2), round(tries[chosen][1], 2))
-        )
+        best = next(fits, 0)
+        obstacles.append(boxes[best])
+        out[place] = replace(point, label_at=(round(tries[best][0], 2), round(tries[best][1], 2)))
     return out
 
 
@@ -201,10 +199,10 @@ def profile(view: BoardView, lang: Lang) -> list[Strip]:
     strips = []
     for column, group in enumerate(view.data.groups):
         values = [row.groups[column] for row in ranked]
-        known = [value for value in values if value is not None]
-        if len(known) < 2 or len(view.data.groups) < 2:
+        scores = [value for value in values if value is not None]
+        if len(scores) < 2 or len(view.data.groups) < 2:
             continue
-        low, high = min(known), max(known)
+        low, high = min(scores), max(scores)
         at = [round(100 * ((value or 0.0) - low) / ((high - low) or 1), 2) for value in values]
         dots = [(position, str(number + 1)) for number, position in enumerate(at[:N_PROFILED])]
         title = say(group.title, lang)
@@ -267,10 +265,10 @@ def correlations(board: Board) -> list[list[float]]:
     norms = np.sqrt((ranks**2).sum(axis=1))
     product = ranks @ ranks.T
     scale = np.outer(norms, norms)
-    found: list[list[float]] = np.divide(
+    matrix: list[list[float]] = np.divide(
         product, scale, out=np.zeros_like(product), where=scale > 0
     ).tolist()
-    return found
+    return matrix
 
 
 def heat(values: Sequence[float | None]) -> list[int | None]:
@@ -279,11 +277,11 @@ def heat(values: Sequence[float | None]) -> list[int | None]:
     The scale begins at the lowest tenth of the values, or one bad model would take the colour from
     all others.
     """
-    known = [value for value in values if value is not None]
-    if len(known) < 2 or max(known) == min(known):
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < 2 or max(numbers) == min(numbers):
         return [None] * len(values)
-    low = float(np.quantile(known, 0.1))
-    span = (max(known) - low) or 1.0
+    low = float(np.quantile(numbers, 0.1))
+    span = (max(numbers) - low) or 1.0
     return [
         None if value is None else max(0, min(6, int(7 * (value - low) / span))) for value in values
     ]
@@ -301,7 +299,7 @@ _DODGE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RowView:
     """A row as a view of its model's vectors."""
 
     row: int
@@ -357,12 +355,15 @@ def curves(view: BoardView, model: int | None = None) -> list[Curve]:
     for place, row in enumerate(view.board.complete):
         if row.claim is None and model in (None, view.data.rows[place].model):
             families.setdefault((row.model, row.revision, _base(row.variant)), []).append(place)
-    found = []
+    model_curves = []
     for (name, _, variant), places in families.items():
-        seen = _seen(view.board.complete, places)
-        if len(seen) >= MIN_POINTS and len({own.index_bytes for own in seen}) > 1:
-            found.append(_curve(view, f"{name} [{variant}]" if variant else name, seen))
-    return found
+        row_views = _row_views(view.board.complete, places)
+        if (
+            len(row_views) >= MIN_POINTS
+            and len({row_view.index_bytes for row_view in row_views}) > 1
+        ):
+            model_curves.append(_curve(view, f"{name} [{variant}]" if variant else name, row_views))
+    return model_curves
 
 
 def _base(variant: str) -> str:
@@ -371,9 +372,9 @@ def _base(variant: str) -> str:
     )
 
 
-def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
+def _row_views(rows: Sequence[Row], places: Sequence[int]) -> list[RowView]:
     """Those of the rows whose index is known."""
-    found = []
+    row_views = []
     for place in places:
         cost = cost_of(rows[place])
         record = next(iter(rows[place].results.values())).kemb
@@ -385,26 +386,26 @@ def _seen(rows: Sequence[Row], places: Sequence[int]) -> list[Seen]:
             and record.family == "dense"
         ):
             rescored = f"@{view.candidates}" if view.candidates else ""
-            found.append(
-                Seen(
+            row_views.append(
+                RowView(
                     place,
                     view.dims or round(size / _BYTES[level]),
                     f"{level}{rescored}",
                     size,
                 )
             )
-    return sorted(found, key=lambda own: -own.index_bytes)
+    return sorted(row_views, key=lambda row_view: -row_view.index_bytes)
 
 
 def _coarseness(level: str) -> tuple[float, str]:
     return -_BYTES[level.partition("@")[0]], level
 
 
-def _curve(view: BoardView, title: str, seen: Sequence[Seen]) -> Curve:
+def _curve(view: BoardView, title: str, row_views: Sequence[RowView]) -> Curve:
     rows = view.data.rows
-    logs = [math.log10(own.index_bytes) for own in seen]
+    logs = [math.log10(row_view.index_bytes) for row_view in row_views]
     left, right = min(logs) - 0.08, max(logs) + 0.12
-    bounds = [bound for own in seen for bound in _ends(view, own.row)]
+    bounds = [bound for row_view in row_views for bound in _ends(view, row_view.row)]
     margin = 0.06 * (max(bounds) - min(bounds) or 0.01)
     bottom, top = min(bounds) - margin, max(bounds) + margin
 
@@ -417,21 +418,22 @@ def _curve(view: BoardView, title: str, seen: Sequence[Seen]) -> Curve:
     series = []
     for number, level in enumerate(
         sorted(
-            {own.level for own in seen}, key=lambda level: (-_BYTES[level.partition("@")[0]], level)
+            {row_view.level for row_view in row_views},
+            key=lambda level: (-_BYTES[level.partition("@")[0]], level),
         )
     ):
         points = [
             CurvePoint(
-                own.row,
-                round(across(own.index_bytes) + (number - 1) * _DODGE, 2),
-                down(rows[own.row].score or 0.0),
-                down(_ends(view, own.row)[0]),
-                down(_ends(view, own.row)[1]),
-                own.dims,
-                own.index_bytes,
+                row_view.row,
+                round(across(row_view.index_bytes) + (number - 1) * _DODGE, 2),
+                down(rows[row_view.row].score or 0.0),
+                down(_ends(view, row_view.row)[0]),
+                down(_ends(view, row_view.row)[1]),
+                row_view.dims,
+                row_view.index_bytes,
             )
-            for own in seen
-            if own.level == level
+            for row_view in row_views
+            if row_view.level == level
         ]
         if points:
             series.append(Series(level, level or "float32", points))

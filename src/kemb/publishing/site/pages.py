@@ -160,14 +160,14 @@ class _Context:
 
 @cache
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return found
+    return environment
 
 
 def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
@@ -249,8 +249,10 @@ def _front(site: SiteView) -> list[RowData]:
     if not site.boards:
         return []
     view = site.boards[0]
-    found = figures.scatter(view, [model.n_parameters for model in site.models])
-    return [view.data.rows[point.row] for point in found.points if point.on_front] if found else []
+    scatter = figures.scatter(view, [model.n_parameters for model in site.models])
+    return (
+        [view.data.rows[point.row] for point in scatter.points if point.on_front] if scatter else []
+    )
 
 
 def _method_page(context: _Context) -> dict[str, Any]:
@@ -385,8 +387,8 @@ def _interval(view: BoardView, place: int, column: int) -> dict[str, float | Non
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return median(numbers) if numbers else None
 
 
 def _task_page(context: _Context, task: str) -> dict[str, Any]:

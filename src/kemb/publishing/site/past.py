@@ -48,19 +48,19 @@ def past_of(
     :param stored: oldest first.
     """
     now = snapshot_of(boards, data_date(boards.values()))
-    known = list(stored)
-    if not known or known[-1].content != now.content:
-        known.append(now.model_copy(update={"number": known[-1].number + 1 if known else 1}))
+    states = list(stored)
+    if not states or states[-1].content != now.content:
+        states.append(now.model_copy(update={"number": states[-1].number + 1 if states else 1}))
     compared: list[list[Change]] = [
         [],
-        *(changes(old, new) for old, new in itertools.pairwise(known)),
+        *(changes(old, new) for old, new in itertools.pairwise(states)),
     ]
-    return Past(known, problems, base_url, compared)
+    return Past(states, problems, base_url, compared)
 
 
 def change_entries(past: Past) -> list[ChangeEntry]:
     """The page of changes, newest first."""
-    found = [
+    entries = [
         ChangeEntry(
             snapshot.id,
             snapshot.date,
@@ -69,12 +69,12 @@ def change_entries(past: Past) -> list[ChangeEntry]:
         )
         for snapshot, compared in zip(past.snapshots, past.changes, strict=True)
     ]
-    return found[::-1]
+    return entries[::-1]
 
 
 def model_history(past: Past) -> dict[str, list[tuple[str, Mapping[Lang, str]]]]:
     """By name of the model what changed in its rows, newest first."""
-    found: dict[str, list[tuple[str, Mapping[Lang, str]]]] = {}
+    lines_by_model: dict[str, list[tuple[str, Mapping[Lang, str]]]] = {}
     for snapshot, compared in zip(reversed(past.snapshots), reversed(past.changes), strict=True):
         models = {
             row.id: row.model
@@ -84,17 +84,18 @@ def model_history(past: Past) -> dict[str, list[tuple[str, Mapping[Lang, str]]]]
         }
         for change in compared:
             model = models.get(getattr(change, "row_id", ""))
-            if model is not None and len(found.setdefault(model, [])) < N_MODEL_LINES:
-                found[model].append(
+            if model is not None and len(lines_by_model.setdefault(model, [])) < N_MODEL_LINES:
+                lines_by_model[model].append(
                     (snapshot.date, {lang: sentence(change, lang) for lang in LANGS})
                 )
-    return found
+    return lines_by_model
 
 
 def snapshot_refs(past: Past) -> list[SnapshotRef]:
     """The older states that can be read."""
     return [
-        SnapshotRef(id=found.id, date=found.date, boards=list(found.boards)) for found in past.older
+        SnapshotRef(id=snapshot.id, date=snapshot.date, boards=list(snapshot.boards))
+        for snapshot in past.older
     ]
 
 

@@ -261,7 +261,7 @@ def _has_items(row: Row, task: str) -> bool:
 
 def _row(board: Board, row: Row, label: str, mark: str, model: int, row_id: str) -> RowData:
     standing = row.standing
-    marked = [number for number, cell in enumerate(board.cells) if tables.cut_mark(row, cell)]
+    marked = [number for number, cell in enumerate(board.cells) if tables.is_cut_in(row, cell)]
     return RowData(
         id=row_id,
         model=model,
@@ -293,15 +293,15 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
     ends in 8 hex digits of its hash, so that no slug depends on which other names there are, but
     for those that differ only in case.
     """
-    found: dict[str, str] = {}
-    taken: set[str] = set()
+    slug_by_name: dict[str, str] = {}
+    unique_slugs: set[str] = set()
     for name in sorted(set(names)):
         slug = _slug(name)
-        if slug in taken:
+        if slug in unique_slugs:
             slug = f"{slug}-{_digest(name)}"
-        taken.add(slug)
-        found[name] = slug
-    return found
+        unique_slugs.add(slug)
+        slug_by_name[name] = slug
+    return slug_by_name
 
 
 def _slug(name: str) -> str:

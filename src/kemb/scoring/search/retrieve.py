@@ -263,7 +263,7 @@ def _stage(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> Run:
 
 def _ready_run(model: Model, data: RetrievalData) -> Run:
     if model.run_file is not None:
-        scores, name = read_run(model.run_file), str(model.run_file)
+        scores, name = read_run(model.run_file, model.run_order), str(model.run_file)
     else:
         assert model.door is not None
         scores, name = model.door.value, model.name

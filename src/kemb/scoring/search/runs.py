@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError, UsageError
+from kemb.models.model import RunOrder
 from kemb.scoring.search.search import TOP_K
 from kemb.scoring.search.topk import empty_run, fill_run, rank_ids
 from kemb.types import Run
@@ -130,15 +134,41 @@ def _sum(
 Scores = dict[str, dict[str, float]]
 
 
-def read_run(path: Path) -> Scores:
-    """Scores by query id and document id. Only they count, as in trec_eval: the rank is not looked
-    at.
+class _Line(NamedTuple):
+    """One line of a run file."""
 
+    number: int
+    """From 1."""
+    document: str
+    rank: str
+    score: float
+
+
+def read_run(path: Path, order: RunOrder = "score") -> Scores:
+    """Scores by query id and document id of a TREC run file.
+
+    As in trec_eval only the scores count. Where they say another order than the ranks, or none, the
+    file is not what it seems (distances, rounded or missing scores), and it is refused.
+
+    :param path: the file.
+    :param order: `rank` takes the ranks instead: the score of a document is its negated rank.
     :raises UsageError: there is no such file.
-    :raises DataError: a line that is no line of a run, with its number.
+    :raises DataError: a line that is no line of a run, with its number; scores that contradict the
+        ranks, rise, or are all the same; ranks that are asked for and are no ranks.
     """
+    lines = _read_lines(path)
+    if order == "rank":
+        return {query: _by_rank(path, of_query) for query, of_query in lines.items()}
+    _refuse_other_order(path, lines)
+    return {
+        query: {line.document: line.score for line in of_query} for query, of_query in lines.items()
+    }
+
+
+def _read_lines(path: Path) -> dict[str, list[_Line]]:
+    """The lines of a run file by query."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+        texts = path.read_bytes().decode("utf-8-sig").split("\n")
     except OSError as error:
         raise UsageError(
             f"The run {path} cannot be read: {error.strerror or error}. Give a TREC run file."
@@ -147,35 +177,98 @@ def read_run(path: Path) -> Scores:
         raise DataError(
             f"The run {path} is not UTF-8 text ({error.reason} at byte {error.start})."
         ) from error
-    scores: Scores = {}
-    for number, line in enumerate(lines, start=1):
-        fields = line.split()
+    lines: dict[str, list[_Line]] = {}
+    pairs: set[tuple[str, str]] = set()
+    for number, text in enumerate(texts, start=1):
+        fields = text.split()
         if not fields:
             continue
         if len(fields) != 6:
             raise DataError(
                 f"{path}, line {number}: {len(fields)} columns, expected the 6 of a TREC run "
-                f"(query Q0 document rank score tag): {line.strip()[:80]!r}. Ids must not contain "
+                f"(query Q0 document rank score tag): {text.strip()[:80]!r}. Ids must not contain "
                 "spaces."
             )
-        query, _, document, _, text, _ = fields
-        score = _number(text)
+        query, _, document, rank, score_text, _ = fields
+        score = _number(score_text)
         if score is None:
             raise DataError(
-                f"{path}, line {number}: the score {text[:40]!r} in column 5 is not a finite "
+                f"{path}, line {number}: the score {score_text[:40]!r} in column 5 is not a finite "
                 "number."
             )
-        if document in scores.setdefault(query, {}):
+        if (query, document) in pairs:
             raise DataError(
                 f"{path}, line {number}: document {document!r} stands twice in the run of query "
                 f"{query!r}."
             )
-        scores[query][document] = score
-    if not scores:
+        pairs.add((query, document))
+        lines.setdefault(query, []).append(_Line(number, document, rank, score))
+    if not lines:
         raise DataError(
             f"The run {path} is empty; expected lines of `query Q0 document rank score tag`."
         )
-    return scores
+    return lines
+
+
+_BY_RANK = (
+    "If the ranks in column 4 are right, type --run-order rank; else write scores that are higher "
+    "for better documents (a distance with a minus)"
+)
+
+
+def _refuse_other_order(path: Path, lines: Mapping[str, Sequence[_Line]]) -> None:
+    several = {query: of_query for query, of_query in lines.items() if len(of_query) > 1}
+    constant = [q for q, of_query in several.items() if len({line.score for line in of_query}) == 1]
+    if 2 * len(constant) > len(several):
+        raise DataError(
+            f"{path}: for {len(constant):,} of {len(several):,} queries (such as {constant[0]!r}) "
+            "all documents have one and the same score, so that their order would be that of their "
+            f"ids. {_BY_RANK}."
+        )
+    for query, of_query in several.items():
+        by_rank = _in_order_of_rank(of_query)
+        for better, worse in pairwise(by_rank or ()):
+            if worse.score > better.score:
+                raise DataError(
+                    f"{path}, line {worse.number}: document {worse.document!r} of query {query!r} "
+                    f"has the rank {worse.rank} and the score {worse.score:g}, but the score is "
+                    f"higher than that of rank {better.rank} (line {better.number}, "
+                    f"{better.score:g}): scores and ranks contradict each other. {_BY_RANK}."
+                )
+    if several and all(map(_rises, several.values())):
+        query, of_query = next(iter(several.items()))
+        raise DataError(
+            f"{path}: the scores rise from line to line in every query (line "
+            f"{of_query[0].number}, query {query!r}), as distances do; expected higher scores for "
+            f"better documents. {_BY_RANK}."
+        )
+
+
+def _rises(lines: Sequence[_Line]) -> bool:
+    """Whether lines without usable ranks have ever higher scores."""
+    is_rising = all(line.score < after.score for line, after in pairwise(lines))
+    return is_rising and _in_order_of_rank(lines) is None
+
+
+def _in_order_of_rank(lines: Sequence[_Line]) -> list[_Line] | None:
+    """A query's lines by their ranks; None where these are no whole numbers, or not all
+    different.
+    """
+    if not all(re.fullmatch(r"-?[0-9]{1,15}", line.rank) for line in lines):
+        return None
+    if len({int(line.rank) for line in lines}) < len(lines):
+        return None
+    return sorted(lines, key=lambda line: int(line.rank))
+
+
+def _by_rank(path: Path, lines: Sequence[_Line]) -> dict[str, float]:
+    by_rank = _in_order_of_rank(lines)
+    if by_rank is None:
+        raise DataError(
+            f"{path}, line {lines[0].number}: --run-order rank needs a different whole number in "
+            f"column 4 for every document of a query, given {lines[0].rank[:40]!r} and others."
+        )
+    return {line.document: -float(place) for place, line in enumerate(by_rank, start=1)}
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:

@@ -25,14 +25,14 @@ _LAYOUT_COLUMNS = {
 def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     """The task that a folder or a file of a user's own is, and its data.
 
-    Warnings of `kemb check` do not stop loading, errors do. The data's revision is a hash of its
-    files.
+    Warnings of `kemb check` do not stop loading and are counted in the data; errors stop it.
+    The data's revision is a hash of its files.
 
     :raises UsageError: there is nothing at the path, or no data file.
     :raises DataError: the files are not understood, or hold errors; the message shows the first of
         them.
     """
-    understood, clean, findings = examine(path)
+    understood, clean, findings, _ = examine(path)
     if understood is None or findings.n_errors:
         errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
         rest = findings.n_errors - len(errors)
@@ -65,4 +65,4 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     for split in spec.splits:
         data, notes = build(plain, "default", split, read, train=True)
         parts.append(make_part(spec, split, spec.subsets[0], data, notes))
-    return spec, TaskData(spec.name, spec.type, understood.revision, parts)
+    return spec, TaskData(spec.name, spec.type, understood.revision, parts, findings.warnings)

@@ -85,6 +85,7 @@ class Examined(NamedTuple):
     understood: Understood | None
     clean: Clean
     findings: Findings
+    texts: list[TextReport]
 
 
 def examine(path: Path) -> Examined:
@@ -94,8 +95,21 @@ def examine(path: Path) -> Examined:
     """
     findings = Findings()
     understood = understand(path, findings)
-    clean = check_content(understood.spec, understood.draft.tables, findings) if understood else {}
-    return Examined(understood, clean, findings)
+    if understood is None:
+        return Examined(None, {}, findings, [])
+    clean = check_content(understood.spec, understood.draft.tables, findings)
+    texts = [
+        _describe(role, ours, values)
+        for role, columns in clean.items()
+        for ours, values in columns.items()
+        if ours in ("title", "text", "sentence1", "sentence2") and any(values)
+    ]
+    if understood.spec.languages == ["kor-Hang"] and all(map(_not_korean, texts)):
+        message = (
+            'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
+        )
+        findings.warn("language", "task.toml", message, column="languages")
+    return Examined(understood, clean, findings, texts)
 
 
 def check_folder(path: Path) -> CheckReport:
@@ -103,22 +117,7 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, clean, findings = examine(path)
-    texts = [
-        _describe(role, ours, values)
-        for role, columns in clean.items()
-        for ours, values in columns.items()
-        if ours in ("title", "text", "sentence1", "sentence2") and any(values)
-    ]
-    if (
-        understood
-        and understood.spec.languages == ["kor-Hang"]
-        and all(_not_korean(text) for text in texts)
-    ):
-        message = (
-            'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
-        )
-        findings.warn("language", "task.toml", message, column="languages")
+    understood, _, findings, texts = examine(path)
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
     if understood is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -206,6 +207,8 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
         corpus, zip(titles, documents["text"], strict=True), "repeated document", findings
     )
     _note_repeated(queries, zip(questions["text"], strict=True), "repeated query", findings)
+    if not spec.ignore_identical_ids:
+        _note_queries_in_corpus(queries, questions, documents, findings)
     clean: Clean = {"corpus": documents, "queries": questions}
     known_ids = {
         "query-id": (set(questions["id"]), queries.file),
@@ -228,6 +231,34 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
             file = tables[f"qrels/{split}"].file
             findings.error("nothing to score", file, "no judgment is above 0")
     return clean
+
+
+def _note_queries_in_corpus(
+    queries: Mapped,
+    questions: dict[str, list[Any]],
+    documents: dict[str, list[Any]],
+    findings: Findings,
+) -> None:
+    """Queries whose text is a document, which every model finds first."""
+    ids_by_text: dict[str, list[str]] = {}
+    for doc_id, title, text in zip(*documents.values(), strict=True):
+        for whole in {text.strip(), f"{title} {text}".strip()}:
+            ids_by_text.setdefault(whole, []).append(doc_id)
+    for row, query_id, text in zip(queries.rows, *questions.values(), strict=True):
+        doc_ids = ids_by_text.get(text.strip()) if text.strip() else None
+        if doc_ids is None:
+            continue
+        if query_id in doc_ids:
+            advice = "if it is not an answer, type in task.toml: ignore_identical_ids = true"
+        else:
+            advice = (
+                "if it is not an answer, give document and query the same id and type in "
+                "task.toml: ignore_identical_ids = true"
+            )
+        message = (
+            f"the text of the document {doc_ids[0]!r}, which every model finds first; {advice}"
+        )
+        findings.warn("query in corpus", queries.file, message, row=row, column="text", value=text)
 
 
 def _judgments(
@@ -382,6 +413,7 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
         clean[split] = {"text": texts, "label": labels}
         _note_repeated(table, zip(texts, strict=True), "repeated text", findings)
     _refuse_mixed(tables, clean, findings)
+    _note_alike_labels(tables, clean, findings)
     train = spec.classification.train_split
     for split in dict.fromkeys([*spec.splits, *([train] if spec.type == "classification" else [])]):
         values, table = set(clean[split]["label"]), tables[split]
@@ -394,25 +426,78 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
                 column=table.names["label"],
                 value=next(iter(values)),
             )
+        elif spec.type == "clustering" or split == train:
+            _note_single_texts(table, clean[split]["label"], findings)
     if spec.type == "classification":
         _note_leaks(spec, tables, clean, ("text",), findings)
-        train_labels = set(clean[train]["label"])
-        for split in spec.splits:
-            for row, label in zip(tables[split].rows, clean[split]["label"], strict=True):
-                if label not in train_labels:
-                    message = (
-                        f"no row of {tables[train].file} has this label, so it cannot be learned"
-                    )
-                    column = tables[split].names["label"]
-                    findings.warn(
-                        "unseen label",
-                        tables[split].file,
-                        message,
-                        row=row,
-                        column=column,
-                        value=label,
-                    )
+        _note_unseen_labels(spec, tables, clean, findings)
     return clean
+
+
+def _note_single_texts(table: Mapped, labels: list[Label], findings: Findings) -> None:
+    """Classes of one text where others have more: it is alone in its cluster, or all that is
+    learned of its class.
+    """
+    counts = Counter(labels)
+    if set(counts.values()) == {1}:
+        return
+    column = table.names["label"]
+    for row, label in zip(table.rows, labels, strict=True):
+        if counts[label] == 1:
+            message = "no other row has this label: a class of one text"
+            findings.warn(
+                "class of one text", table.file, message, row=row, column=column, value=label
+            )
+
+
+def _note_unseen_labels(
+    spec: TaskSpec, tables: dict[str, Mapped], clean: Clean, findings: Findings
+) -> None:
+    """Scored labels that the training file lacks; where it lacks all of them nothing is scored."""
+    train = spec.classification.train_split
+    train_labels = set(clean[train]["label"])
+    for split in spec.splits:
+        table, labels = tables[split], clean[split]["label"]
+        column = table.names["label"]
+        if train_labels.isdisjoint(labels):
+            message = (
+                f"no label of this file is known from {tables[train].file}: write them alike in "
+                "both"
+            )
+            findings.error(
+                "unseen labels", table.file, message, column=column, value=next(iter(labels), None)
+            )
+            continue
+        for row, label in zip(table.rows, labels, strict=True):
+            if label not in train_labels:
+                message = f"no row of {tables[train].file} has this label, so it cannot be learned"
+                findings.warn(
+                    "unseen label", table.file, message, row=row, column=column, value=label
+                )
+
+
+def _note_alike_labels(tables: dict[str, Mapped], clean: Clean, findings: Findings) -> None:
+    """Labels that a reader takes for one and the same, but are two classes."""
+    first_row: dict[str, tuple[Mapped, int]] = {}
+    counts: Counter[str] = Counter()
+    for split, table in tables.items():
+        for row, label in zip(table.rows, clean[split]["label"], strict=True):
+            if isinstance(label, str) and label:
+                first_row.setdefault(label, (table, row))
+                counts[label] += 1
+    spellings: dict[str, list[str]] = {}
+    for label, _ in counts.most_common():
+        plain = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        spellings.setdefault(plain, []).append(label)
+    for usual, *others in spellings.values():
+        for other in others:
+            table, row = first_row[other]
+            message = (
+                f"differs from the label {usual!r} only by case, blanks or normal form, and is a "
+                "class of its own: write them alike"
+            )
+            column = table.names["label"]
+            findings.warn("labels alike", table.file, message, row=row, column=column, value=other)
 
 
 def _labels(table: Mapped, findings: Findings) -> list[Label]:

@@ -90,6 +90,11 @@ class Findings:
     def n_errors(self) -> int:
         return sum(n for (level, _), n in self.counts.items() if level == "error")
 
+    @property
+    def warnings(self) -> dict[str, int]:
+        """How many warnings there are, by kind."""
+        return {kind: n for (level, kind), n in self.counts.items() if level == "warning"}
+
 
 def shorten(value: object) -> str:
     """A value as it may stand in a message: quoted, without line breaks, at most 60 characters."""
