@@ -200,23 +200,14 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
         def do_POST(self) -> None:
             self.answer()
 
-        def answer(self) -> None:  # noqa: C901  one branch for each address and fault
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(urlsplit(self.path).path)
             is_file = _FILE.fullmatch(path)
             fault = hub.take_fault(path, is_file is not None)
-            if fault == "hang":
-                hub.wait()
-                self.close_connection = True
-            elif fault is not None and fault.startswith("error"):
-                self.send_json({"error": "Refused or broken"}, int(fault[-3:]))
-            elif fault == "html":
-                self.send_bytes(b"<html>Log in</html>", 200, {"Content-Type": "text/html"})
-            elif fault == "empty":
-                self.send_json({})
-            elif fault == "gated":
-                self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
-            elif is_file:
+            if fault is not None and self.fail(fault):
+                return
+            if is_file:
                 self.send_file(is_file[1] or "model", is_file[2], is_file[3], is_file[4], fault)
             elif path == "/api/whoami-v2":
                 self.send_json(hub.who)
@@ -232,6 +223,23 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
                 )
             else:
                 self.send_json({"error": "Not found"}, 404)
+
+        def fail(self, fault: Fault) -> bool:
+            """Whether the fault is an answer of its own, and not one of a file's bytes."""
+            if fault == "hang":
+                hub.wait()
+                self.close_connection = True
+            elif fault.startswith("error"):
+                self.send_json({"error": "Refused or broken"}, int(fault[-3:]))
+            elif fault == "html":
+                self.send_bytes(b"<html>Log in</html>", 200, {"Content-Type": "text/html"})
+            elif fault == "empty":
+                self.send_json({})
+            elif fault == "gated":
+                self.send_json({"error": "Access is restricted"}, 403, "GatedRepo")
+            else:
+                return False
+            return True
 
         def found(self, kind: str, repo_id: str, revision: str) -> tuple[str, Path] | None:
             if not hub.has_repo(kind, repo_id):

@@ -197,12 +197,36 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     :raises OSError: as the system says it.
     :raises ValueError: it is a device or a pipe, or larger than `most_bytes`.
     """
+    size = size_of_file(path)
+    if size > most_bytes:
+        raise ValueError(f"it has {size} bytes; at most {most_bytes} are read")
+    return path.read_bytes()
+
+
+def read_text(path: Path, most_bytes: int = MOST_JSON_BYTES) -> str:
+    """The text of a regular file, in UTF-8.
+
+    :raises OSError: as the system says it; also where it is a device or a pipe, or larger than
+        `most_bytes`.
+    :raises UnicodeDecodeError: it is not UTF-8.
+    """
+    try:
+        content = read_bytes(path, most_bytes)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def size_of_file(path: Path) -> int:
+    """The bytes of a regular file, which is not opened: a pipe would wait for its writer.
+
+    :raises OSError: as the system says it.
+    :raises ValueError: it is a device, a pipe or a folder.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no regular file")
-    if status.st_size > most_bytes:
-        raise ValueError(f"it has {status.st_size} bytes; at most {most_bytes} are read")
-    return path.read_bytes()
+    return status.st_size
 
 
 def read_json(path: Path, *, finite: bool = False, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa: ANN401  whatever JSON can hold

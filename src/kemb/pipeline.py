@@ -5,11 +5,10 @@ changed.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kemb.encoding.store import Store
 from kemb.errors import UsageError
@@ -22,8 +21,8 @@ from kemb.publishing.card.card import README, CardOptions, make_card, read_exist
 from kemb.publishing.card.training import front_matter, placed, training_text
 from kemb.publishing.card.training import write as write_contamination
 from kemb.publishing.hub import Target, push_model, target_of
-from kemb.publishing.site.build import SiteOptions, publish_site
-from kemb.training import bases, data, export, fit, processes, stages
+from kemb.publishing.site.build import SiteOptions, publish_site, refuse_strangers
+from kemb.training import bases, data, export, fit, folder, processes, stages
 from kemb.training import mine as mining
 from kemb.training.contamination import CleanScore, ContaminationReport, clean_items, clean_scores
 from kemb.training.dev import DevSet, held_out_tasks
@@ -46,9 +45,6 @@ from kemb.training.proof import Proof, Spread, prove, scores_of, with_seed
 from kemb.training.recipe import RecipeFile
 from kemb.training.stages import Stage
 from kemb.training.teachers import ranker_of, scorer_of
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +76,14 @@ def train(file: RecipeFile, options: TrainOptions, listener: Listener | None = N
         stages.refuse_resume_of_nothing(options.run_dir, "fit")
     target = target_of(file) if options.push else None
     run = prepare(file, options, listener or Quiet())
+    folder.refuse_strangers(file, options.run_dir, run.base)
+    refuse_strangers(options.run_dir / "site")
+    with folder.alone(options.run_dir):
+        return _train(run, target)
+
+
+def _train(run: Work, target: Target | None) -> Outcome:
+    file, options = run.file, run.options
     start = dataclasses.replace(run)
     pairs = make_pairs(run)
     base = _base(run, pairs)
@@ -109,7 +113,9 @@ def mine(file: RecipeFile, options: TrainOptions, listener: Listener | None = No
         raise UsageError(
             f"{file.path} has no [mine] section. Add one: `kemb docs mining` has the keys."
         )
-    return make_pairs(prepare(file, options, listener or Quiet()))
+    run = prepare(file, options, listener or Quiet())
+    with folder.alone(options.run_dir):
+        return make_pairs(run)
 
 
 def probe(file: RecipeFile, groups: Path, store: Store) -> Probe:
@@ -196,6 +202,8 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
             "tasks": hashes(run.dev_tasks),
             **first,
         }
+    if options.fresh:
+        stages.begin_anew(options.run_dir, f"fit{suffix}", inputs, run.listener.note)
     if options.resume and not suffix:
         stages.refuse_foreign_checkpoint(run.file, options.run_dir, "fit", inputs)
 
@@ -211,17 +219,15 @@ def _fit(run: Work, base: Path, pairs: Stage, suffix: str = "") -> Stage:
             key,
             run.device,
             run.guide,
-            options.resume,
+            True,
             run.listener.step,
             _dev_set(run, held_out),
             run.listener.note,
         )
         train_it = processes.fit_on_ranks if recipe.train.processes > 1 else fit.fit
-        report = dataclasses.asdict(train_it(job))
-        shutil.rmtree(folder / fit.CHECKPOINTS, ignore_errors=True)
-        return report
+        return fit.finish(job, train_it)
 
-    return run.stage(f"fit{suffix}", inputs, work, resume=options.resume)
+    return run.stage(f"fit{suffix}", inputs, work, resume=True)
 
 
 def _spread(start: Work, pairs: Stage, proof: Proof) -> list[Spread]:
@@ -285,6 +291,9 @@ def _announce(run: Work, sets: list[TrainingSet]) -> None:
     )
     for name, count in fit.negatives(run.file, sets).items():
         run.listener.note(f"{name}: every anchor is compared with {count:,} negatives.")
+    for name, counts in fit.hard_negatives(sets).items():
+        if counts.sentence:
+            run.listener.note(f"{name}: {counts.sentence}")
     if fit.without_others(run.file, sets):
         n = run.file.recipe.train.processes
         run.listener.note(
@@ -376,8 +385,8 @@ def _export(
     """
     out = run.options.run_dir / run.file.recipe.name
     readme = read_existing(out / README) or (target.readme if target else "")
-    export.copy_model(tuned, out, export.make_files(run, tuned, proof))
-    stages.copy_lock(run.options.run_dir, out)
+    onnx_dir = export.make_files(run, tuned, proof)
+    export.copy_model(tuned, out, run.options.run_dir, readme, onnx_dir)
     scores = _contamination(run, out, proof)
     _card(run, out, proof, spread, scores, readme)
     return out

@@ -54,6 +54,8 @@ class RetrievalData:
     queries: list[str]
     qrels: Qrels
     candidates: dict[str, list[str]] | None = None
+    groups: dict[str, list[list[str]]] | None = None
+    """By query, groups of documents: one of every group answers it in full, as in AutoRAG."""
 
     def content(self) -> Iterator[Iterable[str]]:
         """Judgments are taken in the order of the queries and sorted by document."""
@@ -66,6 +68,13 @@ class RetrievalData:
         if self.candidates is not None:
             ranked = self.candidates
             yield (f"{query_id}\0{doc}" for query_id in self.query_ids for doc in ranked[query_id])
+        if self.groups is not None:
+            of_query = self.groups
+            yield (
+                "\0".join((query_id, *group))
+                for query_id in self.query_ids
+                for group in of_query.get(query_id, ())
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -319,3 +320,46 @@ def test_the_command_exits_with_1_on_findings_only(tmp_path: Path) -> None:
     assert command(tmp_path / "none.md").returncode == 2
     bad = command(clean, "--against", wrong)
     assert (bad.returncode, "holds no results" in bad.stderr) == (1, True)
+
+
+def test_what_rounding_of_the_printed_cells_explains_is_no_finding(tmp_path: Path) -> None:
+    """A mean of 40.0449 printed as 40.045 beside cells of which some have one digit less."""
+    rows = [[f"m{i}", f"{40 + i}.000", f"{30 + i}.000", f"{50 + i}.000"] for i in range(8)]
+    rows.append(["n", "64.59", "64.5", "64.64"])  # 64.54 and 64.64: 64.59; printed cells say 64.57
+    assert run(tmp_path, table(["Model", "Average", "A", "B"], rows)) == []
+    rows[-1][1] = "64.9"
+    (finding,) = run(tmp_path, table(["Model", "Average", "A", "B"], rows))
+    assert finding.where == "n, Average"
+
+
+def test_missing_rows_and_columns_give_no_warning(tmp_path: Path) -> None:
+    """NumPy's warnings are errors in this suite."""
+    kure = [
+        "Ko-StrategyQA",
+        "AutoRAGRetrieval",
+        "PublicHealthQA",
+        "MIRACLRetrieval",
+        "XPQARetrieval",
+    ]
+    rows = [["BAAI/bge-m3", *("-" for _ in kure)], ["x", *("-" for _ in kure)], ["y", "1", *"----"]]
+    assert run(tmp_path, table(["Model", *kure], rows)) == []
+    rank = ["recall@1", "precision@1", "mrr@1"]
+    assert (
+        run(tmp_path, table(["Model", *rank], [["a", "-", "-", "0"], ["b", "-", "-", "0.5"]])) == []
+    )
+
+
+def test_more_tables_than_are_compared_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("| Model | A | B |\n|---|---|---|\n| x | 1 | 2 |\n| y | 2 | 3 |\n\n" * 102)
+    (problem,) = audit([path]).problems
+    assert "line 501: from here on tables are checked each by itself" in problem
+
+
+@pytest.mark.parametrize("blank", [" ", "_"])
+def test_long_headers_are_read_in_linear_time(tmp_path: Path, blank: str) -> None:
+    """Cubic patterns took minutes of this."""
+    header = ["Model", f"recall{blank * 30_000}x", f"precision{blank * 30_000}x"]
+    start = time.process_time()
+    assert run(tmp_path, table(header, [["a", "1", "1"], ["b", "2", "2"]])) == []
+    assert time.process_time() - start < 10

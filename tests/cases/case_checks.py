@@ -174,8 +174,9 @@ def warnings_recorded(pattern: str, about: str) -> Check:
         if not paths:
             yield f"no record {pattern}"
         for path in paths:
-            warnings = json.loads(path.read_text("utf-8"))["kemb"]["warnings"]
-            if not re.search(about, json.dumps(warnings, ensure_ascii=False)):
+            record = json.loads(path.read_text("utf-8"))["kemb"]
+            warnings = record["warnings"] + list(record.get("data_warnings", {}))
+            if not warnings or not re.search(about, json.dumps(warnings, ensure_ascii=False)):
                 yield f"{path.name} records the warnings {warnings}"
 
     return check

@@ -13,7 +13,9 @@ import contextlib
 import email
 import encodings
 import gc
+import importlib
 import importlib.metadata
+import importlib.readers
 import io
 import json
 import os
@@ -29,6 +31,7 @@ import types
 from typing import Any, NoReturn
 
 LIGHT = (
+    "importlib.readers",  # a case runs as nobody, who may not read the folder of the interpreter
     *("numpy", "pandas", "pyarrow.parquet", "rich.console", "rich.table", "scipy.stats"),
     *("sklearn.linear_model", "sklearn.cluster", "sklearn.metrics", "yaml"),
 )

@@ -74,9 +74,7 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(
     markdown = kemb(
         "board", "--results", tmp_path / "results", "--format", "md"
     ).stdout.splitlines()
-    assert (
-        markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | Family | GB per 1M | pairs |"
-    )
+    assert markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | GB per 1M | pairs |"
     scores = [row["score"] for row in board["rows"]]
     assert scores == sorted(scores, reverse=True)
     assert board["intervals"]["mode"] == "items"

@@ -194,10 +194,45 @@ def test_a_space_in_use_is_not_cleaned_until_its_user_has_ended(tmp_path: Path) 
     assert space.paths() == before
     user.kill()
     user.communicate()
+    leases.let_go()
+    (lease,) = space.folder.glob(".*.lease")  # of the killed one
+    assert open_space(tmp_path).stored(keys).all()
+    assert not lease.exists()
     assert compact(open_space(tmp_path)).users == []
     assert len(space.paths()) == 1
     forget(open_space(tmp_path))
     assert not space.folder.exists()
+
+
+ENCODER = """
+import sys
+from pathlib import Path
+import numpy as np
+from kemb.encoding.store import Store, input_keys
+store, n_encoded = Store(Path(sys.argv[1])), 0
+for turn in range(3):
+    space = store.space({"model": "org/name", "revision": "abc"})
+    for group in range(30):
+        keys = input_keys("", "", [f"{group} {row}" for row in range(20)])
+        if not space.stored(keys).all():
+            space.add(keys, np.full((20, 4), group, dtype=np.float32))
+            n_encoded += 1
+print(n_encoded)
+"""
+
+
+def test_gc_in_a_loop_makes_no_command_encode_anything_twice(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENCODER, str(tmp_path)]
+    encoder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    n_cleaned = 0
+    while encoder.poll() is None:
+        for space in Store(tmp_path).spaces():
+            for work in (compact, forget):
+                n_cleaned += bool(work(space).users)
+    assert encoder.communicate()[0] == "30\n"
+    assert n_cleaned > 0, "nothing was in use while it was cleaned"
+    assert encoder.returncode == 0
+    assert open_space(tmp_path).n_vectors() in (0, 600)
 
 
 def test_who_comes_while_a_space_is_cleaned_waits(

@@ -632,3 +632,59 @@ def test_the_issue_form_asks_for_what_identifies_a_model() -> None:
         for field in form["body"]
         if "label" in field["attributes"]
     )
+
+
+def with_items(path: Path, table: pa.Table, **writing: bool | str) -> Path:
+    """The submission with other items, and a record that says so."""
+    files = files_of(path)
+    name = record_of(files).removesuffix(".json") + ".items.parquet"
+    written = path.with_name("items.parquet")
+    pq.write_table(table, written, **writing)
+    files[name] = written.read_bytes()
+    record = json.loads(files[record_of(files)])
+    record["kemb"]["items_sha256"] = hashlib.sha256(files[name]).hexdigest()
+    return rebuilt(path, files | {record_of(files): json.dumps(record).encode()})
+
+
+def items_of(results: Path) -> pa.Table:
+    (path,) = results.rglob(f"{PUBLIC}.items.parquet")
+    return pq.read_table(path)
+
+
+def test_items_that_would_unpack_to_far_more_are_not_read(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = items_of(measured).slice(0, 1)
+    columns = [pa.concat_arrays([row[name].combine_chunks()] * 200) for name in row.schema.names]
+    texts = pa.array([f"{number:07}".ljust(500_000, "x") for number in range(200)])
+    columns[row.schema.names.index("item_id")] = texts.cast(row.schema.field("item_id").type)
+    table = pa.table(columns, schema=row.schema)
+    path = packed(measured, tmp_path / "a.zip")
+    bomb = with_items(path, table, compression="zstd", use_dictionary=False)
+    assert bomb.stat().st_size < 200_000
+    monkeypatch.setattr(pq.ParquetFile, "read", None)  # no page may be unpacked
+    (problem,) = check(bomb).problems
+    assert re.search(r"items cannot be read .*bytes would unpack to 10\d{7}", problem)
+
+
+def test_what_is_listed_twice_is_refused(measured: Path, tmp_path: Path) -> None:
+    path = packed(measured, tmp_path / "a.zip")
+    items = items_of(measured)
+    other = with_items(path, pa.concat_tables([items, items.slice(2, 3)]), store_schema=False)
+    (problem,) = check(other).problems
+    assert "list 3 items twice" in problem
+    files = files_of(path)
+    manifest = json.loads(files[MANIFEST])
+    manifest["results"] *= 2
+    twice = rebuilt(path, files | {MANIFEST: json.dumps(manifest).encode()})
+    with pytest.raises(ResultError, match="lists a result twice"):
+        check(twice)
+
+
+def test_a_description_of_a_model_has_the_types_of_one(measured: Path, tmp_path: Path) -> None:
+    path = packed(measured, tmp_path / "a.zip")
+    files = files_of(path)
+    (name,) = [name for name in files if name.endswith("model_meta.json")]
+    meta = json.loads(files[name]) | {"n_parameters": "many"}
+    (problem,) = check(rebuilt(path, files | {name: json.dumps(meta).encode()})).problems
+    assert "model_meta.json does not describe a model (n_parameters" in problem

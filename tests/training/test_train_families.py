@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -236,7 +237,11 @@ def test_a_loss_with_weights_of_its_own_goes_on_where_it_was(
         (tmp_path / name / "tiny" / "model.safetensors").read_bytes() for name in ("whole", "cut")
     )
     assert whole == cut
-    (tmp_path / "cut" / "checkpoints" / "checkpoint-2" / "loss_state.safetensors").unlink()
+    torn = tmp_path / "cut" / "checkpoints" / "checkpoint-2"
+    (torn / "loss_state.safetensors").unlink()
+    mark = json.loads((torn / "kemb.json").read_text())
+    del mark["files"]["loss_state.safetensors"]
+    (torn / "kemb.json").write_text(json.dumps(mark))
     shutil.rmtree(tmp_path / "cut" / "checkpoints" / "checkpoint-3")
     run(file, tiny_transformer, pairs(), tmp_path / "cut", resume=True)
     assert (tmp_path / "cut" / "tiny" / "model.safetensors").read_bytes() != whole

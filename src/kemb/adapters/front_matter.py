@@ -96,11 +96,10 @@ def _built(events: Iterator[Any], first_line: int) -> Any:  # noqa: ANN401
             if n_documents > 1:
                 raise _Broken(line, "a second document begins")
         elif isinstance(event, yaml.AliasEvent):
-            name = (event.anchor or "")[:60]
-            raise _Broken(line, f"*{name} repeats another place; write it out")
+            raise _Broken(line, f"*{str(event.anchor)[:60]} repeats another place; write it out")
         elif isinstance(event, yaml.ScalarEvent):
             _check_tag(event, line)
-            _add(containers, keys, Scalar(event.value, event.style is None, line), line)
+            _add(containers, keys, Scalar(event.value, not event.style, line), line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             _check_tag(event, line)
             if len(containers) > MOST_DEPTH:
@@ -176,36 +175,34 @@ def _no_head(reason: str) -> DataError:
     )
 
 
-def with_fields(head: str, fields: Mapping[str, Any], removed: Collection[str] = ()) -> str:
+def with_fields(
+    head: str, fields: Mapping[str, Any], removed: Collection[str] = (), end: str = "\n"
+) -> str:
     """A head in which the given keys have these values; every other byte stays.
 
-    Keys that are there keep their place, new ones come last. A list that only grows keeps its
-    lines.
+    Keys that are there keep their place, new ones and those of `removed` come last. A list that
+    only grows keeps its lines.
 
+    :param end: the line end of what is new.
     :raises DataError: the keys do not stand one a line.
     """
-    end = "\r\n" if "\r\n" in head else "\n"
     lines = _LINE.findall(head)
-    spans = _spans(lines, read_head(head))
-    pieces: dict[int, list[str]] = {}
-    for key in {*removed, *fields} & spans.keys():
+    old = read_head(head)
+    spans = _spans(lines, old)
+    pieces: list[tuple[int, int, list[str]]] = []
+    for key in spans.keys() & {*removed, *fields}:
         start, stop = spans[key]
-        value = fields.get(key)
-        longer = _longer_list(lines[start:stop], read_head(head)[key], value, end)
-        pieces[start] = longer or ([_dumped(key, value, end)] if key in fields else [])
-    parts: list[str] = []
-    replaced_to = 0
-    starts = {spans[key][0]: spans[key][1] for key in {*removed, *fields} & spans.keys()}
-    for place, line in enumerate(lines):
-        if place in starts:
-            parts += pieces[place]
-            replaced_to = starts[place]
-        if place >= replaced_to:
-            parts.append(line)
-    if parts and not parts[-1].endswith(("\r", "\n")):
-        parts[-1] += end
-    parts += [_dumped(key, value, end) for key, value in fields.items() if key not in spans]
-    return "".join(parts)
+        new_lines: list[str] = []
+        if key not in removed:
+            longer = _longer_list(lines[start:stop], old[key], fields[key], end)
+            new_lines = longer or [_dump({key: fields[key]}, end)]
+        pieces.append((start, stop, new_lines))
+    for start, stop, new_lines in sorted(pieces, reverse=True):
+        lines[start:stop] = new_lines
+    if lines and not lines[-1].endswith(("\r", "\n")):
+        lines[-1] += end
+    is_new = [key for key in fields if key not in spans or key in removed]
+    return "".join([*lines, *(_dump({key: fields[key]}, end) for key in is_new)])
 
 
 def _spans(lines: list[str], fields: Fields) -> dict[str, tuple[int, int]]:
@@ -219,7 +216,8 @@ def _spans(lines: list[str], fields: Fields) -> dict[str, tuple[int, int]]:
     if len({line for line, _ in key_lines}) < len(fields):
         raise _no_head("its keys do not stand one a line")
     spans = {}
-    for (start, key), (stop, _) in zip(key_lines, [*key_lines[1:], (len(lines), "")], strict=True):
+    for place, (start, key) in enumerate(key_lines):
+        stop = key_lines[place + 1][0] if place + 1 < len(key_lines) else len(lines)
         last = stop
         while last > start + 1 and _is_between(lines[last - 1]):
             last -= 1
@@ -259,7 +257,7 @@ def _longer_list(lines: list[str], old: object, new: object, end: str) -> list[s
     if not all(line.startswith(f"{match[1]}-") for line in items):
         return None
     last = lines[-1] if lines[-1].endswith(("\r", "\n")) else lines[-1] + end
-    added = [match[1] + line for item in new[len(old) :] for line in [_dump([item], end)]]
+    added = [match[1] + _dump([item], end) for item in new[len(old) :]]
     return [*lines[:-1], last, *added]
 
 
@@ -274,8 +272,8 @@ class _Dumper(yaml.SafeDumper):
 def _scalar_node(dumper: yaml.SafeDumper, value: Scalar) -> yaml.Node:
     if not value.is_plain:
         return dumper.represent_str(str(value))
-    tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))  # type: ignore[no-untyped-call]
-    return yaml.ScalarNode(tag, str(value))
+    resolver: Any = dumper
+    return yaml.ScalarNode(resolver.resolve(yaml.ScalarNode, str(value), (True, False)), str(value))
 
 
 _Dumper.add_representer(Scalar, _scalar_node)
@@ -289,7 +287,3 @@ def _dump(value: object, end: str) -> str:
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, line_break=end
     )
     return dumped
-
-
-def _dumped(key: str, value: object, end: str) -> str:
-    return _dump({key: value}, end)

@@ -221,9 +221,9 @@ class _Parser(HTMLParser):
             self.cell = None
 
 
-def _span(written: str | None) -> int:
+def _span(attribute: str | None) -> int:
     """How many places a cell covers, 1 to a thousand, as browsers read it."""
-    digits = (written or "").strip()
+    digits = (attribute or "").strip()
     if not digits.isascii() or not digits.isdigit():
         return 1
     return max(1, int(digits[:6])) if len(digits) <= 6 else _MOST_COLUMNS + 1

@@ -169,10 +169,16 @@ def _result_files(path: Path) -> Iterator[tuple[Path, str]]:
             pattern = "*/"  # one model
         elif "__" in root.resolve().parent.name:
             pattern = ""  # one revision
-        for file in sorted(root.glob(f"{pattern}*.json")):
-            if file.name != META:
+        files = set(root.glob(f"{pattern}*.json"))
+        if pattern == "*/*/":  # mteb run with a folder per model has them deeper
+            files |= set(root.glob("**/*__*/*/*.json"))
+        for file in sorted(files):
+            if file.name != META and file.parent.parent.name != EXPERIMENTS:
                 yield file, ""
-        for file in sorted(root.glob(f"{pattern}{EXPERIMENTS}/*/*.json")):
+        experiments = set(root.glob(f"{pattern}{EXPERIMENTS}/*/*.json"))
+        if pattern == "*/*/":
+            experiments |= set(root.glob(f"**/*__*/*/{EXPERIMENTS}/*/*.json"))
+        for file in sorted(experiments):
             if file.name != META:
                 yield file, file.parent.name
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from kemb import tasks
 from kemb.adapters.card_results import Entry
+from kemb.adapters.columns import Column, is_no_task, match_columns, plain, unknown_tasks
 from kemb.adapters.mteb_results import (
     RENAMED_TASKS,
     UNKNOWN_DATA,
@@ -21,7 +22,7 @@ from kemb.adapters.mteb_results import (
     finite,
     metric_name,
 )
-from kemb.adapters.tables import Table
+from kemb.adapters.tables import CHANGE, Table, transposed, without_symbols
 from kemb.boards.benchmark import Benchmark, CellSpec, known_metrics
 from kemb.boards.cells import declared_parts, joined_names
 from kemb.errors import UsageError
@@ -30,12 +31,10 @@ from kemb.results.claims import UNSTATED, ClaimRow
 
 Scale = Literal["auto", "percent", "fraction"]
 
-_NUMBER = re.compile(r"[-−]?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?\s*%?", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"([-−]?[0-9]++(?:\.[0-9]++)?(?:e-?[0-9]{{1,3}})?)\s*+(%?){CHANGE}?", re.IGNORECASE
+)
 _MODEL_COLUMNS = {"model", "models", "modelname", "name", "모델", "모델명"}
-_TYPE_WORDS = ("retrieval", "clustering", "pairclassification", "classification", "reranking")
-_OTHER_NAMES = {"sib2000": "sib200", "belebele": "BelebeleRetrieval", "miracl": "MIRACLRetrieval"}
-"""What published tables call a task, where it is not a shortened name: -> title or task of a cell.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +60,58 @@ def table_rows(table: Table, benchmark: Benchmark, scale: Scale = "auto") -> Imp
     :return: no rows and no matched columns where no column is a cell.
     :raises UsageError: when two columns are the same cell, or when the scale cannot be told.
     """
+    table, turned_problems = _with_models_as_rows(table, benchmark)
     models = _model_column(table.columns)
-    cells = _match_columns(table.columns, benchmark, models)
-    problems = list(table.problems) if cells else []
-    numbers = _read_cells(table, models, cells, problems)
+    columns = match_columns(table.columns, benchmark, models)
+    problems = [*table.problems, *turned_problems] if columns else []
+    if columns:
+        problems += unknown_tasks(table, benchmark, columns, models)
+    numbers = _read_cells(table, models, columns, problems)
     divisor = _divisor([number.value for number in numbers if not number.has_sign], scale, table)
     claims: list[ClaimRow] = []
     for number in numbers:
         value = number.value / (100 if number.has_sign else divisor)
+        cell = number.column.cell
         if abs(value) > 1:
             problems.append(
-                f"line {number.line}, {number.cell.title}: {number.value} is more than the whole"
+                f"line {number.line}, {cell.title}: {number.value} is more than the whole"
             )
             continue
-        place = (number.cell.task, UNKNOWN_DATA, *joined_part(number.cell))
-        claims.append(ClaimRow(number.model, UNSTATED, "", *place, number.cell.metric, value))
-    matched = {table.columns[column]: cell.title for column, cell in cells.items()}
+        place = (cell.task, UNKNOWN_DATA, *joined_part(cell))
+        claims.append(ClaimRow(number.model, UNSTATED, "", *place, number.column.metric, value))
+    matched = {table.columns[number]: column.title for number, column in columns.items()}
     ignored = [
         name
-        for column, name in enumerate(table.columns)
-        if column not in cells and column != models
+        for number, name in enumerate(table.columns)
+        if number not in columns and number != models
     ]
     return Imported(claims, problems, matched, ignored)
+
+
+def _with_models_as_rows(table: Table, benchmark: Benchmark) -> tuple[Table, list[str]]:
+    """The table, turned where the tasks stand in its first column; and which of its columns are no
+    model then.
+
+    Only the name of a known model, or ORG/NAME, is one: a column may as well be an average.
+    """
+    if len(table.columns) < 2 or match_columns(
+        table.columns, benchmark, _model_column(table.columns)
+    ):
+        return table, []
+    turned = transposed(table)
+    if not match_columns(turned.columns, benchmark, 0):
+        return table, []
+    rows, problems = [], []
+    for row in turned.rows:
+        name = without_symbols(row[0].text)
+        if "/" in name or catalogue.load_spec(name):
+            rows.append(row)
+        elif not is_no_task(name) and any(cell.number is not None for cell in row[1:]):
+            problems.append(
+                f"line {table.line}: the column {name[:80]!r} is no known model and not ORG/NAME; "
+                "its numbers were not read"
+            )
+    return replace(turned, rows=rows, lines=[table.line] * len(rows)), problems
 
 
 def card_rows(model: str, entries: Sequence[Entry], scale: Scale = "auto") -> Imported:
@@ -135,7 +164,7 @@ def model_name(printed: str) -> str:
 class _Number(NamedTuple):
     line: int
     model: str
-    cell: CellSpec
+    column: Column
     value: float
     has_sign: bool
     """Whether a percent sign stands behind it."""
@@ -148,21 +177,19 @@ class _Place(NamedTuple):
 
 
 def _model_column(columns: Sequence[str]) -> int:
-    return next(
-        (number for number, name in enumerate(columns) if _plain(name) in _MODEL_COLUMNS), 0
-    )
+    return next((number for number, name in enumerate(columns) if plain(name) in _MODEL_COLUMNS), 0)
 
 
 def _read_cells(
-    table: Table, models: int, cells: Mapping[int, CellSpec], problems: list[str]
+    table: Table, models: int, columns: Mapping[int, Column], problems: list[str]
 ) -> list[_Number]:
     """The numbers of the columns that are cells, as printed; what is none becomes a problem."""
     numbers: list[_Number] = []
     line_of_model: dict[str, int] = {}
-    if not cells:
+    if not columns:
         return numbers
     for line, row in zip(table.lines, table.rows, strict=True):
-        model = model_name(row[models].text.strip())
+        model = model_name(without_symbols(row[models].text.strip()))
         if not model or model in line_of_model:
             reason = (
                 f"{model} stands already in line {line_of_model[model]}"
@@ -172,46 +199,15 @@ def _read_cells(
             problems.append(f"line {line}: {reason}")
             continue
         line_of_model[model] = line
-        for column, cell in cells.items():
-            text = row[column].text.strip()
-            if _NUMBER.fullmatch(text):
-                value = float(text.rstrip("% ").replace("−", "-"))
-                numbers.append(_Number(line, model, cell, value, text.endswith("%")))
-            elif not row[column].is_missing:
-                problems.append(f"line {line}, {table.columns[column]}: {text!r} is no number")
+        for place, column in columns.items():
+            text, at = row[place].text.strip(), row[place].line or line
+            match = _NUMBER.fullmatch(without_symbols(text))
+            if match:
+                value = float(match[1].replace("−", "-"))
+                numbers.append(_Number(at, model, column, value, bool(match[2])))
+            elif not row[place].is_missing:
+                problems.append(f"line {at}, {table.columns[place]}: {text!r} is no number")
     return numbers
-
-
-def _match_columns(header: Sequence[str], benchmark: Benchmark, models: int) -> dict[int, CellSpec]:
-    names: dict[str, CellSpec] = {}
-    for cell in benchmark.cells:
-        for name in (cell.title, cell.task):
-            names.setdefault(_plain(name), cell)
-    shortened: dict[str, list[CellSpec]] = {}
-    for cell in benchmark.cells:
-        for word in _TYPE_WORDS:
-            shortened.setdefault(_plain(cell.task).removesuffix(word), []).append(cell)
-    for name, cells in shortened.items():
-        if len({cell.title for cell in cells}) == 1:
-            names.setdefault(name, cells[0])
-    for name, other in _OTHER_NAMES.items():
-        if _plain(other) in names:
-            names.setdefault(name, names[_plain(other)])
-    cells_by_column = {
-        column: names[_plain(name)] for column, name in enumerate(header) if _plain(name) in names
-    }
-    cells_by_column.pop(models, None)
-    titles = [cell.title for cell in cells_by_column.values()]
-    if twice := sorted({title for title in titles if titles.count(title) > 1}):
-        raise UsageError(
-            f"Two columns of the table are the cell {', '.join(twice)}. Choose another --table."
-        )
-    return cells_by_column
-
-
-def _plain(name: str) -> str:
-    """A name without case and punctuation."""
-    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _divisor(numbers: Sequence[float], scale: Scale, table: Table) -> int:

@@ -16,11 +16,14 @@ from kemb.errors import DataError
 _LINK = re.compile(r"\[([^\[\]]*+)\]\(((?:[^()\s]|\([^()\s]*+\))*+)[^()]*+\)")
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*+>|\*\*|__|`|(?<![\w\\])[*](?=\S)|(?<=[^\s\\])[*](?!\w)")
 _BREAK = re.compile(r"<br\s*+/?>", re.IGNORECASE)
+CHANGE = (
+    r"(?:\s*+(?:±|\+/-)\s*+[\d.]++\s*+%?"
+    r"|\s*+\(?[↑↓▲▼△▽⬆⬇]\ufe0f?\s*+[\d.]*+\s*+%?\)?"
+    r"|\s*+\([+−-][\d.]++\s*+%?\))"
+)
+"""What may stand behind a number: a spread, a change, which way is better."""
 _NUMBER = re.compile(
-    r"([-+−–]?)((?:\d{1,3}(?:,\d{3})+|\d++)(?:\.(\d++))?|\.(\d++))\s*+(%?)"
-    r"(?:(?:±|\+/-)\s*+[\d.]++\s*+%?"  # a spread
-    r"|\(?[↑↓▲▼△▽⬆⬇]\ufe0f?\s*+[\d.]*+\s*+%?\)?"  # a change, or which way is better
-    r"|\([+−-][\d.]++\s*+%?\))?"
+    rf"([-+−–]?)((?:\d{{1,3}}(?:,\d{{3}})+|\d++)(?:\.(\d++))?|\.(\d++))\s*+(%?){CHANGE}?"
 )
 _MOST_DIGITS = 15
 """Of a number before and behind the point: what a double holds."""

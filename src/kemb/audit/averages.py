@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import tomllib
@@ -14,13 +15,25 @@ import numpy as np
 
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding, Kind
-from kemb.audit.names import Shape, plain_name, ranks_of, short_name
-from kemb.boards.benchmark import load_benchmark, names
+from kemb.audit.names import (
+    Shape,
+    benchmarks,
+    groups_of_tasks,
+    plain_name,
+    ranks_of,
+    short_name,
+)
 
 FACTS = Path(__file__).with_name("facts.toml")
 _EPSILON = 1e-9
 _FEWEST = 3
 _BY_CHANCE = 0.005
+_MOST_WEIGHTS = 100
+"""That are looked for."""
+_N_DATASETS = re.compile(r"(?<!\d)(\d{2,3})\s{1,9}(?:datasets|tasks)")
+_LONGEST_LINE = 500
+_MOST_LINES = 50
+"""Of a document that may state weights."""
 _STATED = re.compile(r"(\[[^\]]+\]|[\w가-힣.-]+)\s*[:=]\s*(\d+(?:\.\d+)?)\s*%")
 
 
@@ -32,7 +45,29 @@ class Weighting:
     weights: DoubleArray
 
 
-def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What the text of a document says about its averages."""
+
+    weights: list[str]
+    """Lines that may state weights in percent."""
+    n_datasets: str = ""
+    """The first number of data sets or tasks that is named."""
+
+
+def statements(text: str) -> Statements:
+    """Looked for once per document, whatever number of tables it has."""
+    weights = (
+        line
+        for line in text.splitlines()
+        if "%" in line and len(line) <= _LONGEST_LINE and _STATED.search(line)
+    )
+    count = _N_DATASETS.search(text)
+    first_lines = list(itertools.islice(weights, _MOST_LINES))
+    return Statements(first_lines, count[1] if count else "")
+
+
+def check_averages(shape: Shape, file: str, statement: Statements) -> Iterator[Finding]:
     """Findings about the average column of a table.
 
     Weightings are tried in turn: plain mean, the counts in the headers, weights stated in the text,
@@ -44,7 +79,7 @@ def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
         return
     values, printed = shape.values(shape.scores), shape.printed_average
     complete = np.isfinite(values).all(axis=1) & np.isfinite(printed)
-    weightings = list(_weightings(shape, text))
+    weightings = list(_weightings(shape, statement))
     fits = [_fits(shape, weighting.weights) & complete for weighting in weightings]
     best = int(np.argmax([fit.sum() for fit in fits]))
     n_complete = int(complete.sum())
@@ -55,42 +90,39 @@ def check_averages(shape: Shape, file: str, text: str) -> Iterator[Finding]:
         stated = next((w for w in weightings if w.name.startswith("the stated")), None)
         yield from _other_weights(shape, file, solved, stated)
     elif _is_mixed(shape, weightings, best, fits[best], complete):
-        yield _mixed(shape, file, text, weightings[best], fits[best], complete)
+        yield _mixed(shape, file, statement, weightings[best], fits[best], complete)
     yield from _ranks(shape, file)
 
 
-def _weightings(shape: Shape, text: str) -> Iterator[Weighting]:
+def _weightings(shape: Shape, statement: Statements) -> Iterator[Weighting]:
     n = len(shape.scores)
     yield Weighting("the plain mean", np.full(n, 1 / n))
     if (counts := shape.counts()) is not None:
         yield Weighting("the mean weighted by the numbers in the headers", counts / counts.sum())
-    if (stated := _stated(shape, text)) is not None:
+    if (stated := _stated(shape, statement)) is not None:
         yield Weighting("the stated weights", stated)
     columns = [plain_name(shape.title(column)) for column in shape.scores]
-    for name in names():
-        groups = {
-            plain_name(group): len(cells) for group, cells in load_benchmark(name).groups().items()
-        }
+    for benchmark, groups in zip(benchmarks(), groups_of_tasks(), strict=True):
         if len(groups) == n and set(columns) == set(groups):
-            sizes = np.array([groups[column] for column in columns], dtype=np.float64)
+            sizes = np.array([len(groups[column]) for column in columns], dtype=np.float64)
             listed = ", ".join(
                 f"{shape.title(c)} {int(s)}" for c, s in zip(shape.scores, sizes, strict=True)
             )
             yield Weighting(
-                f"the mean over the {int(sizes.sum())} tasks of {name} ({listed})",
+                f"the mean over the {int(sizes.sum())} tasks of {benchmark.name} ({listed})",
                 sizes / sizes.sum(),
             )
 
 
-def _stated(shape: Shape, text: str) -> DoubleArray | None:
+def _stated(shape: Shape, statement: Statements) -> DoubleArray | None:
     """Weights in percent that a line with the average column's name states; a [list] shares its
     weight.
     """
     assert shape.average is not None
     average_name = plain_name(shape.title(shape.average))
     columns = [plain_name(shape.title(column)) for column in shape.scores]
-    for line in text.splitlines():
-        if average_name not in plain_name(line) or "%" not in line or len(line) > 500:
+    for line in statement.weights:
+        if average_name not in plain_name(line):
             continue
         weights = np.zeros(len(columns))
         for match in _STATED.finditer(line):
@@ -125,12 +157,21 @@ def _slack(shape: Shape, weights: DoubleArray) -> DoubleArray:
     return slack
 
 
+def _slack_as_printed(shape: Shape, weights: DoubleArray) -> DoubleArray:
+    """As `_slack`, where every number is only as exact as it is printed."""
+    assert shape.average is not None
+    of_average = shape.printed_half_units([shape.average])[:, 0]
+    slack: DoubleArray = of_average + shape.printed_half_units(shape.scores) @ np.abs(weights)
+    return slack
+
+
 def _solved(shape: Shape, complete: np.ndarray) -> Weighting | None:
     """The one weighting that reproduces every complete row, if there are rows enough to tell;
     weights not below 0.
     """
     values, printed = shape.values(shape.scores)[complete], shape.printed_average[complete]
-    if len(values) < len(shape.scores) + 3 or np.linalg.matrix_rank(values) < len(shape.scores):
+    n = len(shape.scores)
+    if n > _MOST_WEIGHTS or len(values) < n + 3 or np.linalg.matrix_rank(values) < n:
         return None
     weights = np.linalg.lstsq(values, printed, rcond=None)[0]
     if (weights < -0.01).any() or not _fits(shape, weights, 1.2)[complete].all():
@@ -187,8 +228,11 @@ def _slips(shape: Shape, file: str, weighting: Weighting, wrong: np.ndarray) -> 
     assert shape.average is not None
     values, printed = shape.values(shape.scores), shape.printed_average
     n_fit = int(_fits(shape, weighting.weights).sum())
+    slack = _slack_as_printed(shape, weighting.weights)
     for row in np.flatnonzero(wrong):
         computed = float(values[row] @ weighting.weights)
+        if abs(computed - printed[row]) <= slack[row] + _EPSILON:
+            continue
         where, hint = shape.title(shape.average), ""
         for place, column in enumerate(shape.scores):
             if values[row, place] == printed[row]:  # the average stands where a score should
@@ -226,12 +270,20 @@ def _is_mixed(
     spread = float(np.sqrt(np.mean(error[others] ** 2)))
     width = 2 * (_slack(shape, weights)[complete] + _EPSILON)
     expected = float(width.sum()) / (spread * math.sqrt(2 * math.pi))
-    fewer = sum(expected**i / math.factorial(i) for i in range(n_fit)) * math.exp(-expected)
+    term = fewer = math.exp(-expected)
+    for i in range(1, n_fit):
+        term *= expected / i
+        fewer += term
     return (1 - fewer) * len(weightings) < _BY_CHANCE
 
 
 def _mixed(
-    shape: Shape, file: str, text: str, weighting: Weighting, fit: np.ndarray, complete: np.ndarray
+    shape: Shape,
+    file: str,
+    statement: Statements,
+    weighting: Weighting,
+    fit: np.ndarray,
+    complete: np.ndarray,
 ) -> Finding:
     """Some rows fit one weighting, the others none: averages of different sets of tasks in one
     column.
@@ -241,8 +293,8 @@ def _mixed(
         complete & ~fit
     ]
     fitting = ", ".join(name for name, fits in zip(shape.names, fit, strict=True) if fits)
-    count = re.search(r"(\d{2,3})\s+(?:datasets|tasks)", text)
-    remark = f" The text speaks of {count[1]} datasets." if count else ""
+    count = statement.n_datasets
+    remark = f" The text speaks of {count} datasets." if count else ""
     return _finding(
         "formula",
         shape,

@@ -8,26 +8,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
 from kemb import tasks
+from kemb.adapters.columns import AGGREGATE, PROPERTY, RANK
 from kemb.adapters.documents import Document
 from kemb.adapters.tables import Table
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding
-from kemb.boards.benchmark import load_benchmark, names
+from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark, names
 
-_RANK = re.compile(r"rank|순위|#|no\.?|place", re.IGNORECASE)
-_AGGREGATE = re.compile(r"avg|average|mean|평균|overall|total|종합", re.IGNORECASE)
 _ONLY_AGGREGATE = re.compile(
     r"(weighted|macro|micro|avg|average|mean|평균|overall|total|종합|score|점수|all|tasks?|datasets?|of|the|by|[\d\s().:_/%↑-])+",
-    re.IGNORECASE,
-)
-_PROPERTY = re.compile(
-    r"dim|param|size|length|token|seq|layer|year|date|step|epoch|loss|lr|time|latency|speed|memory|license|vocab|count|"
-    r"batch|차원|크기|길이|number|#",
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"\((\d{1,3})\s*(?:tasks?|datasets?)?\)\s*$")
@@ -46,7 +40,7 @@ class Shape:
     average: int | None
     """The column that averages the scores."""
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The models, as printed."""
         return [cell.text for cell in self.table.column(self.name)]
@@ -74,6 +68,14 @@ class Shape:
         return np.broadcast_to(
             0.5 * 10.0 ** -np.array(finest, dtype=np.float64), (len(self.table.rows), len(columns))
         )
+
+    def printed_half_units(self, columns: list[int]) -> DoubleArray:
+        """As `half_units`, where a number is only as exact as it is printed: what rounding explains
+        at most.
+        """
+        rows = self.table.rows
+        halves = [[row[column].half_unit for column in columns] for row in rows]
+        return np.array(halves, dtype=np.float64).reshape(len(rows), len(columns))
 
     @cached_property
     def printed_average(self) -> DoubleArray:
@@ -109,11 +111,11 @@ def shape_of(table: Table) -> Shape | None:
     if not text:
         return None
     rank = next(
-        (i for i in numeric if _RANK.fullmatch(table.columns[i].strip()) and _is_rank(table, i)),
+        (i for i in numeric if RANK.fullmatch(table.columns[i].strip()) and _is_rank(table, i)),
         None,
     )
     rest = [i for i in numeric if i != rank and not _is_property(table, i)]
-    aggregates = [i for i in rest if _AGGREGATE.search(table.columns[i])]
+    aggregates = [i for i in rest if AGGREGATE.search(table.columns[i])]
     plain = [i for i in aggregates if _ONLY_AGGREGATE.fullmatch(table.columns[i].strip())]
     average = next((columns[0] for columns in (plain, aggregates) if len(columns) == 1), None)
     scores = [i for i in rest if i != average and i not in (plain if average is not None else [])]
@@ -151,9 +153,10 @@ def _is_rank(table: Table, column: int) -> bool:
 def _is_property(table: Table, column: int) -> bool:
     """Sizes and lengths; scores lie between -100 and 100."""
     numbers = [abs(cell.number) for cell in table.column(column) if cell.number is not None]
-    return bool(_PROPERTY.search(table.columns[column])) or max(numbers, default=0) > 100
+    return bool(PROPERTY.search(table.columns[column])) or max(numbers, default=0) > 100
 
 
+_LONGEST_NAME = 100
 _KLUE = {"mrc", "ynat", "sts", "nli", "ner", "re", "dp", "wos"}
 
 
@@ -204,8 +207,8 @@ def check_links(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding
     for shape in shapes:
         model_names = {plain_name(name.rsplit("/", 1)[-1]) for name in shape.names}
         for row, cell in enumerate(shape.table.column(shape.name)):
-            parts = urlsplit(cell.link)
-            if not cell.link or not _MODEL_PATH.fullmatch(parts.path):
+            parts = _parts_of(cell.link)
+            if parts is None or not _MODEL_PATH.fullmatch(parts.path):
                 continue
             host = (parts.hostname or "").rstrip(".")
             if host not in _HUBS and re.search(r"\bhf\b|huggingface", host):
@@ -237,13 +240,48 @@ def check_links(document: Document, shapes: Sequence[Shape]) -> Iterator[Finding
         )
 
 
+def _parts_of(link: str) -> SplitResult | None:
+    """The parts of an address; None where it is none."""
+    try:
+        return urlsplit(link) if link else None
+    except ValueError:
+        return None
+
+
+@cache
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The shipped ones, read once."""
+    return tuple(load_benchmark(name) for name in names())
+
+
+@cache
+def cells_by_name() -> tuple[dict[str, CellSpec], ...]:
+    """For each of them: the cells by the plain names of task and column."""
+    return tuple(
+        {plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)}
+        for benchmark in benchmarks()
+    )
+
+
+@cache
+def groups_of_tasks() -> tuple[dict[str, tuple[str, ...]], ...]:
+    """For each of them: group -> its tasks, all as plain names."""
+    return tuple(
+        {
+            plain_name(key): tuple(plain_name(benchmark.cells[row].task) for row in rows)
+            for key, rows in benchmark.groups().items()
+        }
+        for benchmark in benchmarks()
+    )
+
+
 @cache
 def _known() -> dict[str, str]:
     """Plain names of data sets -> as they are written."""
     titles = [
         title
-        for name in names()
-        for cell in load_benchmark(name).cells
+        for benchmark in benchmarks()
+        for cell in benchmark.cells
         for title in (cell.title, cell.task)
     ]
     return {
@@ -256,7 +294,7 @@ def _misspelt(title: str) -> str | None:
     from 200.
     """
     plain = plain_name(title)
-    if plain in _known() or not re.search(r"\d{3}", plain) or len(plain) < 5:
+    if plain in _known() or not re.search(r"\d{3}", plain) or not 5 <= len(plain) <= _LONGEST_NAME:
         return None
     for other, other_title in _known().items():
         letters = [re.sub(r"\d", "", name) for name in (plain, other)]

@@ -9,20 +9,23 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from kemb.adapters.tables import Budget
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding, Kind
 from kemb.audit.names import Shape, plain_name
 
 _METRIC = re.compile(
-    r"(?:average|avg|mean|cosine|dot)?[\s_]*(f1|recall|precision|m?ap|m?rr|ndcg|hit(?:[\s_-]?rate)?|accuracy)"
-    r"[\s_]*(?:@|_?top[\s_-]?|_?at_)?[\s_]*(\d+)?(?:\s*\(?%?\)?)?",
+    r"(?:average|avg|mean|cosine|dot)?[\s_]*+(f1|recall|precision|m?ap|m?rr|ndcg|hit(?:[\s_-]?rate)?|accuracy)"
+    r"[\s_]*+(?:@|top[\s_-]?|at_)?+[\s_]*+(\d{1,6}+)?(?:\s*+\(?%?\)?)?",
     re.IGNORECASE,
 )
-_TITLE_K = re.compile(r"(?:top[\s_-]*k?|@|\bk\s*=)[\s_-]*(\d+)\b", re.IGNORECASE)
+_TITLE_K = re.compile(r"(?:top[\s_-]*k?|@|\bk\s*=)[\s_-]*+(\d{1,6}+)\b", re.IGNORECASE)
 _MANY = 200_000
+_LARGEST_CUTOFF = 1000
 _MOST_QUERIES = 1000
 
 
@@ -43,11 +46,16 @@ class RankTable:
     def unit(self) -> float:
         return 10.0**-self.decimals
 
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """The first row of every name."""
+        return {name: row for row, name in reversed(list(enumerate(self.shape.names)))}
+
     def row_of(self, name: str) -> int | None:
-        return self.shape.names.index(name) if name in self.shape.names else None
+        return self._rows.get(name)
 
 
-def check_rankings(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
+def check_rankings(shapes: Sequence[Shape], file: str, budget: Budget) -> Iterator[Finding]:
     """Findings about retrieval metrics in the tables of one document."""
     tables = [table for shape in shapes if (table := _rank_table(shape)) is not None]
     for table in tables:
@@ -59,7 +67,7 @@ def check_rankings(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
         singles = sorted((table for table in family if table.single), key=lambda table: table.k)
         yield from _repeated(singles, file)
         n_queries = _n_queries(singles)
-        yield from _reversed(singles, n_queries, file)
+        yield from _reversed(singles, n_queries, file, budget)
         yield from _truncated(singles, n_queries, file)
         yield from _falling(family, file)
 
@@ -108,7 +116,7 @@ def _single_cutoff(table: RankTable) -> int | None:
     ratios = np.round(recall[has_both] / precision[has_both]).astype(int)
     k, _ = Counter(ratios.tolist()).most_common(1)[0]
     fits = np.abs(precision - recall / k) <= table.unit * (0.5 + 0.5 / k) + table.unit * 0.5 + 1e-12
-    return k if k >= 1 and np.mean(fits[has_both]) >= 0.8 else None
+    return k if 1 <= k <= _LARGEST_CUTOFF and np.mean(fits[has_both]) >= 0.8 else None
 
 
 def _label(table: RankTable, tables: Sequence[RankTable], file: str) -> Iterator[Finding]:
@@ -207,7 +215,9 @@ def _n_queries(tables: Sequence[RankTable]) -> int | None:
     return None
 
 
-def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator[Finding]:
+def _reversed(
+    tables: Sequence[RankTable], n: int | None, file: str, budget: Budget
+) -> Iterator[Finding]:
     """MRR that falls with k is impossible; if the list was scored backwards, hits per rank can be
     recovered.
     """
@@ -225,7 +235,7 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
         if len(falls) < max(2, 0.5 * len(table.shape.names)):
             return
     histograms = (
-        {name: _histogram(name, [first, *later], n) for name in later[-1].shape.names}
+        {name: _histogram(name, [first, *later], n, budget) for name in later[-1].shape.names}
         if later
         else {}
     )
@@ -266,7 +276,9 @@ def _reversed(tables: Sequence[RankTable], n: int | None, file: str) -> Iterator
     )
 
 
-def _histogram(name: str, tables: Sequence[RankTable], n: int) -> tuple[int, ...] | None:
+def _histogram(
+    name: str, tables: Sequence[RankTable], n: int, budget: Budget
+) -> tuple[int, ...] | None:
     """Hits at rank 1, 2, ... that give the printed numbers of the reversed list at every cut-off;
     None if none do.
     """
@@ -284,6 +296,7 @@ def _histogram(name: str, tables: Sequence[RankTable], n: int) -> tuple[int, ...
             if rest < 0 or free < 1 or _n_compositions(rest, free) > _MANY:
                 continue
             for more in _compositions(rest, free):
+                budget.check()
                 if _gives([*prefix, *more], table, row, n):
                     extensions.append((*prefix, *more))
         candidates = extensions
@@ -314,6 +327,8 @@ def _n_compositions(total: int, parts: int) -> int:
     count = 1
     for i in range(1, parts):
         count = count * (total + i) // i
+        if count > _MANY:
+            break
     return count
 
 

@@ -14,11 +14,19 @@ import numpy as np
 from kemb.adapters.documents import Document
 from kemb.adapters.mteb_results import metric_name
 from kemb.adapters.published import card_rows
-from kemb.adapters.tables import Table
+from kemb.adapters.tables import Cell, Table
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding
-from kemb.audit.names import Shape, plain_name, ranks_of, short_name
-from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark, names
+from kemb.audit.names import (
+    Shape,
+    benchmarks,
+    cells_by_name,
+    groups_of_tasks,
+    plain_name,
+    ranks_of,
+    short_name,
+)
+from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark
 from kemb.boards.cells import cell_value, group_values, overall
 from kemb.errors import DataError
 from kemb.results.claims import shipped
@@ -111,11 +119,7 @@ def check_sources(
 def _matched(shape: Shape) -> tuple[Benchmark, dict[int, CellSpec]] | None:
     """The shipped benchmark most of whose cells are columns of the table."""
     best: tuple[Benchmark, dict[int, CellSpec]] | None = None
-    for name in names():
-        benchmark = load_benchmark(name)
-        cells = {
-            plain_name(title): cell for cell in benchmark.cells for title in (cell.task, cell.title)
-        }
+    for benchmark, cells in zip(benchmarks(), cells_by_name(), strict=True):
         matches = {
             column: cells[plain]
             for column in shape.scores
@@ -136,7 +140,7 @@ def _compare_cells(
     published: Facts,
 ) -> Iterator[Finding]:
     values = shape.values(shape.scores)
-    scale = 100.0 if np.nanmax(values) > 1.5 else 1.0
+    scale = 100.0 if (values > 1.5).any() else 1.0
     formula = benchmark.formula()
     pairs = []
     for row, name in enumerate(shape.names):
@@ -203,11 +207,17 @@ def _residuals(values: DoubleArray) -> DoubleArray:
     """Robust z of what row and column effects leave of each cell (Tukey's median polish)."""
     rest = values.copy()
     for _ in range(20):
-        rest -= np.nanmedian(rest, axis=1, keepdims=True)
-        rest -= np.nanmedian(rest, axis=0, keepdims=True)
-    spread = 1.4826 * np.nanmedian(np.abs(rest))
+        for part in (*rest, *rest.T):  # views: rows, then columns
+            part -= _median(part)
+    spread = 1.4826 * _median(np.abs(rest))
     robust_z: DoubleArray = rest / spread if spread > 0 else np.zeros_like(rest)
     return robust_z
+
+
+def _median(values: DoubleArray) -> float:
+    """Of the numbers there are; 0 where there are none."""
+    numbers = values[np.isfinite(values)]
+    return float(np.median(numbers)) if numbers.size else 0.0
 
 
 def _averages_of(shape: Shape, published: Facts) -> list[tuple[bool, str]]:
@@ -244,25 +254,37 @@ def check_tables_agree(shapes: Sequence[Shape], file: str) -> Iterator[Finding]:
     """The mean of a group's tasks in one table against the group's column in another one, model by
     model.
     """
+    titles = [
+        {column: plain_name(shape.title(column)) for column in shape.scores} for shape in shapes
+    ]
     for shape in shapes:
         for column in shape.scores:
-            for other in shapes:
+            group = plain_name(re.sub(r"\(\d+\)", "", shape.title(column)))
+            tasks_of_group = [
+                frozenset(groups[group])
+                for groups in groups_of_tasks()
+                if group in groups and len(groups) >= 3
+            ]
+            if not tasks_of_group:
+                continue
+            for other, titles_of_other in zip(shapes, titles, strict=True):
                 if other is not shape:
-                    yield from _group_conflict(shape, column, other, file)
+                    yield from _group_conflict(
+                        shape, column, other, titles_of_other, tasks_of_group, file
+                    )
 
 
-def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Iterator[Finding]:
-    group = plain_name(re.sub(r"\(\d+\)", "", shape.title(column)))
-    for name in names():
-        benchmark = load_benchmark(name)
-        groups = {plain_name(key): rows for key, rows in benchmark.groups().items()}
-        if group not in groups or len(groups) < 3:
-            continue
-        tasks = {plain_name(benchmark.cells[row].task) for row in groups[group]}
+def _group_conflict(
+    shape: Shape,
+    column: int,
+    other: Shape,
+    titles: Mapping[int, str],
+    tasks_of_group: Sequence[frozenset[str]],
+    file: str,
+) -> Iterator[Finding]:
+    for tasks in tasks_of_group:
         task_columns = [
-            c
-            for c in other.scores
-            if any(_same_task(plain_name(other.title(c)), task) for task in tasks)
+            c for c, title in titles.items() if any(_same_task(title, task) for task in tasks)
         ]
         if len(task_columns) != len(tasks) or len(task_columns) < 3:
             continue
@@ -274,12 +296,13 @@ def _group_conflict(shape: Shape, column: int, other: Shape, file: str) -> Itera
             for row, model in enumerate(shape.names)
             if (short := short_name(model)) in place
         ]
-        half = (
-            float(shape.half_units([column])[0, 0])
-            + float(other.half_units(task_columns)[0, 0])
-            + 1e-9
-        )
-        apart = [(row, at) for row, at in shared if abs(printed[row] - means[at]) > half]
+        of_group = shape.printed_half_units([column])[:, 0]
+        of_mean = other.printed_half_units(task_columns).mean(axis=1)
+        apart = [
+            (row, at)
+            for row, at in shared
+            if abs(printed[row] - means[at]) > of_group[row] + of_mean[at] + 1e-9
+        ]
         if apart and len(shared) - len(apart) >= 3 and len(apart) <= len(shared) / 2:
             listed = "; ".join(
                 f"{shape.names[row]} {printed[row]:g} there, {means[at]:.2f} here"
@@ -325,8 +348,7 @@ def check_card(document: Document) -> Iterator[Finding]:
         )
         if row is None:
             continue
-        for name in names():
-            benchmark = load_benchmark(name)
+        for benchmark in benchmarks():
             formula = benchmark.formula()
             values = [cell_value(cell, formula, results) for cell in benchmark.cells]
             groups = {
@@ -416,7 +438,7 @@ def _metric_tables(document: Document) -> Iterator[Finding]:
             if name.startswith("cosine_")
             and (other := name.replace("cosine_", "dot_", 1)) in numbers
         ]
-        apart = [pair for pair in pairs if pair[1][0].number != pair[2][0].number]
+        apart = [pair for pair in pairs if _are_apart(pair[1][0], pair[2][0])]
         if apart and "Normalize()" in document.text and len(apart) <= 0.2 * len(pairs):
             for name, (cosine, line), (dot, _) in apart:
                 yield Finding(
@@ -446,6 +468,13 @@ def _metric_tables(document: Document) -> Iterator[Finding]:
                     f"{name} in the table is not what the card's metadata says.",
                     f"{cell.text} in the table, {value:.6g} in the model-index.",
                 )
+
+
+def _are_apart(one: Cell, other: Cell) -> bool:
+    """Whether two printed numbers differ by more than rounding explains."""
+    if one.number is None or other.number is None:
+        return one.number is not other.number
+    return abs(one.number - other.number) > one.half_unit + other.half_unit + 1e-9
 
 
 def check_task_tables(document: Document) -> Iterator[Finding]:

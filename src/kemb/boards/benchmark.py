@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from kemb import tasks
+from kemb import disk, tasks
 from kemb.boards.expressions import canonical, names_in
 from kemb.errors import UnknownName, UsageError, nearest
 from kemb.tasks.kinds import KINDS, kind_of
@@ -318,7 +318,7 @@ def load_benchmark(name: str | Path) -> Benchmark:
             raise UnknownName("benchmark", str(name), names(), "Type `kemb benchmarks` for all.")
         path = FOLDER / f"{name}.toml"
     try:
-        return Benchmark.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Benchmark.model_validate(tomllib.loads(disk.read_text(path)))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as a benchmark: {error}.") from error
     except ValidationError as error:

@@ -5,18 +5,22 @@ it.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kemb import disk
 from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.messages import language, note, say
+from kemb.publishing import progress
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,12 +39,17 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line; a KembError becomes one paragraph and an exit code."""
+    _listen_to_signals()
     try:
-        cli.main(standalone_mode=False)
+        with progress.pulse(_at_work):
+            try:
+                cli.main(standalone_mode=False)
+            finally:
+                sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
-        is_training = sys.argv[1:2] == ["train"]
-        interrupted = note("cli.fit_interrupted" if is_training else "cli.interrupted")
-        _leave(130, say(interrupted, language()))
+        by_hand = not _endings
+        interrupted = note("cli.interrupted" if by_hand else "cli.terminated")
+        _leave(128 + (signal.SIGINT if by_hand else _endings[0]), say(interrupted, language()))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -49,8 +58,45 @@ def main() -> None:
             raise
         _leave(error.exit_code, say(note("cli.error", why=str(error)), language()))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         sys.exit(1)
+    except OSError as error:
+        if "--debug" in sys.argv or not disk.is_full(error):
+            raise
+        _forget_output()
+        _leave(1, say(note("cli.full", why=disk.reason_of(error)), language()))
+
+
+_endings: list[int] = []
+"""Signals, other than Ctrl-C, that ask this process to end."""
+_LONG_VERBS = ("run", "demo", "train", "mine", "robustness", "prompts")
+
+
+def _listen_to_signals() -> None:
+    """SIGTERM ends as Ctrl-C does; where Ctrl-C is ignored, say so."""
+
+    def end(number: int, frame: object) -> None:
+        _endings.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and sys.argv[1:2] != []:
+        if sys.argv[1] in _LONG_VERBS and "--help" not in sys.argv:
+            click.echo(say(note("cli.deaf", pid=str(os.getpid())), language()), err=True)
+
+
+def _at_work() -> str:
+    """What is said of a verb that says nothing of itself."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return say(note("cli.at_work", verb=verb), language())
+
+
+def _forget_output() -> None:
+    """What standard output still holds cannot be written: not at the end of the process either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(code: int, message: str) -> None:

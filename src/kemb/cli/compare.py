@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,8 @@ def verify(
 
     Every cell is OK (equal to 1e-6), OK within tolerance, or DIFFERS; then the exit code is 1. DIR
     is the folder of a task of one's own. Of a submission (`kemb submit`) the files and hashes are
-    checked, and the scores are computed again from the items; nothing is run.
+    checked, and the scores are computed again from the items; nothing is run. Of other files of a
+    results folder (model_meta.json, claims, snapshots) the types and names are checked.
 
     \b
     Examples:
@@ -138,6 +140,7 @@ def verify(
     from kemb.evaluation.evaluate import load_task
     from kemb.evaluation.verify import VerifyOptions, verify_items
     from kemb.publishing import reports as show
+    from kemb.publishing.results_files import check_file, is_other_file
 
     options = VerifyOptions(**settings)
     if record.endswith(".zip"):
@@ -149,6 +152,11 @@ def verify(
             )
         verify_submission(Path(record), options.tolerance, as_json)
         return
+    if is_other_file(Path(record)):
+        check_file(Path(record))
+        click.echo(f"{record}: its content is of the kind that belongs there.")
+        return
+    record = re.sub(r"\.items\.parquet$", ".json", record)
     folders = {
         task.spec.name: task
         for task in (load_task(target) for target in targets if Path(target).exists())

@@ -107,9 +107,13 @@ def import_card(
     from kemb.errors import UsageError
     from kemb.results.claims import Source
 
-    entries = read_document(file).entries
+    document = read_document(file)
+    entries = document.entries
     if not entries:
-        raise UsageError(f"{file} has no results in a model-index, and is no .eval_results file.")
+        raise UsageError(
+            f"{file} has no results in a model-index, and is no .eval_results file."
+            f"{_unread(document.metadata_problems)}"
+        )
     model_names = {model} if model else {entry.model for entry in entries}
     full = model_name(min(model_names))
     if len(model_names) != 1 or "/" not in full:
@@ -118,9 +122,9 @@ def import_card(
             f"{file} names {printed} as its model; say which one it is with --model ORG/NAME."
         )
     imported = card_rows(full, entries, scale)
-    _finish(
-        results_dir, imported.rows, Source(name or f"{full} card", url, commit), imported.problems
-    )
+    source = Source(name or f"{full} card", url, commit)
+    problems = [*document.metadata_problems, *imported.problems]
+    _finish(results_dir, imported.rows, source, problems)
 
 
 @import_group.command(name="table")
@@ -168,9 +172,13 @@ def import_table(
         raise UsageError(f"{file} has {len(tables)} tables; there is no table {number}.")
     rows: list[ClaimRow] = []
     problems: list[str] = []
+    unread: list[str] = []
     n_matched = 0
     for place, table in enumerate(tables, 1):
         if number not in (None, place):
+            continue
+        if not table.columns:
+            unread += table.problems
             continue
         imported = table_rows(table, benchmark, scale)
         if not imported.matched:
@@ -190,10 +198,18 @@ def import_table(
         cells = ", ".join(cell.title for cell in benchmark.cells)
         raise UsageError(
             f"No table of {file} has a column that is a cell of {benchmark.name}: {cells}."
+            f"{_unread(unread)}"
         )
-    _finish(
-        results_dir, rows, Source(name or f"{file.name} ({benchmark.name})", url, commit), problems
-    )
+    source = Source(name or f"{file.name} ({benchmark.name})", url, commit)
+    _finish(results_dir, rows, source, [*problems, *unread])
+
+
+def _unread(problems: Sequence[str]) -> str:
+    """What of a file could not be read, as a sentence; empty where all could."""
+    if not problems:
+        return ""
+    more = f"; and {len(problems) - N_SHOWN} more" if len(problems) > N_SHOWN else ""
+    return f" What could not be read: {'; '.join(problems[:N_SHOWN])}{more}."
 
 
 @click.group(name="export")

@@ -117,7 +117,11 @@ def run_command(
     settings = replace(options_of(model_settings), run_order=run_files["order"])
     resolved = [resolve(name, settings, [task.spec.name for task in tasks]) for name in models]
     for warning in dict.fromkeys(text for model in resolved for text in model.warnings):
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(say(note("cli.warning", why=warning), language()), err=True)
+    for model in resolved:
+        if model.known_as:
+            known_as = note("board.known_as", model=model.name, known=model.known_as)
+            click.echo(say(known_as, language()), err=True)
     resolved = with_views(resolved, **views)
     resolved += [
         run_of_file(path, name, run_files["order"])
@@ -135,7 +139,7 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     from kemb.publishing.terminal import TerminalReporter, print_board
     from kemb.results.rows import ResultRow
 
-    with TerminalReporter() as reporter:
+    with TerminalReporter(len(tasks) * len(models)) as reporter:
         outcomes = evaluate(tasks, models, options, reporter)
     results = [outcome.result for outcome in outcomes if outcome.result]
     if as_json:

@@ -12,6 +12,7 @@ import click
 from kemb.cli.lists import NameOrVerb
 from kemb.cli.options import data_option, model_options, results_option, store_option
 from kemb.cli.run import load_tasks, options_of
+from kemb.messages import language, note, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ def show_prompts(model: str, tasks: tuple[str, ...], as_json: bool, **model_sett
 
     print_table(["task", "role", "string (example text)", "route", "from", "key"], rows)
     for warning in table.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(say(note("cli.warning", why=warning), language()), err=True)
 
 
 @prompts_group.command(name="study")

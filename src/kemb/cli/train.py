@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kemb.cli.options import FOLDER, data_option, in_one, store_option
+from kemb.errors import UsageError
 
 if TYPE_CHECKING:
     from kemb.pipeline import Outcome
@@ -48,7 +49,12 @@ _TIMED_STEPS = 5
         help="Upload the model to [publish] repo if it passes everything (HF_TOKEN).",
     ),
     click.option(
-        "--resume", is_flag=True, help="Go on with an interrupted fit from its last checkpoint."
+        "--resume", is_flag=True, help="Refuse where there is no interrupted fit to go on with."
+    ),
+    click.option(
+        "--fresh",
+        is_flag=True,
+        help="Begin an interrupted fit anew; its checkpoints are moved aside.",
     ),
 )
 def train(
@@ -63,14 +69,15 @@ def train(
     site.
 
     RECIPE is a TOML file or the name of a shipped recipe. Every stage is kept in the folder of the
-    run; a rerun does only what changed. The exit code is 1 when the tuned model is worse than its
+    run; a rerun does only what changed, and goes on with an interrupted fit from its last
+    checkpoint. The exit code is 1 when the tuned model is worse than its
     base beyond the recipe's tolerance.
 
     \b
     Examples:
       kemb train static-ko --data ./packs --dry-run
       kemb train ./my-recipe.toml
-      kemb train ./my-recipe.toml --resume
+      kemb train ./my-recipe.toml --fresh
     """
     from kemb import pipeline
     from kemb.encoding.store import Store, default_root
@@ -78,6 +85,8 @@ def train(
     from kemb.training.proof import with_n_seeds
     from kemb.training.recipe import read_recipe
 
+    if how["resume"] and how["fresh"]:
+        raise UsageError("--resume goes on and --fresh begins anew; type one of them.")
     file = read_recipe(recipe)
     if how["seeds"]:
         file = with_n_seeds(file, how["seeds"])
@@ -87,6 +96,7 @@ def train(
         data_dir=data,
         results_dir=results_dir,
         resume=how["resume"],
+        fresh=how["fresh"],
         push=how["push"],
         command=shlex.join(["kemb", *sys.argv[1:]]),
     )
@@ -176,6 +186,9 @@ def _show_plan(plan: Plan) -> None:
     click.echo(f"Rows: {rows:,} ({sources}). Steps: {plan.n_steps:,}. Device: {plan.device}.")
     for name, count in plan.n_negatives.items():
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
+    for name, counts in plan.hard_negatives.items():
+        if counts.sentence:
+            click.echo(f"{name}: {counts.sentence}")
     if plan.n_parameters and plan.memory_gb is not None:
         click.echo(
             f"{plan.n_parameters:,} parameters: {plan.memory_gb:.2f} GB and the activations."
@@ -286,6 +299,8 @@ class _Listener:
         click.echo(text, err=True)
 
     def step(self, number: int, total: int, loss: float | None) -> None:
+        from kemb.publishing import progress
+
         now = time.monotonic()
         if not self._started:
             self._started, self._first, self._shown = now, number, now
@@ -299,6 +314,7 @@ class _Listener:
         if now - self._shown < _EVERY_SECONDS and number < total:
             return
         self._shown = now
+        progress.said()
         rate = (number - self._first) / (now - self._started) if now > self._started else 0.0
         time_left = f", {(total - number) / rate:,.0f} s left" if rate else ""
         loss_text = f", loss {loss:.4f}" if loss is not None else ""

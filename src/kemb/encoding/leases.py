@@ -54,6 +54,7 @@ def hold(folder: Path) -> None:
             )
         time.sleep(_POLL)
     _leases[place] = lease
+    _users(folder)
 
 
 @atexit.register
@@ -88,7 +89,8 @@ def _users(folder: Path) -> list[str]:
         if holder is None or holder.mark == owners.mark():
             continue
         if owners.is_gone(holder.mark):
-            lease.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of another user
+                lease.unlink()
         else:
             users.append(f"{holder} ({lease})")
     return users

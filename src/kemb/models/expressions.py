@@ -101,6 +101,9 @@ def _rrf(text: str, inside: str) -> Fused:
     return Fused(tuple(parse(piece) for piece in pieces), constant=constant)
 
 
+_MOST_WEIGHT = 1e9
+
+
 def _weighted(text: str, inside: str, is_raw: bool) -> Fused:
     pieces: list[str] = []
     for piece in _split(inside, "+"):
@@ -111,8 +114,9 @@ def _weighted(text: str, inside: str, is_raw: bool) -> Fused:
     weights, parts = [], []
     for piece in pieces:
         match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*\*(.*)", piece, re.DOTALL)
-        if match is None or float(match[1]) <= 0:
-            raise _wrong(text, f"{piece.strip()!r} is not a positive weight, * and a model")
+        if match is None or not 0 < float(match[1]) <= _MOST_WEIGHT:
+            start = piece.strip()[:60]
+            raise _wrong(text[:200], f"{start!r} is not a positive weight, * and a model")
         weights.append(float(match[1]))
         parts.append(parse(match[2]))
     if len(parts) < 2:

@@ -39,6 +39,18 @@ from kemb.tasks.plugins import MODELS_GROUP
 LLM_PARAMETERS = 1_000_000_000
 
 
+_LONGEST = 4096
+"""Characters of what is typed for a model."""
+
+
+def is_folder(name: str) -> bool:
+    """Whether a folder of this name is there; a name that no file system takes is none."""
+    try:
+        return Path(name).is_dir()
+    except OSError:
+        return False
+
+
 def resolve(
     name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
 ) -> Model:
@@ -51,11 +63,16 @@ def resolve(
     """
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
-    if not Path(name).is_dir() and (other := _without_files(name, options, own_tasks)) is not None:
+    if len(name) > _LONGEST:
+        raise UsageError(
+            f"The model {name[:60]!r}... has {len(name):,} characters; a name, a path or an "
+            f"expression (rrf, fuse with its weights) has at most {_LONGEST:,}."
+        )
+    if not is_folder(name) and (other := _without_files(name, options, own_tasks)) is not None:
         return other
     task_names = {*tasks.names(), *own_tasks}
     typed_name = name
-    name, head = (name, None) if Path(name).is_dir() else bge_m3.split_head(name)
+    name, head = (name, None) if is_folder(name) else bge_m3.split_head(name)
     plain, _, revision = name.partition("@")
     spec = catalogue.load_spec(plain)
     if head and (
@@ -66,7 +83,7 @@ def resolve(
         from kemb.models.encoders.api_identity import resolve_api
 
         return resolve_api(name.removeprefix("api:"), options, task_names)
-    if spec is None and Path(name).is_dir():
+    if spec is None and is_folder(name):
         return _local(Path(name), options, task_names, head)
     _refuse_known_as(options, typed_name)
     bge_m3.refuse_other_heads(name)
@@ -176,12 +193,12 @@ def _local(
     revision = content_hash(path.resolve(), also)[:12]
     name = files.local_name(path)
     recognised = recognise.recognise(path.resolve(), str(path), options.known_as)
-    known = recognised.spec
-    spec = recognise.settings_of(known, name) if known else ModelSpec(name=name)
+    known_spec = recognised.spec
+    spec = recognise.settings_of(known_spec, name) if known_spec else ModelSpec(name=name)
     model = _from_folder(spec, revision, folder, options, task_names, head)
     return replace(
         model,
-        known_as=known.name if known else None,
+        known_as=known_spec.name if known_spec else None,
         variant="__".join(part for part in (model.variant, recognised.variant) if part),
         remarks=(recognised.remark,) if recognised.remark else (),
     )

@@ -20,7 +20,9 @@ MIN_TEXTS = 200
 CUT = "✂"
 """Behind a score that stands on truncated texts."""
 DOUBT = "⚠"
-"""Behind a score of data that `kemb check` warns of, or of ties."""
+"""Behind a score of data that `kemb check` warns of, or of ties, and behind a model of whose files
+something must be known.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def board_notes(board: Board, marks: Mapping[str, str]) -> list[Note]:
         *_sources(board, marks),
         *cost_notes(board.rows),
         *doubt_notes(board.rows),
+        *model_notes(board.rows),
         *_made(board),
     ]
 
@@ -151,8 +152,34 @@ def warning_kinds(warnings: Mapping[str, int]) -> list[Note]:
     for kind, n in sorted(warnings.items(), key=lambda item: (-item[1], item[0])):
         key = kind.lower().replace(" ", "_")
         name: Text = note(f"warning.{key}") if key in known_kinds else kind
-        kinds.append(note("warning.count", kind=name, n=n))
+        kinds.append(note("board.warning_count", kind=name, n=n))
     return kinds
+
+
+def model_warnings(row: Row) -> list[str]:
+    """What was said of a model's files when it was measured, each sentence once."""
+    records = [result.kemb for result in row.results.values() if result.kemb is not None]
+    return list(dict.fromkeys(text for record in records for text in record.warnings))
+
+
+def model_notes(rows: Sequence[Row]) -> list[Note]:
+    """What must be known of the files of models, and whose settings local folders got."""
+    warned = [
+        note("board.model_warning", mark=DOUBT, model=row.name, why=text)
+        for row in rows
+        for text in model_warnings(row)
+    ]
+    known_as = {
+        (row.name, result.kemb.model.known_as)
+        for row in rows
+        for result in row.results.values()
+        if result.kemb is not None and result.kemb.model.known_as
+    }
+    names = [
+        note("board.known_as", model=name, known=known_name)
+        for name, known_name in sorted(known_as)
+    ]
+    return warned + names
 
 
 def below_line(board: Board, n_hidden: int) -> list[Note]:

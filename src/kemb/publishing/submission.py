@@ -36,7 +36,9 @@ from kemb.errors import ResultError
 from kemb.evaluation.verify import TOLERANCE, Verification, verify_items
 from kemb.publishing.markdown import is_own
 from kemb.results.files import ITEMS_SCHEMA, META, TaskResult, items_path, read_result, result_dir
+from kemb.results.meta import read_meta
 from kemb.results.record import Record, first_problem
+from kemb.results.sizes import refuse_bomb
 
 FORMAT = "kemb submission"
 SCHEMA_VERSION = 1
@@ -54,6 +56,7 @@ _PATH = re.compile(
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _TEXTS = [field.name for field in ITEMS_SCHEMA if field.type not in (pa.float64(), pa.int32())]
 _READ_SCHEMA = pa.schema([(f.name, _TEXT if f.name in _TEXTS else f.type) for f in ITEMS_SCHEMA])
+_KEYS = [name for name in ITEMS_SCHEMA.names if name != "value"]
 _DAY = 86_400
 
 
@@ -213,6 +216,9 @@ def _manifest(path: Path, archive: zipfile.ZipFile, names: list[str]) -> Manifes
     unmatched = sorted(set(names) - {MANIFEST} ^ manifest.files.keys())
     if unmatched:
         _refuse(path, f"{unmatched[0]} is in the zip or in the manifest, but not in both")
+    entries = [entry.file for entry in manifest.results]
+    if len(set(entries)) != len(entries):
+        _refuse(path, f"{MANIFEST} lists a result twice")
     names_of_results = {str(PurePosixPath(entry.file).parent / META) for entry in manifest.results}
     for entry in manifest.results:
         names_of_results |= {entry.file, entry.file.removesuffix(".json") + ".items.parquet"}
@@ -229,10 +235,10 @@ def _result(folder: Path, entry: ResultEntry) -> TaskResult:
     """
     path = folder / entry.file
     try:
-        for name in (path, path.with_name(META)):
-            _object(disk.read_json(name, finite=True))
+        _object(disk.read_json(path, finite=True))
     except ValueError as error:
         raise ResultError(f"The record cannot be read ({error}).") from error
+    read_meta(path.with_name(META))
     result = read_result(path)
     if result.kemb is None:
         raise ResultError("The record is not one of kemb's (it has no key kemb).")
@@ -290,8 +296,9 @@ def _check_task(result: TaskResult, record: Record, entry: ResultEntry) -> None:
 
 
 def _check_items(path: Path) -> None:
-    """Items have the columns of items, and are not far larger in memory than on disk."""
+    """Items have the columns of items, each once, and are not far larger in memory than on disk."""
     try:
+        refuse_bomb(path)
         with pq.ParquetFile(path, read_dictionary=_TEXTS) as file:
             if file.metadata.num_rows > _MOST_ITEMS:
                 raise ResultError(
@@ -304,12 +311,26 @@ def _check_items(path: Path) -> None:
             n_bytes = sum(
                 _text_bytes(chunk) for name in _TEXTS for chunk in file.read([name])[name].chunks
             )
+            n_twice = 0 if n_bytes > _MOST_TEXT_BYTES else _n_listed_twice(file.read(_KEYS))
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        raise ResultError(f"Its items cannot be read ({type(error).__name__}).") from error
+        why = f": {error}" if type(error) is ValueError else ""
+        raise ResultError(f"Its items cannot be read ({type(error).__name__}{why}).") from error
     if n_bytes > _MOST_TEXT_BYTES:
         raise ResultError(
             f"Its items hold {n_bytes} bytes of text; at most {_MOST_TEXT_BYTES} are read."
         )
+    if n_twice:
+        raise ResultError(f"Its items list {n_twice} items twice.")
+
+
+def _n_listed_twice(keys: pa.Table) -> int:
+    """Rows that say the same of the same item as one before."""
+    plain = keys.cast(pa.schema([(f.name, _plain(f.type)) for f in keys.schema]))
+    return int(keys.num_rows - plain.group_by(_KEYS).aggregate([([], "count_all")]).num_rows)
+
+
+def _plain(field_type: pa.DataType) -> pa.DataType:
+    return field_type.value_type if pa.types.is_dictionary(field_type) else field_type
 
 
 def _text_bytes(chunk: pa.DictionaryArray) -> int:

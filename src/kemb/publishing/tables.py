@@ -19,7 +19,7 @@ from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
 from kemb.publishing.costs import CUT, DOUBT, Cost, cost_of, is_cut, n_tied
 from kemb.publishing.markdown import clean, escape
-from kemb.publishing.notes import below_line, footer, group, heading
+from kemb.publishing.notes import below_line, footer, group, heading, model_warnings
 from kemb.results.record import Record
 
 NO_SCORE = "-"
@@ -61,7 +61,7 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
     groups = board.groups
     board_columns = [
         Column(title("column.rank"), "rank", [rank_text(row) for row in rows]),
-        Column(title("column.model"), "model", labels(board, rows)),
+        Column(title("column.model"), "model", _marked(labels(board, rows), rows)),
         Column(title("column.score"), "score", [score_text(row, lang) for row in rows]),
     ]
     if board.intervals.mode != "none":
@@ -101,6 +101,14 @@ def is_cut_in(row: Row, cell: CellSpec) -> bool:
 def _records(row: Row, cell: CellSpec) -> list[Record]:
     results = [row.results[task] for task in (cell.task, *cell.members) if task in row.results]
     return [result.kemb for result in results if result.kemb is not None]
+
+
+def _marked(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Names of rows, and a mark behind models that were warned of."""
+    return [
+        f"{name} {DOUBT}" if model_warnings(row) else name
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def _costs(rows: Sequence[Row], lang: Lang) -> tuple[list[Column], list[Column]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -24,7 +25,7 @@ from kemb import messages
 from kemb.boards import Board
 from kemb.encoding.encode import Progress as EncodeProgress
 from kemb.evaluation.evaluate import Outcome, Task
-from kemb.publishing import notes, tables
+from kemb.publishing import notes, progress, tables
 from kemb.publishing.tables import Column
 from kemb.tasks.kinds import KINDS
 
@@ -129,9 +130,17 @@ def stdout() -> Console:
 
 
 class TerminalReporter:
-    """Progress of a run on stderr; bars only where that is a terminal, failures always."""
+    """Progress of a run on stderr: bars where that is a terminal, else a line now and then.
+    Failures are always shown.
 
-    def __init__(self) -> None:
+    :param n_cells: results that are asked for; 0 where that is not clear.
+    """
+
+    def __init__(self, n_cells: int = 0) -> None:
+        self._n_cells, self._n_done = n_cells, 0
+        self._what, self._since = "", time.monotonic()
+        self._encoded: EncodeProgress | None = None
+        self._pulse = progress.described(self._line)
         self.console = (
             Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=PIPE_WIDTH)
         )
@@ -152,6 +161,7 @@ class TerminalReporter:
 
     def __enter__(self) -> TerminalReporter:
         self._progress.start()
+        self._pulse.__enter__()
         return self
 
     def __exit__(
@@ -160,6 +170,7 @@ class TerminalReporter:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        self._pulse.__exit__(kind, error, tb)
         self._progress.stop()
 
     def loading(self, task: str) -> None:
@@ -179,27 +190,19 @@ class TerminalReporter:
         )
         self.console.print(Text(text, style="yellow"))
 
-    def encoding(self, row: str, progress: EncodeProgress) -> None:
-        n_ready = progress.n_stored + progress.n_encoded
-        rate = ""
-        if progress.seconds > 0:
-            texts, tokens = (
-                progress.n_encoded / progress.seconds,
-                progress.n_tokens / progress.seconds,
-            )
-            rate = _said("terminal.rate", texts=texts, tokens=tokens)
+    def encoding(self, row: str, encoded: EncodeProgress) -> None:
+        n_ready = encoded.n_stored + encoded.n_encoded
+        rate = _rate(encoded) if encoded.seconds > 0 else ""
+        self._what, self._encoded = _said("terminal.encoding", row=row), encoded
         self._progress.update(
-            self._bar,
-            description=_said("terminal.encoding", row=row),
-            completed=n_ready,
-            total=progress.n_unique,
-            rate=rate,
+            self._bar, description=self._what, completed=n_ready, total=encoded.n_unique, rate=rate
         )
 
     def scoring(self, row: str, task: str) -> None:
         self._show(_said("terminal.scoring", row=row, task=task))
 
     def done(self, outcome: Outcome) -> None:
+        self._n_done += 1
         row, task, why = outcome.row, outcome.task, outcome.message
         if outcome.status == "failed":
             text = _said("terminal.failed", row=row, task=task, why=why)
@@ -214,7 +217,34 @@ class TerminalReporter:
             self.console.print(Text(_said("terminal.cut", row=row, n=n_cut), style="yellow"))
 
     def _show(self, description: str) -> None:
+        self._what, self._since, self._encoded = description, time.monotonic(), None
         self._progress.update(self._bar, description=description, total=None, completed=0, rate="")
+
+    def _line(self) -> str:
+        """What is being done, for where there is no bar."""
+        encoded = self._encoded
+        if encoded is not None and encoded.n_encoded and encoded.seconds > 0:
+            n_done = encoded.n_stored + encoded.n_encoded
+            line = _said(
+                "terminal.pulse_encoding",
+                what=self._what,
+                n_done=n_done,
+                n=encoded.n_unique,
+                percent=100 * n_done / encoded.n_unique,
+                rate=_rate(encoded),
+                left=(encoded.n_unique - n_done) * encoded.seconds / encoded.n_encoded,
+            )
+        else:
+            seconds = time.monotonic() - self._since
+            line = _said("terminal.pulse", what=self._what, seconds=seconds)
+        if not self._n_cells:
+            return line
+        return _said("terminal.pulse_results", line=line, n_done=self._n_done, n=self._n_cells)
+
+
+def _rate(encoded: EncodeProgress) -> str:
+    texts, tokens = encoded.n_encoded / encoded.seconds, encoded.n_tokens / encoded.seconds
+    return _said("terminal.rate", texts=texts, tokens=tokens)
 
 
 def _said(key: str, /, **values: messages.Value) -> str:

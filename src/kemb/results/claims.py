@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from kemb import disk, tasks
 from kemb.errors import ResultError
 from kemb.results.files import Claim, TaskResult, read_results
+from kemb.results.sizes import refuse_bomb
 
 FOLDER = Path(__file__).parent.parent / "data" / "claims"
 UNSTATED = "unstated"
@@ -131,8 +132,9 @@ def read_source(path: Path) -> Source:
     :raises ResultError: when it is no such file.
     """
     try:
+        refuse_bomb(path)
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _not_claims(path, str(error)) from error
     fields = {
         field.name: metadata.get(field.name.encode(), b"").decode("utf-8", "replace")
@@ -161,6 +163,12 @@ def read_claims(path: Path) -> list[TaskResult]:
     if any(value is None for row in rows for value in row):
         raise _not_claims(path, "a value is missing")
     rows.sort()
+    for row in rows:
+        if not (math.isfinite(row.value) and abs(row.value) <= 1):
+            raise _not_claims(path, f"{row.metric} of {row.model} on {row.task} is no fraction")
+    for one, other in pairwise(rows):
+        if one[:8] == other[:8]:
+            raise _not_claims(path, f"{one.metric} of {one.model} on {one.task} stands twice")
     grouped = groupby(rows, lambda row: (*row[:5], row.mteb_version))
     return [_result(path, source, list(of_task)) for _, of_task in grouped]
 

@@ -28,6 +28,7 @@ from kemb import disk
 from kemb.errors import ResultError, UsageError
 from kemb.results import record
 from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
+from kemb.results.sizes import refuse_bomb
 from kemb.types import PartScore
 
 _T = TypeVar("_T")
@@ -293,9 +294,11 @@ def read_items(result: TaskResult) -> pa.Table:
             f"Type `kemb run {result.task} --rescore` for this model to make them again."
         )
     try:
+        refuse_bomb(path)
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise _not_items(path, result, type(error).__name__) from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        why = str(error) if type(error) is ValueError else type(error).__name__
+        raise _not_items(path, result, why) from error
     columns = {field.name: _plain(field.type) for field in table.schema}
     if columns != {field.name: _plain(field.type) for field in ITEMS_SCHEMA}:
         described = ", ".join(f"{name} {kind}" for name, kind in columns.items())

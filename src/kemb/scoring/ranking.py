@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
+from kemb.scoring.groups import grouped_metrics
 from kemb.scoring.search.topk import empty_run
 from kemb.tasks.kinds import CUTOFFS
 from kemb.types import ItemBlock, PartScore, RetrievalData, Run
@@ -67,6 +68,7 @@ def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
         `accuracy@k`.
     - `f1@k`: harmonic mean of the query's precision@k and recall@k, as in AutoRAG.
     - `accuracy`: recall@1, as in mteb.
+    Where answers come in groups, `kemb.scoring.groups` says how some of these are taken.
     A query without relevant documents, or for which nothing was retrieved, scores 0.
 
     :raises DataError: no query has a judgment.
@@ -99,7 +101,7 @@ def query_metrics(run: Run, data: RetrievalData) -> dict[str, DoubleArray]:
         out[f"hit_rate@{k}"] = out[f"accuracy@{k}"] = hit
         out[f"f1@{k}"] = f1_of_means(precision, recall)
     out["accuracy"] = out["recall@1"]
-    return out
+    return out | grouped_metrics(run, data, judged.tolist())
 
 
 def f1_of_means(precision: DoubleArray | float, recall: DoubleArray | float) -> DoubleArray:

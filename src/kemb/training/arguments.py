@@ -162,7 +162,7 @@ _OURS = {
         "train.grad_checkpointing; passed as activation_checkpointing",
     ),
     "full_determinism": ("kept", "always on with CUDA"),
-    "resume_from_checkpoint": ("kept", "kemb train --resume"),
+    "resume_from_checkpoint": ("kept", "the same command again; --fresh begins anew"),
     "batch_sampler": ("kept", "train.sampler"),
     "multi_dataset_batch_sampler": ("kept", "train.mixing"),
     "disable_tqdm": ("kept", "always on: kemb shows its own progress"),

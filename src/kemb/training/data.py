@@ -271,12 +271,17 @@ def _read_row(section: DataSection, record: dict[str, object]) -> list[_Row]:
     names = section.columns
     anchor = _text(record, names.anchor)
     positives = _texts(record, names.positive)
-    negatives = [text for name in names.negatives for text in _texts(record, name)]
+    negatives = [text for name in names.negatives for text in _negatives(record, name)]
     score = None
     if names.score is not None:
         score = _number(record, names.score)
     group = None if names.group is None or record[names.group] is None else str(record[names.group])
     return [_Row(anchor, positive, negatives, score, group) for positive in positives]
+
+
+def _negatives(record: dict[str, object], name: str) -> list[str]:
+    """The negatives of a row, which may have none: an empty list, or nothing."""
+    return [] if record[name] is None or record[name] == [] else _texts(record, name)
 
 
 def _texts(record: dict[str, object], name: str) -> list[str]:

@@ -30,13 +30,14 @@ from kemb.models.open import open_model
 from kemb.models.resolve import resolve
 from kemb.results.files import TaskResult
 from kemb.results.rows import rows_of
-from kemb.training import bases
+from kemb.training import bases, folder, stages
 from kemb.training.job import Work, libraries, task_hashes
 from kemb.training.overlap import texts_of
 from kemb.training.proof import GuardLine, Proof, forgotten
 from kemb.training.recipe import GuardSection, Recipe
 from kemb.training.sections import ExportSection
 
+README = "README.md"
 N_TEXTS, N_LONGEST = 256, 16
 """Texts of the evaluation on which vectors are compared, the longest among them."""
 
@@ -116,15 +117,27 @@ def write_files(
     return exported_files
 
 
-def copy_model(source: Path, out: Path, onnx_dir: Path | None = None) -> None:
-    """Copy a model folder to `out`, whole or not at all.
+def copy_model(
+    source: Path, out: Path, run_dir: Path, readme: str = "", onnx_dir: Path | None = None
+) -> None:
+    """Copy a model folder to `out`, whole or not at all, with the lock file that shows what the run
+    made; what an earlier run made there goes.
 
+    :param readme: what the model card says so far.
     :param onnx_dir: ONNX files to lie in it.
+    :raises UsageError: `out` holds what no run of kemb made.
     """
-    with disk.replacing_folder(out) as unfinished:
+    folder.refuse_replacing(out)
+    with (
+        disk.writing(f"{out} cannot be written", "Free space, then run the same command again."),
+        disk.replacing_folder(out) as unfinished,
+    ):
         shutil.copytree(source, unfinished)
         if onnx_dir is not None and onnx_dir.is_dir():
             shutil.copytree(onnx_dir, unfinished / "onnx")
+        if readme:
+            (unfinished / README).write_bytes(readme.encode())
+        stages.copy_lock(run_dir, unfinished)
 
 
 def to_json(files: Sequence[Exported]) -> dict[str, Any]:

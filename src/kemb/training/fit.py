@@ -6,6 +6,7 @@ threads.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -16,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kemb import disk
 from kemb.errors import RunError
 from kemb.models import files
 from kemb.models.families import by_recipe_name
 from kemb.models.weights import weights_kwargs
 from kemb.training import arguments, bases, check, dev, guards
 from kemb.training.losses import TrainingSet, build_loss, n_negatives
+from kemb.training.negatives import NegativeCounts
 from kemb.training.recipe import RecipeFile
+from kemb.training.stages import REPORT
 
 CHECKPOINTS = "checkpoints"
 EVENTS = "events.jsonl"
@@ -42,6 +46,7 @@ class FitJob:
     device: str
     guide: Path | None = None
     resume: bool = False
+    """Go on from the last whole checkpoint in the folder, if there is one."""
     on_step: guards.OnStep | None = None
     dev: dev.DevSet | None = None
     """Given where the recipe has a section [dev]."""
@@ -63,6 +68,8 @@ class FitReport:
     n_steps: int
     n_negatives: dict[str, int]
     """Negatives of an anchor, by data set."""
+    hard_negatives: dict[str, NegativeCounts]
+    """What became of the hard negatives that were given, by data set."""
     n_parameters: int
     resumed_at: int
     seconds: float
@@ -86,6 +93,16 @@ class DevReport:
     scores: dict[str, float]
     """At that step."""
     ended_early: bool
+
+
+def _resumed_at(job: FitJob, last: Path | None) -> int:
+    """The step of the last checkpoint, which is said; 0 where there is none."""
+    if last is None:
+        return 0
+    step = int(last.name.rpartition("-")[2])
+    if job.rank == 0:
+        job.on_note(f"Going on from step {step:,}, the last checkpoint in {last.parent}.")
+    return step
 
 
 def fit(job: FitJob) -> FitReport:
@@ -123,7 +140,7 @@ def fit(job: FitJob) -> FitReport:
             before = score(model)
         job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
     trainer = trainer_of(job, model, losses, watch, score)
-    resumed_at = int(last.name.rpartition("-")[2]) if last else 0
+    resumed_at = _resumed_at(job, last)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
@@ -138,6 +155,7 @@ def fit(job: FitJob) -> FitReport:
         n_rows={entry.name: entry.table.num_rows for entry in job.sets},
         n_steps=best.curve[-1][0] if best else int(trainer.state.global_step),
         n_negatives=negatives(job.file, job.sets),
+        hard_negatives=hard_negatives(job.sets),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         resumed_at=resumed_at,
         seconds=round(seconds, 3),
@@ -157,8 +175,8 @@ def _keep_best(job: FitJob, trainer: Any, before: dict[str, float]) -> DevReport
     folder = job.out / CHECKPOINTS / f"checkpoint-{step}"
     if not folder.is_dir():
         raise RunError(
-            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Leave out "
-            "--resume to train anew."
+            f"The checkpoint {folder}, the best by its dev score {best:.4f}, is gone. Type the "
+            "same command with --fresh to train anew."
         )
     trainer._load_from_checkpoint(str(folder))
     entry = next(
@@ -209,6 +227,11 @@ def negatives(file: RecipeFile, sets: Sequence[TrainingSet]) -> dict[str, int]:
         for entry in sets
         if entry.kind.contrastive
     }
+
+
+def hard_negatives(sets: Sequence[TrainingSet]) -> dict[str, NegativeCounts]:
+    """What became of the hard negatives, by data set that has any."""
+    return {entry.name: entry.negatives for entry in sets if entry.negatives is not None}
 
 
 def without_others(file: RecipeFile, sets: Sequence[TrainingSet]) -> bool:
@@ -330,22 +353,48 @@ def _last_checkpoint(job: FitJob) -> Path | None:
     """
     whole: list[tuple[int, Path]] = []
     for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
-        mark = folder / guards.MARK
-        if job.resume and mark.is_file():
-            record = json.loads(mark.read_text(encoding="utf-8"))
+        record = guards.read_mark(folder) if job.resume else None
+        if record is not None:
             if record["fit"] != job.key:
                 raise RunError(
-                    f"The checkpoint {folder} belongs to another fit. Remove {job.out}, then run "
-                    "again."
+                    f"The checkpoint {folder} belongs to another fit. Type the same command with "
+                    "--fresh to train anew."
                 )
             whole.append((record["step"], folder))
-        elif job.rank == 0:
-            shutil.rmtree(folder)
+        elif job.rank == 0 and folder.name.removeprefix("checkpoint-").isdecimal():
+            if job.resume:
+                job.on_note(f"{folder.name} is not whole; the one before it is taken.")
+            _remove_checkpoint(folder)
     if not whole:
         if job.rank == 0:
             (job.out / EVENTS).unlink(missing_ok=True)
         return None
     return max(whole)[1]
+
+
+def _remove_checkpoint(folder: Path) -> None:
+    """Its mark goes first, so that a kill meanwhile leaves a torn one."""
+    (folder / guards.MARK).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def finish(job: FitJob, train: Callable[[FitJob], FitReport]) -> dict[str, Any]:
+    """Train, unless an interrupted run had saved the model already, and remove the checkpoints.
+
+    :param train: `fit`, or the same in several processes.
+    :return: the report, as JSON.
+    """
+    path = job.out / REPORT
+    try:
+        report: dict[str, Any] = disk.read_json(path)
+    except (OSError, ValueError):
+        report = json.loads(json.dumps(dataclasses.asdict(train(job))))
+        with disk.replacing(path) as unfinished:
+            unfinished.write_text(disk.json_text(report), encoding="utf-8")
+    for folder in sorted((job.out / CHECKPOINTS).glob("checkpoint-*")):
+        _remove_checkpoint(folder)
+    shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
+    return report
 
 
 def _seed(seed: int) -> None:

@@ -41,6 +41,20 @@ OnStep = Callable[[int, int, float | None], None]
 """Hears of each step: number, total, loss where it is known."""
 
 
+def read_mark(checkpoint: Path) -> dict[str, Any] | None:
+    """What the mark of a checkpoint says; None for one that is torn: without a mark, or without
+    files of the sizes that the mark lists.
+    """
+    try:
+        record = disk.read_json(checkpoint / MARK)
+        sizes = record.get("files", {})
+        if any((checkpoint / name).stat().st_size != size for name, size in sizes.items()):
+            return None
+        return {"step": int(record["step"]), "fit": record["fit"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 @dataclass(slots=True)
 class Watch:
     """The state of the guards during one fit."""
@@ -172,8 +186,14 @@ class Watch:
             torch.distributed.barrier()  # each has written its state of random numbers
         if self.rank > 0:
             return
+        sizes = {
+            path.relative_to(checkpoint).as_posix(): path.stat().st_size
+            for path in sorted(checkpoint.rglob("*"))
+            if path.is_file()
+        }
+        record = {"step": step, "fit": key, "files": sizes}
         with disk.replacing(checkpoint / MARK) as unfinished:
-            unfinished.write_text(json.dumps({"step": step, "fit": key}), encoding="utf-8")
+            unfinished.write_text(json.dumps(record), encoding="utf-8")
 
     def look(self, step: int) -> None:
         """Mean cosine and effective rank of the probe's vectors.

@@ -31,6 +31,7 @@ from kemb.training import bases, check, data, dev, filters, fit, guards, process
 from kemb.training.contamination import lineage
 from kemb.training.filters import FilterReport
 from kemb.training.losses import TrainingSet, training_sets
+from kemb.training.negatives import NegativeCounts
 from kemb.training.recipe import RecipeFile
 from kemb.training.sections import REGISTRY
 from kemb.training.stages import Stage
@@ -81,6 +82,9 @@ class TrainOptions:
     results_dir: Path | None = None
     """By default `results` in the run."""
     resume: bool = False
+    """Refuse where there is no interrupted fit to go on with."""
+    fresh: bool = False
+    """Begin an interrupted fit anew; what it left is moved aside."""
     push: bool = False
     """Upload the model to the recipe's repository once it has passed everything."""
     command: str = ""
@@ -93,6 +97,7 @@ class Plan:
     n_rows: dict[str, int]
     n_steps: int
     n_negatives: dict[str, int]
+    hard_negatives: dict[str, NegativeCounts]
     n_parameters: int | None
     """None where the model has not been looked at."""
     memory_gb: float | None
@@ -139,7 +144,9 @@ class Work:
         self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False
     ) -> Stage:
         self.listener.begun(name)
-        stage = stages.run_stage(self.options.run_dir, name, inputs, work, resume)
+        stage = stages.run_stage(
+            self.options.run_dir, name, inputs, work, resume, self.listener.note
+        )
         self.listener.finished(stage)
         self.done.append(stage)
         stages.write_lock(self.file, self.options.run_dir, self.done, self.device, self.resolved())
@@ -174,6 +181,7 @@ def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
         n_rows={entry.name: entry.table.num_rows for entry in sets},
         n_steps=fit.n_steps(file, sets),
         n_negatives=fit.negatives(file, sets),
+        hard_negatives=fit.hard_negatives(sets),
         n_parameters=size,
         memory_gb=memory_gb(run, size) if size else None,
         device=run.where,

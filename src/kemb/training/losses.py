@@ -15,6 +15,7 @@ import numpy as np
 
 from kemb.arrays import FloatArray
 from kemb.errors import DataError
+from kemb.training.negatives import NegativeCounts, even_negatives, negative_names
 from kemb.training.recipe import PromptsSection, RecipeFile
 from kemb.training.sections import DataSection
 
@@ -279,6 +280,8 @@ class TrainingSet:
     n_negatives: int
     """Hard negatives of a row."""
     n_unique_positives: int
+    negatives: NegativeCounts | None = None
+    """What became of the hard negatives of the section; None where the loss takes none."""
 
 
 def training_sets(
@@ -314,7 +317,8 @@ def _shaped(
 
     prompts = file.recipe.prompts
     symmetric = section.role in ("similarity", "nli")
-    negatives = _full_negatives(rows)
+    whole = rows
+    rows, negatives, counts = even_negatives(whole, file.recipe.train.negatives)
     of_role = (
         dict.fromkeys(["anchor", "positive", *negatives], prompts.text)
         if symmetric
@@ -323,7 +327,7 @@ def _shaped(
     unique = len(rows["positive"].unique())
 
     def one(name: str, table: pa.Table, columns: dict[str, str], n_hard: int) -> TrainingSet:
-        return TrainingSet(name, kind, table, columns, n_hard, unique)
+        return TrainingSet(name, kind, table, columns, n_hard, unique, counts if n_hard else None)
 
     texts = ["anchor", "positive", *negatives]
     if kind.shape == "tuple":
@@ -340,7 +344,7 @@ def _shaped(
             )
         ]
     if kind.shape == "labelled":
-        return [one(section.id, _labelled(rows, negatives), {}, 0)]
+        return [one(section.id, _labelled(whole), {}, 0)]
     if kind.shape == "listed":
         return [one(section.id, _listed(section, rows, negatives), {}, len(negatives))]
     if kind.shape == "taught":
@@ -375,20 +379,6 @@ def _pick(prompts: dict[str, str], columns: list[str]) -> dict[str, str]:
     return {column: prompt for column, prompt in prompts_by_column.items() if prompt}
 
 
-def _full_negatives(rows: pa.Table) -> list[str]:
-    """The negative columns that every row fills; a batch needs the same number in each row."""
-    names = sorted(
-        (
-            name
-            for name in rows.column_names
-            if name.startswith("negative_") and not name.endswith("_score")
-        ),
-        key=lambda name: int(name.removeprefix("negative_")),
-    )
-    full = [name for name in names if rows[name].null_count == 0]
-    return names[: len(full)] if full == names[: len(full)] else full
-
-
 def _scores(section: DataSection, rows: pa.Table, unit: bool) -> list[float]:
     if "score" not in rows.column_names or rows["score"].null_count:
         raise DataError(
@@ -401,19 +391,20 @@ def _scores(section: DataSection, rows: pa.Table, unit: bool) -> list[float]:
     return [float(score) for score in scores]
 
 
-def _labelled(rows: pa.Table, negatives: list[str]) -> pa.Table:
-    """Every text of a row with its anchor, and whether it is the positive."""
+def _labelled(rows: pa.Table) -> pa.Table:
+    """Every text that a row has with its anchor, and whether it is the positive."""
     import pyarrow as pa
 
     anchors = rows["anchor"].to_pylist()
-    columns = [rows[name].to_pylist() for name in ("positive", *negatives)]
-    return pa.table(
-        {
-            "anchor": [anchor for anchor in anchors for _ in columns],
-            "text": [column[row] for row in range(len(anchors)) for column in columns],
-            "label": [float(position == 0) for _ in anchors for position in range(len(columns))],
-        }
-    )
+    columns = [rows[name].to_pylist() for name in ("positive", *negative_names(rows))]
+    labelled = [
+        (anchor, text, float(position == 0))
+        for anchor, *texts in zip(anchors, *columns, strict=True)
+        for position, text in enumerate(texts)
+        if text is not None
+    ]
+    names = ("anchor", "text", "label")
+    return pa.table({name: [row[n] for row in labelled] for n, name in enumerate(names)})
 
 
 def _listed(section: DataSection, rows: pa.Table, negatives: list[str]) -> pa.Table:
@@ -438,6 +429,11 @@ def _taught(section: DataSection, rows: pa.Table, negatives: list[str]) -> pa.Ar
         raise DataError(
             f"The data {section.id} has no teacher's scores ({', '.join(names)}), which this loss "
             "learns from. Add a [mine] section: it scores what it finds."
+        )
+    if n_bare := max(rows[name].null_count for name in names):
+        raise DataError(
+            f"The data {section.id} has {n_bare:,} rows without a negative that a teacher scored, "
+            'which this loss learns from. Type on_few = "drop" under [mine], or widen mine.rank.'
         )
     return pa.array(
         np.stack([rows[name].to_numpy() for name in names], axis=1).astype(np.float64).tolist()

@@ -10,7 +10,8 @@ from kemb import disk
 from kemb.errors import DataError
 from kemb.models.model import Model
 from kemb.models.resolve import resolve
-from kemb.tasks.own.readers import Findings, read_table
+from kemb.tasks.own.content import texts_of
+from kemb.tasks.own.readers import Findings, Mapped, read_table
 from kemb.training import check, dev
 from kemb.training import mine as mining
 from kemb.training.job import Work, counts, file_hashes, filtered, libraries, load_rows, task_hashes
@@ -20,6 +21,9 @@ from kemb.training.teachers import ranker_of, scorer_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_N_SHOWN = 3
 
 
 def make_pairs(run: Work) -> Stage:
@@ -159,16 +163,29 @@ def _corpus(run: Work, section: MineSection) -> list[str] | None:
 def read_column(path: Path, column: str) -> list[str]:
     """A column of texts of a Parquet, JSONL, CSV or TSV file.
 
-    :raises DataError: when there is no such file or column.
+    :raises DataError: when there is no such file or column, or a value is no text; file, row and
+        column are named.
     """
     findings = Findings()
     table = read_table(path, str(path), findings) if path.is_file() else None
+    if findings.n_errors:
+        raise DataError(_listed(findings))
     if table is None or column not in table.columns:
         raise DataError(
             f"{path} cannot be read as a table with a column {column!r}: Parquet, JSONL, CSV or "
             "TSV is expected."
         )
-    return [str(text) for text in table.columns[column]]
+    mapped = Mapped(str(path), table.rows, {column: table.columns[column]}, {column: column})
+    texts = texts_of(mapped, column, findings)
+    if findings.n_errors:
+        raise DataError(f"{_listed(findings)} Fill these rows, or take them out of the file.")
+    return texts
+
+
+def _listed(findings: Findings) -> str:
+    errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
+    rest = findings.n_errors - len(errors)
+    return "; ".join(errors) + (f"; and {rest:,} more like these." if rest else ".")
 
 
 PAIRS = "pairs.parquet"

@@ -177,7 +177,7 @@ def _failure(ranks: Sequence[Rank], folder: Path) -> KembError:
             killed = f"process {number} of {len(ranks)} was killed by {signal.Signals(-code).name}"
             return RunError(
                 f"The training stopped at once: {killed}, the others were ended. (Out of memory, "
-                "perhaps: lower train.batch.) Type the same command with --resume to go on from "
+                "perhaps: lower train.batch.) Type the same command to go on from "
                 "the last checkpoint."
             )
         if code:
@@ -192,7 +192,7 @@ def _failure(ranks: Sequence[Rank], folder: Path) -> KembError:
             failures.append(f"process {number} of {len(ranks)} failed: {last[:300]}")
     return RunError(
         f"The training stopped: {'; '.join(failures)}. More is in {folder}/rank-*.log. Type the "
-        "same command with --resume to go on from the last checkpoint."
+        "same command to go on from the last checkpoint."
     )
 
 

@@ -162,7 +162,7 @@ class TrainSection(Section):
     processes: int = Field(default=1, ge=1)
     """Copies of the model that train together, one on each GPU; a step has batch * processes rows.
     """
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, le=10_000, allow_inf_nan=False)
     max_steps: int | None = Field(default=None, ge=1)
     lr: float = Field(default=2e-5, gt=0)
     lr_by_parameter: dict[str, float] = {}
@@ -178,6 +178,10 @@ class TrainSection(Section):
     accumulate: int = Field(default=1, ge=1)
     drop_last: bool = False
     grad_checkpointing: bool = False
+    negatives: int | None = Field(default=None, ge=1)
+    """Hard negatives of a row; by default as many as the widest row has. Rows with fewer repeat
+    theirs, and what is lost is counted.
+    """
     save_every: int = Field(default=500, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(default=2, ge=1)
@@ -257,8 +261,8 @@ class Recipe(Section):
     """Version of this format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
     description: str = ""
-    seed: int = Field(default=42, ge=0)
-    seeds: list[Annotated[int, Field(ge=0)]] = []
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = []
     """To be trained with each; the model is that of the first, the others show the spread of the
     scores.
     """
@@ -338,6 +342,13 @@ def read_recipe(name: str | Path) -> RecipeFile:
         raise UsageError(f"The recipe {path} cannot be read: {error.strerror or error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+        lines = text.splitlines()
+        longest = max(range(len(lines)), key=lambda number: len(lines[number]))
+        raise UsageError(
+            f"{path} cannot be read ({str(error)[:80]}), probably for line {longest + 1}: "
+            f"{lines[longest][:60]!r}. Write a number, or a list, of a usual size."
+        ) from error
     try:
         return RecipeFile(path, text, Recipe.model_validate(table))
     except ValidationError as error:

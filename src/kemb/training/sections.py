@@ -98,7 +98,7 @@ class LengthSection(Section):
 
 
 class NearDedupSection(Section):
-    shingle: int = Field(default=5, ge=1)
+    shingle: int = Field(default=5, ge=1, le=100)
     jaccard: float = Field(default=0.85, gt=0, le=1)
 
 
@@ -116,7 +116,7 @@ class LanguageSection(Section):
 
 
 class NearLevel(Section):
-    shingle: int = Field(default=5, ge=1)
+    shingle: int = Field(default=5, ge=1, le=100)
     jaccard: float = Field(default=0.7, gt=0, le=1)
     action: Action = "drop"
 

@@ -27,6 +27,8 @@ from kemb.training.recipe import RecipeFile
 
 RECORD = "stage.json"
 INPUTS = "inputs.json"
+REPORT = "report.json"
+"""What is known of a fit whose model is saved, while the stage is not finished."""
 LOCK = "recipe.lock.json"
 _LEADING_FOLDERS = re.compile(r"(?:^|(?<==))(?=[/~.]).*/(?=[^/])")
 """Of a path on this machine, `--option=path` too; ids of the hub have none."""
@@ -71,14 +73,20 @@ def key_of(name: str, inputs: Mapping[str, Any]) -> str:
 
 
 def run_stage(
-    run_dir: Path, name: str, inputs: Mapping[str, Any], work: Work, resume: bool = False
+    run_dir: Path,
+    name: str,
+    inputs: Mapping[str, Any],
+    work: Work,
+    resume: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Stage:
     """The stage with these inputs: found, or made by `work`.
 
     :param resume: let `work` find what an interrupted run left in the folder; without it the folder
         is empty.
+    :param on_note: hears of what was moved aside.
     :raises RunError: when nothing can be written; and whatever `work` raises, which leaves the
-        folder for --resume.
+        folder for the next run.
     """
     key = key_of(name, inputs)
     folder = run_dir / "stages" / f"{name}-{key}"
@@ -87,9 +95,10 @@ def run_stage(
     partial = folder.with_name(folder.name + PARTIAL)
     try:
         if folder.exists():
-            shutil.rmtree(folder)  # damaged
+            aside = disk.set_aside(folder, folder.with_name(f"{folder.name}.damaged"))
+            on_note(f"The stage {name} is not as it was written; it was moved to {aside}.")
         if partial.exists() and not resume:
-            shutil.rmtree(partial)
+            _empty(partial, key, on_note)
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / INPUTS, dict(inputs))
         started = time.perf_counter()
@@ -110,10 +119,35 @@ def run_stage(
     except OSError as error:
         raise RunError(
             f"The stage {name} cannot be written to {partial}: {error.strerror or error}. Free "
-            "space or name another folder with -o DIR, then run the same command again with "
-            "--resume."
+            "space or name another folder with -o DIR, then run the same command again."
         ) from error
     return Stage(name, key, folder, outputs, report, seconds, False)
+
+
+def begin_anew(
+    run_dir: Path, name: str, inputs: Mapping[str, Any], on_note: Callable[[str], None]
+) -> None:
+    """For --fresh: move what an interrupted run left of a stage aside."""
+    partial = run_dir / "stages" / f"{name}-{key_of(name, inputs)}{PARTIAL}"
+    if partial.exists():
+        aside = disk.set_aside(partial, partial.with_suffix(".aside"))
+        on_note(f"Beginning anew; the checkpoints before were moved to {aside}.")
+
+
+def _empty(partial: Path, key: str, on_note: Callable[[str], None]) -> None:
+    """Remove what an interrupted run left of a stage; a folder that does not say that it is one is
+    moved aside.
+    """
+    try:
+        inputs = disk.read_json(partial / INPUTS)
+        is_ours = key_of(partial.name.removesuffix(f"-{key}{PARTIAL}"), inputs) == key
+    except (OSError, ValueError):
+        is_ours = not any(partial.iterdir())
+    if is_ours:
+        shutil.rmtree(partial)
+        return
+    aside = disk.set_aside(partial, partial.with_suffix(".aside"))
+    on_note(f"{partial} was not made by this recipe; it was moved to {aside}.")
 
 
 def refuse_foreign_checkpoint(
@@ -127,7 +161,10 @@ def refuse_foreign_checkpoint(
     if folder.exists() or folder.with_name(folder.name + PARTIAL).exists():
         return
     for partial in sorted((run_dir / "stages").glob(f"{name}-{'?' * KEY_LENGTH}{PARTIAL}")):
-        before = json.loads((partial / INPUTS).read_text(encoding="utf-8"))
+        try:
+            before = disk.read_json(partial / INPUTS)
+        except (OSError, ValueError):  # killed before it was written
+            continue
         changed = list(_differences(before, json.loads(json.dumps(inputs)), ()))
         if changed:
             at, old, new = changed[0]
@@ -206,7 +243,7 @@ def write_lock(
             "stages": {stage.name: _lock_entry(stage) for stage in stages},
             "reads": dict(sorted(reads.items())),
             "versions": versions(),
-            "hardware": hardware(device),
+            "hardware": hardware(device).model_dump(mode="json", exclude_none=True),
         },
     )
     return path
@@ -232,10 +269,10 @@ def read_lock(run_dir: Path) -> dict[str, Any]:
     """The lock of an earlier run; empty where there is none."""
     path = run_dir / LOCK
     try:
-        lock: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lock = disk.read_json(path)
     except (OSError, ValueError):
         return {}
-    return lock
+    return lock if isinstance(lock, dict) else {}
 
 
 def versions() -> dict[str, str]:
@@ -256,8 +293,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What a stage hands on: not its inputs, its record, or the checkpoints, which hold pickles."""
-    skip = {INPUTS, RECORD}
+    """What a stage hands on: no inputs and records, and no checkpoints, which hold pickles."""
+    skip = {INPUTS, RECORD, REPORT}
     return sorted(
         path
         for path in folder.rglob("*")

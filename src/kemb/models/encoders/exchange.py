@@ -97,7 +97,7 @@ def _read(http: httpx.Client, url: str, content: bytes, deadline: float, most: i
                     raise TooLate
                 if len(body) > (most if is_good else _MOST_REFUSAL_BYTES):
                     break
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:  # the latter of host names
         raise ModelError(
             f"{secrets.redacted(url)!r} is no address of an endpoint ({error}). Give another "
             "--api-base, or mend base_url in the model's [api] table."

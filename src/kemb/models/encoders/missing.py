@@ -37,9 +37,9 @@ class Report:
     def hear(self, network: Any, info: Any) -> None:  # noqa: ANN401  of transformers
         """Take what is said of one file of weights."""
         self.missing += [(network, name) for name in sorted(info.missing_keys)]
-        for name, stored, needed in sorted(info.mismatched_keys):
+        for name, stored, expected in sorted(info.mismatched_keys):
             self.missing.append((network, name))
-            self.mismatched.append(f"{name} is {list(stored)}, and should be {list(needed)}")
+            self.mismatched.append(f"{name} is {list(stored)}, and should be {list(expected)}")
         self.n_unread += len(info.unexpected_keys)
 
 
@@ -53,9 +53,9 @@ def reported() -> Iterator[Report]:
     originals = {module: getattr(module, REPORT) for module in (modeling_utils, peft)}
 
     def hearing(original: Callable[..., Any]) -> Callable[..., Any]:
-        def hear(*values: Any, **named: Any) -> Any:  # noqa: ANN401  as the original
-            report.hear(named["model"], named["loading_info"])
-            return original(*values, **named)
+        def hear(*values: Any, **options: Any) -> Any:  # noqa: ANN401  as the original
+            report.hear(options["model"], options["loading_info"])
+            return original(*values, **options)
 
         return hear
 

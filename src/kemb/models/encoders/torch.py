@@ -234,9 +234,9 @@ def _refuse_empty_vocabulary(folder: Path, model: Any) -> None:  # noqa: ANN401 
     """Transformers makes a tokenizer of special tokens alone where it finds no vocabulary."""
     tokenizer: Any = getattr(model, "tokenizer", None)
     special = getattr(tokenizer, "all_special_ids", None)
-    if special is not None and hasattr(tokenizer, "__len__"):
+    if tokenizer is not None and special is not None and hasattr(tokenizer, "__len__"):
         n_words = len(tokenizer) - len(set(special))
-    elif hasattr(tokenizer, "get_vocab_size"):
+    elif tokenizer is not None and hasattr(tokenizer, "get_vocab_size"):
         n_words = tokenizer.get_vocab_size()
     else:
         return

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from kemb import disk
+from kemb.adapters import front_matter
 from kemb.boards import Board, Row, build_board
 from kemb.boards.benchmark import load_benchmark
 from kemb.boards.benchmark import names as benchmark_names
 from kemb.boards.cells import cell_value
 from kemb.errors import DataError, UnknownName, UsageError
-from kemb.hub import quiet_client
 from kemb.models import catalogue, files, identity
 from kemb.models.facts import facts_of
 from kemb.publishing.card.body import CardData, body
-from kemb.publishing.card.metadata import dataset_of, eval_results_yaml, merged
+from kemb.publishing.card.metadata import changed_fields, dataset_of, eval_results_yaml
 from kemb.publishing.markdown import clean, escape, own_data
 from kemb.publishing.usage import code_for, usage_of
 from kemb.results.claims import read_all, shipped
@@ -90,11 +90,13 @@ def make_card(row_or_folder: str, options: CardOptions, existing: str = "") -> M
         facts = replace(facts, license=options.license)
     boards = _boards(row, results, options.benchmarks)
     card = CardData(name, row, facts, code_for(usage), boards)
-    old, text = _split(existing)
-    if options.license:
-        old = {key: value for key, value in old.items() if key not in ("license", "license_link")}
-    front = merged(old, facts, usage, name, list(tasks.values()))
-    content = _joined(front, _placed(text, body(card), name))
+    head, text = front_matter.split(existing)
+    removed = ("license", "license_link") if options.license else ()
+    fields = front_matter.read_head(head or "")
+    changed = changed_fields(fields, removed, facts, usage, name, list(tasks.values()))
+    end = "\r\n" if "\r\n" in existing else "\n"
+    new_head = front_matter.with_fields(head or "", changed, removed, end)
+    content = _joined(new_head, _placed(text, body(card), name))
     # The hub shows these on the pages of data sets, so they are of tasks whose data lies there.
     on_hub = [result for result in tasks.values() if dataset_of(result) != result.task]
     extra = {f"{EVAL_RESULTS}/{result.task}.yaml": eval_results_yaml(result) for result in on_hub}
@@ -212,30 +214,9 @@ def _own_row(board: Board, row: ResultRow) -> Row | None:
     return next(same, None)
 
 
-def _split(existing: str) -> tuple[dict[str, Any], str]:
-    """Front matter and text of a README."""
-    import yaml
-    from huggingface_hub.repocard import RepoCard
-
-    quiet_client()
-    try:
-        card = RepoCard(existing)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            "The front matter of the README (between its first two lines ---) is no YAML of keys: "
-            f"{reason}. "
-            "Repair it, or name another file with -o. Nothing was written."
-        ) from error
-    data: Any = card.data
-    return data.to_dict(), card.text
-
-
-def _joined(front: dict[str, Any], text: str) -> str:
-    from huggingface_hub import CardData as FrontMatter
-
+def _joined(head: str, text: str) -> str:
     end = "\r\n" if "\r\n" in text else "\n"
-    return f"---{end}{FrontMatter(**front).to_yaml(line_break=end)}{end}---{end}{text}"
+    return f"---{end}{head}---{end}{text}"
 
 
 def _placed(text: str, content: str, name: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from kemb.adapters.front_matter import number_of
 from kemb.adapters.mteb_results import metric_name
 from kemb.boards.benchmark import spec_of
 from kemb.models.facts import ModelFacts
@@ -105,20 +106,27 @@ def eval_results_yaml(result: TaskResult) -> str:
     return yaml.safe_dump(eval_results, sort_keys=False, allow_unicode=True)
 
 
-def merged(
+def changed_fields(
     old: Mapping[str, Any],
+    removed: Collection[str],
     facts: ModelFacts,
     usage: Usage,
     name: str,
     results: Sequence[TaskResult],
 ) -> Fields:
-    """The front matter: the author's fields, what they leave out, and the results."""
-    new = dict(old)
-    for key, value in _fields(facts, usage).items():
-        new.setdefault(key, value)
-    new["tags"] = list(dict.fromkeys([*_listed(old.get("tags")), *_tags(usage)]))
-    new["model-index"] = merged_index(old.get("model-index"), model_index(name, results))
-    return new
+    """What kemb writes into the front matter: fields that the author leaves out, tags and results.
+
+    :param old: the author's fields.
+    :param removed: those of them that are written anew.
+    """
+    changed = {
+        key: value
+        for key, value in _fields(facts, usage).items()
+        if old.get(key) is None or key in removed
+    }
+    changed["tags"] = list(dict.fromkeys([*_listed(old.get("tags")), *_tags(usage)]))
+    changed["model-index"] = merged_index(old.get("model-index"), model_index(name, results))
+    return changed
 
 
 def merged_index(old: object, new: list[Fields]) -> list[Fields]:
@@ -142,7 +150,8 @@ def merged_index(old: object, new: list[Fields]) -> list[Fields]:
         model["results"] = [entry for entry in entries if entry.get("metrics")]
         values += [metric.get("value") for entry in model["results"] for metric in entry["metrics"]]
     added: list[Fields] = new[0]["results"]
-    if any(isinstance(value, int | float) and abs(value) > 1 for value in values):
+    numbers = [number_of(value) for value in values]
+    if any(number is not None and abs(number) > 1 for number in numbers):
         added = [
             {**entry, "metrics": [_in_percent(metric) for metric in entry["metrics"]]}
             for entry in added
@@ -217,7 +226,7 @@ def _tags(usage: Usage) -> list[str]:
 
 def _listed(value: object) -> list[str]:
     return (
-        [str(item) for item in value]
+        [item for item in value if isinstance(item, str)]
         if isinstance(value, list)
         else [value]
         if isinstance(value, str)

@@ -203,7 +203,7 @@ def read_snapshots(folder: Path) -> tuple[list[Snapshot], list[Problem]]:
     snapshots, problems = [], []
     for path in sorted(folder.glob("*.json")):
         try:
-            snapshots.append(_read(path))
+            snapshots.append(read_snapshot(path))
         except ValueError as error:
             problems.append(Problem(path, str(error)))
     return sorted(snapshots, key=lambda snapshot: (snapshot.date, snapshot.number)), problems
@@ -249,14 +249,17 @@ def append(folder: Path, snapshot: Snapshot) -> Path | None:
     return path
 
 
-def _read(path: Path) -> Snapshot:
-    """:raises ValueError: one sentence."""
+def read_snapshot(path: Path) -> Snapshot:
+    """A snapshot that is what its name says.
+
+    :raises ValueError: one sentence.
+    """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"{path.name} is too large for a snapshot.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        content = disk.read_json(path, most_bytes=_MOST_BYTES)
+    except OSError as error:
         raise ValueError(f"{path.name} cannot be read ({type(error).__name__}).") from error
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read ({error}).") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from kemb import disk, statistics
 from kemb.boards import Board, benchmark, build_board
 from kemb.boards.cells import of_results
-from kemb.errors import ResultError, UsageError
+from kemb.errors import UsageError
 from kemb.messages import note, say
 from kemb.models.facts import facts_of
 from kemb.publishing import downloads
@@ -44,6 +44,7 @@ from kemb.publishing.site.views import SiteView, Speed, site_view
 from kemb.publishing.usage import snippets
 from kemb.results.claims import read_all, shipped
 from kemb.results.files import META, TaskResult
+from kemb.results.meta import read_meta
 
 STATIC = Path(__file__).parent.parent / "static"
 MARKER = "manifest.json"
@@ -182,15 +183,9 @@ def manifest(files: Mapping[str, bytes], boards: Mapping[str, Board]) -> bytes:
 def write_site(files: Mapping[str, bytes], folder: Path) -> None:
     """Write a site beside its place, then move it there; what an earlier build left there goes.
 
-    :raises UsageError: when the folder holds something that is no site.
+    :raises UsageError: when the folder holds something that no build of a site made.
     """
-    if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())
-    ):
-        raise UsageError(
-            f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. "
-            "Name an empty or a new folder with -o DIR."
-        )
+    refuse_strangers(folder)
     with (
         disk.writing(
             f"The site cannot be written to {folder}",
@@ -202,6 +197,52 @@ def write_site(files: Mapping[str, bytes], folder: Path) -> None:
             target = unfinished / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Refuse to put a site in the place of what no build of a site made.
+
+    :raises UsageError: with the first file that is in the way.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    place = folder.resolve()
+    if place == Path.cwd() or place in Path.cwd().parents:
+        raise UsageError(
+            f"{folder} is the folder in which this command works; a site takes the place of a "
+            "whole folder. Name another folder with -o DIR."
+        )
+    strangers = _strangers(folder)
+    if strangers and not (folder / MARKER).is_file():
+        raise UsageError(
+            f"{folder} exists and is no site of kemb's (it has no {MARKER}); nothing was written. "
+            "Name an empty or a new folder with -o DIR."
+        )
+    if strangers:
+        more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+        raise UsageError(
+            f"{folder / strangers[0]}{more} was not made by kemb, or was changed since; the new "
+            "site would take its place, and nothing was written. Move it away, or name a new "
+            "folder with -o DIR."
+        )
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Paths in a folder that are not as its manifest says."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [""]
+    try:
+        entries = disk.read_json(folder / MARKER)["files"]
+        hashes = {path: entry["sha256"] for path, entry in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return [path.name for path in sorted(folder.iterdir())]
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    return [
+        name
+        for path in paths
+        if (name := path.relative_to(folder).as_posix()) != MARKER
+        and not (name in hashes and path.is_file() and disk.sha256(path) == hashes[name])
+    ]
 
 
 def _script(name: str, data: BaseModel) -> bytes:
@@ -227,14 +268,7 @@ def _metas(results: Sequence[TaskResult]) -> dict[str, dict[str, object]]:
         folder = result.path.parent.parent.parent if result.variant else result.path.parent
         path = folder / META
         if path.is_file():
-            try:
-                meta = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ResultError(
-                    f"{path} is not valid JSON ({error}). Delete it and run the model again."
-                ) from error
-            if isinstance(meta, dict):
-                metas[result.model] = meta
+            metas[result.model] = read_meta(path)
     return metas
 
 

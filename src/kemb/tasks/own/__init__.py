@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from kemb.errors import DataError
@@ -12,7 +13,7 @@ from kemb.tasks.load import build
 from kemb.tasks.own.check import examine
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
-from kemb.types import TaskData
+from kemb.types import RetrievalData, TaskData
 
 _N_SHOWN = 3
 _LAYOUT_COLUMNS = {
@@ -64,5 +65,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     parts = []
     for split in spec.splits:
         data, notes = build(plain, "default", split, read, train=True)
+        if isinstance(data, RetrievalData):
+            data = replace(data, groups=understood.draft.groups)
         parts.append(make_part(spec, split, spec.subsets[0], data, notes))
     return spec, TaskData(spec.name, spec.type, understood.revision, parts, findings.warnings)

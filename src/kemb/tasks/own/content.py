@@ -54,7 +54,7 @@ def check_content(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings)
 # ---- values
 
 
-def _texts(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = False) -> list[str]:
+def texts_of(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = False) -> list[str]:
     """A column of text; what is not text becomes "" after its error is noted."""
     column = table.names[ours]
     texts: list[str] = []
@@ -183,16 +183,16 @@ def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) ->
     corpus, queries = tables["corpus"], tables["queries"]
     has_titles = "title" in corpus.columns
     titles = (
-        _texts(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
+        texts_of(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
     )
     documents = {
         "id": _ids(corpus, "id", findings, unique=True),
         "title": titles,
-        "text": _texts(corpus, "text", findings, may_be_empty=True),
+        "text": texts_of(corpus, "text", findings, may_be_empty=True),
     }
     questions = {
         "id": _ids(queries, "id", findings, unique=True),
-        "text": _texts(queries, "text", findings),
+        "text": texts_of(queries, "text", findings),
     }
     for row, title, text in zip(corpus.rows, titles, documents["text"], strict=True):
         if not (title.strip() or text.strip()):
@@ -314,7 +314,7 @@ def _pairs(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Cle
     convert = _scores if spec.type == "sts" else _pair_labels
     for split, table in tables.items():
         columns: dict[str, list[Any]] = {
-            ours: _texts(table, ours, findings) for ours in ("sentence1", "sentence2")
+            ours: texts_of(table, ours, findings) for ours in ("sentence1", "sentence2")
         }
         columns |= convert(spec, table, findings)
         clean[split] = columns
@@ -408,10 +408,14 @@ def _note_repeated_pairs(
 
 def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
     clean: Clean = {}
-    for split, table in tables.items():
-        texts, labels = _texts(table, "text", findings), _labels(table, findings)
+    filled: dict[str, Mapped] = {}
+    for split, whole in tables.items():
+        table = _without_empty_rows(whole, findings)
+        texts, labels = texts_of(table, "text", findings), _labels(table, findings)
         clean[split] = {"text": texts, "label": labels}
+        filled[split] = table
         _note_repeated(table, zip(texts, strict=True), "repeated text", findings)
+    tables = filled
     _refuse_mixed(tables, clean, findings)
     _note_alike_labels(tables, clean, findings)
     train = spec.classification.train_split
@@ -426,12 +430,30 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
                 column=table.names["label"],
                 value=next(iter(values)),
             )
-        elif spec.type == "clustering" or split == train:
+        elif not findings.n_errors and (spec.type == "clustering" or split == train):
             _note_single_texts(table, clean[split]["label"], findings)
     if spec.type == "classification":
         _note_leaks(spec, tables, clean, ("text",), findings)
         _note_unseen_labels(spec, tables, clean, findings)
     return clean
+
+
+def _without_empty_rows(table: Mapped, findings: Findings) -> Mapped:
+    """The rows that have a text; all where none has, which is an error."""
+    texts = table.columns["text"]
+    is_empty = [value is None or (isinstance(value, str) and not value.strip()) for value in texts]
+    if not any(is_empty) or all(is_empty):
+        return table
+    for row, empty in zip(table.rows, is_empty, strict=True):
+        if empty:
+            message = "the text is empty: the row is dropped"
+            findings.warn("empty row", table.file, message, row=row, column=table.names["text"])
+    columns = {
+        ours: [value for value, empty in zip(values, is_empty, strict=True) if not empty]
+        for ours, values in table.columns.items()
+    }
+    rows = [row for row, empty in zip(table.rows, is_empty, strict=True) if not empty]
+    return Mapped(table.file, rows, columns, table.names)
 
 
 def _note_single_texts(table: Mapped, labels: list[Label], findings: Findings) -> None:

@@ -96,12 +96,19 @@ class Draft:
     layout: str
     rules: list[str]
     tables: dict[str, Mapped]
+    other_splits: tuple[str, ...] = ()
+    """Files of splits that are not scored and not needed."""
+    groups: dict[str, list[list[str]]] | None = None
+    """By query, AutoRAG's groups: a document of every group answers it in full. None where each
+    query has one group of one document.
+    """
 
 
 def role_of(file: str) -> str:
     """`corpus`, `queries` or `qrels` by the name of a file, or nothing."""
-    if file.startswith("qrels/"):
-        return "qrels"
+    folder = file.partition("/")[0] if "/" in file else ""
+    if folder in ("qrels", "corpus", "queries"):
+        return folder
     return next((ROLE_WORDS[word] for word in _words(file) if word in ROLE_WORDS), "")
 
 
@@ -148,7 +155,11 @@ def _only(files: list[str], what: str, findings: Findings) -> str | None:
         return files[0]
     if files:
         findings.error(
-            "several files", ", ".join(files), f"expected one file for {what}; move the others away"
+            "several files",
+            ", ".join(files),
+            f"expected one file for {what}. If these are parts of one table, name them "
+            f"{what}-00000-of-{len(files):05}.* and so on; if they are versions of it, make a "
+            "folder with one of them and the other files of the task",
         )
     else:
         message = f"retrieval needs a file of this name ({', '.join(DATA_SUFFIXES)})"
@@ -200,28 +211,67 @@ def _autorag(files: Files, qa: list[str], settings: Settings, findings: Findings
         for file, table in files.items()
         if table and file not in qa and {"docid", "contents"} <= set(map(plain_name, table.columns))
     ]
-    qa_file, corpus_file = _only(qa, "qa", findings), _only(corpora, "corpus", findings)
-    if qa_file is None or corpus_file is None:
+    corpus_file = _only(corpora, "corpus", findings)
+    qa_by_split = _qa_by_split(qa, findings)
+    if not qa_by_split or corpus_file is None:
         return None
+    splits, split_rule = _choose_splits(qa_by_split, settings, findings)
     corpus = _map(files, corpus_file, readers.CORPUS, settings, findings, "corpus.")
-    questions = _map(files, qa_file, readers.AUTORAG_QA, settings, findings, "queries.")
-    if corpus is None or questions is None:
+    mapped = [
+        _map(files, qa_by_split[split], readers.AUTORAG_QA, settings, findings, "queries.")
+        for split in splits
+    ]
+    questions = [table for table in mapped if table is not None]
+    if corpus is None or not questions or len(questions) < len(mapped):
         return None
-    splits, _ = _choose_splits([split_of(qa_file) or "test"], settings, findings)
-    rule = (
-        f"AutoRAG, because {qa_file} has a column retrieval_gt: every document named there is "
-        "relevant (1)."
-    )
-    judged = _flatten_gt(questions, findings)
-    tables = {"corpus": corpus, "queries": questions} | {
-        f"qrels/{split}": judged for split in splits
+    rules = [
+        f"AutoRAG, because {questions[0].file} has a column retrieval_gt: every document named "
+        "there is relevant (1), and recall, F1, MRR and MAP count its groups, as AutoRAG does.",
+        *([split_rule] if len(qa) > 1 else []),
+    ]
+    tables = {"corpus": corpus, "queries": _one_after_the_other(questions)}
+    groups: dict[str, list[list[str]]] = {}
+    for split, table in zip(splits, questions, strict=True):
+        tables[f"qrels/{split}"] = _flatten_gt(table, groups, findings)
+    columns = _renamed(corpus, "corpus.") | _renamed(questions[0], "queries.")
+    is_flat = all(len(of_query) == 1 and len(of_query[0]) == 1 for of_query in groups.values())
+    others = tuple(file for file in qa if file not in {table.file for table in questions})
+    fields = _retrieval(splits, columns)
+    return Draft(fields, "AutoRAG", rules, tables, others, None if is_flat else groups)
+
+
+def _qa_by_split(qa: list[str], findings: Findings) -> dict[str, str]:
+    """Split -> file of questions; several files need a split in each name."""
+    if len(qa) == 1:
+        return {split_of(qa[0]) or "test": qa[0]}
+    by_split = {split: file for file in qa if (split := split_of(file))}
+    if len(by_split) < len(qa):
+        message = (
+            "several files of questions: put another split into each name, the one that is to be "
+            "scored as in qa_test.parquet, the others as in qa_train.parquet"
+        )
+        findings.error("several files", ", ".join(qa), message)
+        return {}
+    return by_split
+
+
+def _one_after_the_other(tables: list[Mapped]) -> Mapped:
+    """The rows of several tables of the same columns."""
+    first = tables[0]
+    columns = {
+        ours: [value for table in tables for value in table.columns[ours]] for ours in first.columns
     }
-    columns = _renamed(corpus, "corpus.") | _renamed(questions, "queries.")
-    return Draft(_retrieval(splits, columns), "AutoRAG", [rule], tables)
+    rows = [row for table in tables for row in table.rows]
+    return Mapped(", ".join(table.file for table in tables), rows, columns, first.names)
 
 
-def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
-    """Judgments from nested lists: AutoRAG's "(a or b) and c" becomes a, b and c, each relevant."""
+def _flatten_gt(
+    questions: Mapped, groups_by_query: dict[str, list[list[str]]], findings: Findings
+) -> Mapped:
+    """Judgments from nested lists: of AutoRAG's "(a or b) and c" a, b and c are each relevant.
+
+    :param groups_by_query: takes the groups of every query.
+    """
     flat: list[tuple[int, object, object]] = []
     gold = questions.columns["retrieval_gt"]
     for row, query_id, groups in zip(questions.rows, questions.columns["id"], gold, strict=True):
@@ -231,12 +281,10 @@ def _flatten_gt(questions: Mapped, findings: Findings) -> Mapped:
                 "wrong type", questions.file, message, row=row, column="retrieval_gt", value=groups
             )
             continue
-        ids = [
-            one
-            for group in groups
-            for one in (group if isinstance(group, list) else [group])
-            if one != ""
-        ]
+        nested = [group if isinstance(group, list) else [group] for group in groups]
+        of_query = [[one for one in group if one != ""] for group in nested]
+        ids = [one for group in of_query for one in group]
+        groups_by_query[str(query_id)] = [list(map(str, group)) for group in of_query if group]
         flat += [(row, query_id, one) for one in dict.fromkeys(ids)]
     columns: dict[str, list[object]] = {
         "query-id": [query_id for _, query_id, _ in flat],

@@ -11,16 +11,20 @@ import csv
 import io
 import json
 import re
+import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kemb.errors import nearest
 
-DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 MAX_EXAMPLES = 5
 
 Level = Literal["error", "warning"]
@@ -117,7 +121,8 @@ class Table:
 
 
 def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False) -> Table | None:
-    """Read a CSV, TSV, JSONL or Parquet file; None if nothing of it can be used.
+    """Read a CSV, TSV, JSONL or Parquet file; None if nothing of it can be used. A .txt is TSV if
+    there is a tab in its first line, else CSV.
 
     CSV follows RFC 4180 (quotes group, doubled quotes escape). In TSV a quote is a character like
     any other, as in most published sets: reading them as CSV silently joins rows where a quote is
@@ -129,6 +134,9 @@ def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False
     :param is_qrels: CSV and TSV may lack the header query-id, corpus-id, score.
     """
     suffix = path.suffix.lower()
+    if not path.is_file():
+        findings.error("unreadable file", file, f"cannot be read: {what_is(path)}")
+        return None
     if suffix == ".parquet":
         table = _read_parquet(path, file, findings)
     else:
@@ -138,11 +146,29 @@ def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False
         if suffix == ".jsonl":
             table = _read_jsonl(text, file, findings)
         else:
-            table = _read_csv(text, "\t" if suffix == ".tsv" else ",", file, findings, is_qrels)
+            header = text.split("\n", 1)[0]
+            has_tabs = suffix == ".tsv" or (suffix == ".txt" and "\t" in header)
+            table = _read_csv(text, "\t" if has_tabs else ",", file, findings, is_qrels)
     if table is not None and not len(table):
         findings.error("empty file", file, "there is no row of data")
         return None
     return table
+
+
+def what_is(path: Path) -> str:
+    """Why a path is no file, found without opening it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        link = "a link that leads nowhere" if path.is_symlink() else "there is no such file"
+        return f"{link} ({error.strerror})"
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a pipe (FIFO)",
+        stat.S_ISSOCK: "a socket",
+    }
+    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
+    return f"it is {kind}, not a regular file"
 
 
 def _read_text(path: Path, file: str, findings: Findings) -> str | None:
@@ -235,8 +261,8 @@ def _read_csv(
     if not records:
         findings.error("empty file", file, "there is no row that holds anything")
         return None
-    if is_qrels and len(records[0][1]) == 3 and records[0][1][2].strip().isdigit():
-        records.insert(0, (0, ["query-id", "corpus-id", "score"]))
+    if is_qrels:
+        records = _with_header(records)
     if delimiter == "\t":
         _warn_quotes(records, file, findings)
     records = _without_empty_columns(records)
@@ -270,6 +296,21 @@ def _read_csv(
         name: [values[i] for _, values in whole] for i, name in enumerate(names)
     }
     return Table(file, columns, [row for row, _ in whole])
+
+
+def _with_header(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Judgments with a header where they have none: query, document, grade; or, as in TREC, query,
+    0, document, grade.
+    """
+    first = [value.strip() for value in records[0][1]]
+    if len(first) not in (3, 4) or to_number(first[-1]) is None:
+        return records
+    is_trec = len(first) == 4
+    names = ["query-id", "iteration", "corpus-id", "score"] if is_trec else QRELS_HEADER
+    return [(0, list(names)), *records]
+
+
+QRELS_HEADER = ["query-id", "corpus-id", "score"]
 
 
 def _csv_records(
@@ -337,8 +378,25 @@ def _read_parquet(path: Path, file: str, findings: Findings) -> Table | None:
     except (pa.ArrowException, OSError) as error:
         findings.error("broken Parquet", file, f"cannot be read: {str(error).splitlines()[0]}")
         return None
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    return Table(file, columns, range(1, table.num_rows + 1))
+    columns: dict[str, list[object]] = {}
+    for name in table.column_names:
+        try:
+            columns[name] = table.column(name).to_pylist()
+        except (pa.ArrowException, ValueError, OverflowError):
+            row = _first_bad_row(table.column(name))
+            message = "the value cannot be read: broken UTF-8, or a number or date out of range"
+            findings.error("broken Parquet", file, message, row=row, column=name)
+    return Table(file, columns, range(1, table.num_rows + 1)) if len(columns) else None
+
+
+def _first_bad_row(column: pa.ChunkedArray) -> int:
+    """From 1, the first record whose value cannot be read."""
+    for row in range(len(column)):
+        try:
+            column[row].as_py()
+        except Exception:  # whatever it was that reading the column raised
+            return row + 1
+    return 1
 
 
 Aliases = Mapping[str, tuple[str, ...]]

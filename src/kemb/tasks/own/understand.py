@@ -15,10 +15,16 @@ from pydantic import ValidationError
 from kemb.errors import UsageError, nearest
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of
-from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, decode, read_table
+from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of, split_of
+from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, decode, read_table, what_is
 from kemb.tasks.spec import TaskSpec
 
+SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
+"""Of a folder that may hold tables; the last three as on the hub, where each config is a folder."""
+QRELS_FOLDERS = ("qrels/", "default/", "data/")
+"""Folders of judgments beside a corpus and queries."""
+SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
+"""The name of a part of a table, as the hub's tools write it."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 
 
@@ -44,45 +50,93 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         findings.error("no data", path.name, message)
         return None
     roles = {file: role_of(file) if path.is_dir() else "" for file in paths}
+    if {"corpus", "queries"} & set(roles.values()):
+        in_qrels_folder = {file for file in paths if file.startswith(QRELS_FOLDERS)}
+        roles |= dict.fromkeys(in_qrels_folder, "qrels")
     files = {
-        file: read_table(where, file, findings, roles[file] == "qrels")
-        for file, where in paths.items()
+        file: _read_parts(parts, file, findings, roles[file] == "qrels")
+        for file, parts in paths.items()
     }
     draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
     spec = _to_spec(path, draft, settings, findings)
-    used_files = {table.file for table in draft.tables.values()}
+    used_files = {file for table in draft.tables.values() for file in table.file.split(", ")}
     if ("error", "several files") not in findings.counts:
-        for file in sorted(files.keys() - used_files):
+        for file in sorted(files.keys() - used_files - set(draft.other_splits)):
             message = "no part of the task: its name says nothing that goes with the other files"
             findings.warn("file not used", file, message)
-    revision = _content_hash({file: paths[file] for file in sorted(used_files)})
+    revision = _content_hash(path, [part for file in sorted(used_files) for part in paths[file]])
     return None if spec is None else Understood(spec, draft, revision)
 
 
-def _data_files(path: Path) -> dict[str, Path]:
-    """Data files by name; of subfolders only qrels/ counts, as in BEIR."""
+def _data_files(path: Path) -> dict[str, list[Path]]:
+    """Data files by name, each with its parts; of subfolders those count that BEIR and data sets on
+    the hub have.
+    """
     if path.is_file():
         if path.suffix.lower() not in DATA_SUFFIXES:
             raise UsageError(
                 f"{path} is no data file kemb reads: expected {', '.join(DATA_SUFFIXES)}, or a "
                 "folder."
             )
-        return {path.name: path}
+        return {path.name: [path]}
     if not path.is_dir():
+        if os.path.lexists(path):
+            raise UsageError(
+                f"{path} cannot be read: {what_is(path)}. Name a folder or a data file."
+            )
         raise UsageError(
             f"There is no file or folder {path}. Type the path of a folder with your data."
         )
-    paths = [*path.iterdir(), *(path / "qrels").glob("*")]
-    data_paths = [
-        item
-        for item in paths
-        if item.suffix.lower() in DATA_SUFFIXES and not item.name.startswith(".")
+    paths = [*path.iterdir(), *(item for name in SUBFOLDERS for item in (path / name).glob("*"))]
+    parts_by_name: dict[str, list[Path]] = {}
+    for item in sorted(paths):
+        if item.suffix.lower() not in DATA_SUFFIXES or item.name.startswith(".") or item.is_dir():
+            continue
+        name = item.relative_to(path).as_posix()
+        if item.suffix.lower() == ".txt" and not (role_of(name) or split_of(name)):
+            continue  # a readme, a licence
+        shard = SHARD.fullmatch(name)
+        if shard and int(shard["n"]) > 1:
+            name = f"{shard['stem']}-of-{shard['n']}{shard['suffix']}"
+        parts_by_name.setdefault(name, []).append(item)
+    return parts_by_name
+
+
+def _read_parts(parts: list[Path], file: str, findings: Findings, is_qrels: bool) -> Table | None:
+    """A table, of one file or of shards that are numbered `-00000-of-00002`; rows are then counted
+    through all of them.
+    """
+    shard = SHARD.fullmatch(parts[0].name)
+    if shard is None or int(shard["n"]) == 1:
+        return read_table(parts[0], file, findings, is_qrels)
+    names = [
+        f"{shard['stem']}-{number:05}-of-{shard['n']}{shard['suffix']}"
+        for number in range(int(shard["n"]))
     ]
-    return {
-        item.relative_to(path).as_posix(): item for item in sorted(data_paths) if item.is_file()
+    missing = sorted(set(names) - {part.name for part in parts})
+    if missing:
+        message = f"a part of the table is missing: there is no {', '.join(missing[:3])}"
+        findings.error("missing part", file, message)
+        return None
+    tables = [read_table(part, part.name, findings, is_qrels) for part in parts]
+    whole = [table for table in tables if table is not None]
+    if len(whole) < len(parts):
+        return None
+    for table in whole:
+        if set(table.columns) != set(whole[0].columns):
+            message = (
+                f"its columns are {', '.join(table.columns)}, those of {whole[0].file} "
+                f"{', '.join(whole[0].columns)}; parts of one table have the same"
+            )
+            findings.error("other columns", table.file, message)
+            return None
+    columns = {
+        name: [value for table in whole for value in table.columns[name]]
+        for name in whole[0].columns
     }
+    return Table(file, columns, range(1, sum(map(len, whole)) + 1))
 
 
 def _read_toml(path: Path, findings: Findings) -> Settings:
@@ -163,12 +217,13 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
     return TaskSpec.model_validate({**settings, "name": name, **decided})
 
 
-def _content_hash(files: dict[str, Path]) -> str:
+def _content_hash(root: Path, paths: list[Path]) -> str:
     """Identity of the data: every file's name and bytes, so that any change of them makes another
     revision.
     """
     digest = hashlib.sha256()
-    for file, path in files.items():
+    for path in paths:
+        file = path.name if path == root else path.relative_to(root).as_posix()
         raw = path.read_bytes()
         digest.update(f"{file}\0{len(raw)}\0".encode())
         digest.update(raw)

@@ -1,0 +1,65 @@
+"""Signs of life on stderr where that is no terminal: a line every ten seconds, written at once.
+
+One thread writes for the whole command; what is said comes from whoever works at the moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+EVERY_SECONDS = 10.0
+Describe = Callable[[], str]
+"""What is being done at the moment, as one line."""
+
+_describers: list[Describe] = []
+_last = [0.0]
+"""When a line of progress was written last, by the clock that only goes forward."""
+
+
+@contextlib.contextmanager
+def pulse(describe: Describe) -> Iterator[None]:
+    """Around a whole command.
+
+    :param describe: what is said while nobody else has something to say (`described`).
+    """
+    if sys.stderr.isatty():
+        yield
+        return
+    ended = threading.Event()
+    said()
+    with described(describe):
+        thread = threading.Thread(target=_beat, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+@contextlib.contextmanager
+def described(describe: Describe) -> Iterator[None]:
+    """Around work that can say what it is doing."""
+    _describers.append(describe)
+    try:
+        yield
+    finally:
+        _describers.remove(describe)
+
+
+def said() -> None:
+    """Another line of progress was written: the next one is due later."""
+    _last[0] = time.monotonic()
+
+
+def _beat(ended: threading.Event) -> None:
+    while not ended.wait(max(_last[0] + EVERY_SECONDS - time.monotonic(), 0.01)):
+        if time.monotonic() - _last[0] < EVERY_SECONDS:
+            continue
+        said()
+        with contextlib.suppress(OSError, ValueError, IndexError):  # stderr is closed, or the end
+            sys.stderr.write(f"{_describers[-1]()}\n")
+            sys.stderr.flush()

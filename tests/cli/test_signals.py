@@ -1,0 +1,73 @@
+"""Ends by signals, and signs of life where stderr is no terminal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+START = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, {sigint})
+sys.argv = ["kemb", "run"]
+import kemb.cli as cli
+from kemb.publishing import progress
+progress.EVERY_SECONDS = 0.2
+def work(**settings):
+    {work}
+cli.cli.main = work
+cli.main()
+"""
+
+
+def ended(work: str, sigint: str = "signal.default_int_handler") -> tuple[int, str]:
+    script = START.format(work=work, sigint=sigint)
+    command = [sys.executable, "-c", script]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return process.returncode, process.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "first"), [(signal.SIGINT, "Interrupted."), (signal.SIGTERM, "Ended by a signal.")]
+)
+def test_a_signal_ends_with_one_sentence(number: signal.Signals, first: str) -> None:
+    code, errors = ended(f"os.kill(os.getpid(), {int(number)}); time.sleep(9)")
+    assert code == 128 + number
+    assert errors.startswith(f"{first} What was finished is kept")
+    assert errors.count("\n") == 1
+
+
+def test_where_ctrl_c_is_ignored_the_user_is_told_and_sigterm_ends_it() -> None:
+    work = "os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGTERM)"
+    code, errors = ended(f"{work}; time.sleep(9)", "signal.SIG_IGN")
+    assert code == 143
+    assert errors.count("Ctrl-C is ignored here") == 1
+    assert "kill " in errors
+
+
+def test_a_command_that_takes_long_says_so_into_a_pipe() -> None:
+    code, errors = ended("time.sleep(1)")
+    assert code == 0
+    lines = errors.splitlines()
+    assert set(lines) == {"kemb run: at work"}
+    assert 2 <= len(lines) <= 5
+
+
+def test_output_to_a_full_disk_is_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "kemb", "benchmarks"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert process.returncode == 1
+    assert process.stderr.startswith("Error: The output cannot be written (")
+    assert process.stderr.count("\n") == 1
