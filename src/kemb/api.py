@@ -28,12 +28,7 @@ from kemb.errors import RunError, UnknownName, UsageError, nearest
 from kemb.evaluation.evaluate import Outcome, RunOptions, Silent, Task
 from kemb.evaluation.evaluate import evaluate as evaluate_models
 from kemb.evaluation.progress import LineReporter, is_interactive
-from kemb.evaluation.targets import (
-    benchmark_of,
-    compared_cells,
-    load_tasks,
-    refuse_unknown,
-)
+from kemb.evaluation.targets import benchmark_of, compared_cells, load_tasks, refuse_unknown
 from kemb.frames import BoardTable, ComparisonTable, Results, results_on_disk
 from kemb.models import catalogue
 from kemb.models.doors import Door, name_of

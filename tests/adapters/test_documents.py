@@ -250,3 +250,10 @@ def test_megabytes_of_garbage_give_no_number_that_is_not_there(tmp_path: Path, p
         numbers = {cell.number for table in document.tables for row in table.rows for cell in row}
         assert numbers <= {None, 0.1, 1.0}
         assert document.entries == []
+
+
+def test_a_line_too_long_for_tables_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("x\n" + "| a " * 300_000)
+    (problem,) = read_document(path).problems
+    assert problem.startswith("line 2: 1,200,000 characters")

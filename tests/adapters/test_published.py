@@ -480,3 +480,15 @@ def test_a_broken_model_index_is_named_by_import(tmp_path: Path) -> None:
     done = invoke(tmp_path, "card", page)
     assert isinstance(done.exception, UsageError)
     assert "line 5: *x repeats another place" in str(done.exception)
+
+
+def test_a_folder_per_model_is_found_at_any_depth(tmp_path: Path) -> None:
+    part = {"hf_subset": "default", "languages": [], "main_score": 0.8, "ndcg_at_10": 0.8}
+    record = {"dataset_revision": "x", "task_name": "AutoRAGRetrieval", "scores": {"test": [part]}}
+    for name in ("one", "two"):
+        folder = tmp_path / "results" / "lab" / name / f"lab__{name}" / "no_revision"
+        folder.mkdir(parents=True)
+        (folder / "AutoRAGRetrieval.json").write_text(json.dumps(record))
+    done = invoke(tmp_path / "out", "mteb", tmp_path / "results", "--name", "x")
+    assert done.exit_code == 0, done.output
+    assert set(imported(tmp_path / "out")) == {"lab/one", "lab/two"}

@@ -85,14 +85,14 @@ def test_a_file_beside_those_of_the_commit_makes_no_copy(copy: Path) -> None:
 
 def test_what_is_typed_decides_and_names_the_row(copy: Path) -> None:
     none = opened(copy, "none")
-    assert (none.known_as, none.variant, query_prompt(none)) == (None, "as_none", "")
+    assert (none.known_as, none.variant, query_prompt(none)) == (None, "pooling_mean__as_none", "")
     as_itself = opened(copy, E5)
     assert (as_itself.known_as, as_itself.variant) == (E5, "")
     (copy / ".cache" / "huggingface" / "download" / "config.json.metadata").unlink()
     typed = opened(copy, E5)
     assert (typed.known_as, query_prompt(typed), typed.warnings) == (E5, "query: ", ())
     assert typed.variant == "as_intfloat__multilingual-e5-small"
-    assert opened(copy, "none").variant == ""
+    assert opened(copy, "none").variant == "pooling_mean"
 
 
 def test_weights_whose_hash_the_catalogue_has_are_a_copy(

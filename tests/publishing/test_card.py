@@ -420,3 +420,12 @@ def test_hostile_names_are_only_text(results: Path, tmp_path: Path, hostile: str
         yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))["model-index"][0]["name"]
         == hostile
     )
+
+
+def test_front_matter_that_kemb_did_not_write_stays_byte_for_byte(results: Path) -> None:
+    head = (
+        "language:\n- ko\n- no   # Norwegian\n\n# mine\nversion: 1.10\ntime: 12:30:00\n"
+        "emissions: {a: 1_000}\nthumbnail: null\nrevision: 0123456\n"
+    )
+    text = make_card("toy", CardOptions(results), f"---\n{head}---\nx\n").files["README.md"]
+    assert text.startswith(f"---\n{head}")

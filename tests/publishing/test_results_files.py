@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from kemb.cli import cli
+from kemb.disk import refuse_bomb
 from kemb.errors import ResultError
 from kemb.publishing.results_files import check_file, is_other_file
 from kemb.results.claims import ClaimRow, Source, claims_path, write_claims
-from kemb.results.sizes import refuse_bomb
 
 META = {"name": "org/model", "revision": "abc", "n_parameters": 7, "open_weights": True}
 

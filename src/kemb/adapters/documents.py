@@ -29,12 +29,14 @@ class Document:
     """Results in the metadata of a model card."""
     metadata_problems: list[str] = field(default_factory=list)
     """What of the metadata could not be read, with line numbers."""
+    long_lines: list[str] = field(default_factory=list)
+    """Lines that are too long to be looked at for tables."""
 
     @property
     def problems(self) -> list[str]:
         """What could not be read, with line numbers."""
         in_tables = [problem for table in self.tables for problem in table.problems]
-        return [*self.metadata_problems, *in_tables]
+        return [*self.metadata_problems, *self.long_lines, *in_tables]
 
 
 def read_document(path: Path) -> Document:
@@ -58,7 +60,13 @@ def read_document(path: Path) -> Document:
         raise DataError(f"{path} is not text; save the page as text and try again.")
     budget = Budget(str(path))
     results = read_results(text, budget)
-    return Document(path, text, find_tables(text, budget), results.entries, results.problems)
+    long_lines = [
+        f"line {number}: {len(line):,} characters; no table is looked for beyond {_MAX_LINE:,}"
+        for number, line in enumerate(text.splitlines(), 1)
+        if len(line) > _MAX_LINE
+    ]
+    tables = find_tables(text, budget)
+    return Document(path, text, tables, results.entries, results.problems, long_lines)
 
 
 def find_tables(text: str, budget: Budget | None = None) -> list[Table]:

@@ -5,14 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kemb.adapters.tables import (
-    LONGEST_CAPTION,
-    Budget,
-    PlacedTable,
-    Table,
-    build,
-    title_above,
-)
+from kemb.adapters.tables import LONGEST_CAPTION, Budget, PlacedTable, Table, build, title_above
 
 _SEPARATOR = re.compile(r"\|?(?:\s*+:?-{2,}+:?\s*+\|){1,}+(?:\s*+:?-{2,}+:?\s*+)?\|?")
 _FLAT_SEPARATOR = re.compile(r"\|(?:\s*+:?-{2,}+:?\s*+\|){2,}+")

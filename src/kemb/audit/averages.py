@@ -15,14 +15,7 @@ import numpy as np
 
 from kemb.arrays import DoubleArray
 from kemb.audit.findings import Finding, Kind
-from kemb.audit.names import (
-    Shape,
-    benchmarks,
-    groups_of_tasks,
-    plain_name,
-    ranks_of,
-    short_name,
-)
+from kemb.audit.names import Shape, benchmarks, groups_of_tasks, plain_name, ranks_of, short_name
 
 FACTS = Path(__file__).with_name("facts.toml")
 _EPSILON = 1e-9

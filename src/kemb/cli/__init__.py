@@ -39,9 +39,9 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line; a KembError becomes one paragraph and an exit code."""
-    _listen_to_signals()
+    _end_by_sigterm()
     try:
-        with progress.pulse(_at_work):
+        with progress.pulse(_at_work, _deafness()):
             try:
                 cli.main(standalone_mode=False)
             finally:
@@ -69,23 +69,25 @@ def main() -> None:
 
 _endings: list[int] = []
 """Signals, other than Ctrl-C, that ask this process to end."""
-_LONG_VERBS = ("run", "demo", "train", "mine", "robustness", "prompts")
 
 
-def _listen_to_signals() -> None:
-    """SIGTERM ends as Ctrl-C does; where Ctrl-C is ignored, say so."""
+def _end_by_sigterm() -> None:
+    """SIGTERM ends as Ctrl-C does."""
 
     def end(number: int, frame: object) -> None:
         _endings.append(number)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, end)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and sys.argv[1:2] != []:
-        if sys.argv[1] in _LONG_VERBS and "--help" not in sys.argv:
-            click.echo(say(note("cli.deaf", pid=str(os.getpid())), language()), err=True)
+
+
+def _deafness() -> str:
+    """What is to be said where Ctrl-C is ignored, as in background jobs of a script; else ''."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        return ""
+    return say(note("cli.deaf", pid=str(os.getpid())), language())
 
 
 def _at_work() -> str:

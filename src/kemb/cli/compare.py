@@ -137,8 +137,7 @@ def verify(
       kemb verify bge-m3 --items-only
       kemb verify bge-m3.zip
     """
-    from kemb.evaluation.evaluate import load_task
-    from kemb.evaluation.verify import VerifyOptions, verify_items
+    from kemb.evaluation.verify import VerifyOptions
     from kemb.publishing import reports as show
     from kemb.publishing.results_files import check_file, is_other_file
 
@@ -157,24 +156,39 @@ def verify(
         click.echo(f"{record}: its content is of the kind that belongs there.")
         return
     record = re.sub(r"\.items\.parquet$", ".json", record)
-    folders = {
-        task.spec.name: task
-        for task in (load_task(target) for target in targets if Path(target).exists())
-    }
-    names = [target for target in targets if not Path(target).exists()]
-    results = _recorded(record, [*names, *folders], results_dir)
-    verifications = [
-        verify_items(result, options.tolerance)
-        if items_only
-        else _run_again(result, folders, data, options)
-        for result in results
-    ]
+    verifications = _verified(record, targets, results_dir, items_only, data, options)
     if as_json:
         click.echo(show.verifications_to_json(verifications), nl=False)
     else:
         show.print_verifications(verifications)
     if any(verification.differs for verification in verifications):
         sys.exit(1)
+
+
+def _verified(
+    record: str,
+    targets: tuple[str, ...],
+    results_dir: Path,
+    items_only: bool,
+    data: Path | None,
+    options: VerifyOptions,
+) -> list[Verification]:
+    """Each result that is meant, computed again from its items or run again."""
+    from kemb.evaluation.evaluate import load_task
+    from kemb.evaluation.verify import verify_items
+
+    folders = {
+        task.spec.name: task
+        for task in (load_task(target) for target in targets if Path(target).exists())
+    }
+    names = [target for target in targets if not Path(target).exists()]
+    results = _recorded(record, [*names, *folders], results_dir)
+    return [
+        verify_items(result, options.tolerance)
+        if items_only
+        else _run_again(result, folders, data, options)
+        for result in results
+    ]
 
 
 def _rows(results_dir: Path) -> list[ResultRow]:

@@ -193,12 +193,12 @@ def _local(
     revision = content_hash(path.resolve(), also)[:12]
     name = files.local_name(path)
     recognised = recognise.recognise(path.resolve(), str(path), options.known_as)
-    known_spec = recognised.spec
-    spec = recognise.settings_of(known_spec, name) if known_spec else ModelSpec(name=name)
+    original = recognised.spec
+    spec = recognise.settings_of(original, name) if original else ModelSpec(name=name)
     model = _from_folder(spec, revision, folder, options, task_names, head)
     return replace(
         model,
-        known_as=known_spec.name if known_spec else None,
+        known_as=original.name if original else None,
         variant="__".join(part for part in (model.variant, recognised.variant) if part),
         remarks=(recognised.remark,) if recognised.remark else (),
     )

@@ -21,18 +21,20 @@ _last = [0.0]
 
 
 @contextlib.contextmanager
-def pulse(describe: Describe) -> Iterator[None]:
+def pulse(describe: Describe, opening: str = "") -> Iterator[None]:
     """Around a whole command.
 
     :param describe: what is said while nobody else has something to say (`described`).
+    :param opening: a line before the first one; on a terminal it is written at once.
     """
     if sys.stderr.isatty():
+        _write(opening)
         yield
         return
     ended = threading.Event()
     said()
     with described(describe):
-        thread = threading.Thread(target=_beat, args=(ended,), daemon=True)
+        thread = threading.Thread(target=_beat, args=(ended, opening), daemon=True)
         thread.start()
         try:
             yield
@@ -55,11 +57,19 @@ def said() -> None:
     _last[0] = time.monotonic()
 
 
-def _beat(ended: threading.Event) -> None:
+def _beat(ended: threading.Event, opening: str) -> None:
     while not ended.wait(max(_last[0] + EVERY_SECONDS - time.monotonic(), 0.01)):
         if time.monotonic() - _last[0] < EVERY_SECONDS:
             continue
         said()
-        with contextlib.suppress(OSError, ValueError, IndexError):  # stderr is closed, or the end
-            sys.stderr.write(f"{_describers[-1]()}\n")
+        _write(opening)
+        opening = ""
+        with contextlib.suppress(IndexError):  # the command has just ended
+            _write(_describers[-1]())
+
+
+def _write(line: str) -> None:
+    if line:
+        with contextlib.suppress(OSError, ValueError):  # stderr is closed
+            sys.stderr.write(f"{line}\n")
             sys.stderr.flush()

@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kemb import disk, tasks
+from kemb.disk import refuse_bomb
 from kemb.errors import ResultError
 from kemb.results.files import Claim, TaskResult, read_results
-from kemb.results.sizes import refuse_bomb
 
 FOLDER = Path(__file__).parent.parent / "data" / "claims"
 UNSTATED = "unstated"

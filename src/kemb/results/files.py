@@ -25,10 +25,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kemb import disk
+from kemb.disk import refuse_bomb
 from kemb.errors import ResultError, UsageError
 from kemb.results import record
 from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
-from kemb.results.sizes import refuse_bomb
 from kemb.types import PartScore
 
 _T = TypeVar("_T")

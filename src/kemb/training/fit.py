@@ -95,16 +95,6 @@ class DevReport:
     ended_early: bool
 
 
-def _resumed_at(job: FitJob, last: Path | None) -> int:
-    """The step of the last checkpoint, which is said; 0 where there is none."""
-    if last is None:
-        return 0
-    step = int(last.name.rpartition("-")[2])
-    if job.rank == 0:
-        job.on_note(f"Going on from step {step:,}, the last checkpoint in {last.parent}.")
-    return step
-
-
 def fit(job: FitJob) -> FitReport:
     """Train and save; the model lies in `job.model_dir`.
 
@@ -140,7 +130,7 @@ def fit(job: FitJob) -> FitReport:
             before = score(model)
         job.on_note(f"Dev score before training: {before[dev.SCORE]:.4f}")
     trainer = trainer_of(job, model, losses, watch, score)
-    resumed_at = _resumed_at(job, last)
+    resumed_at = int(last.name.rpartition("-")[2]) if last else 0
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
@@ -369,7 +359,10 @@ def _last_checkpoint(job: FitJob) -> Path | None:
         if job.rank == 0:
             (job.out / EVENTS).unlink(missing_ok=True)
         return None
-    return max(whole)[1]
+    step, last = max(whole)
+    if job.rank == 0:
+        job.on_note(f"Going on from step {step:,}, the last checkpoint in {last.parent}.")
+    return last
 
 
 def _remove_checkpoint(folder: Path) -> None:

@@ -37,9 +37,9 @@ class Report:
     def hear(self, network: Any, info: Any) -> None:  # noqa: ANN401  of transformers
         """Take what is said of one file of weights."""
         self.missing += [(network, name) for name in sorted(info.missing_keys)]
-        for name, stored, expected in sorted(info.mismatched_keys):
+        for name, stored, shape in sorted(info.mismatched_keys):
             self.missing.append((network, name))
-            self.mismatched.append(f"{name} is {list(stored)}, and should be {list(expected)}")
+            self.mismatched.append(f"{name} is {list(stored)}, and should be {list(shape)}")
         self.n_unread += len(info.unexpected_keys)
 
 
