@@ -363,7 +363,7 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
             None,
             "",
             "",
-            "expected .csv, .tsv, .jsonl, .parquet, found data.xlsx, notes.docx",
+            "expected .csv, .tsv, .txt, .jsonl, .parquet, found data.xlsx, notes.docx",
         ),
     ),
     "broken Parquet": (

@@ -139,7 +139,6 @@ def verify(
     """
     from kemb.evaluation.verify import VerifyOptions
     from kemb.publishing import reports as show
-    from kemb.publishing.results_files import check_file, is_other_file
 
     options = VerifyOptions(**settings)
     if record.endswith(".zip"):
@@ -151,9 +150,7 @@ def verify(
             )
         verify_submission(Path(record), options.tolerance, as_json)
         return
-    if is_other_file(Path(record)):
-        check_file(Path(record))
-        click.echo(f"{record}: its content is of the kind that belongs there.")
+    if _is_good_other_file(Path(record)):
         return
     record = re.sub(r"\.items\.parquet$", ".json", record)
     verifications = _verified(record, targets, results_dir, items_only, data, options)
@@ -189,6 +186,17 @@ def _verified(
         else _run_again(result, folders, data, options)
         for result in results
     ]
+
+
+def _is_good_other_file(path: Path) -> bool:
+    """Whether it is a file of a results folder that is no result; then it was checked."""
+    from kemb.publishing.results_files import check_file, is_other_file
+
+    if not is_other_file(path):
+        return False
+    check_file(path)
+    click.echo(f"{path}: its content is of the kind that belongs there.")
+    return True
 
 
 def _rows(results_dir: Path) -> list[ResultRow]:

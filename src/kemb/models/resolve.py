@@ -63,11 +63,6 @@ def resolve(
     """
     options = options or ModelOptions()
     backends.check_options(options.backend, options.backend_file)
-    if len(name) > _LONGEST:
-        raise UsageError(
-            f"The model {name[:60]!r}... has {len(name):,} characters; a name, a path or an "
-            f"expression (rrf, fuse with its weights) has at most {_LONGEST:,}."
-        )
     if not is_folder(name) and (other := _without_files(name, options, own_tasks)) is not None:
         return other
     task_names = {*tasks.names(), *own_tasks}
@@ -361,6 +356,11 @@ def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) 
 
     :raises UsageError: as `compose`, and for what can be neither.
     """
+    if len(name) > _LONGEST:
+        raise UsageError(
+            f"The model {name[:60]!r}... has {len(name):,} characters; a name, a path or an "
+            f"expression (rrf, fuse with its weights) has at most {_LONGEST:,}."
+        )
     run_file = Path(name.removeprefix("run:")) if name.startswith("run:") else None
     expression = Leaf(name) if run_file is not None and run_file.is_file() else parse(name)
     if not isinstance(expression, Leaf):

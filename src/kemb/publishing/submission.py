@@ -36,7 +36,14 @@ from kemb.disk import refuse_bomb
 from kemb.errors import ResultError
 from kemb.evaluation.verify import TOLERANCE, Verification, verify_items
 from kemb.publishing.markdown import is_own
-from kemb.results.files import ITEMS_SCHEMA, META, TaskResult, items_path, read_result, result_dir
+from kemb.results.files import (
+    ITEMS_SCHEMA,
+    META,
+    TaskResult,
+    items_path,
+    read_result,
+    result_dir,
+)
 from kemb.results.meta import read_meta
 from kemb.results.record import Record, first_problem
 

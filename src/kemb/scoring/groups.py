@@ -28,7 +28,9 @@ def grouped_metrics(run: Run, data: RetrievalData, judged: Sequence[int]) -> dic
         return {}
     values = {f"{name}@{k}": np.zeros(len(judged)) for name in _NAMES for k in CUTOFFS}
     for place, row in enumerate(judged):
-        groups = data.groups[data.query_ids[row]]
+        groups = data.groups.get(data.query_ids[row])
+        if not groups:
+            continue
         ranked = [data.doc_ids[number] for number in run.indices[row].tolist() if number >= 0]
         rank_of = {doc_id: rank for rank, doc_id in enumerate(ranked, start=1)}
         ranks = [sorted(rank_of[doc] for doc in set(group) & rank_of.keys()) for group in groups]

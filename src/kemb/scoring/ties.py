@@ -36,8 +36,8 @@ _FEW = 5
 """A mean cosine of fewer texts says little."""
 _BLOCK = 4096
 _ADVICE = (
-    "Look at what the model returns for two different texts: its weights, its pooling, its "
-    "prompts, or the server behind it, are broken"
+    "Look at what the model returns for two different texts: it reads too few tokens of them, or "
+    "its weights, its pooling, its prompts, or the server behind it, are broken"
 )
 
 

@@ -68,9 +68,9 @@ def _check_address(base: str) -> None:
 def _check_variable(name: str) -> None:
     if name and not secrets.is_variable_of_key(name):
         # What stands there may be the key itself.
-        name_if_plain = f" ({name})" if name.isupper() and name.isalpha() and len(name) < 20 else ""
+        label = f" ({name})" if name.isupper() and name.isalpha() and len(name) < 20 else ""
         raise UsageError(
-            f"key_env of the model's [api] table{name_if_plain} must be the name of an environment "
+            f"key_env of the model's [api] table{label} must be the name of an environment "
             "variable that holds a key, with KEY or TOKEN as one of its words, as in "
             "MY_API_KEY; what it holds is sent to the endpoint. Export the key under such a name."
         )

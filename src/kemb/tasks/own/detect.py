@@ -234,7 +234,7 @@ def _autorag(files: Files, qa: list[str], settings: Settings, findings: Findings
     for split, table in zip(splits, questions, strict=True):
         tables[f"qrels/{split}"] = _flatten_gt(table, groups, findings)
     columns = _renamed(corpus, "corpus.") | _renamed(questions[0], "queries.")
-    is_flat = all(len(of_query) == 1 and len(of_query[0]) == 1 for of_query in groups.values())
+    is_flat = all(sum(map(len, of_query)) <= 1 for of_query in groups.values())
     others = tuple(file for file in qa if file not in {table.file for table in questions})
     fields = _retrieval(splits, columns)
     return Draft(fields, "AutoRAG", rules, tables, others, None if is_flat else groups)
