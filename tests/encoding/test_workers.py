@@ -364,7 +364,7 @@ FEW_ROWS = """
 import sys
 from pathlib import Path
 import numpy as np
-from kemb.models.dense import Loading, open_torch
+from kemb.models.encoders.torch import Loading, open_torch
 from kemb.types import Input
 
 encoder = open_torch(Path(sys.argv[1]), Loading(device="cpu"))

@@ -294,7 +294,9 @@ def command(folder: Path, model: Path, out: Path) -> list[str]:
 def big_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "big"
     folder.mkdir()
-    texts = [f"{a}, {b} {i}" for i, a in enumerate(SENTENCES) for b in SENTENCES]
+    texts = [  # numbers, which the tiny tokenizer knows, tell them apart
+        f"{i}.{j} {a}, {b}" for i, a in enumerate(SENTENCES) for j, b in enumerate(SENTENCES)
+    ]
     write(
         folder / "test.jsonl",
         [

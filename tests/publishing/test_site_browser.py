@@ -626,7 +626,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-m",
         "bm25:bigram",
         "--dims",
-        "128,16",
+        "128,64",
         "--quantize",
         "binary",
     ]

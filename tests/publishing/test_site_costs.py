@@ -39,12 +39,12 @@ def board(tmp_path_factory: pytest.TempPathFactory, tiny_st: Path) -> Board:
         "--device",
         "cpu",
         "--dims",
-        "128,16",
+        "128,64",
         "--quantize",
         "int8,binary",
     ]
     done = CliRunner().invoke(cli, ["run", *tasks, *models, "--results", str(results)])
-    assert "toy [dims_16__quantize_binary]" in done.output
+    assert "toy [dims_64__quantize_binary]" in done.output
     return build_board(read_results(results))
 
 
@@ -69,7 +69,7 @@ def test_a_curve_places_every_view_by_its_index_and_score(board: Board) -> None:
         (series.level, point.dims): point for series in curve.series for point in series.points
     }
     assert set(points) == {
-        (level, dims) for level in ("", "int8", "binary") for dims in (256, 128, 16)
+        (level, dims) for level in ("", "int8", "binary") for dims in (256, 128, 64)
     }
     factor = {"": 4, "int8": 1, "binary": 1 / 8}
     for (level, dims), point in points.items():

@@ -60,6 +60,10 @@ def main() -> None:
     except BrokenPipeError:
         _forget_output()
         sys.exit(1)
+    except MemoryError as error:  # pyarrow's and numpy's are kinds of it
+        if "--debug" in sys.argv:
+            raise
+        _leave(1, say(note("cli.no_memory", why=str(error)), language()))
     except OSError as error:
         if "--debug" in sys.argv or not disk.is_full(error):
             raise
