@@ -149,7 +149,7 @@ def write_onnx(encoder: Encoder, path: Path) -> None:
                 str(path),
                 input_names=names,
                 output_names=["last_hidden_state"],
-                dynamic_shapes={"given": tuple({0: "batch", 1: "sequence"} for _ in names)},
+                dynamic_shapes={"inputs": tuple({0: "batch", 1: "sequence"} for _ in names)},
                 dynamo=True,
                 external_data=n_bytes > EMBEDDED_BYTES,
                 verbose=False,
