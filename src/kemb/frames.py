@@ -21,7 +21,7 @@ from kemb.boards.cells import expression_of
 from kemb.boards.compare import Comparison
 from kemb.errors import UnknownName
 from kemb.evaluation.evaluate import Outcome
-from kemb.messages import language, say
+from kemb.messages import Text, language, note, say
 from kemb.publishing import notes, reports, tables
 from kemb.results.files import TaskResult, has_items, items_path, read_items
 from kemb.results.rows import ResultRow, rows_of
@@ -153,18 +153,24 @@ class BoardTable:
         board = self.board
         rows, n_hidden = tables.visible(board)
         cells = list(enumerate(board.cells))[:N_CELLS] if len(board.cells) > 1 else []
-        score = "Score"
+        lang = language()
+        score: Text = note("column.score")
         if len(board.cells) == 1:
             score = f"{board.cells[0].title}, {_cell_title(board, board.cells[0])}"
-        heads = ["Rank", "Model", f"{score}, 95 % interval"]
+        titles = (
+            note("column.rank"),
+            note("column.model"),
+            note("column.score_with_interval", score=score),
+        )
+        heads = [say(title, lang) for title in titles]
         heads += [f"{cell.title}, {_cell_title(board, cell)}" for _, cell in cells]
         lines = [
-            [tables.rank_text(row), name, tables.score_text(row)]
+            [tables.rank_text(row), name, tables.score_text(row, lang)]
             + [tables.points(row.cells[number]) for number, _ in cells]
             for row, name in zip(rows, tables.names(board, rows), strict=True)
         ]
         more = len(board.cells) - N_CELLS
-        sentences = [f"{more} more cells: .frame() has all."] if more > 0 else []
+        sentences = [say(note("board.more_cells", n_cells=more), lang)] if more > 0 else []
         return _html(heads, lines, [*sentences, *_notes(board, n_hidden)])
 
 

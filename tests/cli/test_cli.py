@@ -67,14 +67,17 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(
     done = kemb_process("run", pairs, "-m", "toy", "-m", "tfidf:char", "-m", "bm25:bigram", *where)
     assert done.returncode == 0, done.stderr
     assert "pairs" in done.stdout
-    assert done.stderr == ""
+    warnings = "pairs: 45 warnings on its data (reversed pair 45)"
+    assert done.stderr == f"{warnings}. Where and why: kemb check {pairs}\n"
     shown = kemb("board", "--results", tmp_path / "results", "--format", "json")
     board = json.loads(shown.stdout)
     assert sorted(row["model"] for row in board["rows"]) == ["tfidf:char", "toy"]
     markdown = kemb(
         "board", "--results", tmp_path / "results", "--format", "md"
     ).stdout.splitlines()
-    assert markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | GB per 1M | pairs |"
+    assert (
+        markdown[0] == "| Rank | Model | Score | P(1st) | P(top 3) | Family | GB per 1M | pairs |"
+    )
     scores = [row["score"] for row in board["rows"]]
     assert scores == sorted(scores, reverse=True)
     assert board["intervals"]["mode"] == "items"

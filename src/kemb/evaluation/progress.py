@@ -10,6 +10,7 @@ from typing import TextIO
 
 from kemb.encoding.encode import Progress
 from kemb.evaluation.evaluate import Outcome, Task
+from kemb.messages import Text, language, note, say
 
 _SECONDS = 0.2
 """Between two lines of one stage."""
@@ -46,12 +47,11 @@ class LineReporter:
         self._stream.flush()
 
     def loading(self, task: str) -> None:
-        self._show(f"loading {task}")
+        self._say(note("terminal.loading", task=task))
 
     def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
         """A line of its own, which stays."""
-        kinds = ", ".join(warnings)
-        self._show(f"{task.spec.name}: {kinds}; `kemb check` says where")
+        self._say(note("terminal.warned_kinds", task=task.spec.name, kinds=list(warnings)))
         self._stream.write("\n")
         self._width = 0
 
@@ -60,16 +60,28 @@ class LineReporter:
         is_last = n_done == progress.n_unique
         if not is_last and time.monotonic() - self._last < _SECONDS:
             return
-        rate = (
-            f", {progress.n_encoded / progress.seconds:,.0f} a second" if progress.seconds else ""
+        rate: Text = ""
+        if progress.seconds:
+            rate = note("terminal.texts_rate", texts=progress.n_encoded / progress.seconds)
+        encoding = note("terminal.encoding", row=row)
+        self._say(
+            note(
+                "terminal.encoding_texts",
+                encoding=encoding,
+                n_done=n_done,
+                n_texts=progress.n_unique,
+                rate=rate,
+            )
         )
-        self._show(f"encoding {row}: {n_done:,} of {progress.n_unique:,} texts{rate}")
 
     def scoring(self, row: str, task: str) -> None:
-        self._show(f"scoring {row} on {task}")
+        self._say(note("terminal.scoring", row=row, task=task))
 
     def done(self, outcome: Outcome) -> None:
         self._show(f"{outcome.row} on {outcome.task}: {outcome.status}")
+
+    def _say(self, text: Text) -> None:
+        self._show(say(text, language()))
 
     def _show(self, line: str) -> None:
         self._last = time.monotonic()
