@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kemb.errors import MissingExtra, ModelError
+from kemb.errors import DiskError, MissingExtra
 from kemb.models import analysers
 from kemb.models.encoders import kiwi_static
 from kemb.types import Input
@@ -94,8 +94,8 @@ def test_a_vector_depends_on_its_own_input_only(encoder: kiwi_static.KiwiStatic)
 @pytest.mark.slow
 def test_equal_bytes_in_every_process(encoder: kiwi_static.KiwiStatic, cache_dir: Path) -> None:
     script = (
-        "from kemb.models import kiwi_static as k; from kemb.types import Input; from pathlib "
-        "import Path\n"
+        "from kemb.models.encoders import kiwi_static as k; from kemb.types import Input\n"
+        "from pathlib import Path\n"
         f"e = k.open_kiwi_static(Path({str(cache_dir)!r}))\n"
         f"print(e.encode([Input('', '', t) for t in {TEXTS!r}]).tobytes().hex())"
     )
@@ -131,7 +131,7 @@ def test_a_cache_that_cannot_be_written_says_so(
         kiwi_static, "recover_vectors", lambda _similarity, n: np.zeros((n, 1), dtype=np.float32)
     )
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="XDG_CACHE_HOME"):
+    with pytest.raises(DiskError, match="XDG_CACHE_HOME"):
         kiwi_static.load_morphemes(tmp_path / "file")
 
 

@@ -68,6 +68,11 @@ def test_queries_of_one_score_are_counted_and_refused() -> None:
     scores[:6] = 0
     with pytest.raises(ModelError, match="For 6 of 10 queries"):
         tied_queries(Run(indices, scores))
+    # Of BM25 they share no word with any document, which is no fault; another common score is.
+    assert tied_queries(Run(indices, scores), by_words=True) == {"n_tied_queries": 6}
+    scores[:6] = 1
+    with pytest.raises(ModelError, match="For 6 of 10 queries"):
+        tied_queries(Run(indices, scores), by_words=True)
 
 
 @pytest.mark.parametrize(

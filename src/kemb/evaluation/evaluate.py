@@ -410,7 +410,7 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
         run = make_run(model, spec, part, sources)
         sources.n_postings += run.n_postings
         sources.n_documents += len(part.data.documents)
-        notes |= tied_queries(run)
+        notes |= tied_queries(run, by_words=model.family in ("lexical", "sparse"))
         value = score_run(spec, part.data, run)
     else:
         vectors = sources.representations(model, spec, part)

@@ -113,18 +113,22 @@ def _mean_cosine(sums: list[DoubleArray], n: int) -> float:
     return (float(total @ total) - n) / max(n * (n - 1), 1)
 
 
-def tied_queries(run: Run) -> dict[str, int]:
+def tied_queries(run: Run, *, by_words: bool = False) -> dict[str, int]:
     """How many queries have documents of one and the same score, where they are so many that it
     must be known; queries with fewer than two documents do not count.
 
+    :param by_words: the run is of a lexical or sparse model, for which a query that shares no word
+        with any document scores 0 everywhere: that is no fault of the model and only counted.
     :raises ModelError: more than half of the queries.
     """
     is_retrieved = run.indices >= 0
     several = is_retrieved.sum(axis=1) > 1
     high = np.where(is_retrieved, run.scores, -np.inf).max(axis=1, initial=-np.inf)
     low = np.where(is_retrieved, run.scores, np.inf).min(axis=1, initial=np.inf)
-    n_queries, n_tied = int(several.sum()), int((several & (high == low)).sum())
-    if n_tied > REFUSED * n_queries:
+    is_tied = several & (high == low)
+    n_queries, n_tied = int(several.sum()), int(is_tied.sum())
+    is_faulty = is_tied & (high != 0) if by_words else is_tied
+    if is_faulty.sum() > REFUSED * n_queries:
         raise ModelError(
             f"For {n_tied:,} of {n_queries:,} queries all documents have one and the same score, "
             f"so that their order is that of their ids. {_ADVICE}."
