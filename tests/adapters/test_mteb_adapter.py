@@ -417,7 +417,7 @@ def test_every_layout_is_found(tmp_path: Path) -> None:
     assert read_results_folder(cache / "results/org__m/r1").rows == rows[:2]
     assert read_results_folder(cache / "remote").rows[0] == rows[2]
     assert read_results_folder(cache, ["KLUE-STS"]).rows == rows[2:]
-    assert read_results_folder(tmp_path).rows[:2] == rows[:2]  # a level more, as KURE has it
+    assert rows[2] in read_results_folder(tmp_path).rows  # a level more, as KURE has it
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no results in mteb's layout"):
         read_results_folder(tmp_path / "empty")

@@ -232,7 +232,8 @@ def test_a_killed_rank_ends_the_others(
     )
     file = recipe(tmp_path, plain_st, "batch = 4\nprocesses = 2")
     with pytest.raises(
-        RunError, match=r"process 1 of 2 was killed by SIGKILL, the others were ended.*--resume"
+        RunError,
+        match=r"process 1 of 2 was killed by SIGKILL, the others were ended.*the same command",
     ):
         processes.fit_on_ranks(job(file, plain_st, tmp_path))
     assert [rank.returncode for rank in started] == [-15, -9]
