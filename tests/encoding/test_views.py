@@ -233,7 +233,9 @@ def search(tmp_path: Path) -> Path:
     folder = tmp_path / "my-search"
     (folder / "qrels").mkdir(parents=True)
     words = "비 눈 바람 구름 햇볕 안개 우박 서리".split()
-    documents = [f"{a} 다음에 {b} 그리고 {c}" for a in words for b in words for c in words[:3]]
+    sentences = [f"{a} 다음에 {b} 그리고 {c}" for a in words for b in words for c in words[:3]]
+    # Numbered, as the model sees words without their order.
+    documents = [f"{text} {7919 * number**2:09}" for number, text in enumerate(sentences)]
     for name, texts in (
         ("corpus", documents),
         ("queries", [f"{a} 뒤의 {b}" for a in words for b in words[:2]]),

@@ -26,8 +26,8 @@ from kemb.models.resolve import resolve
 from kemb.results.files import Claim, TaskResult, read_result
 from records import changed
 
-WORDS = "비가 눈이 바람이 구름이 햇볕이 안개가 우박이 서리가 이슬이 무지개가".split()
-VERBS = "온다 그친다 불어온다 흩어진다 내린다 걷힌다 떨어진다 맺힌다".split()
+WORDS = "비가1 눈이2 바람이3 구름이4 햇볕이5 안개가6 우박이7 서리가8 이슬이9 무지개가0".split()
+VERBS = "온다a 그친다b 불어온다c 흩어진다d 내린다e 걷힌다f 떨어진다g 맺힌다h".split()
 SENTENCES = [f"{w} {v}" for w in WORDS for v in VERBS]
 
 
@@ -337,7 +337,7 @@ def command(*arguments: str | Path) -> tuple[int, str]:
     if isinstance(done.exception, KembError):
         return done.exception.exit_code, str(done.exception)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.output
+    return done.exit_code, done.stdout
 
 
 def test_the_command_verifies_a_file_a_row_and_items_alone(
