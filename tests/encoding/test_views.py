@@ -234,8 +234,12 @@ def search(tmp_path: Path) -> Path:
     (folder / "qrels").mkdir(parents=True)
     words = "비 눈 바람 구름 햇볕 안개 우박 서리".split()
     sentences = [f"{a} 다음에 {b} 그리고 {c}" for a in words for b in words for c in words[:3]]
-    # Numbered, as the model sees words without their order.
-    documents = [f"{text} {7919 * number**2:09}" for number, text in enumerate(sentences)]
+    # With syllables of their own, as the model sees words without their order.
+    rng = np.random.default_rng(1)
+    documents = [
+        f"{text} {''.join(chr(0xAC00 + n) for n in rng.integers(0, 11172, 30))}"
+        for text in sentences
+    ]
     for name, texts in (
         ("corpus", documents),
         ("queries", [f"{a} 뒤의 {b}" for a in words for b in words[:2]]),

@@ -404,7 +404,11 @@ def scored(model: Model, spec: TaskSpec, part: Part, sources: Sources) -> PartSc
     notes: dict[str, int] = {}
     for encoder in model.encoders:
         if encoder.family == "dense" or (encoder.family == "sparse" and encoder is model):
-            notes |= shared_vectors(part.data, sources.representations(encoder, spec, part))
+            vectors = sources.representations(encoder, spec, part)
+            if encoder.view is not None and encoder.view.candidates:
+                # Queries put the candidates in order by their full vectors, not by their codes.
+                vectors = {"documents": vectors["documents"]}
+            notes |= shared_vectors(part.data, vectors)
     if KINDS[spec.type].is_ranking:
         assert isinstance(part.data, RetrievalData)
         run = make_run(model, spec, part, sources)

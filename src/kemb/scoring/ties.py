@@ -45,14 +45,16 @@ def shared_vectors(data: PartData, vectors: Representations) -> dict[str, int]:
     """How many different texts share a vector, where they are so many that it must be known.
 
     :param data: the texts of a part.
-    :param vectors: of every column of `kemb.tasks.kinds.columns(data)`, one row per text.
+    :param vectors: of columns of `kemb.tasks.kinds.columns(data)`, one row per text; others are
+        not looked at.
     :raises ModelError: more than half of the different texts of a role share a vector, or their
         mean cosine is 1.000.
     """
     texts_by_role: dict[Role, list[str]] = {}
     digests_by_role: dict[Role, list[int]] = {}
     sums: dict[Role, list[DoubleArray]] = {}
-    for name, column in columns(data).items():
+    looked_at = {name: column for name, column in columns(data).items() if name in vectors}
+    for name, column in looked_at.items():
         texts_by_role.setdefault(column.role, []).extend(column.texts)
         digests = digests_by_role.setdefault(column.role, [])
         for block_digests, total in _blocks(vectors[name]):
