@@ -21,8 +21,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from kemb import disk
 from kemb.errors import FetchError
+from kemb.files import disk
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from kemb.cli import cli
-from kemb.disk import refuse_bomb
 from kemb.errors import ResultError
+from kemb.files.disk import refuse_bomb
 from kemb.publishing.results_files import check_file, is_other_file
 from kemb.results.claims import ClaimRow, Source, claims_path, write_claims
 

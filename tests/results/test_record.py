@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from kemb import disk
 from kemb.errors import ResultError
+from kemb.files import disk
 from kemb.results import record as records
 from kemb.results.files import ITEMS_SCHEMA, ScoredPart, read_items, read_result, write_result
 from kemb.results.record import OtherSchema, ResultFile

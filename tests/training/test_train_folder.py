@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kemb import locks
 from kemb.errors import RunError, UsageError
+from kemb.files import locks
 from kemb.training import folder, guards, stages
 
 

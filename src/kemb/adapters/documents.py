@@ -7,12 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kemb import disk
 from kemb.adapters.card_results import Entry, read_results
 from kemb.adapters.html_tables import html_tables
 from kemb.adapters.tables import Budget, Table
 from kemb.adapters.text_tables import blank_tables, markdown_tables, tab_tables
 from kemb.errors import DataError
+from kemb.files import disk
 
 MAX_BYTES = 64 << 20
 _MAX_LINE = 1 << 20

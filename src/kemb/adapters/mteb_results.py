@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemb import disk, tasks
+from kemb import tasks
 from kemb.boards.benchmark import MAIN_SCORE, known_metrics
 from kemb.errors import MissingExtra, ResultError, UsageError
+from kemb.files import disk
 from kemb.models.families import FAMILIES
 from kemb.models.model import Model
 from kemb.results.claims import ClaimRow, Source

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from kemb import disk
 from kemb.arrays import FloatArray
 from kemb.errors import MissingExtra, ModelError, UsageError
+from kemb.files import disk
 from kemb.models.encoders import Encoder
 from kemb.models.model import Model, ModelOptions
 from kemb.models.open import open_model

@@ -15,9 +15,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from kemb import disk, tasks
+from kemb import tasks
 from kemb.boards.expressions import canonical, names_in
 from kemb.errors import UnknownName, UsageError, nearest
+from kemb.files import disk
 from kemb.tasks.kinds import KINDS, kind_of
 from kemb.tasks.spec import TaskSpec
 from kemb.types import TaskType

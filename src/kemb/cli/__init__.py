@@ -15,10 +15,10 @@ from typing import Any
 
 import click
 
-from kemb import disk
 from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
+from kemb.files import disk
 from kemb.messages import language, note, say
 from kemb.publishing import progress
 

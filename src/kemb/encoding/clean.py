@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kemb import disk, owners
 from kemb.arrays import Ragged, stack
 from kemb.encoding import leases
 from kemb.encoding.shards import Shard
 from kemb.encoding.store import ABOUT, DAMAGED, FINGERPRINT, SHARD_NAME, Space, sizes
 from kemb.errors import DiskError
+from kemb.files import disk, owners
 
 STALE_SECONDS = 3600.0
 """After that long a leftover of another host, or of an older kemb, is nobody's."""

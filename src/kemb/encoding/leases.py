@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from kemb import locks, owners
 from kemb.errors import StoreError
+from kemb.files import locks, owners
 
 SUFFIX = ".lease"
 CLEANING = ".gc.lock"

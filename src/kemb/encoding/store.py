@@ -24,7 +24,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
-from kemb import disk
 from kemb.arrays import IntArray, Rows
 from kemb.encoding import leases
 from kemb.encoding.shards import (
@@ -37,6 +36,7 @@ from kemb.encoding.shards import (
     to_table,
 )
 from kemb.errors import DiskError, StoreError
+from kemb.files import disk
 
 BoolArray = NDArray[np.bool_]
 

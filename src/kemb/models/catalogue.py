@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kemb import disk
 from kemb.errors import UsageError
+from kemb.files import disk
 from kemb.models import secrets
 from kemb.models.encoders.bge_m3 import spec_of_head, split_head
 from kemb.models.spec import ModelSpec

@@ -14,8 +14,8 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from kemb import disk
 from kemb.errors import ModelError
+from kemb.files import disk
 from kemb.models.families import Similarity
 
 MODULES = "modules.json"

@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from kemb import disk
 from kemb.errors import ModelError
+from kemb.files import disk
 from kemb.models import configuration
 from kemb.models.weights import names, torch_weights
 

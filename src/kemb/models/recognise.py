@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kemb import disk
 from kemb.errors import UnknownName, UsageError
+from kemb.files import disk
 from kemb.models import catalogue, configuration
 from kemb.models.families import LOADERS
 from kemb.models.identity import file_hashes

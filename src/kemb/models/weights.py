@@ -12,8 +12,8 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from kemb import disk
 from kemb.errors import ModelError
+from kemb.files import disk
 
 TORCH_WEIGHTS = "pytorch_model*.bin"
 """Weights as torch saves them. They are read as tensors only, by an unpickler that runs no code."""

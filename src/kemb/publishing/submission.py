@@ -30,20 +30,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kemb import disk
 from kemb.boards.benchmark import spec_of
-from kemb.disk import refuse_bomb
 from kemb.errors import ResultError
 from kemb.evaluation.verify import TOLERANCE, Verification, verify_items
+from kemb.files import disk
+from kemb.files.disk import refuse_bomb
 from kemb.publishing.markdown import is_own
-from kemb.results.files import (
-    ITEMS_SCHEMA,
-    META,
-    TaskResult,
-    items_path,
-    read_result,
-    result_dir,
-)
+from kemb.results.files import ITEMS_SCHEMA, META, TaskResult, items_path, read_result, result_dir
 from kemb.results.meta import read_meta
 from kemb.results.record import Record, first_problem
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kemb import disk
 from kemb.errors import ResultError, UsageError
 from kemb.evaluation.verify import refuse_unmeasured
+from kemb.files import disk
 from kemb.models import secrets
 from kemb.publishing import submission
 from kemb.publishing.markdown import is_own, own_data

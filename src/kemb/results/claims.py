@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kemb import disk, tasks
-from kemb.disk import refuse_bomb
+from kemb import tasks
 from kemb.errors import ResultError
+from kemb.files import disk
+from kemb.files.disk import refuse_bomb
 from kemb.results.files import Claim, TaskResult, read_results
 
 FOLDER = Path(__file__).parent.parent / "data" / "claims"

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kemb import disk
-from kemb.disk import refuse_bomb
 from kemb.errors import ResultError, UsageError
+from kemb.files import disk
+from kemb.files.disk import refuse_bomb
 from kemb.results import record
 from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
 from kemb.types import PartScore

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from kemb import disk
 from kemb.errors import ResultError
+from kemb.files import disk
 from kemb.results.record import Count, first_problem
 
 _MOST_BYTES = 2**20

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kemb import disk
 from kemb.errors import ResultError
+from kemb.files import disk
 from kemb.models.backends import Runtime
 from kemb.models.doors import DoorKind, HowKnown
 from kemb.models.families import Similarity

@@ -18,8 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kemb import disk
 from kemb.errors import DataError, FetchError
+from kemb.files import disk
 from kemb.hub import ask_first, check_file, describe, explain, is_offline, one_line, quiet_client
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from kemb import disk
 from kemb.adapters import onnx_export as onnx
 from kemb.boards.benchmark import of_tasks
 from kemb.boards.compare import CompareOptions, compare
 from kemb.errors import ModelError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
+from kemb.files import disk
 from kemb.models.encoders import Encoder
 from kemb.models.identity import content_hash
 from kemb.models.model import ModelOptions

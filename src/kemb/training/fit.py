@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemb import disk
 from kemb.errors import RunError
+from kemb.files import disk
 from kemb.models import files
 from kemb.models.families import by_recipe_name
 from kemb.models.weights import weights_kwargs

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kemb import disk, locks
 from kemb.errors import RunError, UsageError
+from kemb.files import disk, locks
 from kemb.training import stages
 from kemb.training.recipe import RecipeFile
 

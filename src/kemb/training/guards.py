@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from kemb import disk
 from kemb.arrays import FloatArray
 from kemb.errors import ModelError, RunError
+from kemb.files import disk
 from kemb.training.arguments import DEV_KEY
 
 MARK = "kemb.json"

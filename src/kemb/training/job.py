@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb import disk
 from kemb.arrays import IntArray
 from kemb.boards.benchmark import load_benchmark
 from kemb.boards.benchmark import names as benchmark_names
 from kemb.encoding.store import Store
 from kemb.errors import DataError, RunError
 from kemb.evaluation.evaluate import Reporter, Silent, Task, load_task
+from kemb.files import disk
 from kemb.models.device import find_device
 from kemb.models.weights import weights_kwargs
 from kemb.tasks import load_spec

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kemb import disk
 from kemb.arrays import IntArray
 from kemb.errors import DataError
+from kemb.files import disk
 from kemb.tasks.kinds import item_ids, shape_of
 from kemb.training.shingles import Hashes, Sets, keys_of, normal_form, sketch, windows
 from kemb.types import PartData, RetrievalData, SummaryData, TaskData

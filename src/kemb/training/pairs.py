@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kemb import disk
 from kemb.errors import DataError
+from kemb.files import disk
 from kemb.models.model import Model
 from kemb.models.resolve import resolve
 from kemb.tasks.own.content import texts_of

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemb import disk
 from kemb.errors import RunError, UsageError
+from kemb.files import disk
 from kemb.training.recipe import RecipeFile
 
 RECORD = "stage.json"

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kemb import disk
 from kemb.errors import UsageError
+from kemb.files import disk
 from kemb.models import catalogue
 from kemb.models.encoders import Encoder
 from kemb.models.encoders.api_checks import EXAMPLE, KEY_ENV, check_endpoint

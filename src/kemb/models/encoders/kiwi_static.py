@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kemb import disk
 from kemb.arrays import DoubleArray, FloatArray, IntArray
+from kemb.files import disk
 from kemb.models.analysers import CONTENT_TAGS, kiwi_tokens, kiwi_version, load_kiwi
 from kemb.models.encoders.tables import (
     idf,

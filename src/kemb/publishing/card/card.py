@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kemb import disk
 from kemb.adapters import front_matter
 from kemb.boards import Board, Row, build_board
 from kemb.boards.benchmark import load_benchmark
 from kemb.boards.benchmark import names as benchmark_names
 from kemb.boards.cells import cell_value
 from kemb.errors import DataError, UnknownName, UsageError
+from kemb.files import disk
 from kemb.models import catalogue, files, identity
 from kemb.models.facts import facts_of
 from kemb.publishing.card.body import CardData, body

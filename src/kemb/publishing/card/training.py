@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kemb import disk
+from kemb.files import disk
 from kemb.messages import say
 from kemb.publishing.markdown import block, clean, code, escape, table
 from kemb.publishing.reports import every_row, groups_note

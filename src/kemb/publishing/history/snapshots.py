@@ -20,11 +20,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kemb import disk
 from kemb.boards import Board, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.boards.cells import expression_of
 from kemb.errors import ResultError
+from kemb.files import disk
 from kemb.publishing.notes import formula_text
 from kemb.results.files import TaskResult
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kemb import disk
+from kemb.files import disk
 
 FILES = Path(__file__).parent / "files"
 

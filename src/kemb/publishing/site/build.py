@@ -17,10 +17,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from kemb import disk, statistics
+from kemb import statistics
 from kemb.boards import Board, benchmark, build_board
 from kemb.boards.cells import of_results
 from kemb.errors import UsageError
+from kemb.files import disk
 from kemb.messages import note, say
 from kemb.models.facts import facts_of
 from kemb.publishing import downloads

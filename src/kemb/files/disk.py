@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kemb import owners
 from kemb.errors import DiskError
+from kemb.files import owners
 
 TEMPORARY = ".tmp"
 """How the names of unfinished files and folders end; they begin with a dot and the mark of the

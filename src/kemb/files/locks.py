@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kemb import disk, owners
+from kemb.files import disk, owners
 
 _TRIES = 20
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kemb import disk
 from kemb.errors import DiskError
+from kemb.files import disk
 
 
 def names(folder: Path) -> list[str]:

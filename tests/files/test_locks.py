@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kemb import disk, locks, owners
+from kemb.files import disk, locks, owners
 
 WRITER = """
 import sys
