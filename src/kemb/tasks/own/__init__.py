@@ -69,5 +69,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         if isinstance(data, RetrievalData):
             data = replace(data, groups=understood.draft.groups)
         parts.append(make_part(spec, split, spec.subsets[0], data, notes))
-    seen = seen_share(path) if spec.drafted else None
-    return spec, TaskData(spec.name, spec.type, understood.revision, parts, findings.warnings, seen)
+    share = seen_share(path) if spec.drafted else None
+    return spec, TaskData(
+        spec.name, spec.type, understood.revision, parts, findings.warnings, share
+    )

@@ -24,13 +24,13 @@ def seen_share(folder: Path) -> float:
     :return: between 0 and 1; 0 without any question or decision.
     """
     ids = {str(record.get("_id", "")) for record in records(folder / QUESTIONS)}
-    seen: set[str] = set()
+    decided_ids: set[str] = set()
     for path in sorted((folder / REVIEWS).glob("*.jsonl")):
         decisions = {
             str(record.get("query", "")): record.get("decision") for record in records(path)
         }
-        seen |= {query for query, decision in decisions.items() if decision != NO_DECISION}
-    return len(ids & seen) / len(ids) if ids else 0.0
+        decided_ids |= {query for query, decision in decisions.items() if decision != NO_DECISION}
+    return len(ids & decided_ids) / len(ids) if ids else 0.0
 
 
 def records(path: Path) -> Iterator[dict[str, object]]:
