@@ -375,7 +375,7 @@ def _row_record(board: Board, row: Row) -> dict[str, Any]:
         "score": row.score,
         "groups": row.groups,
         "cells": dict(zip(titles, row.cells, strict=True)),
-        "missing": row.missing,
+        "missing": {title: say(why, "en") for title, why in row.missing.items()},
     }
     record["cost"] = dataclasses.asdict(cost_of(row))
     if row.standing:

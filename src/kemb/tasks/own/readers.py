@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import re
-import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kemb.errors import nearest
+from kemb.files.disk import what_is
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,22 +153,6 @@ def read_table(path: Path, file: str, findings: Findings, is_qrels: bool = False
         findings.error("empty file", file, "there is no row of data")
         return None
     return table
-
-
-def what_is(path: Path) -> str:
-    """Why a path is no file, found without opening it."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        link = "a link that leads nowhere" if path.is_symlink() else "there is no such file"
-        return f"{link} ({error.strerror})"
-    kinds = {
-        stat.S_ISDIR: "a folder",
-        stat.S_ISFIFO: "a pipe (FIFO)",
-        stat.S_ISSOCK: "a socket",
-    }
-    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
-    return f"it is {kind}, not a regular file"
 
 
 def _read_text(path: Path, file: str, findings: Findings) -> str | None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
+from kemb.files.disk import what_is
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of, split_of
-from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, decode, read_table, what_is
+from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, decode, read_table
 from kemb.tasks.spec import TaskSpec
 
 SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
@@ -140,7 +141,10 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, is_qrels: bool
 
 
 def _read_toml(path: Path, findings: Findings) -> Settings:
+    if not os.path.lexists(path):
+        return {}
     if not path.is_file():
+        findings.error("unreadable file", TOML, f"cannot be read: {what_is(path)}")
         return {}
     text = decode(path.read_bytes(), TOML, findings)
     try:
@@ -214,7 +218,10 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
         if draft.fields.get("labels")
         else {k: v for k, v in draft.fields.items() if k != "labels"}
     )
-    return TaskSpec.model_validate({**settings, "name": name, **decided})
+    spec = TaskSpec.model_validate({**settings, "name": name, **decided})
+    if spec.unknown_metric:
+        findings.error("task.toml", TOML, spec.unknown_metric, column="main_score")
+    return spec
 
 
 def _content_hash(root: Path, paths: list[Path]) -> str:
