@@ -19,7 +19,7 @@ from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 from kemb.publishing import progress
 
 
@@ -114,6 +114,7 @@ def _forget_output() -> None:
 
 
 def _leave(code: int, message: str) -> NoReturn:
+    message = printable(message)
     width = min(os.get_terminal_size(2).columns, 120) if sys.stderr.isatty() else 10_000
     click.echo(
         textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True

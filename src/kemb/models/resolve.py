@@ -53,6 +53,12 @@ def is_folder(name: str) -> bool:
         return False
 
 
+def is_on_hub(name: str) -> bool:
+    """Whether a model of this name would be looked for on the hub: `org/name[@revision]`."""
+    plain = name.partition("@")[0]
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", plain) is not None and not is_folder(name)
+
+
 def resolve(
     name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
 ) -> Model:
