@@ -20,10 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from kemb.cli import cli
-from kemb.errors import DataError
-from kemb.tasks.own import load_folder
-from kemb.tasks.own.check import CheckReport, check_folder, format_report, to_toml
-from kemb.types import ClusterData, LabelData, PairData, RetrievalData
+from kemb.tasks.own.check import check_folder
 
 CHUNKS = {
     "c1": "제1조 이 규정은 임직원의 출장 경비 지급 기준을 정함을 목적으로 한다.",
@@ -204,8 +201,7 @@ def llama_index(folder: Path) -> Path:
 def qa_csv(folder: Path) -> Path:
     """One file: a question and its passage, a row for each right passage."""
     rows = [[text, CHUNKS[i]] for text, ids in QUESTIONS.values() for i in ids]
-    rows.append(["", CHUNKS["c1"]])
-    write_csv(folder / "qa.csv", ["question", "context"], rows[:-1])
+    write_csv(folder / "qa.csv", ["question", "context"], rows)
     return folder / "qa.csv"
 
 

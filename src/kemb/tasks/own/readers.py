@@ -8,10 +8,10 @@ of it.
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kemb.files.disk import what_is
 from kemb.tasks.own.delimited import read_delimited
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.excel import EXCEL_SUFFIXES, read_workbook
@@ -102,22 +102,6 @@ def _is_jsonl(text: str) -> bool:
         return isinstance(json.loads(text.lstrip().split("\n", 1)[0]), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def what_is(path: Path) -> str:
-    """Why a path is no file, found without opening it."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        link = "a link that leads nowhere" if path.is_symlink() else "there is no such file"
-        return f"{link} ({error.strerror})"
-    kinds = {
-        stat.S_ISDIR: "a folder",
-        stat.S_ISFIFO: "a pipe (FIFO)",
-        stat.S_ISSOCK: "a socket",
-    }
-    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
-    return f"it is {kind}, not a regular file"
 
 
 def _read_text(path: Path, file: str, findings: Findings) -> str | None:

@@ -13,13 +13,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
+from kemb.files.disk import what_is
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.detect import detect
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
-from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables, what_is
+from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables
 from kemb.tasks.spec import TaskSpec
 
 SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
@@ -28,8 +29,8 @@ QRELS_FOLDERS = ("qrels/", "default/", "data/")
 """Folders of judgments beside a corpus and queries."""
 SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
-DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl"))
-"""What `kemb draft` writes beside the corpus, the queries and the judgments."""
+DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
+"""What `kemb draft` and `kemb review` write beside the corpus, the queries and the judgments."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 
 
@@ -114,10 +115,10 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
             f"There is no file or folder {path}. Type the path of a folder with your data."
         )
     paths = [*path.iterdir(), *(item for name in SUBFOLDERS for item in (path / name).glob("*"))]
-    passed_over = DRAFTED if (path / "drafted.json").exists() else frozenset()
+    is_drafted = (path / "drafted.json").exists()
     parts_by_name: dict[str, list[Path]] = {}
     for item in sorted(paths):
-        if item.parent == path and item.name in passed_over:
+        if is_drafted and item.parent == path and item.name in DRAFTED:
             continue
         if item.suffix.lower() not in DATA_SUFFIXES or item.name.startswith(".") or item.is_dir():
             continue
@@ -167,7 +168,10 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, role: str) -> 
 
 
 def _read_toml(path: Path, findings: Findings) -> Settings:
+    if not os.path.lexists(path):
+        return {}
     if not path.is_file():
+        findings.error("unreadable file", TOML, f"cannot be read: {what_is(path)}")
         return {}
     text = decode(path.read_bytes(), TOML, findings)
     try:
@@ -239,7 +243,10 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
         if draft.fields.get("labels")
         else {k: v for k, v in draft.fields.items() if k != "labels"}
     )
-    return TaskSpec.model_validate({**settings, "name": name, **decided})
+    spec = TaskSpec.model_validate({**settings, "name": name, **decided})
+    if spec.unknown_metric:
+        findings.error("task.toml", TOML, spec.unknown_metric, column="main_score")
+    return spec
 
 
 def _content_hash(root: Path, paths: list[Path]) -> str:
