@@ -34,7 +34,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     :raises DataError: the files are not understood, or hold errors; the message shows the first of
         them.
     """
-    understood, clean, findings, _ = examine(path)
+    understood, clean, findings, *_ = examine(path)
     if understood is None or findings.n_errors:
         errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
         rest = findings.n_errors - len(errors)

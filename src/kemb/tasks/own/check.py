@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,9 @@ from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.content import check_content
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
 from kemb.tasks.own.judgments import Clean
-from kemb.tasks.own.understand import Understood, understand
+from kemb.tasks.own.outline import Settings
+from kemb.tasks.own.proposals import Proposal, propose
+from kemb.tasks.own.understand import Understood, read_folder, understand
 from kemb.tasks.spec import TaskSpec
 
 _SCRIPTS = {
@@ -87,6 +89,8 @@ class CheckReport:
     files: list[FileReport] = field(default_factory=list)
     texts: list[TextReport] = field(default_factory=list)
     scored: list[ScoredReport] = field(default_factory=list)
+    proposal: str = ""
+    """Where the folder is not understood: the smallest task.toml with which it would be."""
 
     @property
     def has_errors(self) -> bool:
@@ -101,6 +105,10 @@ class Examined(NamedTuple):
     clean: Clean
     findings: Findings
     texts: list[TextReport]
+    proposal: Settings | None = None
+    """What task.toml must say, where the folder is not understood and a sensible task can be made
+    of it; the findings are then those of its values, too.
+    """
 
 
 def examine(path: Path) -> Examined:
@@ -109,9 +117,12 @@ def examine(path: Path) -> Examined:
     :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
-    understood = understand(path, findings)
-    if understood is None:
+    folder = read_folder(path, findings)
+    if folder is None:
         return Examined(None, {}, findings, [])
+    understood = understand(folder, findings)
+    if understood is None:
+        return Examined(None, {}, findings, [], _settings_of(propose(folder), findings))
     clean = check_content(understood.spec, understood.draft.tables, findings)
     texts = [
         _describe(role, ours, values)
@@ -127,16 +138,26 @@ def examine(path: Path) -> Examined:
     return Examined(understood, clean, findings, texts)
 
 
+def _settings_of(proposal: Proposal | None, findings: Findings) -> Settings | None:
+    """The settings of a proposal; what is wrong with the values, as it reads them, is noted, so
+    that one look shows all of it.
+    """
+    if proposal is None:
+        return None
+    check_content(proposal.understood.spec, proposal.understood.draft.tables, findings)
+    return proposal.settings
+
+
 def check_folder(path: Path) -> CheckReport:
     """What kemb understands of a folder or a file, and all that is wrong with it.
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, clean, findings, texts = examine(path)
+    understood, clean, findings, texts, proposal = examine(path)
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
     if understood is None:
-        return report
+        return replace(report, proposal="" if proposal is None else _toml_file(proposal))
     draft = understood.draft
     return replace(
         report,
@@ -211,6 +232,9 @@ def format_report(report: CheckReport, lang: Lang = "en") -> str:
             "",
             "kemb cannot say what this is; `kemb docs own-data` shows the layouts it knows.",
         ]
+        if report.proposal:
+            lines += ["", say(note("check.proposal"), lang)]
+            lines += [f"  {line}".rstrip() for line in report.proposal.splitlines()]
     for level in ("error", "warning"):
         for kind in dict.fromkeys(
             finding.kind for finding in report.findings if finding.level == level
@@ -266,6 +290,10 @@ def to_toml(spec: TaskSpec) -> str:
     """The TOML file of a task: `TaskSpec.model_validate(tomllib.loads(to_toml(spec))) == spec`."""
     data = spec.model_dump(exclude_defaults=True, exclude_none=True)
     data["source"] = {"layout": spec.source.layout} | data["source"]
+    return _toml_file(data)
+
+
+def _toml_file(data: Mapping[str, object]) -> str:
     lines = [
         f"{_key(key)} = {_toml(value)}"
         for key, value in data.items()
@@ -278,7 +306,7 @@ def to_toml(spec: TaskSpec) -> str:
                 f"[{_key(key)}]",
                 *(f"{_key(name)} = {_toml(value)}" for name, value in table.items()),
             ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).strip() + "\n"
 
 
 def _key(name: str) -> str:
