@@ -33,7 +33,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     :raises DataError: the files are not understood, or hold errors; the message shows the first of
         them.
     """
-    understood, clean, findings, _ = examine(path)
+    understood, clean, findings, _, reviewed = examine(path)
     if understood is None or findings.n_errors:
         errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
         rest = findings.n_errors - len(errors)
@@ -67,5 +67,5 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         data, notes = build(plain, "default", split, read, train=True)
         if isinstance(data, RetrievalData):
             data = replace(data, groups=understood.draft.groups)
-        parts.append(make_part(spec, split, spec.subsets[0], data, notes))
+        parts.append(make_part(spec, split, spec.subsets[0], data, notes | reviewed))
     return spec, TaskData(spec.name, spec.type, understood.revision, parts, findings.warnings)

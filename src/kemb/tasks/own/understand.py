@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from kemb.errors import UsageError, nearest
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
+from kemb.tasks.own.decisions import review_files
 from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of, split_of
 from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, decode, read_table, what_is
 from kemb.tasks.spec import TaskSpec
@@ -23,6 +24,8 @@ SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
 """Of a folder that may hold tables; the last three as on the hub, where each config is a folder."""
 QRELS_FOLDERS = ("qrels/", "default/", "data/")
 """Folders of judgments beside a corpus and queries."""
+KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl")
+"""What kemb keeps beside a corpus and is no part of the data: pools, and the pairs that decide."""
 SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
@@ -53,6 +56,7 @@ def understand(path: Path, findings: Findings) -> Understood | None:
     if {"corpus", "queries"} & set(roles.values()):
         in_qrels_folder = {file for file in paths if file.startswith(QRELS_FOLDERS)}
         roles |= dict.fromkeys(in_qrels_folder, "qrels")
+        paths = {file: parts for file, parts in paths.items() if file not in KEPT_BESIDE}
     files = {
         file: _read_parts(parts, file, findings, roles[file] == "qrels")
         for file, parts in paths.items()
@@ -66,7 +70,8 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         for file in sorted(files.keys() - used_files - set(draft.other_splits)):
             message = "no part of the task: its name says nothing that goes with the other files"
             findings.warn("file not used", file, message)
-    revision = _content_hash(path, [part for file in sorted(used_files) for part in paths[file]])
+    used_parts = [part for file in sorted(used_files) for part in paths[file]]
+    revision = _content_hash(path, [*used_parts, *review_files(path)])
     return None if spec is None else Understood(spec, draft, revision)
 
 
