@@ -176,7 +176,10 @@ TARGETS = {
         _OF_RESULTS,
         "r/kemb__toy/597ceae6317b/model_meta.json",
         foreign.broken_json,
-        ("verify r/kemb__toy/597ceae6317b/model_meta.json", "site -o site --only measured --results r"),
+        (
+            "verify r/kemb__toy/597ceae6317b/model_meta.json",
+            "site -o site --only measured --results r",
+        ),
     ),
     "benchmark": Target(
         _OF_RESULTS,

@@ -177,7 +177,7 @@ def _cut(text: str, places: Iterator[Place], size: int) -> list[Place]:
     """The places without white space at their ends, those longer than the size cut: at the last
     white space in the second half of what fits, else anywhere.
     """
-    pieces = []
+    pieces: list[Place] = []
     for place in places:
         for start, end in _trimmed(text, *place):
             while end - start > size:

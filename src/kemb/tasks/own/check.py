@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from kemb.tasks.own.content import Clean, check_content
-from kemb.tasks.own.readers import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.content import check_content
+from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.understand import Understood, understand
 from kemb.tasks.spec import TaskSpec
 
