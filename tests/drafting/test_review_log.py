@@ -15,7 +15,7 @@ import pytest
 from kemb.drafting.review_log import open_log
 from kemb.errors import DiskError, UsageError
 from kemb.tasks.own.decisions import Decision, read_file
-from kemb.tasks.own.readers import Findings
+from kemb.tasks.own.findings import Findings
 
 ACCEPT = Decision("q1", "accept")
 

@@ -203,7 +203,7 @@ def read_again(folder: Path) -> list[str]:
     from kemb.drafting.review_log import ReviewLog
     from kemb.drafting.review_session import Session
     from kemb.tasks.own.decisions import read_decisions
-    from kemb.tasks.own.readers import Findings
+    from kemb.tasks.own.findings import Findings
 
     log = ReviewLog(folder / "review/mina.jsonl")
     decisions = read_decisions(folder, Findings())

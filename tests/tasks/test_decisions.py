@@ -11,7 +11,7 @@ from kemb.errors import DataError
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.check import check_folder
 from kemb.tasks.own.decisions import Decision, Decisions, read_decisions, seen_share
-from kemb.tasks.own.readers import Findings
+from kemb.tasks.own.findings import Findings
 from kemb.types import RetrievalData, TaskData
 
 

@@ -16,7 +16,7 @@ from kemb.drafting.review_server import ReviewServer
 from kemb.drafting.review_session import Session
 from kemb.messages import Note, note
 from kemb.tasks.own.decisions import read_decisions
-from kemb.tasks.own.readers import Findings
+from kemb.tasks.own.findings import Findings
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from kemb.drafting.review_session import said_of
 from kemb.messages import Lang, Note, note, say
 from kemb.statistics.agreement import Agreement, agreement
 from kemb.tasks.own.decisions import Conflict, Decision, Decisions, Merged, read_decisions
-from kemb.tasks.own.readers import Finding, Findings
+from kemb.tasks.own.findings import Finding, Findings
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
     with tempfile.TemporaryDirectory(prefix="kemb-submission-") as scratch:
         folder = Path(scratch)
         try:
+            disk.size_of_file(path)
             with zipfile.ZipFile(path) as archive:
                 names = _safe_names(path, archive)
                 manifest = _manifest(path, archive, names)

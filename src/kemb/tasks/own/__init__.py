@@ -11,6 +11,7 @@ from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
 from kemb.tasks.load import build
 from kemb.tasks.own.check import examine
+from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
 from kemb.types import RetrievalData, TaskData
@@ -68,4 +69,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         if isinstance(data, RetrievalData):
             data = replace(data, groups=understood.draft.groups)
         parts.append(make_part(spec, split, spec.subsets[0], data, notes | reviewed))
-    return spec, TaskData(spec.name, spec.type, understood.revision, parts, findings.warnings)
+    share = seen_share(path) if spec.drafted else None
+    return spec, TaskData(
+        spec.name, spec.type, understood.revision, parts, findings.warnings, share
+    )

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own import decisions
-from kemb.tasks.own.content import Clean, check_content
-from kemb.tasks.own.readers import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.content import check_content
+from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.understand import Understood, understand
 from kemb.tasks.spec import TaskSpec
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kemb.tasks.own.readers import Findings
+from kemb.tasks.own.findings import Findings
 
 FOLDER = "review"
 OF_QUESTIONS = ("accept", "reject", "edit", "none")
@@ -228,12 +228,12 @@ def apply(
 
 
 def seen_share(root: Path) -> float:
-    """Of the scored questions of a drafted folder the share that a person has decided on.
-
-    :param root: a folder with `queries.jsonl`.
+    """Of the scored questions of a drafted folder the share that a person has decided on; 0 where
+    there is no `queries.jsonl`.
     """
-    queries = (root / "queries.jsonl").read_text(encoding="utf-8").split("\n")
-    ids = [str(json.loads(line)["_id"]) for line in queries if line.strip()]
+    path = root / "queries.jsonl"
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    ids = [str(json.loads(line)["_id"]) for line in lines if line.strip()]
     return read_decisions(root, Findings()).merged().seen_share(ids)
 
 
