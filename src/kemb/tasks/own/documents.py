@@ -13,6 +13,8 @@ from kemb.errors import UsageError
 from kemb.files import disk
 from kemb.tasks.own.headings import title_of
 from kemb.tasks.own.markup import html_to_markdown
+from kemb.tasks.own.office import docx_to_markdown, hangul_to_markdown, pptx_to_markdown
+from kemb.tasks.own.pdf import pdf_to_markdown
 from kemb.tasks.own.readers import Findings, decode
 
 MAX_BYTES = 256 << 20
@@ -163,5 +165,10 @@ _READERS: dict[str, Reader] = {
     ".markdown": _read_text,
     ".html": html_to_markdown,
     ".htm": html_to_markdown,
+    ".pdf": pdf_to_markdown,
+    ".docx": docx_to_markdown,
+    ".pptx": pptx_to_markdown,
+    ".hwp": hangul_to_markdown,
+    ".hwpx": hangul_to_markdown,
 }
 DOCUMENT_SUFFIXES = tuple(_READERS)
