@@ -240,6 +240,24 @@ def size_of_file(path: Path) -> int:
     return status.st_size
 
 
+def what_is(path: Path) -> str:
+    """Why a path is no file, found without opening it: "it is a pipe (FIFO), not a regular
+    file".
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        link = "a link that leads nowhere" if path.is_symlink() else "there is no such file"
+        return f"{link} ({error.strerror})"
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a pipe (FIFO)",
+        stat.S_ISSOCK: "a socket",
+    }
+    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
+    return f"it is {kind}, not a regular file"
+
+
 def read_json(path: Path, *, finite: bool = False, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa: ANN401  whatever JSON can hold
     """What a JSON file holds.
 

@@ -141,6 +141,7 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
     """
     with disk.scratch_folder() as folder:
         try:
+            disk.size_of_file(path)
             with zipfile.ZipFile(path) as archive:
                 names = _safe_names(path, archive)
                 manifest = _manifest(path, archive, names)

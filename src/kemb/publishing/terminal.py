@@ -23,6 +23,7 @@ from rich.text import Text
 
 from kemb import messages
 from kemb.boards import Board
+from kemb.boards.comparable import REVISION
 from kemb.encoding.encode import Progress as EncodeProgress
 from kemb.evaluation.evaluate import Outcome, Task
 from kemb.publishing import notes, progress, tables
@@ -72,7 +73,7 @@ def print_board(
     if n_hidden_columns := len(every_column) - len(columns):
         below.append(messages.note("board.hidden_columns", n_columns=n_hidden_columns))
     below += notes.below_line(board, n_hidden)
-    if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
+    if any(why.key == REVISION for row in board.rows for why in row.missing.values()):
         below.append(messages.note("board.mixed"))
     below += notes.footer(board, tables.source_marks(rows))
     for text in below:

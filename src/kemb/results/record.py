@@ -69,6 +69,10 @@ class TaskRecord(Data):
     """By "<split>/<subset>", the hash of its data."""
     notes: dict[str, dict[str, int]] = {}
     """By "<split>/<subset>", counts that should make one look twice."""
+    drafted: bool = False
+    """Whether the questions were drafted from the documents, not asked by anybody."""
+    seen: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of drafted questions the share that a person had decided on."""
     dedupe_pairs: bool = False
     train_is_evaluated: list[str] = []
     """The "<split>/<subset>" whose few-shot examples stand among the evaluated rows."""

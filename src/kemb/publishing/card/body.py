@@ -243,7 +243,7 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
 
 def _below(board: Board, row: Row) -> str:
     common = row.common
-    lacking = ", ".join(f"{title} ({why})" for title, why in row.missing.items())
+    lacking = ", ".join(f"{title} ({say(why, 'en')})" for title, why in row.missing.items())
     wins = ""
     if common is not None and common.win_rate is not None:
         wins = (
