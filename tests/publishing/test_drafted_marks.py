@@ -12,7 +12,7 @@ from kemb.evaluation.targets import load_tasks
 from kemb.models.resolve import resolve
 from kemb.publishing.tables import to_markdown
 from kemb.results.files import read_results
-from kemb.tasks.own.drafted import seen_share
+from kemb.tasks.own.decisions import seen_share
 
 N_QUESTIONS = 4
 FRUITS = ("사과", "바나나", "포도", "복숭아", "자두", "살구")

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
+from kemb.cli import compare, docs, exchange, lists, publish, review, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
@@ -206,6 +206,7 @@ for command in (
     run.run_command,
     run.demo,
     run.check,
+    review.review,
     study.prompts_group,
     study.robustness,
     compare.compare,

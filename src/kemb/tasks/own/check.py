@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from kemb.tasks.kinds import KINDS
+from kemb.tasks.own import decisions
 from kemb.tasks.own.content import check_content
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
 from kemb.tasks.own.judgments import Clean
@@ -87,18 +89,26 @@ class Examined(NamedTuple):
     clean: Clean
     findings: Findings
     texts: list[TextReport]
+    reviewed: dict[str, int]
+    """What reviewers changed: counts for the notes of every part."""
 
 
-def examine(path: Path) -> Examined:
+def examine(path: Path, with_reviews: bool = True) -> Examined:
     """Read a folder or a file, decide what it is, and check every value.
 
+    :param with_reviews: apply what reviewers decided, if nothing else is wrong.
     :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
     understood = understand(path, findings)
     if understood is None:
-        return Examined(None, {}, findings, [])
+        return Examined(None, {}, findings, [], {})
     clean = check_content(understood.spec, understood.draft.tables, findings)
+    reviewed: dict[str, int] = {}
+    is_reviewed = with_reviews and bool(decisions.review_files(path))
+    if is_reviewed and KINDS[understood.spec.type].is_ranking and not findings.n_errors:
+        merged = decisions.read_decisions(path, findings).merged()
+        reviewed = decisions.apply(merged, clean, findings)
     texts = [
         _describe(role, ours, values)
         for role, columns in clean.items()
@@ -110,7 +120,7 @@ def examine(path: Path) -> Examined:
             'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
         )
         findings.warn("language", "task.toml", message, column="languages")
-    return Examined(understood, clean, findings, texts)
+    return Examined(understood, clean, findings, texts, reviewed)
 
 
 def check_folder(path: Path) -> CheckReport:
@@ -118,7 +128,7 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, _, findings, texts = examine(path)
+    understood, _, findings, texts, _ = examine(path)
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
     if understood is None:
