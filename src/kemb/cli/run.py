@@ -232,7 +232,7 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
             for field in dataclasses.fields(report)
             if field.name != "spec"
         }
-        for name in ("findings", "files", "texts"):
+        for name in ("findings", "files", "texts", "scored"):
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
         record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
         click.echo(json.dumps(record, ensure_ascii=False, indent=1))
