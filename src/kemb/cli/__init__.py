@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import compare, docs, exchange, lists, publish, review, run, study, train
+from kemb.cli import compare, docs, draft, exchange, lists, publish, review, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
@@ -220,6 +220,7 @@ for command in (
     exchange.init,
     train.train,
     train.mine,
+    draft.draft,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,
