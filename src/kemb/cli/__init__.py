@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
+from kemb.cli import choose, compare, docs, exchange, lists, publish, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
@@ -201,6 +201,7 @@ for command in (
     study.robustness,
     compare.compare,
     compare.verify,
+    choose.power,
     publish.audit,
     publish.site,
     publish.card,
