@@ -230,6 +230,10 @@ class TaskData:
     parts: list[Part]
     warnings: dict[str, int] = field(default_factory=dict)
     """What `kemb check` warns of in a folder of a user's own: how often, by kind."""
+    seen: float | None = None
+    """Share of drafted questions that a person has decided on; None for questions that were not
+    drafted.
+    """
 
 
 @dataclass(frozen=True, slots=True)

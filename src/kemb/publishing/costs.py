@@ -23,6 +23,8 @@ DOUBT = "⚠"
 """Behind a score of data that `kemb check` warns of, or of ties, and behind a model of whose files
 something must be known.
 """
+DRAFTED = "✎"
+"""Behind a score of questions that were drafted from the documents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, DOUBT, Cost, cost_of, is_cut, n_tied
+from kemb.publishing.costs import CUT, DOUBT, DRAFTED, Cost, cost_of, is_cut, n_tied
 from kemb.publishing.markdown import clean, escape
 from kemb.publishing.notes import below_line, footer, group, heading, model_warnings
 from kemb.results.record import Record
@@ -88,9 +88,16 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
 
 
 def marks(row: Row, cell: CellSpec) -> str:
-    """What stands behind a score of truncated texts, and one of data or vectors to be doubted."""
-    is_doubted = any(record.data_warnings or n_tied(record) for record in _records(row, cell))
-    return (f" {CUT}" if is_cut_in(row, cell) else "") + (f" {DOUBT}" if is_doubted else "")
+    """What stands behind a score of truncated texts, of drafted questions, and of data or vectors
+    to be doubted.
+    """
+    records = _records(row, cell)
+    conditions = {
+        CUT: is_cut_in(row, cell),
+        DRAFTED: any(record.task.drafted for record in records),
+        DOUBT: any(record.data_warnings or n_tied(record) for record in records),
+    }
+    return "".join(f" {mark}" for mark, holds in conditions.items() if holds)
 
 
 def is_cut_in(row: Row, cell: CellSpec) -> bool:
@@ -368,7 +375,7 @@ def _row_record(board: Board, row: Row) -> dict[str, Any]:
         "score": row.score,
         "groups": row.groups,
         "cells": dict(zip(titles, row.cells, strict=True)),
-        "missing": row.missing,
+        "missing": {title: say(why, "en") for title, why in row.missing.items()},
     }
     record["cost"] = dataclasses.asdict(cost_of(row))
     if row.standing:

@@ -31,6 +31,11 @@ from kemb.results import record
 from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
 from kemb.types import PartScore
 
+
+class NoItems(ResultError):
+    """Items that are the ones of their record, and cannot be those of any result."""
+
+
 _T = TypeVar("_T")
 EXPERIMENTS = "experiments"
 META = "model_meta.json"
@@ -285,6 +290,7 @@ def read_items(result: TaskResult) -> pa.Table:
     """The item scores of a result.
 
     :raises ResultError: when they are missing or not the ones the result was written with.
+    :raises NoItems: when they are those, and no item scores.
     """
     path = items_path(result)
     if not has_items(result):
@@ -306,8 +312,8 @@ def read_items(result: TaskResult) -> pa.Table:
     return table
 
 
-def _not_items(path: Path, result: TaskResult, why: str) -> ResultError:
-    return ResultError(
+def _not_items(path: Path, result: TaskResult, why: str) -> NoItems:
+    return NoItems(
         f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
         "--rescore` for this model to make them again."
     )
