@@ -15,7 +15,20 @@ from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
+from kemb.cli import (
+    choose,
+    compare,
+    convert,
+    docs,
+    draft,
+    exchange,
+    lists,
+    publish,
+    review,
+    run,
+    study,
+    train,
+)
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
@@ -206,10 +219,12 @@ for command in (
     run.run_command,
     run.demo,
     run.check,
+    review.review,
     study.prompts_group,
     study.robustness,
     compare.compare,
     compare.verify,
+    choose.power,
     publish.audit,
     publish.site,
     publish.card,
@@ -219,11 +234,13 @@ for command in (
     exchange.init,
     train.train,
     train.mine,
+    draft.draft,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,
     lists.store,
     docs.docs,
+    convert.convert,
 ):
     cli.add_command(command)
 add_lang(cli)

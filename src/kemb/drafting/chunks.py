@@ -5,12 +5,12 @@ with its place in the document.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
-from kemb.errors import UsageError
+from kemb.errors import MissingExtra, UsageError
 from kemb.models.analysers import load_kiwi
 from kemb.tasks.own.documents import Document
 from kemb.tasks.own.headings import find_headings
@@ -22,6 +22,8 @@ _MOST_AT_ONCE = 4096
 """Kiwi needs more than linear time in one long text."""
 _BLOCK = re.compile(r"[ \t]*(?:#{1,6}[ \t]|[-*+>|]|\d{1,9}[.)][ \t]|```|~~~|$)")
 """Lines at which no sentence of the line above goes on: headings, items, tables, fences, blanks."""
+
+_MARK = re.compile(r"[.!?。！？…][\"'”’)\]」』]*\s+")
 
 Place = tuple[int, int]
 """Start and end in a text, in code points."""
@@ -91,8 +93,8 @@ def chunk(documents: Sequence[Document], spec: str) -> list[Chunk]:
     No chunk begins or ends with white space, and every other character of a document stands in at
     least one. A chunk has at most N characters:
 
-    - `sentences:N`: as many whole sentences as fit (Kiwi's splitter); a longer sentence is cut at
-      white space;
+    - `sentences:N`: as many whole sentences as fit (Kiwi's splitter), a heading with the sentence
+      below it; a longer sentence is cut at white space;
     - `heading:N`: a section with its heading; a longer one is cut at line ends; a heading without
       text of its own stands with the section below it;
     - `fixed:N`: N characters, wherever that cuts;
@@ -103,6 +105,8 @@ def chunk(documents: Sequence[Document], spec: str) -> list[Chunk]:
     :raises UsageError: an unknown chunking; MissingExtra: `sentences` without kiwipiepy.
     """
     chunking = parse_chunking(spec)
+    if chunking.kind == "sentences":
+        load_kiwi(f"The chunking {chunking.name}")
     return [
         Chunk(
             f"{document.id}#{start}-{end}",
@@ -117,6 +121,34 @@ def chunk(documents: Sequence[Document], spec: str) -> list[Chunk]:
     ]
 
 
+@lru_cache(maxsize=1 << 12)
+def sentences(text: str) -> tuple[Place, ...]:
+    """Where the sentences of a text stand, without white space at their ends: by Kiwi where it is
+    installed, else behind `.`, `!` and `?`. No sentence runs through headings, items of lists, rows
+    of tables and blank lines; every character that is no white space belongs to one.
+    """
+    pieces = [place for block in _blocks(text) for place in _parts(text, *block)]
+    starts = set()
+    for (start, end), later in zip(pieces, _later_starts(text, pieces), strict=True):
+        starts |= {start, *(start + place for place in later if 0 < place < end - start)}
+    ordered = sorted(starts)
+    ends = [*ordered[1:], len(text)]
+    return tuple(
+        place for i, start in enumerate(ordered) for place in _trimmed(text, start, ends[i])
+    )
+
+
+def _later_starts(text: str, pieces: Sequence[Place]) -> Iterator[list[int]]:
+    """Of every piece where its sentences but the first begin, counted from its start."""
+    try:
+        kiwi = load_kiwi("Sentences")
+    except MissingExtra:
+        yield from ([m.end() for m in _MARK.finditer(text[s:e])] for s, e in pieces)
+        return
+    split = kiwi.split_into_sents((text[s:e] for s, e in pieces), return_sub_sents=False)
+    yield from ([sentence.start for sentence in of_piece[1:]] for of_piece in split)
+
+
 def _places(text: str, chunking: Chunking) -> Iterator[Place]:
     size, overlap = chunking.size, chunking.overlap
     if chunking.kind == "document":
@@ -124,13 +156,11 @@ def _places(text: str, chunking: Chunking) -> Iterator[Place]:
     elif chunking.kind == "fixed":
         yield from _windows(text, size, overlap)
     elif chunking.kind == "sentences":
-        starts = _sentence_starts(text)
-        units = _cut(text, _between(starts, len(text)), size)
-        yield from _pack(units, size, overlap)
+        units = _cut(text, sentences(text), size)
+        yield from _pack(_behind_headings(text, units, size), size, overlap)
     else:
         for start, end in _sections(text):
-            units = _cut(text, _lines(text, start, end), size)
-            yield from _pack(units, size, overlap)
+            yield from _pack(_cut(text, _lines(text, start, end), size), size, overlap)
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[Place]:
@@ -143,13 +173,17 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[Place]:
 
 
 def _windows(text: str, size: int, overlap: int) -> Iterator[Place]:
-    for first, last in _trimmed(text, 0, len(text)):
-        start = first
-        while True:
-            yield from _trimmed(text, start, min(start + size, last))
-            if start + size >= last:
-                return
+    """Windows of a size; one that holds nothing but what stood in the one before it is left out."""
+    for start, last in _trimmed(text, 0, len(text)):
+        before = start
+        while before < last:
+            for place in _trimmed(text, start, min(start + size, last)):
+                if place[1] > before:
+                    yield place
+                before = max(before, place[1])
             start += size - overlap
+            while start < last and text[start].isspace():
+                start += 1
 
 
 def _pack(units: Sequence[Place], size: int, overlap: int) -> Iterator[Place]:
@@ -173,11 +207,25 @@ def _pack(units: Sequence[Place], size: int, overlap: int) -> Iterator[Place]:
         first = behind
 
 
-def _cut(text: str, places: Iterator[Place], size: int) -> list[Place]:
+def _behind_headings(text: str, units: Sequence[Place], size: int) -> list[Place]:
+    """The units, a heading together with what stands below it where both fit into the size."""
+    headings = {heading.start for heading in find_headings(text)}
+    joined: list[Place] = []
+    joins = False
+    for start, end in units:
+        if joins and end - joined[-1][0] <= size:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+        joins = start in headings
+    return joined
+
+
+def _cut(text: str, places: Iterable[Place], size: int) -> list[Place]:
     """The places without white space at their ends, those longer than the size cut: at the last
     white space in the second half of what fits, else anywhere.
     """
-    pieces = []
+    pieces: list[Place] = []
     for place in places:
         for start, end in _trimmed(text, *place):
             while end - start > size:
@@ -195,10 +243,6 @@ def _last_blank(text: str, start: int, end: int) -> int:
     return next((place for place in range(end, start - 1, -1) if text[place].isspace()), end)
 
 
-def _between(starts: Sequence[int], end: int) -> Iterator[Place]:
-    return zip(starts, [*starts[1:], end], strict=True)
-
-
 def _lines(text: str, start: int, end: int) -> Iterator[Place]:
     while start < end:
         line_end = text.find("\n", start, end)
@@ -209,7 +253,7 @@ def _lines(text: str, start: int, end: int) -> Iterator[Place]:
 
 def _sections(text: str) -> Iterator[Place]:
     headings = find_headings(text)
-    ends = [heading.start for heading in headings[1:]] + [len(text)]
+    ends = [*(heading.start for heading in headings), len(text)][1:]
     start = 0
     if headings and text[: headings[0].start].strip():
         yield 0, headings[0].start
@@ -220,21 +264,6 @@ def _sections(text: str) -> Iterator[Place]:
             start = end
     if start < len(text):
         yield start, len(text)
-
-
-@lru_cache(maxsize=1 << 12)
-def _sentence_starts(text: str) -> list[int]:
-    """Where the sentences of a text begin, the first at 0; what Kiwi takes for no part of a
-    sentence belongs to the one before it.
-    """
-    pieces = [place for block in _blocks(text) for place in _parts(text, *block)]
-    kiwi = load_kiwi("The chunking sentences:N")
-    split = kiwi.split_into_sents((text[s:e] for s, e in pieces), return_sub_sents=False)
-    starts = set()
-    for (start, end), sentences in zip(pieces, split, strict=True):
-        later = (start + sentence.start for sentence in sentences[1:])
-        starts |= {start, *(place for place in later if start < place < end)}
-    return sorted(starts)
 
 
 def _blocks(text: str) -> Iterator[Place]:

@@ -12,14 +12,15 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from kemb.errors import DataError
 from kemb.messages import Lang, Note, Value, note, say
 from kemb.tasks.kinds import KINDS
+from kemb.tasks.own import decisions
 from kemb.tasks.own.content import check_content
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
 from kemb.tasks.own.judgments import Clean
-from kemb.tasks.own.outline import Settings
-from kemb.tasks.own.proposals import Proposal, propose
-from kemb.tasks.own.understand import Understood, read_folder, understand
+from kemb.tasks.own.proposals import propose
+from kemb.tasks.own.understand import Folder, Understood, read_folder, understand
 from kemb.tasks.spec import TaskSpec
 
 _SCRIPTS = {
@@ -29,6 +30,8 @@ _SCRIPTS = {
     "Kana": re.compile(r"[\u3040-\u30ff]"),
     "digits": re.compile(r"[0-9]"),
 }
+_N_SHOWN = 3
+"""Errors in the message of a refusal."""
 _SAMPLE = 1000
 """Texts, evenly spaced, that the shares of scripts are counted on."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -105,25 +108,29 @@ class Examined(NamedTuple):
     clean: Clean
     findings: Findings
     texts: list[TextReport]
-    proposal: Settings | None = None
-    """What task.toml must say, where the folder is not understood and a sensible task can be made
-    of it; the findings are then those of its values, too.
-    """
+    reviewed: dict[str, int]
+    """What reviewers changed: counts for the notes of every part."""
+    folder: Folder | None
+    """Nothing where no file could be read."""
 
 
-def examine(path: Path) -> Examined:
+def examine(path: Path, with_reviews: bool = True) -> Examined:
     """Read a folder or a file, decide what it is, and check every value.
 
+    :param with_reviews: apply what reviewers decided, if nothing else is wrong.
     :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
     folder = read_folder(path, findings)
-    if folder is None:
-        return Examined(None, {}, findings, [])
-    understood = understand(folder, findings)
+    understood = None if folder is None else understand(folder, findings)
     if understood is None:
-        return Examined(None, {}, findings, [], _settings_of(propose(folder), findings))
+        return Examined(None, {}, findings, [], {}, folder)
     clean = check_content(understood.spec, understood.draft.tables, findings)
+    reviewed: dict[str, int] = {}
+    is_reviewed = with_reviews and bool(decisions.review_files(path))
+    if is_reviewed and KINDS[understood.spec.type].is_ranking and not findings.n_errors:
+        merged = decisions.read_decisions(path, findings).merged()
+        reviewed = decisions.apply(merged, clean, findings)
     texts = [
         _describe(role, ours, values)
         for role, columns in clean.items()
@@ -135,17 +142,24 @@ def examine(path: Path) -> Examined:
             'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
         )
         findings.warn("language", "task.toml", message, column="languages")
-    return Examined(understood, clean, findings, texts)
+    return Examined(understood, clean, findings, texts, reviewed, folder)
 
 
-def _settings_of(proposal: Proposal | None, findings: Findings) -> Settings | None:
-    """The settings of a proposal; what is wrong with the values, as it reads them, is noted, so
-    that one look shows all of it.
+def refuse_errors(path: Path, examined: Examined) -> Understood:
+    """What was understood.
+
+    :raises DataError: the files are not understood, or hold errors; the message shows the first of
+        them.
     """
-    if proposal is None:
-        return None
-    check_content(proposal.understood.spec, proposal.understood.draft.tables, findings)
-    return proposal.settings
+    understood, findings = examined.understood, examined.findings
+    if understood is not None and not findings.n_errors:
+        return understood
+    errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
+    rest = findings.n_errors - len(errors)
+    more = f" And {rest} more." if rest else ""
+    raise DataError(
+        f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check {path}"
+    )
 
 
 def check_folder(path: Path) -> CheckReport:
@@ -153,11 +167,14 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, clean, findings, texts, proposal = examine(path)
+    understood, clean, findings, texts, _, folder = examine(path)
+    proposal = propose(folder) if understood is None and folder is not None else None
+    if proposal is not None:  # what is wrong with the values, as it reads them, is shown, too
+        check_content(proposal.understood.spec, proposal.understood.draft.tables, findings)
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
     if understood is None:
-        return replace(report, proposal="" if proposal is None else _toml_file(proposal))
+        return replace(report, proposal=to_toml_of(proposal.settings) if proposal else "")
     draft = understood.draft
     return replace(
         report,
@@ -290,10 +307,11 @@ def to_toml(spec: TaskSpec) -> str:
     """The TOML file of a task: `TaskSpec.model_validate(tomllib.loads(to_toml(spec))) == spec`."""
     data = spec.model_dump(exclude_defaults=True, exclude_none=True)
     data["source"] = {"layout": spec.source.layout} | data["source"]
-    return _toml_file(data)
+    return to_toml_of(data)
 
 
-def _toml_file(data: Mapping[str, object]) -> str:
+def to_toml_of(data: Mapping[str, object]) -> str:
+    """Settings of a task as a TOML file; tables of them come last."""
     lines = [
         f"{_key(key)} = {_toml(value)}"
         for key, value in data.items()

@@ -15,6 +15,8 @@ from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.headings import title_of
 from kemb.tasks.own.markup import html_to_markdown
+from kemb.tasks.own.office import docx_to_markdown, hangul_to_markdown, pptx_to_markdown
+from kemb.tasks.own.pdf import pdf_to_markdown
 
 MAX_BYTES = 256 << 20
 """Of one file; larger files are refused."""
@@ -164,5 +166,10 @@ _READERS: dict[str, Reader] = {
     ".markdown": _read_text,
     ".html": html_to_markdown,
     ".htm": html_to_markdown,
+    ".pdf": pdf_to_markdown,
+    ".docx": docx_to_markdown,
+    ".pptx": pptx_to_markdown,
+    ".hwp": hangul_to_markdown,
+    ".hwpx": hangul_to_markdown,
 }
 DOCUMENT_SUFFIXES = tuple(_READERS)

@@ -21,6 +21,7 @@ class Heading:
     level: int
     """1 to 6."""
     title: str
+    """Empty where the marks stand alone."""
     start: int
     """Where its line begins, in code points."""
     end: int
@@ -72,7 +73,8 @@ def title_of(text: str, otherwise: str) -> str:
     in_head = _FRONT_TITLE.search(text, 0, front_matter_end(text))
     if in_head:
         return in_head[1].strip().strip("\"'").strip() or otherwise
-    best = min(find_headings(text), key=lambda heading: heading.level, default=None)
+    titled = (heading for heading in find_headings(text) if heading.title)
+    best = min(titled, key=lambda heading: heading.level, default=None)
     return best.title if best else otherwise
 
 
@@ -86,14 +88,13 @@ def _lines(text: str, start: int) -> Iterator[tuple[int, str]]:
 
 
 def _hash_heading(line: str) -> tuple[int, str]:
-    """Level and title of a `#` line; level 0 for any other line, and for marks without a title."""
+    """Level and title of a `#` line; level 0 for any other line."""
     body = line.lstrip(" ")
     rest = body.lstrip("#")
     level = len(body) - len(rest)
-    if not 1 <= level <= _MOST_LEVELS or len(line) - len(body) > 3 or rest[:1] not in (" ", "\t"):
+    is_heading = 1 <= level <= _MOST_LEVELS and rest[:1] in ("", " ", "\t")
+    if not is_heading or len(line) - len(body) > 3:
         return 0, ""
     title = rest.strip()
     without_marks = title.rstrip("#")
-    if without_marks[-1:] in ("", " ", "\t"):
-        title = without_marks.strip()
-    return (level, title) if title else (0, "")
+    return level, without_marks.strip() if without_marks[-1:] in ("", " ", "\t") else title

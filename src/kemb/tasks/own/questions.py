@@ -504,7 +504,8 @@ def _grade_column(table: Table, others: tuple[str, ...]) -> str:
     for name in GRADES:
         column = plain.get(name, "")
         if column and column not in others:
-            numbers = [to_number(value) for value in table.columns[column]]
-            if all(number is not None and number == number // 1 for number in numbers):
+            filled = [value for value in table.columns[column] if not is_empty(value)]
+            numbers = [to_number(value) for value in filled]
+            if filled and all(number is not None and number == number // 1 for number in numbers):
                 return column
     return ""

@@ -17,6 +17,7 @@ from kemb.errors import UsageError, nearest
 from kemb.files.disk import what_is
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
+from kemb.tasks.own.decisions import review_files
 from kemb.tasks.own.detect import detect
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
@@ -28,6 +29,8 @@ SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
 """Of a folder that may hold tables; the last three as on the hub, where each config is a folder."""
 QRELS_FOLDERS = ("qrels/", "default/", "data/")
 """Folders of judgments beside a corpus and queries."""
+KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl")
+"""What kemb keeps beside a corpus and is no part of the data: pools, and the pairs that decide."""
 SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
 DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
@@ -88,7 +91,8 @@ def understand(folder: Folder, findings: Findings) -> Understood | None:
             message = "no part of the task: its name says nothing that goes with the other files"
             findings.warn("file not used", file, message)
     names_in_task = sorted({file.partition("#")[0] for file in tables_in_task})
-    revision = _content_hash(path, [part for name in names_in_task for part in paths[name]])
+    parts_in_task = [part for name in names_in_task for part in paths[name]]
+    revision = _content_hash(path, [*parts_in_task, *review_files(path)])
     return Understood(spec, draft, revision)
 
 
@@ -102,6 +106,7 @@ def _read_files(
     if {"corpus", "queries"} & set(roles.values()):
         in_qrels_folder = {file for file in paths if file.startswith(QRELS_FOLDERS)}
         roles |= dict.fromkeys(in_qrels_folder, "qrels")
+        paths = {file: parts for file, parts in paths.items() if file not in KEPT_BESIDE}
     files: Files = {}
     for file, parts in paths.items():
         n_errors = findings.n_errors
