@@ -250,13 +250,13 @@ def _beir_columns(corpus: Table, queries: Table, qrels: Table) -> Columns:
             columns[f"{prefix}.text"] = text
         for id_column in _columns(table):
             known_ids = {str(value) for value in id_column.values}
-            named = [
+            judged_columns = [
                 column.name
                 for column in _columns(qrels)
                 if id_column.is_unique and column.texts and set(column.texts) <= known_ids
             ]
-            if named:
-                columns |= {f"{prefix}.id": id_column.name, f"qrels.{judged}": named[0]}
+            if judged_columns:
+                columns |= {f"{prefix}.id": id_column.name, f"qrels.{judged}": judged_columns[0]}
                 break
     score = _named(qrels, QRELS, "score")
     numbers = [
