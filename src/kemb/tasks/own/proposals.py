@@ -198,7 +198,12 @@ def _question_columns(questions: Table, chunks: Table) -> Iterator[Columns]:
     text = _named(chunks, CORPUS, "text") or chunk_texts[0].name
     bodies = [str(value or "") for value in column_values(chunks, text) or []]
     passages = Passages([str(i) for i in range(len(bodies))], [""] * len(bodies), bodies)
-    id_columns = [column for column in _columns(chunks) if column.is_unique and column.name != text]
+    id_name = _named(chunks, CORPUS, "id")
+    id_columns = [
+        column
+        for column in _columns(chunks)
+        if column.name != text and (column.is_unique or column.name == id_name)
+    ]
     for asked_in in sorted(_texts(questions), key=lambda column: -column.question_share):
         names = {"corpus.text": text, "queries.text": asked_in.name}
         others = [
