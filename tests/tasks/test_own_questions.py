@@ -243,6 +243,12 @@ def test_excel_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert 'pip install "kemb[excel]"' in finding.message
 
 
+def test_questions_in_another_language_than_the_documents_are_warned_of(tmp_path: Path) -> None:
+    rows = [["How much may a hotel cost?", "c2"], ["When is it settled?", "c4"]]
+    (finding,) = findings(write_both(tmp_path / "d", rows), "two languages")
+    assert finding.message.startswith("0% of the questions' letters are Hangul, but 9")
+
+
 # ---- proposals
 
 

@@ -24,8 +24,8 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
     encoding is not certain.
 
     UTF-8 is taken as it is. UTF-16 is told by its byte order mark, or by ASCII characters that one
-    order of the bytes gives and the other does not; CP949 by being valid to the last byte and reading as everyday
-    Hangul. What was decided is a warning.
+    order of the bytes gives and the other does not; CP949 by being valid to the last byte and
+    reading as everyday Hangul. What was decided is a warning.
 
     :param raw: the bytes of the file.
     :param file: its name in messages.
