@@ -18,7 +18,8 @@ SRC = Path(kemb.__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
 PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
 HEAVY = set(
-    "torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich".split()
+    "torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich bs4 "
+    "markdownify markitdown pdfminer unhwp".split()
 )
 MAY_IMPORT_AT_TOP = {"rich": {"publishing/terminal.py", "publishing/findings.py"}}
 PLAIN_DATA = {"errors.py", "tasks/kinds.py", "models/families.py", "publishing/site/words.py"}

@@ -12,15 +12,27 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
+from kemb.cli import (
+    choose,
+    compare,
+    docs,
+    draft,
+    exchange,
+    lists,
+    publish,
+    review,
+    run,
+    study,
+    train,
+)
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 from kemb.publishing import progress
 
 
@@ -66,10 +78,18 @@ def main() -> None:
             raise
         _leave(1, say(note("cli.no_memory", why=str(error)), language()))
     except OSError as error:
-        if "--debug" in sys.argv or not disk.is_full(error):
+        if "--debug" in sys.argv or not (disk.is_full(error) or error.filename):
             raise
+        _leave_refused(error)
+
+
+def _leave_refused(error: OSError) -> NoReturn:
+    """End with what the system says: of the output, if it is full, or of the file that it names."""
+    why = disk.reason_of(error)
+    if disk.is_full(error):
         _forget_output()
-        _leave(1, say(note("cli.full", why=disk.reason_of(error)), language()))
+        _leave(1, say(note("cli.full", why=why), language()))
+    _leave(1, say(note("cli.unreachable", path=str(error.filename), why=why), language()))
 
 
 _endings: list[int] = []
@@ -107,7 +127,8 @@ def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave(code: int, message: str) -> None:
+def _leave(code: int, message: str) -> NoReturn:
+    message = printable(message)
     width = min(os.get_terminal_size(2).columns, 120) if sys.stderr.isatty() else 10_000
     click.echo(
         textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True
@@ -199,10 +220,12 @@ for command in (
     run.run_command,
     run.demo,
     run.check,
+    review.review,
     study.prompts_group,
     study.robustness,
     compare.compare,
     compare.verify,
+    choose.power,
     publish.audit,
     publish.site,
     publish.card,
@@ -212,6 +235,7 @@ for command in (
     exchange.init,
     train.train,
     train.mine,
+    draft.draft,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,

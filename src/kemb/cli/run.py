@@ -21,7 +21,7 @@ from kemb.cli.options import (
     view_options,
 )
 from kemb.errors import UsageError
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 from kemb.publishing import progress
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def run_command(
     settings = replace(options_of(model_settings), run_order=run_files["order"])
     resolved = [resolve(name, settings, [task.spec.name for task in tasks]) for name in models]
     for warning in dict.fromkeys(text for model in resolved for text in model.warnings):
-        click.echo(say(note("cli.warning", why=warning), language()), err=True)
+        click.echo(printable(say(note("cli.warning", why=warning), language())), err=True)
     for model in resolved:
         if model.known_as:
             known_as = note("board.known_as", model=model.name, known=model.known_as)
@@ -137,6 +137,8 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     from kemb.boards import BoardOptions, build_board
     from kemb.boards.benchmark import of_tasks
     from kemb.evaluation.evaluate import evaluate
+    from kemb.publishing.closing import closing
+    from kemb.publishing.reports import clean
     from kemb.publishing.terminal import TerminalReporter, print_board
     from kemb.results.rows import ResultRow
 
@@ -160,8 +162,10 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
         if rows:
             subsets = {task.spec.name: task.spec.subsets for task in tasks}
             with progress.busy(note("cli.ranking")):
-                built = build_board(results, of_tasks(list(subsets), subsets), options=quick)
-            print_board(built)
+                board = build_board(results, of_tasks(list(subsets), subsets), options=quick)
+            print_board(board)
+            for sentence in closing(board):
+                click.echo(clean(say(sentence, language())))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         cells_failed = note("cli.cells_failed", n_failed=failed, n_cells=len(outcomes))
@@ -236,14 +240,14 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
             for field in dataclasses.fields(report)
             if field.name != "spec"
         }
-        for name in ("findings", "files", "texts"):
+        for name in ("findings", "files", "texts", "scored"):
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
         record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
         click.echo(json.dumps(record, ensure_ascii=False, indent=1))
     elif toml and report.spec is not None:
         click.echo(to_toml(report.spec), nl=False)
     else:
-        click.echo(format_report(report))
+        click.echo(printable(format_report(report)))
     sys.exit(1 if report.has_errors else 0)
 
 

@@ -53,6 +53,12 @@ def is_folder(name: str) -> bool:
         return False
 
 
+def is_on_hub(name: str) -> bool:
+    """Whether a model of this name would be looked for on the hub: `org/name[@revision]`."""
+    plain = name.partition("@")[0]
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", plain) is not None and not is_folder(name)
+
+
 def resolve(
     name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
 ) -> Model:
@@ -83,10 +89,10 @@ def resolve(
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and is_folder(name):
         return _local(Path(name), options, task_names, head)
+    bge_m3.refuse_other_heads(name)
     if spec is None:
         _refuse_path(name)
     _refuse_known_as(options, typed_name)
-    bge_m3.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
             "model",

@@ -64,7 +64,9 @@ def print_board(
         style = "dim" if row.claim and row.standing is None else ""
         last = number + 1 == len(board.complete) < len(rows)
         table.add_row(
-            *(Text(column.values[number]) for column in columns), style=style, end_section=last
+            *(Text(messages.printable(column.values[number])) for column in columns),
+            style=style,
+            end_section=last,
         )
     console.print(table)
     below: list[messages.Text] = []
@@ -121,7 +123,7 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(messages.printable(cell)) for cell in row))
     stdout().print(table)
 
 

@@ -159,6 +159,10 @@ class TaskSpec(Strict):
     """A document that has the id of the query is not among its results: the queries of the task are
     documents.
     """
+    drafted: bool = False
+    """The questions were drafted from the documents (`kemb draft`), not asked by anybody; records
+    and boards mark it, with the share that a person has seen.
+    """
     contract: dict[str, Contract] = {}
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)

@@ -1,0 +1,175 @@
+"""A folder of documents (text, Markdown, HTML, PDF, Word, PowerPoint, Hangul) as texts, and what of
+it could not be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kemb.errors import UsageError
+from kemb.files import disk
+from kemb.tasks.own.encodings import decode
+from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.headings import title_of
+from kemb.tasks.own.markup import html_to_markdown
+from kemb.tasks.own.office import docx_to_markdown, hangul_to_markdown, pptx_to_markdown
+from kemb.tasks.own.pdf import pdf_to_markdown
+
+MAX_BYTES = 256 << 20
+"""Of one file; larger files are refused."""
+_WAY_OUT = {
+    ".doc": "save it as .docx",
+    ".ppt": "save it as .pptx",
+    ".rtf": "save it as .docx",
+    ".odt": "save it as .docx",
+    ".odp": "save it as .pptx",
+    ".xls": "tables of texts are read by kemb check; save it as .csv",
+    ".xlsx": "tables of texts are read by kemb check",
+    ".csv": "tables of texts are read by kemb check",
+    ".tsv": "tables of texts are read by kemb check",
+    ".jsonl": "tables of texts are read by kemb check",
+    ".json": "tables of texts are read by kemb check",
+    ".parquet": "tables of texts are read by kemb check",
+    ".png": "an image; its text needs OCR",
+    ".jpg": "an image; its text needs OCR",
+    ".jpeg": "an image; its text needs OCR",
+    ".tif": "an image; its text needs OCR",
+    ".tiff": "an image; its text needs OCR",
+    ".zip": "unpack it into the folder",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as text; offsets into it are code points."""
+
+    id: str
+    """Path of the file relative to the folder, with `/`."""
+    title: str
+    text: str
+    """All of it: headings are Markdown's `#` lines, line breaks are `\\n`, letters are as read (no
+    Unicode normalisation).
+    """
+
+
+def read_documents(path: Path, findings: Findings) -> list[Document]:
+    """The documents of a folder and of the folders in it, sorted by path; or one file.
+
+    Errors among the findings are files of which no text could be read: the rest is returned, so a
+    caller who wants all of it or nothing looks at `findings.n_errors`. Warnings are pages without
+    text, a second copy of a document (left out), and files of other kinds. Names that begin with
+    `.` or `~$` (locks of office programs) are not looked at. A document always has text.
+
+    :param path: a folder, or a file.
+    :param findings: takes what is wrong, with file and page.
+    :raises UsageError: there is nothing at the path.
+    :raises MissingExtra: a format needs `kemb[docs]`, which is not installed.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"There is no folder {path}; expected one that holds documents "
+            f"({', '.join(DOCUMENT_SUFFIXES)})."
+        )
+    root = path if path.is_dir() else path.parent
+    documents: list[Document] = []
+    id_of_text: dict[str, str] = {}
+    for file in _files(path, root, findings):
+        text = _read(root / file, _name(file), findings)
+        if text is None:
+            continue
+        first = id_of_text.setdefault(" ".join(text.split()), _name(file))
+        if first != _name(file):
+            findings.warn(
+                "same document twice",
+                _name(file),
+                f"has the text of {first} and was left out: of two copies only one could be right",
+            )
+            continue
+        documents.append(Document(_name(file), title_of(text, Path(file).stem), text))
+    if not documents:
+        findings.error(
+            "no document",
+            path.name,
+            f"no document could be read; expected {', '.join(DOCUMENT_SUFFIXES)}",
+        )
+    return documents
+
+
+def _files(path: Path, root: Path, findings: Findings) -> Iterator[str]:
+    """Paths of the files that are documents by their names, relative to the root, sorted."""
+    if not path.is_dir():
+        yield path.name
+        return
+    names: list[str] = []
+    for folder, folders, files in os.walk(path, onerror=lambda error: _unreadable(error, findings)):
+        for name in folders:
+            if (Path(folder) / name).is_symlink():
+                findings.warn("linked folder", name, "is a link to a folder and was not followed")
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        names += [
+            (Path(folder) / name).relative_to(root).as_posix()
+            for name in files
+            if not name.startswith((".", "~$"))
+        ]
+    for name in sorted(names):
+        suffix = Path(name).suffix.lower()
+        if suffix in _READERS:
+            yield name
+            continue
+        way_out = _WAY_OUT.get(suffix, f"expected {', '.join(DOCUMENT_SUFFIXES)}")
+        findings.warn("other file", _name(name), f"is no document that is read: {way_out}")
+
+
+def _unreadable(error: OSError, findings: Findings) -> None:
+    findings.error("unreadable folder", str(error.filename), f"cannot be read: {error.strerror}")
+
+
+def _name(file: str) -> str:
+    """A path as text that can be written as UTF-8, whatever bytes the name has."""
+    return file.encode("utf-8", "backslashreplace").decode()
+
+
+def _read(path: Path, file: str, findings: Findings) -> str | None:
+    """The text of a file; None, and a finding, where there is none."""
+    try:
+        raw = disk.read_bytes(path, MAX_BYTES)
+    except OSError as error:
+        findings.error("unreadable file", file, f"cannot be read: {disk.reason_of(error)}")
+        return None
+    except ValueError as error:
+        findings.error("unreadable file", file, f"cannot be read: {error}")
+        return None
+    if not raw.strip():
+        findings.error("empty file", file, "the file is empty")
+        return None
+    text = _READERS[path.suffix.lower()](raw, file, findings)
+    if text is not None and not text.strip():
+        findings.error("no text", file, "there is no text in the file")
+        return None
+    return text
+
+
+def _read_text(raw: bytes, file: str, findings: Findings) -> str | None:
+    text = decode(raw, file, findings)
+    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+Reader = Callable[[bytes, str, Findings], str | None]
+"""From the bytes of a file and its name in messages to its text."""
+
+_READERS: dict[str, Reader] = {
+    ".txt": _read_text,
+    ".md": _read_text,
+    ".markdown": _read_text,
+    ".html": html_to_markdown,
+    ".htm": html_to_markdown,
+    ".pdf": pdf_to_markdown,
+    ".docx": docx_to_markdown,
+    ".pptx": pptx_to_markdown,
+    ".hwp": hangul_to_markdown,
+    ".hwpx": hangul_to_markdown,
+}
+DOCUMENT_SUFFIXES = tuple(_READERS)

@@ -1,0 +1,143 @@
+"""Word, PowerPoint and Hangul documents as Markdown; files that unpack to more than they may, and
+encrypted ones, are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from typing import Any
+
+from kemb.errors import MissingExtra
+from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.markup import tidy
+from kemb.tasks.own.pdf import ranges
+
+_MOST_MEMBERS = 20_000
+_MOST_UNPACKED = 1 << 30
+_MOST_XML = 128 << 20
+"""Bytes of all XML in a file together; parsers need many times as much memory."""
+_XML = (".xml", ".rels", ".hpf")
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""How OLE files begin: old Office files, encrypted new ones, and HWP 5."""
+_SLIDE = re.compile(r"<!-- Slide number: (\d+) -->")
+_IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
+_ESCAPED = re.compile(r"(?!^\\#)\\([!-/:-@\[-`{-~])", re.MULTILINE)
+"""Marks behind Markdown's backslash; not a `#` that begins a line and makes no heading of it."""
+_PLAIN = {
+    "strip": ["a", "img"],
+    "escape_asterisks": False,
+    "escape_underscores": False,
+    "escape_misc": False,
+}
+"""Options of markdownify: text without links, images and backslashes."""
+
+
+def docx_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
+    """The text of a Word document: headings by their styles, lists, tables.
+
+    :param raw: the file.
+    :param file: its name in messages.
+    :param findings: takes what is wrong.
+    :return: Markdown; None, and a finding, where it cannot be read.
+    :raises MissingExtra: without markitdown.
+    """
+    return _convert("DocxConverter", raw, file, findings)
+
+
+def pptx_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
+    """As `docx_to_markdown`, of a presentation: titles of slides are headings; slides without text
+    are a finding.
+    """
+    markdown = _convert("PptxConverter", raw, file, findings)
+    if markdown is None:
+        return None
+    slides = _SLIDE.split(markdown)
+    texts = [tidy(_IMAGE.sub(r"\1", text)) for text in slides[2::2]]
+    empty = [int(n) for n, text in zip(slides[1::2], texts, strict=True) if not text]
+    if empty and len(empty) < len(texts):
+        message = f"no text on slide {ranges(empty)} of {len(texts)}; text in images needs OCR"
+        findings.warn("pages without text", file, message)
+    return "\n\n".join(text for text in texts if text)
+
+
+def hangul_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
+    """As `docx_to_markdown`, of HWP 5, HWPX and HWP 3.
+
+    :raises MissingExtra: without unhwp.
+    """
+    try:
+        import unhwp
+    except ImportError as error:
+        raise MissingExtra(f"Reading {file}", "docs") from error
+    if zipfile.is_zipfile(io.BytesIO(raw)) and not _is_sound(raw, file, findings):
+        return None
+    try:
+        with unhwp.parse_bytes(raw) as document:
+            return tidy(_ESCAPED.sub(r"\1", document.markdown))
+    except unhwp.UnhwpError as error:
+        kinds = unhwp.ErrorKind
+        if error.kind in (kinds.ENCRYPTED, kinds.DISTRIBUTION_RESTRICTED):
+            message = "is encrypted or made for distribution only; save a copy without a password"
+            findings.error("encrypted file", file, message)
+        else:
+            message = f"cannot be read ({error}); open it in Hangul and save it as .hwpx or PDF"
+            findings.error("broken file", file, message)
+        return None
+
+
+def _convert(name: str, raw: bytes, file: str, findings: Findings) -> str | None:
+    """What a converter of markitdown makes of a file."""
+    try:
+        from markitdown import StreamInfo, converters
+
+        converter: Any = getattr(converters, name)()
+    except ImportError as error:
+        raise MissingExtra(f"Reading {file}", "docs") from error
+    if not _is_sound(raw, file, findings):
+        return None
+    try:
+        markdown: str = converter.convert(io.BytesIO(raw), StreamInfo(), **_PLAIN).markdown
+    except Exception as error:  # whatever a broken file makes the libraries raise
+        message = f"cannot be read: {error or type(error).__name__}"
+        findings.error("broken file", file, message)
+        return None
+    return tidy(markdown)
+
+
+def _is_sound(raw: bytes, file: str, findings: Findings) -> bool:
+    """Whether a file is an archive that can be unpacked with reasonable means; else a finding."""
+    problem: tuple[str, str] | None
+    if raw.startswith(_COMPOUND):
+        message = "is encrypted, or of an old format; save it anew, without a password"
+        problem = "encrypted file", message
+    else:
+        try:
+            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+                problem = _problem_of(archive)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+            problem = "broken file", f"cannot be read: {error or type(error).__name__}"
+    if problem:
+        findings.error(problem[0], file, problem[1])
+    return problem is None
+
+
+def _problem_of(archive: zipfile.ZipFile) -> tuple[str, str] | None:
+    members = archive.infolist()
+    if any(member.flag_bits & 1 for member in members):
+        return "encrypted file", "needs a password; save a copy without one"
+    xml = [member for member in members if member.filename.lower().endswith(_XML)]
+    if (
+        len(members) > _MOST_MEMBERS
+        or sum(member.file_size for member in members) > _MOST_UNPACKED
+        or sum(member.file_size for member in xml) > _MOST_XML
+    ):
+        return "too large", (
+            f"unpacks to more than {_MOST_MEMBERS:,} files, {_MOST_UNPACKED >> 20} MiB or "
+            f"{_MOST_XML >> 20} MiB of XML, and was not read"
+        )
+    for member in xml:  # read no further than the size it names
+        if b"<!DOCTYPE" in archive.read(member).replace(b"\0", b""):
+            return "broken file", f"{member.filename} declares a document type, as no Office does"
+    return None
