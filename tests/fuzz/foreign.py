@@ -203,7 +203,7 @@ def broken_zip(chance: random.Random, seed: bytes) -> bytes:
                 "results/../../x",
                 "C:\\x",
                 "a\x00b",
-                "",
+                " ",
                 "\x1b[31m",
                 "가/나.json",
             )
