@@ -9,6 +9,7 @@ import tomllib
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -50,8 +51,19 @@ class Understood:
     revision: str
 
 
-def understand(path: Path, findings: Findings) -> Understood | None:
-    """Decide what a folder, or a single file, is; None, and findings, if that cannot be said.
+class Folder(NamedTuple):
+    """A folder, or a single file, as it was read."""
+
+    path: Path
+    parts: dict[str, list[Path]]
+    """The files by name, each with its shards."""
+    files: Files
+    roles: dict[str, str]
+    settings: Settings
+
+
+def read_folder(path: Path, findings: Findings) -> Folder | None:
+    """Read all tables of a folder, or of a single file; None, and findings, if there is none.
 
     :raises UsageError: if there is nothing at the path.
     """
@@ -67,6 +79,12 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         message = "JSON without records: expected a list of objects {...}, or one of the layouts"
         findings.error("no records", ", ".join(paths), message)
         return None
+    return Folder(path, paths, files, roles, settings)
+
+
+def understand(folder: Folder, findings: Findings) -> Understood | None:
+    """Decide what a folder is; None, and findings, if that cannot be said."""
+    path, paths, files, roles, settings = folder
     draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
