@@ -38,6 +38,7 @@ Fault = Literal[
     "html",
     "empty",
     "drip",
+    "drip-headers",
     "swap",
 ]
 OF_FILES = ("truncate", "gated", "drip", "swap")
@@ -229,6 +230,8 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:  # noqa: C901  on
             if fault == "hang":
                 hub.wait()
                 self.close_connection = True
+            elif fault == "drip-headers":
+                self.drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000)
             elif fault.startswith("error"):
                 self.send_json({"error": "Refused or broken"}, int(fault[-3:]))
             elif fault == "html":

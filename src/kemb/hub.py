@@ -11,9 +11,11 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import queue
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,8 +43,16 @@ _N_TIMEOUTS = 3
 """So many of the client's own time-outs an answer may come slower than that."""
 
 
+_MOST_SENT_BYTES = 2**20
+"""Of a request whose answer begins within a time limit; the rest is an upload."""
+
+
 class StrangeAnswer(Exception):
     """The hub's answer cannot be true; the message is a clause without a subject."""
+
+
+class TooLate(Exception):
+    """Something was not complete in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,32 @@ def check_file(path: Path, sha256: str) -> None:
         f"gave a file {path.name} whose sha256 is {content_sha256[:12]}..., where it says "
         f"{sha256[:12]}...; the file was removed"
     )
+
+
+def in_time(work: Callable[[], _T], seconds: float) -> _T:
+    """What `work` gives or raises, in a thread of its own, so that it can be left behind.
+
+    A server that sends a byte now and then never meets the time limits of single reads.
+
+    :param seconds: for all of it.
+    :raises TooLate: it takes longer.
+    """
+    outcomes: queue.SimpleQueue[tuple[list[_T], BaseException | None]] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            outcomes.put(([work()], None))
+        except BaseException as error:
+            outcomes.put(([], error))
+
+    threading.Thread(target=attempt, name="kemb-request", daemon=True).start()
+    try:
+        results, error = outcomes.get(timeout=seconds)
+    except queue.Empty:
+        raise TooLate from None
+    if error is not None:
+        raise error
+    return results[0]
 
 
 def retry(call: Callable[[], _T]) -> _T:
@@ -301,9 +337,47 @@ def _guard_client() -> None:
         client = default_client_factory()
         hooks = client.event_hooks
         client.event_hooks = hooks | {"response": [*hooks.get("response", []), _look_at]}
+        client.send = partial(_sent_in_time, client.send)  # type: ignore[method-assign]
         return client
 
     set_client_factory(guarded)
+
+
+def _sent_in_time(
+    send: Callable[..., Any],
+    request: Any,  # noqa: ANN401  of the library that the client uses
+    *,
+    stream: bool = False,
+    **rest: Any,  # noqa: ANN401  as above
+) -> Any:  # noqa: ANN401  as above
+    """The answer to a request, whose headers come within a time limit; `_bounded` looks at the pace
+    of what follows.
+
+    :raises StrangeAnswer: they come too slowly.
+    """
+    begin = partial(send, request, stream=True, **rest)
+    if int(request.headers.get("content-length", 0)) > _MOST_SENT_BYTES:
+        response = begin()
+    else:
+        try:
+            response = in_time(begin, _patience())
+        except TooLate:
+            raise StrangeAnswer(
+                f"begins too slowly to be waited for: not within {_patience():.0f} s"
+            ) from None
+    if not stream:
+        try:
+            response.read()
+        finally:
+            response.close()
+    return response
+
+
+def _patience() -> float:
+    """Seconds that the beginning of an answer, or a part that drips, may take."""
+    from huggingface_hub import constants
+
+    return _N_TIMEOUTS * float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
 
 
 def _look_at(response: Any) -> None:  # noqa: ANN401  httpx.Response
@@ -342,10 +416,8 @@ def _within_bounds(chunks: Iterator[bytes], is_untold: bool) -> Iterator[bytes]:
 
     :param is_untold: nobody said how many bytes they are.
     """
-    from huggingface_hub import constants
-
     n_bytes, n_since, waited = 0, 0, 0.0
-    patience = _N_TIMEOUTS * float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    patience = _patience()
     while True:
         before = time.monotonic()
         chunk = next(chunks, None)

@@ -230,6 +230,10 @@ class TaskData:
     parts: list[Part]
     warnings: dict[str, int] = field(default_factory=dict)
     """What `kemb check` warns of in a folder of a user's own: how often, by kind."""
+    seen: float | None = None
+    """Share of drafted questions that a person has decided on; None for questions that were not
+    drafted.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +271,15 @@ class ItemBlock(NamedTuple):
     """
 
 
+class Judged(NamedTuple):
+    """What of a ranking was judged, of drafted questions (`kemb.scoring.judged`)."""
+
+    at_10: float
+    """Mean share of the first ten documents that have a judgment."""
+    condensed: float
+    """The main metric without the documents that nobody judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartScore:
     """Scores of one part: aggregates at full precision, and the items each of them comes from."""
@@ -279,3 +292,5 @@ class PartScore:
     items: list[ItemBlock]
     notes: dict[str, int] = field(default_factory=dict)
     """Counts worth recording, for example `n_zero_vectors`; only those that are not 0."""
+    judged: Judged | None = None
+    """Only of drafted questions."""

@@ -20,6 +20,7 @@ from rich.console import Console
 from kemb.boards import Board, BoardOptions, Row, build_board
 from kemb.boards.benchmark import Benchmark, CellSpec, Comparable, Formula, load_benchmark
 from kemb.errors import UnknownName, UsageError
+from kemb.messages import say
 from kemb.publishing.tables import to_csv, to_json, to_markdown, visible
 from kemb.publishing.terminal import print_board
 from kemb.results.claims import FOLDER
@@ -167,7 +168,7 @@ def test_incomplete_rows_never_get_a_mean_and_are_compared_on_what_they_have() -
     assert rows["d"].common.win_rate == pytest.approx(3 / 6)  # type: ignore[union-attr]
     assert rows["f"].common.win_rate == pytest.approx((0.5 + 0.5) / 6)  # type: ignore[union-attr]
     assert [row.name for row in board.incomplete] == ["d", "f", "e"]
-    assert rows["d"].missing == {"tb": "no result"}
+    assert missing(rows["d"]) == {"tb": "no result"}
     assert "| - |" not in to_markdown(board).splitlines()[4]
     assert "wins 50% of 2" in to_markdown(board)
 
@@ -255,7 +256,29 @@ def test_variants_and_revisions_are_rows_of_their_own() -> None:
 
 
 def refused(board: Board) -> dict[str, dict[str, str]]:
-    return {row.name: row.missing for row in board.rows if row.missing}
+    return {row.name: missing(row) for row in board.rows if row.missing}
+
+
+def missing(row: Row) -> dict[str, str]:
+    """Why cells have no value, in English."""
+    return {title: say(why, "en") for title, why in row.missing.items()}
+
+
+def notes(board: Board) -> list[str]:
+    """What is said of the data, in English."""
+    return [say(text, "en") for text in board.notes]
+
+
+def test_what_is_said_of_data_is_said_in_korean_too() -> None:
+    other = [result("a", "ta", 0.9, data="d2"), *results("a", "- 0.5 -")]
+    board = build_board(other + FOUR[3:9], BENCHMARK)
+    assert "ta: 함께 순위를 매기지 않은 행: a. 데이터 리비전 d2, 순위는 d1 기준." in [
+        say(text, "ko") for text in board.notes
+    ]
+    assert [say(why, "ko") for why in by_name(board)["a"].missing.values()] == [
+        "데이터 리비전 d2, 순위는 d1 기준",
+        "결과 없음",
+    ]
 
 
 def test_another_data_revision_is_refused_with_the_reason_unless_mixing_is_asked_for() -> None:
@@ -263,14 +286,14 @@ def test_another_data_revision_is_refused_with_the_reason_unless_mixing_is_asked
     board = build_board(other + FOUR[3:9], BENCHMARK)
     assert refused(board) == {"a": {"ta": "data revision d2; ranked is d1"}}
     assert by_name(board)["a"].score is None
-    assert "ta: not ranked with the others: a; data revision d2; ranked is d1." in board.notes
+    assert "ta: not ranked with the others: a; data revision d2; ranked is d1." in notes(board)
     mixed = build_board(
         other + FOUR[3:9], BENCHMARK, options=BoardOptions(allow_mixed_revisions=True)
     )
     assert refused(mixed) == {}
     assert (
         "ta: results on different data revisions are ranked together: d1 (2 rows), d2 (1 rows)."
-        in mixed.notes
+        in notes(mixed)
     )
     lax = BENCHMARK.model_copy(update={"comparable": Comparable(dataset_revision=False)})
     assert refused(build_board(other + FOUR[3:9], lax)) == {}
@@ -282,9 +305,10 @@ def test_the_largest_group_is_the_standard_among_possible_rows_and_the_newest_am
     incomplete = [result(name, "ta", 0.1, data="d2") for name in "pqr"]
     board = build_board(FOUR[:6] + incomplete, BENCHMARK)
     assert set(refused(board)) == set("pqr")
-    assert "3 rows" not in board.notes[0]
+    assert "3 rows" not in notes(board)[0]
     assert (
-        board.notes[0] == "ta: not ranked with the others: p, q, r; data revision d2; ranked is d1."
+        notes(board)[0]
+        == "ta: not ranked with the others: p, q, r; data revision d2; ranked is d1."
     )
     newer = results("n", "0.1 0.1 0.1", data="d0", timestamp=200)
     board = build_board(FOUR[:3] + newer, BENCHMARK)
@@ -342,19 +366,18 @@ def test_sources_that_do_not_name_their_data_are_ranked_and_said_to_be() -> None
         [*FOUR[:9], *results("p", "0.9 0.9 0.9", data="unknown", claim=SOURCE)], BENCHMARK
     )
     assert refused(board) == {}
-    assert "Ranked without a stated data revision: p." in board.notes
+    assert "Ranked without a stated data revision: p." in notes(board)
 
 
 def test_missing_parts_are_named() -> None:
     benchmark = Benchmark(name="b", title="b", cells=[CellSpec(task="ta", splits=["test", "dev"])])
     (row,) = build_board(FOUR[:1], benchmark).rows
-    assert row.missing == {"ta": "without dev/default"}
+    assert missing(row) == {"ta": "without dev/default"}
 
 
 def test_flaws_of_tasks_are_noted() -> None:
     flaws = {"train_is_evaluated": ["test/default"], "unpinned": True}
-    notes = build_board([result("a", "ta", 0.5, of_task=flaws)]).notes
-    assert notes == [
+    assert notes(build_board([result("a", "ta", 0.5, of_task=flaws)])) == [
         "ta: its few-shot examples stand among the evaluated rows (test/default).",
         "ta: its data revision is not pinned.",
     ]
@@ -705,13 +728,13 @@ def test_most_adjacent_ranks_of_the_public_board_cannot_be_told_apart(
     # them.
     assert any(
         "more tasks: results on different data revisions are ranked together" in note
-        for note in board.notes
+        for note in notes(board)
     )
     strict = build_board(
         public, load_benchmark("mteb-kor-v2").model_copy(update={"comparable": Comparable()})
     )
     assert len(strict.complete) < 23
-    assert "ranked is" in " ".join(strict.notes)
+    assert "ranked is" in " ".join(notes(strict))
 
 
 @pytest.mark.shared
@@ -807,7 +830,7 @@ def test_numbers_that_several_sources_repeat_are_one_row() -> None:
         ("", True),
         ("a paper", True),
     ]
-    assert "a: the numbers of a blog are those of a paper; shown once." in board.notes
+    assert "a: the numbers of a blog are those of a paper; shown once." in notes(board)
     near = results("a", "0.9 0.5 0.21", claim=Claim("a blog")) + results(
         "b", "0.9 0.5 0.2", claim=Claim("a blog")
     )
@@ -829,15 +852,16 @@ def test_a_board_without_complete_rows_names_the_formula_that_has_some() -> None
         update={"formulas": {"all": Formula(), "two": Formula(without=["tc"])}}
     )
     given = results("a", "0.9 0.5 -") + results("b", "0.8 0.6 -")
-    assert (
-        "No row has every task; 2 rows have all 2 of another formula: --formula two."
-        in build_board(given, some).notes
+    assert "No row has every task; 2 rows have all 2 of another formula: --formula two." in notes(
+        build_board(given, some)
     )
     board = build_board(given, some, "two")
     assert [(row.model, row.score) for row in board.rows] == [("a", 0.7), ("b", 0.7)]
     assert [cell.task for cell in board.cells] == ["ta", "tb"]
     assert not [
-        note for note in build_board(given + results("c", "1 1 1"), some).notes if "formula" in note
+        note
+        for note in notes(build_board(given + results("c", "1 1 1"), some))
+        if "formula" in note
     ]
 
 
@@ -856,7 +880,7 @@ def test_published_rows_without_a_value_have_no_say_and_no_note() -> None:
     one = one.model_copy(update={"formulas": {"mean": Formula()}})
     board = build_board([*other, *results("a", "0.9", data="new", claim=SOURCE)], one)
     assert [(row.model, row.score) for row in board.rows] == [("a", 0.9)]
-    assert board.notes == []
+    assert notes(board) == []
 
 
 def test_other_data_in_many_tasks_is_one_note() -> None:
@@ -872,12 +896,12 @@ def test_other_data_in_many_tasks_is_one_note() -> None:
     board = build_board(
         given + results("c", "0.8 0.4 0.1 0.2 0.3 0.6", data="d2", claim=SOURCE), wide
     )
-    assert board.notes == [
+    assert notes(board) == [
         "ta, tb, tc and 3 more tasks: not ranked with the others: c; other data revisions."
     ]
     board = build_board(given + results("c", "0.8 0.4 0.1", data="d2", claim=SOURCE), wide)
-    assert board.notes[0] == "ta: not ranked with the others: c; data revision d2; ranked is d1."
-    assert len(board.notes) == 3
+    assert notes(board)[0] == "ta: not ranked with the others: c; data revision d2; ranked is d1."
+    assert len(notes(board)) == 3
 
 
 def test_of_two_complete_rows_on_other_data_one_stays_whole() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -17,11 +19,15 @@ from kemb.cli.compare import compare as compare_command
 from kemb.encoding.store import Store
 from kemb.errors import KembError, UnknownName, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
+from kemb.files import disk
 from kemb.models.resolve import resolve
+from kemb.publishing.card.body import part_scores
 from kemb.publishing.reports import to_json, to_markdown
 from kemb.results.files import (
     Claim,
+    NoItems,
     ScoredPart,
+    items_path,
     read_items,
     read_results,
     result_dir,
@@ -100,6 +106,22 @@ def pairs(gold: np.ndarray, cosine: np.ndarray, score: float) -> tuple[float, li
 def rows(root: Path) -> tuple[ResultRow, ResultRow]:
     found = rows_of(read_results(root))
     return find_row("org/a", found), find_row("org/b", found)
+
+
+def test_items_that_are_none_are_refused_and_missing_ones_are_noted(tmp_path: Path) -> None:
+    for model in ("org/a", "org/b"):
+        record(tmp_path, model, "T1", "retrieval", {"default": queries([0.5, 1.0])})
+    result = read_results(tmp_path)[1]
+    items_path(result).unlink()
+    assert "are missing or were changed" in of_two(tmp_path).cells[0].note
+    pq.write_table(pa.table({"a": [1]}), items_path(result))
+    content = json.loads(result.path.read_text())
+    content["kemb"]["items_sha256"] = disk.sha256(items_path(result))
+    result.path.write_text(json.dumps(content))
+    with pytest.raises(NoItems, match=r"T1\.items\.parquet holds no .* the columns a int64"):
+        of_two(tmp_path)
+    with pytest.raises(NoItems):
+        part_scores(read_results(tmp_path)[1])
 
 
 def of_two(root: Path, **options: Any) -> Comparison:  # noqa: ANN401  passed on

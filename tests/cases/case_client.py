@@ -79,17 +79,26 @@ def _forked(program: str, arguments: list[str], streams: list[int]) -> End:
 
 
 def ask_server(
-    server: str, arguments: list[str], folder: str, environment: dict[str, str], cpu_seconds: int
+    server: str,
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    cpu_seconds: int,
+    kill_after: float | None = None,
 ) -> dict[str, Any]:
     """One call of kemb as the record of a call, without a client's process.
 
     :param server: the socket of a `case_server.py`.
+    :param cpu_seconds: that it may compute; 0: as many as it likes.
+    :param kill_after: seconds after which it is ended by SIGKILL, if it has not ended by itself.
     """
     start = time.monotonic()
-    limits = {str(resource.RLIMIT_CPU): (cpu_seconds, cpu_seconds)}
+    limits = {str(resource.RLIMIT_CPU): (cpu_seconds, cpu_seconds)} if cpu_seconds else {}
     request = _request("kemb", arguments, folder, environment, limits)
     streams = [os.open(os.devnull, os.O_RDONLY), os.memfd_create("out"), os.memfd_create("err")]
     connection = _send(server, request, streams)
+    if kill_after is not None and not select.select([connection], [], [], kill_after)[0]:
+        connection.send(bytes([signal.SIGKILL]))
     report = _answer(connection)
     connection.close()
     for name, stream in (("out", streams[1]), ("err", streams[2])):
@@ -127,8 +136,11 @@ def _send(server: str, request: dict[str, Any], streams: list[int]) -> socket.so
 
 def _answer(connection: socket.socket) -> dict[str, Any]:
     answer = b""
-    while part := connection.recv(4096):
-        answer += part
+    try:
+        while part := connection.recv(4096):
+            answer += part
+    except ConnectionResetError:  # a signal came when the command had just ended
+        pass
     return json.loads(answer) if answer else {"exit": 1, "lost": True}
 
 

@@ -204,7 +204,15 @@ _FIELD: dict[str, Right] = {
     "21-nsmc-txt-empty-text": Right(
         (exits("check", 0), exits("run", 0), says("check", "(?i)empty")),
     ),
-    "23-flag-empty-neg-list": Right((exits("mine", 0),), server="torch"),
+    "23-flag-empty-neg-list": Right(
+        (
+            # The rows are read; of so few documents the default ranks then leave no negative.
+            leaves("runs/r/stages/filter-*/stage.json"),
+            does_not_say("mine", "empty list"),
+            either(exits("mine", 0), refuses("mine", r"mine\.rank")),
+        ),
+        server="torch",
+    ),
     "24-lstm-module-traceback": Right((refuses("run", "LSTM"),), server="torch"),
     "26-table-cells-with-decoration": Right(
         (
@@ -408,8 +416,9 @@ _RECORDS = {
                 refuses("verify", r"KorSTS\.items\.parquet"),
                 refuses("submit", r"KorSTS\.(items\.parquet|json)"),
                 refuses("compare", r"KorSTS\.items\.parquet"),
+                refuses("card", r"KorSTS\.items\.parquet"),
                 says("site", r"KorSTS\.items\.parquet"),
-                leaves_no("z.zip"),
+                leaves_no("z.zip", "C.md"),
             ),
             cpu_seconds=20,
         )

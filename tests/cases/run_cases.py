@@ -153,17 +153,34 @@ class Runner:
         texts = [path.read_bytes().decode("utf-8", "replace") for path in (out, err)]
         return self._collect(name, place, code, texts[0], texts[1], seconds, stopped)
 
-    def ask(self, kind: str, arguments: list[str], folder: Path, cpu_seconds: int) -> Call:
-        """One call of kemb without a script around it, as fast as it can be had."""
+    def ask(
+        self,
+        kind: str,
+        arguments: list[str],
+        folder: Path,
+        cpu_seconds: int = 0,
+        kill_after: float | None = None,
+    ) -> Call:
+        """One call of kemb without a script around it, as fast as it can be had.
+
+        :param kill_after: seconds after which it is killed.
+        """
+        environment = self.environment_of(kind, folder)
+        socket = self._server(kind)
+        report = ask_server(socket, arguments, str(folder), environment, cpu_seconds, kill_after)
+        return Call(**report)
+
+    def environment_of(self, kind: str, folder: Path) -> dict[str, str]:
+        """What a call without a script finds in its environment; its home lies in its folder."""
         home = folder / "home"
         home.mkdir(exist_ok=True)
-        environment = {
+        return {
             **{"HOME": str(home), "XDG_CACHE_HOME": str(home), "KEMB_STORE": str(folder / "s")},
-            **{"HF_HUB_OFFLINE": "1", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            **{"HF_HUB_OFFLINE": "1", "PATH": f"{self._programs}:{os.environ['PATH']}"},
             **{"NO_COLOR": "1", "COLUMNS": "160", "TOKENIZERS_PARALLELISM": "false"},
+            **{"TMPDIR": str(home), "OMP_NUM_THREADS": "1", "MKL_CBWR": "AUTO,STRICT"},
+            **{"LANG": "C.UTF-8", "KEMB_CASE_SERVER": self._server(kind)},
         }
-        socket = self._server(kind)
-        return Call(**ask_server(socket, arguments, str(folder), environment, cpu_seconds))
 
     def wait_for(self, kind: str) -> None:
         """Return when a server is ready."""

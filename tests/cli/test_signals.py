@@ -72,3 +72,18 @@ def test_output_to_a_full_disk_is_one_line() -> None:
     assert process.returncode == 1
     assert process.stderr.startswith("Error: The output cannot be written (")
     assert process.stderr.count("\n") == 1
+
+
+def test_what_the_system_refuses_is_one_line_and_no_traceback() -> None:
+    name = "질문" * 100  # 600 bytes; no file system takes a name of more than 255
+    process = subprocess.run(
+        [sys.executable, "-m", "kemb", "run", f"./{name}/x", "-m", "toy"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert process.returncode in (1, 2)
+    assert process.stderr.startswith("Error: ")
+    assert name in process.stderr
+    assert "Traceback" not in process.stderr

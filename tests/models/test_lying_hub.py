@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,27 @@ def test_a_download_that_drips_ends(tiny_st: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "comes too slowly to be waited for" in done.stderr
     assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize("match", ["/api/", "/resolve/"])
+def test_headers_that_drip_are_not_waited_for(tiny_st: Path, tmp_path: Path, match: str) -> None:
+    with HubStandIn() as hub:
+        hub.add_repo("model", "someone/tiny", tiny_st, COMMIT)
+        hub.fault("drip-headers", match=match)
+        started = time.monotonic()
+        done = fetch(hub, tmp_path)
+    assert done.returncode == 1
+    assert "begins too slowly to be waited for: not within 3 s" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.monotonic() - started < 30
+
+
+def test_work_in_time_gives_its_result_or_its_error() -> None:
+    assert client.in_time(lambda: 5, 10) == 5
+    with pytest.raises(KeyError):
+        client.in_time(lambda: {}["absent"], 10)
+    with pytest.raises(client.TooLate):
+        client.in_time(lambda: time.sleep(5), 0.05)
 
 
 def test_an_answer_without_a_length_ends_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from kemb.errors import ModelError, NotSupported, UnknownName, UsageError
 from kemb.models import files
 from kemb.models.model import Model, ModelOptions
 from kemb.models.open import open_model
-from kemb.models.resolve import resolve
+from kemb.models.resolve import prompts_of, resolve
+from kemb.results.files import result_dir
 from kemb.types import Input
 
 CPU = ModelOptions(device="cpu")
@@ -97,7 +100,7 @@ def test_identity_of_a_local_model_follows_its_weights_and_tokenizer_not_its_rea
     copy_of_st: Path,
 ) -> None:
     before = resolve(str(copy_of_st), CPU)
-    assert before.name == "local/my-model"
+    assert before.name == f"local/my-model-{hashlib.sha256(b'my model').hexdigest()[:6]}"
     assert len(before.revision) == 12
     (copy_of_st / "README.md").write_text("changed")
     assert resolve(str(copy_of_st), CPU).revision == before.revision
@@ -220,9 +223,127 @@ def test_kinds_that_cannot_run_yet_are_refused_in_one_sentence() -> None:
         resolve("hkunlp/instructor-xl")
 
 
-def test_settings_a_built_in_model_does_not_have_are_refused() -> None:
+def test_settings_a_built_in_model_does_not_have_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--dtype cannot be used with bm25:bigram"):
         resolve("bm25:bigram", ModelOptions(dtype="float16"))
+    prompts, run = tmp_path / "prompts.toml", tmp_path / "some.trec"
+    prompts.write_text('[prompts]\nquery = "질문: "\n')
+    run.write_text("q1 Q0 d1 1 2.0 x\n")
+    options = ModelOptions(prompts_file=prompts)
+    for name in ("toy", "kiwi-static", "bm25:bigram", f"run:{run}"):
+        with pytest.raises(UsageError, match=f"^--prompts cannot be used with {name}, which has"):
+            resolve(name, options)
+    with pytest.raises(UsageError, match="--prompts cannot be used with toy"):
+        prompts_of("toy", options)
+    # Parts that have no such setting stand beside parts that have it.
+    parts = resolve(f"rrf(toy, run:{run}, bm25:bigram)", options).parts
+    assert [part.variant for part in parts] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("./does-not-exist", "There is no folder ./does-not-exist; a model is a folder with its"),
+        ("../x/y", "There is no folder ../x/y; "),
+        ("~/models/mine", "There is no folder ~/models/mine; "),
+        ("/tmp/absent/model", "There is no folder /tmp/absent/model; "),
+        ("models/org/name", "There is no folder models/org/name; "),
+        ("C:\\models\\mine", "There is no folder C:"),
+        ("./absent#sparse", "There is no folder ./absent; "),
+        ("rrf(toy, ./absent)", "There is no folder ./absent; "),
+        (__file__, "test_models.py is not a folder; a model is a folder"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_one_sentence(name: str, says: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        resolve(name)
+    assert says in str(refusal.value)
+    assert "hub id `org/name`" in str(refusal.value)
+    assert not isinstance(refusal.value, UnknownName)
+
+
+@pytest.mark.parametrize(
+    ("device", "instead"),
+    [
+        ("gpu", "cuda"),
+        ("GPU", "cuda"),
+        ("gpu:1", "cuda:1"),
+        ("0", "cuda:0"),
+        ("cuda0", "cuda:0"),
+        ("nvidia", "cuda"),
+        ("tpu", "auto"),
+        ("cpu,gpu", "cuda"),
+    ],
+)
+def test_a_device_that_nobody_knows_is_one_sentence_for_every_model(
+    device: str, instead: str
+) -> None:
+    for name in ("toy", "bm25:bigram", "some/model-on-the-hub"):
+        with pytest.raises(UsageError, match=f"is not known: .*; type --device {instead}.$"):
+            resolve(name, ModelOptions(device=device))
+
+
+def test_names_of_folders_stay_in_every_script_and_differ_where_the_folders_do() -> None:
+    names = {
+        "내모델": "local/내모델",
+        unicodedata.normalize("NFD", "내모델"): "local/내모델",
+        "一番いいモデル-v2.1": "local/一番いいモデル-v2.1",
+        "модель_α": "local/модель_α",
+        "my-model": "local/my-model",
+    }
+    assert {name: files.local_name(Path(name)) for name in names} == names
+    torn = [
+        "my model",
+        "my/../my+model",
+        "-my-model",
+        "한 글",
+        "한+글",
+        "한-글",
+        "★",
+        "★★",
+        "हिन्दी",
+    ]
+    torn += ["가" * 84, "가" * 85]
+    ids = {files.local_name(Path("/somewhere", name)) for name in torn} | set(names.values())
+    assert len(ids) == len(torn) + len(set(names.values()))
+    for name in ids:
+        folder = result_dir(Path("results"), name, "0" * 12)  # refuses what is no safe path
+        assert len(folder.parent.name.encode()) <= 255
+        assert folder.parent.name == unicodedata.normalize("NFC", folder.parent.name)
+
+
+def test_weights_are_not_fetched_where_nothing_could_load_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub is asked what it has, and for no byte of it."""
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    with HubStandIn() as hub:
+        hub.add_repo("model", "someone/tiny", folder, "a" * 40)
+        script = (
+            "import importlib.util, sys\n"
+            "find = importlib.util.find_spec\n"
+            "importlib.util.find_spec = lambda name, package=None: (\n"
+            "    None if name == 'sentence_transformers' else find(name, package))\n"
+            "from kemb.errors import KembError\n"
+            "from kemb.models.resolve import resolve\n"
+            "try: resolve('someone/tiny')\n"
+            "except KembError as error: sys.exit(str(error))\n"
+        )
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | environment | {"HF_HUB_OFFLINE": "0"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert done.stderr.strip() == (
+        'The model someone/tiny needs packages that are not installed. Type: pip install "kemb[st]"'
+    )
+    assert [request for request in hub.requests if "/resolve/" in request] == []
 
 
 def test_the_limit_of_a_folder_without_its_own_is_the_smaller_of_positions_and_tokenizer(

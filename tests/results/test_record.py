@@ -193,6 +193,30 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_cannot_be_read_is_not_to_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "X.json"
+    link.symlink_to("nowhere")
+    with pytest.raises(ResultError, match=r"X\.json is a link to 'nowhere', and nothing is there"):
+        records.read(link)
+    with pytest.raises(ResultError, match=r"no\.json is not a result file: there is no file"):
+        records.read(tmp_path / "no.json")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    sound = tmp_path / "sound" / "X.json"
+    sound.parent.mkdir()
+    sound.write_text(json.dumps(content()))
+    monkeypatch.setattr(disk, "read_json", refuse)
+    with pytest.raises(
+        ResultError, match=r"X\.json cannot be read \(Permission denied\)"
+    ) as caught:
+        records.read(sound)
+    assert "Delete" not in str(caught.value)
+
+
 def test_another_schema_is_refused_and_the_file_is_not_overwritten(tmp_path: Path) -> None:
     newer = content()
     newer["kemb"]["schema"] = 99

@@ -19,7 +19,7 @@ from kemb.errors import DataError
 from kemb.tasks import load_spec, names
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.check import CheckReport, check_folder, format_report, to_toml
-from kemb.tasks.own.readers import Finding
+from kemb.tasks.own.findings import Finding
 from kemb.tasks.spec import TaskSpec
 
 CORPUS = '{"_id": "d1", "title": "수도", "text": "서울"}\n{"_id": "d2", "text": "부산"}\n'
@@ -268,31 +268,24 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
             "byte offset 46; its encoding is unknown, or changes inside the file",
         ),
     ),
-    "CP949": (
-        {"test.csv": STS.encode("cp949")},
+    "CP949 that may be anything": (
+        {
+            "test.csv": "sentence1,sentence2,score\nrain,snow,1\nsun,moon,4\n가,moon,2\n".encode(
+                "cp949"
+            )
+        },
         *(
             "encoding",
             "test.csv",
-            2,
+            4,
             "",
-            "b'\\xba\\xf1,\\xb4'",
-            "offset 26; it looks like CP949. Convert it: iconv -f cp949",
+            "b'\\xb0\\xa1,m'",
+            "it looks like CP949, which is not certain. Convert it: iconv -f cp949",
         ),
     ),
-    "UTF-16": (
-        {"test.csv": STS.encode("utf-16")},
-        *(
-            "encoding",
-            "test.csv",
-            1,
-            "",
-            "",
-            "byte offset 0; it looks like UTF-16. Convert it: iconv -f utf-16",
-        ),
-    ),
-    "UTF-16 without byte order mark": (
-        {"test.csv": STS.encode("utf-16-le")},
-        *("encoding", "test.csv", 2, "", "", "it looks like UTF-16"),
+    "UTF-16 of two byte orders": (
+        {"test.csv": STS.encode("utf-16-le") + STS.encode("utf-16-be")},
+        *("encoding", "test.csv", 1, "", "", "it looks like UTF-16, which is not certain"),
     ),
     "labels of two kinds in two splits": (
         {"train.csv": TOPICS, "test.csv": "text,label\n농구,1\n환율,0\n"},
@@ -356,14 +349,14 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         ),
     ),
     "no data": (
-        {"notes.docx": "x", "data.xlsx": "x"},
+        {"notes.docx": "x", "data.sav": "x"},
         *(
             "no data",
             "folder",
             None,
             "",
             "",
-            "expected .csv, .tsv, .txt, .jsonl, .parquet, found data.xlsx, notes.docx",
+            "expected .csv, .tsv, .txt, .jsonl, .json, .parquet, .xlsx, .xls, found data.sav",
         ),
     ),
     "broken Parquet": (
@@ -519,6 +512,18 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
             "notes.csv": "a,b\n1,2\n",
         },
         *("file not used", "notes.csv", None, "", "", "no part of the task"),
+    ),
+    "CP949": (
+        {"test.csv": STS.encode("cp949")},
+        *("encoding decided", "test.csv", None, "", "", "read as CP949"),
+    ),
+    "UTF-16": (
+        {"test.csv": STS.encode("utf-16")},
+        *("encoding decided", "test.csv", None, "", "", "read as UTF-16"),
+    ),
+    "UTF-16 without byte order mark": (
+        {"test.csv": STS.encode("utf-16-le")},
+        *("encoding decided", "test.csv", None, "", "", "read as UTF-16"),
     ),
     "not Korean": (
         {"test.csv": "sentence1,sentence2,score\nrain,snow,1\nsun,moon,4\n"},

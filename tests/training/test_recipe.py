@@ -9,7 +9,7 @@ import pytest
 
 from kemb.errors import UnknownName, UsageError
 from kemb.training.arguments import PUBLISHED
-from kemb.training.check import check_recipe
+from kemb.training.check import check_models, check_recipe
 from kemb.training.losses import KINDS, n_negatives
 from kemb.training.recipe import line_of, read_recipe, shipped_names
 
@@ -246,3 +246,38 @@ def test_negatives_of_an_anchor_are_counted_per_device_unless_gathered() -> None
     assert n_negatives(batch=32, n_hard=5, n_devices=1, gather=False) == 191
     assert n_negatives(batch=32, n_hard=5, n_devices=8, gather=False) == 191
     assert n_negatives(batch=32, n_hard=5, n_devices=8, gather=True) == 1535
+
+
+MINED = '[mine]\nteacher = {{ id = "{teacher}" }}\n{more}[evaluate]'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("[evaluate]", MINED.format(teacher="nope", more=""), 25, "mine.teacher 'nope': Unknown"),
+        ("[evaluate]", MINED.format(teacher="rrf(toy, bm25:bigram)", more=""), 25, "family fusion"),
+        (
+            "[evaluate]",
+            MINED.format(teacher="toy", more='rerank = { id = "bm25:bigram" }\n'),
+            26,
+            "takes a cross-encoder",
+        ),
+        ('"KorSTS"]\n', '"KorSTS"]\nlexical = ["bm25:bigram", "nope"]\n', 26, "lexical 'nope'"),
+        ('"KorSTS"]\n', '"KorSTS"]\nlexical = ["./nope"]\n', 26, "lexical './nope'"),
+        ('"cached-mnrl"', '"embed-distill"\nteacher = "bm25:bigram"', 20, "has no vectors"),
+    ],
+)
+def test_models_that_nobody_knows_or_that_do_not_fit_are_refused_before_any_work(
+    tmp_path: Path, old: str, new: str, line: int, words: str
+) -> None:
+    file = read_recipe(written(tmp_path, (old, new)))
+    with pytest.raises(UsageError) as caught:
+        check_models(file)
+    assert f"line {line}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_models_of_the_hub_are_not_fetched_to_check_a_recipe(tmp_path: Path) -> None:
+    teacher = MINED.format(teacher="org/nowhere", more="")
+    lexical = '"KorSTS"]\nlexical = ["rrf(bm25:bigram, org/nowhere@main)"]\n'
+    check_models(read_recipe(written(tmp_path, ("[evaluate]", teacher), ('"KorSTS"]\n', lexical))))

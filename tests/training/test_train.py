@@ -20,7 +20,8 @@ pytest.importorskip("accelerate")
 from kemb.encoding.store import Store
 from kemb.errors import FetchError, ModelError, UsageError
 from kemb.pipeline import train
-from kemb.training.job import TrainOptions, plan
+from kemb.training.job import TrainOptions
+from kemb.training.plan import plan
 from kemb.training.recipe import read_recipe
 
 pytestmark = pytest.mark.torch
@@ -280,7 +281,8 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     from click.testing import CliRunner
 
     from kemb.cli import train as cli_train
-    from kemb.training import guards, job
+    from kemb.training import guards
+    from kemb.training import plan as planning
 
     before = guards.Watch.before_step
 
@@ -300,11 +302,11 @@ def test_a_dry_run_times_steps_and_leaves_nothing(
     )
     assert [path.name for path in (tmp_path / "tmp").iterdir()] == []
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(job, "LIMIT_SECONDS", 0.0)
+    monkeypatch.setattr(planning, "LIMIT_SECONDS", 0.0)
     found = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True).timing
     assert found is not None
     assert found.n_timed == 1
-    monkeypatch.setattr(job, "free_gb", lambda device: 1e-5)
+    monkeypatch.setattr(planning, "free_gb", lambda device: 1e-5)
     tight = plan(read_recipe(folder / "recipe.toml"), options(tmp_path), timed=True)
     assert (tight.timing, tight.untimed) == (
         None,
@@ -544,6 +546,9 @@ def test_mined_negatives_reach_the_fit_and_scored_rows_need_none(
         assert row["positive"] not in (row["negative_1"], row["negative_2"])
         assert row["negative_1"] != row["negative_2"]
     assert table.num_rows == 445 + 96
+    planned = plan(read_recipe(path), options(tmp_path))
+    assert (planned.n_mined, planned.n_negatives) == (2 * 445, {"pairs": 32 * 3 - 1})
+    assert plan(read_recipe(path), options(tmp_path, name="elsewhere")).n_mined is None
     outcome = train(read_recipe(path), options(tmp_path))
     assert [s.name for s in outcome.stages] == ["data", "filter", "mine", "base", "fit", "proof"]
     fit = next(s for s in outcome.stages if s.name == "fit")

@@ -18,7 +18,8 @@ from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
 from kemb.pipeline import train
 from kemb.training.dev import hold_out
-from kemb.training.job import Quiet, TrainOptions, plan, prepare
+from kemb.training.job import Quiet, TrainOptions, prepare
+from kemb.training.plan import plan
 from kemb.training.recipe import read_recipe
 from kemb.training.shingles import normal_form
 from test_train import (

@@ -12,7 +12,6 @@ nested tables). Names are ours afterwards: `ndcg@10`, `cosine_ap`. Nothing here 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import subprocess
@@ -220,8 +219,8 @@ def _read_file(file: Path, variant: str) -> tuple[list[ClaimRow], list[str]]:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = disk.read_json(file)
+    except (OSError, ValueError) as error:
         raise NotAResult(f"cannot be read; it is cut off or no JSON ({error})") from error
     if not isinstance(record, dict):
         raise NotAResult(
@@ -331,8 +330,8 @@ def _identity(file: Path, variant: str) -> tuple[str, str]:
 def _json_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds; empty where there is none, or none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = disk.read_json(path)
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from kemb.audit.names import (
 from kemb.boards.benchmark import Benchmark, CellSpec, load_benchmark
 from kemb.boards.cells import cell_value, group_values, overall
 from kemb.errors import DataError
+from kemb.files import disk
 from kemb.results.claims import shipped
 from kemb.results.files import Claim, TaskResult, our_metric, read_results
 
@@ -68,7 +68,7 @@ def facts(against: Sequence[Path]) -> Facts:
 def _read_long(path: Path) -> list[TaskResult]:
     """Results of a JSON table with columns model, task, split, hf_subset and metrics."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = disk.read_json(path)
         rows = [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
         claim = Claim(str(content.get("source") or path.name))
         grouped: dict[tuple[str, str], dict[str, list[dict[str, object]]]] = defaultdict(dict)

@@ -19,7 +19,7 @@ from kemb.boards.comparable import (
     refuse,
 )
 from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row, Standing
-from kemb.messages import Text, note
+from kemb.messages import Note, Text, note
 from kemb.models.facts import facts_of
 from kemb.results.claims import UNSTATED, join_revisions
 from kemb.results.files import Claim, TaskResult
@@ -29,7 +29,10 @@ SEVERAL = "several"
 """The revision of a row that joins several."""
 Values = Sequence[float | None]
 """Of the cells of one row."""
+NO_RESULT = "comparable.no_result"
+"""The key of the reason that a task was not run."""
 _SAME = 1e-9
+_N_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def build_board(
     board_rows = _board_rows(comparable_rows, refusals, columns)
     ranked_rows, intervals, replicates, effective = _ranked(board_rows, columns, options)
 
-    notes: list[Text] = [
+    notes = [
         *_other_formula(benchmark, columns.formula, comparable_rows, ranked_rows),
         *repeat_notes,
         *refusal_notes(candidate_rows, refusals),
@@ -130,7 +133,7 @@ def _candidate_rows(
 
 def _each_once(
     rows: Sequence[ResultRow], columns: _Columns
-) -> tuple[list[ResultRow], list[Values], list[str]]:
+) -> tuple[list[ResultRow], list[Values], list[Note]]:
     """The rows without repeated ones, the values of their cells, and notes of what was left out."""
     cells_by_row = [_values(columns.cells, columns.formula, row.results) for row in rows]
     numbers, notes = without_repeated(rows, cells_by_row)
@@ -192,7 +195,7 @@ def _board_rows(
     """Cells, groups and score of every row that is shown. Published tables hold many rows without a
     single cell of the benchmark; one's own are always shown.
     """
-    reasons_by_row: list[dict[str, str]] = [{} for _ in rows]
+    reasons_by_row: list[dict[str, Note]] = [{} for _ in rows]
     for refusal in refusals:
         reasons_by_row[refusal.row][refusal.task] = refusal.reason
     board_rows = []
@@ -245,7 +248,7 @@ def is_sparse(row: ResultRow) -> bool:
 
 def _other_formula(
     benchmark: Benchmark, formula: Formula, rows: Sequence[ResultRow], ranked_rows: Sequence[Row]
-) -> list[str]:
+) -> list[Note]:
     """Where no row is complete, the formula of which some are."""
     if not ranked_rows or any(row.score is not None for row in ranked_rows):
         return []
@@ -254,11 +257,7 @@ def _other_formula(
         cells = [cell for cell, weight in zip(benchmark.cells, weights, strict=True) if weight]
         n = sum(None not in _values(cells, other, row.results) for row in rows)
         if n and other is not formula:
-            n_rows = "1 row has" if n == 1 else f"{n} rows have"
-            return [
-                f"No row has every task; {n_rows} all {len(cells)} of another formula: --formula "
-                f"{name}."
-            ]
+            return [note("comparable.other_formula", n_rows=n, n_tasks=len(cells), name=name)]
     return []
 
 
@@ -268,7 +267,7 @@ def _values(
     return [cell_value(cell, formula, results) for cell in cells]
 
 
-def _row(row: ResultRow, columns: _Columns, reasons: Mapping[str, str]) -> Row:
+def _row(row: ResultRow, columns: _Columns, reasons: Mapping[str, Note]) -> Row:
     """:param reasons: by task, why its result is refused."""
     values = list(_values(columns.cells, columns.formula, row.results))
     missing = {
@@ -290,21 +289,21 @@ def _row(row: ResultRow, columns: _Columns, reasons: Mapping[str, str]) -> Row:
     )
 
 
-def _why_missing(cell: CellSpec, row: ResultRow, reasons: Mapping[str, str]) -> str:
+def _why_missing(cell: CellSpec, row: ResultRow, reasons: Mapping[str, Note]) -> Note:
     tasks = [cell.task, *cell.members]
     for task in tasks:
         if task in reasons:
             return reasons[task]
     results = [row.results[task] for task in tasks if task in row.results]
     if not results:
-        return "no result"
+        return note(NO_RESULT)
     parts = declared_parts(cell) or []
     lacking = [
         f"{split}/{subset}" for split, subset in parts if not _has_part(results[0], split, subset)
     ]
     if lacking:
-        return f"without {', '.join(lacking)}"
-    return "without members" if cell.members else "without the metric"
+        return note("comparable.without_parts", parts=lacking)
+    return note("comparable.without_members" if cell.members else "comparable.without_metric")
 
 
 def _has_part(result: TaskResult, split: str, subset: str) -> bool:
@@ -357,7 +356,7 @@ def _below_the_line(row: Row) -> tuple[bool, float, int]:
 
 def without_repeated(
     rows: Sequence[ResultRow], values: Sequence[Values]
-) -> tuple[list[int], list[str]]:
+) -> tuple[list[int], list[Note]]:
     """Row numbers without claimed rows whose every number another source has of the same model, and
     what was left out.
 
@@ -377,11 +376,16 @@ def without_repeated(
         else:
             repeats.setdefault((row.source, rows[other].source), []).append(row.model)
     notes = [
-        f"{', '.join(names) if len(names) <= 3 else f'{names[0]} and {len(names) - 1} more'}: the "
-        f"numbers of {source} are those of {other}; shown once."
+        note("comparable.repeated", rows=_listed(names), source=source, other=other)
         for (source, other), names in sorted(repeats.items())
     ]
     return sorted(number for numbers in numbers_by_model.values() for number in numbers), notes
+
+
+def _listed(names: Sequence[str]) -> Text:
+    if len(names) <= _N_NAMED:
+        return ", ".join(names)
+    return note("comparable.and_more", row=names[0], n_rows=len(names) - 1)
 
 
 def _repeats(row: ResultRow, values: Values, other: ResultRow, others: Values) -> bool:

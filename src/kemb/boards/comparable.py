@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from kemb.boards.benchmark import Comparable
-from kemb.messages import Note, note
+from kemb.messages import Note, Text, Title, note, say
 from kemb.models import catalogue
 from kemb.results.claims import FOLDER
 from kemb.results.files import TaskResult
@@ -23,7 +23,8 @@ UNSTATED = ("", "unknown")
 _N_NAMED = 3
 _N_TASKS = 4
 """Of more tasks a board does not speak one by one."""
-_OTHER_DATA = "data revision"
+REVISION = "comparable.revision"
+"""The key of the reason that a result is of another data revision."""
 _SHORT = "n_short_queries"
 """Among the notes of a score: `kemb.types.Run.n_short_queries`."""
 
@@ -34,7 +35,7 @@ class Refused:
 
     row: int
     task: str
-    reason: str
+    reason: Note
 
 
 def refuse(
@@ -89,7 +90,7 @@ def _minority(
     results: Mapping[int, TaskResult],
     lead: Mapping[int, int],
     key_of: Callable[[TaskResult], str],
-    reason: Callable[[TaskResult, TaskResult], str],
+    reason: Callable[[TaskResult, TaskResult], Note],
 ) -> list[Refused]:
     keys = {number: key_of(result) for number, result in results.items()}
     if len(set(keys.values())) < 2:
@@ -126,10 +127,9 @@ def _timestamp(result: TaskResult) -> int:
     return result.kemb.timestamp if result.kemb else 0
 
 
-def _revision_reason(result: TaskResult, standard: TaskResult) -> str:
-    return (
-        f"{_OTHER_DATA} {result.dataset_revision[:12]}; ranked is {standard.dataset_revision[:12]}"
-    )
+def _revision_reason(result: TaskResult, standard: TaskResult) -> Note:
+    revision, ranked = result.dataset_revision[:12], standard.dataset_revision[:12]
+    return note(REVISION, revision=revision, ranked=ranked)
 
 
 _DATA_FIELDS = ("data_sha256", "main_metric", "metric_version", "dedupe_pairs", "clustering")
@@ -145,20 +145,40 @@ def _data_key(result: TaskResult) -> str:
     return json.dumps(list(_protocol(result).values()), sort_keys=True)
 
 
-def _data_reason(result: TaskResult, standard: TaskResult) -> str:
+def _data_reason(result: TaskResult, standard: TaskResult) -> Note:
     task, ranked = result.record.task, standard.record.task
     protocol, ranked_protocol = _protocol(result), _protocol(standard)
     differing = [field for field in _DATA_FIELDS if protocol[field] != ranked_protocol[field]]
-    says = {
-        "data_sha256": "other data (their hash differs)",
-        "main_metric": f"main metric {task.main_metric}; ranked is {ranked.main_metric}",
-        "metric_version": f"metric version {task.metric_version}; ranked is "
-        f"{ranked.metric_version}",
-        "dedupe_pairs": f"repeated pairs {'dropped' if task.dedupe_pairs else 'kept'}, not "
-        "so by the others",
-        "clustering": "another clustering protocol",
+    reasons = {
+        "data_sha256": note("comparable.other_data"),
+        "main_metric": note(
+            "comparable.main_metric", metric=task.main_metric, ranked=ranked.main_metric
+        ),
+        "metric_version": note(
+            "comparable.metric_version",
+            version=str(task.metric_version),
+            ranked=str(ranked.metric_version),
+        ),
+        "dedupe_pairs": note(
+            "comparable.pairs_dropped" if task.dedupe_pairs else "comparable.pairs_kept"
+        ),
+        "clustering": note("comparable.clustering"),
     }
-    return ", ".join(says[field] for field in differing)
+    return _joined([reasons[field] for field in differing])
+
+
+def _joined(reasons: Sequence[Note]) -> Note:
+    return reasons[0] if len(reasons) == 1 else note("comparable.several", reasons=tuple(reasons))
+
+
+_PROFILE = {
+    "dtype": Title(ko="수 형식(dtype)", en="dtype"),
+    "max_tokens": Title(ko="최대 토큰", en="max tokens"),
+    "pooling": Title(ko="풀링", en="pooling"),
+    "similarity": Title(ko="유사도", en="similarity"),
+    "probe": Title(ko="시험 글의 결과(probe)", en="probe"),
+}
+"""What all results of a row have in common, and its name."""
 
 
 def _other_profile(number: int, row: ResultRow) -> list[Refused]:
@@ -170,10 +190,9 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
     }
     if not profiles:
         return []
-    fields = ("dtype", "max_tokens", "pooling", "similarity", "probe")
     keys = {
         task: (
-            *(getattr(profile, field) for field in fields[:-1]),
+            *(getattr(profile, field) for field in _PROFILE if field != "probe"),
             ", ".join(door.probe or "" for door in row.results[task].record.doors) or None,
         )
         for task, profile in profiles.items()
@@ -190,60 +209,62 @@ def _other_profile(number: int, row: ResultRow) -> list[Refused]:
             differing = [
                 i for i, (value, most) in enumerate(zip(key, usual, strict=True)) if value != most
             ]
-            reason = ", ".join(
-                f"{fields[i].replace('_', ' ')} {key[i]}; elsewhere in the row {usual[i]}"
+            titles = list(_PROFILE.values())
+            reasons = [
+                note("comparable.profile", field=titles[i], value=str(key[i]), usual=str(usual[i]))
                 for i in differing
-            )
-            refusals.append(Refused(number, task, reason))
+            ]
+            refusals.append(Refused(number, task, _joined(reasons)))
         elif declared and max_tokens and max_tokens != declared:
-            reason = (
-                f"max tokens {max_tokens} are not the declared {declared}, and the row is no "
-                "variant"
+            reason = note(
+                "comparable.max_tokens", max_tokens=str(max_tokens), declared=str(declared)
             )
             refusals.append(Refused(number, task, reason))
         elif not row.variant and any(prompt.source == "file" for prompt in prompts):
-            refusals.append(
-                Refused(
-                    number, task, "prompts of a file are not declared, and the row is no variant"
-                )
-            )
+            refusals.append(Refused(number, task, note("comparable.prompts_of_file")))
     return refusals
 
 
-def refusal_notes(rows: Sequence[ResultRow], refusals: Sequence[Refused]) -> list[str]:
+def refusal_notes(rows: Sequence[ResultRow], refusals: Sequence[Refused]) -> list[Note]:
     """One sentence for each task and reason, naming some rows; one for all where rows use other
     data in many tasks.
     """
-    by_reason: dict[tuple[str, str], list[str]] = {}
+    by_reason: dict[tuple[str, Note], list[str]] = {}
     for refusal in refusals:
         by_reason.setdefault((refusal.task, refusal.reason), []).append(_name(rows[refusal.row]))
     of_data: dict[tuple[str, ...], list[str]] = {}
-    for (task, reason), names in sorted(by_reason.items()):
-        if reason.startswith(_OTHER_DATA):
+    in_order = sorted(by_reason.items(), key=lambda item: (item[0][0], say(item[0][1], "en")))
+    for (task, reason), names in in_order:
+        if reason.key == REVISION:
             of_data.setdefault(tuple(names), []).append(task)
     notes = []
     for row_names, tasks in of_data.items():
         if len(tasks) > _N_TASKS:
-            some_tasks = f"{', '.join(tasks[:_N_NAMED])} and {len(tasks) - _N_NAMED} more tasks"
             notes.append(
-                f"{some_tasks}: not ranked with the others: {_some(row_names)}; other data "
-                "revisions."
+                note(
+                    "comparable.not_ranked_tasks",
+                    tasks=tasks[:_N_NAMED],
+                    n_tasks=len(tasks) - _N_NAMED,
+                    rows=_some(row_names),
+                )
             )
-    for (task, reason), names in sorted(by_reason.items()):
-        if not reason.startswith(_OTHER_DATA) or len(of_data[tuple(names)]) <= _N_TASKS:
-            notes.append(f"{task}: not ranked with the others: {_some(names)}; {reason}.")
+    for (task, reason), names in in_order:
+        if reason.key != REVISION or len(of_data[tuple(names)]) <= _N_TASKS:
+            notes.append(note("comparable.not_ranked", task=task, rows=_some(names), reason=reason))
     return notes
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= _N_NAMED else f"{len(names)} rows ({names[0]}, ...)"
+def _some(names: Sequence[str]) -> Text:
+    if len(names) <= _N_NAMED:
+        return ", ".join(names)
+    return note("comparable.some_rows", n_rows=len(names), row=names[0])
 
 
-def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
+def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
     """What must be known of the data of results that are ranked together."""
     notes = []
     unstated: set[str] = set()
-    mixed: dict[str, str] = {}
+    mixed: dict[str, list[Note]] = {}
     for task in tasks:
         results_by_row = {n: row.results[task] for n, row in enumerate(rows) if task in row.results}
         records = [
@@ -252,36 +273,34 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
         if parts := next(
             (record.train_is_evaluated for record in records if record.train_is_evaluated), None
         ):
-            notes.append(
-                f"{task}: its few-shot examples stand among the evaluated rows "
-                f"({', '.join(parts)})."
-            )
+            notes.append(note("comparable.few_shot", task=task, parts=parts))
         if any(record.unpinned for record in records):
-            notes.append(f"{task}: its data revision is not pinned.")
+            notes.append(note("comparable.unpinned", task=task))
         counts = Counter(
             r.dataset_revision
             for r in results_by_row.values()
             if r.dataset_revision not in UNSTATED
         )
         if len(counts) > 1:
-            mixed[task] = ", ".join(
-                f"{revision[:12]} ({n} rows)" for revision, n in counts.most_common()
-            )
+            mixed[task] = [
+                note("comparable.rows_of_revision", revision=revision[:12], n_rows=n)
+                for revision, n in counts.most_common()
+            ]
         unstated |= {
             _name(rows[n])
             for n, result in results_by_row.items()
             if result.dataset_revision in UNSTATED
         }
-    statement = "results on different data revisions are ranked together"
     if len(mixed) > _N_TASKS:
-        notes.append(
-            f"{', '.join(list(mixed)[:_N_NAMED])} and {len(mixed) - _N_NAMED} more tasks: "
-            f"{statement}."
-        )
+        some_tasks, n_others = list(mixed)[:_N_NAMED], len(mixed) - _N_NAMED
+        notes.append(note("comparable.mixed_tasks", tasks=some_tasks, n_tasks=n_others))
     else:
-        notes += [f"{task}: {statement}: {revisions}." for task, revisions in mixed.items()]
+        notes += [
+            note("comparable.mixed", task=task, revisions=revisions)
+            for task, revisions in mixed.items()
+        ]
     if unstated:
-        notes.append(f"Ranked without a stated data revision: {_some(sorted(unstated))}.")
+        notes.append(note("comparable.unstated", rows=_some(sorted(unstated))))
     return notes
 
 
@@ -289,7 +308,7 @@ def _name(row: ResultRow) -> str:
     return f"{row.model} [{row.variant}]" if row.variant else row.model
 
 
-def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str]:
+def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
     """Of reranked rows the share of relevant documents that their first stage found."""
     notes = []
     for row in rows:
@@ -302,12 +321,10 @@ def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[str
             ]
             shares = [entry["candidate_recall"] for entry in entries if "candidate_recall" in entry]
             if shares:
-                recalls.append(f"{task} {fmean(shares) * 100:.1f} %")
+                recall = fmean(shares) * 100
+                recalls.append(note("comparable.recall_of_task", task=task, recall=recall))
         if recalls:
-            notes.append(
-                f"{_name(row)}: recall of its candidates, which it cannot exceed: "
-                f"{', '.join(recalls)}."
-            )
+            notes.append(note("comparable.candidates", row=_name(row), recalls=recalls))
     return notes
 
 

@@ -18,7 +18,7 @@ from kemb.boards.benchmark import Benchmark, CellSpec, of_tasks
 from kemb.boards.cells import cell_value, declared_parts, expression_of, overall
 from kemb.boards.paired import Flip, PairedPart, Pairing, paired_parts
 from kemb.errors import ResultError, UsageError
-from kemb.results.files import TaskResult
+from kemb.results.files import NoItems, TaskResult
 from kemb.results.rows import ResultRow
 from kemb.types import TaskData
 
@@ -189,6 +189,8 @@ def _compare_cell(
         return _Cell(cell, replace(difference, note=note), None)
     try:
         paired = [part for task in tasks for part in _paired(a, b, cell, task, expression, options)]
+    except NoItems:
+        raise
     except ResultError as error:
         return _Cell(cell, replace(difference, note=f"no interval: {error}"), None)
     n_parts = [len(_parts(cell, task, a.results[task])) for task in tasks]

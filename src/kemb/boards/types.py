@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import Benchmark, CellSpec, Formula
-from kemb.messages import Note, Text, say
+from kemb.messages import Note, say
 from kemb.results.files import Claim, TaskResult
 from kemb.results.rows import ResultRow
 
@@ -99,7 +99,7 @@ class Row:
     groups: dict[str, float | None]
     score: float | None
     """None where a cell is missing."""
-    missing: dict[str, str]
+    missing: dict[str, Note]
     """Title of each cell without a value -> why."""
     standing: Standing | None = None
     """Only of complete rows."""
@@ -167,7 +167,7 @@ class Board:
     """Group -> its share of influence: weight x standard deviation over the complete rows, summing
     to 1; empty where fewer than two rows are complete.
     """
-    notes: list[Text]
+    notes: list[Note]
     """What a reader must know: refused and unpinned data, flaws of tasks, sources."""
     replicates: Replicates = Replicates()
 

@@ -11,15 +11,15 @@ import textwrap
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import compare, docs, exchange, lists, publish, run, study, train
+from kemb.cli import compare, docs, draft, exchange, lists, publish, review, run, study, train
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 from kemb.publishing import progress
 
 
@@ -65,10 +65,18 @@ def main() -> None:
             raise
         _leave(1, say(note("cli.no_memory", why=str(error)), language()))
     except OSError as error:
-        if "--debug" in sys.argv or not disk.is_full(error):
+        if "--debug" in sys.argv or not (disk.is_full(error) or error.filename):
             raise
+        _leave_refused(error)
+
+
+def _leave_refused(error: OSError) -> NoReturn:
+    """End with what the system says: of the output, if it is full, or of the file that it names."""
+    why = disk.reason_of(error)
+    if disk.is_full(error):
         _forget_output()
-        _leave(1, say(note("cli.full", why=disk.reason_of(error)), language()))
+        _leave(1, say(note("cli.full", why=why), language()))
+    _leave(1, say(note("cli.unreachable", path=str(error.filename), why=why), language()))
 
 
 _endings: list[int] = []
@@ -105,7 +113,8 @@ def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave(code: int, message: str) -> None:
+def _leave(code: int, message: str) -> NoReturn:
+    message = printable(message)
     width = min(os.get_terminal_size(2).columns, 120) if sys.stderr.isatty() else 10_000
     click.echo(
         textwrap.fill(message, width, break_long_words=False, break_on_hyphens=False), err=True
@@ -197,6 +206,7 @@ for command in (
     run.run_command,
     run.demo,
     run.check,
+    review.review,
     study.prompts_group,
     study.robustness,
     compare.compare,
@@ -210,6 +220,7 @@ for command in (
     exchange.init,
     train.train,
     train.mine,
+    draft.draft,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,

@@ -11,6 +11,7 @@ import click
 
 from kemb.cli.options import data_option, results_option
 from kemb.errors import ResultError, UsageError
+from kemb.messages import printable
 
 if TYPE_CHECKING:
     from kemb.evaluation.evaluate import Task
@@ -79,7 +80,7 @@ def compare(
     row_a, row_b = find_row(a, rows), find_row(b, rows)
     common = [task for task in row_a.results if task in row_b.results and n_items]
     benchmark, task_data = compared_cells(
-        targets, data, common, lambda line: click.echo(line, err=True)
+        targets, data, common, lambda line: click.echo(printable(line), err=True)
     )
     options = CompareOptions(zone / 100, n_items, task_data)
     compared = compare_rows(row_a, row_b, benchmark, options)

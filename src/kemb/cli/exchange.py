@@ -10,6 +10,7 @@ import click
 
 from kemb.cli.options import FILE, FOLDER, results_option, task_names
 from kemb.errors import UsageError
+from kemb.messages import printable
 
 if TYPE_CHECKING:
     from kemb.publishing.submit import Packed
@@ -188,10 +189,9 @@ def import_table(
             f"{column} = {cell}" if column != cell else cell
             for column, cell in imported.matched.items()
         )
-        click.echo(
-            f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: "
-            f"{', '.join(imported.ignored)}."
-        )
+        ignored = ", ".join(imported.ignored)
+        line = f"Table {place}, line {table.line}, {table.title!r}: {matched}. Ignored: {ignored}."
+        click.echo(printable(line))
         rows += imported.rows
         problems += imported.problems
     if not n_matched:
@@ -322,7 +322,7 @@ def _show(title: str, lines: Sequence[str]) -> None:
     first_lines = [f"  {line}" for line in lines[:N_SHOWN]]
     if len(lines) > N_SHOWN:
         first_lines.append(f"  and {len(lines) - N_SHOWN} more")
-    click.echo("\n".join([title, *first_lines]), err=True)
+    click.echo(printable("\n".join([title, *first_lines])), err=True)
 
 
 own_data_option = click.option(
@@ -479,6 +479,6 @@ def verify_submission(file: Path, tolerance: float, as_json: bool) -> None:
         if own_tasks := [entry.task for entry in checked.manifest.results if entry.own_data]:
             click.echo(f"On the submitter's own data: {', '.join(dict.fromkeys(own_tasks))}.")
     for problem in checked.problems:
-        click.echo(f"{file}: {problem}", err=True)
+        click.echo(printable(f"{file}: {problem}"), err=True)
     if not checked.is_good:
         sys.exit(1)

@@ -21,7 +21,7 @@ from kemb.cli.options import (
     view_options,
 )
 from kemb.errors import UsageError
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 
 if TYPE_CHECKING:
     from kemb.evaluation.evaluate import Outcome, Task
@@ -117,7 +117,7 @@ def run_command(
     settings = replace(options_of(model_settings), run_order=run_files["order"])
     resolved = [resolve(name, settings, [task.spec.name for task in tasks]) for name in models]
     for warning in dict.fromkeys(text for model in resolved for text in model.warnings):
-        click.echo(say(note("cli.warning", why=warning), language()), err=True)
+        click.echo(printable(say(note("cli.warning", why=warning), language())), err=True)
     for model in resolved:
         if model.known_as:
             known_as = note("board.known_as", model=model.name, known=model.known_as)
@@ -232,14 +232,14 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
             for field in dataclasses.fields(report)
             if field.name != "spec"
         }
-        for name in ("findings", "files", "texts"):
+        for name in ("findings", "files", "texts", "scored"):
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
         record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
         click.echo(json.dumps(record, ensure_ascii=False, indent=1))
     elif toml and report.spec is not None:
         click.echo(to_toml(report.spec), nl=False)
     else:
-        click.echo(format_report(report))
+        click.echo(printable(format_report(report)))
     sys.exit(1 if report.has_errors else 0)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kemb.pipeline import Outcome
     from kemb.publishing.terminal import TerminalReporter
     from kemb.training.export import Exported
-    from kemb.training.job import Plan
+    from kemb.training.plan import Plan
     from kemb.training.stages import Stage
 
 _EVERY_SECONDS = 10.0
@@ -81,7 +81,8 @@ def train(
     """
     from kemb import pipeline
     from kemb.encoding.store import Store, default_root
-    from kemb.training.job import TrainOptions, plan
+    from kemb.training.job import TrainOptions
+    from kemb.training.plan import plan
     from kemb.training.proof import with_n_seeds
     from kemb.training.recipe import read_recipe
 
@@ -184,6 +185,8 @@ def _show_plan(plan: Plan) -> None:
     rows = sum(plan.n_rows.values())
     sources = ", ".join(f"{name} {count:,}" for name, count in plan.n_rows.items())
     click.echo(f"Rows: {rows:,} ({sources}). Steps: {plan.n_steps:,}. Device: {plan.device}.")
+    if plan.n_mined is not None:
+        click.echo(f"Negatives that were mined: {plan.n_mined:,}.")
     for name, count in plan.n_negatives.items():
         click.echo(f"{name}: every anchor is compared with {count:,} negatives.")
     for name, counts in plan.hard_negatives.items():

@@ -104,7 +104,7 @@ class Store:
             with contextlib.suppress(
                 OSError, ValueError
             ):  # damaged: written again when the model is used next
-                spaces.append(Space(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+                spaces.append(Space(path.parent, disk.read_json(path)))
         return spaces
 
     def find(self, identifier: str) -> Space | None:
@@ -241,7 +241,7 @@ class Space:
     def facts(self) -> dict[str, int]:
         """What is kept by `describe`; empty where nothing is."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            facts = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+            facts = disk.read_json(self.folder / ABOUT)
             return {name: value for name, value in facts.items() if type(value) is int}
         return {}
 

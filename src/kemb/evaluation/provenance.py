@@ -80,6 +80,7 @@ def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
         clustering=protocol.pop("clustering", None),
         metric_version=kind.metric_version,
         **protocol,
+        **known(drafted=spec.drafted or None, seen=data.seen),
     )
 
 

@@ -89,6 +89,8 @@ def prompt_study(
     """
     task_names = [task.spec.name for task in tasks]
     declared = resolve(name, replace(options, prompts_file=None), task_names)
+    if declared.loader.is_built_in:
+        raise UsageError(f"{declared.name} takes no prompts: no study.")
     files = {profile: catalogue.profiles()[profile] for profile in PROFILES}
     if options.prompts_file is not None:
         files[options.prompts_file.stem] = options.prompts_file

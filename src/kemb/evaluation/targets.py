@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from kemb.boards import benchmark as benchmarks
 from kemb.boards.benchmark import Benchmark, load_benchmark, of_tasks
 from kemb.errors import DataError, FetchError, UnknownName, UsageError
 from kemb.evaluation.evaluate import Task, load_task
+from kemb.files import disk
 from kemb.types import TaskData
 
 
@@ -19,12 +21,22 @@ def task_targets(targets: Iterable[str]) -> list[tuple[str, list[str]]]:
     """
     tasks_and_subsets: list[tuple[str, list[str]]] = []
     for target in targets:
-        if target in benchmarks.names():
+        if target in benchmarks.names() or is_benchmark_file(target):
             benchmark = load_benchmark(target)
             tasks_and_subsets += [(task, benchmark.subsets_of(task)) for task in benchmark.tasks]
         else:
             tasks_and_subsets.append((target, []))
     return tasks_and_subsets
+
+
+def is_benchmark_file(target: str) -> bool:
+    """Whether a target is the TOML file of a benchmark, and not of a task."""
+    if not target.endswith(".toml") or not Path(target).is_file():
+        return False
+    try:
+        return "cells" in tomllib.loads(disk.read_text(Path(target)))
+    except (OSError, ValueError):
+        return False  # whoever reads it as a task says what is wrong with it
 
 
 def load_tasks(targets: Iterable[str], data: Path | None) -> list[Task]:

@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,16 @@ def temporary(folder: Path, name: str = "") -> Iterator[Path]:
         yield path
     finally:
         _remove(path)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder for what nobody keeps, removed at the end; that of a killed process is
+    removed by the next one that asks for such a folder.
+    """
+    with temporary(Path(tempfile.gettempdir())) as folder:
+        folder.mkdir(mode=0o700)
+        yield folder
 
 
 @functools.cache
@@ -227,6 +238,24 @@ def size_of_file(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no regular file")
     return status.st_size
+
+
+def what_is(path: Path) -> str:
+    """Why a path is no file, found without opening it: "it is a pipe (FIFO), not a regular
+    file".
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        link = "a link that leads nowhere" if path.is_symlink() else "there is no such file"
+        return f"{link} ({error.strerror})"
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a pipe (FIFO)",
+        stat.S_ISSOCK: "a socket",
+    }
+    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "a device")
+    return f"it is {kind}, not a regular file"
 
 
 def read_json(path: Path, *, finite: bool = False, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa: ANN401  whatever JSON can hold

@@ -5,7 +5,7 @@ is put together per language: what is computed is the note. Escaping is the call
 """
 
 from kemb.messages.language import LANGS, Lang, language, use_language
-from kemb.messages.notes import Bilingual, Note, Text, Title, Value, note, say, table
+from kemb.messages.notes import Bilingual, Note, Text, Title, Value, note, printable, say, table
 
 __all__ = [
     "LANGS",
@@ -17,6 +17,7 @@ __all__ = [
     "Value",
     "language",
     "note",
+    "printable",
     "say",
     "table",
     "use_language",

@@ -67,6 +67,16 @@ def say(text: Text, lang: Lang) -> str:
     return _Sentence(lang).format(table(area)[name][lang], **dict(text.values))
 
 
+def printable(text: str) -> str:
+    """A text with what a stranger's file says, as it may reach a terminal: control characters,
+    which could do things there, are replaced; ends of lines stay.
+    """
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\ufffd"
+        for character in text
+    )
+
+
 @cache
 def table(area: str) -> Mapping[str, Mapping[Lang, str]]:
     """The sentences of one area, by name and language.

@@ -51,13 +51,29 @@ def find_devices(option: str, n_workers: int | None) -> tuple[str, ...]:
     return (device,) * n_workers
 
 
+def check_device(option: str) -> None:
+    """Look at the names of devices, before anything is fetched for them.
+
+    :param option: as of `find_devices`.
+    :raises UsageError: a name that is none.
+    """
+    for name in option.split(","):
+        if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name.strip()):
+            continue
+        gpu = re.fullmatch(r"(?:gpu|nvidia|rocm|hip|cuda)?:?(\d*)", name.strip().lower())
+        instead = f"cuda{gpu[1] and f':{gpu[1]}'}" if gpu else "auto"
+        raise UsageError(
+            f"--device {name.strip()!r} is not known: devices are cpu, cuda (a GPU), cuda:1 (the "
+            f"second one), mps and auto; type --device {instead}."
+        )
+
+
 def find_device(option: str) -> str:
     """`cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes what torch will be able to use, without
     importing it.
     """
+    check_device(option)
     if option != "auto":
-        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", option):
-            raise UsageError(f"--device {option!r} is not known. Type cpu, cuda, cuda:1 or mps.")
         return option
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:

@@ -56,6 +56,19 @@ class Reranked:
 Expression = Leaf | Fused | Reranked
 
 
+def leaves_of(expression: Expression) -> Iterator[str]:
+    """The names of its models, from left to right."""
+    match expression:
+        case Leaf(name):
+            yield name
+        case Fused(parts):
+            for part in parts:
+                yield from leaves_of(part)
+        case Reranked(first, reranker):
+            yield from leaves_of(first)
+            yield reranker
+
+
 def parse(text: str) -> Expression:
     """Read an expression; a plain name is a Leaf.
 

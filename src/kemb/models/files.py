@@ -4,15 +4,19 @@ here.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kemb.errors import FetchError, ModelError
+from kemb.errors import KembError, MissingExtra, ModelError
+from kemb.files.disk import what_is
 from kemb.hub import ask_first, check_file, describe, explain, is_offline, quiet_client, retry
 from kemb.models import configuration
 from kemb.models.configuration import declared
@@ -30,6 +34,8 @@ from kemb.models.weights import (
 
 _TABLES = (".StaticEmbedding", ".WordEmbeddings", ".BoW")
 CLASSIFIER = "ForSequenceClassification"
+_MOST_NAME_BYTES = 180
+"""Of a local model's name; file systems take 255 for the folder of its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,19 @@ class ModelFolder:
 
 
 def local_name(folder: Path) -> str:
-    """What boards call a local model: by the folder that was typed, not by where a link leads."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(os.path.abspath(folder))).strip(".-")
-    return f"local/{stem or 'model'}"
+    """What boards call a local model: by the folder that was typed, not by where a link leads.
+
+    Letters and digits of every script stay, in NFC; a name that loses something on the way ends in
+    6 hex digits of its hash.
+    """
+    name = unicodedata.normalize("NFC", os.path.basename(os.path.abspath(folder)))
+    stem = re.sub(r"[^\w.-]+", "-", name).strip(".-")
+    while len(stem.encode()) > _MOST_NAME_BYTES:
+        stem = stem[:-1]
+    if stem != name:  # so that no two folders have one name
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:6]
+        stem = f"{stem or 'model'}-{digest}"
+    return f"local/{stem}"
 
 
 def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
@@ -73,6 +89,7 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
     :param needs_weights: False where the weights are in the file of another runtime.
     :raises ModelError: when it holds no usable weights, or a file says what no model can be.
     """
+    _refuse_irregular(path)
     modules = declared(configuration.Modules, path / configuration.MODULES).root
     types = [(module.type, path / module.path) for module in modules]
     st_config = declared(
@@ -116,6 +133,17 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
         stored_dtype=network.torch_dtype or network.dtype,
         remote_code=_remote_code([name for name, _ in types], network, loader),
     )
+
+
+def _refuse_irregular(path: Path) -> None:
+    """Refuse pipes and devices, which a library would wait for."""
+    for name in names(path):
+        file = path / name
+        if file.exists() and not file.is_file():
+            raise ModelError(
+                f"The model folder {path} holds {name}: {what_is(file)}. Take it away, or name "
+                "another folder."
+            )
 
 
 def _no_weights(path: Path, loader: str) -> ModelError:
@@ -230,6 +258,10 @@ NETWORK = ["model.safetensors", "model-*.safetensors", TORCH_WEIGHTS]
 """Weights of the network itself, which another runtime has in its own file."""
 
 
+_LIBRARIES = ("torch", "transformers", "sentence_transformers")
+"""Without these, weights are of no use here."""
+
+
 UNWANTED = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*", ".eval_results/*"]
 
 
@@ -251,6 +283,7 @@ def fetch_model(
     :param give: how a folder is named here, for the message.
     :raises FetchError: when the hub does not give it; the message says what to do.
     :raises ModelError: when the repository holds no safetensors weights.
+    :raises MissingExtra: before weights are fetched that nothing here could load.
     """
     from huggingface_hub import snapshot_download
 
@@ -272,7 +305,7 @@ def fetch_model(
         path = Path(retry(partial(fetch, revision=commit)))
         for name, sha256 in hashes.items():
             check_file(path / name, sha256)
-    except (FetchError, ModelError):
+    except KembError:
         raise
     except Exception as error:
         raise explain(error, need, "model", f"https://huggingface.co/{repo}", elsewhere) from error
@@ -315,10 +348,13 @@ def _look(
             "(SparseEncoder, MultiVectorEncoder or CrossEncoder for models of these kinds), then "
             "-m folder."
         )
-    hashes = {}
-    for name in filter_repo_objects(
-        names, allow_patterns=[*patterns, *torch_files], ignore_patterns=unwanted
-    ):
-        if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
-            hashes[name] = ask_first(repo, name, "model", commit)
-    return commit, torch_files, hashes
+    absent = [
+        name
+        for name in filter_repo_objects(
+            names, allow_patterns=[*patterns, *torch_files], ignore_patterns=unwanted
+        )
+        if not isinstance(try_to_load_from_cache(repo, name, revision=commit), str)
+    ]
+    if absent and any(importlib.util.find_spec(package) is None for package in _LIBRARIES):
+        raise MissingExtra(f"The model {repo}", "st")
+    return commit, torch_files, {name: ask_first(repo, name, "model", commit) for name in absent}

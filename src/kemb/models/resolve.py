@@ -7,6 +7,7 @@ Nothing here imports torch: a run whose vectors are all in the store never loads
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -16,8 +17,9 @@ from typing import Any
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
+from kemb.files import disk
 from kemb.models import backends, catalogue, files, recognise
-from kemb.models.device import find_devices
+from kemb.models.device import check_device, find_devices
 from kemb.models.doors import PYTHON
 from kemb.models.encoders import bge_m3
 from kemb.models.encoders.bge_m3 import Head
@@ -51,6 +53,12 @@ def is_folder(name: str) -> bool:
         return False
 
 
+def is_on_hub(name: str) -> bool:
+    """Whether a model of this name would be looked for on the hub: `org/name[@revision]`."""
+    plain = name.partition("@")[0]
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", plain) is not None and not is_folder(name)
+
+
 def resolve(
     name: str, options: ModelOptions | None = None, own_tasks: Collection[str] = ()
 ) -> Model:
@@ -62,6 +70,7 @@ def resolve(
     :raises ModelError: when the files are unusable; FetchError when they cannot be fetched.
     """
     options = options or ModelOptions()
+    check_device(options.device)
     backends.check_options(options.backend, options.backend_file)
     if not is_folder(name) and (other := _without_files(name, options, own_tasks)) is not None:
         return other
@@ -80,8 +89,10 @@ def resolve(
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and is_folder(name):
         return _local(Path(name), options, task_names, head)
-    _refuse_known_as(options, typed_name)
     bge_m3.refuse_other_heads(name)
+    if spec is None:
+        _refuse_path(name)
+    _refuse_known_as(options, typed_name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
             "model",
@@ -99,6 +110,21 @@ def resolve(
     )
     folder = files.read_folder(path, needs_weights=options.backend is None)
     return _from_folder(spec, _with_elsewhere(path, commit), folder, options, task_names, head)
+
+
+def _refuse_path(name: str) -> None:
+    """Refuse what is meant for a folder that is not there.
+
+    :raises UsageError: it is a path, or a file.
+    """
+    is_file = os.path.exists(name)
+    if not is_file and not re.match(r"[./~\\]|[A-Za-z]:[/\\]", name) and name.count("/") < 2:
+        return
+    what = f"{name} is not a folder" if is_file else f"There is no folder {name}"
+    raise UsageError(
+        f"{what}; a model is a folder with its files, a name of `kemb models`, or a hub id "
+        "`org/name` (a run file is typed run:FILE, the TOML file of an endpoint api:FILE)."
+    )
 
 
 def _refuse_known_as(options: ModelOptions, name: str) -> None:
@@ -175,6 +201,8 @@ def prompts_of(name: str, options: ModelOptions, own_tasks: Collection[str] = ()
     if spec is None or not declares_prompts(spec):
         model = resolve(name, options, own_tasks)
         return replace(model.prompts, warnings=model.warnings)
+    if LOADERS[spec.loader].is_built_in:
+        _refuse_settings(spec.name, options)
     return build_prompts(
         spec, rules_of_file(options.prompts_file, spec), None, {*tasks.names(), *own_tasks}
     )
@@ -204,18 +232,29 @@ def built_in(spec: ModelSpec, options: ModelOptions, task_names: Collection[str]
 
     :raises UsageError: a setting that such a model does not have.
     """
-    values: dict[str, object] = {"--dtype": options.dtype, "--max-tokens": options.max_tokens}
-    values |= {"--pooling": options.pooling, "--backend": options.backend}
-    if wrong := [flag for flag, value in values.items() if value is not None]:
-        raise UsageError(
-            f"{' and '.join(wrong)} cannot be used with {spec.name}, which has no such setting."
-        )
+    _refuse_settings(spec.name, options)
     return Model(
         spec=spec,
         name=spec.name,
         revision=str(resolve_name(LOADERS[spec.loader].revision)(spec.name)),
         prompts=build_prompts(spec, None, None, task_names),
     )
+
+
+def _refuse_settings(name: str, options: ModelOptions) -> None:
+    values: dict[str, object] = {
+        "--dtype": options.dtype,
+        "--max-tokens": options.max_tokens,
+        "--pooling": options.pooling,
+        "--backend": options.backend,
+        "--prompts": options.prompts_file,
+    }
+    wrong = [flag for flag, value in values.items() if value is not None]
+    if wrong:
+        raise UsageError(
+            f"{' and '.join(wrong)} cannot be used with {name}, which has no such setting. Leave "
+            "it out, or run that model by a command of its own."
+        )
 
 
 def _from_folder(
@@ -335,17 +374,17 @@ def run_of_file(path: Path, name: str = "", order: RunOrder = "score") -> Model:
     :raises UsageError: there is no such file, or the name cannot be one.
     """
     if not path.is_file():
+        what = f" ({disk.what_is(path)})" if path.exists() else ""
         raise UsageError(
-            f"There is no run file {path}. Give a TREC run file: `query Q0 document rank score "
-            "tag`."
+            f"There is no run file {path}{what}. Give a TREC run file: `query Q0 document rank "
+            "score tag`."
         )
     name = name or re.sub(r"[^\w.-]+", "-", path.stem).strip(".-") or "run"
     if not re.fullmatch(r"[\w.-]+", name) or set(name) == {"."}:
         raise UsageError(
             f"--run-name {name!r} cannot be the name of a row; use letters, digits, . _ and -."
         )
-    with path.open("rb") as file:
-        revision = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    revision = disk.sha256(path)[:12]
     variant = "" if order == "score" else f"by-{order}"
     row = _ranker("run", f"run/{name}", revision)
     return replace(row, run_file=path, run_order=order, variant=variant)
@@ -365,7 +404,10 @@ def composed(name: str, options: ModelOptions, own_tasks: Collection[str] = ()) 
     expression = Leaf(name) if run_file is not None and run_file.is_file() else parse(name)
     if not isinstance(expression, Leaf):
         return compose(expression, options, own_tasks)
-    return None if run_file is None else run_of_file(run_file, order=options.run_order)
+    if run_file is None:
+        return None
+    _refuse_settings(name, options)
+    return run_of_file(run_file, order=options.run_order)
 
 
 def compose(
@@ -420,11 +462,10 @@ def _fused_name(fused: Fused, models: tuple[Model, ...]) -> str:
 
 
 def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
-    """Models without files have no dtype, token limit or pooling."""
+    """Models without files have no dtype, token limit or pooling, and ready ones no prompts."""
     spec = catalogue.load_spec(name.partition("@")[0])
-    if name.startswith(("api:", PYTHON)) or (
-        spec is not None and (LOADERS[spec.loader].is_built_in or spec.loader == "api")
-    ):
+    is_ready = name.startswith("run:") or bool(spec and LOADERS[spec.loader].is_built_in)
+    if is_ready or name.startswith(("api:", PYTHON)) or (spec and spec.loader == "api"):
         return replace(
             options,
             dtype=None,
@@ -433,6 +474,7 @@ def _settings_of(name: str, options: ModelOptions) -> ModelOptions:
             backend=None,
             backend_file="",
             known_as=None,
+            prompts_file=None if is_ready else options.prompts_file,
         )
     return options if Path(name).is_dir() else replace(options, known_as=None)
 

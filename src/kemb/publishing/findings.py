@@ -11,6 +11,7 @@ from itertools import groupby
 from rich.text import Text
 
 from kemb.audit.findings import Audit, Finding
+from kemb.messages import printable
 from kemb.publishing.terminal import stdout
 
 _SHOWN = 300
@@ -30,14 +31,16 @@ def print_audit(audit: Audit) -> None:
             style = "green" if finding.confirms else "red"
             console.print(
                 Text.assemble(
-                    (f"  {finding.kind}", style), f"  line {finding.line}  ", finding.what
+                    (f"  {finding.kind}", style),
+                    f"  line {finding.line}  ",
+                    printable(finding.what),
                 )
             )
             for line in _details(finding, console.width):
                 console.print(Text(line, style="dim"))
         console.print()
     for problem in audit.problems:
-        console.print(Text(f"Not read: {problem}", style="yellow"))
+        console.print(Text(printable(f"Not read: {problem}"), style="yellow"))
     counts = (
         f"{_count(audit.n_tables, 'table')} and "
         f"{_count(audit.n_entries, 'metadata entry', 'metadata entries')} read"
@@ -64,7 +67,7 @@ def to_json(audit: Audit) -> str:
 
 def _details(finding: Finding, width: int) -> Iterator[str]:
     for sign, text in (("=", finding.evidence), (">", finding.consequence)):
-        lines: Sequence[str] = textwrap.wrap(text, max(width, 40) - 6) if text else []
+        lines: Sequence[str] = textwrap.wrap(printable(text), max(width, 40) - 6) if text else []
         for number, line in enumerate(lines[: max(2, _SHOWN // max(width, 40) + 2)]):
             yield f"    {sign if number == 0 else ' '} {line}"
 

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from kemb import messages
 from kemb.boards import Board
+from kemb.boards.comparable import REVISION
 from kemb.encoding.encode import Progress as EncodeProgress
 from kemb.evaluation.evaluate import Outcome, Task
 from kemb.publishing import notes, progress, tables
@@ -63,14 +64,16 @@ def print_board(
         style = "dim" if row.claim and row.standing is None else ""
         last = number + 1 == len(board.complete) < len(rows)
         table.add_row(
-            *(Text(column.values[number]) for column in columns), style=style, end_section=last
+            *(Text(messages.printable(column.values[number])) for column in columns),
+            style=style,
+            end_section=last,
         )
     console.print(table)
     below: list[messages.Text] = []
     if n_hidden_columns := len(every_column) - len(columns):
         below.append(messages.note("board.hidden_columns", n_columns=n_hidden_columns))
     below += notes.below_line(board, n_hidden)
-    if any(why.startswith("data revision") for row in board.rows for why in row.missing.values()):
+    if any(why.key == REVISION for row in board.rows for why in row.missing.values()):
         below.append(messages.note("board.mixed"))
     below += notes.footer(board, tables.source_marks(rows))
     for text in below:
@@ -120,7 +123,7 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(messages.printable(cell)) for cell in row))
     stdout().print(table)
 
 

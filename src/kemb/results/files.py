@@ -31,6 +31,11 @@ from kemb.results import record
 from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
 from kemb.types import PartScore
 
+
+class NoItems(ResultError):
+    """Items that are the ones of their record, and cannot be those of any result."""
+
+
 _T = TypeVar("_T")
 EXPERIMENTS = "experiments"
 META = "model_meta.json"
@@ -169,15 +174,19 @@ def write_result(
     items, json_path = folder / f"{task}.items.parquet", folder / f"{task}.json"
     scores: dict[str, list[dict[str, Any]]] = {}
     notes: dict[str, dict[str, int]] = {}
+    judged: dict[str, dict[str, float]] = {}
     table = items_table(parts)
     if earlier is not None:
         result, staying = earlier
         scores = _entries_of(result, staying)
         notes = _of_parts(result.kemb.score_notes if result.kemb else {}, _names(staying))
+        before = _of_parts(result.kemb.judged if result.kemb else {}, _names(staying))
+        judged = {part: shares.as_json() for part, shares in before.items()}
         table = pa.concat_tables([_items_of(result, staying), table]).unify_dictionaries()
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
     notes |= {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes}
+    judged |= {f"{p.split}/{p.subset}": p.score.judged._asdict() for p in parts if p.score.judged}
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -196,7 +205,10 @@ def write_result(
                     "evaluation_time": provenance.seconds.score,
                     "kg_co2_emissions": None,
                     "date": provenance.timestamp,
-                    "kemb": provenance.as_json() | {"score_notes": notes} | hashed,
+                    "kemb": provenance.as_json()
+                    | {"score_notes": notes}
+                    | ({"judged": judged} if judged else {})
+                    | hashed,
                 },
             )
             new_json.write_bytes(file.text().encode())
@@ -285,6 +297,7 @@ def read_items(result: TaskResult) -> pa.Table:
     """The item scores of a result.
 
     :raises ResultError: when they are missing or not the ones the result was written with.
+    :raises NoItems: when they are those, and no item scores.
     """
     path = items_path(result)
     if not has_items(result):
@@ -306,8 +319,8 @@ def read_items(result: TaskResult) -> pa.Table:
     return table
 
 
-def _not_items(path: Path, result: TaskResult, why: str) -> ResultError:
-    return ResultError(
+def _not_items(path: Path, result: TaskResult, why: str) -> NoItems:
+    return NoItems(
         f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
         "--rescore` for this model to make them again."
     )

@@ -12,6 +12,7 @@ What is written has the order of the fields below, and only the fields that were
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +35,7 @@ _KINDS_OF_NUMBERS = ("constrained-int", "constrained-float")
 """What pydantic puts behind the key of an `Amount`."""
 
 Count = Annotated[int, Field(ge=0, le=_MOST)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Amount = Count | Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 
 
@@ -68,6 +70,10 @@ class TaskRecord(Data):
     """By "<split>/<subset>", the hash of its data."""
     notes: dict[str, dict[str, int]] = {}
     """By "<split>/<subset>", counts that should make one look twice."""
+    drafted: bool = False
+    """Whether the questions were drafted from the documents, not asked by anybody."""
+    seen: Share | None = None
+    """Of drafted questions the share that a person had decided on."""
     dedupe_pairs: bool = False
     train_is_evaluated: list[str] = []
     """The "<split>/<subset>" whose few-shot examples stand among the evaluated rows."""
@@ -315,11 +321,22 @@ class Provenance(Circumstances, Setting):
     """What a score is of, and how it came about."""
 
 
+class JudgedRecord(Data):
+    """What of a ranking was judged, of drafted questions."""
+
+    at_10: Share
+    """Mean share of the first ten documents that have a judgment."""
+    condensed: Share
+    """The main metric without the documents that nobody judged."""
+
+
 class Record(Provenance):
     """The key `kemb` of a result file."""
 
     score_notes: dict[str, dict[str, int]] = {}
     """By "<split>/<subset>", counts of the scorer that should make one look twice."""
+    judged: dict[str, JudgedRecord] = {}
+    """By "<split>/<subset>", only of drafted questions."""
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     items_sha256: str
 
@@ -378,8 +395,10 @@ def read(path: Path) -> ResultFile:
     """
     try:
         content = disk.read_json(path)
-    except (OSError, ValueError) as error:
-        raise _not_a_result(path, f"{type(error).__name__}: {_short(error)}") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise _not_a_result(path, _short(error)) from error
     if not isinstance(content, dict):
         raise _not_a_result(path, f"it holds a {type(content).__name__}, not an object")
     if content.get("kemb", {}) is None:
@@ -429,6 +448,24 @@ def _refuse_other_schema(path: Path, content: Mapping[str, Any]) -> None:
 
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def _unreadable(path: Path, error: OSError) -> ResultError:
+    """What the system does not hand out may be as good as ever: it is not to be deleted."""
+    if path.is_symlink() and isinstance(error, FileNotFoundError):
+        return ResultError(
+            f"{path} is a link to {os.readlink(path)!r:.200}, and nothing is there. Put the result "
+            "there, or remove the link."
+        )
+    if isinstance(error, FileNotFoundError):
+        return ResultError(
+            f"{path} is not a result file: there is no file of that name. Name one of a results "
+            "folder."
+        )
+    return ResultError(
+        f"The result file {path} cannot be read ({disk.reason_of(error)}). It may be intact: give "
+        "yourself the right to read it, or name another folder with --results DIR."
+    )
 
 
 def _not_a_result(path: Path, why: str) -> ResultError:

@@ -70,10 +70,11 @@ def read_spec(path: Path) -> TaskSpec:
 
     from pydantic import ValidationError
 
+    from kemb.files import disk
     from kemb.tasks.spec import TaskSpec
 
     try:
-        return TaskSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        spec = TaskSpec.model_validate(tomllib.loads(disk.read_text(path)))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{path} cannot be read as a task's TOML file: {error}.") from error
     except ValidationError as error:
@@ -83,6 +84,9 @@ def read_spec(path: Path) -> TaskSpec:
             for problem in error.errors()
         )
         raise DataError(f"{path} does not describe a task: {problems}.") from error
+    if spec.unknown_metric:
+        raise DataError(f"{path} cannot be used: key 'main_score': {spec.unknown_metric}.")
+    return spec
 
 
 def own_folders() -> tuple[Path, ...]:
@@ -93,8 +97,12 @@ def own_folders() -> tuple[Path, ...]:
     if configured := os.environ.get(VARIABLE):
         return tuple(Path(folder) for folder in configured.split(os.pathsep) if folder)
     config = Path(CONFIG)
-    if not config.is_file():
+    if not config.exists():
         return ()
+    if not config.is_file():
+        from kemb.files.disk import what_is
+
+        raise UsageError(f"{config} cannot be read: {what_is(config)}.")
     return _configured(config.resolve(), config.stat().st_mtime_ns)
 
 
@@ -102,8 +110,10 @@ def own_folders() -> tuple[Path, ...]:
 def _configured(config: Path, _: int) -> tuple[Path, ...]:
     import tomllib
 
+    from kemb.files import disk
+
     try:
-        table = tomllib.loads(config.read_text(encoding="utf-8"))
+        table = tomllib.loads(disk.read_text(config))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{config} cannot be read: {error}.") from error
     folders = table.pop("tasks", [])

@@ -60,8 +60,9 @@ class Config:
         tables = []
         for path in self.files[split]:
             try:
+                disk.size_of_file(path)
                 tables.append(pq.ParquetFile(path).read())
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, ValueError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise DataError(
                     f"{path} cannot be read as a Parquet file: {reason} Was its download cut "
@@ -137,7 +138,7 @@ def _config_files(folder: Path, config: str) -> dict[str, list[Path]]:
 
     readme = folder / "README.md"
     try:
-        header = yaml.safe_load(readme.read_text(encoding="utf-8").split("---\n", 2)[1])
+        header = yaml.safe_load(disk.read_text(readme).split("---\n", 2)[1])
         entry = next(entry for entry in header["configs"] if entry["config_name"] == config)
         patterns = {str(item["split"]): item["path"] for item in entry["data_files"]}
     except (
@@ -223,9 +224,17 @@ def _readme(manifest: dict[str, Any]) -> str:
     )
 
 
+def hub_ids(root: Path) -> set[str]:
+    """The hub datasets of which a mirror holds anything; none where it has no index.
+
+    :raises DataError: its index cannot be read.
+    """
+    return set(_read_json(root / INDEX)) if (root / INDEX).exists() else set()
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = disk.read_json(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from kemb.errors import nearest
 from kemb.tasks.kinds import KINDS
 from kemb.types import TaskType
 
@@ -158,6 +159,10 @@ class TaskSpec(Strict):
     """A document that has the id of the query is not among its results: the queries of the task are
     documents.
     """
+    drafted: bool = False
+    """The questions were drafted from the documents (`kemb draft`), not asked by anybody; records
+    and boards mark it, with the share that a person has seen.
+    """
     contract: dict[str, Contract] = {}
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)
@@ -179,3 +184,13 @@ class TaskSpec(Strict):
     def main_metric(self) -> str:
         """The metric that stands for the task on a board."""
         return self.main_score or KINDS[self.type].main_metric
+
+    @property
+    def unknown_metric(self) -> str:
+        """What is wrong with a `main_score` that no task of the type has; '' for any other."""
+        metrics = KINDS[self.type].metrics
+        if not self.main_score or self.main_score in metrics:
+            return ""
+        near = nearest(self.main_score, metrics)
+        offer = f"; did you mean {' or '.join(near)}?" if near else ""
+        return f"no task of type {self.type} has the metric {self.main_score!r}{offer}"

@@ -7,18 +7,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 
 from kemb.arrays import FloatArray
-from kemb.errors import MissingExtra, ModelError, UsageError
+from kemb.errors import MissingExtra, UsageError
 from kemb.models import files
+from kemb.models.encoders.failures import told
 from kemb.models.encoders.torch import ST_POOLING
 from kemb.models.families import by_recipe_name
 from kemb.models.identity import content_hash
-from kemb.models.weights import more_than_tensors, weights_kwargs
+from kemb.models.weights import weights_kwargs
 from kemb.training.recipe import BaseSection, PromptsSection, RecipeFile, TokenizerSection
 
 SPECIAL = ["[PAD]", "[UNK]"]
@@ -165,7 +165,7 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
     """
     st = need_libraries()
     model_kwargs = weights_kwargs(folder)
-    try:
+    with told(folder):
         if base.family == "dense":
             model = _open_dense(base, folder, device)
         elif base.family == "cross-encoder":
@@ -180,19 +180,6 @@ def open_model(base: BaseSection, folder: Path, prompts: PromptsSection, device:
             model = getattr(st, by_recipe_name()[base.family].st_class)(
                 str(folder), device=device, model_kwargs=model_kwargs
             )
-    except UnpicklingError as error:
-        raise ModelError(more_than_tensors(folder)) from error
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        ImportError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ModelError(f"The base model in {folder} cannot be loaded: {reason}") from error
     if base.max_tokens and base.family != "cross-encoder":
         model.max_seq_length = base.max_tokens
     set_prompts(model, prompts)

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.adapters.onnx_export import need_packages
-from kemb.errors import MissingExtra, nearest
+from kemb.errors import KembError, MissingExtra, nearest
 from kemb.evaluation.evaluate import Task
 from kemb.models.device import n_cuda_devices
+from kemb.models.expressions import leaves_of, parse
 from kemb.models.files import read_folder
+from kemb.models.model import Model
+from kemb.models.resolve import is_on_hub, resolve
 from kemb.tasks.kinds import KINDS, columns
 from kemb.training.losses import kind_of
-from kemb.training.recipe import RecipeFile
+from kemb.training.recipe import Location, Recipe, RecipeFile
+from kemb.training.teachers import refuse_ranker, refuse_scorer, refuse_without_vectors
 from kemb.types import PairData, RetrievalData, TaskData, TaskType
 
 if TYPE_CHECKING:
@@ -71,6 +75,39 @@ def check_recipe(file: RecipeFile, device: str) -> None:
         raise file.error(
             ("merge",), f"merging is for dense models; the base is of family {recipe.base.family}."
         )
+
+
+def check_models(file: RecipeFile) -> None:
+    """Refuse teachers, rerankers and rows of comparison that nobody knows, or that cannot be what
+    they are named for. Models on the hub are looked at when they are fetched.
+
+    :raises UsageError: with the line.
+    """
+    for at, name, refuse in _models(file.recipe):
+        leaves = list(leaves_of(parse(name)))
+        try:
+            for leaf in leaves:
+                if not is_on_hub(leaf):
+                    resolve(leaf)
+            if not any(is_on_hub(leaf) for leaf in leaves):
+                refuse(resolve(name))
+        except KembError as error:
+            raise file.error(at, f"{'.'.join(map(str, at))} {name!r}: {error}") from error
+
+
+def _models(recipe: Recipe) -> Iterator[tuple[Location, str, Callable[[Model], None]]]:
+    """The names of models in a recipe, and what refuses those that do not fit their place."""
+    evaluate, mine, teacher = recipe.evaluate, recipe.mine, recipe.loss.teacher
+    for name in evaluate.lexical:
+        yield ("evaluate", "lexical"), name, lambda model: None
+    if recipe.base.family == "cross-encoder":
+        yield ("evaluate", "first_stage"), evaluate.first_stage, lambda model: None
+    if mine:
+        yield ("mine", "teacher"), mine.teacher.id, refuse_ranker
+    if mine and mine.rerank:
+        yield ("mine", "rerank"), mine.rerank.id, refuse_scorer
+    if teacher:
+        yield ("loss", "teacher"), teacher, refuse_without_vectors
 
 
 def _check_processes(file: RecipeFile, device: str) -> None:

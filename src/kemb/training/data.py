@@ -15,7 +15,8 @@ import pyarrow as pa
 from kemb.errors import DataError, nearest
 from kemb.tasks import sources
 from kemb.tasks.load import user_mirror
-from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, read_table, shorten
+from kemb.tasks.own.findings import Findings, Table, shorten
+from kemb.tasks.own.readers import DATA_SUFFIXES, read_table
 from kemb.training.sections import DataSection
 
 Restriction = Literal["", "non-commercial", "no derivatives", "unknown"]

@@ -1,12 +1,7 @@
-"""One recipe at work: where things lie, what was resolved, and the plan that a dry run shows."""
+"""One recipe at work: where things lie, what was resolved, what was checked before any work."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import sys
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +14,7 @@ from kemb.arrays import IntArray
 from kemb.boards.benchmark import load_benchmark
 from kemb.boards.benchmark import names as benchmark_names
 from kemb.encoding.store import Store
-from kemb.errors import DataError, RunError
+from kemb.errors import DataError
 from kemb.evaluation.evaluate import Reporter, Silent, Task, load_task
 from kemb.files import disk
 from kemb.models.device import find_device
@@ -27,11 +22,9 @@ from kemb.models.weights import weights_kwargs
 from kemb.tasks import load_spec
 from kemb.tasks import names as task_names
 from kemb.tasks.load import load
-from kemb.training import bases, check, data, dev, filters, fit, guards, processes, stages
+from kemb.training import bases, check, data, filters, processes, stages
 from kemb.training.contamination import lineage
 from kemb.training.filters import FilterReport
-from kemb.training.losses import TrainingSet, training_sets
-from kemb.training.negatives import NegativeCounts
 from kemb.training.recipe import RecipeFile
 from kemb.training.sections import REGISTRY
 from kemb.training.stages import Stage
@@ -90,24 +83,6 @@ class TrainOptions:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a recipe will do, as far as it can be known before any work."""
-
-    n_rows: dict[str, int]
-    n_steps: int
-    n_negatives: dict[str, int]
-    hard_negatives: dict[str, NegativeCounts]
-    n_parameters: int | None
-    """None where the model has not been looked at."""
-    memory_gb: float | None
-    """Weights, gradients and optimizer; activations come on top."""
-    device: str
-    timing: Timing | None = None
-    untimed: str = ""
-    """Why no steps were timed."""
-
-
 @dataclass(slots=True)
 class Work:
     """One recipe at work."""
@@ -125,6 +100,8 @@ class Work:
     base_is_made: bool = False
     """Whether the base was made by this run, from scratch or of a plain network."""
     done: list[Stage] = field(default_factory=list)
+    only_looks: bool = False
+    """Whether nothing is made or written, and a stage that is not there is an error."""
 
     @property
     def results_dir(self) -> Path:
@@ -143,6 +120,12 @@ class Work:
     def stage(
         self, name: str, inputs: Mapping[str, Any], work: stages.Work, resume: bool = False
     ) -> Stage:
+        """The stage with these inputs, found or made.
+
+        :raises NotMade: for a run that only looks, where no earlier run has made it.
+        """
+        if self.only_looks:
+            return stages.made_before(self.options.run_dir, name, inputs)
         self.listener.begun(name)
         stage = stages.run_stage(
             self.options.run_dir, name, inputs, work, resume, self.listener.note
@@ -162,64 +145,13 @@ class Work:
         }
 
 
-def plan(file: RecipeFile, options: TrainOptions, timed: bool = False) -> Plan:
-    """Check a recipe and count; nothing is written.
-
-    :param timed: train a few steps, and forget them.
-    """
-    run = prepare(file, options, Quiet())
-    table = filtered(run, load_rows(run))[0]
-    if file.recipe.dev and file.recipe.dev.share:
-        table = dev.hold_out(
-            table, file.recipe.dev.share, dev.held_out_sources(file), file.recipe.seed
-        )[0]
-    sets = training_sets(file, table, _no_teacher)
-    fit.check_batches(file, sets)
-    size = n_parameters(run)
-    untimed = _untimed(run, size) if timed else ""
-    return Plan(
-        n_rows={entry.name: entry.table.num_rows for entry in sets},
-        n_steps=fit.n_steps(file, sets),
-        n_negatives=fit.negatives(file, sets),
-        hard_negatives=fit.hard_negatives(sets),
-        n_parameters=size,
-        memory_gb=memory_gb(run, size) if size else None,
-        device=run.where,
-        timing=_timing(run, table, sets) if timed and not untimed else None,
-        untimed=untimed,
-    )
-
-
-def _untimed(run: Work, size: int | None) -> str:
-    """Why steps cannot be timed before the stages in front of the fit, or here."""
-    if run.file.recipe.mine:
-        return "the negatives are mined first"
-    if run.file.recipe.loss.teacher:
-        return "the teacher's vectors are made first"
-    if (n := run.file.recipe.train.processes) > 1:
-        return f"{n} processes make each of them"
-    required, free = memory_gb(run, size or 0), free_gb(run.device)
-    if free is not None and required > free:
-        return f"{required:.1f} GB and the activations are needed, {free:.1f} GB are free"
-    return ""
-
-
-def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
-    recipe = run.file.recipe
-    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
-        base = run.base
-        if base is None:
-            base = Path(folder) / "base"
-            bases.make_static(recipe.base, data.texts_of(table), recipe.seed, recipe.prompts, base)
-        return time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
-
-
 def prepare(file: RecipeFile, options: TrainOptions, listener: Listener) -> Work:
     """Resolve and check everything that can be checked without reading the data."""
     bases.need_libraries()
     recipe = file.recipe
     device = find_device(recipe.train.device)
     check.check_recipe(file, device)
+    check.check_models(file)
     tasks = _load_tasks(file, recipe.evaluate.tasks, options.data_dir)
     base, revision = (None, "") if recipe.base.is_static else bases.base_folder(file)
     check.check_export(file, base)
@@ -403,102 +335,3 @@ def counts(table: pa.Table) -> dict[str, int]:
 
     entries = pc.value_counts(table["source"]).to_pylist()
     return {entry["values"]: entry["counts"] for entry in entries}
-
-
-def _no_teacher(role: str, texts: list[str]) -> Any:  # noqa: ANN401  an array
-    import numpy as np
-
-    return np.zeros((len(texts), 1), dtype=np.float32)
-
-
-N_STEPS = 5
-
-
-LIMIT_SECONDS = 60.0
-"""No further step is begun after this long."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timing:
-    """What a few steps took; the first, in which libraries warm up, does not count."""
-
-    n_timed: int
-    seconds_per_step: float
-    peak_gb: float | None
-    """Of the GPU; on the CPU of the whole process, data and libraries included. None where the
-    system does not say.
-    """
-
-
-def time_steps(job: fit.FitJob) -> Timing:
-    """Train a few steps on the job's data and forget them; nothing is left behind.
-
-    :raises ModelError: as `fit.fit`.
-    :raises RunError: when a step does not fit in the memory of the GPU.
-    """
-    import torch
-
-    recipe = job.file.recipe
-    few = recipe.train.model_copy(update={"max_steps": N_STEPS + 1, "processes": 1})
-    file = dataclasses.replace(
-        job.file, recipe=recipe.model_copy(update={"train": few, "dev": None})
-    )
-    on_gpu = job.device.startswith("cuda")
-    ends: list[float] = []
-
-    def ended(number: int, total: int, loss: float | None) -> None:
-        if on_gpu:
-            torch.cuda.synchronize()
-        ends.append(time.perf_counter())
-        if len(ends) > 1 and ends[-1] - ends[0] > LIMIT_SECONDS:
-            raise _Enough
-
-    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
-        timing_job = dataclasses.replace(job, file=file, out=Path(folder), resume=False, dev=None)
-        model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
-        losses = fit.losses_of(timing_job, model)
-        watch = guards.Watch(model, losses, [], Path(folder) / fit.EVENTS, on_step=ended)
-        trainer = fit.trainer_of(timing_job, model, losses, watch, None, save_strategy="no")
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-        try:
-            trainer.train()
-        except _Enough:
-            pass
-        except torch.OutOfMemoryError as error:
-            raise RunError(
-                f"A step with batch = {recipe.train.batch} does not fit in the memory of the GPU. "
-                "Lower train.batch or "
-                'base.max_tokens, or type loss.name = "cached-mnrl" with a mini_batch that fits.'
-            ) from error
-    n = len(ends) - 1
-    return Timing(n, (ends[-1] - ends[0]) / n, _peak_gb(on_gpu))
-
-
-def free_gb(device: str) -> float | None:
-    """Memory that is free for training; None where the system does not say."""
-    if device.startswith("cuda"):
-        import torch
-
-        return float(torch.cuda.mem_get_info(device)[0]) / 1e9
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-class _Enough(Exception):
-    """Steps that take long need not be many."""
-
-
-def _peak_gb(on_gpu: bool) -> float | None:
-    if on_gpu:
-        import torch
-
-        return float(torch.cuda.max_memory_allocated()) / 1e9
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9

@@ -143,14 +143,24 @@ def mine(
     )
     report = _report(section, documents, choice, rows, enough)
     if not enough.any():
-        most = max(report.dropped, key=lambda name: report.dropped[name], default="")
-        raise DataError(
-            f"No row gets {section.negatives} negatives: of {report.n_candidates:,} candidates "
-            f"{report.n_left:,} are left{f', most went as {most}' if most else ''}. Widen "
-            "mine.rank or loosen "
-            'mine.margin, or type on_few = "keep".'
-        )
+        raise _no_negatives(section, report)
     return _with_negatives(table, section, documents, choice, rows).filter(pa.array(enough)), report
+
+
+def _no_negatives(section: MineSection, report: MiningReport) -> DataError:
+    if not report.n_candidates:
+        return DataError(
+            f"No row gets {section.negatives} negatives: among {report.n_documents:,} documents "
+            f"{report.teacher} has none at the places {section.rank.min} to "
+            f"{section.rank.max - 1} of any query's ranking. Lower mine.rank.min, or name more "
+            'documents under mine.corpus; on_few = "keep" keeps rows without.'
+        )
+    most = max(report.dropped, key=lambda name: report.dropped[name], default="")
+    return DataError(
+        f"No row gets {section.negatives} negatives: of {report.n_candidates:,} candidates "
+        f"{report.n_left:,} are left{f', most went as {most}' if most else ''}. Widen mine.rank or "
+        'loosen mine.margin, or type on_few = "keep".'
+    )
 
 
 def probe(

@@ -10,8 +10,10 @@ from kemb.errors import DataError
 from kemb.files import disk
 from kemb.models.model import Model
 from kemb.models.resolve import resolve
-from kemb.tasks.own.content import texts_of
-from kemb.tasks.own.readers import Findings, Mapped, read_table
+from kemb.tasks.own.columns import Mapped
+from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.readers import read_table
+from kemb.tasks.own.values import texts_of
 from kemb.training import check, dev
 from kemb.training import mine as mining
 from kemb.training.job import Work, counts, file_hashes, filtered, libraries, load_rows, task_hashes

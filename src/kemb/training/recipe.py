@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kemb.errors import UnknownName, UsageError, nearest
+from kemb.files import disk
 from kemb.models.families import by_recipe_name
 from kemb.tasks.spec import one_of
 from kemb.training.sections import (
@@ -326,13 +327,13 @@ def read_recipe(name: str | Path) -> RecipeFile:
             raise UnknownName("recipe", str(name), shipped_names(), hint)
         path = SHIPPED / f"{name}.toml"
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = disk.what_is(path) if path.exists() else "does not exist"
         raise UsageError(
-            f"The recipe {path} {what}. Type the path of a .toml file, or a shipped recipe's name: "
-            f"{', '.join(shipped_names())}."
+            f"The recipe {path} {what.removeprefix('it ')}. Type the path of a .toml file, or a "
+            f"shipped recipe's name: {', '.join(shipped_names())}."
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = disk.read_text(path)
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise UsageError(

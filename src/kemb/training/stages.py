@@ -66,6 +66,10 @@ class Stage:
     """Whether an earlier run had made it."""
 
 
+class NotMade(Exception):
+    """No earlier run has made a stage with these inputs."""
+
+
 def key_of(name: str, inputs: Mapping[str, Any]) -> str:
     """12 hex digits that name a stage with these inputs."""
     text = json.dumps([name, inputs], sort_keys=True, ensure_ascii=False)
@@ -122,6 +126,18 @@ def run_stage(
             "space or name another folder with -o DIR, then run the same command again."
         ) from error
     return Stage(name, key, folder, outputs, report, seconds, False)
+
+
+def made_before(run_dir: Path, name: str, inputs: Mapping[str, Any]) -> Stage:
+    """The stage with these inputs that an earlier run has made.
+
+    :raises NotMade: there is none.
+    """
+    key = key_of(name, inputs)
+    stage = _finished(run_dir / "stages" / f"{name}-{key}", name, key)
+    if stage is None:
+        raise NotMade(name)
+    return stage
 
 
 def begin_anew(

@@ -48,6 +48,40 @@ Scorer = Callable[[Sequence[tuple[str, str]]], FloatArray]
 """A cross-encoder: scores [n] of (query, document) texts."""
 
 
+def refuse_ranker(model: Model) -> None:
+    """Refuse a teacher of mining that neither makes one vector per text nor is BM25.
+
+    :raises NotSupported: with what it is.
+    """
+    if model.family not in ("lexical", "dense"):
+        raise NotSupported(
+            f"{model.name} is of the family {model.family}; a teacher makes one vector per text, "
+            "or is BM25. A cross-encoder goes under mine.rerank."
+        )
+
+
+def refuse_scorer(model: Model) -> None:
+    """Refuse a model that is no cross-encoder under mine.rerank.
+
+    :raises NotSupported: with what it is.
+    """
+    if model.family != "cross-encoder":
+        raise NotSupported(
+            f"{model.name} is of the family {model.family}; mine.rerank takes a cross-encoder."
+        )
+
+
+def refuse_without_vectors(model: Model) -> None:
+    """Refuse a teacher of vectors that has none.
+
+    :raises NotSupported: with what to name.
+    """
+    if model.family != "dense":
+        raise NotSupported(
+            f"{model.name} has no vectors, so it cannot be a teacher of them. Name a dense model."
+        )
+
+
 def ranker_of(
     model: Model, store: Store, on_progress: OnProgress = lambda progress: None
 ) -> Ranker:
@@ -55,13 +89,9 @@ def ranker_of(
 
     :raises NotSupported: a model that neither makes one vector per text nor is BM25.
     """
+    refuse_ranker(model)
     if model.family == "lexical":
         return bm25(model.name.partition(":")[2])
-    if model.family != "dense":
-        raise NotSupported(
-            f"{model.name} is of the family {model.family}; a teacher makes one vector per text, "
-            "or is BM25. A cross-encoder goes under mine.rerank."
-        )
     return dense(model, store, on_progress)
 
 
@@ -134,10 +164,7 @@ def scorer_of(
 
     :raises NotSupported: a model of another family.
     """
-    if model.family != "cross-encoder":
-        raise NotSupported(
-            f"{model.name} is of the family {model.family}; mine.rerank takes a cross-encoder."
-        )
+    refuse_scorer(model)
 
     def score(pairs: Sequence[tuple[str, str]]) -> FloatArray:
         space = store.space(model.fingerprint())
@@ -192,10 +219,7 @@ def teacher(model: Model, store: Store) -> Teacher:
 
     :raises NotSupported: for a model without vectors.
     """
-    if model.family != "dense":
-        raise NotSupported(
-            f"{model.name} has no vectors, so it cannot be a teacher of them. Name a dense model."
-        )
+    refuse_without_vectors(model)
 
     def vectors(role: str, texts: list[str]) -> FloatArray:
         task_type: TaskType = "sts" if role == "text" else "retrieval"

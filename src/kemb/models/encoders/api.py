@@ -20,6 +20,7 @@ import numpy as np
 
 from kemb.arrays import FloatArray, IntArray
 from kemb.errors import MissingExtra, ModelError
+from kemb.hub import TooLate
 from kemb.models import secrets
 from kemb.models.encoders import Done, endpoint, exchange
 from kemb.models.encoders.endpoint import Answer, memory
@@ -197,7 +198,7 @@ class Client:
             response = exchange.post(
                 self._http, endpoint.url(self.api), content, seconds, most, self._key
             )
-        except (httpx.TimeoutException, exchange.TooLate):
+        except (httpx.TimeoutException, TooLate):
             return None, f"it did not answer within {seconds:g} s"
         except httpx.HTTPError as error:
             return None, f"the connection failed ({str(error) or type(error).__name__})"

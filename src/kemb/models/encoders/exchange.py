@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kemb.errors import ModelError
+from kemb.hub import TooLate, in_time
 from kemb.models import secrets
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ _MOST_REFUSAL_BYTES = 65_536
 _BYTES_BESIDE = 4 * 2**20
 _BYTES_PER_VALUE = 64
 _DIM_UNKNOWN = 16_384
-
-
-class TooLate(Exception):
-    """The answer was not complete in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +50,6 @@ def post(
 ) -> Reply:
     """The answer to a request.
 
-    A server that sends a byte now and then never meets the time limits of single reads. The
-    request runs in a thread of its own, so that it can be left behind, headers included.
-
     :param seconds: for the whole exchange.
     :param most: bytes of an answer that is a success.
     :param key: is written nowhere, should the endpoint repeat it.
@@ -65,23 +57,9 @@ def post(
     :raises ModelError: it is larger, or the address is none.
     :raises httpx.HTTPError: the connection fails.
     """
-    outcomes: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
     deadline = time.monotonic() + seconds
-
-    def work() -> None:
-        try:
-            outcomes.put(_read(http, url, content, deadline, most))
-        except Exception as error:
-            outcomes.put(error)
-
-    threading.Thread(target=work, name="kemb-request", daemon=True).start()
-    try:
-        outcome = outcomes.get(timeout=seconds)
-    except queue.Empty:
-        raise TooLate from None
-    if isinstance(outcome, Reply):
-        return _without(outcome, key)
-    raise outcome
+    reply = in_time(lambda: _read(http, url, content, deadline, most), seconds)
+    return _without(reply, key)
 
 
 def _read(http: httpx.Client, url: str, content: bytes, deadline: float, most: int) -> Reply:

@@ -24,7 +24,7 @@ from kemb.publishing.notes import formula_note, heading, intervals_note
 from kemb.publishing.site.schema import Snippet
 from kemb.publishing.tables import points, rank_text, score_text
 from kemb.publishing.usage import py
-from kemb.results.files import TaskResult, read_items
+from kemb.results.files import NoItems, TaskResult, read_items
 from kemb.results.rows import ResultRow
 from kemb.tasks.kinds import kind_of
 
@@ -83,9 +83,13 @@ def body(card: CardData) -> str:
 def part_scores(result: TaskResult) -> list[PartScore]:
     """Every (split, subset) of a result with the interval of its main score: 95 % over resampled
     items.
+
+    :raises NoItems: its items are none of a result; a number beside them is worth nothing.
     """
     try:
         items, problem = read_items(result), ""
+    except NoItems:
+        raise
     except ResultError:
         items, problem = None, "its items are missing"
     scores = []
@@ -239,7 +243,7 @@ def _ranks(boards: Sequence[tuple[Board, Row]]) -> str:
 
 def _below(board: Board, row: Row) -> str:
     common = row.common
-    lacking = ", ".join(f"{title} ({why})" for title, why in row.missing.items())
+    lacking = ", ".join(f"{title} ({say(why, 'en')})" for title, why in row.missing.items())
     wins = ""
     if common is not None and common.win_rate is not None:
         wins = (

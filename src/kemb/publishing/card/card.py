@@ -6,7 +6,6 @@ Only what stands between the two marks is replaced. Equal results give equal byt
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -122,8 +121,8 @@ def read_existing(path: Path) -> str:
     if not path.exists():
         return ""
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return disk.read_bytes(path, disk.MOST_JSON_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as UTF-8 text ({error}); nothing was written."
         ) from error
@@ -163,7 +162,7 @@ def _meta(row: ResultRow) -> dict[str, Any]:
     folder = next(iter(row.results.values())).path.parent
     path = (folder.parent.parent if row.variant else folder) / META
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = disk.read_json(path)
     except (OSError, ValueError):
         return {}
     return meta if isinstance(meta, dict) else {}

@@ -22,9 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kemb.boards import Board, Row
 from kemb.boards.benchmark import CellSpec
+from kemb.boards.build import NO_RESULT
 from kemb.boards.cells import expression_of
 from kemb.errors import ResultError
 from kemb.files import disk
+from kemb.messages import say
 from kemb.publishing.notes import formula_text
 from kemb.results.files import TaskResult
 
@@ -345,7 +347,9 @@ def _row_state(row: Row, cells: Sequence[CellSpec], records: _Records) -> RowSta
         high=standing.high if standing else None,
         cells=row.cells,
         records=places,
-        missing={title: why for title, why in row.missing.items() if why != "no result"},
+        missing={
+            title: say(why, "en") for title, why in row.missing.items() if why.key != NO_RESULT
+        },
     )
 
 

@@ -5,7 +5,6 @@ rows.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,7 @@ from kemb.scoring.items import of_part
 from kemb.tasks.kinds import KINDS, columns, item_ids, shape_of
 from kemb.tasks.load import load
 from kemb.tasks.own import load_folder
+from kemb.tasks.sources import hub_ids
 from kemb.types import (
     ClusterData,
     LabelData,
@@ -313,7 +313,7 @@ def shown(tasks: Iterable[str], data_dir: Path | None) -> dict[str, Shown]:
         the demo only.
     """
     demo_folders = dict(zip(demo.task_names(), demo.task_folders(), strict=True))
-    mirrored_ids = _mirrored(data_dir)
+    mirrored_ids = hub_ids(data_dir) if data_dir else set()
     texts_by_task = {}
     for task in tasks:
         if task in demo_folders:
@@ -330,14 +330,6 @@ def shown(tasks: Iterable[str], data_dir: Path | None) -> dict[str, Shown]:
         ):  # a mirror without the part, or with other data: the page does without
             continue
     return texts_by_task
-
-
-def _mirrored(data_dir: Path | None) -> set[str]:
-    """Hub ids of which the mirror holds anything."""
-    path = data_dir / "index.json" if data_dir else None
-    if path is None or not path.is_file():
-        return set()
-    return set(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _of_data(data: TaskData) -> Shown:

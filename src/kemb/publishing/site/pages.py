@@ -185,9 +185,7 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
         "caption": context.t("site.board_caption", board=data.title, date=context.site.date),
         "mode_text": context.say(notes.mode_note(board)),
         "notes": [context.say(text) for text in _notes(board)],
-        "data_notes": [
-            (context.say(text), "en" if isinstance(text, str) else lang) for text in board.notes
-        ],
+        "data_notes": [context.say(text) for text in board.notes],
         "kinds": [(key, context.say(kind)) for key, kind in KINDS.items() if key],
         "licenses": [(kind, context.license_text(kind)) for kind in LICENSE_CLASSES],
         "show_groups": groups,
@@ -374,7 +372,7 @@ def _of_board(context: _Context, view: BoardView, number: int) -> dict[str, Any]
         if standing and len(data.cells) > 1
         else [],
         "left_out": standing.leave_one_out if standing else None,
-        "missing": list(first.missing.items()),
+        "missing": [(title, context.say(why)) for title, why in first.missing.items()],
     }
 
 

@@ -13,10 +13,14 @@ import numpy as np
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError, UsageError
+from kemb.files import disk
 from kemb.models.model import RunOrder
 from kemb.scoring.search.search import TOP_K
 from kemb.scoring.search.topk import empty_run, fill_run, rank_ids
 from kemb.types import Run
+
+_MOST_BYTES = 4 * 2**30
+"""Of a file of a run, or of judgments."""
 
 RRF_K = 60
 """As in Cormack et al. 2009, who found it by a pilot and that it is not critical."""
@@ -168,14 +172,15 @@ def read_run(path: Path, order: RunOrder = "score") -> Scores:
 def _read_lines(path: Path) -> dict[str, list[_Line]]:
     """The lines of a run file by query."""
     try:
-        texts = path.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise UsageError(
-            f"The run {path} cannot be read: {error.strerror or error}. Give a TREC run file."
-        ) from error
+        texts = disk.read_bytes(path, _MOST_BYTES).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(
             f"The run {path} is not UTF-8 text ({error.reason} at byte {error.start})."
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = disk.reason_of(error) if isinstance(error, OSError) else error
+        raise UsageError(
+            f"The run {path} cannot be read: {reason}. Give a TREC run file."
         ) from error
     lines: dict[str, list[_Line]] = {}
     pairs: set[tuple[str, str]] = set()
@@ -279,8 +284,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     :raises DataError: a line that is no judgment, with its number.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = disk.read_bytes(path, _MOST_BYTES).decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"The judgments {path} cannot be read: {error}. Give a file of `query 0 document "
             "grade` lines."

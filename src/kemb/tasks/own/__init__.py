@@ -11,6 +11,7 @@ from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
 from kemb.tasks.load import build
 from kemb.tasks.own.check import examine
+from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
 from kemb.types import RetrievalData, TaskData
@@ -33,7 +34,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     :raises DataError: the files are not understood, or hold errors; the message shows the first of
         them.
     """
-    understood, clean, findings, _ = examine(path)
+    understood, clean, findings, _, reviewed = examine(path)
     if understood is None or findings.n_errors:
         errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
         rest = findings.n_errors - len(errors)
@@ -67,5 +68,8 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         data, notes = build(plain, "default", split, read, train=True)
         if isinstance(data, RetrievalData):
             data = replace(data, groups=understood.draft.groups)
-        parts.append(make_part(spec, split, spec.subsets[0], data, notes))
-    return spec, TaskData(spec.name, spec.type, understood.revision, parts, findings.warnings)
+        parts.append(make_part(spec, split, spec.subsets[0], data, notes | reviewed))
+    share = seen_share(path) if spec.drafted else None
+    return spec, TaskData(
+        spec.name, spec.type, understood.revision, parts, findings.warnings, share
+    )

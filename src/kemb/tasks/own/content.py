@@ -4,35 +4,20 @@ file and row.
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
+from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.detect import NEUTRAL
-from kemb.tasks.own.readers import Findings, Mapped, to_number
+from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.judgments import Clean, check_retrieval
+from kemb.tasks.own.values import note_broken, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Label
 
-Clean = dict[str, dict[str, list[Any]]]
-"""Columns by table, under our names; whole only where there is no error."""
-
-LONG_TEXT = 100_000
-"""Characters; the longest contexts of embedding models (32 thousand tokens) hold less."""
-
 _MAX_LABEL = 2**62
-_MAX_GRADE = 1000
-"""trec_eval counts the documents of every grade, so a grade is a small number."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_JAMO = re.compile(r"[\u1100-\u11ff]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-# Hangul in UTF-8 read as Latin-1 or CP1252 (three characters a syllable), and in CP949 read as
-# Latin-1 (two).
-_MOJIBAKE = re.compile(r"(?:[êëìí][\x80-\xbfŒœŠšŸŽžƒˆ˜–-›€™]{2}){2}|(?:[\xb0-\xc8][\xa1-\xfe]){3}")
-_ODD = re.compile(f"[\\ufffd\\x80-\\xff]|{_CONTROL.pattern}|{_JAMO.pattern}|{_SURROGATE.pattern}")
 
 
 def check_content(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
@@ -44,266 +29,11 @@ def check_content(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings)
     """
     match spec.type:
         case "retrieval":
-            return _retrieval(spec, tables, findings)
+            return check_retrieval(spec, tables, findings)
         case "sts" | "pair_classification":
             return _pairs(spec, tables, findings)
         case _:
             return _labelled(spec, tables, findings)
-
-
-# ---- values
-
-
-def texts_of(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = False) -> list[str]:
-    """A column of text; what is not text becomes "" after its error is noted."""
-    column = table.names[ours]
-    texts: list[str] = []
-    for row, value in zip(table.rows, table.columns[ours], strict=True):
-        text = value if isinstance(value, str) else ""
-        texts.append(text)
-        if value is None and not may_be_empty:
-            findings.error("missing value", table.file, "expected text", row=row, column=column)
-        elif value is not None and not isinstance(value, str):
-            findings.error(
-                "wrong type", table.file, "expected text", row=row, column=column, value=value
-            )
-        elif not text.strip() and not may_be_empty:
-            findings.error("empty text", table.file, "the text is empty", row=row, column=column)
-        elif len(text) > LONG_TEXT or _ODD.search(text):
-            _note_oddities(text, table.file, row, column, findings)
-    return texts
-
-
-def _note_oddities(text: str, file: str, row: int, column: str, findings: Findings) -> None:
-    """Note what most likely went wrong before the file was written; texts stay as they are."""
-
-    def around(position: int) -> str:
-        return text[max(0, position - 10) : position + 20]
-
-    if len(text) > LONG_TEXT:
-        size = f"{len(text):,} characters ({len(text.encode('utf-8', 'replace')) / 1e6:.1f} MB)"
-        findings.warn(
-            "very long text",
-            file,
-            f"{size}: models read only the beginning",
-            row=row,
-            column=column,
-        )
-    _note_broken(text, file, row, column, findings)
-    if (position := text.find("\ufffd")) >= 0:
-        message = "U+FFFD stands where a character was lost in an earlier conversion"
-        findings.warn(
-            "lost character", file, message, row=row, column=column, value=around(position)
-        )
-    if match := _MOJIBAKE.search(text):
-        message = "looks like Hangul read in the wrong encoding; convert the original again"
-        findings.warn(
-            "wrong encoding", file, message, row=row, column=column, value=around(match.start())
-        )
-    elif match := _CONTROL.search(text):
-        message = f"control character U+{ord(match[0]):04X}"
-        findings.warn(
-            "control character", file, message, row=row, column=column, value=around(match.start())
-        )
-    if (match := _JAMO.search(text)) and not unicodedata.is_normalized("NFC", text):
-        message = (
-            "Hangul is decomposed into jamo (NFD); models expect NFC: "
-            "unicodedata.normalize('NFC', text)"
-        )
-        findings.warn(
-            "NFD Hangul", file, message, row=row, column=column, value=around(match.start())
-        )
-
-
-def _note_broken(text: str, file: str, row: int, column: str, findings: Findings) -> None:
-    """JSON can spell half of a surrogate pair, which no UTF-8 file and no tokenizer can hold."""
-    if match := _SURROGATE.search(text):
-        message = f"half of a surrogate pair (\\u{ord(match[0]):04x}) is no character"
-        findings.error("broken character", file, message, row=row, column=column)
-
-
-def _ids(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> list[str]:
-    """A column of ids, exactly as written; whole numbers become their digits."""
-    column = table.names[ours]
-    ids: list[str] = []
-    first: dict[str, int] = {}
-    for row, value in zip(table.rows, table.columns[ours], strict=True):
-        if value is None or value == "":
-            findings.error("missing value", table.file, "expected an id", row=row, column=column)
-            value = ""
-        elif isinstance(value, bool) or not isinstance(value, str | int):
-            message = "an id is text or a whole number"
-            findings.error("wrong type", table.file, message, row=row, column=column, value=value)
-        elif unique and first.setdefault(str(value), row) != row:
-            message = f"this id is in row {first[str(value)]} already"
-            findings.error(
-                "repeated id", table.file, message, row=row, column=column, value=str(value)
-            )
-        ids.append(str(value))
-        _note_broken(ids[-1], table.file, row, column, findings)
-    return ids
-
-
-def _number(value: object, table: Mapped, row: int, ours: str, findings: Findings) -> float:
-    """A finite number; 0 after its error is noted."""
-    number, column = to_number(value), table.names[ours]
-    if value is None or value == "":
-        findings.error("missing value", table.file, "expected a number", row=row, column=column)
-    elif number is None:
-        findings.error(
-            "wrong type", table.file, "expected a number", row=row, column=column, value=value
-        )
-    elif not math.isfinite(number):
-        findings.error(
-            "not finite",
-            table.file,
-            "expected a finite number",
-            row=row,
-            column=column,
-            value=value,
-        )
-    else:
-        return number
-    return 0.0
-
-
-def _note_repeated(
-    table: Mapped, keys: Iterable[tuple[str, ...]], kind: str, findings: Findings
-) -> None:
-    first: dict[tuple[str, ...], int] = {}
-    for row, key in zip(table.rows, keys, strict=True):
-        if any(key) and first.setdefault(key, row) != row:
-            findings.warn(kind, table.file, f"the same as row {first[key]}", row=row, value=key[-1])
-
-
-# ---- retrieval
-
-
-def _retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
-    corpus, queries = tables["corpus"], tables["queries"]
-    has_titles = "title" in corpus.columns
-    titles = (
-        texts_of(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
-    )
-    documents = {
-        "id": _ids(corpus, "id", findings, unique=True),
-        "title": titles,
-        "text": texts_of(corpus, "text", findings, may_be_empty=True),
-    }
-    questions = {
-        "id": _ids(queries, "id", findings, unique=True),
-        "text": texts_of(queries, "text", findings),
-    }
-    for row, title, text in zip(corpus.rows, titles, documents["text"], strict=True):
-        if not (title.strip() or text.strip()):
-            findings.warn(
-                "empty document",
-                corpus.file,
-                "neither title nor text",
-                row=row,
-                column=corpus.names["text"],
-            )
-    _note_repeated(
-        corpus, zip(titles, documents["text"], strict=True), "repeated document", findings
-    )
-    _note_repeated(queries, zip(questions["text"], strict=True), "repeated query", findings)
-    if not spec.ignore_identical_ids:
-        _note_queries_in_corpus(queries, questions, documents, findings)
-    clean: Clean = {"corpus": documents, "queries": questions}
-    known_ids = {
-        "query-id": (set(questions["id"]), queries.file),
-        "corpus-id": (set(documents["id"]), corpus.file),
-    }
-    relevant: set[str] = set()
-    for key, table in tables.items():
-        if key.startswith("qrels/"):
-            clean[key] = _judgments(table, known_ids, findings)
-            scored = zip(clean[key]["query-id"], clean[key]["score"], strict=True)
-            relevant |= {query_id for query_id, grade in scored if grade > 0}
-    for row, query_id in zip(queries.rows, questions["id"], strict=True):
-        if query_id not in relevant:
-            message = "no document is relevant to this query"
-            findings.warn(
-                "no relevant document", queries.file, message, row=row, column="id", value=query_id
-            )
-    for split in spec.splits:
-        if not any(grade > 0 for grade in clean[f"qrels/{split}"]["score"]):
-            file = tables[f"qrels/{split}"].file
-            findings.error("nothing to score", file, "no judgment is above 0")
-    return clean
-
-
-def _note_queries_in_corpus(
-    queries: Mapped,
-    questions: dict[str, list[Any]],
-    documents: dict[str, list[Any]],
-    findings: Findings,
-) -> None:
-    """Queries whose text is a document, which every model finds first."""
-    ids_by_text: dict[str, list[str]] = {}
-    for doc_id, title, text in zip(*documents.values(), strict=True):
-        for whole in {text.strip(), f"{title} {text}".strip()}:
-            ids_by_text.setdefault(whole, []).append(doc_id)
-    for row, query_id, text in zip(queries.rows, *questions.values(), strict=True):
-        doc_ids = ids_by_text.get(text.strip()) if text.strip() else None
-        if doc_ids is None:
-            continue
-        if query_id in doc_ids:
-            advice = "if it is not an answer, type in task.toml: ignore_identical_ids = true"
-        else:
-            advice = (
-                "if it is not an answer, give document and query the same id and type in "
-                "task.toml: ignore_identical_ids = true"
-            )
-        message = (
-            f"the text of the document {doc_ids[0]!r}, which every model finds first; {advice}"
-        )
-        findings.warn("query in corpus", queries.file, message, row=row, column="text", value=text)
-
-
-def _judgments(
-    table: Mapped, known_ids: dict[str, tuple[set[str], str]], findings: Findings
-) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {ours: _ids(table, ours, findings) for ours in known_ids}
-    for ours, (ids, file) in known_ids.items():
-        for row, value in zip(table.rows, columns[ours], strict=True):
-            if value and value not in ids:
-                message = f"{file} has no such id"
-                findings.error(
-                    "unknown id",
-                    table.file,
-                    message,
-                    row=row,
-                    column=table.names[ours],
-                    value=value,
-                )
-    grades = _grades(table, findings) if "score" in table.columns else [1] * len(table)
-    first: dict[tuple[str, str], tuple[int, int]] = {}
-    for row, *pair, grade in zip(table.rows, *columns.values(), grades, strict=True):
-        earlier, earlier_grade = first.setdefault((pair[0], pair[1]), (row, grade))
-        if earlier != row:
-            # The same judgment twice is harmless, two different ones are not.
-            note = findings.warn if grade == earlier_grade else findings.error
-            message = (
-                f"judged in row {earlier} already, with {earlier_grade} there and {grade} here"
-            )
-            note("repeated judgment", table.file, message, row=row, value=" ".join(pair))
-    return columns | {"score": grades}
-
-
-def _grades(table: Mapped, findings: Findings) -> list[int]:
-    grades = []
-    for row, value in zip(table.rows, table.columns["score"], strict=True):
-        number = _number(value, table, row, "score", findings)
-        if number != int(number) or abs(number) > _MAX_GRADE:
-            message = (
-                "a relevance is a small whole number: 0 for not relevant, 1 or more for relevant"
-            )
-            findings.error(
-                "wrong type", table.file, message, row=row, column=table.names["score"], value=value
-            )
-        grades.append(int(number))
-    return grades
 
 
 # ---- pairs
@@ -340,7 +70,7 @@ def _gold_name(spec: TaskSpec) -> str:
 
 def _scores(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str, list[Any]]:
     values = zip(table.rows, table.columns["score"], strict=True)
-    return {"score": [_number(value, table, row, "score", findings) for row, value in values]}
+    return {"score": [number_of(value, table, row, "score", findings) for row, value in values]}
 
 
 def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str, list[Any]]:
@@ -352,14 +82,14 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
         if spec.labels and value is not None:
             word = str(value)
             labels[-1] = word
-            _note_broken(word, table.file, row, column, findings)
+            note_broken(word, table.file, row, column, findings)
             if word not in spec.labels and word.lower() not in NEUTRAL:
                 message = f"is none of {', '.join(spec.labels)}: the row is dropped"
                 findings.warn(
                     "dropped row", table.file, message, row=row, column=column, value=word
                 )
             continue
-        number = _number(value, table, row, "label", findings)
+        number = number_of(value, table, row, "label", findings)
         if number in (0, 1):
             labels[-1] = int(number)
         else:
@@ -414,7 +144,7 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
         texts, labels = texts_of(table, "text", findings), _labels(table, findings)
         clean[split] = {"text": texts, "label": labels}
         filled[split] = table
-        _note_repeated(table, zip(texts, strict=True), "repeated text", findings)
+        note_repeated(table, zip(texts, strict=True), "repeated text", findings)
     tables = filled
     _refuse_mixed(tables, clean, findings)
     _note_alike_labels(tables, clean, findings)
@@ -532,7 +262,7 @@ def _labels(table: Mapped, findings: Findings) -> list[Label]:
         if value is None or value == "":
             findings.error("missing value", table.file, "expected a label", row=row, column=column)
         elif isinstance(value, str):
-            _note_broken(value, table.file, row, column, findings)
+            note_broken(value, table.file, row, column, findings)
         elif not isinstance(value, int | float) or value != value // 1 or abs(value) > _MAX_LABEL:
             message = "expected one label, text or a whole number"
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)

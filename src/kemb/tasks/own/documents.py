@@ -11,11 +11,12 @@ from pathlib import Path
 
 from kemb.errors import UsageError
 from kemb.files import disk
+from kemb.tasks.own.encodings import decode
+from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.headings import title_of
 from kemb.tasks.own.markup import html_to_markdown
 from kemb.tasks.own.office import docx_to_markdown, hangul_to_markdown, pptx_to_markdown
 from kemb.tasks.own.pdf import pdf_to_markdown
-from kemb.tasks.own.readers import Findings, decode
 
 MAX_BYTES = 256 << 20
 """Of one file; larger files are refused."""

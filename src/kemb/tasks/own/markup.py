@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from kemb.errors import MissingExtra
-from kemb.tasks.own.readers import Findings, decode
+from kemb.tasks.own.encodings import decode
+from kemb.tasks.own.findings import Findings
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup

@@ -10,9 +10,9 @@ import zipfile
 from typing import Any
 
 from kemb.errors import MissingExtra
+from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.markup import tidy
 from kemb.tasks.own.pdf import ranges
-from kemb.tasks.own.readers import Findings
 
 _MOST_MEMBERS = 20_000
 _MOST_UNPACKED = 1 << 30

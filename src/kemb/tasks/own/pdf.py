@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kemb.errors import MissingExtra
-from kemb.tasks.own.readers import Findings
+from kemb.tasks.own.findings import Findings
 
 _MOST_UNPACKED = 512 << 20
 """Bytes of all compressed streams of a file together."""

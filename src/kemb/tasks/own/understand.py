@@ -13,18 +13,27 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
+from kemb.files.disk import what_is
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.own.detect import TOML, Draft, Settings, detect, role_of, split_of
-from kemb.tasks.own.readers import DATA_SUFFIXES, Findings, Table, decode, read_table, what_is
+from kemb.tasks.own.decisions import review_files
+from kemb.tasks.own.detect import detect
+from kemb.tasks.own.encodings import decode
+from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
+from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables
 from kemb.tasks.spec import TaskSpec
 
 SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
 """Of a folder that may hold tables; the last three as on the hub, where each config is a folder."""
 QRELS_FOLDERS = ("qrels/", "default/", "data/")
 """Folders of judgments beside a corpus and queries."""
+KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl")
+"""What kemb keeps beside a corpus and is no part of the data: pools, and the pairs that decide."""
 SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
+DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
+"""What `kemb draft` and `kemb review` write beside the corpus, the queries and the judgments."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 
 
@@ -49,25 +58,46 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {others}"
         findings.error("no data", path.name, message)
         return None
-    roles = {file: role_of(file) if path.is_dir() else "" for file in paths}
-    if {"corpus", "queries"} & set(roles.values()):
-        in_qrels_folder = {file for file in paths if file.startswith(QRELS_FOLDERS)}
-        roles |= dict.fromkeys(in_qrels_folder, "qrels")
-    files = {
-        file: _read_parts(parts, file, findings, roles[file] == "qrels")
-        for file, parts in paths.items()
-    }
+    files, roles = _read_files(path, paths, findings)
+    if not files:
+        message = "JSON without records: expected a list of objects {...}, or one of the layouts"
+        findings.error("no records", ", ".join(paths), message)
+        return None
     draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
     spec = _to_spec(path, draft, settings, findings)
-    used_files = {file for table in draft.tables.values() for file in table.file.split(", ")}
+    tables_in_task = {file for table in draft.tables.values() for file in table.file.split(", ")}
     if ("error", "several files") not in findings.counts:
-        for file in sorted(files.keys() - used_files - set(draft.other_splits)):
+        for file in sorted(files.keys() - tables_in_task - set(draft.other_splits)):
             message = "no part of the task: its name says nothing that goes with the other files"
             findings.warn("file not used", file, message)
-    revision = _content_hash(path, [part for file in sorted(used_files) for part in paths[file]])
-    return None if spec is None else Understood(spec, draft, revision)
+    names_in_task = sorted({file.partition("#")[0] for file in tables_in_task})
+    parts_in_task = [part for name in names_in_task for part in paths[name]]
+    revision = _content_hash(path, [*parts_in_task, *review_files(path)])
+    return Understood(spec, draft, revision)
+
+
+def _read_files(
+    path: Path, paths: dict[str, list[Path]], findings: Findings
+) -> tuple[Files, dict[str, str]]:
+    """All tables by name, and the role that each name speaks of; JSON files without records are
+    left out.
+    """
+    roles = {file: role_of(file) if path.is_dir() else "" for file in paths}
+    if {"corpus", "queries"} & set(roles.values()):
+        in_qrels_folder = {file for file in paths if file.startswith(QRELS_FOLDERS)}
+        roles |= dict.fromkeys(in_qrels_folder, "qrels")
+        paths = {file: parts for file, parts in paths.items() if file not in KEPT_BESIDE}
+    files: Files = {}
+    for file, parts in paths.items():
+        n_errors = findings.n_errors
+        tables = _read_parts(parts, file, findings, roles[file])
+        files |= tables
+        if not tables and findings.n_errors > n_errors:
+            files[file] = None
+        roles |= {name: role_of(name) for name in tables if "#" in name}
+    return files, {file: roles[file] for file in files}
 
 
 def _data_files(path: Path) -> dict[str, list[Path]]:
@@ -90,8 +120,11 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
             f"There is no file or folder {path}. Type the path of a folder with your data."
         )
     paths = [*path.iterdir(), *(item for name in SUBFOLDERS for item in (path / name).glob("*"))]
+    is_drafted = (path / "drafted.json").exists()
     parts_by_name: dict[str, list[Path]] = {}
     for item in sorted(paths):
+        if is_drafted and item.parent == path and item.name in DRAFTED:
+            continue
         if item.suffix.lower() not in DATA_SUFFIXES or item.name.startswith(".") or item.is_dir():
             continue
         name = item.relative_to(path).as_posix()
@@ -104,13 +137,13 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
     return parts_by_name
 
 
-def _read_parts(parts: list[Path], file: str, findings: Findings, is_qrels: bool) -> Table | None:
-    """A table, of one file or of shards that are numbered `-00000-of-00002`; rows are then counted
-    through all of them.
+def _read_parts(parts: list[Path], file: str, findings: Findings, role: str) -> dict[str, Table]:
+    """The tables of one file, or the one table of shards that are numbered `-00000-of-00002`; rows
+    are then counted through all of them.
     """
     shard = SHARD.fullmatch(parts[0].name)
     if shard is None or int(shard["n"]) == 1:
-        return read_table(parts[0], file, findings, is_qrels)
+        return read_tables(parts[0], file, findings, role)
     names = [
         f"{shard['stem']}-{number:05}-of-{shard['n']}{shard['suffix']}"
         for number in range(int(shard["n"]))
@@ -119,11 +152,11 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, is_qrels: bool
     if missing:
         message = f"a part of the table is missing: there is no {', '.join(missing[:3])}"
         findings.error("missing part", file, message)
-        return None
-    tables = [read_table(part, part.name, findings, is_qrels) for part in parts]
+        return {}
+    tables = [read_tables(part, part.name, findings, role).get(part.name) for part in parts]
     whole = [table for table in tables if table is not None]
     if len(whole) < len(parts):
-        return None
+        return {}
     for table in whole:
         if set(table.columns) != set(whole[0].columns):
             message = (
@@ -131,16 +164,19 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, is_qrels: bool
                 f"{', '.join(whole[0].columns)}; parts of one table have the same"
             )
             findings.error("other columns", table.file, message)
-            return None
+            return {}
     columns = {
         name: [value for table in whole for value in table.columns[name]]
         for name in whole[0].columns
     }
-    return Table(file, columns, range(1, sum(map(len, whole)) + 1))
+    return {file: Table(file, columns, range(1, sum(map(len, whole)) + 1))}
 
 
 def _read_toml(path: Path, findings: Findings) -> Settings:
+    if not os.path.lexists(path):
+        return {}
     if not path.is_file():
+        findings.error("unreadable file", TOML, f"cannot be read: {what_is(path)}")
         return {}
     text = decode(path.read_bytes(), TOML, findings)
     try:
@@ -179,7 +215,7 @@ def _read_toml(path: Path, findings: Findings) -> Settings:
     return settings
 
 
-def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -> TaskSpec | None:
+def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -> TaskSpec:
     """The specification: what the files say, and over it what task.toml says."""
     folder = Path(
         os.path.abspath(path)
@@ -192,15 +228,13 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
             f'kemb has a task of this name; the results would mix. Set in {TOML}: name = "my-task"'
         )
         findings.error("unsafe name", folder.name, message, column="name", value=name)
-        return None
-    if not SAFE_NAME.fullmatch(name):
+    elif not SAFE_NAME.fullmatch(name):
         message = (
             "results are filed under the task's name: letters, digits, . _ + and - only, at most "
             "60. "
             f'Rename it, or set in {TOML}: name = "my-task"'
         )
         findings.error("unsafe name", folder.name, message, column="name", value=name)
-        return None
     subsets, source = settings.get("subsets", ["default"]), settings.get("source")
     if len(subsets) != 1:
         findings.error(
@@ -214,7 +248,10 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
         if draft.fields.get("labels")
         else {k: v for k, v in draft.fields.items() if k != "labels"}
     )
-    return TaskSpec.model_validate({**settings, "name": name, **decided})
+    spec = TaskSpec.model_validate({**settings, "name": name, **decided})
+    if spec.unknown_metric:
+        findings.error("task.toml", TOML, spec.unknown_metric, column="main_score")
+    return spec
 
 
 def _content_hash(root: Path, paths: list[Path]) -> str:

@@ -1,0 +1,97 @@
+"""How far two people, or a person and a judge, agree beyond chance."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kemb.arrays import DoubleArray
+from kemb.statistics.inference import LEVEL, N_REPLICATES, Key, draw_counts
+
+FEWEST = 10
+"""Things that both have rated, for an interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of two raters, over what both have rated."""
+
+    n: int
+    share_equal: float
+    """Of the ratings; NaN where there are none."""
+    kappa: float
+    """Cohen's; NaN where both gave one and the same rating to everything, which shows nothing."""
+    low: float
+    high: float
+    """Interval of kappa; NaN where it cannot be told."""
+
+
+def cohen_kappa(confusion: DoubleArray) -> DoubleArray:
+    """Cohen's kappa, (p_o - p_e) / (1 - p_e): p_o the share of equal ratings, p_e the share that
+    independent raters of the same habits would have (Cohen 1960, "A coefficient of agreement for
+    nominal scales").
+
+    :param confusion: how often the first rater said i and the second j [..., n_kinds, n_kinds].
+    :return: [...]; NaN where the expected share is 1 or nothing was rated.
+    """
+    total = confusion.sum(axis=(-2, -1))
+    equal = np.trace(confusion, axis1=-2, axis2=-1)
+    by_chance = (confusion.sum(axis=-1) * confusion.sum(axis=-2)).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        observed, expected = equal / total, by_chance / total**2
+        kappa: DoubleArray = np.where(
+            expected < 1 - 1e-12, (observed - expected) / (1 - expected), np.nan
+        )
+    return kappa
+
+
+def agreement(
+    first: Sequence[Hashable],
+    second: Sequence[Hashable],
+    key: Key = ("agreement",),
+    level: float = LEVEL,
+) -> Agreement:
+    """Agreement of two raters on the same things [n], with a percentile interval of kappa over
+    resamples of the things.
+
+    :param first: what the one said of each, any hashable values.
+    :param second: what the other said, in the same order.
+    """
+    n = len(first)
+    if n == 0:
+        return Agreement(0, np.nan, np.nan, np.nan, np.nan)
+    kinds = {kind: number for number, kind in enumerate(dict.fromkeys([*first, *second]))}
+    cells = np.zeros((n, len(kinds), len(kinds)))
+    rows = np.arange(n)
+    cells[rows, [kinds[kind] for kind in first], [kinds[kind] for kind in second]] = 1
+    confusion = cells.sum(axis=0)
+    share = float(np.trace(confusion) / n)
+    kappa = float(cohen_kappa(confusion))
+    low, high = _interval(cells, share, key, level)
+    return Agreement(n, share, kappa, low, high)
+
+
+def _interval(cells: DoubleArray, share: float, key: Key, level: float) -> tuple[float, float]:
+    """Percentiles over resamples of the things [n, n_kinds, n_kinds]; NaN of fewer than `FEWEST`
+    and where most resamples have no kappa.
+
+    Where all are alike, resamples are too. Then low is the kappa of the largest share of unequal
+    ratings that gives none among n with the probability 1 - level.
+    """
+    n = len(cells)
+    if n < FEWEST:
+        return np.nan, np.nan
+    if share == 1:
+        marginal = cells.sum(axis=(0, 2)) / n
+        unequal = 1 - (1 - level) ** (1 / n)
+        by_chance = float(marginal @ marginal)
+        return (1 - unequal / (1 - by_chance), 1.0) if by_chance < 1 else (np.nan, np.nan)
+    counts = draw_counts(n, N_REPLICATES, key)
+    resampled = cohen_kappa(np.einsum("bn,nij->bij", counts, cells, optimize=True))
+    resampled = resampled[np.isfinite(resampled)]
+    if len(resampled) <= N_REPLICATES // 2:
+        return np.nan, np.nan
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

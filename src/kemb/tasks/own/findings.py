@@ -1,0 +1,102 @@
+"""What is wrong with the files of a user's own, and the tables that they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_EXAMPLES = 5
+
+Level = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong in the data, and where it stands."""
+
+    level: Level
+    kind: str
+    file: str
+    row: int | None
+    """From 1, as an editor counts lines (the header is row 1); in Parquet files the number of the
+    record.
+    """
+    column: str
+    value: str
+    message: str
+
+    def __str__(self) -> str:
+        row = "" if self.row is None else f"row {self.row}"
+        place = ", ".join(part for part in (self.file, row, self.column) if part)
+        return f"{place}: {self.value and self.value + ' - '}{self.message}"
+
+
+class Findings:
+    """Collects findings; of each kind the first few are kept and the rest are counted."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.counts: Counter[tuple[Level, str]] = Counter()
+
+    def error(
+        self,
+        kind: str,
+        file: str,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str = "",
+        value: object = None,
+    ) -> None:
+        """Note something that stops loading."""
+        self._add(Finding("error", kind, file, row, column, shorten(value), message))
+
+    def warn(
+        self,
+        kind: str,
+        file: str,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str = "",
+        value: object = None,
+    ) -> None:
+        """Note something worth a look."""
+        self._add(Finding("warning", kind, file, row, column, shorten(value), message))
+
+    def _add(self, finding: Finding) -> None:
+        key = (finding.level, finding.kind)
+        self.counts[key] += 1
+        if self.counts[key] <= MAX_EXAMPLES:
+            self.kept.append(finding)
+
+    @property
+    def n_errors(self) -> int:
+        return sum(n for (level, _), n in self.counts.items() if level == "error")
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        """How many warnings there are, by kind."""
+        return {kind: n for (level, kind), n in self.counts.items() if level == "warning"}
+
+
+def shorten(value: object) -> str:
+    """A value as it may stand in a message: quoted, without line breaks, at most 60 characters."""
+    if value is None:
+        return ""
+    text = repr(value[:61] if isinstance(value, str) else value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of one file, and the row number of every record."""
+
+    file: str
+    columns: dict[str, list[object]]
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)

@@ -1,0 +1,145 @@
+"""What the tables of a retrieval task hold: documents, questions and judgments, converted and
+checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kemb.tasks.own.columns import Mapped
+from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.values import ids_of, note_repeated, number_of, texts_of
+from kemb.tasks.spec import TaskSpec
+
+Clean = dict[str, dict[str, list[Any]]]
+"""Columns by table, under our names; whole only where there is no error."""
+
+_MAX_GRADE = 1000
+"""trec_eval counts the documents of every grade, so a grade is a small number."""
+
+
+def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Clean:
+    corpus, queries = tables["corpus"], tables["queries"]
+    has_titles = "title" in corpus.columns
+    titles = (
+        texts_of(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
+    )
+    documents = {
+        "id": ids_of(corpus, "id", findings, unique=True),
+        "title": titles,
+        "text": texts_of(corpus, "text", findings, may_be_empty=True),
+    }
+    questions = {
+        "id": ids_of(queries, "id", findings, unique=True),
+        "text": texts_of(queries, "text", findings),
+    }
+    for row, title, text in zip(corpus.rows, titles, documents["text"], strict=True):
+        if not (title.strip() or text.strip()):
+            findings.warn(
+                "empty document",
+                corpus.file,
+                "neither title nor text",
+                row=row,
+                column=corpus.names["text"],
+            )
+    note_repeated(
+        corpus, zip(titles, documents["text"], strict=True), "repeated document", findings
+    )
+    note_repeated(queries, zip(questions["text"], strict=True), "repeated query", findings)
+    if not spec.ignore_identical_ids:
+        _note_queries_in_corpus(queries, questions, documents, findings)
+    clean: Clean = {"corpus": documents, "queries": questions}
+    known_ids = {
+        "query-id": (set(questions["id"]), queries.file),
+        "corpus-id": (set(documents["id"]), corpus.file),
+    }
+    relevant: set[str] = set()
+    for key, table in tables.items():
+        if key.startswith("qrels/"):
+            clean[key] = _judgments(table, known_ids, findings)
+            scored = zip(clean[key]["query-id"], clean[key]["score"], strict=True)
+            relevant |= {query_id for query_id, grade in scored if grade > 0}
+    for row, query_id in zip(queries.rows, questions["id"], strict=True):
+        if query_id not in relevant:
+            message = "no document is relevant to this query"
+            findings.warn(
+                "no relevant document", queries.file, message, row=row, column="id", value=query_id
+            )
+    for split in spec.splits:
+        if not any(grade > 0 for grade in clean[f"qrels/{split}"]["score"]):
+            file = tables[f"qrels/{split}"].file
+            findings.error("nothing to score", file, "no judgment is above 0")
+    return clean
+
+
+def _note_queries_in_corpus(
+    queries: Mapped,
+    questions: dict[str, list[Any]],
+    documents: dict[str, list[Any]],
+    findings: Findings,
+) -> None:
+    """Queries whose text is a document, which every model finds first."""
+    ids_by_text: dict[str, list[str]] = {}
+    for doc_id, title, text in zip(*documents.values(), strict=True):
+        for whole in {text.strip(), f"{title} {text}".strip()}:
+            ids_by_text.setdefault(whole, []).append(doc_id)
+    for row, query_id, text in zip(queries.rows, *questions.values(), strict=True):
+        doc_ids = ids_by_text.get(text.strip()) if text.strip() else None
+        if doc_ids is None:
+            continue
+        if query_id in doc_ids:
+            advice = "if it is not an answer, type in task.toml: ignore_identical_ids = true"
+        else:
+            advice = (
+                "if it is not an answer, give document and query the same id and type in "
+                "task.toml: ignore_identical_ids = true"
+            )
+        message = (
+            f"the text of the document {doc_ids[0]!r}, which every model finds first; {advice}"
+        )
+        findings.warn("query in corpus", queries.file, message, row=row, column="text", value=text)
+
+
+def _judgments(
+    table: Mapped, known_ids: dict[str, tuple[set[str], str]], findings: Findings
+) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {ours: ids_of(table, ours, findings) for ours in known_ids}
+    for ours, (ids, file) in known_ids.items():
+        for row, value in zip(table.rows, columns[ours], strict=True):
+            if value and value not in ids:
+                message = f"{file} has no such id"
+                findings.error(
+                    "unknown id",
+                    table.file,
+                    message,
+                    row=row,
+                    column=table.names[ours],
+                    value=value,
+                )
+    grades = _grades(table, findings) if "score" in table.columns else [1] * len(table)
+    first: dict[tuple[str, str], tuple[int, int]] = {}
+    for row, *pair, grade in zip(table.rows, *columns.values(), grades, strict=True):
+        earlier, earlier_grade = first.setdefault((pair[0], pair[1]), (row, grade))
+        if earlier != row:
+            # The same judgment twice is harmless, two different ones are not.
+            note = findings.warn if grade == earlier_grade else findings.error
+            message = (
+                f"judged in row {earlier} already, with {earlier_grade} there and {grade} here"
+            )
+            note("repeated judgment", table.file, message, row=row, value=" ".join(pair))
+    return columns | {"score": grades}
+
+
+def _grades(table: Mapped, findings: Findings) -> list[int]:
+    grades = []
+    for row, value in zip(table.rows, table.columns["score"], strict=True):
+        number = number_of(value, table, row, "score", findings)
+        if number != int(number) or abs(number) > _MAX_GRADE:
+            message = (
+                "a relevance is a small whole number: 0 for not relevant, 1 or more for relevant"
+            )
+            findings.error(
+                "wrong type", table.file, message, row=row, column=table.names["score"], value=value
+            )
+        grades.append(int(number))
+    return grades

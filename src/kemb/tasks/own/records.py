@@ -1,0 +1,147 @@
+"""JSON of other programs as tables: lists of records, LangChain's documents, LlamaIndex's nodes and
+stores, SQuAD's nested questions, and columns as pandas and datasets write them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kemb.tasks.own.findings import Table
+
+_DOCSTORE = "docstore/data"
+"""Key of the nodes in the docstore.json of LlamaIndex's `storage_context.persist()`."""
+_QUESTION_IDS = ("id", "guid", "question_id", "qid")
+
+
+def table_of_records(
+    file: str, records: Sequence[dict[str, object]], rows: Sequence[int] | None = None
+) -> Table:
+    """Records as columns; what a record lacks is None.
+
+    :param file: the table's name in messages.
+    :param records: one per row.
+    :param rows: their row numbers; from 1 if not given.
+    """
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: [record.get(name) for record in records] for name in names}
+    return Table(file, columns, range(1, len(records) + 1) if rows is None else rows)
+
+
+def tables_of_json(value: object, file: str) -> dict[str, Table]:
+    """The tables in a parsed JSON file, by name; empty if it holds no records, as a program's
+    settings do.
+
+    :param value: the parsed file.
+    :param file: its name in messages.
+    """
+    if isinstance(value, list):
+        return _one_table(file, _records_of_list(value))
+    if not isinstance(value, dict):
+        return {}
+    if _is_squad(value):
+        return _one_table(file, list(_squad_questions(value["data"])))
+    if isinstance(nodes := value.get(_DOCSTORE), dict):
+        return _one_table(file, _nodes(nodes))
+    if all(isinstance(value.get(key), dict) for key in ("queries", "corpus", "relevant_docs")):
+        return _finetune_dataset(value, file)
+    by_column = _columns(value)
+    if by_column is not None:
+        return _one_table(file, by_column)
+    lists = [_records_of_list(item) for item in value.values() if isinstance(item, list)]
+    filled = [records for records in lists if records]
+    return _one_table(file, filled[0]) if len(filled) == 1 else {}
+
+
+def unwrap(record: dict[str, Any]) -> dict[str, Any]:
+    """The record itself, of one that LangChain's or LlamaIndex's own JSON puts into an envelope."""
+    if record.get("type") == "constructor" and isinstance(record.get("kwargs"), dict):
+        return dict(record["kwargs"])
+    data = record.get("__data__")
+    if isinstance(data, str):
+        try:
+            data = json.loads(data)
+        except ValueError:
+            return record
+    return data if isinstance(data, dict) else record
+
+
+def _one_table(file: str, records: list[dict[str, object]]) -> dict[str, Table]:
+    return {file: table_of_records(file, records)} if records else {}
+
+
+def _records_of_list(items: list[Any]) -> list[dict[str, object]]:
+    """The records of a list, nothing if it holds anything else; texts are records of a text."""
+    if items and all(isinstance(item, str) for item in items):
+        return [{"text": item} for item in items]
+    if not all(isinstance(item, dict) for item in items):
+        return []
+    return [unwrap(item) for item in items]
+
+
+def _nodes(nodes: dict[str, Any]) -> list[dict[str, object]]:
+    """The nodes of a docstore, by id; those without a text (indexes, images) are no chunks."""
+    records = [
+        {"id_": node_id} | unwrap(node) for node_id, node in nodes.items() if isinstance(node, dict)
+    ]
+    return [record for record in records if record.get("text")]
+
+
+def _finetune_dataset(value: dict[str, Any], file: str) -> dict[str, Table]:
+    """LlamaIndex's EmbeddingQAFinetuneDataset: texts by id, and the right ids of every query."""
+    documents: list[dict[str, object]] = [
+        {"id": doc_id, "text": text} for doc_id, text in value["corpus"].items()
+    ]
+    queries: list[dict[str, object]] = [
+        {"id": query_id, "question": text, "relevant_docs": value["relevant_docs"].get(query_id)}
+        for query_id, text in value["queries"].items()
+    ]
+    tables = {f"{file}#corpus": documents, f"{file}#queries": queries}
+    return {name: table_of_records(name, records) for name, records in tables.items() if records}
+
+
+def _columns(value: dict[str, Any]) -> list[dict[str, object]] | None:
+    """Records out of columns: lists of one length, or pandas' objects with the same keys."""
+    parts = list(value.values())
+    if len(parts) < 2:
+        return None
+    if all(isinstance(part, list) for part in parts):
+        columns = parts
+    elif all(isinstance(part, dict) and part.keys() == parts[0].keys() for part in parts):
+        columns = [list(part.values()) for part in parts]
+    else:
+        return None
+    n_rows = len(columns[0])
+    cells = [cell for column in columns for cell in column[:1]]
+    if any(len(column) != n_rows for column in columns) or any(
+        isinstance(cell, dict) for cell in cells
+    ):
+        return None
+    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+# ---- SQuAD, KorQuAD 1.0, KLUE-MRC
+
+
+def _is_squad(value: dict[str, Any]) -> bool:
+    articles = value.get("data")
+    return isinstance(articles, list) and any(
+        isinstance(article, dict) and isinstance(article.get("paragraphs"), list)
+        for article in articles
+    )
+
+
+def _squad_questions(articles: list[Any]) -> Iterator[dict[str, object]]:
+    """One record per question, with its paragraph and the title of the article."""
+    for article in articles:
+        title = article.get("title") or ""
+        for paragraph in article.get("paragraphs") or []:
+            for question in paragraph.get("qas") or []:
+                yield {
+                    "id": next((question[key] for key in _QUESTION_IDS if key in question), None),
+                    "question": question.get("question"),
+                    "context": paragraph.get("context"),
+                    "title": title,
+                    "is_impossible": bool(question.get("is_impossible")),
+                }
