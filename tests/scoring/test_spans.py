@@ -18,12 +18,12 @@ from kemb.scoring.spans import (
     Letters,
     Span,
     merge,
-    n_short,
+    n_short_reads,
     parse_spans,
     span_metrics,
     span_qrels,
 )
-from kemb.types import Run
+from kemb.types import Places, Run
 
 TEXTS = {"a": "가나다 라마바사 아자차카타파하", "b": "one two  three\nfour five six"}
 SPANS = st.builds(
@@ -104,8 +104,11 @@ def test_by_hand() -> None:
     assert metrics["span_precision@7c"].tolist() == [1 / 6, 0]
     assert metrics["span_recall@100c"].tolist() == [1, 0]
     assert metrics["span_precision@100c"].tolist() == [3 / 14, 0]
-    assert n_short(run, chunks, 15) == 1
-    assert n_short(run, chunks, 16) == 2
+
+
+def test_rankings_that_end_before_the_reader_are_counted() -> None:
+    places = Places({}, [("a", 0, 3999), ("a", 0, 1), ("a", 0, 4000)], [])
+    assert n_short_reads(run_of([[0], [0, 1], [2], [1, 0], []]), places) == 2
 
 
 def test_one_of_several_answers_is_enough() -> None:
