@@ -95,6 +95,12 @@ def intervals_note(board: Board) -> Note:
     intervals = board.intervals
     if intervals.mode == "none":
         sentence = note("board.intervals_none")
+    elif len(board.complete) == 1:
+        sentence = note(
+            f"board.alone_{intervals.mode}",
+            level=intervals.level,
+            n_replicates=intervals.n_replicates,
+        )
     else:
         sentence = note(
             f"board.resampled_{intervals.mode}",

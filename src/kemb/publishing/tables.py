@@ -64,7 +64,7 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
         Column(title("column.model"), "model", _marked(labels(board, rows), rows)),
         Column(title("column.score"), "score", [score_text(row, lang) for row in rows]),
     ]
-    if board.intervals.mode != "none":
+    if board.intervals.mode != "none" and len(board.complete) > 1:
         first = [row.standing.p_first if row.standing else None for row in rows]
         top3 = [row.standing.p_top3 if row.standing else None for row in rows]
         board_columns.append(Column(title("column.p_first"), "certainty", list(map(share, first))))
