@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test quick check format frontend bench fuzz clean
+.PHONY: help demo test quick check format frontend bench fuzz kill clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 
 fuzz: .venv/.test  ## Break foreign files for KEMB_FUZZ_SECONDS (600), with new inputs every time
 	KEMB_FUZZ_SECONDS=$${KEMB_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/fuzz $(PYTEST_ARGS)
+
+kill: .venv/.test  ## Kill kemb 200 times at random, repeat each command, compare every byte (minutes)
+	$(BIN)/python tests/cases/run_kills.py $(KILL_ARGS)
 
 clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache kemb-demo

@@ -12,7 +12,7 @@ from kemb.files import disk, locks, owners
 WRITER = """
 import sys
 from pathlib import Path
-from kemb import disk, locks, owners
+from kemb.files import disk, locks, owners
 folder = Path(sys.argv[1])
 print(locks.acquire(folder / "lock"), owners.mark(), flush=True)
 with disk.temporary(folder) as unfinished, disk.temporary(folder, "site") as old:

@@ -57,7 +57,7 @@ def of_target(kind: str, number: int, seed: int, runner: run_cases.Runner) -> Tr
     content = target.breaker(chance, targets.seed_of(kind, runner))
     folder = runner.folder / f"{kind}-{number}"
     ends = list(targets.calls_of(target, content, runner, folder))
-    tried = _worst(kind, number, ends, rf"{re.escape(Path(target.file).name)}|line \d")
+    tried = _worst(kind, number, ends, rf"{re.escape(Path(target.file).name)}|line \d|prompts file")
     shutil.rmtree(folder, ignore_errors=True)
     return tried
 

@@ -18,6 +18,7 @@ CPU_SECONDS = 10
 KILOBYTES = 1_500_000
 SHARED = run_cases.SHARED / "cases"
 ITEMS = "r/kemb__toy/597ceae6317b/KorSTS.items.parquet"
+META = "r/kemb__toy/597ceae6317b/model_meta.json"
 RECORD = "r/kemb__toy/597ceae6317b/KorSTS.json"
 RUN = "run d -m m --store s --results out --json"
 OF_RESULTS = (
@@ -25,28 +26,45 @@ OF_RESULTS = (
     "verify toy --items-only --results r",
     "card toy --results r -o C.md",
 )
-TASK_TOML = b"""name = "mine"
-type = "retrieval"
-main_score = "ndcg@10"
-languages = ["kor"]
-license = "MIT"
-splits = ["test"]
-[source]
-layout = "beir"
-path = "."
-"""
 BENCHMARK_TOML = b"""name = "mine"
 title = "Mine"
-[[cells]]
-task = "KorSTS"
-[[cells]]
-task = "SIB200Classification"
-metric = "accuracy"
-weight = 2.0
-[formulas.mean]
-weights = "tasks"
+cells = [
+  { task = "KorSTS", group = "pairs", metric = "cosine_spearman" },
+  { task = "SIB200Classification", group = "classes", subsets = ["kor_Hang"] },
+]
+[formulas.default]
+title = "Half"
+weights = { pairs = "1/2", classes = "1/2" }
+[formulas.other]
+weights = "cells"
 """
-PROMPTS = b'{"query": "query: ", "document": "passage: ", "text": "", "mine": {"text": "x: "}}'
+CARD = b"""---
+language: [ko]
+license: apache-2.0
+model-index:
+- name: mine
+  results:
+  - task:
+      type: STS
+    dataset:
+      type: dkoterwa/kor-sts
+      name: MTEB KorSTS
+      config: default
+      split: test
+      revision: None
+    metrics:
+    - type: cosine_spearman
+      value: 71.5
+    - type: main_score
+      value: 71.5
+---
+# Mine
+
+| Model | KorSTS | KLUE-STS |
+|---|---|---|
+| mine | 71.50 | 80.10 |
+"""
+PROMPTS = b'{"prompts": {"query": "query: ", "document": "passage: "}, "name": "org/x"}'
 Make = Callable[[Path, run_cases.Runner], bytes]
 
 
@@ -105,10 +123,17 @@ def _run_file(folder: Path, _: run_cases.Runner) -> bytes:
 
 
 def _claims(folder: Path, runner: run_cases.Runner) -> bytes:
-    call = runner.ask("light", "import card d.md --results r --name x".split(), folder)
+    (folder / "d.md").write_bytes(CARD)
+    call = runner.ask("light", "import card d.md --model lab/mine --results r".split(), folder)
     path = next((folder / "r/claims").glob("*.parquet"), None)
     assert path is not None, call.err
     return path.read_bytes()
+
+
+def _task_file(folder: Path, runner: run_cases.Runner) -> bytes:
+    call = runner.ask("light", "check d --toml".split(), folder)
+    assert call.exit == 0, call.err
+    return call.out.encode()
 
 
 def _constant(content: bytes) -> Make:
@@ -148,12 +173,16 @@ TARGETS = {
         ("audit README.md", "audit README.md --json"),
     ),
     "card": Target(
-        _CARD, "d.md", foreign.broken_text, ("audit d.md", "import card d.md --results r")
+        _CARD,
+        "d.md",
+        foreign.broken_text,
+        ("audit d.md", "import card d.md --model lab/mine --results r"),
+        make=_constant(CARD),
     ),
     "csv": Target("hostile/A-2-401loc/in", "d/test.csv", foreign.broken_text, ("check d",)),
     "corpus": _data("corpus.jsonl", foreign.broken_text),
     "qrels": _data("qrels/test.tsv", foreign.broken_lines),
-    "task": _data("task.toml", foreign.broken_toml, _constant(TASK_TOML)),
+    "task": _data("task.toml", foreign.broken_toml, _task_file),
     "run": Target(
         "hostile/E-01-06/in",
         "mine.trec",
@@ -161,11 +190,19 @@ TARGETS = {
         ("run d -m run:mine.trec --store s --results out --json",),
         make=_run_file,
     ),
+    "claims": Target(
+        "hostile/E-01-06/in",
+        "r/claims/x.parquet",
+        foreign.broken_bytes,
+        ("board KorSTS --claimed --only claimed --results r --format csv",),
+        make=_claims,
+    ),
     "prompts": Target(
-        "hostile/P-02-json-dup/in",
+        "hostile/M-50-unreadable/in",
         "p.json",
         foreign.broken_json,
-        ("run d -m toy --prompts p.json --store s --results out --json",),
+        ("run d -m m --prompts p.json --store s --results out --json",),
+        "torch",
         make=_constant(PROMPTS),
     ),
     "recipe": _recipe("t.toml", foreign.broken_toml),
@@ -174,7 +211,7 @@ TARGETS = {
     "items": Target(_OF_RESULTS, ITEMS, foreign.broken_bytes, OF_RESULTS),
     "meta": Target(
         _OF_RESULTS,
-        "r/kemb__toy/597ceae6317b/model_meta.json",
+        META,
         foreign.broken_json,
         (
             "verify r/kemb__toy/597ceae6317b/model_meta.json",

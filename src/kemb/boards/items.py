@@ -37,12 +37,16 @@ class PartMeasures:
     task: str
     split: str
     subset: str
-    n_items: int
+    item_ids: list[str]
     expression: str
     """Of the names of `measures`."""
     measures: dict[str, statistics.Measure]
     clusters: IntArray | None
     """[n_items]: items of one cluster are drawn together; None where all are independent."""
+
+    @property
+    def n_items(self) -> int:
+        return len(self.item_ids)
 
     def point(self) -> DoubleArray:
         """The scores [M] of the items as they are."""
@@ -114,6 +118,15 @@ def cell_replicates(parts: Sequence[PartMeasures], n_replicates: int, seed: int)
     return total / len(parts)
 
 
+def n_items(result: TaskResult, parts: Sequence[tuple[str, str]]) -> int:
+    """Items of a result: questions, pairs, texts, of some of its (split, subset).
+
+    :raises ResultError: the items are missing or were changed.
+    """
+    table = read_items(result)
+    return sum(len(of_part(table, *part)["item_id"].unique()) for part in parts)
+
+
 def part_measures(
     results: Sequence[TaskResult],
     tables: Sequence[pa.Table],
@@ -129,10 +142,10 @@ def part_measures(
     """
     part_tables = [of_part(table, *part) for table in tables]
     items = _Items(results, part_tables, part)
-    n_items = len(items.ids)  # first, as it refuses a table without items
+    item_ids = items.ids  # first, as it refuses a table without items
     expression = items.expand(expression)
     measures = {name: items.measure(name) for name in names_in(expression)}
-    return PartMeasures(results[0].task, *part, n_items, expression, measures, items.clusters)
+    return PartMeasures(results[0].task, *part, item_ids, expression, measures, items.clusters)
 
 
 @dataclass(frozen=True)

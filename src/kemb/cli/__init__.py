@@ -15,7 +15,19 @@ from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import compare, docs, draft, exchange, lists, publish, review, run, study, train
+from kemb.cli import (
+    choose,
+    compare,
+    docs,
+    draft,
+    exchange,
+    lists,
+    publish,
+    review,
+    run,
+    study,
+    train,
+)
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
@@ -211,6 +223,7 @@ for command in (
     study.robustness,
     compare.compare,
     compare.verify,
+    choose.power,
     publish.audit,
     publish.site,
     publish.card,

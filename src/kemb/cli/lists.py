@@ -251,7 +251,7 @@ def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
       kemb store gc
       kemb store gc --model BAAI-bge-m3 --yes
     """
-    from kemb.encoding import clean
+    from kemb.encoding import clean, leases
     from kemb.encoding.store import Store, default_root
 
     if model is not None and not model.strip("./ "):
@@ -260,6 +260,7 @@ def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
             "folder that `kemb store stats` shows, or leave --model out to clean up."
         )
     root = store_dir or default_root()
+    leases.sweep(root)
     spaces = [space for space in Store(root).spaces() if space.folder.name.startswith(model or "")]
     if model is not None and not spaces:
         raise UsageError(

@@ -136,6 +136,8 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
     from kemb.boards import BoardOptions, build_board
     from kemb.boards.benchmark import of_tasks
     from kemb.evaluation.evaluate import evaluate
+    from kemb.publishing.closing import closing
+    from kemb.publishing.reports import clean
     from kemb.publishing.terminal import TerminalReporter, print_board
     from kemb.results.rows import ResultRow
 
@@ -158,7 +160,10 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
         quick = BoardOptions(max_item_values=QUICK, rows=rows)
         if rows:
             subsets = {task.spec.name: task.spec.subsets for task in tasks}
-            print_board(build_board(results, of_tasks(list(subsets), subsets), options=quick))
+            board = build_board(results, of_tasks(list(subsets), subsets), options=quick)
+            print_board(board)
+            for sentence in closing(board):
+                click.echo(clean(say(sentence, language())))
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if failed:
         cells_failed = note("cli.cells_failed", n_failed=failed, n_cells=len(outcomes))
@@ -232,7 +237,7 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
             for field in dataclasses.fields(report)
             if field.name != "spec"
         }
-        for name in ("findings", "files", "texts"):
+        for name in ("findings", "files", "texts", "scored"):
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
         record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
         click.echo(json.dumps(record, ensure_ascii=False, indent=1))

@@ -81,6 +81,17 @@ def cleaning(folder: Path) -> Iterator[list[str]]:
         yield _users(folder)
 
 
+def sweep(root: Path) -> None:
+    """Remove the leases and locks that killed processes of this host left in a store, and the
+    folder of a space in which nothing else was.
+    """
+    for folder in sorted(root.glob("*/")):
+        with contextlib.suppress(OSError):  # a folder of another user
+            is_free = [locks.break_gone(path) for path in folder.glob(f".*{SUFFIX}")]
+            if locks.break_gone(folder / CLEANING) or any(is_free):
+                folder.rmdir()
+
+
 def _users(folder: Path) -> list[str]:
     """Other processes that hold a space; the leases of those that have ended are removed."""
     users = []

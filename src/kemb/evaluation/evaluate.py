@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +17,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from kemb.adapters import mteb_results
+from kemb.encoding import leases
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened
 from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
+from kemb.files import disk
 from kemb.models.model import Model
 from kemb.results import files
 from kemb.results.files import ScoredPart, TaskResult
@@ -168,6 +169,7 @@ def evaluate(
     :raises StoreError: when the store lacks the vectors that --rescore asks for.
     """
     reporter = reporter or Silent()
+    leases.sweep(options.store.root)
     loaded: list[_Loaded] = []
     broken: dict[str, str] = {}
     for task in tasks:
@@ -201,8 +203,8 @@ def _with_scratch(options: RunOptions, models: Sequence[Model]) -> Iterator[RunO
     if not any(model.is_scratch for model in models):
         yield options
         return
-    with tempfile.TemporaryDirectory(prefix="kemb-scratch-") as folder:
-        yield replace(options, store=Store(options.store.root, Path(folder)))
+    with disk.scratch_folder() as folder:
+        yield replace(options, store=Store(options.store.root, folder))
 
 
 @dataclass(frozen=True, slots=True)

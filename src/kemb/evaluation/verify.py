@@ -5,7 +5,6 @@ items.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from kemb.encoding.store import Store
 from kemb.encoding.views import viewed
 from kemb.errors import DataError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
+from kemb.files import disk
 from kemb.models import catalogue
 from kemb.models.families import LOADERS
 from kemb.models.model import Model, ModelOptions
@@ -158,11 +158,11 @@ def verify_result(
             data, parts=[_sample(result.task, part, options.fraction) for part in data.parts]
         )
     main = result.record.task.main_metric
-    with tempfile.TemporaryDirectory(prefix="kemb-verify-") as scratch:
+    with disk.scratch_folder() as scratch:
         again = _run(
             _with_recorded_prompts(model, result),
             Task(task.spec, lambda: data),
-            Path(scratch),
+            scratch,
             reporter,
         )
         now = {(split, entry["hf_subset"]): entry for split, entry in _entries(again)}

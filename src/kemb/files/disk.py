@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,16 @@ def temporary(folder: Path, name: str = "") -> Iterator[Path]:
         yield path
     finally:
         _remove(path)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder for what nobody keeps, removed at the end; that of a killed process is
+    removed by the next one that asks for such a folder.
+    """
+    with temporary(Path(tempfile.gettempdir())) as folder:
+        folder.mkdir(mode=0o700)
+        yield folder
 
 
 @functools.cache

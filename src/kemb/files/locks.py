@@ -61,6 +61,15 @@ def release(path: Path) -> None:
             path.unlink()
 
 
+def break_gone(path: Path) -> bool:
+    """Remove a lock whose process has certainly ended; whether there was one."""
+    holder = holder_of(path)
+    if holder is None or not owners.is_gone(holder.mark):
+        return False
+    _break(path, holder)
+    return True
+
+
 def holder_of(path: Path) -> Holder | None:
     """Who holds a lock; None where nobody does. A file that is no lock has an unknown holder."""
     try:

@@ -84,12 +84,20 @@ class Module(Declared):
     """One entry of `modules.json`."""
 
     type: str
-    path: Annotated[str, AfterValidator(_inside)] = ""
-    name: str = ""
+    path: Annotated[str, AfterValidator(_inside)]
+    name: str
     idx: int = 0
 
 
-class Modules(RootModel[list[Module]]):
+def _of_different_names(modules: list[Module]) -> list[Module]:
+    """Of two modules of one name sentence-transformers would forget the first."""
+    names = [module.name for module in modules]
+    if len(set(names)) < len(names):
+        raise ValueError("two modules should not have one name")
+    return modules
+
+
+class Modules(RootModel[Annotated[list[Module], AfterValidator(_of_different_names)]]):
     """`modules.json`: the parts of a sentence-transformers model, in order."""
 
 

@@ -250,6 +250,7 @@ def rules_for(file: PromptsFile, model: str, hub: str | None = None) -> PromptRu
 def _own_layer(
     source: PromptSource, rules: PromptRules, template: str, tasks: Collection[str]
 ) -> Layer:
+    where = "the prompts file" if source == "file" else source
     for key in (*rules.prompts, *rules.instructions, *rules.routes):
         if not _reachable(key, tasks):
             keys = [
@@ -260,7 +261,7 @@ def _own_layer(
             ]
             near = nearest(by_mteb_name().get(key, key), keys)
             raise UsageError(
-                f"Prompt key {key!r} ({source}) is reached by no "
+                f"Prompt key {key!r} ({where}) is reached by no "
                 f"task.{f' Did you mean {near[0]}?' if near else ''} "
                 f"Keys are query, document, a task type ({', '.join(KINDS)}), a task name, and, "
                 "where texts have roles, either of the last two with -query or -document."
@@ -268,7 +269,7 @@ def _own_layer(
     needs_template = bool(rules.instructions) or rules.use_task_instructions
     if needs_template and "{instruction}" not in template:
         raise UsageError(
-            f"The instructions ({source}) need an instruction_template that contains "
+            f"The instructions ({where}) need an instruction_template that contains "
             f"{{instruction}}, given {template!r}. Type for example: "
             'instruction_template = "Instruct: {instruction}\\nQuery: "'
         )

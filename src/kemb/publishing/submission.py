@@ -17,7 +17,6 @@ import datetime
 import hashlib
 import re
 import stat
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -140,8 +139,7 @@ def unpacked(path: Path) -> Iterator[tuple[Path, Manifest]]:
 
     :raises ResultError: as `check`.
     """
-    with tempfile.TemporaryDirectory(prefix="kemb-submission-") as scratch:
-        folder = Path(scratch)
+    with disk.scratch_folder() as folder:
         try:
             disk.size_of_file(path)
             with zipfile.ZipFile(path) as archive:

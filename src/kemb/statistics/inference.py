@@ -296,6 +296,35 @@ def certainly_better(
     return better
 
 
+def joint_intervals(
+    point: DoubleArray, replicates: DoubleArray, level: float = LEVEL
+) -> tuple[DoubleArray, DoubleArray]:
+    """Intervals of the differences row - column of all pairs, low and high [n_models, n_models],
+    which all hold together with the probability of the level.
+
+    Single-step max-|t|: every difference +- the quantile of the largest |t| of all pairs times its
+    own standard error (Hothorn, Bretz and Westfall 2008; by the bootstrap, Romano and Wolf 2005).
+    Wider than `certainly_better` needs, which decides signs only.
+
+    :param point: overall scores [n_models].
+    :param replicates: [B, n_models].
+    :param level: of all intervals together.
+    """
+    n = len(point)
+    firsts, seconds = np.triu_indices(n, 1)
+    differences = point[:, None] - point[None, :]
+    errors = np.zeros((n, n))
+    highest = np.zeros(len(replicates))
+    for first, second in zip(firsts.tolist(), seconds.tolist(), strict=True):
+        centred = replicates[:, first] - replicates[:, second] - differences[first, second]
+        error = float(centred.std(ddof=1))
+        errors[first, second] = errors[second, first] = error
+        if error > 0:
+            highest = np.maximum(highest, np.abs(centred) / error)
+    width = float(np.quantile(highest, level, method="higher")) * errors
+    return differences - width, differences + width
+
+
 def rank_probability(replicates: DoubleArray, k: int) -> DoubleArray:
     """The share of replicates [B, n_models] in which each model is among the first k; equal models
     share a place.

@@ -5,7 +5,6 @@ on the live model.
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from kemb.encoding.store import Store
 from kemb.encoding.workers import Opened
 from kemb.errors import DataError
 from kemb.evaluation.evaluate import scored
+from kemb.files import disk
 from kemb.models.encoders import Encoder
 from kemb.models.encoders.torch import TorchEncoder
 from kemb.models.model import Model, ModelOptions
@@ -204,8 +204,8 @@ def scorer(file: RecipeFile, dev: DevSet, base: Path, device: str) -> Scorer:
     def score_of(live: Any) -> dict[str, float]:  # noqa: ANN401  sentence-transformers has no types
         live.eval()  # the trainer's next step sets it to train again
         encoder = TorchEncoder(live, resolve_name(trained.loader.reading))
-        with tempfile.TemporaryDirectory(prefix="kemb-dev-") as folder, full_precision(live):
-            sources = _sources(model, trained, encoder, dev, Store(Path(folder)))
+        with disk.scratch_folder() as folder, full_precision(live):
+            sources = _sources(model, trained, encoder, dev, Store(folder))
             values = {}
             for spec, data in dev.tasks:
                 parts = [scored(model, spec, part, sources) for part in data.parts]
@@ -235,8 +235,8 @@ def _as_saved(file: RecipeFile, base: Path, device: str) -> Model:
     """
     recipe = file.recipe
     plain = recipe.base.model_copy(update={"lora": None})
-    with tempfile.TemporaryDirectory(prefix="kemb-dev-") as temporary:
-        folder = Path(temporary) / recipe.name
+    with disk.scratch_folder() as scratch:
+        folder = scratch / recipe.name
         bases.save(bases.open_model(plain, base, recipe.prompts, "cpu"), folder)
         if recipe.base.family != "cross-encoder":
             return resolve(str(folder), ModelOptions(device=device))

@@ -9,14 +9,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kemb.errors import RunError
+from kemb.files import disk
 from kemb.training import bases, data, dev, fit, guards, stages
 from kemb.training.job import (
     Quiet,
@@ -120,12 +119,12 @@ def _untimed(run: Work, size: int | None, mined: Stage | None) -> str:
 
 def _timing(run: Work, table: pa.Table, sets: Sequence[TrainingSet]) -> Timing:
     recipe = run.file.recipe
-    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
+    with disk.scratch_folder() as folder:
         base = run.base
         if base is None:
-            base = Path(folder) / "base"
+            base = folder / "base"
             bases.make_static(recipe.base, data.texts_of(table), recipe.seed, recipe.prompts, base)
-        return time_steps(fit.FitJob(run.file, sets, base, Path(folder), "", run.device, run.guide))
+        return time_steps(fit.FitJob(run.file, sets, base, folder, "", run.device, run.guide))
 
 
 def _no_teacher(role: str, texts: list[str]) -> Any:  # noqa: ANN401  an array
@@ -176,11 +175,11 @@ def time_steps(job: fit.FitJob) -> Timing:
         if len(ends) > 1 and ends[-1] - ends[0] > LIMIT_SECONDS:
             raise _Enough
 
-    with tempfile.TemporaryDirectory(prefix="kemb-timing-") as folder:
-        timing_job = dataclasses.replace(job, file=file, out=Path(folder), resume=False, dev=None)
+    with disk.scratch_folder() as folder:
+        timing_job = dataclasses.replace(job, file=file, out=folder, resume=False, dev=None)
         model = bases.open_model(recipe.base, job.base, recipe.prompts, job.device)
         losses = fit.losses_of(timing_job, model)
-        watch = guards.Watch(model, losses, [], Path(folder) / fit.EVENTS, on_step=ended)
+        watch = guards.Watch(model, losses, [], folder / fit.EVENTS, on_step=ended)
         trainer = fit.trainer_of(timing_job, model, losses, watch, None, save_strategy="no")
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()

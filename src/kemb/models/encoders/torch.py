@@ -489,7 +489,9 @@ class TorchEncoder:
             f"long{_in_module(error)}: {reason(error)} "
         )
         if not isinstance(error, RuntimeError | IndexError):
-            return ModelError(text + "Its modules do not fit together; ask its author.")
+            return ModelError(
+                text + "Its modules (modules.json) do not fit together; ask its author."
+            )
         return ModelError(
             f"{text}If it has fewer positions than that (its limit is set to "
             f"{self.model.max_seq_length}), type a smaller --max-tokens."

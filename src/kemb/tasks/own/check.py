@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from kemb.messages import Lang, Note, Value, note, say
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own import decisions
 from kemb.tasks.own.content import check_content
@@ -60,6 +61,17 @@ class TextReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredReport:
+    """What of one split is scored."""
+
+    split: str
+    n_rows: int
+    """Questions, pairs or texts of the split."""
+    n_scored: int
+    """Of these, the ones that have a right answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What was understood (nothing, if `spec` is None) and what was found."""
 
@@ -75,6 +87,7 @@ class CheckReport:
     revision: str = ""
     files: list[FileReport] = field(default_factory=list)
     texts: list[TextReport] = field(default_factory=list)
+    scored: list[ScoredReport] = field(default_factory=list)
 
     @property
     def has_errors(self) -> bool:
@@ -128,7 +141,7 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, _, findings, texts, _ = examine(path)
+    understood, clean, findings, texts, _ = examine(path)
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
     if understood is None:
@@ -145,7 +158,24 @@ def check_folder(path: Path) -> CheckReport:
             for role, table in draft.tables.items()
         ],
         texts=texts,
+        scored=[_scored(understood.spec, clean, split) for split in understood.spec.splits],
     )
+
+
+def _scored(spec: TaskSpec, clean: Clean, split: str) -> ScoredReport:
+    if not KINDS[spec.type].is_ranking:
+        labels = clean[split].get("label", [])
+        n_rows = len(next(iter(clean[split].values())))
+        n_scored = sum(str(label) in spec.labels for label in labels) if spec.labels else n_rows
+        return ScoredReport(split, n_rows, n_scored)
+    judged = clean[f"qrels/{split}"]
+    answered = {
+        query_id
+        for query_id, grade in zip(judged["query-id"], judged["score"], strict=True)
+        if grade > 0
+    }
+    query_ids = clean["queries"]["id"]
+    return ScoredReport(split, len(query_ids), sum(one in answered for one in query_ids))
 
 
 def _not_korean(text: TextReport) -> bool:
@@ -163,9 +193,9 @@ def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
     )
 
 
-def format_report(report: CheckReport) -> str:
-    """A report for a terminal: what was understood, the TOML that says the same, and the
-    findings.
+def format_report(report: CheckReport, lang: Lang = "en") -> str:
+    """A report for a terminal: what was understood, what is scored and by which metric, the TOML
+    that says the same, and the findings.
     """
     lines = [report.path]
     if report.spec is not None:
@@ -178,6 +208,9 @@ def format_report(report: CheckReport) -> str:
             *_grid([_text_cells(text) for text in report.texts]),
         ]
         lines += [
+            "",
+            say(note("check.metric", metric=report.spec.main_metric), lang),
+            *(say(_scored_note(report.spec, scored), lang) for scored in report.scored),
             "",
             "as task.toml",
             *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines()),
@@ -199,6 +232,21 @@ def format_report(report: CheckReport) -> str:
     verdict = "kemb run refuses this" if report.n_errors else "kemb run takes this"
     lines += ["", f"errors: {report.n_errors}, warnings: {n_warnings}. {verdict}."]
     return "\n".join(lines)
+
+
+def _scored_note(spec: TaskSpec, scored: ScoredReport) -> Note:
+    """What of a split is scored; questions without a right chunk are counted."""
+    values: dict[str, Value] = {
+        "split": scored.split,
+        "n_scored": scored.n_scored,
+        "n": scored.n_rows,
+        "n_left": scored.n_rows - scored.n_scored,
+    }
+    if not KINDS[spec.type].is_ranking:
+        return note("check.rows", **values)
+    if scored.n_scored < scored.n_rows:
+        return note("check.some_questions", **values)
+    return note("check.questions", split=scored.split, n_scored=scored.n_scored, n=scored.n_rows)
 
 
 def _file_cells(file: FileReport) -> list[str]:

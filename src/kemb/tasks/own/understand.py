@@ -32,8 +32,8 @@ KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl")
 """What kemb keeps beside a corpus and is no part of the data: pools, and the pairs that decide."""
 SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
-DRAFTED = frozenset(("drafted.json", "sources.jsonl"))
-"""What `kemb draft` writes beside the corpus, the queries and the judgments."""
+DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
+"""What `kemb draft` and `kemb review` write beside the corpus, the queries and the judgments."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 
 
@@ -120,10 +120,10 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
             f"There is no file or folder {path}. Type the path of a folder with your data."
         )
     paths = [*path.iterdir(), *(item for name in SUBFOLDERS for item in (path / name).glob("*"))]
-    passed_over = DRAFTED if (path / "drafted.json").exists() else frozenset()
+    is_drafted = (path / "drafted.json").exists()
     parts_by_name: dict[str, list[Path]] = {}
     for item in sorted(paths):
-        if item.parent == path and item.name in passed_over:
+        if is_drafted and item.parent == path and item.name in DRAFTED:
             continue
         if item.suffix.lower() not in DATA_SUFFIXES or item.name.startswith(".") or item.is_dir():
             continue

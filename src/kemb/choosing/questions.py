@@ -1,0 +1,134 @@
+"""Several rows on the same questions: their scores, their resamples, and which questions depend on
+each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kemb import statistics
+from kemb.arrays import DoubleArray, IntArray
+from kemb.boards.compare import incomparable
+from kemb.boards.items import PartMeasures, part_measures
+from kemb.errors import ResultError, UsageError
+from kemb.results.files import TaskResult, read_items
+from kemb.types import RetrievalData, TaskData
+
+SEED = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """M rows on the questions of one task."""
+
+    metric: str
+    parts: list[PartMeasures]
+    """The score of the task is their unweighted mean."""
+
+    @property
+    def n_questions(self) -> int:
+        return sum(part.n_items for part in self.parts)
+
+    @property
+    def n_clusters(self) -> int:
+        """Questions that are independent of each other, those of one passage counting once."""
+        return len(np.unique(self.clusters()))
+
+    def point(self) -> DoubleArray:
+        """The scores [M]."""
+        return np.asarray(np.mean([part.point() for part in self.parts], axis=0), dtype=np.float64)
+
+    def replicates(self, n_replicates: int = statistics.N_REPLICATES) -> DoubleArray:
+        """The scores [n_replicates, M] of resampled questions, the same for every row; clusters are
+        drawn whole.
+        """
+        parts = [part.replicates(n_replicates, SEED) for part in self.parts]
+        return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
+
+    def values(self) -> DoubleArray | None:
+        """Of every question [M, n] what it adds, so that the mean of a line is the score; None for
+        metrics that are no means over questions.
+        """
+        columns = []
+        for part in self.parts:
+            measure = next(iter(part.measures.values()))
+            if len(part.measures) != 1 or not isinstance(measure, statistics.MeanMeasure):
+                return None
+            share = self.n_questions / len(self.parts) / part.n_items
+            columns.append(measure.values * share)
+        return np.concatenate(columns, axis=1)
+
+    def clusters(self) -> IntArray:
+        """The cluster of every question [n], numbers of one part other than those of another."""
+        numbers: list[IntArray] = []
+        first = 0
+        for part in self.parts:
+            of_part = np.arange(part.n_items) if part.clusters is None else part.clusters
+            numbers.append(first + of_part)
+            first += int(of_part.max()) + 1
+        return np.concatenate(numbers)
+
+
+def questions_of(results: Sequence[TaskResult], data: TaskData) -> Questions:
+    """The questions of a task as several rows answered them.
+
+    :param results: of the same task, one for each row.
+    :param data: the task's, for which questions share a passage.
+    :raises UsageError: results of other data than these, or that are not comparable.
+    :raises ResultError: items are missing, were changed, or are others in another row.
+    :raises NotSupported: a metric that cannot be computed again on a resample.
+    """
+    first = results[0]
+    hashes = {f"{part.split}/{part.subset}": part.sha256 for part in data.parts}
+    for result in results:
+        if any(
+            result.record.task.data_sha256.get(name) != sha256 for name, sha256 in hashes.items()
+        ):
+            raise UsageError(
+                f"{result.path} was measured on another state of {data.task}. Measure it again: "
+                f"kemb run, with the data as they are now and -m {result.model}."
+            )
+        if reason := incomparable(first, result, "main_score"):
+            raise UsageError(
+                f"{first.model} and {result.model} cannot be compared on {data.task}: {reason}."
+            )
+    tables = [read_items(result) for result in results]
+    parts = []
+    for part in data.parts:
+        measures = part_measures(results, tables, (part.split, part.subset), "main_score")
+        if isinstance(part.data, RetrievalData):
+            clusters = passage_clusters(part.data, measures.item_ids)
+            measures = replace(measures, clusters=clusters)
+        parts.append(measures)
+    return Questions(first.record.task.main_metric, parts)
+
+
+def passage_clusters(data: RetrievalData, query_ids: Sequence[str]) -> IntArray | None:
+    """For each query [n] the number of its cluster: queries that share a right document, directly
+    or by others, are one.
+
+    :return: None where no two queries share one.
+    :raises ResultError: a query that the data do not have.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if unknown := [query for query in query_ids if query not in data.qrels]:
+        raise ResultError(f"The items hold a question {unknown[0]!r} that the data do not have.")
+    pairs = [
+        (row, document)
+        for row, query in enumerate(query_ids)
+        for document, grade in data.qrels[query].items()
+        if grade > 0
+    ]
+    rows = np.array([row for row, _ in pairs], dtype=np.int64)
+    documents = np.unique([document for _, document in pairs], return_inverse=True)[1]
+    n = len(query_ids)
+    size = n + (int(documents.max()) + 1 if len(documents) else 0)
+    graph = coo_array((np.ones(len(rows)), (rows, n + documents)), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1][:n]
+    clusters = np.unique(labels, return_inverse=True)[1]
+    return None if len(np.unique(clusters)) == n else np.asarray(clusters, dtype=np.int64)
