@@ -19,6 +19,7 @@ import click
 from kemb.cli import (
     choose,
     compare,
+    convert,
     docs,
     draft,
     exchange,
@@ -241,6 +242,7 @@ for command in (
     lists.benchmarks,
     lists.store,
     docs.docs,
+    convert.convert,
 ):
     cli.add_command(command)
 add_lang(cli)

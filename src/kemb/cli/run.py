@@ -244,8 +244,8 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
         record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
         click.echo(json.dumps(record, ensure_ascii=False, indent=1))
-    elif toml and report.spec is not None:
-        click.echo(to_toml(report.spec), nl=False)
+    elif toml and (report.spec is not None or report.proposal):
+        click.echo(to_toml(report.spec) if report.spec else report.proposal, nl=False)
     else:
         click.echo(printable(format_report(report)))
     sys.exit(1 if report.has_errors else 0)
