@@ -271,6 +271,15 @@ class ItemBlock(NamedTuple):
     """
 
 
+class Judged(NamedTuple):
+    """What of a ranking was judged, of drafted questions (`kemb.scoring.judged`)."""
+
+    at_10: float
+    """Mean share of the first ten documents that have a judgment."""
+    condensed: float
+    """The main metric without the documents that nobody judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartScore:
     """Scores of one part: aggregates at full precision, and the items each of them comes from."""
@@ -283,3 +292,5 @@ class PartScore:
     items: list[ItemBlock]
     notes: dict[str, int] = field(default_factory=dict)
     """Counts worth recording, for example `n_zero_vectors`; only those that are not 0."""
+    judged: Judged | None = None
+    """Only of drafted questions."""

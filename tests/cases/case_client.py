@@ -136,8 +136,11 @@ def _send(server: str, request: dict[str, Any], streams: list[int]) -> socket.so
 
 def _answer(connection: socket.socket) -> dict[str, Any]:
     answer = b""
-    while part := connection.recv(4096):
-        answer += part
+    try:
+        while part := connection.recv(4096):
+            answer += part
+    except ConnectionResetError:  # a signal came when the command had just ended
+        pass
     return json.loads(answer) if answer else {"exit": 1, "lost": True}
 
 

@@ -124,6 +124,8 @@ def _supervise(connection: socket.socket) -> NoReturn:
     }
     with contextlib.suppress(OSError):
         connection.sendall(json.dumps(report).encode())
+        connection.setblocking(False)
+        connection.recv(64)  # a signal that came too late: unread, it would take the answer with it
     os._exit(0)
 
 

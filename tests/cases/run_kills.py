@@ -30,10 +30,10 @@ ENDED_BY_KILL = -9
 DATA = run_cases.SHARED / "cases/hostile/data"
 OF_TIME = {
     *("timestamp", "date", "started", "seconds", "evaluation_time", "encoded", "reads"),
-    "events.jsonl",
+    *("events.jsonl", "resumed_at"),
 }
 """Keys whose values say when something was done, how long it took, how often it was looked at, and
-what was in the store before; in an interrupted fit, which steps were made twice.
+what was in the store before; of an interrupted fit, where it went on and which steps it made twice.
 """
 WORDS = (
     "서울 부산 대구 인천 광주 대전 울산 세종 학교 병원 도서관 시장 공원 극장 은행 우체국".split()

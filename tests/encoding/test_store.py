@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kemb.encoding import leases, store
 from kemb.encoding.clean import compact, forget, freeable
 from kemb.encoding.store import Space, Store, input_keys
 from kemb.errors import DiskError, StoreError
+from kemb.files import owners
 
 PRINT = {"model": "org/name", "revision": "abc"}
 
@@ -219,6 +221,28 @@ for turn in range(3):
             n_encoded += 1
 print(n_encoded)
 """
+
+
+def test_leases_and_locks_of_the_killed_are_swept_and_those_of_the_living_stay(
+    tmp_path: Path,
+) -> None:
+    gone = f"{owners.mark().partition('-')[0]}-999999999-1"
+    holder = {"mark": gone, "host": "here", "pid": 999999999, "since": "then"}
+    space = open_space(tmp_path)
+    space.add(input_keys("", "", ["one"]), vectors_of(input_keys("", "", ["one"])))
+    forgotten, empty = tmp_path / "forgotten", tmp_path / "empty"
+    for folder in (space.folder, forgotten):
+        folder.mkdir(exist_ok=True)
+        (folder / leases.CLEANING).write_text(json.dumps(holder))
+        (folder / f".{gone}-0123456789ab{leases.SUFFIX}").write_text(json.dumps(holder))
+    empty.mkdir()
+    before = {path.name for path in space.folder.iterdir()}
+    leases.sweep(tmp_path)
+    assert not forgotten.exists()
+    assert empty.exists()
+    left = {path.name for path in space.folder.iterdir()}
+    assert before - left == {leases.CLEANING, f".{gone}-0123456789ab{leases.SUFFIX}"}
+    assert sum(name.endswith(leases.SUFFIX) for name in left) == 1  # our own
 
 
 def test_gc_in_a_loop_makes_no_command_encode_anything_twice(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,27 @@ def names(folder: Path) -> list[str]:
 
 def full(*arguments: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_scratch_folder_goes_and_one_that_a_killed_process_left_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = """if True:
+        import os
+        from kemb.files import disk
+        with disk.scratch_folder():
+            os.kill(os.getpid(), 9)
+    """
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=False)
+    (left,) = names(tmp_path)
+    (tmp_path / "mine").mkdir()
+    with disk.scratch_folder() as folder:
+        assert names(tmp_path) == sorted(["mine", folder.name])
+        assert folder.name != left
+        (folder / "x").write_text("x")
+    assert names(tmp_path) == ["mine"]
 
 
 def test_a_file_is_written_with_its_folder_and_replaces_the_old_one(tmp_path: Path) -> None:

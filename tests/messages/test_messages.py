@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from kemb.boards import build_board
 from kemb.cli import cli
-from kemb.messages import Note, Title, language, note, notes, say, use_language
+from kemb.messages import Note, Title, language, note, notes, printable, say, use_language
 from kemb.messages.particles import with_particle
 from kemb.publishing.tables import to_json, to_markdown
 from kemb.results.files import TaskResult
@@ -172,3 +172,7 @@ def test_lang_holds_for_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LC_ALL", "ko_KR.UTF-8")
     assert "| 순위 |" in printed()
     assert "| Rank |" in printed("--lang", "en")
+
+
+def test_what_a_stranger_says_does_nothing_to_a_terminal() -> None:
+    assert printable("가 é\n\x1b[31mred\x07\u202e") == "가 é\n\ufffd[31mred\ufffd\ufffd"

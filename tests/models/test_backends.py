@@ -104,7 +104,9 @@ def test_int8_vectors_do_not_depend_on_the_batch(
 def test_the_file_is_in_the_fingerprint_and_names_the_row(own: Path) -> None:
     torch, before = resolve(str(own), CPU), resolve(str(own), ONNX)
     int8 = resolve(str(own), ModelOptions(backend="onnx", backend_file="onnx/model_int8.onnx"))
-    assert re.fullmatch(r"local/my-model \[backend_onnx-model\.onnx-[0-9a-f]{8}\]", before.row)
+    assert re.fullmatch(
+        r"local/my-model-[0-9a-f]{6} \[backend_onnx-model\.onnx-[0-9a-f]{8}\]", before.row
+    )
     assert re.search(r"backend_onnx-model_int8\.onnx-[0-9a-f]{8}$", int8.variant)
     assert torch.fingerprint()["backend"] == "torch"
     assert len({str(model.fingerprint()) for model in (torch, before, int8)}) == 3

@@ -33,7 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_that_says_what_models_say_is_read(folder: Path) -> None:
     config = {"truncate_dim": 1, "similarity_fn_name": "dot_product", "prompts": {"query": None}}
-    (folder / "modules.json").write_text(json.dumps([{"type": "x.Transformer", "path": ""}]))
+    modules = [{"type": "x.Transformer", "path": "", "name": "0"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "config_sentence_transformers.json").write_text(json.dumps(config))
     (folder / "sentence_roberta_config.json").write_text('{"max_seq_length": 7}')
     read = read_folder(folder)
@@ -53,6 +54,13 @@ def test_a_folder_that_says_what_models_say_is_read(folder: Path) -> None:
         ("config.json", '{"hidden_size": -1}', "hidden_size is -1"),
         ("config.json", '{"max_position_embeddings": 99999999}', "max_position_embeddings"),
         ("modules.json", '["a"]', "key '0'"),
+        ("modules.json", '[{"type": "x", "name": "0"}]', "key '0.path': Field required"),
+        ("modules.json", '[{"type": "x", "path": ""}]', "key '0.name': Field required"),
+        (
+            "modules.json",
+            '[{"type": "x", "path": "", "name": "0"}, {"type": "y", "path": "", "name": "0"}]',
+            "two modules should not have one name",
+        ),
         ("modules.json", '[{"type": "x", "path": "../other"}]', "inside the model's"),
         ("config_sentence_transformers.json", '{"similarity_fn_name": "x; rm"}', "similarity_fn"),
         ("config_sentence_transformers.json", '{"truncate_dim": 0}', "truncate_dim"),

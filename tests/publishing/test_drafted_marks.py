@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from kemb.boards import build_board
+from kemb.drafting.pools import ranking_of_result
 from kemb.encoding.store import Store
 from kemb.evaluation.evaluate import RunOptions, evaluate
 from kemb.evaluation.targets import load_tasks
@@ -41,6 +44,10 @@ def decision(query: str, what: str = "accept") -> str:
     return json.dumps({"query": query, "decision": what}) + "\n"
 
 
+def judgment(query: str, what: str, document: str) -> str:
+    return json.dumps({"query": query, "decision": what, "document": document}) + "\n"
+
+
 def test_the_share_that_a_person_has_seen(tmp_path: Path) -> None:
     folder = drafted_folder(tmp_path / "set")
     assert seen_share(folder) == 0.0
@@ -56,7 +63,7 @@ def scored(folder: Path, tmp_path: Path) -> Path:
     results = tmp_path / "results"
     options = RunOptions(results_dir=results, store=Store(tmp_path / "store"))
     [outcome] = evaluate(load_tasks((str(folder),), None), [resolve("bm25:bigram")], options)
-    assert outcome.status == "scored", outcome.message
+    assert outcome.status in ("scored", "kept"), outcome.message
     return results
 
 
@@ -74,9 +81,36 @@ def test_records_and_boards_carry_the_mark(tmp_path: Path) -> None:
     assert "사람이 확인한 것은 25%" in korean
 
 
+def test_records_and_boards_show_what_was_judged(tmp_path: Path) -> None:
+    folder = drafted_folder(tmp_path / "set")
+    # bm25:bigram finds "사과" in d0 alone; with d1 right as well it stays 0 without unjudged ones.
+    decide(folder, "kim", judgment("q0", "right", "d1"), judgment("q1", "wrong", "d2"))
+    [result] = read_results(scored(folder, tmp_path))
+    ranking = ranking_of_result(result)
+    judged = {"q0": {"d0", "d1"}, "q1": {"d1", "d2"}, "q2": {"d2"}, "q3": {"d3"}}
+    shares = [
+        len(judged[query].intersection(ranking[query][:10])) / len(ranking[query][:10])
+        for query in judged
+    ]
+    assert result.kemb is not None
+    record = result.kemb.judged["test/default"]
+    assert record.at_10 == pytest.approx(sum(shares) / 4)
+    assert record.condensed >= result.main_score
+    table = to_markdown(build_board([result]), lang="en")
+    assert "Judged@10" in table
+    assert f" {record.at_10:.0%} " in table
+    assert f" {record.condensed * 100:.2f} " in table
+    assert "Unjudged ones count as wrong in the score" in table
+    # Another command keeps what it does not make again.
+    assert read_results(scored(folder, tmp_path))[0].kemb == result.kemb
+
+
 def test_other_questions_carry_none(tmp_path: Path) -> None:
     [result] = read_results(scored(drafted_folder(tmp_path / "set", ""), tmp_path))
     assert result.kemb is not None
     assert (result.kemb.task.drafted, result.kemb.task.seen) == (False, None)
-    assert "drafted" not in result.path.read_text(encoding="utf-8")
+    record = result.path.read_text(encoding="utf-8")
+    assert "drafted" not in record
+    assert "judged" not in record
+    assert "Judged@10" not in to_markdown(build_board([result]))
     assert "✎" not in to_markdown(build_board([result]))

@@ -5,7 +5,6 @@ never online.
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from browser import AXE, CHROMIUM, REMEDY
+from browser import AXE, chromium, needs
 from kemb import demo
 from kemb.boards import Board, BoardOptions, build_board
 from kemb.boards.benchmark import Benchmark, CellSpec
@@ -42,15 +41,6 @@ pytestmark = pytest.mark.slow
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TASKS = {"Law": "law", "Health": "health", "News": "news", "Wiki": "wiki"}
 HOSTILE = [
     "<script>window.harm = 1</script>/x",
@@ -62,25 +52,10 @@ HOSTILE = [
 ]
 
 
-def needs(path: Path) -> None:
-    """Skips where something is not installed; fails where KEMB_REQUIRE_BROWSER says that it must
-    be.
-    """
-    if not path.exists():
-        message = f"{path} is missing; {REMEDY[path]}"
-        pytest.fail(message) if os.environ.get("KEMB_REQUIRE_BROWSER") else pytest.skip(message)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    needs(CHROMIUM)
-    pytest.importorskip("playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def measured(folder: Path) -> Board:

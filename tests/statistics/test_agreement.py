@@ -42,6 +42,15 @@ def test_where_there_is_nothing_to_tell_kappa_is_none() -> None:
     assert math.isnan(same.low)
 
 
+def test_few_or_equal_ratings_make_no_sure_interval() -> None:
+    assert math.isnan(agreement(["a", "b"] * 4, ["a", "b"] * 4).low)
+    alike = agreement(["a", "b"] * 15, ["a", "b"] * 15)
+    assert (alike.kappa, alike.high) == (1, 1)
+    # No unequal pair among 30 with 5 %: a share of 1 - 0.05 ** (1 / 30); by chance half are alike.
+    assert alike.low == pytest.approx(1 - (1 - 0.05 ** (1 / 30)) / 0.5)
+    assert agreement(["a", "b"] * 50, ["a", "b"] * 50).low > alike.low
+
+
 @pytest.mark.slow
 def test_the_interval_covers_the_true_kappa() -> None:
     """Two raters of the same truth with known habits, 100 things, 200 times."""

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from pkgutil import resolve_name
 
 from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named, with_hybrids
 from kemb.choosing.choose import Choice, ChooseOptions, Hear
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.stages import SHARES
+from kemb.drafting import draft
 from kemb.encoding.store import Store, default_root
 from kemb.errors import DataError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task
@@ -102,7 +102,7 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
         key = "choose.drafted_before" if is_there else "choose.drafting"
         hear(note(key, source=str(data), target=str(target)))
         if not is_there:
-            resolve_name("kemb.drafting:draft")(path, target)
+            draft(path, target)
         path = target
     tasks = load_tasks(
         [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None

@@ -15,7 +15,19 @@ from typing import Any, NoReturn
 
 import click
 
-from kemb.cli import choose, compare, docs, exchange, lists, publish, review, run, study, train
+from kemb.cli import (
+    choose,
+    compare,
+    docs,
+    draft,
+    exchange,
+    lists,
+    publish,
+    review,
+    run,
+    study,
+    train,
+)
 from kemb.cli.options import add_lang, results_option
 from kemb.errors import KembError, UsageError
 from kemb.files import disk
@@ -222,6 +234,7 @@ for command in (
     exchange.init,
     train.train,
     train.mine,
+    draft.draft,
     lists.tasks_group,
     lists.models,
     lists.benchmarks,

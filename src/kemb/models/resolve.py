@@ -89,10 +89,10 @@ def resolve(
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and is_folder(name):
         return _local(Path(name), options, task_names, head)
+    bge_m3.refuse_other_heads(name)
     if spec is None:
         _refuse_path(name)
     _refuse_known_as(options, typed_name)
-    bge_m3.refuse_other_heads(name)
     if spec is None and not re.fullmatch(r"[\w.-]+/[\w.-]+", plain):
         raise UnknownName(
             "model",

@@ -12,7 +12,7 @@ from kemb.boards import Row
 from kemb.encoding.lengths import TRUNCATED, korean_tokens, truncated
 from kemb.models.facts import facts_of
 from kemb.models.families import FAMILIES
-from kemb.results.record import Record
+from kemb.results.record import JudgedRecord, Record
 from kemb.scoring.ties import TIES
 
 MIN_TEXTS = 200
@@ -129,6 +129,20 @@ def is_cut(record: Record | None) -> bool:
     """Whether so many texts of a task were truncated that its score is marked."""
     share = truncated(record) if record else None
     return share is not None and share > TRUNCATED
+
+
+def judged_of(row: Row) -> JudgedRecord | None:
+    """What of a row's rankings was judged, mean over the parts of drafted tasks; None where it has
+    none.
+    """
+    records = [result.kemb for result in row.results.values() if result.kemb is not None]
+    parts = [part for record in records for part in record.judged.values()]
+    if not parts:
+        return None
+    return JudgedRecord(
+        at_10=fmean(part.at_10 for part in parts),
+        condensed=fmean(part.condensed for part in parts),
+    )
 
 
 def n_tied(record: Record) -> int:

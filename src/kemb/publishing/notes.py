@@ -12,7 +12,7 @@ from fractions import Fraction
 from kemb.boards import Board, Row
 from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Note, Text, Title, note, say, table
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, cost_of, is_cut, n_tied
+from kemb.publishing.costs import CUT, DOUBT, DRAFTED, cost_of, is_cut, judged_of, n_tied
 from kemb.publishing.site.words import group_title
 
 
@@ -136,17 +136,19 @@ def cost_notes(rows: Sequence[Row]) -> list[Note]:
 
 def drafted_notes(rows: Sequence[Row]) -> list[Note]:
     """Which tasks have drafted questions, and the share of them that a person had seen when they
-    were scored: the smallest, where rows differ.
+    were scored: the smallest, where rows differ; and what the columns of judgments are.
     """
     shares: dict[str, list[float]] = {}
     for row in rows:
         for task, result in row.results.items():
             if result.kemb is not None and result.kemb.task.drafted:
                 shares.setdefault(task, []).append(result.kemb.task.seen or 0.0)
-    return [
+    notes = [
         note("board.drafted", mark=DRAFTED, task=task, share=min(of_task))
         for task, of_task in shares.items()
     ]
+    has_judged = any(judged_of(row) for row in rows)
+    return [*notes, note("board.judged")] if has_judged else notes
 
 
 def doubt_notes(rows: Sequence[Row]) -> list[Note]:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, Cost, cost_of, is_cut, n_tied
+from kemb.publishing.costs import CUT, DOUBT, DRAFTED, Cost, cost_of, is_cut, judged_of, n_tied
 from kemb.publishing.markdown import clean, escape
 from kemb.publishing.notes import below_line, footer, group, heading, model_warnings
 from kemb.results.record import Record
@@ -73,6 +73,7 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
         ranks = [row.standing.elsewhere if row.standing else None for row in rows]
         spans = [_span(*pair) if pair else "" for pair in ranks]
         board_columns.append(Column(title("column.other_views"), "certainty", spans))
+    board_columns += _judged(rows, lang)
     costs, details = _costs(rows, lang)
     board_columns += costs
     if any(len(numbers) > 1 for numbers in groups.values()):
@@ -85,6 +86,19 @@ def columns(board: Board, rows: Sequence[Row], lang: Lang) -> list[Column]:
         for number, cell in enumerate(board.cells)
     ]
     return board_columns + details
+
+
+def _judged(rows: Sequence[Row], lang: Lang) -> list[Column]:
+    """Of drafted tasks what was judged of each row, and its score without the rest."""
+    shares = [judged_of(row) for row in rows]
+    if not any(shares):
+        return []
+    at_10 = [f"{judged.at_10:.0%}" if judged else "" for judged in shares]
+    condensed = [points(judged.condensed) if judged else "" for judged in shares]
+    return [
+        Column(say(note("column.judged"), lang), "certainty", at_10),
+        Column(say(note("column.condensed"), lang), "certainty", condensed),
+    ]
 
 
 def marks(row: Row, cell: CellSpec) -> str:

@@ -174,15 +174,19 @@ def write_result(
     items, json_path = folder / f"{task}.items.parquet", folder / f"{task}.json"
     scores: dict[str, list[dict[str, Any]]] = {}
     notes: dict[str, dict[str, int]] = {}
+    judged: dict[str, dict[str, float]] = {}
     table = items_table(parts)
     if earlier is not None:
         result, staying = earlier
         scores = _entries_of(result, staying)
         notes = _of_parts(result.kemb.score_notes if result.kemb else {}, _names(staying))
+        before = _of_parts(result.kemb.judged if result.kemb else {}, _names(staying))
+        judged = {part: shares.as_json() for part, shares in before.items()}
         table = pa.concat_tables([_items_of(result, staying), table]).unify_dictionaries()
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
     notes |= {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes}
+    judged |= {f"{p.split}/{p.subset}": p.score.judged._asdict() for p in parts if p.score.judged}
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -201,7 +205,10 @@ def write_result(
                     "evaluation_time": provenance.seconds.score,
                     "kg_co2_emissions": None,
                     "date": provenance.timestamp,
-                    "kemb": provenance.as_json() | {"score_notes": notes} | hashed,
+                    "kemb": provenance.as_json()
+                    | {"score_notes": notes}
+                    | ({"judged": judged} if judged else {})
+                    | hashed,
                 },
             )
             new_json.write_bytes(file.text().encode())

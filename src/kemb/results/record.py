@@ -35,6 +35,7 @@ _KINDS_OF_NUMBERS = ("constrained-int", "constrained-float")
 """What pydantic puts behind the key of an `Amount`."""
 
 Count = Annotated[int, Field(ge=0, le=_MOST)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Amount = Count | Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 
 
@@ -71,7 +72,7 @@ class TaskRecord(Data):
     """By "<split>/<subset>", counts that should make one look twice."""
     drafted: bool = False
     """Whether the questions were drafted from the documents, not asked by anybody."""
-    seen: Annotated[float, Field(ge=0, le=1)] | None = None
+    seen: Share | None = None
     """Of drafted questions the share that a person had decided on."""
     dedupe_pairs: bool = False
     train_is_evaluated: list[str] = []
@@ -320,11 +321,22 @@ class Provenance(Circumstances, Setting):
     """What a score is of, and how it came about."""
 
 
+class JudgedRecord(Data):
+    """What of a ranking was judged, of drafted questions."""
+
+    at_10: Share
+    """Mean share of the first ten documents that have a judgment."""
+    condensed: Share
+    """The main metric without the documents that nobody judged."""
+
+
 class Record(Provenance):
     """The key `kemb` of a result file."""
 
     score_notes: dict[str, dict[str, int]] = {}
     """By "<split>/<subset>", counts of the scorer that should make one look twice."""
+    judged: dict[str, JudgedRecord] = {}
+    """By "<split>/<subset>", only of drafted questions."""
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     items_sha256: str
 

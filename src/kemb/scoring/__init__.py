@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 
 from kemb.arrays import Ragged, Representations
 from kemb.errors import DataError, ModelError, NotSupported
+from kemb.scoring.judged import judged_of
 from kemb.scoring.ranking import merged_subqueries, without_own_ids
 from kemb.scoring.search.dense import check_shapes, rank, ranked
 from kemb.scoring.search.search import run_from_scores, top_k
@@ -82,6 +83,8 @@ def _score_of_run(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
     if spec.ignore_identical_ids:
         run = without_own_ids(run, data)
     single: PartScore = scorer(run=run, data=data)
+    if spec.drafted and spec.main_metric in single.metrics:
+        single = replace(single, judged=judged_of(run, data, spec.main_metric))
     if not spec.main_metric.startswith(SUBQUERIES):
         return single
     merged_run, merged_data = merged_subqueries(run, data)

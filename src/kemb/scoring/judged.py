@@ -14,7 +14,7 @@ from statistics import fmean
 
 from kemb.scoring.ranking import N_RETRIEVED, query_metrics
 from kemb.scoring.search.search import run_from_scores
-from kemb.types import Qrels, RetrievalData, Run
+from kemb.types import Judged, Qrels, RetrievalData, Run
 
 Ranking = Mapping[str, Sequence[str]]
 """By query id, document ids, best first."""
@@ -79,3 +79,14 @@ def scores_of(ranking: Ranking, qrels: Qrels, metric: str) -> dict[str, float]:
     }
     values = query_metrics(run_from_scores(scores, query_ids, doc_ids), data)[metric]
     return dict(zip(query_ids, values.tolist(), strict=True))
+
+
+def judged_of(run: Run, data: RetrievalData, metric: str) -> Judged:
+    """What of a run was judged, and a metric of its first 100 documents without the rest.
+
+    :param metric: one of `kemb.scoring.ranking.query_metrics`.
+    """
+    ranking = ranking_of(run, data)
+    qrels = {query: grades for query in data.query_ids if (grades := data.qrels.get(query))}
+    without = scores_of(condensed(ranking, qrels), qrels, metric)
+    return Judged(mean_judged(ranking, qrels), fmean(without.values()))

@@ -10,6 +10,9 @@ import numpy as np
 from kemb.arrays import DoubleArray
 from kemb.statistics.inference import LEVEL, N_REPLICATES, Key, draw_counts
 
+FEWEST = 10
+"""Things that both have rated, for an interval."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -63,11 +66,32 @@ def agreement(
     cells = np.zeros((n, len(kinds), len(kinds)))
     rows = np.arange(n)
     cells[rows, [kinds[kind] for kind in first], [kinds[kind] for kind in second]] = 1
+    confusion = cells.sum(axis=0)
+    share = float(np.trace(confusion) / n)
+    kappa = float(cohen_kappa(confusion))
+    low, high = _interval(cells, share, key, level)
+    return Agreement(n, share, kappa, low, high)
+
+
+def _interval(cells: DoubleArray, share: float, key: Key, level: float) -> tuple[float, float]:
+    """Percentiles over resamples of the things [n, n_kinds, n_kinds]; NaN of fewer than `FEWEST`
+    and where most resamples have no kappa.
+
+    Where all are alike, resamples are too. Then low is the kappa of the largest share of unequal
+    ratings that gives none among n with the probability 1 - level.
+    """
+    n = len(cells)
+    if n < FEWEST:
+        return np.nan, np.nan
+    if share == 1:
+        marginal = cells.sum(axis=(0, 2)) / n
+        unequal = 1 - (1 - level) ** (1 / n)
+        by_chance = float(marginal @ marginal)
+        return (1 - unequal / (1 - by_chance), 1.0) if by_chance < 1 else (np.nan, np.nan)
     counts = draw_counts(n, N_REPLICATES, key)
     resampled = cohen_kappa(np.einsum("bn,nij->bij", counts, cells, optimize=True))
     resampled = resampled[np.isfinite(resampled)]
-    low = high = np.nan
-    if len(resampled) > N_REPLICATES // 2:
-        low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    share = float(np.mean([one == other for one, other in zip(first, second, strict=True)]))
-    return Agreement(n, share, float(cohen_kappa(cells.sum(axis=0))), float(low), float(high))
+    if len(resampled) <= N_REPLICATES // 2:
+        return np.nan, np.nan
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

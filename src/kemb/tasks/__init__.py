@@ -97,8 +97,12 @@ def own_folders() -> tuple[Path, ...]:
     if configured := os.environ.get(VARIABLE):
         return tuple(Path(folder) for folder in configured.split(os.pathsep) if folder)
     config = Path(CONFIG)
-    if not config.is_file():
+    if not config.exists():
         return ()
+    if not config.is_file():
+        from kemb.files.disk import what_is
+
+        raise UsageError(f"{config} cannot be read: {what_is(config)}.")
     return _configured(config.resolve(), config.stat().st_mtime_ns)
 
 

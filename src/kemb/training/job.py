@@ -1,4 +1,4 @@
-"""One recipe at work: where things lie, what was resolved, and the plan that a dry run shows."""
+"""One recipe at work: where things lie, what was resolved, what was checked before any work."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ def html_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
     :param file: its name in messages.
     :param findings: takes what is wrong.
     :return: Markdown; None, and a finding, where it cannot be read.
-    :raises MissingExtra: without beautifulsoup4 and markdownify.
+    :raises MissingExtra: without beautifulsoup4, lxml and markdownify.
     """
     try:
+        import lxml.etree  # noqa: F401  # the parser of BeautifulSoup below
         from bs4 import BeautifulSoup
     except ImportError as error:
         raise MissingExtra(f"Reading {file}", "docs") from error
@@ -39,7 +40,7 @@ def html_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
     if text is None:
         return None
     try:
-        soup = BeautifulSoup(text, "html.parser")
+        soup = BeautifulSoup(text, "lxml")  # it closes what a page leaves open
         markdown = _markdown(soup, file)
     except RecursionError:
         findings.error("broken HTML", file, "elements are nested too deeply to be read")

@@ -23,6 +23,8 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """How OLE files begin: old Office files, encrypted new ones, and HWP 5."""
 _SLIDE = re.compile(r"<!-- Slide number: (\d+) -->")
 _IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
+_ESCAPED = re.compile(r"(?!^\\#)\\([!-/:-@\[-`{-~])", re.MULTILINE)
+"""Marks behind Markdown's backslash; not a `#` that begins a line and makes no heading of it."""
 _PLAIN = {
     "strip": ["a", "img"],
     "escape_asterisks": False,
@@ -73,7 +75,7 @@ def hangul_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
         return None
     try:
         with unhwp.parse_bytes(raw) as document:
-            return tidy(document.markdown)
+            return tidy(_ESCAPED.sub(r"\1", document.markdown))
     except unhwp.UnhwpError as error:
         kinds = unhwp.ErrorKind
         if error.kind in (kinds.ENCRYPTED, kinds.DISTRIBUTION_RESTRICTED):

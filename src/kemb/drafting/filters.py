@@ -1,0 +1,221 @@
+"""Which questions become part of a drafted set, which passages answer each, and what a reviewer
+should look at first.
+
+Nothing is dropped for the words that a question shares with its passage: a cap would only turn the
+bias round. What is dropped is counted and listed with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kemb.drafting.candidates import ORDER, Candidate, Omission
+from kemb.drafting.chunks import Chunk
+from kemb.drafting.vocabulary import Postings, Words, content_words, overlap
+from kemb.scoring.spans import Span
+from kemb.training.shingles import near_within, normal_form, windows
+
+MANY = 10
+"""A question that so many passages answer equally says nothing of a ranking."""
+SHINGLE, JACCARD = 5, 0.85
+"""Passages that share so much are one answer; as `kemb.training` takes texts for near duplicates.
+"""
+MIN_WORDS = 2
+"""Content words of a heading or title that can stand alone."""
+_MIN_QUOTE = 8
+"""Letters of a question that may be said to stand in a passage word for word."""
+_HANGUL = re.compile(r"[가-힣]")
+_LEANING = re.compile(
+    r"^(?:이|그|저|이런|그런|저런|이러한|그러한|여기|이것|그것|그러면|그럼|그렇다면|왜 그런)"
+    r"(?:[은는이가을를도의에서와과,]*)\s"
+)
+"""How sentences begin that are understood only after the one before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of a drafted set."""
+
+    id: str
+    """A hash of the question, so that decisions of reviewers outlive another draft."""
+    text: str
+    way: str
+    style: str
+    spans: tuple[Span, ...]
+    """The text that answers it, in the documents of the set; any one of several will do."""
+    passages: tuple[str, ...]
+    """Ids of the passages that are right."""
+    overlap: float
+    """The share of its content words that stand in a right passage."""
+    flags: tuple[str, ...]
+    """What a reviewer should know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """What came through, and what did not."""
+
+    questions: list[Question]
+    omissions: list[Omission]
+    n_joined: int
+    """Questions that were asked twice and have the answers of both."""
+    n_joint_answers: int
+    """Passages that are right because they are nearly the same as one that is."""
+
+
+def with_parents(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Omission]]:
+    """Headings as questions: with as many of the headings above before them as it takes to have two
+    content words and to be told from the others. Titles need two of their own.
+    """
+    pieces = [
+        [" ".join([*reversed(each.parents[:n]), each.text]) for n in range(len(each.parents) + 1)]
+        for each in candidates
+    ]
+    forms = [[normal_form(text) for text in texts] for texts in pieces]
+    n_of_form: dict[tuple[int, str], int] = defaultdict(int)
+    for of_candidate in forms:
+        for depth, form in enumerate(of_candidate):
+            n_of_form[depth, form] += 1
+    words = iter(content_words([text for texts in pieces for text in texts]))
+    questions, omissions = [], []
+    for candidate, texts, of_candidate in zip(candidates, pieces, forms, strict=True):
+        of_texts = [next(words) for _ in texts]
+        enough = [
+            depth
+            for depth, form in enumerate(of_candidate)
+            if len(of_texts[depth]) >= MIN_WORDS or candidate.way not in ("heading", "title")
+        ]
+        alone = [depth for depth in enough if n_of_form[depth, of_candidate[depth]] == 1]
+        if not enough or not of_texts[-1]:
+            reason = "fewer than two content words"
+            omissions.append(
+                Omission(candidate.text, candidate.way, candidate.answer.source, reason)
+            )
+            continue
+        depth = (alone or enough[-1:])[0]
+        questions.append(replace(candidate, text=texts[depth], parents=()))
+    return questions, omissions
+
+
+def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
+    """Questions with their right passages.
+
+    :param candidates: with answers in the documents that the chunks are of.
+    :param chunks: the passages of the set.
+    """
+    omissions: list[Omission] = []
+    joined = _joined(candidates)
+    twins = _near_duplicates(chunks)
+    by_source: dict[str, list[int]] = defaultdict(list)
+    for row, chunk in enumerate(chunks):
+        by_source[chunk.source].append(row)
+    passage_words = content_words([f"{chunk.title} {chunk.text}" for chunk in chunks])
+    passage_forms = [normal_form(f"{chunk.title} {chunk.text}") for chunk in chunks]
+    postings = Postings(passage_words)
+    question_words = content_words([group[0].text for group in joined])
+    questions: list[Question] = []
+    n_joint = 0
+    for group, words in zip(joined, question_words, strict=True):
+        first = group[0]
+        spans = tuple(dict.fromkeys(candidate.answer for candidate in group))
+        direct = [row for span in spans for row in answering(span, chunks, by_source[span.source])]
+        right = list(dict.fromkeys([*direct, *(twin for row in direct for twin in twins[row])]))
+        if len(direct) == 1:
+            spans += tuple(_place(chunks[twin]) for twin in right[1:])
+        reason = _why_not(words, right)
+        if reason:
+            omissions.append(Omission(first.text, first.way, first.answer.source, reason))
+            continue
+        n_joint += len(right) - len(set(direct))
+        passage = "".join(chunks[row].text for row in right)
+        quoted = _is_quoted(first.text, [passage_forms[row] for row in right])
+        questions.append(
+            Question(
+                question_id(first.text),
+                first.text,
+                first.way,
+                first.style,
+                spans,
+                tuple(chunks[row].id for row in right),
+                overlap(words, [passage_words[row] for row in right]),
+                _flags(first, words, postings, passage, quoted),
+            )
+        )
+    return Sieve(questions, omissions, len(candidates) - len(joined), n_joint)
+
+
+def question_id(text: str) -> str:
+    """The id of a question: that of equal questions is equal."""
+    return f"q-{hashlib.sha256(normal_form(text).encode()).hexdigest()[:12]}"
+
+
+def answering(span: Span, chunks: Sequence[Chunk], rows: Sequence[int]) -> list[int]:
+    """The passages that answer: those that share at least half of the answer, or of themselves,
+    with it; where no passage does, the one that shares most.
+
+    :param span: the answer.
+    :param chunks: all passages.
+    :param rows: those of the answer's document.
+    """
+    shares = {}
+    for row in rows:
+        chunk = chunks[row]
+        shared = min(chunk.end, span.end) - max(chunk.start, span.start)
+        if shared > 0:
+            shares[row] = shared / min(chunk.end - chunk.start, span.end - span.start)
+    enough = [row for row, share in shares.items() if share >= 0.5]
+    return enough or sorted(shares, key=lambda row: (-shares[row], row))[:1]
+
+
+def _joined(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Candidates by question, the most natural way first; equal are those of one normal form."""
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda candidate: ORDER.index(candidate.way)):
+        groups.setdefault(normal_form(candidate.text) or candidate.text, []).append(candidate)
+    return list(groups.values())
+
+
+def _near_duplicates(chunks: Sequence[Chunk]) -> Mapping[int, list[int]]:
+    """Of every passage those that are nearly the same."""
+    near = near_within(windows([normal_form(chunk.text) for chunk in chunks], SHINGLE), JACCARD)
+    twins: dict[int, list[int]] = defaultdict(list)
+    for one, other in zip(near.a.tolist(), near.b.tolist(), strict=True):
+        twins[one].append(other)
+        twins[other].append(one)
+    return twins
+
+
+def _place(chunk: Chunk) -> Span:
+    return Span(chunk.source, chunk.start, chunk.end)
+
+
+def _why_not(words: Words, right: Sequence[int]) -> str:
+    if not words:
+        return "no content words"
+    if not right:
+        return "no passage answers it"
+    return "ten passages or more answer it equally" if len(right) >= MANY else ""
+
+
+def _is_quoted(question: str, passages: Sequence[str]) -> bool:
+    form = normal_form(question)
+    return len(form) >= _MIN_QUOTE and any(form in passage for passage in passages)
+
+
+def _flags(
+    candidate: Candidate, words: Words, postings: Postings, passage: str, is_quoted: bool
+) -> tuple[str, ...]:
+    is_korean = _HANGUL.search(candidate.text) is not None
+    of_passage = len(_HANGUL.findall(passage)) >= len(passage) / 4
+    conditions = {
+        "no passage holds a word of it": postings.holds_none(words),
+        "ten passages hold all its words": postings.n_with_all(words) >= MANY,
+        "its passage holds it word for word": is_quoted,
+        "another language than its passage": is_korean != of_passage,
+        "begins with a word that points back": _LEANING.match(candidate.text) is not None,
+    }
+    return tuple(flag for flag, holds in conditions.items() if holds)
