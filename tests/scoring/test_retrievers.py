@@ -19,6 +19,7 @@ from kemb.encoding.clean import compact
 from kemb.encoding.store import Store
 from kemb.errors import DataError, ModelError, UsageError
 from kemb.evaluation.evaluate import Outcome, RunOptions, Task, evaluate, load_task
+from kemb.messages import say
 from kemb.models.expressions import Fused, Leaf, Reranked, parse
 from kemb.models.resolve import resolve, run_of_file
 from kemb.results.files import read_items, read_results
@@ -548,7 +549,7 @@ def test_the_recall_of_the_candidates_is_recorded(
     assert entry["candidate_recall"] == pytest.approx(np.mean(recalls))
     assert entry["recall@100"] == entry["candidate_recall"] > 0
     told = f"which it cannot exceed: {outcome.task} {np.mean(recalls) * 100:.1f} %"
-    assert any(told in note for note in build_board([outcome.result]).notes)
+    assert any(told in say(said, "en") for said in build_board([outcome.result]).notes)
 
 
 def test_pair_scores_are_kept_and_an_interrupted_run_computes_only_what_is_missing(
