@@ -160,7 +160,7 @@ def _note_two_languages(
     if low < _FEW_HANGUL and high > _MUCH_HANGUL:
         message = (
             f"{shares['queries']:.0%} of the questions' letters are Hangul, but "
-            f"{shares['corpus']:.0%} of the documents': lexical models find nothing across languages"
+            f"{shares['corpus']:.0%} of the documents': lexical models find little then"
         )
         file = understood.draft.tables["queries"].file
         findings.warn("two languages", file, message)
