@@ -83,7 +83,7 @@ def test_marks_before_a_sentence_are_no_words_of_it(mark: str) -> None:
         "신청은 어디에서 합니까.",
         "어디에서 신청하나요",
         "이 방법이 옳은가",
-        "왜 그럴까…",
+        "왜 그렇게 될까…",
         "Why is it so?",
     ],
 )
