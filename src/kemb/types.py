@@ -44,6 +44,24 @@ class PartData(Protocol):
         ...
 
 
+Place = tuple[str, int, int]
+"""The id of a document, and where in its text something begins and ends, in code points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the chunks of a corpus, and the answers to its queries, stand in the documents that it
+    was cut from.
+    """
+
+    sources: dict[str, str]
+    """The documents' texts by id."""
+    chunks: Sequence[Place]
+    """Of every document of the corpus."""
+    answers: Sequence[Sequence[Sequence[Place]]]
+    """Of every query alternative answers, each a number of places that belong together."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetrievalData:
     """Documents, queries and judgments; ids are unique, every qrels id exists (checked at load)."""
@@ -56,6 +74,8 @@ class RetrievalData:
     candidates: dict[str, list[str]] | None = None
     groups: dict[str, list[list[str]]] | None = None
     """By query, groups of documents: one of every group answers it in full, as in AutoRAG."""
+    places: Places | None = None
+    """Where the documents are chunks of others, and the answers are known by their places there."""
 
     def content(self) -> Iterator[Iterable[str]]:
         """Judgments are taken in the order of the queries and sorted by document."""
@@ -74,6 +94,14 @@ class RetrievalData:
                 "\0".join((query_id, *group))
                 for query_id in self.query_ids
                 for group in of_query.get(query_id, ())
+            )
+        if self.places is not None:
+            yield (f"{name}\0{start}\0{end}" for name, start, end in self.places.chunks)
+            yield (
+                f"{query_id}\0{number}\0{name}\0{start}\0{end}"
+                for query_id, answers in zip(self.query_ids, self.places.answers, strict=True)
+                for number, answer in enumerate(answers)
+                for name, start, end in answer
             )
 
 

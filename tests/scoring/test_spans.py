@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -17,12 +18,12 @@ from kemb.scoring.spans import (
     Letters,
     Span,
     merge,
-    n_short,
+    n_short_reads,
     parse_spans,
     span_metrics,
     span_qrels,
 )
-from kemb.types import Run
+from kemb.types import Places, Run
 
 TEXTS = {"a": "가나다 라마바사 아자차카타파하", "b": "one two  three\nfour five six"}
 SPANS = st.builds(
@@ -103,8 +104,11 @@ def test_by_hand() -> None:
     assert metrics["span_precision@7c"].tolist() == [1 / 6, 0]
     assert metrics["span_recall@100c"].tolist() == [1, 0]
     assert metrics["span_precision@100c"].tolist() == [3 / 14, 0]
-    assert n_short(run, chunks, 15) == 1
-    assert n_short(run, chunks, 16) == 2
+
+
+def test_rankings_that_end_before_the_reader_are_counted() -> None:
+    places = Places({}, [("a", 0, 3999), ("a", 0, 1), ("a", 0, 4000)], [])
+    assert n_short_reads(run_of([[0], [0, 1], [2], [1, 0], []]), places) == 2
 
 
 def test_one_of_several_answers_is_enough() -> None:
@@ -131,3 +135,103 @@ def test_spans_of_a_file() -> None:
         parse_spans([{"source": "a", "start": 2, "end": 2}])
     with pytest.raises(ValueError, match="expected source, start and end"):
         parse_spans([{"source": "a", "start": "2", "end": 3}])
+
+
+@dataclass(frozen=True)
+class World:
+    """Documents of random words, and questions whose answers are six sentences at a random place:
+    four of its words and six others are asked for.
+    """
+
+    texts: dict[str, str]
+    sentences: list[Span]
+    questions: list[list[str]]
+    answers: list[list[list[Span]]]
+
+
+N_DOCUMENTS, N_SENTENCES, N_QUESTIONS = 12, 150, 150
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    rng = np.random.default_rng(8)
+    words = np.array([f"w{i}" for i in range(1500)])
+    common = 1 / np.arange(1, 1501) ** 0.7
+    texts, sentences = {}, []
+    for document in map(str, range(N_DOCUMENTS)):
+        share = common * rng.gamma(1.0, 1.0, 1500)  # every document has its own frequent words
+        text = ""
+        for drawn in rng.choice(words, (N_SENTENCES, 8), p=share / share.sum()):
+            sentence = " ".join(drawn)
+            sentences.append(Span(document, len(text), len(text) + len(sentence)))
+            text += sentence + "\n"
+        texts[document] = text
+    questions, answers = [], []
+    for _ in range(N_QUESTIONS):
+        first = N_SENTENCES * int(rng.integers(N_DOCUMENTS)) + int(rng.integers(N_SENTENCES - 6))
+        begin, end = sentences[first], sentences[first + 5]
+        answers.append([[Span(begin.source, begin.start, end.end)]])
+        inside = texts[begin.source][begin.start : end.end].split()
+        others = rng.choice(words, 6, p=common / common.sum())
+        questions.append([*rng.choice(inside, 4, replace=False), *others])
+    return World(texts, sentences, questions, answers)
+
+
+def windows(world: World, size: int, overlap: int) -> list[Span]:
+    return [
+        Span(source, start, min(start + size, len(text)))
+        for source, text in world.texts.items()
+        for start in range(0, len(text) - overlap, size - overlap)
+    ]
+
+
+def bm25(world: World, chunks: Sequence[Span]) -> Run:
+    """Chunks in the order of BM25 (k1 1.5, b 0.75)."""
+    asked = dict.fromkeys(word for words in world.questions for word in words)
+    column = {word: i for i, word in enumerate(asked)}
+    counts = np.zeros((len(chunks), len(column)))
+    length = np.zeros((len(chunks), 1))
+    for row, chunk in enumerate(chunks):
+        terms = world.texts[chunk.source][chunk.start : chunk.end].split()
+        length[row] = len(terms)
+        for term in terms:
+            if term in column:
+                counts[row, column[term]] += 1
+    n_with = np.count_nonzero(counts, axis=0)
+    weights = np.log(1 + (len(chunks) - n_with + 0.5) / (n_with + 0.5))
+    weights = weights * counts * 2.5 / (counts + 1.5 * (0.25 + 0.75 * length / length.mean()))
+    scores = [
+        -weights[:, [column[word] for word in words]].sum(axis=1) for words in world.questions
+    ]
+    return Run(np.argsort(scores, axis=1, kind="stable"), np.zeros((1, 1)))
+
+
+def mean_recall(world: World, chunks: Sequence[Span], run: Run) -> list[float]:
+    metrics = span_metrics(run, chunks, world.answers, Letters(world.texts))
+    return [float(metrics[f"span_recall@{budget}c"].mean()) for budget in (1000, 2000, 4000)]
+
+
+@pytest.mark.parametrize("extreme", ["documents", "sentences", "overlap"])
+def test_neither_size_nor_overlap_beats_a_sensible_chunking(world: World, extreme: str) -> None:
+    chunks = {
+        "documents": [Span(source, 0, len(text)) for source, text in world.texts.items()],
+        "sentences": world.sentences,
+        "overlap": windows(world, 400, 360),
+    }[extreme]
+    sensible = windows(world, 400, 80)
+    theirs = mean_recall(world, chunks, bm25(world, chunks))
+    ours = mean_recall(world, sensible, bm25(world, sensible))
+    assert [a > b + 0.02 for a, b in zip(ours, theirs, strict=True)] == [True] * 3
+
+
+def test_where_the_order_is_random_nothing_is_gained_by_any_size(world: World) -> None:
+    n_characters = sum(map(len, world.texts.values()))
+    rng = np.random.default_rng(9)
+    for size, overlap in ((100, 0), (400, 0), (1600, 0), (400, 360)):
+        chunks = windows(world, size, overlap)
+        recalls = []
+        for _ in range(3):
+            order = [rng.permutation(len(chunks)) for _ in world.questions]
+            run = Run(np.array(order), np.zeros((1, 1)))
+            recalls.append(mean_recall(world, chunks, run)[2])
+        assert np.mean(recalls) == pytest.approx(4000 / n_characters, abs=0.025)

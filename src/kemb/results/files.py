@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,12 +304,12 @@ def read_items(result: TaskResult) -> pa.Table:
     if not has_items(result):
         raise ResultError(
             f"The item scores {path} are missing or were changed after {result.path.name} was "
-            "written. "
-            f"Type `kemb run {result.task} --rescore` for this model to make them again."
+            f"written. Make them again with: {again(result, '--rescore')}"
         )
     try:
         refuse_bomb(path)
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
+            table = file.read()
     except (OSError, ValueError, pa.ArrowException) as error:
         why = str(error) if type(error) is ValueError else type(error).__name__
         raise _not_items(path, result, why) from error
@@ -321,9 +322,19 @@ def read_items(result: TaskResult) -> pa.Table:
 
 def _not_items(path: Path, result: TaskResult, why: str) -> NoItems:
     return NoItems(
-        f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
-        "--rescore` for this model to make them again."
+        f"{path} holds no item scores as kemb writes them ({why}). Make them again with: "
+        f"{again(result, '--rescore')}"
     )
+
+
+def again(result: TaskResult, flag: str) -> str:
+    """What to type to make a result again: the command that made it, with one more option; where
+    it was none of the command line, the task and the model.
+    """
+    command = result.kemb.command if result.kemb else ""
+    if not command.startswith("kemb run "):
+        command = f"kemb run {result.task} -m {shlex.quote(result.model)}"
+    return command if f" {flag}" in command else f"{command} {flag}"
 
 
 def items_path(result: TaskResult) -> Path:

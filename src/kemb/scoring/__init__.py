@@ -83,7 +83,7 @@ def _score_of_run(spec: TaskSpec, run: Run, data: RetrievalData) -> PartScore:
     if spec.ignore_identical_ids:
         run = without_own_ids(run, data)
     single: PartScore = scorer(run=run, data=data)
-    if spec.drafted and spec.main_metric in single.metrics:
+    if spec.drafted and data.places is None and spec.main_metric in single.metrics:
         single = replace(single, judged=judged_of(run, data, spec.main_metric))
     if not spec.main_metric.startswith(SUBQUERIES):
         return single

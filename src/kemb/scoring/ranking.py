@@ -12,6 +12,7 @@ from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
 from kemb.scoring.groups import grouped_metrics
 from kemb.scoring.search.topk import empty_run
+from kemb.scoring.spans import n_short_reads, place_metrics
 from kemb.tasks.kinds import CUTOFFS
 from kemb.types import ItemBlock, PartScore, RetrievalData, Run
 
@@ -29,10 +30,18 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
     the relevant documents among them, which no order can exceed, and items of `candidates` are they
     with the first stage's scores.
 
+    Where the documents are chunks whose places are known, `kemb.scoring.spans.span_metrics` of a
+    reader of 1000, 2000 and 4000 characters are there as well.
+
     :raises DataError: no query has a judgment.
     """
     values = query_metrics(run, data)
     judged = judged_queries(data)
+    notes = {name: getattr(run, name) for name in ("n_zero_vectors", "n_short_queries")}
+    if data.places is not None:
+        of_chunks = place_metrics(run, data.places)
+        values |= {metric: array[judged] for metric, array in of_chunks.items()}
+        notes["n_short_reads"] = n_short_reads(run, data.places)
     ids = [data.query_ids[row] for row in judged]
     lists = [_listed("retrieved", run, data, judged, N_RETRIEVED)]
     if run.candidates is not None:
@@ -45,11 +54,7 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
         metrics={metric: float(np.mean(array)) for metric, array in values.items()},
         experiments={},
         items=[*items, *lists],
-        notes={
-            name: count
-            for name in ("n_zero_vectors", "n_short_queries")
-            if (count := getattr(run, name))
-        },
+        notes={name: count for name, count in notes.items() if count},
     )
 
 

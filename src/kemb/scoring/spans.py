@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kemb.arrays import DoubleArray, IntArray
-from kemb.types import Qrels, Run
-
-SHOWN = (1000, 2000, 4000)
-"""After how many characters a reader, or a language model, stops reading."""
+from kemb.tasks.kinds import BUDGETS
+from kemb.types import Places, Qrels, Run
 
 
 class Span(NamedTuple):
@@ -62,7 +60,7 @@ def span_metrics(
     chunks: Sequence[Span],
     answers: Sequence[Answers],
     letters: Letters,
-    budgets: Sequence[int] = SHOWN,
+    budgets: Sequence[int] = BUDGETS,
 ) -> dict[str, DoubleArray]:
     """What a reader of the first N characters gets to see, one value per query [n_queries].
 
@@ -107,10 +105,25 @@ def span_metrics(
     return metrics
 
 
-def n_short(run: Run, chunks: Sequence[Span], budget: int) -> int:
-    """For how many queries the ranked chunks end before the budget of characters is used up."""
-    sizes = np.array([span.size for span in chunks] + [0])  # one more for -1: nothing retrieved
-    return int(np.count_nonzero(sizes[run.indices].sum(axis=1) < budget))
+def place_metrics(run: Run, places: Places) -> dict[str, DoubleArray]:
+    """`span_metrics` of a corpus of chunks, one value per query [n_queries]."""
+    return span_metrics(
+        run,
+        [Span(*place) for place in places.chunks],
+        [
+            [[Span(*place) for place in answer] for answer in of_query]
+            for of_query in places.answers
+        ],
+        Letters(places.sources),
+    )
+
+
+def n_short_reads(run: Run, places: Places) -> int:
+    """For how many queries the ranked chunks end before a reader of 4000 characters does."""
+    sizes = [end - start for _, start, end in places.chunks]
+    sizes.append(0)  # index -1: nothing retrieved
+    n_read = np.array(sizes)[run.indices].sum(axis=1)
+    return int(np.count_nonzero(n_read < BUDGETS[-1]))
 
 
 def span_qrels(

@@ -30,6 +30,9 @@ CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
 SUBQUERIES = "max_over_subqueries_"
 """Before a metric of queries that were merged with those whose ids differ after the last `_`."""
 
+BUDGETS = (1000, 2000, 4000)
+"""After how many characters a reader of ranked chunks stops, in metrics of chunks."""
+
 ItemMeaning = Literal["values", "predictions", "ranks", "order", "clusters"]
 """How a score comes from items.
 
@@ -197,6 +200,9 @@ _OF_RANKINGS = frozenset(
         ),
     }
 )
+_OF_CHUNKS = frozenset(
+    f"{name}@{n}c" for name in ("span_recall", "span_precision") for n in BUDGETS
+)
 _CORRELATIONS = frozenset(
     {
         "mean_correlation",
@@ -228,7 +234,7 @@ KINDS: dict[TaskType, Kind] = {
         shape=RANKING,
         builder="kemb.tasks.layouts:retrieval",
         scorer="kemb.scoring.ranking:ranking_metrics",
-        metrics=_OF_RANKINGS,
+        metrics=_OF_RANKINGS | _OF_CHUNKS,
         main_metric="ndcg@10",
         items="values",
         no_scores=frozenset({"retrieved", "candidates"}),
