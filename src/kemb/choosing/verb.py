@@ -10,6 +10,7 @@ from pathlib import Path
 from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named, with_hybrids
 from kemb.choosing.choose import Choice, ChooseOptions, Hear
 from kemb.choosing.choose import choose as choose_among
+from kemb.choosing.drafts import drafted_notes
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.encoding.store import Store, default_root
@@ -18,7 +19,6 @@ from kemb.evaluation.evaluate import Reporter, RunOptions, Task
 from kemb.evaluation.targets import load_tasks
 from kemb.messages import note
 from kemb.models.model import ModelOptions
-from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.readers import DATA_SUFFIXES
 
@@ -68,9 +68,8 @@ def choose(
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
-    share = seen_share(Path(task.path))
-    remark = note("choose.drafted", seen=share, folder=task.path)
-    return replace(choice, notes=[*choice.notes, remark])
+    remarks = drafted_notes(choice, task.load(), Path(task.path))
+    return replace(choice, notes=[*choice.notes, *remarks])
 
 
 def candidates_of(
