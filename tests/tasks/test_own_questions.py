@@ -243,6 +243,15 @@ def test_documents_without_questions_name_what_writes_questions(tmp_path: Path) 
     assert f"kemb draft {tmp_path} -o DIR" in finding.message
 
 
+def test_questions_alone_need_chunks(tmp_path: Path) -> None:
+    write_csv(tmp_path / "q.csv", ["질문", "청크번호"], QUESTION_ROWS)
+    (finding,) = findings(tmp_path / "q.csv", "missing file")
+    assert "'청크번호' is no passage, and there is no file with the chunks" in finding.message
+    write_csv(tmp_path / "q.csv", ["질문", "청크번호"], [["무엇?", ""]])
+    (finding,) = findings(tmp_path / "q.csv", "missing file")
+    assert "no column holds right passages" in finding.message
+
+
 def test_chunks_alone_are_no_labels(tmp_path: Path) -> None:
     rows = [[f"c{i}", f"규정 {i}의 본문", f"{i}번 부서"] for i in range(200)]
     write_csv(tmp_path / "d" / "chunks.csv", ["id", "text", "부서"], rows)
