@@ -217,6 +217,16 @@ def test_bad_questions_are_named_with_their_row(tmp_path: Path, case: str) -> No
     assert piece in finding.message
 
 
+def test_an_id_that_a_spreadsheet_changed_is_recognised(tmp_path: Path) -> None:
+    chunks = [["007", "가나다"], ["C8", "라마바"]]
+    folder = write_both(tmp_path / "d", [["무엇?", "007"], ["왜?", "7"], ["어디?", "c 8"]], chunks)
+    hints = [finding.message for finding in findings(folder, "unknown id")]
+    assert hints == [
+        "chunks.csv has no such id; did you mean '007'?",
+        "chunks.csv has no such id; did you mean 'C8'?",
+    ]
+
+
 def test_an_id_with_a_comma_beside_its_parts_is_refused(tmp_path: Path) -> None:
     chunks = [["a", "가나다"], ["b", "라마바"], ["a,b", "사아자"]]
     (finding,) = findings(write_both(tmp_path / "d", [["무엇?", "a,b"]], chunks), "ambiguous ids")
