@@ -106,9 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Endpoint]:
+def serving(endpoint: Endpoint | None = None) -> Iterator[Endpoint]:
     """A server in threads of its own, on a free port."""
-    own = Endpoint()
+    own = endpoint or Endpoint()
     handler = type("Handler", (_Handler,), {"endpoint": own})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

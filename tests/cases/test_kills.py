@@ -12,7 +12,7 @@ import run_kills
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
-KILLS = {"run-light": 2, "train": 2, "site": 2, "table": 1, "submission": 1, "gc": 1, "gc-model": 1}
+KILLS = {"run-light": 2, "train": 1, "site": 1, "table": 2, "submission": 2, "gc": 1, "gc-model": 1}
 SEED = 1
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from invented import corpus_of
+import kemb
+from invented import corpus_of, documents_of
 from kemb.cli import cli
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
@@ -83,6 +84,37 @@ def test_few_questions_drop_nothing_and_one_row_is_no_choice(tmp_path: Path) -> 
     assert "there is only toy, so there is nothing to choose from" in alone.stdout
     assert "VectorParams(size=256" in alone.stdout or "VectorParams(size=" in alone.stdout
     assert "vector_cosine_ops" in alone.stdout
+
+
+def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
+    documents_of(tmp_path / "mydata")
+    first = choose(tmp_path)
+    assert first.exit_code == 0, first.output
+    assert "holds documents and no questions; questions are drafted into" in first.stderr
+    assert re.search(r"On \d+ questions \(ndcg@10\)", first.stdout)
+    assert "a person has seen 0% of them. Type kemb review" in first.stdout
+    assert "No passage was judged wrong" in first.stdout
+    pool = (tmp_path / "mydata-test/pool.jsonl").read_text(encoding="utf-8")
+    assert {json.loads(line)["retriever"] for line in pool.splitlines()} >= set(MODELS)
+    assert (tmp_path / "mydata-test/deciding.jsonl").is_file()
+    again = choose(tmp_path)
+    assert "those that were drafted into" in again.stderr
+    assert again.stdout == first.stdout
+
+
+def test_python_gives_the_same_choice(root: Path) -> None:
+    heard: list[str] = []
+    choice = kemb.choose(
+        root / "mydata",
+        MODELS,
+        results=root / "results",
+        store=root / "store",
+        shares=(),
+        hear=lambda text: heard.append(str(text)),
+    )
+    record = json.loads(choose(root, "--stages", "", "--json").stdout)
+    assert choice.pick.name == record["take"]
+    assert heard
 
 
 def test_a_budget_that_is_over_names_what_was_not_reached(root: Path) -> None:

@@ -50,7 +50,8 @@ def pairs(tmp_path: Path) -> Path:
     folder.mkdir()
     words = "산 강 들 숲 돌 별 달 해 꽃 잎".split()
     rows = [
-        {"sentence1": f"{a} 위에", "sentence2": f"{b} 위에", "score": (i * j) % 6}
+        {"sentence1": f"{a} {place}", "sentence2": f"{b} {place}", "score": (i * j) % 6}
+        for place in ("위에", "아래")  # two clusters of pairs, so that there are intervals
         for i, a in enumerate(words)
         for j, b in enumerate(words)
     ]
@@ -67,7 +68,7 @@ def test_the_main_job_prints_a_table_and_the_board_prints_it_again(
     done = kemb_process("run", pairs, "-m", "toy", "-m", "tfidf:char", "-m", "bm25:bigram", *where)
     assert done.returncode == 0, done.stderr
     assert "pairs" in done.stdout
-    warnings = "pairs: 45 warnings on its data (reversed pair 45)"
+    warnings = "pairs: 90 warnings on its data (reversed pair 90)"
     assert done.stderr == f"{warnings}. Where and why: kemb check {pairs}\n"
     shown = kemb("board", "--results", tmp_path / "results", "--format", "json")
     board = json.loads(shown.stdout)
@@ -159,7 +160,7 @@ def test_store_stats_and_gc(pairs: Path, tmp_path: Path) -> None:
     where = ("--results", tmp_path / "results", "--store", tmp_path / "store")
     kemb("run", pairs, "-m", "toy", *where)
     (space,) = json.loads(kemb("store", "stats", "--store", tmp_path / "store", "--json").stdout)
-    assert space["n_vectors"] == 10
+    assert space["n_vectors"] == 20
     store = ("--store", tmp_path / "store")
     before = {path: path.read_bytes() for path in (tmp_path / "store").rglob("*.*")}
     for model in ("", ".", "tfidf"):

@@ -1,6 +1,6 @@
 """Ways to break a foreign file, each a function of a source of chance and of a file that is sound.
 
-The suite draws chance from hypothesis, which makes a failure small; `run_fresh.py` from a seed.
+The suite draws chance from hypothesis, `run_fresh.py` from a seed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 Breaker = Callable[[random.Random, bytes], bytes]
 
 DEEP = 2000
+NAMES = ("../x.json", "/etc/x", "results/../../x", "C:\\x", "a\x00b", " ", "\x1b[31m", "가/나.json")
+"""Of members of a zip."""
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 2, 10**30, 1e308, -1e308, float("nan"), float("inf"), 1e-320),
     *("", "x", "\ud800", "../../../etc/x", "\x1b[31m", "9" * 5000, "가" * 300, "\u202e", "nan"),
@@ -25,19 +27,8 @@ PIECES = (
     *("|", "||", "|---|", "\n\n", "# x\n", "[", "](", "<br>", "<table>", "```", "---\n", " " * 200),
     *("1e308", "nan", "9" * 400, "0." + "0" * 400 + "1", "-", "−", "±", "🥇", "\u0000", "\u202e"),
     *("&a [*a]", "<<: *a", "!!python/object:os.system x", "2024-99-99", "= ", '"""', "'", "}", "]"),
-    *(
-        "\t",
-        ",",
-        '"',
-        "\r",
-        "\ufeff",
-        "가",
-        "NaN",
-        "\x1b]0;x\x07",
-        "<td colspan=9999999>",
-        "%",
-        ":",
-    ),
+    *("\t", ",", '"', "\r", "\ufeff", "가", "NaN", "\x1b]0;x\x07", "%", ":"),
+    "<td colspan=9999999>",
 )
 TOML_VALUES = (
     *("inf", "nan", "-1", "0", "1e400", "9" * 400, "0x" + "f" * 300, "true", '""', "[]", "{}"),
@@ -196,18 +187,7 @@ def broken_zip(chance: random.Random, seed: bytes) -> bytes:
     place = chance.randrange(len(members))
     name, content = members[place]
     if way == 1:
-        name = chance.choice(
-            (
-                "../x.json",
-                "/etc/x",
-                "results/../../x",
-                "C:\\x",
-                "a\x00b",
-                "",
-                "\x1b[31m",
-                "가/나.json",
-            )
-        )
+        name = chance.choice(NAMES)
     elif way == 2:
         del members[place]
     elif way == 3:

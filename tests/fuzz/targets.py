@@ -110,10 +110,8 @@ def _submission(folder: Path, runner: run_cases.Runner) -> bytes:
 
 def _run_file(folder: Path, _: run_cases.Runner) -> bytes:
     """A TREC run of the folder's own queries and documents."""
-    ids = [
-        [json.loads(line)["_id"] for line in (folder / f"d/{name}.jsonl").open(encoding="utf-8")]
-        for name in ("queries", "corpus")
-    ]
+    texts = [(folder / f"d/{name}.jsonl").read_text("utf-8") for name in ("queries", "corpus")]
+    ids = [[json.loads(line)["_id"] for line in text.splitlines()] for text in texts]
     lines = [
         f"{query} Q0 {document} {rank} {1 / rank:.6f} mine"
         for query in ids[0]

@@ -1,7 +1,7 @@
 """A stranger's file gives a result or one paragraph, in bounded time and memory, and a refusal
 writes nothing.
 
-Seeds come from cases/hostile. 60 seconds in all; `make fuzz` takes as long as it is told.
+Seeds come from cases/hostile. 45 seconds in all; `make fuzz` takes as long as it is told.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import targets
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
-SECONDS = float(os.environ.get("KEMB_FUZZ_SECONDS", "60"))
+SECONDS = float(os.environ.get("KEMB_FUZZ_SECONDS", "45"))
 IN_THE_SUITE = SECONDS <= 60
 
 
@@ -42,10 +42,10 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
     runner.wait_for(target.server)
     seed = targets.seed_of(name, runner)
     end = time.monotonic() + SECONDS / len(targets.TARGETS)
-    failing: set[bytes] = set()
+    failures: list[bytes] = []
 
     @settings(
-        max_examples=2_000 if IN_THE_SUITE else 1_000_000,
+        max_examples=100 if IN_THE_SUITE else 1_000_000,
         report_multiple_bugs=False,
         phases=[Phase.generate],  # to make a failure small takes minutes
         deadline=None,
@@ -56,13 +56,13 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
     @given(st.randoms(use_true_random=False))
     def holds(chance: random.Random) -> None:
         content = target.breaker(chance, seed)
-        if time.monotonic() > end and content not in failing:
+        if time.monotonic() > end and not failures:
             return  # what failed is tried again for the report, however late it is
-        failing.add(content)
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         for call, faults in targets.calls_of(target, content, runner, folder):
+            if faults:
+                failures.append(content)
             assert not faults, (call.arguments, faults, content[:1500], call.err[-1500:])
         shutil.rmtree(folder)
-        failing.discard(content)
 
     holds()

@@ -12,8 +12,9 @@ import pytest
 from kemb.errors import ModelError
 from kemb.models.model import ModelOptions
 from kemb.models.open import open_model
+from kemb.models.prompts import prompted
 from kemb.models.resolve import resolve
-from kemb.types import Input
+from kemb.types import Input, Role
 
 CPU = ModelOptions(device="cpu")
 WORDS = ["가나다", "라마바사아", "자", "차카타파하 거너더"]
@@ -71,6 +72,83 @@ def test_a_dense_module_gives_the_vectors_of_sentence_transformers(
     oracle = SentenceTransformer(modules=modules, device="cpu")
     oracle.save_pretrained(str(tmp_path / "m"))
     assert np.allclose(vectors(tmp_path / "m"), oracle.encode(WORDS), atol=1e-6)
+
+
+def role_vectors(folder: Path, role: Role, texts: list[str] = WORDS) -> np.ndarray:
+    """Vectors of texts in a role, with the prompt and the route that the model declares."""
+    model = resolve(str(folder), CPU)
+    task_type = "sts" if role == "text" else "retrieval"
+    inputs = [prompted(model.prompts, "some-task", task_type, "", role, text) for text in texts]
+    return np.asarray(open_model(model).encode(inputs))
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_static_embedding_gives_the_vectors_of_sentence_transformers(
+    tiny_transformer: Path, tmp_path: Path, is_cut: bool
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tiny_transformer / "tokenizer.json"))
+    static = StaticEmbedding(tokenizer, embedding_dim=24)
+    oracle = SentenceTransformer(
+        modules=[static, *([] if is_cut else [Normalize()])],
+        device="cpu",
+        prompts={"query": "가: ", "document": ""},
+        truncate_dim=8 if is_cut else None,
+    )
+    oracle.save_pretrained(str(tmp_path / "m"))
+    loaded = SentenceTransformer(str(tmp_path / "m"), device="cpu")  # as anyone reads the folder
+    assert np.allclose(vectors(tmp_path / "m"), loaded.encode(WORDS), atol=1e-6)
+    ours = role_vectors(tmp_path / "m", "query")
+    assert ours.shape == (len(WORDS), 8 if is_cut else 24)
+    assert np.allclose(ours, loaded.encode_query(WORDS), atol=1e-6)
+    assert not np.allclose(ours, loaded.encode(WORDS), atol=1e-3)
+    documents = role_vectors(tmp_path / "m", "document")
+    assert np.allclose(documents, loaded.encode_document(WORDS), atol=1e-6)
+    assert resolve(str(tmp_path / "m"), CPU).max_tokens is None
+
+
+@pytest.mark.parametrize("default", ["query", "document"])
+def test_a_router_gives_the_vectors_of_sentence_transformers_for_every_role(
+    tiny_transformer: Path, tmp_path: Path, default: str
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Router
+    from sentence_transformers.sentence_transformer.modules import (
+        Normalize,
+        Pooling,
+        StaticEmbedding,
+        Transformer,
+    )
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tiny_transformer / "tokenizer.json"))
+    router = Router.for_query_document(
+        query_modules=[StaticEmbedding(tokenizer, embedding_dim=32)],
+        document_modules=[Transformer(str(tiny_transformer)), Pooling(32, "mean")],
+        default_route=default,
+    )
+    oracle = SentenceTransformer(
+        modules=[router, Normalize()], device="cpu", prompts={"query": "가: ", "document": "나: "}
+    )
+    oracle.save_pretrained(str(tmp_path / "m"))
+    loaded = SentenceTransformer(str(tmp_path / "m"), device="cpu")
+    queries = role_vectors(tmp_path / "m", "query")
+    documents = role_vectors(tmp_path / "m", "document")
+    assert np.allclose(queries, loaded.encode_query(WORDS), atol=1e-6)
+    assert np.allclose(documents, loaded.encode_document(WORDS), atol=1e-6)
+    assert not np.allclose(queries, documents, atol=1e-2)
+    texts = role_vectors(tmp_path / "m", "text")
+    assert np.allclose(texts, loaded.encode(WORDS), atol=1e-6)
+    # What changes a vector of either way changes the identity.
+    before = resolve(str(tmp_path / "m"), CPU).revision
+    (weights,) = (tmp_path / "m").rglob("*StaticEmbedding*/model.safetensors")
+    tensor_bytes = bytearray(weights.read_bytes())
+    tensor_bytes[-1] ^= 1
+    weights.write_bytes(tensor_bytes)
+    assert resolve(str(tmp_path / "m"), CPU).revision != before
 
 
 def test_a_pooler_that_nobody_reads_may_be_missing(minilm: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.boards.benchmark import Benchmark, CellSpec, of_tasks
 from kemb.boards.cells import cell_value, declared_parts, expression_of, overall
+from kemb.boards.items import FEWEST
 from kemb.boards.paired import Flip, PairedPart, Pairing, paired_parts
 from kemb.errors import ResultError, UsageError
 from kemb.results.files import NoItems, TaskResult
@@ -278,6 +279,9 @@ def _with_statistics(
             replace(difference, note=f"no interval: {difference.metric} has no resampling yet"),
             None,
         )
+    if any(part.n_independent < FEWEST for part in parts):
+        note = "no interval: all items hang together in one cluster"
+        return _Cell(cell, replace(difference, note=note), None)
     replicates: DoubleArray = weights @ np.stack(replicates_by_part)
     if not np.isfinite(replicates).all():
         return _Cell(

@@ -27,6 +27,8 @@ from kemb.scoring.pairs import LEADERBOARD_CORRELATIONS
 from kemb.tasks.kinds import KINDS, Kind
 from kemb.types import SIMILARITIES
 
+FEWEST = 2
+"""Items, or clusters of them, that make an interval possible."""
 _COMPOSITE = re.compile(r"\b(main_score|mean_correlation|v_measure)\b")
 
 
@@ -47,6 +49,13 @@ class PartMeasures:
     @property
     def n_items(self) -> int:
         return len(self.item_ids)
+
+    @property
+    def n_independent(self) -> int:
+        """Items, or clusters of them, that are drawn on their own; of less than two there is no
+        interval.
+        """
+        return n_independent(self.clusters, self.n_items)
 
     def point(self) -> DoubleArray:
         """The scores [M] of the items as they are."""
@@ -74,6 +83,11 @@ class PartMeasures:
         )
         centred: DoubleArray = raw + (self.point() - raw.mean(axis=0))
         return centred
+
+
+def n_independent(clusters: IntArray | None, n_items: int) -> int:
+    """How many things are drawn when items are resampled: the items, or their clusters."""
+    return n_items if clusters is None else len(np.unique(clusters))
 
 
 def cell_measures(

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.expressions import evaluate, names_in
-from kemb.boards.items import part_measures
+from kemb.boards.items import n_independent, part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring.items import of_metric, of_part
@@ -320,6 +320,11 @@ class PairedPart:
     n_items: int
     wins_ties_losses: tuple[int, int, int] | None
     flips: list[Flip]
+
+    @property
+    def n_independent(self) -> int:
+        """As of `kemb.boards.items.PartMeasures`."""
+        return n_independent(self.clusters, self.n_items)
 
 
 def paired_parts(pairing: Pairing, n_replicates: int, seed: int, n_flips: int) -> list[PairedPart]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.benchmark import CellSpec, Formula
-from kemb.boards.items import cell_measures, cell_replicates
+from kemb.boards.items import FEWEST, cell_measures, cell_replicates
 from kemb.boards.types import BoardOptions, Common, Interval, Intervals, Mode, Replicates, Standing
 from kemb.errors import NotSupported, ResultError, UsageError
 from kemb.messages import Note, note, say
@@ -249,6 +249,8 @@ def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray |
         again = np.mean([part.point() for part in of_cell], axis=0)
         if np.abs(again - field.values[:, column]).max() > _SAME:
             return None, note("board.items_differ", task=field.cells[column].title)
+        if min(part.n_independent for part in of_cell) < FEWEST:
+            return None, note("board.items_one_cluster", task=field.cells[column].title)
     replicates = np.stack(
         [cell_replicates(of_cell, options.n_replicates, options.seed) for of_cell in parts], axis=1
     )

@@ -78,6 +78,8 @@ class Choice:
     n_documents: int
     rows: list[ChoiceRow]
     """Of the last look."""
+    questions: Questions
+    """Those of the last look, with the rows in their order."""
     decision: Decision
     looks: list[Look]
     left_out: list[LeftOut]
@@ -260,6 +262,7 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
         n_clusters=questions.n_clusters,
         n_documents=look.n_documents,
         rows=rows,
+        questions=questions,
         decision=decision,
         looks=looks,
         left_out=work.left_out,

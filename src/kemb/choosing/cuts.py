@@ -27,6 +27,7 @@ from kemb.models.model import Model
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring import items
 from kemb.tasks.own import load_folder
+from kemb.tasks.own.decisions import seen_share
 from kemb.types import RetrievalData, TaskData
 
 
@@ -121,7 +122,7 @@ def choose_cuts(
         rows=rows,
         decision=decision,
         left_out=failed,
-        notes=[],
+        notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
     )
 
 

@@ -11,6 +11,7 @@ from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named
 from kemb.choosing.choose import Choice, ChooseOptions, Hear
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
+from kemb.choosing.drafts import drafted_notes
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.drafting.chunks import parse_chunking
@@ -18,9 +19,8 @@ from kemb.encoding.store import Store, default_root
 from kemb.errors import DataError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task
 from kemb.evaluation.targets import load_tasks
-from kemb.messages import Note, note
+from kemb.messages import note
 from kemb.models.model import ModelOptions
-from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.readers import DATA_SUFFIXES
 
@@ -70,7 +70,8 @@ def choose(
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
-    return replace(choice, notes=[*choice.notes, _seen_note(Path(task.path))])
+    remarks = drafted_notes(choice, task.load(), Path(task.path))
+    return replace(choice, notes=[*choice.notes, *remarks])
 
 
 def choose_chunks(
@@ -108,9 +109,7 @@ def choose_chunks(
     run = RunOptions(
         Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
     )
-    folder = Path(task.path)
-    choice = choose_cuts(folder, chunkings, tried, run, left_out, hear, reporter)
-    return replace(choice, notes=[_seen_note(folder)])
+    return choose_cuts(Path(task.path), chunkings, tried, run, left_out, hear, reporter)
 
 
 def candidates_of(
@@ -128,10 +127,6 @@ def candidates_of(
     else:
         tried, left_out = declared(limits, settings, own_tasks)
     return (with_hybrids(tried, settings) if hybrids else tried), left_out
-
-
-def _seen_note(folder: Path) -> Note:
-    return note("choose.drafted", seen=seen_share(folder), folder=str(folder))
 
 
 def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:

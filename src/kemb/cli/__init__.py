@@ -9,7 +9,8 @@ import signal
 import sys
 import textwrap
 import threading
-from contextlib import AbstractContextManager, nullcontext
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ import click
 from kemb.cli import (
     choose,
     compare,
+    convert,
     docs,
     draft,
     exchange,
@@ -53,7 +55,7 @@ def main() -> None:
     """Run the command line; a KembError becomes one paragraph and an exit code."""
     _end_by_sigterm()
     try:
-        with progress.pulse(_at_work, _deafness()):
+        with progress.pulse(partial(_at_work, time.monotonic()), _deafness()):
             try:
                 cli.main(standalone_mode=False)
             finally:
@@ -114,10 +116,11 @@ def _deafness() -> str:
     return say(note("cli.deaf", pid=str(os.getpid())), language())
 
 
-def _at_work() -> str:
+def _at_work(started: float) -> str:
     """What is said of a verb that says nothing of itself."""
     verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    return say(note("cli.at_work", verb=verb), language())
+    seconds = round(time.monotonic() - started)
+    return say(note("cli.at_work", verb=verb, seconds=seconds), language())
 
 
 def _forget_output() -> None:
@@ -194,7 +197,7 @@ def board(
         result for result in results if only in (None, "claimed" if result.claim else "measured")
     ]
     options = BoardOptions(intervals=settings["intervals"], allow_mixed_revisions=settings["mixed"])
-    with _busy(say(note("cli.ranking"), language())):
+    with progress.busy(note("cli.ranking")):
         built = build_board(results, benchmark, formula, options) if results else None
     if built is None or not built.rows:
         refuse_unknown(targets, [result.task for result in results])
@@ -240,15 +243,7 @@ for command in (
     lists.benchmarks,
     lists.store,
     docs.docs,
+    convert.convert,
 ):
     cli.add_command(command)
 add_lang(cli)
-
-
-def _busy(what: str) -> AbstractContextManager[object]:
-    """A sign of life on a terminal: resampling many items takes a while."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(what)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kemb.cli.options import FILE, in_one
 from kemb.messages import language, note, say
 
 if TYPE_CHECKING:
-    from kemb.drafting import DraftReport
+    from kemb.drafting import DraftReport, LlmSettings
 
 
 @click.command()
@@ -35,18 +37,52 @@ if TYPE_CHECKING:
     show_default=True,
     help="How documents are cut into passages: sentences:N, heading:N, fixed:N+M, document.",
 )
+@in_one(
+    "llm",
+    click.option("--llm", "name", default="", help="A language model that writes questions."),
+    click.option(
+        "--llm-base-url",
+        "--llm-base",
+        "base_url",
+        default="",
+        help="Address of its endpoint, of OpenAI's dialect; the key is in KEMB_LLM_KEY.",
+    ),
+    click.option(
+        "--llm-price",
+        "price",
+        default="",
+        metavar="IN,OUT",
+        help="US dollars for a million tokens that it reads, and that it writes.",
+    ),
+    click.option(
+        "--styles", default="", help="Of the prompts: keyword, colloquial, formal, typos."
+    ),
+    click.option(
+        "--passages",
+        "n_passages",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="At most so many passages are asked about.",
+    ),
+    click.option("--prompts", type=FILE, help="A file of prompts in place of kemb's own."),
+    click.option("--yes", "is_agreed", is_flag=True, help="Text may go to another machine."),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
-def draft(docs: Path, out: Path, ways: str, chunks: str, as_json: bool) -> None:
+def draft(
+    docs: Path, out: Path, ways: str, chunks: str, llm: dict[str, Any], as_json: bool
+) -> None:
     """Make a test set out of documents that have no questions.
 
-    Questions are what the documents ask themselves: FAQs, sentences that ask, headings, titles.
-    They go from the passages that answer them. The set is marked as drafted wherever its scores
-    are shown, and says how far it can be trusted.
+    Questions are what the documents ask themselves: FAQs, sentences that ask, headings, titles; or
+    what a language model writes. They go from the passages that answer them. The set is marked as
+    drafted wherever its scores are shown, and says how far it can be trusted.
 
     \b
     Examples:
       kemb draft ./docs -o ./set
       kemb draft ./docs -o ./set --ways faq,sentence
+      kemb draft ./docs -o ./set --llm qwen3:8b --llm-base-url http://localhost:11434/v1
       kemb review ./set
       kemb run ./set -m bm25:kiwi -m kiwi-static
     """
@@ -54,11 +90,55 @@ def draft(docs: Path, out: Path, ways: str, chunks: str, as_json: bool) -> None:
     from kemb.drafting import draft as make_draft
     from kemb.drafting.make import parse_ways
 
-    report = make_draft(docs, out, DraftSettings(parse_ways(ways), chunks))
+    settings = DraftSettings(parse_ways(ways), chunks, _llm(**llm))
+    report = make_draft(docs, out, settings)
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
     else:
         _show(report)
+
+
+def _llm(
+    name: str,
+    base_url: str,
+    price: str,
+    styles: str,
+    n_passages: int,
+    prompts: Path | None,
+    is_agreed: bool,
+) -> LlmSettings | None:
+    from kemb.drafting import LlmSettings
+    from kemb.errors import UsageError
+
+    if not name and not base_url:
+        return None
+    dollars = [part.strip() for part in price.split(",")] if price else []
+    try:
+        amounts = [float(part) for part in dollars]
+    except ValueError:
+        amounts = [-1.0]
+    if amounts and (len(amounts) != 2 or not all(0 <= amount < 1e6 for amount in amounts)):
+        raise UsageError(
+            f"--llm-price takes two amounts in US dollars, not {price!r}; for example: "
+            "--llm-price 0.15,0.60"
+        )
+    return LlmSettings(
+        name,
+        base_url,
+        prompts,
+        tuple(style.strip() for style in styles.split(",") if style.strip()),
+        n_passages,
+        (amounts[0], amounts[1]) if amounts else None,
+        consent=lambda before: is_agreed or _agrees(base_url),
+        on_note=lambda text: click.echo(say(text, language()), err=True),
+    )
+
+
+def _agrees(base_url: str) -> bool:
+    """What a person at a terminal says; no where nobody is asked."""
+    if not sys.stdin.isatty():
+        return False
+    return click.confirm(say(note("draft.agree", host=base_url), language()), err=True)
 
 
 def _show(report: DraftReport) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from kemb.cli.options import FILE, FOLDER, data_option, in_one, results_option
+from kemb.messages import note
+from kemb.publishing import progress
 
 
 @click.command()
@@ -146,7 +148,8 @@ def site(out: Path, **settings: Any) -> None:  # noqa: ANN401  click gives each 
     """
     from kemb.publishing.site.build import SiteOptions, publish_site
 
-    summary = publish_site(out, SiteOptions(**settings))
+    with progress.busy(note("cli.building_site")):
+        summary = publish_site(out, SiteOptions(**settings))
     click.echo(
         f"{summary.n_boards} boards, {summary.n_files} files, {summary.n_bytes / 1e6:.1f} MB. Open "
         f"{summary.start_page}"

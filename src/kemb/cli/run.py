@@ -22,6 +22,7 @@ from kemb.cli.options import (
 )
 from kemb.errors import UsageError
 from kemb.messages import language, note, printable, say
+from kemb.publishing import progress
 
 if TYPE_CHECKING:
     from kemb.evaluation.evaluate import Outcome, Task
@@ -160,7 +161,8 @@ def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json:
         quick = BoardOptions(max_item_values=QUICK, rows=rows)
         if rows:
             subsets = {task.spec.name: task.spec.subsets for task in tasks}
-            board = build_board(results, of_tasks(list(subsets), subsets), options=quick)
+            with progress.busy(note("cli.ranking")):
+                board = build_board(results, of_tasks(list(subsets), subsets), options=quick)
             print_board(board)
             for sentence in closing(board):
                 click.echo(clean(say(sentence, language())))
@@ -209,7 +211,8 @@ def demo(out: Path, store_dir: Path | None) -> None:
     models = [resolve(name) for name in shipped.models()]
     options = RunOptions(out / "results", Store(store_dir or out / "store"), command="kemb demo")
     _run_and_show(tasks, models, options, as_json=False)
-    page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
+    with progress.busy(note("cli.building_site")):
+        page = publish_site(out / "site", SiteOptions(options.results_dir)).start_page
     click.echo(say(note("cli.demo_results", folder=str(options.results_dir)), language()))
     click.echo(say(note("cli.demo_site", page=str(page)), language()))
 
@@ -241,8 +244,8 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
             record[name] = [dataclasses.asdict(entry) for entry in record[name]]
         record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
         click.echo(json.dumps(record, ensure_ascii=False, indent=1))
-    elif toml and report.spec is not None:
-        click.echo(to_toml(report.spec), nl=False)
+    elif toml and (report.spec is not None or report.proposal):
+        click.echo(to_toml(report.spec) if report.spec else report.proposal, nl=False)
     else:
         click.echo(printable(format_report(report)))
     sys.exit(1 if report.has_errors else 0)

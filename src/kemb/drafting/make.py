@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from kemb.drafting.ask import ask
 from kemb.drafting.candidates import WAYS, Candidate, Omission, Way, candidates
 from kemb.drafting.chunks import chunk, parse_chunking
 from kemb.drafting.cutting import without_questions
 from kemb.drafting.filters import sieve, with_parents
-from kemb.drafting.folder import DraftReport, check_target, write_draft
+from kemb.drafting.folder import CALLS, DraftReport, check_target, write_draft
+from kemb.drafting.llm import LlmSettings, check_llm
 from kemb.errors import DataError, UsageError
+from kemb.files import disk
 from kemb.tasks.own.documents import Document, read_documents
 from kemb.tasks.own.findings import Findings
 
@@ -24,9 +28,20 @@ _N_NAMED = 3
 class DraftSettings:
     """How a test set is drafted."""
 
-    ways: tuple[Way, ...] = WAYS
+    ways: tuple[Way, ...] | None = None
+    """How questions are found in the documents: None for all of `WAYS`; beside a language model,
+    those that leave headings where they are.
+    """
     chunks: str = CHUNKS
     """How the documents are cut into passages (`kemb.drafting.chunks`)."""
+    llm: LlmSettings | None = None
+
+    @property
+    def tried(self) -> tuple[Way, ...]:
+        """The ways that are tried in the documents."""
+        if self.ways is not None:
+            return self.ways
+        return WAYS if self.llm is None else ("faq", "sentence")
 
 
 def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> DraftReport:
@@ -43,23 +58,32 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     settings = settings or DraftSettings()
     parse_chunking(settings.chunks)
     check_target(target)
+    if settings.llm is not None:
+        check_llm(settings.llm)
     findings = Findings()
     documents = _documents(source, findings)
-    hides_headings = bool({"heading", "title"} & set(settings.ways))
-    questions, omissions = _questions(documents, settings.ways)
+    hides_headings = bool({"heading", "title"} & set(settings.tried))
+    questions, omissions = _questions(documents, settings.tried)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
+    made_by: dict[str, Any] = {}
+    if settings.llm is not None:
+        disk.remove_leftovers(target.absolute().parent)
+        writing = ask(chunks, settings.llm, source.name, target / CALLS)
+        questions += writing.questions
+        omissions += writing.omissions
+        made_by = writing.made_by
     sieved = sieve(questions, chunks)
     omissions += sieved.omissions
     if not sieved.questions:
-        raise DataError(_nothing(source, documents, omissions))
+        raise DataError(_nothing(source, documents, omissions, settings.llm is not None))
     report = DraftReport(
         folder=target,
         source=source.name,
         documents=cut_documents,
         chunks=chunks,
         chunking=settings.chunks,
-        ways=settings.ways,
+        ways=[*settings.tried, *(["llm"] if settings.llm else [])],
         hides_headings=hides_headings,
         questions=sieved.questions,
         omissions=omissions,
@@ -67,13 +91,14 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         n_joint_answers=sieved.n_joint_answers,
         findings=[str(finding) for finding in findings.kept],
         n_unread=findings.n_errors,
+        made_by=made_by,
     )
     write_draft(report)
     return report
 
 
-def parse_ways(names: str) -> tuple[Way, ...]:
-    """The ways that a list with commas names; all of them where it is empty.
+def parse_ways(names: str) -> tuple[Way, ...] | None:
+    """The ways that a list with commas names; None where it is empty.
 
     :raises UsageError: there is no such way.
     """
@@ -84,7 +109,7 @@ def parse_ways(names: str) -> tuple[Way, ...]:
             f"Questions are found by {', '.join(WAYS)}, not by {', '.join(unknown)}. Type for "
             "example: --ways faq,sentence"
         )
-    return tuple(way for way in WAYS if way in words) or WAYS
+    return tuple(way for way in WAYS if way in words) or None
 
 
 def _questions(
@@ -108,13 +133,23 @@ def _documents(source: Path, findings: Findings) -> list[Document]:
     raise DataError(f"No document of {source} could be read: {'; '.join(reasons)}.")
 
 
-def _nothing(source: Path, documents: Sequence[Document], omissions: Sequence[Omission]) -> str:
+def _nothing(
+    source: Path,
+    documents: Sequence[Document],
+    omissions: Sequence[Omission],
+    has_llm: bool,
+) -> str:
     n = len(documents)
     reasons = Counter(omission.reason for omission in omissions).most_common(_N_NAMED)
     left_out = "; ".join(f"{n_left} left out: {reason}" for reason, n_left in reasons)
     why = f" ({left_out})" if left_out else ""
+    gave = f"{n} {'document' if n == 1 else 'documents'} of {source} gave no question"
+    if has_llm:
+        return (
+            f"{gave}{why}. Look at what the model answered, in {CALLS} of the folder; another "
+            "model or other --prompts are asked anew."
+        )
     return (
-        f"{n} {'document' if n == 1 else 'documents'} of {source} gave no question: no heading, "
-        f"title, FAQ or question sentence with a text that answers it{why}. "
-        "Let a language model write questions: kemb draft ... --llm NAME --llm-base URL."
+        f"{gave}: no heading, title, FAQ or question sentence with a text that answers it{why}. "
+        "Let a language model write questions: kemb draft ... --llm NAME --llm-base-url URL"
     )

@@ -10,6 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from kemb.messages import Note, language, note, say
 
 EVERY_SECONDS = 10.0
 Describe = Callable[[], str]
@@ -50,6 +53,21 @@ def described(describe: Describe) -> Iterator[None]:
         yield
     finally:
         _describers.remove(describe)
+
+
+def busy(what: Note) -> AbstractContextManager[object]:
+    """Around work that cannot say how far it is: what it does, and for how long."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        return Console(stderr=True).status(say(what, language()))
+    started = time.monotonic()
+
+    def line() -> str:
+        seconds = round(time.monotonic() - started)
+        return say(note("cli.busy", what=what, seconds=seconds), language())
+
+    return described(line)
 
 
 def said() -> None:

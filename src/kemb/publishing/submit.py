@@ -18,7 +18,7 @@ from kemb.models import secrets
 from kemb.publishing import submission
 from kemb.publishing.markdown import is_own, own_data
 from kemb.publishing.submission import MANIFEST, ROOT, FileEntry, Manifest, ResultEntry
-from kemb.results.files import META, TaskResult, has_items, items_path, result_dir
+from kemb.results.files import META, TaskResult, again, has_items, items_path, result_dir
 from kemb.results.rows import ResultRow
 
 _HOME = re.compile(
@@ -79,7 +79,7 @@ def pack(rows: Sequence[ResultRow], out: Path, include_own_data: bool = False) -
         if not has_items(result):
             raise ResultError(
                 f"The items of {result.path} are missing or were changed. Make them again with: "
-                f"kemb run {result.task} -m {result.model} --rescore"
+                f"{again(result, '--rescore')}"
             )
         files[str(folder / result.path.name)] = masked.json(result.path)
         files[str(folder / META)] = masked.json(result.path.with_name(META))

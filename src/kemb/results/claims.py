@@ -156,9 +156,10 @@ def read_claims(path: Path) -> list[TaskResult]:
     """
     source = read_source(path)
     try:
-        table = pq.read_table(path, columns=SCHEMA.names)
+        with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
+            table = file.read(columns=SCHEMA.names)
         columns = [table[name].cast(_plain(name)).to_pylist() for name in SCHEMA.names]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise _not_claims(path, str(error)) from error
     rows = [ClaimRow(*values) for values in zip(*columns, strict=True)]
     if any(value is None for row in rows for value in row):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,12 +304,12 @@ def read_items(result: TaskResult) -> pa.Table:
     if not has_items(result):
         raise ResultError(
             f"The item scores {path} are missing or were changed after {result.path.name} was "
-            "written. "
-            f"Type `kemb run {result.task} --rescore` for this model to make them again."
+            f"written. Make them again with: {again(result, '--rescore')}"
         )
     try:
         refuse_bomb(path)
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
+            table = file.read()
     except (OSError, ValueError, pa.ArrowException) as error:
         why = str(error) if type(error) is ValueError else type(error).__name__
         raise _not_items(path, result, why) from error
@@ -321,9 +322,27 @@ def read_items(result: TaskResult) -> pa.Table:
 
 def _not_items(path: Path, result: TaskResult, why: str) -> NoItems:
     return NoItems(
-        f"{path} holds no item scores as kemb writes them ({why}). Type `kemb run {result.task} "
-        "--rescore` for this model to make them again."
+        f"{path} holds no item scores as kemb writes them ({why}). Make them again with: "
+        f"{again(result, '--rescore')}"
     )
+
+
+def again(result: TaskResult, flag: str) -> str:
+    """What to type to make a result again: the command that made it, with one more option; where
+    it was none of the command line, the task and the model.
+
+    Records come from strangers too: every word is quoted, and what cannot be printed is not shown.
+    """
+    command = result.kemb.command if result.kemb else ""
+    try:
+        words = shlex.split(command) if command.isprintable() else []
+    except ValueError:
+        words = []
+    if words[:2] != ["kemb", "run"] or len(words) == 2:
+        names = {"TASK": result.task, "MODEL": result.model}
+        task, model = (name if name.isprintable() else kind for kind, name in names.items())
+        words = ["kemb", "run", task, "-m", model]
+    return shlex.join(words if flag in words else [*words, flag])
 
 
 def items_path(result: TaskResult) -> Path:

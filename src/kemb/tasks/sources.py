@@ -66,7 +66,8 @@ class Config:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise DataError(
                     f"{path} cannot be read as a Parquet file: {reason} Was its download cut "
-                    "short? Remove the file and type `kemb tasks fetch` again."
+                    "short? Remove the file and fetch its task again: kemb tasks fetch TASK -o "
+                    "DIR."
                 ) from error
         return pa.concat_tables(tables)
 

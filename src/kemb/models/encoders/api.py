@@ -128,7 +128,7 @@ class Client:
             self._count(n_cut=int(cuts == 0))
             response = self._send(route, texts)
         if response.status != 200:
-            raise ModelError(self._refusal(response))
+            raise ModelError(self._refusal(response, texts))
         return self._believed(route, texts, response.content)
 
     def _in_halves(self, route: str, texts: Sequence[str]) -> Answer:
@@ -147,13 +147,13 @@ class Client:
                 raise Stopped
             self._count(n_requests=1, n_retries=int(attempt > 1))
             response, reason = self._post(content, len(texts))
-            if response is not None and not _worth_another(response):
+            if response is not None and not worth_another(response):
                 return response
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(
                 0.75, 1.25
             )
             if response is not None:
-                seconds = _retry_after(response)
+                seconds = retry_after(response)
                 if seconds is not None:
                     pause = seconds
                 if pause > _PATIENCE:
@@ -202,7 +202,7 @@ class Client:
             return None, f"it did not answer within {seconds:g} s"
         except httpx.HTTPError as error:
             return None, f"the connection failed ({str(error) or type(error).__name__})"
-        sentence = _beginning(response)
+        sentence = beginning(response)
         return response, f"it answered {response.status} {response.phrase}: {sentence!r}"
 
     def _believed(self, route: str, texts: Sequence[str], content: bytes) -> Answer:
@@ -231,8 +231,8 @@ class Client:
             response.status in (400, 422) and _TOO_MUCH.search(response.text[:2000]) is not None
         ) or _too_large_for_server(response)
 
-    def _refusal(self, response: Reply) -> str:
-        status, reason = response.status, _beginning(response)
+    def _refusal(self, response: Reply, texts: Sequence[str]) -> str:
+        status, reason = response.status, beginning(response)
         hints = {
             401: "The key is wrong or missing; look at the environment variable "
             f"{self.api.key_env or 'KEMB_API_KEY'}.",
@@ -245,6 +245,8 @@ class Client:
             f" to {response.headers['location'][:100]}" if "location" in response.headers else ""
         )
         answer = self._safe(f"{status} {response.phrase}{where}: {reason!r}")
+        if self._too_much(response):
+            answer += f", for a text that begins with {texts[0][:40]!r}"
         return f"The endpoint {endpoint.url(self.api)} refused with {answer}. {hint}"
 
     def _safe(self, text: str) -> str:
@@ -352,7 +354,8 @@ def _is_fatal(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, Stopped)
 
 
-def _worth_another(response: Reply) -> bool:
+def worth_another(response: Reply) -> bool:
+    """Whether an endpoint may answer when it is asked again."""
     if response.status == 429 and _NO_MONEY.search(response.text[:2000]):
         return False
     return response.status in _AGAIN and not _too_large_for_server(response)
@@ -365,12 +368,12 @@ def _too_large_for_server(response: Reply) -> bool:
     return response.status == 500 and _TOO_LARGE.search(response.text[:2000]) is not None
 
 
-def _beginning(response: Reply) -> str:
+def beginning(response: Reply) -> str:
     """What the server says, in one line."""
     return " ".join(secrets.redacted(response.text[:2000]).split())[:200]
 
 
-def _retry_after(response: Reply) -> float | None:
+def retry_after(response: Reply) -> float | None:
     """Seconds the endpoint asks to wait, given as a number or as a date."""
     value = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", value):

@@ -25,7 +25,7 @@ def check_endpoint(api: ApiSpec) -> None:
 
     :raises UsageError: what is wrong; no message shows what may be a key.
     """
-    _check_address(api.base_url)
+    check_address(api.base_url)
     _check_variable(api.key_env)
     for path, value in _leaves("body", api.body):
         name = path.rpartition(".")[2]
@@ -36,7 +36,11 @@ def check_endpoint(api: ApiSpec) -> None:
             )
 
 
-def _check_address(base: str) -> None:
+def check_address(base: str) -> None:
+    """Refuse what is no address of an endpoint, or holds a key.
+
+    :raises UsageError: what is wrong; no message shows what may be a key.
+    """
     try:
         parts = urlsplit(base)
         host, _ = parts.hostname, parts.port

@@ -78,12 +78,12 @@ def _read(http: httpx.Client, url: str, content: bytes, deadline: float, most: i
     except (httpx.InvalidURL, UnicodeError) as error:  # the latter of host names
         raise ModelError(
             f"{secrets.redacted(url)!r} is no address of an endpoint ({error}). Give another "
-            "--api-base, or mend base_url in the model's [api] table."
+            "address, or mend base_url in the model's [api] table."
         ) from error
     if is_good and len(body) > most:
         raise ModelError(
-            f"The endpoint {url} answered with more than {most} bytes, far more than the vectors "
-            "that it was asked for. Nothing of it was stored. Check its address and the model's "
+            f"The endpoint {url} answered with more than {most} bytes, far more than what it "
+            "was asked for. Nothing of it was stored. Check its address, and of a model's row its "
             "[api] table."
         )
     headers = {name.lower(): value for name, value in response.headers.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from kemb import statistics
 from kemb.boards import Board, Row
 from kemb.boards.benchmark import spec_of
-from kemb.boards.items import part_measures
+from kemb.boards.items import FEWEST, part_measures
 from kemb.errors import NotSupported, ResultError
 from kemb.messages import say
 from kemb.models.facts import ModelFacts
@@ -102,6 +102,8 @@ def part_scores(result: TaskResult) -> list[PartScore]:
                 try:
                     measured = part_measures([result], [items], part, "main_score")
                     n_items = measured.n_items
+                    if measured.n_independent < FEWEST:
+                        raise NotSupported("its items all hang together in one cluster")
                     replicates = measured.replicates(statistics.N_REPLICATES, SEED)
                     if (
                         abs(float(measured.point()[0]) - value) > _SAME

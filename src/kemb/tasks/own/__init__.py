@@ -10,13 +10,12 @@ from kemb.tasks import layouts
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
 from kemb.tasks.load import build
-from kemb.tasks.own.check import examine
+from kemb.tasks.own.check import examine, refuse_errors
 from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
 from kemb.types import RetrievalData, TaskData
 
-_N_SHOWN = 3
 _LAYOUT_COLUMNS = {
     "pair_classification": {"label": "labels"},
     "clustering": {"text": "sentences", "label": "labels"},
@@ -34,15 +33,9 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
     :raises DataError: the files are not understood, or hold errors; the message shows the first of
         them.
     """
-    understood, clean, findings, _, reviewed = examine(path)
-    if understood is None or findings.n_errors:
-        errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
-        rest = findings.n_errors - len(errors)
-        more = f" And {rest} more." if rest else ""
-        raise DataError(
-            f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check "
-            f"{path}"
-        )
+    examined = examine(path)
+    understood = refuse_errors(path, examined)
+    clean, reviewed = examined.clean, examined.reviewed
     spec, tables = understood.spec, understood.draft.tables
     plain = spec.model_copy(update={"columns": {}})
 
@@ -71,5 +64,5 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         parts.append(make_part(spec, split, spec.subsets[0], data, notes | reviewed))
     share = seen_share(path) if spec.drafted else None
     return spec, TaskData(
-        spec.name, spec.type, understood.revision, parts, findings.warnings, share
+        spec.name, spec.type, understood.revision, parts, examined.findings.warnings, share
     )

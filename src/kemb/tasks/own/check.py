@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from kemb.errors import DataError
 from kemb.messages import Lang, Note, Value, note, say
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own import decisions
 from kemb.tasks.own.content import check_content
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
 from kemb.tasks.own.judgments import Clean
-from kemb.tasks.own.understand import Understood, understand
+from kemb.tasks.own.proposals import propose
+from kemb.tasks.own.understand import Folder, Understood, read_folder, understand
 from kemb.tasks.spec import TaskSpec
 
 _SCRIPTS = {
@@ -28,8 +30,13 @@ _SCRIPTS = {
     "Kana": re.compile(r"[\u3040-\u30ff]"),
     "digits": re.compile(r"[0-9]"),
 }
+_N_SHOWN = 3
+"""Errors in the message of a refusal."""
 _SAMPLE = 1000
 """Texts, evenly spaced, that the shares of scripts are counted on."""
+_FEW_HANGUL = 0.1
+_MUCH_HANGUL = 0.5
+"""Shares of letters and digits."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -88,6 +95,8 @@ class CheckReport:
     files: list[FileReport] = field(default_factory=list)
     texts: list[TextReport] = field(default_factory=list)
     scored: list[ScoredReport] = field(default_factory=list)
+    proposal: str = ""
+    """Where the folder is not understood: the smallest task.toml with which it would be."""
 
     @property
     def has_errors(self) -> bool:
@@ -104,6 +113,8 @@ class Examined(NamedTuple):
     texts: list[TextReport]
     reviewed: dict[str, int]
     """What reviewers changed: counts for the notes of every part."""
+    folder: Folder | None
+    """Nothing where no file could be read."""
 
 
 def examine(path: Path, with_reviews: bool = True) -> Examined:
@@ -113,9 +124,10 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
     :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
-    understood = understand(path, findings)
+    folder = read_folder(path, findings)
+    understood = None if folder is None else understand(folder, findings)
     if understood is None:
-        return Examined(None, {}, findings, [], {})
+        return Examined(None, {}, findings, [], {}, folder)
     clean = check_content(understood.spec, understood.draft.tables, findings)
     reviewed: dict[str, int] = {}
     is_reviewed = with_reviews and bool(decisions.review_files(path))
@@ -133,7 +145,42 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
             'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
         )
         findings.warn("language", "task.toml", message, column="languages")
-    return Examined(understood, clean, findings, texts, reviewed)
+    _note_two_languages(understood, texts, findings)
+    return Examined(understood, clean, findings, texts, reviewed, folder)
+
+
+def _note_two_languages(
+    understood: Understood, texts: list[TextReport], findings: Findings
+) -> None:
+    """Questions in Hangul over documents without any, or the other way round."""
+    shares = {one.role: one.scripts.get("Hangul", 0.0) for one in texts if one.column == "text"}
+    if not {"corpus", "queries"} <= shares.keys():
+        return
+    low, high = sorted((shares["corpus"], shares["queries"]))
+    if low < _FEW_HANGUL and high > _MUCH_HANGUL:
+        message = (
+            f"{shares['queries']:.0%} of the questions' letters are Hangul, but "
+            f"{shares['corpus']:.0%} of the documents': lexical models find little then"
+        )
+        file = understood.draft.tables["queries"].file
+        findings.warn("two languages", file, message)
+
+
+def refuse_errors(path: Path, examined: Examined) -> Understood:
+    """What was understood.
+
+    :raises DataError: the files are not understood, or hold errors; the message shows the first of
+        them.
+    """
+    understood, findings = examined.understood, examined.findings
+    if understood is not None and not findings.n_errors:
+        return understood
+    errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
+    rest = findings.n_errors - len(errors)
+    more = f" And {rest} more." if rest else ""
+    raise DataError(
+        f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check {path}"
+    )
 
 
 def check_folder(path: Path) -> CheckReport:
@@ -141,11 +188,14 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, clean, findings, texts, _ = examine(path)
+    understood, clean, findings, texts, _, folder = examine(path)
+    proposal = propose(folder) if understood is None and folder is not None else None
+    if proposal is not None:  # what is wrong with the values, as it reads them, is shown, too
+        check_content(proposal.understood.spec, proposal.understood.draft.tables, findings)
     counts = {kind: n for (_, kind), n in findings.counts.items()}
     report = CheckReport(str(path), findings.kept, counts, findings.n_errors)
     if understood is None:
-        return report
+        return replace(report, proposal=to_toml_of(proposal.settings) if proposal else "")
     draft = understood.draft
     return replace(
         report,
@@ -179,7 +229,7 @@ def _scored(spec: TaskSpec, clean: Clean, split: str) -> ScoredReport:
 
 
 def _not_korean(text: TextReport) -> bool:
-    return text.scripts.get("Hangul", 0.0) < 0.1
+    return text.scripts.get("Hangul", 0.0) < _FEW_HANGUL
 
 
 def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
@@ -220,6 +270,9 @@ def format_report(report: CheckReport, lang: Lang = "en") -> str:
             "",
             "kemb cannot say what this is; `kemb docs own-data` shows the layouts it knows.",
         ]
+        if report.proposal:
+            lines += ["", say(note("check.proposal"), lang)]
+            lines += [f"  {line}".rstrip() for line in report.proposal.splitlines()]
     for level in ("error", "warning"):
         for kind in dict.fromkeys(
             finding.kind for finding in report.findings if finding.level == level
@@ -275,6 +328,11 @@ def to_toml(spec: TaskSpec) -> str:
     """The TOML file of a task: `TaskSpec.model_validate(tomllib.loads(to_toml(spec))) == spec`."""
     data = spec.model_dump(exclude_defaults=True, exclude_none=True)
     data["source"] = {"layout": spec.source.layout} | data["source"]
+    return to_toml_of(data)
+
+
+def to_toml_of(data: Mapping[str, object]) -> str:
+    """Settings of a task as a TOML file; tables of them come last."""
     lines = [
         f"{_key(key)} = {_toml(value)}"
         for key, value in data.items()
@@ -287,7 +345,7 @@ def to_toml(spec: TaskSpec) -> str:
                 f"[{_key(key)}]",
                 *(f"{_key(name)} = {_toml(value)}" for name, value in table.items()),
             ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).strip() + "\n"
 
 
 def _key(name: str) -> str:

@@ -158,7 +158,7 @@ def match_columns(table: Table, aliases: Aliases, declared: Mapping[str, str]) -
     """Our column name -> the table's own, for those that task.toml gives or that have a
     usual name.
     """
-    plain = {plain_name(name): name for name in reversed(_all_names(table))}
+    plain = {plain_name(name): name for name in reversed(column_names(table))}
     matches = {ours: declared[ours] for ours in aliases if ours in declared}
     for ours, names in aliases.items():
         for name in names:
@@ -167,7 +167,7 @@ def match_columns(table: Table, aliases: Aliases, declared: Mapping[str, str]) -
     return matches
 
 
-def _all_names(table: Table) -> list[str]:
+def column_names(table: Table) -> list[str]:
     """The columns, and behind them the fields of those that hold records, as `metadata.id`."""
     fields = {
         f"{name}.{field}": None

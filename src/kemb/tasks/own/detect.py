@@ -31,6 +31,10 @@ CONTRADICTION = {"contradiction", "not_entailment", "모순"}
 NEUTRAL = {"neutral", "중립"}
 
 
+_LEAST_TEXTS = 20
+"""With fewer texts classes of one text are no reason to doubt that they are classes."""
+
+
 GOLD = {"sts": "score", "pair_classification": "label"}
 """Our name of the gold column of each type of pairs."""
 
@@ -55,15 +59,38 @@ def detect(
     elif questions:
         chunks = chunk_files(files, roles, settings, questions)
         draft = questions_with_gold(files, questions, chunks, settings, findings)
+    elif role_names == {"corpus"}:
+        _refuse_chunks_alone(files, findings)
+        draft = None
     elif has_judgments or "corpus" in role_names or declared_type == "retrieval":
         draft = beir(files, roles, settings, findings)
     else:
         draft = _rows(files, settings, findings)
+    if draft is None:
+        _note_absent_columns(files, settings, findings)
     if draft and declared_type and draft.fields["type"] != declared_type:
         message = f"task.toml says so, but the files are {draft.fields['type']}: {draft.rules[0]}"
         findings.error("task.toml", TOML, message, column="type", value=declared_type)
         return None
     return draft
+
+
+def _refuse_chunks_alone(files: Files, findings: Findings) -> None:
+    message = (
+        "chunks without questions: add questions.csv with the columns question and gold_ids (ids "
+        "of the right chunks, several as c1;c7), or let `kemb draft` write questions"
+    )
+    findings.error("missing file", ", ".join(files), message)
+
+
+def _note_absent_columns(files: Files, settings: Settings, findings: Findings) -> None:
+    """Columns that task.toml names and no file has, where they may be why nothing is understood."""
+    tables = [table for table in files.values() if table is not None]
+    for ours, name in settings.get("columns", {}).items():
+        if all(column_values(table, name) is None for table in tables):
+            columns = ", ".join(dict.fromkeys(one for table in tables for one in table.columns))
+            message = f"no file has this column; found {columns}"
+            findings.error("task.toml", TOML, message, column=ours, value=name)
 
 
 # ---- one file per split
@@ -236,5 +263,26 @@ def _labelled(
         )
         findings.error("missing column", table.file, message)
         return None
+    if "label" not in names:
+        message = (
+            f"found the columns {', '.join(table.columns)}: texts, but no label. If these are "
+            "chunks of documents, they need a file of questions beside them; `kemb draft` writes "
+            'one. Else say in task.toml which column is the label: columns = { label = "..." }'
+        )
+        findings.error("missing column", table.file, message, column="label")
+        return None
+    if "type" not in settings and _are_no_labels(table, names["label"]):
+        message = (
+            "nearly every text has a value of its own here, so it hardly is a label; if it is, "
+            f'say in task.toml: type = "{type_}"'
+        )
+        findings.error("unlikely labels", table.file, message, column=names["label"])
+        return None
     rule = f"{type_.capitalize()}, because there are text and label, {why}"
     return _Shape(type_, LABELS, names, settings.get("labels", {}), [rule])
+
+
+def _are_no_labels(table: Table, column: str) -> bool:
+    """Whether so many values differ that they are names or texts; a few rows may be all unlike."""
+    values = [str(value) for value in column_values(table, column) or [] if value not in (None, "")]
+    return len(values) >= _LEAST_TEXTS and len(set(values)) > len(values) / 2

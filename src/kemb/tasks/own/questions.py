@@ -135,7 +135,8 @@ def _declared(settings: Settings, prefix: str) -> Names:
 
 def _question_names(table: Table, declared: Names, role: str) -> Names:
     text_names = (*QUESTION_NAMES, "text") if role == "queries" else QUESTION_NAMES
-    names = match_columns(table, {"text": text_names, "id": QUERIES["id"]}, declared)
+    matches = match_columns(table, {"text": text_names, "id": QUERIES["id"]}, declared)
+    names = {ours: name for ours, name in matches.items() if column_values(table, name) is not None}
     if "id" in names and all(is_empty(value) for value in column_values(table, names["id"]) or []):
         del names["id"]
     return names
@@ -503,7 +504,8 @@ def _grade_column(table: Table, others: tuple[str, ...]) -> str:
     for name in GRADES:
         column = plain.get(name, "")
         if column and column not in others:
-            numbers = [to_number(value) for value in table.columns[column]]
-            if all(number is not None and number == number // 1 for number in numbers):
+            filled = [value for value in table.columns[column] if not is_empty(value)]
+            numbers = [to_number(value) for value in filled]
+            if filled and all(number is not None and number == number // 1 for number in numbers):
                 return column
     return ""

@@ -9,6 +9,7 @@ import tomllib
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,6 +19,7 @@ from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.decisions import review_files
 from kemb.tasks.own.detect import detect
+from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
@@ -34,6 +36,10 @@ SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
 DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
 """What `kemb draft` and `kemb review` write beside the corpus, the queries and the judgments."""
+UNREAD = frozenset(
+    (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".arrow", ".feather", ".ods", ".pkl", "")
+)
+"""Endings of files that may hold tables, in forms that kemb does not read."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 
 
@@ -46,8 +52,19 @@ class Understood:
     revision: str
 
 
-def understand(path: Path, findings: Findings) -> Understood | None:
-    """Decide what a folder, or a single file, is; None, and findings, if that cannot be said.
+class Folder(NamedTuple):
+    """A folder, or a single file, as it was read."""
+
+    path: Path
+    parts: dict[str, list[Path]]
+    """The files by name, each with its shards."""
+    files: Files
+    roles: dict[str, str]
+    settings: Settings
+
+
+def read_folder(path: Path, findings: Findings) -> Folder | None:
+    """Read all tables of a folder, or of a single file; None, and findings, if there is none.
 
     :raises UsageError: if there is nothing at the path.
     """
@@ -56,6 +73,11 @@ def understand(path: Path, findings: Findings) -> Understood | None:
     if not paths:
         others = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
         message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {others}"
+        if any(item.suffix.lower() in DOCUMENT_SUFFIXES for item in path.iterdir()):
+            message += (
+                f". These are documents without questions: `kemb draft {path} -o DIR` writes "
+                "questions"
+            )
         findings.error("no data", path.name, message)
         return None
     files, roles = _read_files(path, paths, findings)
@@ -63,19 +85,39 @@ def understand(path: Path, findings: Findings) -> Understood | None:
         message = "JSON without records: expected a list of objects {...}, or one of the layouts"
         findings.error("no records", ", ".join(paths), message)
         return None
+    return Folder(path, paths, files, roles, settings)
+
+
+def understand(folder: Folder, findings: Findings) -> Understood | None:
+    """Decide what a folder is; None, and findings, if that cannot be said."""
+    path, paths, files, roles, settings = folder
     draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
+    without_records = [file for file in paths if file not in {one.split("#")[0] for one in files}]
+    if without_records:
+        draft.rules.append(f"JSON without records is not read: {', '.join(without_records)}.")
     spec = _to_spec(path, draft, settings, findings)
     tables_in_task = {file for table in draft.tables.values() for file in table.file.split(", ")}
     if ("error", "several files") not in findings.counts:
         for file in sorted(files.keys() - tables_in_task - set(draft.other_splits)):
             message = "no part of the task: its name says nothing that goes with the other files"
             findings.warn("file not used", file, message)
+    _warn_of_unread(path, findings)
     names_in_task = sorted({file.partition("#")[0] for file in tables_in_task})
     parts_in_task = [part for name in names_in_task for part in paths[name]]
     revision = _content_hash(path, [*parts_in_task, *review_files(path)])
     return Understood(spec, draft, revision)
+
+
+def _warn_of_unread(path: Path, findings: Findings) -> None:
+    """Name the files of a folder that speak of data by their name and are not read."""
+    for item in sorted(path.iterdir()) if path.is_dir() else []:
+        speaks_of_data = role_of(item.name) or split_of(item.name)
+        if item.suffix.lower() in UNREAD and speaks_of_data and item.is_file():
+            expected = ", ".join(DATA_SUFFIXES)
+            message = f"not read, by its ending: unpack it, or write it as {expected}"
+            findings.warn("file not used", item.name, message)
 
 
 def _read_files(
