@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         train,
         verify,
     )
+    from kemb.choosing.verb import choose
     from kemb.errors import KembError, RunError, UsageError
     from kemb.frames import Results
     from kemb.models.doors import encoder, reranker, retriever
@@ -51,6 +52,7 @@ _HOME = {
     "audit_files": "api",
     "board": "api",
     "card": "api",
+    "choose": "choosing.verb",
     "compare": "api",
     "encoder": "models.doors",
     "evaluate": "api",
@@ -81,6 +83,7 @@ __all__ = [
     "audit_files",
     "board",
     "card",
+    "choose",
     "compare",
     "encoder",
     "evaluate",

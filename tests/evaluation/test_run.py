@@ -254,6 +254,24 @@ def test_results_of_another_program_are_not_overwritten(
     assert json.loads(path.read_text()) == record
 
 
+def test_a_record_that_cannot_be_read_is_not_overwritten(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (outcome,) = go(folders, [resolve("toy")], options(tmp_path), "sts")
+    assert outcome.result is not None
+    path = outcome.result.path
+    before = path.read_bytes()
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("kemb.results.record.disk.read_json", refuse)
+    (again,) = go(folders, [resolve("toy")], options(tmp_path), "sts")
+    assert again.status == "failed"
+    assert f"The result file {path} cannot be read (Permission denied)" in again.message
+    assert path.read_bytes() == before
+
+
 def test_a_results_folder_that_cannot_be_written_ends_the_run_in_one_paragraph(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -130,7 +130,7 @@ def test_the_fault_of_a_text_is_not_asked_for_again(server: Endpoint, tmp_path: 
     assert answer.vectors.shape == (2, DIM)
     server.misbehave = lambda number, body: (500, {}, refusal)
     with (
-        pytest.raises(ModelError, match=f"refused with 500.*{sentence}"),
+        pytest.raises(ModelError, match=f"refused with 500.*{sentence}.* begins with '가'"),
         api.Client(model.spec, KEY, dim=DIM) as client,
     ):
         client.ask("", ["가"])

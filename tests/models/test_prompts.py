@@ -180,7 +180,9 @@ def test_foreign_keys_without_effect_are_recorded() -> None:
 @pytest.mark.parametrize("field", ["prompts", "instructions", "routes"])
 def test_unreachable_key_of_ours_is_an_error(key: str, meant: str | None, field: str) -> None:
     wrong = rules(**{field: {key: "x"}}, instruction_template="{instruction}")
-    with pytest.raises(UsageError, match=f"'{key}' \\(file\\) is reached by no task") as caught:
+    with pytest.raises(
+        UsageError, match=f"'{key}' \\(the prompts file\\) is reached by no task"
+    ) as caught:
         build_prompts(None, wrong, None, TASKS)
     if meant:
         assert f"Did you mean {meant}?" in str(caught.value)

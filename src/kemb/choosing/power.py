@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.choosing.questions import SEED, Questions, questions_of
+from kemb.drafting.judgments import comparable
+from kemb.drafting.pools import ranking_of_result
 from kemb.errors import NotSupported, UsageError
+from kemb.results.files import TaskResult
 from kemb.results.rows import ResultRow
-from kemb.types import TaskData
+from kemb.tasks.own.decisions import Pair
+from kemb.types import RetrievalData, TaskData
 
 DIFFERENCE = 0.02
 """Two points: what is planned for unless somebody declares another difference."""
@@ -52,6 +57,10 @@ class Plan:
     """The difference, where it is true."""
     to_equate: Goal
     """That they differ by less, where they are equal."""
+    unjudged: tuple[Pair, ...] = ()
+    """Pairs of question and passage without a judgment that could change the comparison, the
+    heaviest first.
+    """
 
 
 def plan(
@@ -87,8 +96,22 @@ def plan(
             )
     if a.label == b.label:
         raise UsageError(f"A and B are the same row, {a.label}; name two.")
-    questions = questions_of([a.results[data.task], b.results[data.task]], data)
-    return plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
+    results = [row.results[data.task] for row in (a, b)]
+    questions = questions_of(results, data)
+    planned = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
+    return replace(planned, unjudged=unjudged_pairs(results, data))
+
+
+def unjudged_pairs(results: Sequence[TaskResult], data: TaskData) -> tuple[Pair, ...]:
+    """The pairs without a judgment that could change what is said of some rows, where judgments
+    were looked for in pools at all; of complete ones nothing can be said.
+    """
+    part = data.parts[0]
+    if len(data.parts) > 1 or not isinstance(part.data, RetrievalData):
+        return ()
+    rankings = {result.model: ranking_of_result(result) for result in results}
+    judged = comparable(rankings, part.data.qrels)
+    return judged.pairs if judged.status == "not yet" else ()
 
 
 def plan_of(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from kemb import statistics
+from kemb.choosing.choose import Choice
 from kemb.choosing.power import Goal, Plan
-from kemb.messages import Note, note
+from kemb.choosing.stages import FEWEST_QUESTIONS
+from kemb.messages import Note, Text, note
+
+_N_MISSES = 10
+_LONGEST = 60
+"""Characters of a question that are shown."""
 
 
-def plan_notes(plan: Plan) -> list[Note]:
+def plan_notes(plan: Plan) -> list[Text]:
     """Everything that is to be said of a plan."""
     basis = note("power.basis", task=plan.task, metric=plan.metric, n_questions=plan.n_questions)
     if plan.n_clusters < plan.n_questions:
@@ -18,12 +24,9 @@ def plan_notes(plan: Plan) -> list[Note]:
             n_questions=plan.n_questions,
             n_clusters=plan.n_clusters,
         )
-    return [
-        basis,
-        to_see(plan),
-        to_equate(plan),
-        note("power.assumed", level=statistics.LEVEL),
-    ]
+    pairs = [note("power.unjudged", n=len(plan.unjudged))] if plan.unjudged else []
+    assumed = note("power.assumed", level=statistics.LEVEL)
+    return [basis, to_see(plan), to_equate(plan), *pairs, assumed]
 
 
 def to_see(plan: Plan) -> Note:
@@ -50,3 +53,70 @@ def _more(goal: Goal) -> Note:
     if low == high:
         return note("power.more_exactly", n=low)
     return note("power.more", low=low, high=high)
+
+
+def choice_notes(choice: Choice) -> list[Text]:
+    """The sentences that a choice ends with, in their order."""
+    sentences: list[Text] = [*choice.notes, _group(choice)]
+    if len(choice.decision.group) > 1:
+        smallest = choice.rows[choice.decision.smallest].name
+        sentences.append(note("choose.smallest", name=smallest))
+    if choice.plan is not None:
+        sentences += [to_see(choice.plan), to_equate(choice.plan)]
+    elif choice.no_plan:
+        sentences.append(note("choose.no_plan", why=choice.no_plan))
+    sentences += [_take(choice), _score(choice)]
+    if choice.misses is not None:
+        sentences.append(_misses(choice.misses))
+    if choice.n_questions < FEWEST_QUESTIONS:
+        sentences.append(note("choose.few"))
+    return sentences
+
+
+def _group(choice: Choice) -> Note:
+    names = [choice.rows[row].name for row in choice.decision.group]
+    n, metric, n_rows = choice.n_questions, choice.metric, len(choice.rows)
+    if n_rows == 1:
+        return note("choose.one_row", n=n, metric=metric, name=names[0])
+    if len(names) == 1:
+        return note("choose.first", n=n, metric=metric, name=names[0], n_rows=n_rows)
+    return note(
+        "choose.cannot_tell",
+        n=n,
+        metric=metric,
+        n_group=len(names),
+        n_rows=n_rows,
+        names=names,
+    )
+
+
+def _take(choice: Choice) -> Note:
+    if choice.decision.pick == choice.decision.group[0]:
+        return note("choose.take", name=choice.pick.name)
+    return note("choose.take_smaller", name=choice.pick.name)
+
+
+def _score(choice: Choice) -> Note:
+    decision = choice.decision
+    return note(
+        "choose.score",
+        score=f"{choice.pick.score * 100:.1f}",
+        low=f"{max(0.0, decision.low) * 100:.1f}",
+        high=f"{min(1.0, decision.high) * 100:.1f}",
+        share=decision.shares[decision.pick],
+        optimism=max(0.0, decision.optimism) * 100,
+    )
+
+
+def _misses(misses: list[tuple[str, str]]) -> Note:
+    if not misses:
+        return note("choose.misses_nothing")
+    questions: list[Text] = [_short(text or question) for question, text in misses[:_N_MISSES]]
+    if len(misses) > _N_MISSES:
+        questions.append(note("choose.and_more", n=len(misses) - _N_MISSES))
+    return note("choose.misses", n=len(misses), questions=questions)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

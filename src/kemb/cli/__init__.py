@@ -226,6 +226,7 @@ for command in (
     study.robustness,
     compare.compare,
     compare.verify,
+    choose.choose,
     choose.power,
     publish.audit,
     publish.site,

@@ -1,15 +1,176 @@
-"""The verbs that lead to a decision: `power`."""
+"""The verbs that lead to a decision: `choose` and `power`."""
 
 from __future__ import annotations
 
+import re
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb.cli.options import data_option, results_option
-from kemb.cli.run import load_tasks
+from kemb.cli.options import data_option, in_one, model_options, results_option, store_option
+from kemb.cli.run import load_tasks, options_of
 from kemb.errors import UsageError
-from kemb.messages import language, say
+from kemb.messages import Text, language, note, say
+
+if TYPE_CHECKING:
+    from kemb.choosing.candidates import Limits
+    from kemb.evaluation.evaluate import Reporter
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@click.command()
+@click.argument("target", metavar="DIR|TASK")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    help="Tried; repeatable.  [a declared set for this machine]",
+)
+@in_one(
+    "limits",
+    click.option("--max-gb", type=float, help="Most GB of weights (float32)."),
+    click.option("--max-params", help="Most parameters: 120M, 1.5B."),
+    click.option("--license", "license", type=click.Choice(["commercial"]), help="Only such."),
+    click.option("--dim", type=click.IntRange(1), help="Most dimensions of a vector."),
+    click.option(
+        "--api/--no-api", "api", default=False, help="Whether texts may be sent to an API.  [no]"
+    ),
+)
+@in_one(
+    "how",
+    click.option("--budget", default="", help="Wall time after which no row is begun: 10m."),
+    click.option(
+        "--stages",
+        default="10,30",
+        show_default=True,
+        help="Percentages of the documents before all; '' for none.",
+    ),
+    click.option("--hybrids/--no-hybrids", default=True, help="Every dense row with BM25, too."),
+    click.option(
+        "--difference", type=float, default=2.0, show_default=True, help="Points planned for."
+    ),
+)
+@results_option
+@store_option
+@data_option
+@model_options
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="HTML page.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def choose(
+    target: str,
+    models: tuple[str, ...],
+    limits: dict[str, Any],
+    how: dict[str, Any],
+    results_dir: Path,
+    store_dir: Path | None,
+    data: Path | None,
+    out: Path | None,
+    as_json: bool,
+    **model_settings: Any,  # noqa: ANN401  the options of `model_options`
+) -> None:
+    """Say which model to take for your own data, and how sure that is.
+
+    DIR holds documents with questions; of a folder of documents alone questions are drafted into
+    DIR-test first. Without -m a declared set is tried. It ends with sentences and with code.
+
+    \b
+    Examples:
+      kemb choose ./docs
+      kemb choose ./mydata -m bm25:kiwi -m kiwi-static -m BAAI/bge-m3
+      kemb choose ./mydata --license commercial --max-gb 1 --budget 10m -o choose.html
+    """
+    from kemb.choosing import report, verb
+
+    hear = _hear(quiet=as_json)
+    with _reporter(as_json) as reporter:
+        choice = verb.choose(
+            target,
+            models,
+            results=results_dir,
+            store=store_dir,
+            mirror=data,
+            limits=_limits(limits),
+            options=options_of(model_settings),
+            hybrids=how["hybrids"],
+            shares=_shares(how["stages"]),
+            difference=_fraction(how["difference"]),
+            budget_seconds=_seconds(how["budget"]),
+            hear=hear,
+            reporter=reporter,
+        )
+    if out is not None:
+        report.write_page(choice, out, language())
+    if as_json:
+        click.echo(report.to_json(choice), nl=False)
+        return
+    report.print_choice(choice)
+    if out is not None:
+        click.echo(say(note("choose.page_written", path=str(out)), language()))
+
+
+def _hear(quiet: bool) -> Any:  # noqa: ANN401  a function of one text
+    """Says on stderr what is declared and dropped."""
+    from kemb.publishing.reports import clean
+
+    def hear(text: Text) -> None:
+        if not quiet:
+            click.echo(clean(say(text, language())), err=True)
+
+    return hear
+
+
+def _reporter(quiet: bool) -> AbstractContextManager[Reporter | None]:
+    if quiet:
+        return nullcontext()
+    from kemb.publishing.terminal import TerminalReporter
+
+    return TerminalReporter()
+
+
+def _limits(values: dict[str, Any]) -> Limits:
+    from kemb.choosing.candidates import Limits
+
+    if values["max_gb"] is not None and not values["max_gb"] > 0:
+        raise UsageError(f"--max-gb {values['max_gb']:g} is no size; expected more than 0, as 1.5.")
+    return Limits(**(values | {"max_params": _parameters(values["max_params"])}))
+
+
+def _parameters(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([MBmb]?)", text.strip())
+    if match is None or not float(match[1]):
+        raise UsageError(f"--max-params {text!r} is no number of parameters; type 120M or 1.5B.")
+    return float(match[1]) * {"": 1.0, "m": 1e6, "b": 1e9}[match[2].lower()]
+
+
+def _seconds(text: str) -> float | None:
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)\s*([smh])", text.strip())
+    if match is None or not float(match[1]):
+        raise UsageError(f"--budget {text!r} is no time; type 90s, 10m or 1h.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    numbers = [number.strip() for number in text.split(",") if number.strip()]
+    if wrong := [number for number in numbers if not re.fullmatch(r"\d{1,2}(\.\d+)?", number)]:
+        raise UsageError(f"--stages {wrong[0]!r} is no percentage; type for example 10,30.")
+    return tuple(float(number) / 100 for number in numbers)
+
+
+def _fraction(points: float) -> float:
+    if not 0 < points < 100:
+        raise UsageError(
+            f"A difference of {points:g} points cannot be planned for; expected more than 0 and "
+            "less than 100, such as --difference 2."
+        )
+    return points / 100
 
 
 @click.command()

@@ -33,14 +33,14 @@ def convert(folder: Path, out: Path, as_json: bool) -> None:
             json.dumps(converted._asdict() | {"out": str(out)}, ensure_ascii=False, indent=1)
         )
         return
-    said = note(
+    sentence = note(
         "check.converted",
         folder=str(out),
         n_documents=converted.n_documents,
         n_queries=converted.n_queries,
         n_judgments=converted.n_judgments,
     )
-    click.echo(say(said, language()))
+    click.echo(say(sentence, language()))
     if converted.warnings:
         kinds = [f"{kind} ({n})" for kind, n in converted.warnings.items()]
         click.echo(

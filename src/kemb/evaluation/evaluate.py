@@ -28,7 +28,7 @@ from kemb.files import disk
 from kemb.models.model import Model
 from kemb.results import files
 from kemb.results.files import ScoredPart, TaskResult
-from kemb.results.record import OtherSchema, Setting
+from kemb.results.record import OtherSchema, Setting, Unreadable
 from kemb.scoring import score, score_run
 from kemb.scoring.search.retrieve import check, make_run, unfit
 from kemb.scoring.ties import shared_vectors, tied_queries
@@ -281,7 +281,7 @@ class _OfModel:
             return False  # nothing says that it is the same model
         try:
             result = files.read_result(path)
-        except OtherSchema as error:
+        except (OtherSchema, Unreadable) as error:
             self.done(Outcome(model.row, spec.name, "failed", message=str(error)))
             return True
         except ResultError:

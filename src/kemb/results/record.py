@@ -43,6 +43,10 @@ class OtherSchema(ResultError):
     """A record that another version of kemb wrote."""
 
 
+class Unreadable(ResultError):
+    """A record that may be intact, and that the system does not hand out."""
+
+
 class Data(BaseModel):
     """A part of the record: exact types, and room for keys that a later kemb writes."""
 
@@ -390,6 +394,7 @@ def read(path: Path) -> ResultFile:
     """A result file of kemb's or mteb's.
 
     :raises OtherSchema: another version of kemb wrote it.
+    :raises Unreadable: it may be intact.
     :raises ResultError: it is no such file, or has other types than kemb writes; file and key are
         named.
     """
@@ -462,7 +467,7 @@ def _unreadable(path: Path, error: OSError) -> ResultError:
             f"{path} is not a result file: there is no file of that name. Name one of a results "
             "folder."
         )
-    return ResultError(
+    return Unreadable(
         f"The result file {path} cannot be read ({disk.reason_of(error)}). It may be intact: give "
         "yourself the right to read it, or name another folder with --results DIR."
     )

@@ -128,7 +128,7 @@ class Client:
             self._count(n_cut=int(cuts == 0))
             response = self._send(route, texts)
         if response.status != 200:
-            raise ModelError(self._refusal(response))
+            raise ModelError(self._refusal(response, texts))
         return self._believed(route, texts, response.content)
 
     def _in_halves(self, route: str, texts: Sequence[str]) -> Answer:
@@ -231,7 +231,7 @@ class Client:
             response.status in (400, 422) and _TOO_MUCH.search(response.text[:2000]) is not None
         ) or _too_large_for_server(response)
 
-    def _refusal(self, response: Reply) -> str:
+    def _refusal(self, response: Reply, texts: Sequence[str]) -> str:
         status, reason = response.status, beginning(response)
         hints = {
             401: "The key is wrong or missing; look at the environment variable "
@@ -245,6 +245,8 @@ class Client:
             f" to {response.headers['location'][:100]}" if "location" in response.headers else ""
         )
         answer = self._safe(f"{status} {response.phrase}{where}: {reason!r}")
+        if self._too_much(response):
+            answer += f", for a text that begins with {texts[0][:40]!r}"
         return f"The endpoint {endpoint.url(self.api)} refused with {answer}. {hint}"
 
     def _safe(self, text: str) -> str:

@@ -60,7 +60,8 @@ def detect(
         chunks = chunk_files(files, roles, settings, questions)
         draft = questions_with_gold(files, questions, chunks, settings, findings)
     elif role_names == {"corpus"}:
-        draft = _chunks_alone(files, findings)
+        _refuse_chunks_alone(files, findings)
+        draft = None
     elif has_judgments or "corpus" in role_names or declared_type == "retrieval":
         draft = beir(files, roles, settings, findings)
     else:
@@ -74,7 +75,7 @@ def detect(
     return draft
 
 
-def _chunks_alone(files: Files, findings: Findings) -> None:
+def _refuse_chunks_alone(files: Files, findings: Findings) -> None:
     message = (
         "chunks without questions: add questions.csv with the columns question and gold_ids (ids "
         "of the right chunks, several as c1;c7), or let `kemb draft` write questions"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-LEAST_CHARS = 20
+LEAST_CHARS = 15
 """A passage, or a chunk, that is shorter (without blanks) may stand in any text by chance, so only
 an equal text matches it.
 """

@@ -198,7 +198,12 @@ def _question_columns(questions: Table, chunks: Table) -> Iterator[Columns]:
     text = _named(chunks, CORPUS, "text") or chunk_texts[0].name
     bodies = [str(value or "") for value in column_values(chunks, text) or []]
     passages = Passages([str(i) for i in range(len(bodies))], [""] * len(bodies), bodies)
-    id_columns = [column for column in _columns(chunks) if column.is_unique and column.name != text]
+    id_name = _named(chunks, CORPUS, "id")
+    id_columns = [
+        column
+        for column in _columns(chunks)
+        if column.name != text and (column.is_unique or column.name == id_name)
+    ]
     for asked_in in sorted(_texts(questions), key=lambda column: -column.question_share):
         names = {"corpus.text": text, "queries.text": asked_in.name}
         others = [
@@ -250,13 +255,13 @@ def _beir_columns(corpus: Table, queries: Table, qrels: Table) -> Columns:
             columns[f"{prefix}.text"] = text
         for id_column in _columns(table):
             known_ids = {str(value) for value in id_column.values}
-            named = [
+            judged_columns = [
                 column.name
                 for column in _columns(qrels)
                 if id_column.is_unique and column.texts and set(column.texts) <= known_ids
             ]
-            if named:
-                columns |= {f"{prefix}.id": id_column.name, f"qrels.{judged}": named[0]}
+            if judged_columns:
+                columns |= {f"{prefix}.id": id_column.name, f"qrels.{judged}": judged_columns[0]}
                 break
     score = _named(qrels, QRELS, "score")
     numbers = [

@@ -134,10 +134,10 @@ def _is_squad(value: dict[str, Any]) -> bool:
 
 def _squad_questions(articles: list[Any]) -> Iterator[dict[str, object]]:
     """One record per question, with its paragraph and the title of the article."""
-    for article in articles:
+    for article in _objects(articles):
         title = article.get("title") or ""
-        for paragraph in article.get("paragraphs") or []:
-            for question in paragraph.get("qas") or []:
+        for paragraph in _objects(article.get("paragraphs")):
+            for question in _objects(paragraph.get("qas")):
                 yield {
                     "id": next((question[key] for key in _QUESTION_IDS if key in question), None),
                     "question": question.get("question"),
@@ -145,3 +145,9 @@ def _squad_questions(articles: list[Any]) -> Iterator[dict[str, object]]:
                     "title": title,
                     "is_impossible": bool(question.get("is_impossible")),
                 }
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """The objects of a list; nothing of anything else."""
+    items = value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, dict)]

@@ -1,0 +1,328 @@
+"""From candidates to a choice: looks at more and more of the documents, then the decision.
+
+Every score is an ordinary result, kept on disk: a choice that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
+from kemb.choosing.decide import Decision, decide
+from kemb.choosing.power import Plan, plan_of
+from kemb.choosing.questions import Questions, questions_of
+from kemb.choosing.stages import SHARES, Drop, Stage, drops, makers_of, stages_of
+from kemb.errors import NotSupported, UsageError
+from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
+from kemb.messages import Note, Text, note, say
+from kemb.models.model import Model
+from kemb.results.files import TaskResult, read_items
+from kemb.scoring.items import of_metric, of_part
+from kemb.types import RetrievalData, TaskData
+
+_HIT = "hit_rate@10"
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseOptions:
+    """How to choose."""
+
+    run: RunOptions
+    shares: Sequence[float] = SHARES
+    difference: float = 0.02
+    """What the plan for more questions is made for."""
+    budget_seconds: float | None = None
+    """Wall time after which no further row is begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of a look."""
+
+    share: float
+    n_documents: int
+    alpha: float
+    names: list[str]
+    scores: list[float]
+    drops: list[Drop]
+    """By numbers of `names`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """A row of the last look."""
+
+    model: Model
+    why: Text
+    score: float
+    n_parameters: int | None
+    index_bytes_per_document: float | None
+    result: TaskResult
+
+    @property
+    def name(self) -> str:
+        return self.model.row
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was tried, what was seen, what to take."""
+
+    task: str
+    metric: str
+    n_questions: int
+    n_clusters: int
+    n_documents: int
+    rows: list[ChoiceRow]
+    """Of the last look."""
+    questions: Questions
+    """Those of the last look, with the rows in their order."""
+    decision: Decision
+    looks: list[Look]
+    left_out: list[LeftOut]
+    """What was not tried, failed, or was not reached in time."""
+    plan: Plan | None
+    """For the pick and its nearest rival; None where the group is one row, or nothing can be
+    planned.
+    """
+    no_plan: str
+    """Why there is no plan, where there might be one."""
+    misses: list[tuple[str, str]] | None
+    """Id and text of the questions that have no right document among the pick's first ten; None of
+    tasks that rank nothing.
+    """
+    notes: list[Text] = field(default_factory=list)
+
+    @property
+    def pick(self) -> ChoiceRow:
+        return self.rows[self.decision.pick]
+
+
+Hear = Callable[[Text], object]
+
+
+def choose(
+    task: Task,
+    candidates: Sequence[Candidate],
+    options: ChooseOptions,
+    left_out: Sequence[LeftOut] = (),
+    hear: Hear = lambda text: None,
+    reporter: Reporter | None = None,
+) -> Choice:
+    """Which of the candidates to take for a task.
+
+    :param left_out: what is not tried, for the report.
+    :param hear: gets what is declared before the looks, and what is dropped.
+    :raises UsageError: no candidate, or none that could be measured.
+    """
+    data = task.load()
+    work = _Work(Task(task.spec, lambda: data), list(candidates), options, reporter, list(left_out))
+    if not candidates:
+        raise UsageError(
+            "There is no model to try: each one is left out. Name some with -m, or loosen the "
+            "limits."
+        )
+    stages = stages_of(data, work.makers(), options.shares if len(candidates) > 2 else ())
+    hear(_declaration(stages, len(candidates)))
+    looks: list[Look] = []
+    last: _Measured | None = None
+    for stage in stages:
+        results = work.measure(stage)
+        if not results:
+            break
+        last = _Measured(questions_of(results, stage.data), list(work.living), results)
+        looks.append(work.look(stage, last.questions, hear))
+        if work.is_over:
+            break
+    if last is None:
+        reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in work.left_out[:3])
+        raise UsageError(f"No model could be measured on {task.spec.name}. {reasons}")
+    return _choice(work, data, last, looks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The rows of a look."""
+
+    questions: Questions
+    candidates: list[Candidate]
+    results: list[TaskResult]
+
+
+@dataclass(slots=True)
+class _Work:
+    """Candidates that live, and what became of the others."""
+
+    task: Task
+    living: list[Candidate]
+    options: ChooseOptions
+    reporter: Reporter | None
+    left_out: list[LeftOut]
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_over(self) -> bool:
+        budget = self.options.budget_seconds
+        return budget is not None and time.monotonic() - self.started > budget
+
+    def makers(self) -> list[TaskResult]:
+        """Results on all documents of the cheap rows that make the pool."""
+        sizes = {c.name: (c.role, n_parameters(c.model) or 0) for c in self.living}
+        names = makers_of({name: size for name, size in sizes.items() if "(" not in name})
+        outcomes = [
+            self._evaluate(candidate, self.options.run, self.task)
+            for candidate in self.living
+            if candidate.name in names and len(self.living) > 2
+        ]
+        return [outcome.result for outcome in outcomes if outcome.result is not None]
+
+    def measure(self, stage: Stage) -> list[TaskResult]:
+        """Results of the living on what a stage sees; those without one live no longer."""
+        run, task = self.options.run, self.task
+        if not stage.is_last:
+            root = run.results_dir.resolve()
+            folder = root.with_name(f"{root.name}-choose") / f"{stage.share * 100:.0f}"
+            run = replace(run, results_dir=folder)
+            task = Task(task.spec, partial(_data, stage.data))
+        results, living = [], []
+        for candidate in self.living:
+            if self.is_over:
+                self.left_out.append(LeftOut(candidate.name, note("choose.not_reached")))
+                continue
+            outcome = self._evaluate(candidate, run, task)
+            if outcome.result is None:
+                self.left_out.append(LeftOut(candidate.name, outcome.message))
+            else:
+                results.append(outcome.result)
+                living.append(candidate)
+        self.living = living
+        return results
+
+    def look(self, stage: Stage, questions: Questions, hear: Hear) -> Look:
+        """Judge a look; before the last one, rows that are certainly worse live no longer."""
+        point, names = questions.point(), [candidate.name for candidate in self.living]
+        let_go: list[Drop] = []
+        if not stage.is_last:
+            replicates = questions.replicates()
+            let_go = drops(point, replicates, questions.n_questions, stage.alpha)
+        for drop in let_go:
+            hear(drop_note(drop, names, stage.share))
+        rows = {drop.row for drop in let_go}
+        self.living = [c for row, c in enumerate(self.living) if row not in rows]
+        scores: list[float] = point.tolist()
+        return Look(stage.share, stage.n_documents, stage.alpha, names, scores, let_go)
+
+    def _evaluate(self, candidate: Candidate, run: RunOptions, task: Task) -> Outcome:
+        return evaluate([task], [candidate.model], run, self.reporter)[0]
+
+
+def drop_note(drop: Drop, names: Sequence[str], share: float) -> Note:
+    """That a row was dropped, and why."""
+    return note(
+        "choose.dropped",
+        row=names[drop.row],
+        share=share,
+        other=names[drop.other],
+        low=drop.low * 100,
+        high=drop.high * 100,
+    )
+
+
+def _data(data: TaskData) -> TaskData:
+    return data
+
+
+def _declaration(stages: Sequence[Stage], n_rows: int) -> Note:
+    if len(stages) == 1:
+        return note("choose.one_look", n_rows=n_rows, alpha=stages[0].alpha)
+    looks = [note("choose.look", share=stage.share, alpha=stage.alpha) for stage in stages]
+    return note("choose.looks", n_rows=n_rows, looks=looks)
+
+
+def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> Choice:
+    questions = last.questions
+    scores: list[float] = questions.point().tolist()
+    rows = [
+        _row(candidate, result, score)
+        for candidate, result, score in zip(last.candidates, last.results, scores, strict=True)
+    ]
+    look = looks[-1]
+    decision = decide(questions.point(), questions.replicates(), _places(rows), look.alpha)
+    plan, no_plan = _plan(questions, rows, decision, data.task, work.options.difference)
+    notes: list[Text] = []
+    if look.share < 1:
+        notes.append(note("choose.stopped", share=look.share))
+    return Choice(
+        task=data.task,
+        metric=questions.metric,
+        n_questions=questions.n_questions,
+        n_clusters=questions.n_clusters,
+        n_documents=look.n_documents,
+        rows=rows,
+        questions=questions,
+        decision=decision,
+        looks=looks,
+        left_out=work.left_out,
+        plan=plan,
+        no_plan=no_plan,
+        misses=_misses(rows[decision.pick].result, data),
+        notes=notes,
+    )
+
+
+def _row(candidate: Candidate, result: TaskResult, score: float) -> ChoiceRow:
+    return ChoiceRow(
+        candidate.model,
+        candidate.why,
+        score,
+        n_parameters(candidate.model),
+        result.record.index_bytes_per_document,
+        result,
+    )
+
+
+def _places(rows: Sequence[ChoiceRow]) -> list[int]:
+    """The place of every row when sorted by size: parameters, then bytes of the index."""
+
+    def size(row: int) -> tuple[float, float, str]:
+        n = rows[row].n_parameters
+        parameters = float("inf") if n is None else n
+        return parameters, rows[row].index_bytes_per_document or 0, rows[row].name
+
+    order = sorted(range(len(rows)), key=size)
+    return [order.index(row) for row in range(len(rows))]
+
+
+def _plan(
+    questions: Questions,
+    rows: Sequence[ChoiceRow],
+    decision: Decision,
+    task: str,
+    difference: float,
+) -> tuple[Plan | None, str]:
+    """For the pick and the best other row of the group; nothing where the group is one row."""
+    rival = next((row for row in decision.group if row != decision.pick), None)
+    if rival is None:
+        return None, ""
+    pair = (decision.pick, rival)
+    names = (rows[pair[0]].name, rows[pair[1]].name)
+    try:
+        return plan_of(questions, pair, names, task, difference), ""
+    except (UsageError, NotSupported) as error:
+        return None, str(error)
+
+
+def _misses(result: TaskResult, data: TaskData) -> list[tuple[str, str]] | None:
+    table = read_items(result)
+    misses: list[tuple[str, str]] = []
+    for part in data.parts:
+        if not isinstance(part.data, RetrievalData):
+            return None
+        hits = of_metric(of_part(table, part.split, part.subset), _HIT)
+        texts = dict(zip(part.data.query_ids, part.data.queries, strict=True))
+        pairs = zip(hits["item_id"].to_pylist(), hits["value"].to_pylist(), strict=True)
+        misses += [(question, texts.get(question, "")) for question, hit in pairs if hit == 0]
+    return misses

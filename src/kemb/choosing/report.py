@@ -1,0 +1,178 @@
+"""A choice as terminal text, JSON, and a page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from kemb.choosing.choose import Choice, ChoiceRow
+from kemb.choosing.code import code_of
+from kemb.choosing.sentences import choice_notes
+from kemb.files import disk
+from kemb.messages import Lang, Value, language, note, say
+from kemb.publishing.reports import clean
+from kemb.publishing.tables import millions, share
+
+_TEMPLATES = Path(__file__).parents[1] / "publishing" / "templates"
+_HEADER = (
+    "choose.row",
+    "choose.points",
+    "choose.rank",
+    "choose.picked",
+    "choose.parameters",
+    "choose.why",
+)
+
+
+def header(lang: Lang) -> list[str]:
+    """Titles of the columns."""
+    return [say(note(key), lang) for key in _HEADER]
+
+
+def body(choice: Choice, lang: Lang) -> list[list[str]]:
+    """A line per row of the last look, best score first."""
+    return [_line(choice, row, lang) for row in _order(choice)]
+
+
+def print_choice(choice: Choice) -> None:
+    """Print the table, what was not tried, the sentences and the code."""
+    import click
+
+    from kemb.publishing.terminal import print_table
+
+    lang = language()
+    print_table(header(lang), body(choice, lang))
+    for line in [*left_out_lines(choice, lang), "", *sentences(choice, lang)]:
+        click.echo(clean(line))
+    for snippet in code_of(choice):
+        click.echo(f"\n--- {snippet.name}\n{snippet.code.rstrip()}")
+
+
+def sentences(choice: Choice, lang: Lang) -> list[str]:
+    """What the choice ends with."""
+    return [say(sentence, lang) for sentence in choice_notes(choice)]
+
+
+def left_out_lines(choice: Choice, lang: Lang) -> list[str]:
+    """What was not tried, with the reason."""
+    return [
+        say(note("choose.left_out", name=entry.name, why=entry.why), lang)
+        for entry in choice.left_out
+    ]
+
+
+def to_json(choice: Choice) -> str:
+    """Everything, in fractions at full precision; sentences in English."""
+    decision = choice.decision
+    record = {
+        "task": choice.task,
+        "metric": choice.metric,
+        "n_questions": choice.n_questions,
+        "n_clusters": choice.n_clusters,
+        "n_documents": choice.n_documents,
+        "take": choice.pick.name,
+        "first_group": [choice.rows[row].name for row in decision.group],
+        "smallest": choice.rows[decision.smallest].name,
+        "interval": [decision.low, decision.high],
+        "optimism": decision.optimism,
+        "rows": [_row_record(choice, number) for number in _order(choice)],
+        "looks": [dataclasses.asdict(look) for look in choice.looks],
+        "left_out": [
+            {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
+        ],
+        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
+        "misses": choice.misses,
+        "sentences": sentences(choice, "en"),
+        "code": {snippet.name: snippet.code for snippet in code_of(choice)},
+    }
+    return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def write_page(choice: Choice, path: Path, lang: Lang) -> None:
+    """Write the choice as one HTML file: no script, no request, everything from outside escaped.
+
+    :raises DiskError: the file cannot be written.
+    """
+
+    def t(key: str, /, **values: Value) -> str:
+        return say(note(key, **values), lang)
+
+    text = (
+        _environment()
+        .get_template("choice.html.j2")
+        .render(
+            t=t,
+            lang=lang,
+            task=choice.task,
+            header=header(lang),
+            lines=body(choice, lang),
+            bars=[_bar(choice, number) for number in _order(choice)],
+            pick=_order(choice).index(choice.decision.pick),
+            sentences=sentences(choice, lang),
+            left_out=left_out_lines(choice, lang),
+            snippets=code_of(choice),
+        )
+    )
+    disk.write(path, text, "Name another file with -o.")
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _order(choice: Choice) -> list[int]:
+    rows = range(len(choice.rows))
+    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
+
+
+def _line(choice: Choice, number: int, lang: Lang) -> list[str]:
+    row, decision = choice.rows[number], choice.decision
+    rank_low, rank_high = decision.ranks[number]
+    low, high = decision.score_intervals[number]
+    return [
+        clean(row.name),
+        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
+        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
+        share(decision.shares[number]),
+        _size(row),
+        clean(say(row.why, lang)),
+    ]
+
+
+def _size(row: ChoiceRow) -> str:
+    return "0" if row.n_parameters == 0 else millions(row.n_parameters)
+
+
+def _bar(choice: Choice, number: int) -> dict[str, float]:
+    """Places of a bar in percent."""
+    low, high = choice.decision.score_intervals[number]
+    return {
+        "low": low * 100,
+        "width": max(0.5, (high - low) * 100),
+        "score": choice.rows[number].score * 100,
+    }
+
+
+def _row_record(choice: Choice, number: int) -> dict[str, Any]:
+    row, decision = choice.rows[number], choice.decision
+    return {
+        "name": row.name,
+        "why": say(row.why, "en"),
+        "score": row.score,
+        "interval": decision.score_intervals[number],
+        "ranks": decision.ranks[number],
+        "taken_in": decision.shares[number],
+        "n_parameters": row.n_parameters,
+        "index_bytes_per_document": row.index_bytes_per_document,
+        "result": str(row.result.path),
+    }

@@ -1,0 +1,123 @@
+"""The whole way as one function: data or documents, candidates, looks, the choice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named, with_hybrids
+from kemb.choosing.choose import Choice, ChooseOptions, Hear
+from kemb.choosing.choose import choose as choose_among
+from kemb.choosing.drafts import drafted_notes
+from kemb.choosing.stages import SHARES
+from kemb.drafting import draft
+from kemb.encoding.store import Store, default_root
+from kemb.errors import DataError, UsageError
+from kemb.evaluation.evaluate import Reporter, RunOptions, Task
+from kemb.evaluation.targets import load_tasks
+from kemb.messages import note
+from kemb.models.model import ModelOptions
+from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
+from kemb.tasks.own.readers import DATA_SUFFIXES
+
+PathLike = str | os.PathLike[str]
+
+
+def choose(
+    data: PathLike,
+    models: Sequence[str] = (),
+    *,
+    results: PathLike = "results",
+    store: PathLike | None = None,
+    mirror: PathLike | None = None,
+    limits: Limits | None = None,
+    options: ModelOptions | None = None,
+    hybrids: bool = True,
+    shares: Sequence[float] = SHARES,
+    difference: float = 0.02,
+    budget_seconds: float | None = None,
+    hear: Hear = lambda text: None,
+    reporter: Reporter | None = None,
+) -> Choice:
+    """Which model to take for one's own data, and how sure that is.
+
+    :param data: a folder with questions, a task, or a folder of documents, for which questions are
+        drafted into `<folder>-test` first.
+    :param models: what is tried; by default the declared candidates of this machine's hardware.
+    :param results: folder of result files; `results` by default.
+    :param store: folder of the vector store; the user's by default.
+    :param mirror: folder with local copies of data sets.
+    :param limits: what a model may be; without them anything that sends no text to an API.
+    :param hybrids: whether every dense model is tried with words, too (rrf).
+    :param shares: of the documents that are looked at before all of them.
+    :param difference: as a fraction, what the plan for more questions is made for.
+    :param budget_seconds: wall time after which no further row is begun.
+    :param hear: hears what is declared and dropped.
+    :raises UsageError: nothing to choose from. DataError: data that are not understood.
+    """
+    task = task_of(data, mirror, hear)
+    tried, left_out = candidates_of(task, models, limits or Limits(), options, hybrids)
+    for candidate in tried:
+        hear(note("choose.tried", name=candidate.name, why=candidate.why))
+    run = RunOptions(
+        Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
+    )
+    settings = ChooseOptions(run, shares, difference, budget_seconds)
+    choice = choose_among(task, tried, settings, left_out, hear, reporter)
+    if not task.spec.drafted:
+        return choice
+    remarks = drafted_notes(choice, task.load(), Path(task.path))
+    return replace(choice, notes=[*choice.notes, *remarks])
+
+
+def candidates_of(
+    task: Task,
+    models: Sequence[str],
+    limits: Limits,
+    options: ModelOptions | None = None,
+    hybrids: bool = True,
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """What is tried, hybrids behind the models that they are made of, and what is not."""
+    settings = options or ModelOptions()
+    own_tasks = [task.spec.name]
+    if models:
+        tried, left_out = named(models, limits, settings, own_tasks)
+    else:
+        tried, left_out = declared(limits, settings, own_tasks)
+    return (with_hybrids(tried, settings) if hybrids else tried), left_out
+
+
+def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
+    """The task of a folder with questions, or of its documents with questions that are drafted.
+
+    :raises UsageError: several tasks.
+    """
+    path = Path(data)
+    if path.is_dir() and _holds_documents_only(path):
+        target = path.resolve().with_name(f"{path.resolve().name}-test")
+        is_there = (target / "task.toml").is_file()
+        key = "choose.drafted_before" if is_there else "choose.drafting"
+        hear(note(key, source=str(data), target=str(target)))
+        if not is_there:
+            draft(path, target)
+        path = target
+    tasks = load_tasks(
+        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None
+    )
+    if len(tasks) != 1:
+        raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")
+    return tasks[0]
+
+
+def _holds_documents_only(folder: Path) -> bool:
+    """Whether a folder has documents, and nothing that is a task as it is."""
+    suffixes = {path.suffix.lower() for path in folder.rglob("*") if path.is_file()}
+    if not suffixes & set(DOCUMENT_SUFFIXES):
+        return False
+    try:
+        load_tasks([str(folder)], None)
+    except (DataError, UsageError):
+        return not suffixes & set(DATA_SUFFIXES) - set(DOCUMENT_SUFFIXES)
+    return False
