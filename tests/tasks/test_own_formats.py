@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from kemb.cli import cli
 from kemb.tasks.own import load_folder
-from kemb.tasks.own.check import check_folder
+from kemb.tasks.own.check import check_folder, to_toml
 from kemb.types import RetrievalData
 from own_inputs import (
     CHUNKS,
@@ -81,6 +81,16 @@ def load(path: Path) -> RetrievalData:
     return data
 
 
+def assert_toml_says_the_same(folder: Path) -> None:
+    """The printed task.toml in the folder changes nothing."""
+    spec, data = load_folder(folder)
+    (folder / "task.toml").write_text(to_toml(spec), encoding="utf-8")
+    again, data_again = load_folder(folder)
+    (folder / "task.toml").unlink()
+    assert again == spec
+    assert [part.sha256 for part in data_again.parts] == [part.sha256 for part in data.parts]
+
+
 @pytest.mark.parametrize("write", NINE + MORE, ids=lambda write: write.__name__)
 def test_every_input_is_understood_and_scored_as_beir_is(tmp_path: Path, write: Writer) -> None:
     path = write(tmp_path / "mydata")
@@ -91,6 +101,8 @@ def test_every_input_is_understood_and_scored_as_beir_is(tmp_path: Path, write: 
     assert {finding.kind: 1 for finding in report.findings} == {
         kind: 1 for kind in EXPECTED_WARNINGS.get(write.__name__, {})
     }
+    if path.is_dir():
+        assert_toml_says_the_same(path)
     scores = ndcg(path, tmp_path / "one")
     if write is qa_csv:  # its documents are the right ones alone: four of the five
         assert len(load(path).documents) == 4

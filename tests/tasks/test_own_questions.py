@@ -155,6 +155,15 @@ def test_two_splits_of_questions_share_the_chunks(tmp_path: Path) -> None:
     assert check_folder(tmp_path).n_findings == {}
 
 
+def test_a_split_without_the_column_of_right_chunks_is_named(tmp_path: Path) -> None:
+    write_csv(tmp_path / "chunks.csv", ["id", "text"], CHUNK_ROWS)
+    write_csv(tmp_path / "qa_dev.csv", ["질문", "정답"], QUESTION_ROWS)
+    write_csv(tmp_path / "qa_test.csv", ["질문", "메모"], QUESTION_ROWS)
+    (tmp_path / "task.toml").write_text('splits = ["dev", "test"]')
+    (finding,) = findings(tmp_path, "missing column")
+    assert (finding.file, finding.column) == ("qa_test.csv", "queries.gold")
+
+
 # ---- what is counted, listed and refused
 
 
