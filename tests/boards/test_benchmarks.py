@@ -732,6 +732,8 @@ CELLS = 'cells = [{ task = "KorSTS", group = "S" }, { task = "AutoRAGRetrieval",
         (HEAD + CELLS + "weight = 3", r"weight: Extra inputs"),
         (HEAD + CELLS + "[formulas.f]\nrows = 'tall'", r"formulas\.f\.rows: .*'dense' or 'sparse'"),
         (HEAD, r"cells: Field required"),
+        (HEAD.replace('"b"', '"../../b"') + CELLS, r"name: .*match pattern"),
+        (HEAD + CELLS + '[formulas."../f"]', r"formulas\.\.\./f.*: .*match pattern"),
         ("name = b\n", r"cannot be read as a benchmark: .*line 1"),
     ],
 )

@@ -41,6 +41,7 @@ def drafted(root: Path, n: int = 6) -> Path:
                 "way": "heading",
                 "overlap": 0.5,
                 "spans": [span],
+                "flags": ["its passage holds it word for word", "odd"] if k == 2 else [],
             }
         )
     write_jsonl(root / "corpus.jsonl", passages)

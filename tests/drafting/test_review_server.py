@@ -133,7 +133,8 @@ def test_the_answer_is_marked_where_it_stands(server: ReviewServer, folder: Path
     assert [text for text, is_answer in gold["segments"] if is_answer] == ["답은 숫자 14입니다."]
     assert "".join(text for text, _ in gold["segments"]).startswith("😀 2번 문단입니다.")
     assert view["details"] == [
-        "made by: heading",
+        "look closely: its passage holds it word for word, odd",
+        "made by: headings",
         "50% of its content words stand in the passage",
     ]
     assert "from a.md" in gold["details"]
@@ -273,6 +274,9 @@ def test_a_port_that_is_taken_and_folders_that_are_no_questions(
         with reviewing(folder, "jun", server.server_port):
             pass
     assert not (folder / "review/.jun.lock").exists()
+    (folder / "sources.jsonl").write_text("{}\n[]\n")
+    with pytest.raises(DataError, match=r"sources\.jsonl, row 2"):
+        read_questions(folder)
     (folder / "queries.jsonl").write_text("{")
     with pytest.raises(DataError, match="kemb check"):
         read_questions(folder)

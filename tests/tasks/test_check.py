@@ -774,6 +774,11 @@ keys = st.sampled_from(
         "query-id",
         "corpus-id",
         "qid",
+        "question",
+        "context",
+        "gold_ids",
+        "relevance",
+        "metadata",
     ]
 )
 records = st.lists(st.dictionaries(keys, values, max_size=5), max_size=4).map(
@@ -786,9 +791,13 @@ cells = st.lists(
 contents = st.one_of(
     st.binary(max_size=40), records.map(str.encode), cells.map("\n".join).map(str.encode)
 )
-stems = st.sampled_from(["corpus", "queries", "qrels", "train", "test", "other", "qrels/test"])
+stems = st.sampled_from(
+    ["corpus", "queries", "qrels", "train", "test", "other", "qrels/test", "topics"]
+)
 files_of_any_kind = st.dictionaries(
-    st.tuples(stems, st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"])).map("".join),
+    st.tuples(
+        stems, st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".txt", ".xlsx", ".parquet"])
+    ).map("".join),
     contents,
     min_size=1,
     max_size=4,

@@ -154,6 +154,15 @@ def test_every_cut_of_a_file_keeps_the_decisions_before_it(folder: Path) -> None
         assert len(decisions) == n_whole, size
 
 
+def test_a_question_whose_passage_does_not_answer_is_not_scored(folder: Path) -> None:
+    decide(folder, "mina", Decision("q0", "wrong", "d0"), Decision("q1", "wrong", "d1"))
+    decide(folder, "mina", Decision("q1", "right", "d4"))
+    data, task = data_of(folder)
+    assert data.query_ids == ["q1", "q2", "q3"]
+    assert data.qrels["q1"] == {"d1": 0, "d4": 1}
+    assert task.parts[0].notes == {"n_questions_without_answer": 1, "n_reviewed_judgments": 3}
+
+
 def test_decisions_about_what_is_not_there_are_warned_of(folder: Path) -> None:
     decide(
         folder,

@@ -213,7 +213,15 @@ def test_questions_in_another_place_than_chunks_are_told_apart_by_their_columns(
     write_csv(tmp_path / "a.csv", ["청크번호", "내용"], CHUNK_ROWS)
     write_csv(tmp_path / "b.csv", ["질문", "정답"], QUESTION_ROWS)
     write_json(tmp_path / "config.json", {"chunk_size": 300, "overlap": 50})
-    assert check_folder(tmp_path).n_findings == {}
+    report = check_folder(tmp_path)
+    assert report.n_findings == {}
+    assert "JSON without records is not read: config.json." in report.rules
+
+
+def test_documents_without_questions_name_what_writes_questions(tmp_path: Path) -> None:
+    (tmp_path / "규정.txt").write_text("제1조 이 규정은 ...")
+    (finding,) = findings(tmp_path, "no data")
+    assert f"kemb draft {tmp_path} -o DIR" in finding.message
 
 
 def test_chunks_alone_are_no_labels(tmp_path: Path) -> None:
@@ -241,6 +249,12 @@ def test_excel_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(__import__("sys").modules, "python_calamine", None)
     (finding,) = findings(tmp_path / "a.xlsx", "Excel")
     assert 'pip install "kemb[excel]"' in finding.message
+
+
+def test_questions_in_another_language_than_the_documents_are_warned_of(tmp_path: Path) -> None:
+    rows = [["How much may a hotel cost?", "c2"], ["When is it settled?", "c4"]]
+    (finding,) = findings(write_both(tmp_path / "d", rows), "two languages")
+    assert finding.message.startswith("0% of the questions' letters are Hangul, but 9")
 
 
 # ---- proposals

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -136,17 +136,21 @@ class Comparable(_Strict):
     """Hash of the data, metric version, `dedupe_pairs`; only measured results have them."""
 
 
+FileName = Annotated[str, Field(pattern=r"^([^\W_][\w.+@, ()-]{0,79})?$")]
+"""Pages and downloads of a site are named so: no path, no control character."""
+
+
 class Benchmark(_Strict):
     """A named set of cells with formulas; the first formula is the default."""
 
-    name: str
+    name: FileName
     title: str
     """In Korean: it is what readers of the board see."""
     title_en: str = ""
     description: str = ""
     reference: str = ""
     cells: list[CellSpec] = Field(min_length=1)
-    formulas: dict[str, Formula] = Field(default={"mean": Formula()}, min_length=1)
+    formulas: dict[FileName, Formula] = Field(default={"mean": Formula()}, min_length=1)
     missing: Literal["refuse"] = "refuse"
     """A row without all cells has no overall score and no rank (docs/architecture.md, "No means
     over holes").

@@ -52,6 +52,7 @@ def review(
     from kemb.drafting import review as reviews
     from kemb.drafting.review_merge import as_json as to_json
     from kemb.drafting.review_merge import as_text
+    from kemb.publishing import progress
 
     if only_merge:
         report = reviews.merged(folder)
@@ -61,7 +62,8 @@ def review(
     with reviews.reviewing(folder, name, port, conflicts) as (server, notes):
         for sentence in notes:
             _show(sentence)
-        reviews.serve(server, not no_open, _show)
+        with progress.described(str):  # a server that waits has nothing to say every ten seconds
+            reviews.serve(server, not no_open, _show)
 
 
 def _show(sentence: Note) -> None:

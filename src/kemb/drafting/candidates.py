@@ -39,6 +39,8 @@ _ANSWERS = re.compile(
     rf"{_OPENING}(?:A|답변|대답|답|answer){_NUMBER}{_SEPARATOR}[ \t]*(?P<text>\S?.*)$",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"^(?:Q|질문)\d{0,3}(?:[.:：)]\s*|\s+)")
+"""Before a sentence that asks."""
 _FENCED = re.compile(
     r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
@@ -55,6 +57,8 @@ _EMPHASIS = re.compile(r"[*_]{1,3}(?=\S)(.+?)(?<=\S)[*_]{1,3}(?!\w)|`+([^`]*)`+|
 _CLOSING = "\"'”’»」』)]*_~` \t\n"
 """What may follow a question mark."""
 _MAY_ASK = re.compile(unicodedata.normalize("NFD", r"(?:까|까요|나요|가|가요|냐)$"))
+_MAY_HOLD_QUESTION = re.compile(r"[?？]|(?:까|요|냐)(?=\W|\Z)|가(?=[.。…!]|\s*\n|\s*\Z)")
+"""Of paragraphs; sentences of the others are not looked for, which would take most of the time."""
 _ASKING_FORM = re.compile(r"(?:니까|나요|(?:ᆫ|은|는|던)가(?:요)?|(?:ᆯ|을)까(?:요)?|냐)$")
 """Of Kiwi's final endings those that ask."""
 _ASKING_END = re.compile(
@@ -111,8 +115,10 @@ def candidates(document: Document, ways: Sequence[Way]) -> tuple[list[Candidate]
     """
     questions: list[Candidate] = []
     omissions: list[Omission] = []
+    code = [(match.start(), match.end()) for match in _FENCED.finditer(document.text)]
     for section in sections(document):
-        for candidate in _of_section(document, section, ways):
+        code_within = [place for place in code if section.start <= place[0] < section.end]
+        for candidate in _of_section(document, section, ways, code_within):
             if n_letters(document.text[candidate.answer.start : candidate.answer.end]) < MIN_ANSWER:
                 reason = "too little text answers it"
                 omissions.append(Omission(candidate.text, candidate.way, document.id, reason))
@@ -151,8 +157,9 @@ def sections(document: Document) -> list[Section]:
     return parts
 
 
-def _of_section(document: Document, section: Section, ways: Sequence[Way]) -> Iterator[Candidate]:
-    text = document.text
+def _of_section(
+    document: Document, section: Section, ways: Sequence[Way], code: Sequence[tuple[int, int]]
+) -> Iterator[Candidate]:
     is_title = "title" in ways and section.title == title_in(document)
     body = Span(document.id, section.start, section.end)
     asks = _ASKS.match(section.title)
@@ -166,9 +173,8 @@ def _of_section(document: Document, section: Section, ways: Sequence[Way]) -> It
     pairs = list(_faq(document, section)) if "faq" in ways else []
     yield from pairs
     if "sentence" in ways:
-        taken_spans = [(code.start(), code.end()) for code in _FENCED.finditer(text)]
-        taken_spans += [(pair.place[0], pair.answer.end) for pair in pairs if pair.place]
-        yield from _sentences(document, section, taken_spans)
+        of_pairs = [(pair.place[0], pair.answer.end) for pair in pairs if pair.place]
+        yield from _sentences(document, section, [*code, *of_pairs])
 
 
 def _faq(document: Document, section: Section) -> Iterator[Candidate]:
@@ -215,6 +221,8 @@ def _sentences(
         and not any(start <= match.start() < end for start, end in taken_spans)
     ]
     for (start, end), follower in itertools.zip_longest(paragraphs, paragraphs[1:]):
+        if not _MAY_HOLD_QUESTION.search(text, start, end):
+            continue
         spans = [(start + first, start + last) for first, last in sentences(text[start:end])]
         asking = asking_sentences([text[first:last] for first, last in spans])
         for (first, last), asks in zip(spans, asking, strict=True):
@@ -223,8 +231,8 @@ def _sentences(
             answer = (last, end)
             if n_letters(text[last:end]) < MIN_ANSWER and follower is not None:
                 answer = follower
-            span = Span(document.id, *answer)
-            yield Candidate("sentence", plain(text[first:last]), span, (first, last))
+            words = _MARK.sub("", plain(text[first:last]))
+            yield Candidate("sentence", words, Span(document.id, *answer), (first, last))
 
 
 def asking_sentences(texts: Sequence[str]) -> list[bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,9 +111,7 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
     omissions: list[Omission] = []
     joined = _joined(candidates)
     twins = _near_duplicates(chunks)
-    by_source: dict[str, list[int]] = defaultdict(list)
-    for row, chunk in enumerate(chunks):
-        by_source[chunk.source].append(row)
+    layouts = _layouts(chunks)
     passage_words = content_words([f"{chunk.title} {chunk.text}" for chunk in chunks])
     passage_forms = [normal_form(f"{chunk.title} {chunk.text}") for chunk in chunks]
     postings = Postings(passage_words)
@@ -122,7 +121,11 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
     for group, words in zip(joined, question_words, strict=True):
         first = group[0]
         spans = tuple(dict.fromkeys(candidate.answer for candidate in group))
-        direct = [row for span in spans for row in answering(span, chunks, by_source[span.source])]
+        direct = [
+            row
+            for span in spans
+            for row in answering(span, chunks, layouts[span.source].rows_near(span))
+        ]
         right = list(dict.fromkeys([*direct, *(twin for row in direct for twin in twins[row])]))
         if len(direct) == 1:
             spans += tuple(_place(chunks[twin]) for twin in right[1:])
@@ -159,7 +162,7 @@ def answering(span: Span, chunks: Sequence[Chunk], rows: Sequence[int]) -> list[
 
     :param span: the answer.
     :param chunks: all passages.
-    :param rows: those of the answer's document.
+    :param rows: those of the answer's document, or those of them that are near it.
     """
     shares = {}
     for row in rows:
@@ -169,6 +172,29 @@ def answering(span: Span, chunks: Sequence[Chunk], rows: Sequence[int]) -> list[
             shares[row] = shared / min(chunk.end - chunk.start, span.end - span.start)
     enough = [row for row, share in shares.items() if share >= 0.5]
     return enough or sorted(shares, key=lambda row: (-shares[row], row))[:1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the passages of one document lie, in its order."""
+
+    rows: list[int]
+    starts: list[int]
+    ends: list[int]
+
+    def rows_near(self, span: Span) -> list[int]:
+        """The passages that share a character with a place."""
+        return self.rows[bisect_right(self.ends, span.start) : bisect_left(self.starts, span.end)]
+
+
+def _layouts(chunks: Sequence[Chunk]) -> Mapping[str, _Layout]:
+    layouts: dict[str, _Layout] = defaultdict(lambda: _Layout([], [], []))
+    for row, chunk in enumerate(chunks):
+        layout = layouts[chunk.source]
+        layout.rows.append(row)
+        layout.starts.append(chunk.start)
+        layout.ends.append(chunk.end)
+    return layouts
 
 
 def _joined(candidates: Sequence[Candidate]) -> list[list[Candidate]]:

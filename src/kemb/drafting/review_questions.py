@@ -60,6 +60,8 @@ class Question:
     overlap: float | None = None
     """Share of its content words that stand in its passage."""
     spans: tuple[Span, ...] = ()
+    flags: tuple[str, ...] = ()
+    """Why the draft wants it looked at, as `kemb draft` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +179,21 @@ def _candidates(
 
 
 def _records(path: Path) -> dict[str, dict[str, Any]]:
-    """The objects of a JSONL file by their `_id`; none where there is no file."""
+    """The objects of a JSONL file by their `_id`; none where there is no file.
+
+    :raises DataError: a line that is no object.
+    """
     records: dict[str, dict[str, Any]] = {}
-    if not path.is_file():
-        return records
-    with path.open(encoding="utf-8-sig") as lines:
-        for line in lines:
+    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n") if path.is_file() else []
+    for row, line in enumerate(lines, start=1):
+        try:
             record = json.loads(line) if line.strip() else {}
             records[str(record.get("_id"))] = record
+        except (ValueError, RecursionError, AttributeError) as error:
+            raise DataError(
+                f"{path}, row {row} is no JSON object {{...}}. Draft the folder again, or put the "
+                "file back as it was."
+            ) from error
     return records
 
 
@@ -198,6 +207,7 @@ def _question(query: str, text: str, details: Mapping[str, Any]) -> Question:
         str(details.get("way") or ""),
         float(overlap) if isinstance(overlap, int | float) else None,
         tuple(place for place in places if place is not None),
+        tuple(str(flag) for flag in details.get("flags") or ()),
     )
 
 

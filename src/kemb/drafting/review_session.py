@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kemb.drafting.review_log import ReviewLog
-from kemb.drafting.review_questions import Questions
+from kemb.drafting.review_questions import Question, Questions
 from kemb.errors import UsageError
-from kemb.messages import Lang, Note, note, say
+from kemb.messages import Lang, Note, Text, note, say, table
 from kemb.tasks.own.decisions import (
     OF_PAIRS,
     Decision,
@@ -108,16 +108,13 @@ class Session:
         deciding = [doc for of, doc in self.questions.deciding if of == query]
         candidates = dict.fromkeys([*deciding, *self.questions.candidates.get(query, ())])
         decision = self.decided.get(query)
-        details = [note("review.way", way=question.way)] if question.way else []
-        if question.overlap is not None:
-            details.append(note("review.overlap", share=question.overlap))
         return {
             "id": query,
             "heading": say(
                 note("review.heading", number=self.order.index(query) + 1, n=len(self.order)), lang
             ),
             "text": question.text,
-            "details": [say(detail, lang) for detail in details],
+            "details": [say(detail, lang) for detail in _details(question)],
             "decision": decision.decision if decision else "",
             "edited": decision.text if decision else "",
             "votes": self._votes(query, lang) if self.only_conflicts else [],
@@ -164,3 +161,24 @@ def said_of(decision: Decision) -> Note:
     if decision.decision == "edit":
         return note("review.vote_edit", text=decision.text)
     return note(f"review.said_{decision.decision}")
+
+
+def _details(question: Question) -> list[Note]:
+    """How a question was made, and what the draft says of it."""
+    details = []
+    if question.flags:
+        flags = [_drafted_word("flag", flag) for flag in question.flags]
+        details.append(note("review.flags", flags=flags))
+    if question.way:
+        details.append(note("review.way", way=_drafted_word("way", question.way)))
+    if question.overlap is not None:
+        details.append(note("review.overlap", share=question.overlap))
+    return details
+
+
+def _drafted_word(kind: Literal["flag", "way"], name: str) -> Text:
+    """What `kemb draft` calls a way or a flag; the name itself where it has no word."""
+    key = name.replace(" ", "_")
+    if f"{kind}_{key}" not in table("draft"):
+        return name
+    return note(f"draft.way_{key}") if kind == "way" else note(f"draft.flag_{key}")

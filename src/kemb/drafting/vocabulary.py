@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from kemb.models.analysers import analyser_version, tokenize
@@ -43,16 +43,19 @@ class Postings:
     """
 
     def __init__(self, passages: Sequence[Words]) -> None:
-        self._counts = Counter(word for words in passages for word in words)
         self._passages = passages
+        self._rows: dict[str, list[int]] = defaultdict(list)
+        for row, words in enumerate(passages):
+            for word in words:
+                self._rows[word].append(row)
 
     def n_with_all(self, words: Words) -> int:
         """Passages that hold every one of some words."""
-        rarest = min((self._counts[word] for word in words), default=0)
-        if not rarest:
+        if any(word not in self._rows for word in words):
             return 0
-        return sum(words <= passage for passage in self._passages)
+        fewest = min((self._rows[word] for word in words), key=len, default=[])
+        return sum(words <= self._passages[row] for row in fewest)
 
     def holds_none(self, words: Words) -> bool:
         """Whether no passage holds any of some words."""
-        return not any(self._counts[word] for word in words)
+        return not any(word in self._rows for word in words)

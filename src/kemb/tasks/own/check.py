@@ -34,6 +34,9 @@ _N_SHOWN = 3
 """Errors in the message of a refusal."""
 _SAMPLE = 1000
 """Texts, evenly spaced, that the shares of scripts are counted on."""
+_FEW_HANGUL = 0.1
+_MUCH_HANGUL = 0.5
+"""Shares of letters and digits."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -142,7 +145,25 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
             'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
         )
         findings.warn("language", "task.toml", message, column="languages")
+    _note_two_languages(understood, texts, findings)
     return Examined(understood, clean, findings, texts, reviewed, folder)
+
+
+def _note_two_languages(
+    understood: Understood, texts: list[TextReport], findings: Findings
+) -> None:
+    """Questions in Hangul over documents without any, or the other way round."""
+    shares = {one.role: one.scripts.get("Hangul", 0.0) for one in texts if one.column == "text"}
+    if not {"corpus", "queries"} <= shares.keys():
+        return
+    low, high = sorted((shares["corpus"], shares["queries"]))
+    if low < _FEW_HANGUL and high > _MUCH_HANGUL:
+        message = (
+            f"{shares['queries']:.0%} of the questions' letters are Hangul, but "
+            f"{shares['corpus']:.0%} of the documents': lexical models find little then"
+        )
+        file = understood.draft.tables["queries"].file
+        findings.warn("two languages", file, message)
 
 
 def refuse_errors(path: Path, examined: Examined) -> Understood:
@@ -208,7 +229,7 @@ def _scored(spec: TaskSpec, clean: Clean, split: str) -> ScoredReport:
 
 
 def _not_korean(text: TextReport) -> bool:
-    return text.scripts.get("Hangul", 0.0) < 0.1
+    return text.scripts.get("Hangul", 0.0) < _FEW_HANGUL
 
 
 def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:

@@ -205,23 +205,24 @@ def apply(
     texts = [
         edits.get(query, text) for query, text in zip(queries["id"], queries["text"], strict=True)
     ]
-    clean["queries"] = _without(queries | {"text": texts}, "id", rejected)
+    clean["queries"] = queries | {"text": texts}
     judgments = {
         (query, document): grade
         for (query, document), grade in merged.judgments.items()
         if query in question_ids - rejected and document in document_ids
     }
-    n_changed = 0
-    for key in [key for key in clean if key.startswith("qrels/")]:
-        clean[key], n_of_split = _judged(_without(clean[key], "query-id", rejected), judgments)
-        n_changed += n_of_split
-        if not any(grade > 0 for grade in clean[key]["score"]):
-            findings.error(
-                "nothing to score", FOLDER, "the reviews left no question with an answer"
-            )
+    _drop(clean, rejected)
+    n_changed = _add_judgments(clean, judgments)
+    unanswered = _unanswered(clean, {query for query, _ in judgments})
+    _drop(clean, unanswered)
+    for key in clean:
+        if key.startswith("qrels/") and not any(grade > 0 for grade in clean[key]["score"]):
+            message = "the reviews left no question with an answer"
+            findings.error("nothing to score", FOLDER, message)
     counts = {
         "n_rejected_questions": len(rejected),
-        "n_edited_questions": len(edits.keys() - rejected),
+        "n_questions_without_answer": len(unanswered),
+        "n_edited_questions": len(edits.keys() - rejected - unanswered),
         "n_reviewed_judgments": n_changed,
     }
     return {name: count for name, count in counts.items() if count}
@@ -303,28 +304,46 @@ def _note_unknown(
             findings.warn("unknown id", FOLDER, message, value=f"{query} {document}")
 
 
-def _without(columns: dict[str, list[Any]], key: str, rejected: set[str]) -> dict[str, list[Any]]:
-    """The rows whose key was not rejected."""
-    rows = [row for row, query in enumerate(columns[key]) if query not in rejected]
-    return {name: [values[row] for row in rows] for name, values in columns.items()}
+def _drop(clean: dict[str, dict[str, list[Any]]], query_ids: set[str]) -> None:
+    """Take questions and their judgments out of the tables."""
+    for key, columns in clean.items():
+        if key == "queries" or key.startswith("qrels/"):
+            ids = columns["id" if key == "queries" else "query-id"]
+            rows = [row for row, query in enumerate(ids) if query not in query_ids]
+            clean[key] = {name: [values[row] for row in rows] for name, values in columns.items()}
 
 
-def _judged(
-    qrels: dict[str, list[Any]], judgments: Mapping[Pair, int]
-) -> tuple[dict[str, list[Any]], int]:
-    """Judgments with those of people over them, and how many of these say something new."""
-    pairs = zip(qrels["query-id"], qrels["corpus-id"], strict=True)
-    grades: dict[Pair, int] = dict(zip(pairs, qrels["score"], strict=True))
+def _add_judgments(clean: dict[str, dict[str, list[Any]]], judgments: Mapping[Pair, int]) -> int:
+    """Put what people judged over the judgments of every split that has the question.
+
+    :return: how many of these say something new.
+    """
     n_changed = 0
-    judged_queries = set(qrels["query-id"])
-    for pair, grade in judgments.items():
-        earlier = grades.get(pair)
-        if pair[0] in judged_queries and (earlier is None or (earlier > 0) != (grade > 0)):
-            grades[pair] = grade
-            n_changed += 1
-    columns: dict[str, list[Any]] = {
-        "query-id": [query for query, _ in grades],
-        "corpus-id": [document for _, document in grades],
-        "score": list(grades.values()),
+    for key in [key for key in clean if key.startswith("qrels/")]:
+        qrels = clean[key]
+        pairs = zip(qrels["query-id"], qrels["corpus-id"], strict=True)
+        grades: dict[Pair, int] = dict(zip(pairs, qrels["score"], strict=True))
+        judged_queries = set(qrels["query-id"])
+        for pair, grade in judgments.items():
+            earlier = grades.get(pair)
+            if pair[0] in judged_queries and (earlier is None or (earlier > 0) != (grade > 0)):
+                grades[pair] = grade
+                n_changed += 1
+        clean[key] = {
+            "query-id": [query for query, _ in grades],
+            "corpus-id": [document for _, document in grades],
+            "score": list(grades.values()),
+        }
+    return n_changed
+
+
+def _unanswered(clean: dict[str, dict[str, list[Any]]], query_ids: set[str]) -> set[str]:
+    """Those of some questions that have no right passage in any split."""
+    answered = {
+        query
+        for key, qrels in clean.items()
+        if key.startswith("qrels/")
+        for query, grade in zip(qrels["query-id"], qrels["score"], strict=True)
+        if grade > 0
     }
-    return columns, n_changed
+    return query_ids - answered

@@ -13,6 +13,9 @@ _LEAST_SHARE = 0.95
 to be valid CP949 become Hanja and rare syllables.
 """
 
+_MORE_ASCII = 10
+"""So many times as many ASCII characters one order of UTF-16's bytes must give."""
+
 _Utf16 = Literal["utf-16", "utf-16-le", "utf-16-be"]
 
 
@@ -20,9 +23,9 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
     """The text without its byte order mark; None, and a finding with the way out, where the
     encoding is not certain.
 
-    UTF-8 is taken as it is. UTF-16 is told by its byte order mark, or by NUL bytes that stand only
-    in the upper half of characters; CP949 by being valid to the last byte and reading as everyday
-    Hangul. What was decided is a warning.
+    UTF-8 is taken as it is. UTF-16 is told by its byte order mark, or by ASCII characters that one
+    order of the bytes gives and the other does not; CP949 by being valid to the last byte and
+    reading as everyday Hangul. What was decided is a warning.
 
     :param raw: the bytes of the file.
     :param file: its name in messages.
@@ -86,21 +89,25 @@ def _has_utf16_mark(raw: bytes) -> bool:
 def _utf16(raw: bytes) -> str | None:
     """Text in UTF-16, if that is certain.
 
-    Without a byte order mark the ASCII characters (commas, digits, line ends) show as NUL bytes,
-    all of them at odd offsets where the low byte comes first, at even ones where it comes last.
+    Without a byte order mark the ASCII characters (commas, digits, line ends) tell the order of the
+    bytes: read the wrong way round there are hardly any.
     """
     encoding: _Utf16 = "utf-16"
     if not _has_utf16_mark(raw):
         if raw.count(0) <= len(raw) // 10:
             return None
-        n_even, n_odd = raw[::2].count(0), raw[1::2].count(0)
-        if n_even and n_odd:
+        n_little, n_big = (_n_ascii(raw, order) for order in ("utf-16-le", "utf-16-be"))
+        if max(n_little, n_big) <= _MORE_ASCII * min(n_little, n_big):
             return None
-        encoding = "utf-16-le" if n_odd else "utf-16-be"
+        encoding = "utf-16-le" if n_little > n_big else "utf-16-be"
     try:
         return raw.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError:
         return None
+
+
+def _n_ascii(raw: bytes, encoding: str) -> int:
+    return sum(letter < "\x80" for letter in raw.decode(encoding, "replace"))
 
 
 def _utf8_with_nul(raw: bytes) -> str | None:

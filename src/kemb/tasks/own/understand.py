@@ -19,6 +19,7 @@ from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.decisions import review_files
 from kemb.tasks.own.detect import detect
+from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
@@ -72,6 +73,11 @@ def read_folder(path: Path, findings: Findings) -> Folder | None:
     if not paths:
         others = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
         message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {others}"
+        if any(item.suffix.lower() in DOCUMENT_SUFFIXES for item in path.iterdir()):
+            message += (
+                f". These are documents without questions: `kemb draft {path} -o DIR` writes "
+                "questions"
+            )
         findings.error("no data", path.name, message)
         return None
     files, roles = _read_files(path, paths, findings)
@@ -88,6 +94,9 @@ def understand(folder: Folder, findings: Findings) -> Understood | None:
     draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
+    without_records = [file for file in paths if file not in {one.split("#")[0] for one in files}]
+    if without_records:
+        draft.rules.append(f"JSON without records is not read: {', '.join(without_records)}.")
     spec = _to_spec(path, draft, settings, findings)
     tables_in_task = {file for table in draft.tables.values() for file in table.file.split(", ")}
     if ("error", "several files") not in findings.counts:

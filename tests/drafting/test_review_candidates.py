@@ -71,6 +71,26 @@ def test_the_text_after_a_question_answers_it_else_the_next_paragraph() -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", ["Q ", "Q2 ", "Q. ", "질문: "])
+def test_marks_before_a_sentence_are_no_words_of_it(mark: str) -> None:
+    text = f"{mark}배송은 언제 오나요?\n\n{ANSWER}\n"
+    assert pairs(text, "sentence") == [("배송은 언제 오나요?", ANSWER)]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "신청은 어디에서 합니까.",
+        "어디에서 신청하나요",
+        "이 방법이 옳은가",
+        "왜 그렇게 될까…",
+        "Why is it so?",
+    ],
+)
+def test_sentences_that_ask_are_found_with_and_without_a_mark(question: str) -> None:
+    assert pairs(f"{question}\n\n{ANSWER}\n", "sentence") == [(question, ANSWER)]
+
+
 def test_questions_in_code_and_tables_are_none() -> None:
     text = f"```\n이것은 무엇인가요?\n\n{ANSWER}\n```\n\n| 어디로 가나요? | {ANSWER} |\n"
     assert pairs(text, "sentence") == []
