@@ -29,7 +29,7 @@ from kemb.errors import ResultError, UsageError
 from kemb.files import disk
 from kemb.files.disk import refuse_bomb
 from kemb.results import record
-from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
+from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting, known
 from kemb.types import PartScore
 
 
@@ -187,7 +187,9 @@ def write_result(
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
     notes |= {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes}
-    judged |= {f"{p.split}/{p.subset}": p.score.judged._asdict() for p in parts if p.score.judged}
+    judged |= {
+        f"{p.split}/{p.subset}": known(**p.score.judged._asdict()) for p in parts if p.score.judged
+    }
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (
