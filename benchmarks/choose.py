@@ -144,10 +144,9 @@ def main() -> None:
         parameters = [n_parameters(model) or 0 for model in models]
         order = sorted(range(len(models)), key=lambda row: (parameters[row], names[row]))
         sizes = [order.index(row) for row in range(len(models))]
-        # Only vectors cost: rows of words and fusions encode nothing of their own.
-        simulate(
-            tables, [n_characters(stage) for stage in stages], makers, sizes, options.resamples
-        )
+        encoders = [{encoder.identity for encoder in model.encoders} for model in models]
+        lengths = [n_characters(stage) for stage in stages]
+        simulate(tables, lengths, encoders, makers, sizes, options.resamples)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ MORE: list[Writer] = [
 EXPECTED_WARNINGS = {
     "qa_csv": {"no other chunks": 1},
     "excel_csv": {"encoding decided": 2},
+    "ms_marco": {"no header": 2},
 }
 
 
@@ -98,9 +99,7 @@ def test_every_input_is_understood_and_scored_as_beir_is(tmp_path: Path, write: 
     assert checked.exit_code == 0, checked.output
     assert "3 of 3 questions are scored" in checked.output
     report = check_folder(path)
-    assert {finding.kind: 1 for finding in report.findings} == {
-        kind: 1 for kind in EXPECTED_WARNINGS.get(write.__name__, {})
-    }
+    assert report.n_findings == EXPECTED_WARNINGS.get(write.__name__, {})
     if path.is_dir():
         assert_toml_says_the_same(path)
     scores = ndcg(path, tmp_path / "one")

@@ -390,12 +390,13 @@ def _passage_column(source: _Questions, declared: Names, findings: Findings) -> 
     for name in names:
         if plain_name(name) in GOLD_ANSWERS and _are_passages(_sample(source.table, name)):
             return _Gold(name, "texts")
-    if names:
-        message = (
-            f"{names[0]!r} is no passage, and there is no file with the chunks: add one, "
-            "chunks.csv with the columns id and text"
-        )
-        findings.error("missing file", source.table.file, message, column=names[0])
+    looked_at = f"{names[0]!r} is no passage" if names else "no column holds right passages"
+    message = (
+        f"{looked_at}, and there is no file with the chunks: add one, chunks.csv with the columns "
+        "id and text"
+    )
+    column = names[0] if names else "queries.gold"
+    findings.error("missing file", source.table.file, message, column=column)
     return None
 
 
