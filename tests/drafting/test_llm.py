@@ -283,17 +283,28 @@ def test_another_machine_gets_nothing_without_consent(docs: Path, tmp_path: Path
     llm = LlmSettings(
         "gpt", "https://llm.example.invalid/v1", price=(1.0, 2.0), on_note=announced.append
     )
-    with pytest.raises(UsageError, match=r"characters of docs would go to llm\.example\.invalid"):
+    with pytest.raises(UsageError, match=r"characters of .*docs would go to llm\.example\.invalid"):
         draft(docs, tmp_path / "set", DraftSettings(llm=llm))
     [before] = announced
     sentence = say(before, "en")
     assert sentence.startswith("3 calls of gpt at llm.example.invalid: ")
-    assert "characters of docs" in sentence
+    assert f"characters of {docs}" in sentence
     assert "US dollars at the declared price" in sentence
     refusing = replace(llm, consent=lambda note: False)
     with pytest.raises(UsageError, match="nobody agreed"):
         draft(docs, tmp_path / "set", DraftSettings(llm=refusing))
     assert not (tmp_path / "set").exists()
+
+
+def test_decisions_about_other_passages_are_noticed_before_money_is_spent(
+    chat: ChatEndpoint, docs: Path, tmp_path: Path
+) -> None:
+    folder = draft(docs, tmp_path / "set", settings(chat)).folder
+    (folder / "review").mkdir()
+    (folder / "review" / "kim.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="decisions of reviewers about other passages"):
+        draft(docs, folder, replace(settings(chat, name="other"), chunks="fixed:40"))
+    assert len(chat.seen) == 3
 
 
 def test_hosts_of_this_machine() -> None:
@@ -363,5 +374,7 @@ def test_the_command_asks_before_text_leaves(
     assert "--llm-price takes two amounts" in output
     code, output = run()
     assert "needs its name and its address" in output
+    plain = CliRunner().invoke(cli, ["draft", str(docs), "-o", str(tmp_path / "x"), "--yes"])
+    assert "needs its name and its address" in str(plain.exception)
     code, output = run("--llm-base-url", "ftp://x")
     assert "must begin with http://" in output

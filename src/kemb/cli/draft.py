@@ -61,9 +61,7 @@ if TYPE_CHECKING:
         "--passages",
         "n_passages",
         type=click.IntRange(1),
-        default=100,
-        show_default=True,
-        help="At most so many passages are asked about.",
+        help="At most so many passages are asked about.  [100]",
     ),
     click.option("--prompts", type=FILE, help="A file of prompts in place of kemb's own."),
     click.option("--yes", "is_agreed", is_flag=True, help="Text may go to another machine."),
@@ -103,14 +101,14 @@ def _llm(
     base_url: str,
     price: str,
     styles: str,
-    n_passages: int,
+    n_passages: int | None,
     prompts: Path | None,
     is_agreed: bool,
 ) -> LlmSettings | None:
     from kemb.drafting import LlmSettings
     from kemb.errors import UsageError
 
-    if not name and not base_url:
+    if not any((name, base_url, price, styles, n_passages, prompts, is_agreed)):
         return None
     dollars = [part.strip() for part in price.split(",")] if price else []
     try:
@@ -127,7 +125,7 @@ def _llm(
         base_url,
         prompts,
         tuple(style.strip() for style in styles.split(",") if style.strip()),
-        n_passages,
+        n_passages or 100,
         (amounts[0], amounts[1]) if amounts else None,
         consent=lambda before: is_agreed or _agrees(base_url),
         on_note=lambda text: click.echo(say(text, language()), err=True),

@@ -137,17 +137,7 @@ def write_draft(draft: DraftReport) -> None:
     :raises UsageError: people have decided about other passages.
     :raises DiskError: it cannot be written.
     """
-    corpus = _lines(
-        {
-            "_id": chunk.id,
-            "title": chunk.title,
-            "text": chunk.text,
-            "source": chunk.source,
-            "start": chunk.start,
-            "end": chunk.end,
-        }
-        for chunk in draft.chunks
-    )
+    corpus = _corpus(draft.chunks)
     to_carry = _to_carry(draft.folder, corpus)
     files = {
         _CORPUS: corpus,
@@ -168,6 +158,28 @@ def write_draft(draft: DraftReport) -> None:
             for path in to_carry:
                 copy = shutil.copytree if path.is_dir() else shutil.copy2
                 copy(path, unfinished / path.name)
+
+
+def check_decisions(folder: Path, chunks: Sequence[Chunk]) -> None:
+    """Refuse to replace passages that people have decided about, before anything is paid for.
+
+    :raises UsageError: the folder holds decisions about other passages.
+    """
+    _to_carry(folder, _corpus(chunks))
+
+
+def _corpus(chunks: Sequence[Chunk]) -> str:
+    return _lines(
+        {
+            "_id": chunk.id,
+            "title": chunk.title,
+            "text": chunk.text,
+            "source": chunk.source,
+            "start": chunk.start,
+            "end": chunk.end,
+        }
+        for chunk in chunks
+    )
 
 
 def _to_carry(folder: Path, corpus: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,13 @@ from kemb.drafting.candidates import WAYS, Candidate, Omission, Way, candidates
 from kemb.drafting.chunks import chunk, parse_chunking
 from kemb.drafting.cutting import without_questions
 from kemb.drafting.filters import sieve, with_parents
-from kemb.drafting.folder import CALLS, DraftReport, check_target, write_draft
+from kemb.drafting.folder import (
+    CALLS,
+    DraftReport,
+    check_decisions,
+    check_target,
+    write_draft,
+)
 from kemb.drafting.llm import LlmSettings, check_llm
 from kemb.errors import DataError, UsageError
 from kemb.files import disk
@@ -66,10 +73,11 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     questions, omissions = _questions(documents, settings.tried)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
+    check_decisions(target, chunks)
     made_by: dict[str, Any] = {}
     if settings.llm is not None:
         disk.remove_leftovers(target.absolute().parent)
-        writing = ask(chunks, settings.llm, source.name, target / CALLS)
+        writing = ask(chunks, settings.llm, str(source), target / CALLS)
         questions += writing.questions
         omissions += writing.omissions
         made_by = writing.made_by
@@ -79,7 +87,7 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         raise DataError(_nothing(source, documents, omissions, settings.llm is not None))
     report = DraftReport(
         folder=target,
-        source=source.name,
+        source=Path(os.path.abspath(source)).name,
         documents=cut_documents,
         chunks=chunks,
         chunking=settings.chunks,
