@@ -124,6 +124,8 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
         (["--chunks", ","], "--chunks names nothing"),
         (["--chunks", "document", "-o", "page.html"], "With --chunks there is no -o"),
         (["--chunks", "document", "--budget", "1m"], "With --chunks there is no --budget"),
+        (["--chunks", "document", "--stages", "20"], "With --chunks there is no --stages"),
+        (["--chunks", "document", "--difference", "5"], "With --chunks there is no --difference"),
     ],
 )
 def test_what_cannot_be(folder: Path, arguments: list[str], message: str) -> None:

@@ -12,12 +12,14 @@ import click
 from kemb.cli.options import data_option, in_one, model_options, results_option, store_option
 from kemb.cli.run import load_tasks, options_of
 from kemb.errors import UsageError
-from kemb.messages import Text, language, note, say
+from kemb.messages import Text, language, note, printable, say
 
 if TYPE_CHECKING:
     from kemb.choosing.candidates import Limits
     from kemb.evaluation.evaluate import Reporter
 
+_STAGES = "10,30"
+_POINTS = 2.0
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -45,13 +47,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
     click.option("--budget", default="", help="Wall time after which no row is begun: 10m."),
     click.option(
         "--stages",
-        default="10,30",
+        default=_STAGES,
         show_default=True,
         help="Percentages of the documents before all; '' for none.",
     ),
     click.option("--hybrids/--no-hybrids", default=True, help="Every dense row with BM25, too."),
     click.option(
-        "--difference", type=float, default=2.0, show_default=True, help="Points planned for."
+        "--difference", type=float, default=_POINTS, show_default=True, help="Points planned for."
     ),
     click.option(
         "--chunks",
@@ -98,7 +100,8 @@ def choose(
         "hear": _hear(quiet=as_json),
     }
     if how["chunks"]:
-        _choose_cuts(target, models, how, common, out, as_json)
+        _refuse_beside_chunks(how, out)
+        _choose_cuts(target, models, how, common, as_json)
     else:
         _choose(target, models, how, common | {"mirror": data}, out, as_json)
 
@@ -138,17 +141,10 @@ def _choose_cuts(
     models: tuple[str, ...],
     how: dict[str, Any],
     common: dict[str, Any],
-    out: Path | None,
     as_json: bool,
 ) -> None:
     from kemb.choosing import cut_report, verb
 
-    flags = [flag for flag, value in (("-o", out), ("--budget", how["budget"])) if value]
-    if flags:
-        raise UsageError(
-            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
-            "and the report is a table or --json."
-        )
     with _reporter(as_json) as reporter:
         cuts = verb.choose_chunks(
             target, _names(how["chunks"]), models, reporter=reporter, **common
@@ -157,6 +153,21 @@ def _choose_cuts(
         click.echo(cut_report.to_json(cuts), nl=False)
     else:
         cut_report.print_cuts(cuts)
+
+
+def _refuse_beside_chunks(how: dict[str, Any], out: Path | None) -> None:
+    options = {
+        "-o": out is not None,
+        "--budget": bool(how["budget"]),
+        "--stages": how["stages"] != _STAGES,
+        "--difference": how["difference"] != _POINTS,
+    }
+    flags = [flag for flag, is_set in options.items() if is_set]
+    if flags:
+        raise UsageError(
+            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
+            "nothing is planned, and the report is a table or --json."
+        )
 
 
 def _names(text: str) -> list[str]:
@@ -234,7 +245,7 @@ def _fraction(points: float) -> float:
 @click.option(
     "--difference",
     type=float,
-    default=2.0,
+    default=_POINTS,
     show_default=True,
     help="Points that are worth finding; declared, never the observed ones.",
 )
@@ -292,4 +303,4 @@ def power(
         click.echo(json.dumps(dataclasses.asdict(planned), ensure_ascii=False, indent=1))
         return
     for sentence in plan_notes(planned):
-        click.echo(say(sentence, language()))
+        click.echo(printable(say(sentence, language())))

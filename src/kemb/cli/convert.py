@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 
 
 @click.command()
@@ -40,7 +40,7 @@ def convert(folder: Path, out: Path, as_json: bool) -> None:
         n_queries=converted.n_queries,
         n_judgments=converted.n_judgments,
     )
-    click.echo(say(sentence, language()))
+    click.echo(printable(say(sentence, language())))
     if converted.warnings:
         kinds = [f"{kind} ({n})" for kind, n in converted.warnings.items()]
         click.echo(
