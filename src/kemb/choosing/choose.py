@@ -12,7 +12,7 @@ from functools import partial
 
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.power import Plan, plan_of
+from kemb.choosing.power import DIFFERENCE, Plan, plan_of
 from kemb.choosing.questions import Questions, questions_of, refuse_one_cluster
 from kemb.choosing.stages import SHARES, Drop, Stage, drops, makers_of, stages_of
 from kemb.errors import NotSupported, UsageError
@@ -32,7 +32,7 @@ class ChooseOptions:
 
     run: RunOptions
     shares: Sequence[float] = SHARES
-    difference: float = 0.02
+    difference: float = DIFFERENCE
     """What the plan for more questions is made for."""
     budget_seconds: float | None = None
     """Wall time after which no further row is begun."""
@@ -120,7 +120,7 @@ def choose(
         passage.
     """
     data = task.load()
-    loaded = Task(task.spec, partial(_data, data), task.path)
+    loaded = Task(task.spec, partial(same, data), task.path)
     work = _Work(loaded, list(candidates), options, reporter, list(left_out))
     if not candidates:
         raise UsageError(
@@ -194,7 +194,7 @@ class _Work:
             root = run.results_dir.resolve()
             folder = root.with_name(f"{root.name}-choose") / f"{stage.share * 100:.0f}"
             run = replace(run, results_dir=folder)
-            task = Task(task.spec, partial(_data, stage.data), task.path)
+            task = Task(task.spec, partial(same, stage.data), task.path)
         results, living = [], []
         for candidate in self.living:
             if self.is_over:
@@ -239,7 +239,8 @@ def drop_note(drop: Drop, names: Sequence[str], share: float) -> Note:
     )
 
 
-def _data(data: TaskData) -> TaskData:
+def same(data: TaskData) -> TaskData:
+    """What a task that is read already loads."""
     return data
 
 

@@ -9,7 +9,6 @@ from kemb.choosing.cuts import CutChoice, CutRow
 from kemb.choosing.sentences import cut_notes
 from kemb.messages import Lang, language, note, say
 from kemb.publishing.reports import clean
-from kemb.publishing.tables import share
 
 _BUDGETS = (1000, 4000)
 
@@ -40,7 +39,7 @@ def header(lang: Lang) -> list[str]:
 
 def body(choice: CutChoice) -> list[list[str]]:
     """A line per row, best score first."""
-    return [_line(choice, row) for row in _order(choice)]
+    return [_line(choice, row) for row in report.best_first(choice)]
 
 
 def sentences(choice: CutChoice, lang: Lang) -> list[str]:
@@ -73,7 +72,7 @@ def to_json(choice: CutChoice) -> str:
                 "metrics": choice.rows[row].metrics,
                 "result": str(choice.rows[row].result.path),
             }
-            for row in _order(choice)
+            for row in report.best_first(choice)
         ],
         "left_out": [
             {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
@@ -83,20 +82,10 @@ def to_json(choice: CutChoice) -> str:
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
 
 
-def _order(choice: CutChoice) -> list[int]:
-    rows = range(len(choice.rows))
-    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
-
-
 def _line(choice: CutChoice, number: int) -> list[str]:
-    row, decision = choice.rows[number], choice.decision
-    rank_low, rank_high = decision.ranks[number]
-    low, high = decision.score_intervals[number]
+    row = choice.rows[number]
     return [
-        clean(row.name),
-        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
-        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
-        share(decision.shares[number]),
+        *report.decided_cells(choice, number),
         *(_points(row, f"span_recall@{n}") for n in _BUDGETS),
         _points(row, "span_precision@2000"),
         _points(row, "ndcg@10"),

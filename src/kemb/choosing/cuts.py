@@ -15,7 +15,7 @@ from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
-from kemb.choosing.choose import Hear
+from kemb.choosing.choose import Hear, same
 from kemb.choosing.decide import Decision, decide
 from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
@@ -103,7 +103,7 @@ def choose_cuts(
     rows, failed = [], list(left_out)
     for cut in cuts:
         for candidate in candidates:
-            task = Task(cut.spec, partial(_data, cut.data))
+            task = Task(cut.spec, partial(same, cut.data))
             outcome = evaluate([task], [candidate.model], run, reporter)[0]
             if outcome.result is None:
                 name = f"{cut.chunking.name} · {candidate.name}"
@@ -126,10 +126,6 @@ def choose_cuts(
         left_out=failed,
         notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
     )
-
-
-def _data(data: TaskData) -> TaskData:
-    return data
 
 
 def _row(cut: ChunkedTask, candidate: Candidate, result: TaskResult) -> CutRow:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kemb.choosing.choose import Choice, ChoiceRow, drop_note
 from kemb.choosing.code import code_of
-from kemb.choosing.sentences import choice_notes
+from kemb.choosing.sentences import Decided, choice_notes
 from kemb.files import disk
 from kemb.messages import Lang, Value, language, note, say
 from kemb.publishing.reports import clean
@@ -35,7 +35,7 @@ def header(lang: Lang) -> list[str]:
 
 def body(choice: Choice, lang: Lang) -> list[list[str]]:
     """A line per row of the last look, best score first."""
-    return [_line(choice, row, lang) for row in _order(choice)]
+    return [_line(choice, row, lang) for row in best_first(choice)]
 
 
 def print_choice(choice: Choice) -> None:
@@ -55,6 +55,25 @@ def print_choice(choice: Choice) -> None:
 def sentences(choice: Choice, lang: Lang) -> list[str]:
     """What the choice ends with."""
     return [say(sentence, lang) for sentence in choice_notes(choice)]
+
+
+def best_first(choice: Decided) -> list[int]:
+    """Numbers of the rows, the highest score first."""
+    rows = range(len(choice.rows))
+    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
+
+
+def decided_cells(choice: Decided, number: int) -> list[str]:
+    """Name, score with its interval, ranks, and how often a row is picked."""
+    row, decision = choice.rows[number], choice.decision
+    rank_low, rank_high = decision.ranks[number]
+    low, high = decision.score_intervals[number]
+    return [
+        clean(row.name),
+        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
+        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
+        share(decision.shares[number]),
+    ]
 
 
 def left_out_lines(choice: Choice, lang: Lang) -> list[str]:
@@ -82,7 +101,7 @@ def to_json(choice: Choice) -> str:
         "smallest": choice.rows[decision.smallest].name,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
-        "rows": [_row_record(choice, number) for number in _order(choice)],
+        "rows": [_row_record(choice, number) for number in best_first(choice)],
         "looks": [dataclasses.asdict(look) for look in choice.looks],
         "left_out": [
             {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
@@ -113,8 +132,8 @@ def write_page(choice: Choice, path: Path, lang: Lang) -> None:
             task=choice.task,
             header=header(lang),
             lines=body(choice, lang),
-            bars=[_bar(choice, number) for number in _order(choice)],
-            pick=_order(choice).index(choice.decision.pick),
+            bars=[_bar(choice, number) for number in best_first(choice)],
+            pick=best_first(choice).index(choice.decision.pick),
             sentences=sentences(choice, lang),
             left_out=left_out_lines(choice, lang),
             snippets=code_of(choice),
@@ -133,23 +152,9 @@ def _environment() -> Environment:
     )
 
 
-def _order(choice: Choice) -> list[int]:
-    rows = range(len(choice.rows))
-    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
-
-
 def _line(choice: Choice, number: int, lang: Lang) -> list[str]:
-    row, decision = choice.rows[number], choice.decision
-    rank_low, rank_high = decision.ranks[number]
-    low, high = decision.score_intervals[number]
-    return [
-        clean(row.name),
-        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
-        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
-        share(decision.shares[number]),
-        _size(row),
-        clean(say(row.why, lang)),
-    ]
+    row = choice.rows[number]
+    return [*decided_cells(choice, number), _size(row), clean(say(row.why, lang))]
 
 
 def _size(row: ChoiceRow) -> str:

@@ -12,6 +12,7 @@ from kemb.choosing.choose import Choice, ChooseOptions, Hear
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
 from kemb.choosing.drafts import drafted_notes
+from kemb.choosing.power import DIFFERENCE
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.drafting.chunks import parse_chunking
@@ -38,7 +39,7 @@ def choose(
     options: ModelOptions | None = None,
     hybrids: bool = True,
     shares: Sequence[float] = SHARES,
-    difference: float = 0.02,
+    difference: float = DIFFERENCE,
     budget_seconds: float | None = None,
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
