@@ -95,6 +95,8 @@ class Choice:
     tasks that rank nothing.
     """
     notes: list[Text] = field(default_factory=list)
+    is_open: bool = False
+    """Whether passages that nobody judged could turn the order, so that there is no verdict yet."""
 
     @property
     def pick(self) -> ChoiceRow:

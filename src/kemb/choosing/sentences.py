@@ -104,7 +104,11 @@ def choice_notes(choice: Choice) -> list[Text]:
         sentences += [to_see(choice.plan), to_equate(choice.plan)]
     elif choice.no_plan:
         sentences.append(note("choose.no_plan", why=choice.no_plan))
-    sentences += [_take(choice), _score(choice)]
+    if choice.is_open:
+        sentences.append(note("choose.take_for_now", name=choice.pick.name))
+    else:
+        sentences.append(_take(choice))
+    sentences.append(_score(choice))
     if choice.misses is not None:
         sentences.append(_misses(choice.misses))
     if choice.n_questions < FEWEST_QUESTIONS:

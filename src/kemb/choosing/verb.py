@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named, with_hybrids
 from kemb.choosing.choose import Choice, ChooseOptions, Hear
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
-from kemb.choosing.drafts import drafted_notes
+from kemb.choosing.drafts import of_drafted
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.drafting.chunks import parse_chunking
@@ -70,8 +69,7 @@ def choose(
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
-    remarks = drafted_notes(choice, task.load(), Path(task.path))
-    return replace(choice, notes=[*choice.notes, *remarks])
+    return of_drafted(choice, task.load(), Path(task.path))
 
 
 def choose_chunks(

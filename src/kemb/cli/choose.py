@@ -45,9 +45,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
     click.option("--budget", default="", help="Wall time after which no row is begun: 10m."),
     click.option(
         "--stages",
-        default="10,30",
-        show_default=True,
-        help="Percentages of the documents before all; '' for none.",
+        help="Percentages of the documents before all; '' for none.  [default: 10,30]",
     ),
     click.option("--hybrids/--no-hybrids", default=True, help="Every dense row with BM25, too."),
     click.option(
@@ -143,7 +141,8 @@ def _choose_cuts(
 ) -> None:
     from kemb.choosing import cut_report, verb
 
-    flags = [flag for flag, value in (("-o", out), ("--budget", how["budget"])) if value]
+    values = {"-o": out, "--budget": how["budget"] or None, "--stages": how["stages"]}
+    flags = [flag for flag, value in values.items() if value is not None]
     if flags:
         raise UsageError(
             f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
@@ -211,7 +210,11 @@ def _seconds(text: str) -> float | None:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _shares(text: str) -> tuple[float, ...]:
+def _shares(text: str | None) -> tuple[float, ...]:
+    from kemb.choosing.stages import SHARES
+
+    if text is None:
+        return SHARES
     numbers = [number.strip() for number in text.split(",") if number.strip()]
     if wrong := [number for number in numbers if not re.fullmatch(r"\d{1,2}(\.\d+)?", number)]:
         raise UsageError(f"--stages {wrong[0]!r} is no percentage; type for example 10,30.")
