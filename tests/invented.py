@@ -7,6 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
+LETTERS = list("가나다라마바사아자차카타파하고노도로모보소오조초")
+
+
+def words_of(rng: np.random.Generator, n: int) -> list[str]:
+    """Words of three syllables."""
+    return ["".join(rng.choice(LETTERS, 3)) for _ in range(n)]
+
+
+def documents_of(folder: Path, n_documents: int = 20, n_sections: int = 4, seed: int = 0) -> Path:
+    """Markdown files whose sections have headings of words that the sections hold, too."""
+    rng = np.random.default_rng(seed)
+    words = words_of(rng, 300)
+    folder.mkdir(parents=True)
+    for document in range(n_documents):
+        sections = [f"# {' '.join(rng.choice(words, 3))} 안내\n"]
+        for _ in range(n_sections):
+            text = rng.choice(words, 40)
+            heading = " ".join(rng.choice(text, 3))
+            body = f"{' '.join(text[:20])}입니다. {' '.join(text[20:])}합니다."
+            sections.append(f"## {heading} 설정하는 방법\n\n{body}\n")
+        (folder / f"{document}.md").write_text("\n".join(sections), encoding="utf-8")
+    return folder
+
 
 def corpus_of(
     folder: Path,
@@ -22,8 +45,7 @@ def corpus_of(
     :param n_shared: words of a question that its passage has; three more are any.
     """
     rng = np.random.default_rng(seed)
-    letters = list("가나다라마바사아자차카타파하고노도로모보소오조초")
-    words = ["".join(rng.choice(letters, 3)) for _ in range(400)]
+    words = words_of(rng, 400)
     lines: dict[str, list[str]] = {
         "corpus": [],
         "queries": [],

@@ -304,8 +304,10 @@ class Judged(NamedTuple):
 
     at_10: float
     """Mean share of the first ten documents that have a judgment."""
-    condensed: float
-    """The main metric without the documents that nobody judged."""
+    condensed: float | None
+    """The main metric without the documents that nobody judged; None where none was judged wrong:
+    what is left are right ones alone.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from kemb.scoring import pairs, ranking
 from kemb.scoring.clusters import clustering
 from kemb.scoring.labels import label_metrics
 from kemb.scoring.search.search import run_from_scores
+from kemb.scoring.spans import Letters, Span, span_metrics
 from kemb.tasks.kinds import KINDS, SUBQUERIES
 from kemb.tasks.spec import ClusteringProtocol
 from kemb.types import ClusterData, PairData, RetrievalData
@@ -653,9 +654,16 @@ def test_metric_names_are_those_that_scoring_gives() -> None:
     assert label_metrics([0, 1, 1], [0, 1, 0]).keys() == KINDS["classification"].metrics
     run = run_from_scores({"q": {"d": 1.0}}, ["q"], ["d"])
     data = RetrievalData(["d"], [""], ["q"], [""], {"q": {"d": 1}})
-    assert ranking.ranking_metrics(run, data).metrics.keys() == KINDS["retrieval"].metrics
-    merged = {f"{SUBQUERIES}{name}" for name in KINDS["retrieval"].metrics}
-    assert KINDS["reranking"].metrics == KINDS["retrieval"].metrics | merged
+    of_chunks = {name for name in KINDS["retrieval"].metrics if name.startswith("span_")}
+    assert (
+        ranking.ranking_metrics(run, data).metrics.keys() | of_chunks == KINDS["retrieval"].metrics
+    )
+    letters = Letters({"s": "가나다라"})
+    spans = span_metrics(run, [Span("s", 0, 4)], [[[Span("s", 1, 2)]]], letters)
+    assert spans.keys() == of_chunks
+    of_rankings = KINDS["retrieval"].metrics - of_chunks
+    merged = {f"{SUBQUERIES}{name}" for name in of_rankings}
+    assert KINDS["reranking"].metrics == of_rankings | merged
     topics = ClusterData(ids, ids, [(i % 2,) for i in range(20)], np.zeros(20, dtype=np.int64))
     protocol = ClusteringProtocol(n_experiments=2, documents_per_experiment=20)
     found = clustering(

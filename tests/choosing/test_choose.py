@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from invented import corpus_of
+import kemb
+from invented import corpus_of, documents_of
 from kemb.cli import cli
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
@@ -33,6 +35,7 @@ def test_the_whole_way_ends_with_a_row_to_take(root: Path) -> None:
     assert outcome.exit_code == 0, outcome.output
     assert "Declared: 5 rows, looks at " in outcome.stderr
     assert re.search(r"toy was dropped at \d+% of the documents: its difference to", outcome.stderr)
+    assert re.search(r"toy was dropped at \d+% of the documents", outcome.stdout)
     assert re.search(r"On 50 questions \(ndcg@10\) ", outcome.stdout)
     assert "Take " in outcome.stdout
     assert "when the choice is made again in every resample" in outcome.stdout
@@ -85,9 +88,63 @@ def test_few_questions_drop_nothing_and_one_row_is_no_choice(tmp_path: Path) -> 
     assert "vector_cosine_ops" in alone.stdout
 
 
+def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
+    documents_of(tmp_path / "mydata")
+    first = choose(tmp_path)
+    assert first.exit_code == 0, first.output
+    assert "holds documents and no questions; questions are drafted into" in first.stderr
+    assert re.search(r"On \d+ questions \(ndcg@10\)", first.stdout)
+    assert "a person has seen 0% of them. Type kemb review" in first.stdout
+    assert "No passage was judged wrong" in first.stdout
+    pool = (tmp_path / "mydata-test/pool.jsonl").read_text(encoding="utf-8")
+    assert {json.loads(line)["retriever"] for line in pool.splitlines()} >= set(MODELS)
+    assert (tmp_path / "mydata-test/deciding.jsonl").is_file()
+    again = choose(tmp_path)
+    assert "those that were drafted into" in again.stderr
+    assert again.stdout == first.stdout
+
+
+def test_python_gives_the_same_choice(root: Path) -> None:
+    heard: list[str] = []
+    choice = kemb.choose(
+        root / "mydata",
+        MODELS,
+        results=root / "results",
+        store=root / "store",
+        shares=(),
+        hear=lambda text: heard.append(str(text)),
+    )
+    record = json.loads(choose(root, "--stages", "", "--json").stdout)
+    assert choice.pick.name == record["take"]
+    assert heard
+
+
 def test_a_budget_that_is_over_names_what_was_not_reached(root: Path) -> None:
     outcome = choose(root, "--stages", "", "--budget", "0.001s")
     assert "not reached within --budget" in str(outcome.exception)
+
+
+def test_a_look_that_the_budget_cuts_short_leaves_the_whole_one_before_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is over after the first look: what it saw stands, and is said to be a part."""
+    from kemb.choosing import choose as choosing
+
+    clock = {"is_over": False}
+    monkeypatch.setattr(choosing._Work, "is_over", property(lambda work: clock["is_over"]))
+    look = choosing._Work.look
+
+    def late(*arguments: Any) -> Any:  # noqa: ANN401
+        came = look(*arguments)
+        clock["is_over"] = True
+        return came
+
+    monkeypatch.setattr(choosing._Work, "look", late)
+    record = json.loads(choose(root, "--stages", "50", "--budget", "10m", "--json").stdout)
+    assert len(record["looks"]) == 1
+    assert record["n_documents"] < 3000
+    assert record["sentences"][0].startswith("The time was over: this rests on ")
+    assert "toy" in [row["name"] for row in record["rows"]]
 
 
 def test_texts_from_outside_are_escaped_on_the_page(tmp_path: Path) -> None:

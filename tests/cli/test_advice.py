@@ -10,6 +10,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from click.testing import CliRunner
 import kemb
 from kemb.cli import cli
 from kemb.errors import ResultError
-from kemb.results.files import items_path, read_items, read_results
+from kemb.results.files import TaskResult, again, items_path, read_items, read_results
+from records import record
 
 SRC = Path(kemb.__file__).parent
 OF_OTHERS = {"--force-reinstall", "--local-dir", "--gpus"}
@@ -165,6 +167,27 @@ def test_what_is_proposed_in_full_is_taken_by_the_command_line(
     command.make_context(arguments[0], list(rest))  # raises where an argument or option lacks
 
 
+@pytest.mark.parametrize(
+    ("command", "proposed"),
+    [
+        ("kemb run 'my data' -m toy", "kemb run 'my data' -m toy --rescore"),
+        ("kemb run x -m toy --rescore", "kemb run x -m toy --rescore"),
+        ("kemb run x; rm -r y", "kemb run 'x;' rm -r y --rescore"),
+        ("kemb run $(touch y) -m toy", "kemb run '$(touch' 'y)' -m toy --rescore"),
+        ("kemb run \x1b[31m", "kemb run T -m 'org/my model' --rescore"),
+        ("kemb run 'x", "kemb run T -m 'org/my model' --rescore"),
+        ("rm -r y", "kemb run T -m 'org/my model' --rescore"),
+        ("", "kemb run T -m 'org/my model' --rescore"),
+    ],
+)
+def test_the_command_of_a_strangers_record_is_quoted(command: str, proposed: str) -> None:
+    made = record(command=command)
+    result = TaskResult(Path("T.json"), "org/my model", "1", "", "T", "d1", {}, made)
+    assert again(result, "--rescore") == proposed
+    hostile = replace(result, model="\x1b[31m", task="a\nb", kemb=None)
+    assert again(hostile, "--rescore") == "kemb run TASK -m MODEL --rescore"
+
+
 def test_items_that_are_lost_come_back_by_the_command_that_is_proposed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +212,6 @@ def test_items_that_are_lost_come_back_by_the_command_that_is_proposed(
         read_items(results[variant])
     command = str(refusal.value).partition("Make them again with: ")[2]
     type_in(shlex.split(command))
-    again = {result.variant: result for result in read_results(Path("r"))}[variant]
-    assert read_items(again).equals(items)
-    assert again.main_score == results[variant].main_score
+    remade = {result.variant: result for result in read_results(Path("r"))}[variant]
+    assert read_items(remade).equals(items)
+    assert remade.main_score == results[variant].main_score

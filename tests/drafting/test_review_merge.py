@@ -103,7 +103,7 @@ def test_what_cannot_be_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     for arguments, words in (
         ([str(folder), "--as", "a/b"], "cannot be the name of a reviewer"),
         ([str(tmp_path / "nowhere")], "does not exist"),
-        ([str(tmp_path)], "cannot be reviewed"),
+        ([str(tmp_path)], "cannot be used"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "kemb", "review", *arguments, "--no-open"],

@@ -95,6 +95,7 @@ def test_records_and_boards_show_what_was_judged(tmp_path: Path) -> None:
     assert result.kemb is not None
     record = result.kemb.judged["test/default"]
     assert record.at_10 == pytest.approx(sum(shares) / 4)
+    assert record.condensed is not None
     assert record.condensed >= result.main_score
     table = to_markdown(build_board([result]), lang="en")
     assert "Judged@10" in table
@@ -103,6 +104,16 @@ def test_records_and_boards_show_what_was_judged(tmp_path: Path) -> None:
     assert "Unjudged ones count as wrong in the score" in table
     # Another command keeps what it does not make again.
     assert read_results(scored(folder, tmp_path))[0].kemb == result.kemb
+
+
+def test_where_nothing_was_judged_wrong_no_score_without_unjudged_is_shown(tmp_path: Path) -> None:
+    folder = drafted_folder(tmp_path / "set")
+    [result] = read_results(scored(folder, tmp_path))
+    assert result.kemb is not None
+    assert result.kemb.judged["test/default"].condensed is None
+    table = to_markdown(build_board([result]), lang="en")
+    assert "Judged@10" in table
+    assert "Without unjudged" not in table
 
 
 def test_other_questions_carry_none(tmp_path: Path) -> None:

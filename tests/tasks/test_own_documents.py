@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import os
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from document_files import archive, docx, encrypted_pdf, hwpx, pdf, pptx
 
 from kemb.errors import MissingExtra, UsageError
-from kemb.tasks.own import office
+from kemb.tasks.own import hangul, office
 from kemb.tasks.own import pdf as pdf_module
 from kemb.tasks.own.documents import Document, read_documents
 from kemb.tasks.own.pdf import ranges
@@ -52,6 +53,13 @@ def test_texts_are_read_as_they_are_with_titles_from_their_headings(tmp_path: Pa
 def test_one_file_is_a_folder_of_one(tmp_path: Path) -> None:
     read(tmp_path, a__md="하나", b__md="둘")
     assert [document.id for document in read_documents(tmp_path / "b.md", Findings())] == ["b.md"]
+
+
+def test_one_file_of_another_kind_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.xls").write_bytes(b"x")
+    findings = Findings()
+    assert read_documents(tmp_path / "a.xls", findings) == []
+    assert findings.n_errors == 1
 
 
 def test_a_page_becomes_markdown_without_scripts_menus_and_addresses(tmp_path: Path) -> None:
@@ -184,6 +192,18 @@ def test_hangul_files(tmp_path: Path) -> None:
     assert findings == []
 
 
+def test_a_hangul_file_that_takes_too_much_is_left_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hangul, "_MOST_MEMORY", 8 << 20)
+    documents, findings = read(tmp_path, a__hwp=HWP, b__md="글")
+    assert [document.id for document in documents] == ["b.md"]
+    assert findings[0].startswith("error: a.hwp: needs more than 8 MiB to be read, or is broken")
+    monkeypatch.setattr(hangul, "_MOST_SECONDS", 0.001)
+    _, findings = read(tmp_path)
+    assert findings[0].startswith("error: a.hwp: was not read within 0.001 seconds")
+
+
 def test_files_that_unpack_to_too_much_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +298,7 @@ def test_a_format_without_its_packages_names_the_extra(
 
     (tmp_path / name).write_bytes(b"content")
     monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     with pytest.raises(MissingExtra, match=rf'Reading {name} .*"kemb\[docs\]"'):
         read_documents(tmp_path, Findings())
 

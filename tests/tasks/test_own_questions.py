@@ -147,12 +147,31 @@ def test_excel_numbers_are_ids_and_row_numbers_are_excels(tmp_path: Path) -> Non
     assert retrieval(tmp_path).qrels == {"q1": {"2": 1}}
 
 
+def test_a_tsv_whose_columns_task_toml_names_has_a_header(tmp_path: Path) -> None:
+    """Else its first row, of no usual names, would be taken for data, with a warning."""
+    write_csv(tmp_path / "corpus.tsv", ["키", "원문"], CHUNK_ROWS)
+    write_csv(tmp_path / "questions.csv", ["질문", "정답"], QUESTION_ROWS)
+    assert len(retrieval(tmp_path).documents) == 1 + len(CHUNKS)
+    assert check_folder(tmp_path).n_findings == {"no header": 1}
+    (tmp_path / "task.toml").write_text('[columns]\n"corpus.id" = "키"\n"corpus.text" = "원문"\n')
+    assert len(retrieval(tmp_path).documents) == len(CHUNKS)
+
+
 def test_two_splits_of_questions_share_the_chunks(tmp_path: Path) -> None:
     write_csv(tmp_path / "chunks.csv", ["id", "text"], CHUNK_ROWS)
     write_csv(tmp_path / "qa_train.csv", ["질문", "정답"], QUESTION_ROWS[:1])
     write_csv(tmp_path / "qa_test.csv", ["질문", "정답"], QUESTION_ROWS[1:])
     assert retrieval(tmp_path).queries == [text for text, _ in QUESTION_ROWS[1:]]
     assert check_folder(tmp_path).n_findings == {}
+
+
+def test_a_split_without_the_column_of_right_chunks_is_named(tmp_path: Path) -> None:
+    write_csv(tmp_path / "chunks.csv", ["id", "text"], CHUNK_ROWS)
+    write_csv(tmp_path / "qa_dev.csv", ["질문", "정답"], QUESTION_ROWS)
+    write_csv(tmp_path / "qa_test.csv", ["질문", "메모"], QUESTION_ROWS)
+    (tmp_path / "task.toml").write_text('splits = ["dev", "test"]')
+    (finding,) = findings(tmp_path, "missing column")
+    assert (finding.file, finding.column) == ("qa_test.csv", "queries.gold")
 
 
 # ---- what is counted, listed and refused
@@ -198,6 +217,16 @@ def test_bad_questions_are_named_with_their_row(tmp_path: Path, case: str) -> No
     assert piece in finding.message
 
 
+def test_an_id_that_a_spreadsheet_changed_is_recognised(tmp_path: Path) -> None:
+    chunks = [["007", "가나다"], ["C8", "라마바"]]
+    folder = write_both(tmp_path / "d", [["무엇?", "007"], ["왜?", "7"], ["어디?", "c 8"]], chunks)
+    hints = [finding.message for finding in findings(folder, "unknown id")]
+    assert hints == [
+        "chunks.csv has no such id; did you mean '007'?",
+        "chunks.csv has no such id; did you mean 'C8'?",
+    ]
+
+
 def test_an_id_with_a_comma_beside_its_parts_is_refused(tmp_path: Path) -> None:
     chunks = [["a", "가나다"], ["b", "라마바"], ["a,b", "사아자"]]
     (finding,) = findings(write_both(tmp_path / "d", [["무엇?", "a,b"]], chunks), "ambiguous ids")
@@ -222,6 +251,15 @@ def test_documents_without_questions_name_what_writes_questions(tmp_path: Path) 
     (tmp_path / "규정.txt").write_text("제1조 이 규정은 ...")
     (finding,) = findings(tmp_path, "no data")
     assert f"kemb draft {tmp_path} -o DIR" in finding.message
+
+
+def test_questions_alone_need_chunks(tmp_path: Path) -> None:
+    write_csv(tmp_path / "q.csv", ["질문", "청크번호"], QUESTION_ROWS)
+    (finding,) = findings(tmp_path / "q.csv", "missing file")
+    assert "'청크번호' is no passage, and there is no file with the chunks" in finding.message
+    write_csv(tmp_path / "q.csv", ["질문", "청크번호"], [["무엇?", ""]])
+    (finding,) = findings(tmp_path / "q.csv", "missing file")
+    assert "no column holds right passages" in finding.message
 
 
 def test_chunks_alone_are_no_labels(tmp_path: Path) -> None:

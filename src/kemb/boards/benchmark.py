@@ -137,7 +137,7 @@ class Comparable(_Strict):
 
 
 FileName = Annotated[str, Field(pattern=r"^([^\W_][\w.+@, ()-]{0,79})?$")]
-"""Pages and downloads of a site are named so: letters and digits of any script and `._+@,()-`, no path."""
+"""Pages and downloads of a site are named so: no path, no control character."""
 
 
 class Benchmark(_Strict):

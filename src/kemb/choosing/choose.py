@@ -78,6 +78,8 @@ class Choice:
     n_documents: int
     rows: list[ChoiceRow]
     """Of the last look."""
+    questions: Questions
+    """Those of the last look, with the rows in their order."""
     decision: Decision
     looks: list[Look]
     left_out: list[LeftOut]
@@ -117,7 +119,8 @@ def choose(
     :raises UsageError: no candidate, or none that could be measured.
     """
     data = task.load()
-    work = _Work(Task(task.spec, lambda: data), list(candidates), options, reporter, list(left_out))
+    loaded = Task(task.spec, partial(_data, data), task.path)
+    work = _Work(loaded, list(candidates), options, reporter, list(left_out))
     if not candidates:
         raise UsageError(
             "There is no model to try: each one is left out. Name some with -m, or loosen the "
@@ -128,7 +131,11 @@ def choose(
     looks: list[Look] = []
     last: _Measured | None = None
     for stage in stages:
+        n_living, n_left_out = len(work.living), len(work.left_out)
         results = work.measure(stage)
+        if last is not None and work.is_over and len(results) < n_living:
+            del work.left_out[n_left_out:]  # the look before this one is whole, and stands
+            break
         if not results:
             break
         last = _Measured(questions_of(results, stage.data), list(work.living), results)
@@ -184,7 +191,7 @@ class _Work:
             root = run.results_dir.resolve()
             folder = root.with_name(f"{root.name}-choose") / f"{stage.share * 100:.0f}"
             run = replace(run, results_dir=folder)
-            task = Task(task.spec, partial(_data, stage.data))
+            task = Task(task.spec, partial(_data, stage.data), task.path)
         results, living = [], []
         for candidate in self.living:
             if self.is_over:
@@ -260,6 +267,7 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
         n_clusters=questions.n_clusters,
         n_documents=look.n_documents,
         rows=rows,
+        questions=questions,
         decision=decision,
         looks=looks,
         left_out=work.left_out,

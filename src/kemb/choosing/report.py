@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kemb.choosing.choose import Choice, ChoiceRow
+from kemb.choosing.choose import Choice, ChoiceRow, drop_note
 from kemb.choosing.code import code_of
 from kemb.choosing.sentences import choice_notes
 from kemb.files import disk
@@ -58,11 +58,14 @@ def sentences(choice: Choice, lang: Lang) -> list[str]:
 
 
 def left_out_lines(choice: Choice, lang: Lang) -> list[str]:
-    """What was not tried, with the reason."""
-    return [
-        say(note("choose.left_out", name=entry.name, why=entry.why), lang)
-        for entry in choice.left_out
+    """What was not tried, and what was dropped at which look, with the reason."""
+    left_out = [
+        note("choose.left_out", name=entry.name, why=entry.why) for entry in choice.left_out
     ]
+    dropped = [
+        drop_note(drop, look.names, look.share) for look in choice.looks for drop in look.drops
+    ]
+    return [say(sentence, lang) for sentence in (*left_out, *dropped)]
 
 
 def to_json(choice: Choice) -> str:

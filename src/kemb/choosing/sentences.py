@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from kemb import statistics
 from kemb.choosing.choose import Choice
+from kemb.choosing.decide import Decision
 from kemb.choosing.power import Goal, Plan
 from kemb.choosing.stages import FEWEST_QUESTIONS
 from kemb.messages import Note, Text, note
@@ -55,6 +59,41 @@ def _more(goal: Goal) -> Note:
     return note("power.more", low=low, high=high)
 
 
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
+
+
+class Decided(Protocol):
+    """What sentences about a decision need of it."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def n_questions(self) -> int: ...
+
+    @property
+    def rows(self) -> Sequence[_Named]: ...
+
+    @property
+    def decision(self) -> Decision: ...
+
+
+def cut_notes(choice: Decided, notes: Sequence[Text]) -> list[Text]:
+    """The sentences that a choice among ways of cutting ends with.
+
+    :param notes: those that come first.
+    """
+    sentences = [*notes, _group(choice), _take(choice), _score(choice), note("cuts.size")]
+    if choice.n_questions < FEWEST_QUESTIONS:
+        sentences.append(note("choose.few"))
+    return sentences
+
+
 def choice_notes(choice: Choice) -> list[Text]:
     """The sentences that a choice ends with, in their order."""
     sentences: list[Text] = [*choice.notes, _group(choice)]
@@ -73,7 +112,7 @@ def choice_notes(choice: Choice) -> list[Text]:
     return sentences
 
 
-def _group(choice: Choice) -> Note:
+def _group(choice: Decided) -> Note:
     names = [choice.rows[row].name for row in choice.decision.group]
     n, metric, n_rows = choice.n_questions, choice.metric, len(choice.rows)
     if n_rows == 1:
@@ -90,17 +129,17 @@ def _group(choice: Choice) -> Note:
     )
 
 
-def _take(choice: Choice) -> Note:
-    if choice.decision.pick == choice.decision.group[0]:
-        return note("choose.take", name=choice.pick.name)
-    return note("choose.take_smaller", name=choice.pick.name)
+def _take(choice: Decided) -> Note:
+    pick = choice.decision.pick
+    key = "choose.take" if pick == choice.decision.group[0] else "choose.take_smaller"
+    return note(key, name=choice.rows[pick].name)
 
 
-def _score(choice: Choice) -> Note:
+def _score(choice: Decided) -> Note:
     decision = choice.decision
     return note(
         "choose.score",
-        score=f"{choice.pick.score * 100:.1f}",
+        score=f"{choice.rows[decision.pick].score * 100:.1f}",
         low=f"{max(0.0, decision.low) * 100:.1f}",
         high=f"{min(1.0, decision.high) * 100:.1f}",
         share=decision.shares[decision.pick],

@@ -10,15 +10,17 @@ from pathlib import Path
 from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named, with_hybrids
 from kemb.choosing.choose import Choice, ChooseOptions, Hear
 from kemb.choosing.choose import choose as choose_among
+from kemb.choosing.cuts import CutChoice, choose_cuts
+from kemb.choosing.drafts import drafted_notes
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
+from kemb.drafting.chunks import parse_chunking
 from kemb.encoding.store import Store, default_root
 from kemb.errors import DataError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task
 from kemb.evaluation.targets import load_tasks
 from kemb.messages import note
 from kemb.models.model import ModelOptions
-from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.readers import DATA_SUFFIXES
 
@@ -68,9 +70,46 @@ def choose(
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
-    share = seen_share(Path(task.path))
-    remark = note("choose.drafted", seen=share, folder=task.path)
-    return replace(choice, notes=[*choice.notes, remark])
+    remarks = drafted_notes(choice, task.load(), Path(task.path))
+    return replace(choice, notes=[*choice.notes, *remarks])
+
+
+def choose_chunks(
+    data: PathLike,
+    chunkings: Sequence[str],
+    models: Sequence[str] = (),
+    *,
+    results: PathLike = "results",
+    store: PathLike | None = None,
+    limits: Limits | None = None,
+    options: ModelOptions | None = None,
+    hybrids: bool = True,
+    hear: Hear = lambda text: None,
+    reporter: Reporter | None = None,
+) -> CutChoice:
+    """Which way of cutting to take for one's own documents, with which model.
+
+    :param data: a folder of documents, for which questions are drafted first, or a set that `kemb
+        draft` made.
+    :param chunkings: `sentences:300`, `heading:800`, `fixed:400+80`, `document`.
+
+    The other parameters are those of `choose`.
+
+    :raises UsageError: an unknown way of cutting, or no folder of documents.
+    """
+    for name in chunkings:
+        parse_chunking(name)
+    task = task_of(data, None, hear)
+    if not task.spec.drafted:
+        raise UsageError(
+            f"--chunks cuts documents; {data} is no folder of documents, nor a set that kemb draft "
+            "made of one. Type for example: kemb draft DOCUMENTS -o DIR"
+        )
+    tried, left_out = candidates_of(task, models, limits or Limits(), options, hybrids)
+    run = RunOptions(
+        Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
+    )
+    return choose_cuts(Path(task.path), chunkings, tried, run, left_out, hear, reporter)
 
 
 def candidates_of(

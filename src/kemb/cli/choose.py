@@ -53,6 +53,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
     click.option(
         "--difference", type=float, default=2.0, show_default=True, help="Points planned for."
     ),
+    click.option(
+        "--chunks",
+        default="",
+        help='Ways of cutting documents to compare: "sentences:300, heading:800, fixed:400+80".',
+    ),
 )
 @results_option
 @store_option
@@ -82,25 +87,41 @@ def choose(
       kemb choose ./docs
       kemb choose ./mydata -m bm25:kiwi -m kiwi-static -m BAAI/bge-m3
       kemb choose ./mydata --license commercial --max-gb 1 --budget 10m -o choose.html
+      kemb choose ./docs --chunks "sentences:300, heading:800, fixed:400+80"
     """
+    common: dict[str, Any] = {
+        "results": results_dir,
+        "store": store_dir,
+        "limits": _limits(limits),
+        "options": options_of(model_settings),
+        "hybrids": how["hybrids"],
+        "hear": _hear(quiet=as_json),
+    }
+    if how["chunks"]:
+        _choose_cuts(target, models, how, common, out, as_json)
+    else:
+        _choose(target, models, how, common | {"mirror": data}, out, as_json)
+
+
+def _choose(
+    target: str,
+    models: tuple[str, ...],
+    how: dict[str, Any],
+    common: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+) -> None:
     from kemb.choosing import report, verb
 
-    hear = _hear(quiet=as_json)
     with _reporter(as_json) as reporter:
         choice = verb.choose(
             target,
             models,
-            results=results_dir,
-            store=store_dir,
-            mirror=data,
-            limits=_limits(limits),
-            options=options_of(model_settings),
-            hybrids=how["hybrids"],
             shares=_shares(how["stages"]),
             difference=_fraction(how["difference"]),
             budget_seconds=_seconds(how["budget"]),
-            hear=hear,
             reporter=reporter,
+            **common,
         )
     if out is not None:
         report.write_page(choice, out, language())
@@ -110,6 +131,39 @@ def choose(
     report.print_choice(choice)
     if out is not None:
         click.echo(say(note("choose.page_written", path=str(out)), language()))
+
+
+def _choose_cuts(
+    target: str,
+    models: tuple[str, ...],
+    how: dict[str, Any],
+    common: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from kemb.choosing import cut_report, verb
+
+    flags = [flag for flag, value in (("-o", out), ("--budget", how["budget"])) if value]
+    if flags:
+        raise UsageError(
+            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
+            "and the report is a table or --json."
+        )
+    with _reporter(as_json) as reporter:
+        cuts = verb.choose_chunks(
+            target, _names(how["chunks"]), models, reporter=reporter, **common
+        )
+    if as_json:
+        click.echo(cut_report.to_json(cuts), nl=False)
+    else:
+        cut_report.print_cuts(cuts)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError('--chunks names nothing; type for example "sentences:300, heading:800".')
+    return names
 
 
 def _hear(quiet: bool) -> Any:  # noqa: ANN401  a function of one text

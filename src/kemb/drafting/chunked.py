@@ -19,7 +19,7 @@ from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Places, RetrievalData, TaskData
 
-MAIN_METRIC = "span_recall@2000c"
+MAIN_METRIC = "span_recall@2000"
 """The share of the answer among the first 2,000 characters that are shown."""
 _SOURCES, _CORPUS, _QUERIES = "sources.jsonl", "corpus.jsonl", "queries.jsonl"
 
@@ -43,7 +43,7 @@ def chunked_tasks(folder: Path, chunkings: Sequence[str]) -> list[ChunkedTask]:
     """A test set that `kemb draft` made, as a retrieval task for every way of cutting.
 
     The questions, their ids and their answers are the same in all of them, so results can be
-    compared question by question. The main metric is `span_recall@2000c`. What reviewers decided
+    compared question by question. The main metric is `span_recall@2000`. What reviewers decided
     counts: rejected questions are not asked; an answer whose passage was judged wrong is none, and
     a passage that was judged right is an alternative.
 

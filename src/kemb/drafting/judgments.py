@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import NormalDist, fmean
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +25,11 @@ from kemb.types import Qrels
 FILE = "deciding.jsonl"
 MARGIN = 0.1
 """How far judged@10 may lie below that of the pool's members."""
+FEWEST_CHECKED = 10
+"""Questions with a passage judged right and one judged wrong, for a verdict on condensed lists."""
 METRIC = f"ndcg@{JUDGED_DEPTH}"
 
 Status = Literal["comparable", "unchecked", "not yet"]
-
-
-class Checked(NamedTuple):
-    """Scores of the rows, with unjudged documents as wrong and without them."""
-
-    plain: DoubleArray
-    """[n_rows, n_questions]."""
-    condensed: DoubleArray
-    better_plain: NDArray[np.bool_]
-    """Which row (row) is certainly better than which (column) [n_rows, n_rows]."""
-    better_condensed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +37,9 @@ class Comparability:
     """What the judgments allow to say of some rows."""
 
     status: Status
-    """`comparable`: nothing speaks against a verdict. `unchecked`: no question has a passage that
-    was judged wrong, so that nothing can be said of unjudged ones. `not yet`: a verdict would rest
-    on what nobody judged.
+    """`comparable`: nothing speaks against a verdict. `unchecked`: too few questions have a
+    passage that was judged wrong, so that nothing can be said of unjudged ones. `not yet`: a
+    verdict would rest on what nobody judged.
     """
     rows: tuple[str, ...]
     judged: dict[str, float]
@@ -72,7 +63,11 @@ class Comparability:
             return None
         n_pairs = len(self.pairs)
         if self.status == "unchecked":
-            return note("judged.unchecked", n_pairs=n_pairs)
+            if self.n_checked == 0:
+                return note("judged.unchecked", n_pairs=n_pairs)
+            return note(
+                "judged.few_checked", n=self.n_checked, enough=FEWEST_CHECKED, n_pairs=n_pairs
+            )
         if self.less_judged:
             row = min(self.less_judged, key=self.judged.__getitem__)
             return note(
@@ -113,14 +108,15 @@ def comparable(
         if min(grades.values()) <= 0 < max(grades.values())
     }
     others: list[tuple[int, int]] = []
-    if two_sided:
-        checked = _checked(rankings, two_sided, level)
-        differs = checked.better_plain != checked.better_condensed
+    is_checked = len(two_sided) >= FEWEST_CHECKED
+    if is_checked:
+        without = {row: condensed(ranking, two_sided) for row, ranking in rankings.items()}
+        differs = _better(rankings, two_sided, level) != _better(without, two_sided, level)
         others = [
             (i, j) for i, j in combinations(range(len(rows)), 2) if differs[i, j] or differs[j, i]
         ]
     status: Status = "not yet" if less_judged or others else "comparable"
-    if status == "comparable" and not two_sided:
+    if status == "comparable" and not is_checked:
         status = "unchecked"
     contested = others or _around_the_first(rankings, qrels, less_judged)
     is_settled = status == "comparable"
@@ -136,17 +132,16 @@ def comparable(
     )
 
 
-def _checked(rankings: Mapping[str, Ranking], qrels: Qrels, level: float) -> Checked:
-    """Both kinds of scores over some questions, and their verdicts."""
-    plain = _score_table(rankings, qrels)
-    short = _score_table(
-        {row: condensed(ranking, qrels) for row, ranking in rankings.items()}, qrels
-    )
-    counts = draw_counts(len(qrels), N_REPLICATES, ("judged", *qrels)) / len(qrels)
-    better = [
-        certainly_better(table.mean(axis=1), counts @ table.T, level) for table in (plain, short)
-    ]
-    return Checked(plain, short, *better)
+def _better(rankings: Mapping[str, Ranking], qrels: Qrels, level: float) -> NDArray[np.bool_]:
+    """Which row (row) is certainly better than which (column) [n_rows, n_rows]."""
+    table = _score_table(rankings, qrels)
+    return certainly_better(table.mean(axis=1), _replicates(table, qrels), level)
+
+
+def _replicates(table: DoubleArray, qrels: Qrels) -> DoubleArray:
+    """Means of every row over resampled questions [N_REPLICATES, n_rows]."""
+    counts = draw_counts(len(qrels), N_REPLICATES, ("judged", *qrels))
+    return np.asarray(counts @ table.T / len(qrels), dtype=np.float64)
 
 
 def _score_table(rankings: Mapping[str, Ranking], qrels: Qrels) -> DoubleArray:
@@ -193,14 +188,14 @@ def deciding_pairs(
     """
     rows = list(rankings)
     table = _score_table(rankings, qrels)
-    counts = draw_counts(len(qrels), N_REPLICATES, ("judged", *qrels)) / len(qrels)
+    replicates = _replicates(table, qrels)
     z = NormalDist().inv_cdf((1 + level) / 2)
     weights: dict[Pair, float] = {}
     for one, other in contested:
-        differences = table[one] - table[other]
-        ahead, behind = (one, other) if differences.mean() >= 0 else (other, one)
-        edge = z * float((counts @ differences).std(ddof=1))
-        distance = abs(float(differences.mean())) - edge
+        difference = float((table[one] - table[other]).mean())
+        ahead, behind = (one, other) if difference >= 0 else (other, one)
+        edge = z * float((replicates[:, one] - replicates[:, other]).std(ddof=1))
+        distance = abs(difference) - edge
         gainer, loser = (behind, ahead) if distance > 0 else (ahead, behind)
         effects = _effects(rankings[rows[gainer]], rankings[rows[loser]], qrels)
         need = abs(distance) * len(qrels)

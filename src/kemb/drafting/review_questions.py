@@ -15,7 +15,7 @@ from kemb.errors import DataError, NotSupported
 from kemb.scoring.judged import ranking_of
 from kemb.scoring.search import lexical
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.own.check import examine
+from kemb.tasks.own.check import examine, refuse_errors
 from kemb.tasks.own.decisions import Pair
 from kemb.types import Qrels, RetrievalData
 
@@ -23,7 +23,6 @@ N_BM25 = 5
 """Candidates a question where there is no pool."""
 _ANALYSER = "bigram"
 """Needs no package and no time."""
-_N_SHOWN = 3
 
 Segment = tuple[str, bool]
 """Text, and whether it is the answer."""
@@ -102,12 +101,8 @@ def read_questions(root: Path) -> Questions:
     :raises UsageError: there is no folder.
     :raises DataError: the folder holds errors; NotSupported: it is no retrieval task.
     """
-    understood, clean, findings, *_ = examine(root, with_reviews=False)
-    if understood is None or findings.n_errors:
-        errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
-        raise DataError(
-            f"{root} cannot be reviewed: {'; '.join(errors)}. For all of it type: kemb check {root}"
-        )
+    examined = examine(root, with_reviews=False)
+    understood, clean = refuse_errors(root, examined), examined.clean
     if not KINDS[understood.spec.type].is_ranking:
         raise NotSupported(
             f"{root} is {understood.spec.type}; only questions with passages can be reviewed."

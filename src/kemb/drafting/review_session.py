@@ -31,11 +31,11 @@ class Session:
     """Of all reviewers, as they were at the start; those of this one are kept up to date."""
     only_conflicts: bool = False
     """Show only what reviewers disagree on, with what each of them said."""
-    order: list[str] = field(default_factory=list)
+    order: list[str] = field(init=False)
     """Ids of the questions as they are shown: those of pairs that decide, then those without a
     decision of this reviewer, then the others.
     """
-    _deciding: threading.Lock = field(default_factory=threading.Lock)
+    _deciding: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
         self.order = self._in_order()

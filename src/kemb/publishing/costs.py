@@ -139,9 +139,10 @@ def judged_of(row: Row) -> JudgedRecord | None:
     parts = [part for record in records for part in record.judged.values()]
     if not parts:
         return None
+    scores = [part.condensed for part in parts if part.condensed is not None]
     return JudgedRecord(
         at_10=fmean(part.at_10 for part in parts),
-        condensed=fmean(part.condensed for part in parts),
+        condensed=fmean(scores) if len(scores) == len(parts) else None,
     )
 
 

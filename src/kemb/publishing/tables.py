@@ -94,11 +94,12 @@ def _judged(rows: Sequence[Row], lang: Lang) -> list[Column]:
     if not any(shares):
         return []
     at_10 = [f"{judged.at_10:.0%}" if judged else "" for judged in shares]
-    condensed = [points(judged.condensed) if judged else "" for judged in shares]
-    return [
-        Column(say(note("column.judged"), lang), "certainty", at_10),
-        Column(say(note("column.condensed"), lang), "certainty", condensed),
-    ]
+    columns_of_judged = [Column(say(note("column.judged"), lang), "certainty", at_10)]
+    scores = [judged.condensed if judged else None for judged in shares]
+    if any(score is not None for score in scores):
+        title = say(note("column.condensed"), lang)
+        columns_of_judged.append(Column(title, "certainty", list(map(points, scores))))
+    return columns_of_judged
 
 
 def marks(row: Row, cell: CellSpec) -> str:

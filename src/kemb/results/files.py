@@ -29,7 +29,7 @@ from kemb.errors import ResultError, UsageError
 from kemb.files import disk
 from kemb.files.disk import refuse_bomb
 from kemb.results import record
-from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting
+from kemb.results.record import SCHEMA_VERSION, Provenance, Record, Setting, known
 from kemb.types import PartScore
 
 
@@ -187,7 +187,9 @@ def write_result(
     for part in parts:
         scores.setdefault(part.split, []).append(_entry(part))
     notes |= {f"{p.split}/{p.subset}": p.score.notes for p in parts if p.score.notes}
-    judged |= {f"{p.split}/{p.subset}": p.score.judged._asdict() for p in parts if p.score.judged}
+    judged |= {
+        f"{p.split}/{p.subset}": known(**p.score.judged._asdict()) for p in parts if p.score.judged
+    }
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -330,11 +332,19 @@ def _not_items(path: Path, result: TaskResult, why: str) -> NoItems:
 def again(result: TaskResult, flag: str) -> str:
     """What to type to make a result again: the command that made it, with one more option; where
     it was none of the command line, the task and the model.
+
+    Records come from strangers too: every word is quoted, and what cannot be printed is not shown.
     """
     command = result.kemb.command if result.kemb else ""
-    if not command.startswith("kemb run "):
-        command = f"kemb run {result.task} -m {shlex.quote(result.model)}"
-    return command if f" {flag}" in command else f"{command} {flag}"
+    try:
+        words = shlex.split(command) if command.isprintable() else []
+    except ValueError:
+        words = []
+    if words[:2] != ["kemb", "run"] or len(words) == 2:
+        names = {"TASK": result.task, "MODEL": result.model}
+        task, model = (name if name.isprintable() else kind for kind, name in names.items())
+        words = ["kemb", "run", task, "-m", model]
+    return shlex.join(words if flag in words else [*words, flag])
 
 
 def items_path(result: TaskResult) -> Path:

@@ -330,8 +330,9 @@ class JudgedRecord(Data):
 
     at_10: Share
     """Mean share of the first ten documents that have a judgment."""
-    condensed: Share
-    """The main metric without the documents that nobody judged."""
+    condensed: Share | None = None
+    """The main metric without the documents that nobody judged; None where none was judged wrong.
+    """
 
 
 class Record(Provenance):

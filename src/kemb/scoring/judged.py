@@ -88,5 +88,7 @@ def judged_of(run: Run, data: RetrievalData, metric: str) -> Judged:
     """
     ranking = ranking_of(run, data)
     qrels = {query: grades for query in data.query_ids if (grades := data.qrels.get(query))}
-    without = scores_of(condensed(ranking, qrels), qrels, metric)
-    return Judged(mean_judged(ranking, qrels), fmean(without.values()))
+    judged = mean_judged(ranking, qrels)
+    if all(grade > 0 for grades in qrels.values() for grade in grades.values()):
+        return Judged(judged, None)
+    return Judged(judged, fmean(scores_of(condensed(ranking, qrels), qrels, metric).values()))

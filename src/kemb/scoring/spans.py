@@ -68,9 +68,9 @@ def span_metrics(
     twice and counts once, so that neither large chunks nor small ones nor overlap win by
     themselves.
 
-    - `span_recall@Nc`: letters of the answer that were seen, divided by the answer's; of
+    - `span_recall@N`: letters of the answer that were seen, divided by the answer's; of
       alternative answers the best one counts.
-    - `span_precision@Nc`: letters that were seen and belong to any answer, divided by all that
+    - `span_precision@N`: letters that were seen and belong to any answer, divided by all that
       were read; 0 where nothing was.
 
     White space costs, and counts for nothing. After the token-wise recall and precision of Smith
@@ -84,7 +84,7 @@ def span_metrics(
     :param budgets: the numbers N of characters.
     """
     metrics = {
-        f"{name}@{budget}c": np.zeros(len(answers))
+        f"{name}@{budget}": np.zeros(len(answers))
         for budget in budgets
         for name in ("span_recall", "span_precision")
     }
@@ -96,10 +96,10 @@ def span_metrics(
             read = _read(ranked, budget)
             once = merge(read)
             n_read = letters.count(read)
-            metrics[f"span_recall@{budget}c"][row] = max(
+            metrics[f"span_recall@{budget}"][row] = max(
                 letters.count(_common(once, answer)) / letters.count(answer) for answer in gold
             )
-            metrics[f"span_precision@{budget}c"][row] = (
+            metrics[f"span_precision@{budget}"][row] = (
                 letters.count(_common(once, every)) / n_read if n_read else 0
             )
     return metrics

@@ -200,9 +200,7 @@ _OF_RANKINGS = frozenset(
         ),
     }
 )
-_OF_CHUNKS = frozenset(
-    f"{name}@{n}c" for name in ("span_recall", "span_precision") for n in BUDGETS
-)
+_OF_CHUNKS = frozenset(f"{name}@{n}" for name in ("span_recall", "span_precision") for n in BUDGETS)
 _CORRELATIONS = frozenset(
     {
         "mean_correlation",

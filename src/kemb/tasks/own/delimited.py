@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from typing import Literal
 
-from kemb.tasks.own.columns import CORPUS, QUERIES, plain_name, to_number
+from kemb.tasks.own.columns import CORPUS, GOLD_NAMES, GRADES, QUERIES, plain_name, to_number
 from kemb.tasks.own.findings import Findings, Table
 
 QRELS_HEADER = ["query-id", "corpus-id", "score"]
@@ -33,7 +33,7 @@ def read_delimited(
     if role == "qrels":
         records = _with_header(_split_at_blanks(records))
     elif role and delimiter == "\t":
-        records = _with_id_and_text(records)
+        records = _with_id_and_text(records, file, findings)
     if delimiter == "\t":
         _warn_quotes(records, file, findings)
     records = _without_empty_columns(records)
@@ -96,7 +96,9 @@ def _split_at_blanks(records: list[tuple[int, list[str]]]) -> list[tuple[int, li
     return [(row, values[0].split()) for row, values in records]
 
 
-def _with_id_and_text(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+def _with_id_and_text(
+    records: list[tuple[int, list[str]]], file: str, findings: Findings
+) -> list[tuple[int, list[str]]]:
     """Queries or documents with a header where they have none, as in MS MARCO: id and text, or id,
     title and text.
     """
@@ -104,12 +106,13 @@ def _with_id_and_text(records: list[tuple[int, list[str]]]) -> list[tuple[int, l
     headers = {2: ["id", "text"], 3: ["id", "title", "text"]}
     if len(first) not in headers or {len(values) for _, values in records} != {len(first)}:
         return records
-    usual_names = {
-        name for table in (CORPUS, QUERIES) for names in table.values() for name in names
-    }
+    usual_names = {*GOLD_NAMES, *GRADES}.union(*CORPUS.values(), *QUERIES.values())
     if usual_names & set(first):
         return records
-    return [(0, headers[len(first)]), *records]
+    header = headers[len(first)]
+    message = f"no usual column name in the first row, so it is data: {', '.join(header)}"
+    findings.warn("no header", file, message, row=records[0][0], value=records[0][1][0])
+    return [(0, header), *records]
 
 
 def _csv_records(

@@ -13,9 +13,10 @@ from kemb.errors import UsageError
 from kemb.files import disk
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.hangul import hangul_to_markdown
 from kemb.tasks.own.headings import title_of
 from kemb.tasks.own.markup import html_to_markdown
-from kemb.tasks.own.office import docx_to_markdown, hangul_to_markdown, pptx_to_markdown
+from kemb.tasks.own.office import docx_to_markdown, pptx_to_markdown
 from kemb.tasks.own.pdf import pdf_to_markdown
 
 MAX_BYTES = 256 << 20
@@ -76,7 +77,7 @@ def read_documents(path: Path, findings: Findings) -> list[Document]:
     root = path if path.is_dir() else path.parent
     documents: list[Document] = []
     id_of_text: dict[str, str] = {}
-    for file in _files(path, root, findings):
+    for file in _files(path, findings):
         text = _read(root / file, _name(file), findings)
         if text is None:
             continue
@@ -98,22 +99,9 @@ def read_documents(path: Path, findings: Findings) -> list[Document]:
     return documents
 
 
-def _files(path: Path, root: Path, findings: Findings) -> Iterator[str]:
+def _files(path: Path, findings: Findings) -> Iterator[str]:
     """Paths of the files that are documents by their names, relative to the root, sorted."""
-    if not path.is_dir():
-        yield path.name
-        return
-    names: list[str] = []
-    for folder, folders, files in os.walk(path, onerror=lambda error: _unreadable(error, findings)):
-        for name in folders:
-            if (Path(folder) / name).is_symlink():
-                findings.warn("linked folder", name, "is a link to a folder and was not followed")
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        names += [
-            (Path(folder) / name).relative_to(root).as_posix()
-            for name in files
-            if not name.startswith((".", "~$"))
-        ]
+    names = _walk(path, findings) if path.is_dir() else [path.name]
     for name in sorted(names):
         suffix = Path(name).suffix.lower()
         if suffix in _READERS:
@@ -121,6 +109,17 @@ def _files(path: Path, root: Path, findings: Findings) -> Iterator[str]:
             continue
         way_out = _WAY_OUT.get(suffix, f"expected {', '.join(DOCUMENT_SUFFIXES)}")
         findings.warn("other file", _name(name), f"is no document that is read: {way_out}")
+
+
+def _walk(root: Path, findings: Findings) -> Iterator[str]:
+    for folder, folders, files in os.walk(root, onerror=lambda error: _unreadable(error, findings)):
+        for name in folders:
+            if (Path(folder) / name).is_symlink():
+                findings.warn("linked folder", name, "is a link to a folder and was not followed")
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        for name in files:
+            if not name.startswith((".", "~$")):
+                yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def _unreadable(error: OSError, findings: Findings) -> None:

@@ -4,6 +4,7 @@ checked.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from kemb.tasks.own.columns import Mapped
@@ -105,9 +106,12 @@ def _judgments(
 ) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {ours: ids_of(table, ours, findings) for ours in known_ids}
     for ours, (ids, file) in known_ids.items():
+        unknown = {value for value in columns[ours] if value and value not in ids}
+        alike = {_loose(known): known for known in ids} if unknown else {}
         for row, value in zip(table.rows, columns[ours], strict=True):
-            if value and value not in ids:
-                message = f"{file} has no such id"
+            if value in unknown:
+                near = alike.get(_loose(value))
+                message = f"{file} has no such id" + (f"; did you mean {near!r}?" if near else "")
                 findings.error(
                     "unknown id",
                     table.file,
@@ -143,3 +147,8 @@ def _grades(table: Mapped, findings: Findings) -> list[int]:
             )
         grades.append(int(number))
     return grades
+
+
+def _loose(one: str) -> str:
+    """An id without what spreadsheets and people change: leading zeros, blanks, case."""
+    return "".join(unicodedata.normalize("NFKC", one).casefold().split()).lstrip("0")

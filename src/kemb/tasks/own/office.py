@@ -1,4 +1,4 @@
-"""Word, PowerPoint and Hangul documents as Markdown; files that unpack to more than they may, and
+"""Word and PowerPoint documents as Markdown; archives that unpack to more than they may, and
 encrypted ones, are refused.
 """
 
@@ -23,8 +23,6 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """How OLE files begin: old Office files, encrypted new ones, and HWP 5."""
 _SLIDE = re.compile(r"<!-- Slide number: (\d+) -->")
 _IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
-_ESCAPED = re.compile(r"(?!^\\#)\\([!-/:-@\[-`{-~])", re.MULTILINE)
-"""Marks behind Markdown's backslash; not a `#` that begins a line and makes no heading of it."""
 _PLAIN = {
     "strip": ["a", "img"],
     "escape_asterisks": False,
@@ -62,31 +60,6 @@ def pptx_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
     return "\n\n".join(text for text in texts if text)
 
 
-def hangul_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
-    """As `docx_to_markdown`, of HWP 5, HWPX and HWP 3.
-
-    :raises MissingExtra: without unhwp.
-    """
-    try:
-        import unhwp
-    except ImportError as error:
-        raise MissingExtra(f"Reading {file}", "docs") from error
-    if zipfile.is_zipfile(io.BytesIO(raw)) and not _is_sound(raw, file, findings):
-        return None
-    try:
-        with unhwp.parse_bytes(raw) as document:
-            return tidy(_ESCAPED.sub(r"\1", document.markdown))
-    except unhwp.UnhwpError as error:
-        kinds = unhwp.ErrorKind
-        if error.kind in (kinds.ENCRYPTED, kinds.DISTRIBUTION_RESTRICTED):
-            message = "is encrypted or made for distribution only; save a copy without a password"
-            findings.error("encrypted file", file, message)
-        else:
-            message = f"cannot be read ({error}); open it in Hangul and save it as .hwpx or PDF"
-            findings.error("broken file", file, message)
-        return None
-
-
 def _convert(name: str, raw: bytes, file: str, findings: Findings) -> str | None:
     """What a converter of markitdown makes of a file."""
     try:
@@ -95,7 +68,7 @@ def _convert(name: str, raw: bytes, file: str, findings: Findings) -> str | None
         converter: Any = getattr(converters, name)()
     except ImportError as error:
         raise MissingExtra(f"Reading {file}", "docs") from error
-    if not _is_sound(raw, file, findings):
+    if not is_sound(raw, file, findings):
         return None
     try:
         markdown: str = converter.convert(io.BytesIO(raw), StreamInfo(), **_PLAIN).markdown
@@ -106,7 +79,7 @@ def _convert(name: str, raw: bytes, file: str, findings: Findings) -> str | None
     return tidy(markdown)
 
 
-def _is_sound(raw: bytes, file: str, findings: Findings) -> bool:
+def is_sound(raw: bytes, file: str, findings: Findings) -> bool:
     """Whether a file is an archive that can be unpacked with reasonable means; else a finding."""
     problem: tuple[str, str] | None
     if raw.startswith(_COMPOUND):

@@ -122,7 +122,7 @@ def chunk_files(
         if table is not None
         and file not in questions
         and roles[file] == ""
-        and "text" in match_columns(table, CORPUS, declared)
+        and "text" in _existing(table, match_columns(table, {"text": CORPUS["text"]}, declared))
     ]
 
 
@@ -135,11 +135,16 @@ def _declared(settings: Settings, prefix: str) -> Names:
 
 def _question_names(table: Table, declared: Names, role: str) -> Names:
     text_names = (*QUESTION_NAMES, "text") if role == "queries" else QUESTION_NAMES
-    matches = match_columns(table, {"text": text_names, "id": QUERIES["id"]}, declared)
-    names = {ours: name for ours, name in matches.items() if column_values(table, name) is not None}
+    aliases = {"text": text_names, "id": QUERIES["id"]}
+    names = _existing(table, match_columns(table, aliases, declared))
     if "id" in names and all(is_empty(value) for value in column_values(table, names["id"]) or []):
         del names["id"]
     return names
+
+
+def _existing(table: Table, names: Names) -> Names:
+    """Those that the table has; task.toml speaks of all tables."""
+    return {ours: name for ours, name in names.items() if column_values(table, name) is not None}
 
 
 def _gold_names(table: Table, declared: Names) -> list[str]:
@@ -183,7 +188,7 @@ def questions_with_gold(
     else:
         gold = _passage_column(sources[0], declared, findings)
         corpus = None if gold is None else _passage_table(sources, gold.column, findings)
-    if corpus is None or gold is None:
+    if corpus is None or gold is None or _lack_column(sources, gold.column, findings):
         return None
     numbering = _Numbering()
     queries = [_query_table(source, numbering) for source in sources]
@@ -196,6 +201,14 @@ def questions_with_gold(
         rules.append(split_rule)
     columns = _spec_columns(sources[0], gold, corpus.table if chunk_file else None)
     return Draft(retrieval_fields(splits, columns), "questions", rules, tables, others)
+
+
+def _lack_column(sources: list[_Questions], column: str, findings: Findings) -> bool:
+    """Whether a split lacks the column of right chunks that another one has, which is noted."""
+    lacking = [one.table for one in sources if column_values(one.table, column) is None]
+    for table in lacking:
+        note_missing(table, "queries.gold", (column,), findings)
+    return bool(lacking)
 
 
 def _spec_columns(source: _Questions, gold: _Gold, chunks: Mapped | None) -> Names:
@@ -377,12 +390,13 @@ def _passage_column(source: _Questions, declared: Names, findings: Findings) -> 
     for name in names:
         if plain_name(name) in GOLD_ANSWERS and _are_passages(_sample(source.table, name)):
             return _Gold(name, "texts")
-    if names:
-        message = (
-            f"{names[0]!r} is no passage, and there is no file with the chunks: add one, "
-            "chunks.csv with the columns id and text"
-        )
-        findings.error("missing file", source.table.file, message, column=names[0])
+    looked_at = f"{names[0]!r} is no passage" if names else "no column holds right passages"
+    message = (
+        f"{looked_at}, and there is no file with the chunks: add one, chunks.csv with the columns "
+        "id and text"
+    )
+    column = names[0] if names else "queries.gold"
+    findings.error("missing file", source.table.file, message, column=column)
     return None
 
 

@@ -80,7 +80,7 @@ def read_folder(path: Path, findings: Findings) -> Folder | None:
             )
         findings.error("no data", path.name, message)
         return None
-    files, roles = _read_files(path, paths, findings)
+    files, roles = _read_files(path, paths, settings, findings)
     if not files:
         message = "JSON without records: expected a list of objects {...}, or one of the layouts"
         findings.error("no records", ", ".join(paths), message)
@@ -121,10 +121,10 @@ def _warn_of_unread(path: Path, findings: Findings) -> None:
 
 
 def _read_files(
-    path: Path, paths: dict[str, list[Path]], findings: Findings
+    path: Path, paths: dict[str, list[Path]], settings: Settings, findings: Findings
 ) -> tuple[Files, dict[str, str]]:
     """All tables by name, and the role that each name speaks of; JSON files without records are
-    left out.
+    left out. A table whose columns task.toml names has a header.
     """
     roles = {file: role_of(file) if path.is_dir() else "" for file in paths}
     if {"corpus", "queries"} & set(roles.values()):
@@ -134,7 +134,8 @@ def _read_files(
     files: Files = {}
     for file, parts in paths.items():
         n_errors = findings.n_errors
-        tables = _read_parts(parts, file, findings, roles[file])
+        has_header = any(ours.startswith(f"{roles[file]}.") for ours in settings.get("columns", ()))
+        tables = _read_parts(parts, file, findings, "" if has_header else roles[file])
         files |= tables
         if not tables and findings.n_errors > n_errors:
             files[file] = None

@@ -1,0 +1,109 @@
+"""A choice among ways of cutting as terminal text and JSON."""
+
+from __future__ import annotations
+
+import json
+
+from kemb.choosing import report
+from kemb.choosing.cuts import CutChoice, CutRow
+from kemb.choosing.sentences import cut_notes
+from kemb.messages import Lang, language, note, say
+from kemb.publishing.reports import clean
+from kemb.publishing.tables import share
+
+_BUDGETS = (1000, 4000)
+
+
+def print_cuts(choice: CutChoice) -> None:
+    """Print the table, what was not measured, and the sentences."""
+    import click
+
+    from kemb.publishing.terminal import print_table
+
+    lang = language()
+    print_table(header(lang), body(choice))
+    for entry in choice.left_out:
+        click.echo(clean(say(note("choose.left_out", name=entry.name, why=entry.why), lang)))
+    click.echo("")
+    for sentence in sentences(choice, lang):
+        click.echo(clean(sentence))
+
+
+def header(lang: Lang) -> list[str]:
+    """Titles of the columns."""
+    _, _, rank, picked, *_ = report.header(lang)
+    main, *others = (say(note("cuts.seen", n=n), lang) for n in (2000, *_BUDGETS))
+    last = [say(note(key), lang) for key in ("cuts.ndcg", "cuts.chunks", "cuts.characters")]
+    gold = say(note("cuts.gold", n=2000), lang)
+    return [say(note("cuts.row"), lang), main, rank, picked, *others, gold, *last]
+
+
+def body(choice: CutChoice) -> list[list[str]]:
+    """A line per row, best score first."""
+    return [_line(choice, row) for row in _order(choice)]
+
+
+def sentences(choice: CutChoice, lang: Lang) -> list[str]:
+    """What the choice ends with."""
+    return [say(sentence, lang) for sentence in cut_notes(choice, choice.notes)]
+
+
+def to_json(choice: CutChoice) -> str:
+    """Everything, in fractions at full precision; sentences in English."""
+    decision = choice.decision
+    record = {
+        "task": choice.task,
+        "metric": choice.metric,
+        "n_questions": choice.n_questions,
+        "n_clusters": choice.n_clusters,
+        "take": choice.pick.name,
+        "first_group": [choice.rows[row].name for row in decision.group],
+        "interval": [decision.low, decision.high],
+        "optimism": decision.optimism,
+        "rows": [
+            {
+                "name": choice.rows[row].name,
+                "chunks": choice.rows[row].chunking,
+                "model": choice.rows[row].model.row,
+                "interval": decision.score_intervals[row],
+                "ranks": decision.ranks[row],
+                "taken_in": decision.shares[row],
+                "n_chunks": choice.rows[row].n_chunks,
+                "n_characters": choice.rows[row].n_characters,
+                "metrics": choice.rows[row].metrics,
+                "result": str(choice.rows[row].result.path),
+            }
+            for row in _order(choice)
+        ],
+        "left_out": [
+            {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
+        ],
+        "sentences": sentences(choice, "en"),
+    }
+    return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def _order(choice: CutChoice) -> list[int]:
+    rows = range(len(choice.rows))
+    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
+
+
+def _line(choice: CutChoice, number: int) -> list[str]:
+    row, decision = choice.rows[number], choice.decision
+    rank_low, rank_high = decision.ranks[number]
+    low, high = decision.score_intervals[number]
+    return [
+        clean(row.name),
+        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
+        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
+        share(decision.shares[number]),
+        *(_points(row, f"span_recall@{n}") for n in _BUDGETS),
+        _points(row, "span_precision@2000"),
+        _points(row, "ndcg@10"),
+        f"{row.n_chunks:,}",
+        f"{row.n_characters:,}",
+    ]
+
+
+def _points(row: CutRow, metric: str) -> str:
+    return f"{row.metrics[metric] * 100:.1f}"

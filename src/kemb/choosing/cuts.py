@@ -1,0 +1,176 @@
+"""Ways of cutting documents as part of the choice: each with each model is a row, all on the same
+questions, by what a reader of the first characters gets to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from kemb import statistics
+from kemb.arrays import DoubleArray
+from kemb.boards.items import PartMeasures
+from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
+from kemb.choosing.choose import Hear
+from kemb.choosing.decide import Decision, decide
+from kemb.choosing.questions import Questions, passage_clusters
+from kemb.choosing.stages import ALPHA
+from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
+from kemb.errors import UsageError
+from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
+from kemb.messages import Text, note, say
+from kemb.models.model import Model
+from kemb.results.files import TaskResult, read_items
+from kemb.scoring import items
+from kemb.tasks.own import load_folder
+from kemb.tasks.own.decisions import seen_share
+from kemb.types import RetrievalData, TaskData
+
+
+@dataclass(frozen=True, slots=True)
+class CutRow:
+    """A way of cutting with a model."""
+
+    chunking: str
+    model: Model
+    why: Text
+    metrics: dict[str, float]
+    n_chunks: int
+    n_characters: int
+    """In the index; what overlaps is there twice."""
+    result: TaskResult
+
+    @property
+    def name(self) -> str:
+        return f"{self.chunking} · {self.model.row}"
+
+    @property
+    def score(self) -> float:
+        """The main metric."""
+        return self.metrics[MAIN_METRIC]
+
+
+@dataclass(frozen=True, slots=True)
+class CutChoice:
+    """What was tried, what was seen, what to take."""
+
+    task: str
+    metric: str
+    n_questions: int
+    n_clusters: int
+    rows: list[CutRow]
+    decision: Decision
+    left_out: list[LeftOut]
+    notes: list[Text]
+
+    @property
+    def pick(self) -> CutRow:
+        return self.rows[self.decision.pick]
+
+
+def choose_cuts(
+    folder: Path,
+    chunkings: Sequence[str],
+    candidates: Sequence[Candidate],
+    run: RunOptions,
+    left_out: Sequence[LeftOut] = (),
+    hear: Hear = lambda text: None,
+    reporter: Reporter | None = None,
+) -> CutChoice:
+    """Which way of cutting to take, with which model.
+
+    All pairs of rows are tested together, by `span_recall@2000`, in one look at all documents. Of
+    rows within one point of the best the one with the fewest characters in the index is taken, then
+    the one with the fewest parameters.
+
+    :param folder: a set that `kemb draft` made.
+    :param chunkings: as `kemb.drafting.chunks.parse_chunking` reads them.
+    :param candidates: models; each is tried with each way of cutting.
+    :param left_out: models that are not tried, for the report.
+    :param hear: gets what is declared.
+    :raises UsageError: an unknown way of cutting, no model, or none that could be measured.
+    :raises DataError: a folder without documents or without places of answers.
+    """
+    if not candidates:
+        raise UsageError("There is no model to try. Name some with -m, or loosen the limits.")
+    cuts = chunked_tasks(folder, list(dict.fromkeys(chunkings)))
+    hear(note("cuts.declared", n=len(cuts) * len(candidates), alpha=ALPHA, metric=MAIN_METRIC))
+    rows, failed = [], list(left_out)
+    for cut in cuts:
+        for candidate in candidates:
+            task = Task(cut.spec, partial(_data, cut.data))
+            outcome = evaluate([task], [candidate.model], run, reporter)[0]
+            if outcome.result is None:
+                name = f"{cut.chunking.name} · {candidate.name}"
+                failed.append(LeftOut(name, outcome.message))
+            else:
+                rows.append(_row(cut, candidate, outcome.result))
+    if not rows:
+        reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
+        raise UsageError(f"No model could be measured on {folder}. {reasons}")
+    questions = _questions(folder, cuts[0].data, rows)
+    decision = decide(questions.point(), questions.replicates(), _places(rows), ALPHA)
+    return CutChoice(
+        task=folder.name,
+        metric=MAIN_METRIC,
+        n_questions=questions.n_questions,
+        n_clusters=questions.n_clusters,
+        rows=rows,
+        decision=decision,
+        left_out=failed,
+        notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
+    )
+
+
+def _data(data: TaskData) -> TaskData:
+    return data
+
+
+def _row(cut: ChunkedTask, candidate: Candidate, result: TaskResult) -> CutRow:
+    [entry] = result.scores[cut.data.parts[0].split]
+    metrics = {name: value for name, value in entry.items() if isinstance(value, float)}
+    return CutRow(
+        cut.chunking.name,
+        candidate.model,
+        candidate.why,
+        metrics,
+        cut.n_chunks,
+        cut.n_characters,
+        result,
+    )
+
+
+def _questions(folder: Path, data: TaskData, rows: Sequence[CutRow]) -> Questions:
+    """The rows on the questions of the set; questions on one of its passages belong together."""
+    part = data.parts[0]
+    passages = load_folder(folder)[1].parts[0].data
+    assert isinstance(part.data, RetrievalData)
+    assert isinstance(passages, RetrievalData)
+    ids = part.data.query_ids
+    values = np.array([_values(row.result, part.split, part.subset, ids) for row in rows])
+    clusters = passage_clusters(passages, ids)
+    measures: dict[str, statistics.Measure] = {"score": statistics.MeanMeasure(values)}
+    of_part = PartMeasures(folder.name, part.split, part.subset, ids, "score", measures, clusters)
+    return Questions(MAIN_METRIC, [of_part])
+
+
+def _values(result: TaskResult, split: str, subset: str, ids: Sequence[str]) -> DoubleArray:
+    table = items.of_metric(items.of_part(read_items(result), split, subset), MAIN_METRIC)
+    values = dict(zip(table["item_id"].to_pylist(), table["value"].to_pylist(), strict=True))
+    return np.array([values[query_id] for query_id in ids], dtype=np.float64)
+
+
+def _places(rows: Sequence[CutRow]) -> list[int]:
+    """The place of every row when sorted by characters of the index, then parameters."""
+
+    def size(row: int) -> tuple[int, float, str]:
+        n = n_parameters(rows[row].model)
+        parameters = float("inf") if n is None else float(n)
+        return rows[row].n_characters, parameters, rows[row].name
+
+    order = sorted(range(len(rows)), key=size)
+    return [order.index(row) for row in range(len(rows))]
