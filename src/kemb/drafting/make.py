@@ -159,5 +159,5 @@ def _nothing(
         )
     return (
         f"{gave}: no heading, title, FAQ or question sentence with a text that answers it{why}. "
-        "Let a language model write questions: kemb draft ... --llm NAME --llm-base-url URL"
+        "Let a language model write questions: kemb draft ... --llm NAME --llm-base URL"
     )
