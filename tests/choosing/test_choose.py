@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 import kemb
 from invented import corpus_of, documents_of
 from kemb.cli import cli
+from kemb.errors import UsageError
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
 
@@ -86,6 +87,24 @@ def test_few_questions_drop_nothing_and_one_row_is_no_choice(tmp_path: Path) -> 
     assert "there is only toy, so there is nothing to choose from" in alone.stdout
     assert "VectorParams(size=256" in alone.stdout or "VectorParams(size=" in alone.stdout
     assert "vector_cosine_ops" in alone.stdout
+
+
+@pytest.mark.parametrize(("per_passage", "said"), [(1, "has 1 question,"), (60, "has 60 ques")])
+def test_questions_on_one_passage_are_no_ground_for_a_choice(
+    tmp_path: Path, per_passage: int, said: str
+) -> None:
+    """All resamples of them are alike, so that every row would seem certainly better or worse."""
+    corpus_of(tmp_path / "mydata", n_passages=1, per_passage=per_passage, n_others=30)
+    outcome = choose(tmp_path, "--stages", "50")
+    assert isinstance(outcome.exception, UsageError)
+    assert said in str(outcome.exception)
+
+
+def test_questions_on_few_passages_drop_nothing_and_say_so(tmp_path: Path) -> None:
+    corpus_of(tmp_path / "mydata", n_passages=6, per_passage=10, n_others=100)
+    outcome = choose(tmp_path, "--stages", "50")
+    assert "was dropped" not in outcome.output
+    assert "60 questions are on fewer than 50 passages of their own (6)" in outcome.stdout
 
 
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.decide import Decision, decide
 from kemb.choosing.power import Plan, plan_of
-from kemb.choosing.questions import Questions, questions_of
+from kemb.choosing.questions import Questions, questions_of, refuse_one_cluster
 from kemb.choosing.stages import SHARES, Drop, Stage, drops, makers_of, stages_of
 from kemb.errors import NotSupported, UsageError
 from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
@@ -118,7 +118,8 @@ def choose(
 
     :param left_out: what is not tried, for the report.
     :param hear: gets what is declared before the looks, and what is dropped.
-    :raises UsageError: no candidate, or none that could be measured.
+    :raises UsageError: no candidate, none that could be measured, or questions that are all on one
+        passage.
     """
     data = task.load()
     loaded = Task(task.spec, partial(_data, data), task.path)
@@ -140,7 +141,9 @@ def choose(
             break
         if not results:
             break
-        last = _Measured(questions_of(results, stage.data), list(work.living), results)
+        questions = questions_of(results, stage.data)
+        refuse_one_cluster(questions, task.spec.name)
+        last = _Measured(questions, list(work.living), results)
         looks.append(work.look(stage, last.questions, hear))
         if work.is_over:
             break
@@ -214,7 +217,7 @@ class _Work:
         let_go: list[Drop] = []
         if not stage.is_last:
             replicates = questions.replicates()
-            let_go = drops(point, replicates, questions.n_questions, stage.alpha)
+            let_go = drops(point, replicates, questions.n_clusters, stage.alpha)
         for drop in let_go:
             hear(drop_note(drop, names, stage.share))
         rows = {drop.row for drop in let_go}

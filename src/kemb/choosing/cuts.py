@@ -17,7 +17,7 @@ from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.choose import Hear
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.questions import Questions, passage_clusters
+from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
 from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
@@ -92,7 +92,8 @@ def choose_cuts(
     :param candidates: models; each is tried with each way of cutting.
     :param left_out: models that are not tried, for the report.
     :param hear: gets what is declared.
-    :raises UsageError: an unknown way of cutting, no model, or none that could be measured.
+    :raises UsageError: an unknown way of cutting, no model, none that could be measured, or
+        questions that are all on one passage.
     :raises DataError: a folder without documents or without places of answers.
     """
     if not candidates:
@@ -113,6 +114,7 @@ def choose_cuts(
         reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
         raise UsageError(f"No model could be measured on {folder}. {reasons}")
     questions = _questions(folder, cuts[0].data, rows)
+    refuse_one_cluster(questions, folder.name)
     decision = decide(questions.point(), questions.replicates(), _places(rows), ALPHA)
     return CutChoice(
         task=folder.name,

@@ -77,6 +77,9 @@ class Decided(Protocol):
     def n_questions(self) -> int: ...
 
     @property
+    def n_clusters(self) -> int: ...
+
+    @property
     def rows(self) -> Sequence[_Named]: ...
 
     @property
@@ -89,9 +92,7 @@ def cut_notes(choice: Decided, notes: Sequence[Text]) -> list[Text]:
     :param notes: those that come first.
     """
     sentences = [*notes, _group(choice), _take(choice), _score(choice), note("cuts.size")]
-    if choice.n_questions < FEWEST_QUESTIONS:
-        sentences.append(note("choose.few"))
-    return sentences
+    return [*sentences, *_few(choice)]
 
 
 def choice_notes(choice: Choice) -> list[Text]:
@@ -111,9 +112,15 @@ def choice_notes(choice: Choice) -> list[Text]:
     sentences.append(_score(choice))
     if choice.misses is not None:
         sentences.append(_misses(choice.misses))
+    return [*sentences, *_few(choice)]
+
+
+def _few(choice: Decided) -> list[Note]:
     if choice.n_questions < FEWEST_QUESTIONS:
-        sentences.append(note("choose.few"))
-    return sentences
+        return [note("choose.few")]
+    if choice.n_clusters < FEWEST_QUESTIONS:
+        return [note("choose.few_clusters", n=choice.n_questions, n_clusters=choice.n_clusters)]
+    return []
 
 
 def _group(choice: Decided) -> Note:
