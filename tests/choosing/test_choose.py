@@ -90,9 +90,11 @@ def test_few_questions_drop_nothing_and_one_row_is_no_choice(tmp_path: Path) -> 
 
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
     documents_of(tmp_path / "mydata")
+    (tmp_path / "mydata/old.doc").write_bytes(b"x")
     first = choose(tmp_path)
     assert first.exit_code == 0, first.output
     assert "holds documents and no questions; questions are drafted into" in first.stderr
+    assert "Of the documents: old.doc: is no document that is read" in first.stderr
     assert re.search(r"On \d+ questions \(ndcg@10\)", first.stdout)
     assert "a person has seen 0% of them. Type kemb review" in first.stdout
     assert "No passage was judged wrong" in first.stdout
@@ -101,6 +103,7 @@ def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) ->
     assert (tmp_path / "mydata-test/deciding.jsonl").is_file()
     again = choose(tmp_path)
     assert "those that were drafted into" in again.stderr
+    assert f"To draft from the documents as they are now: kemb draft {tmp_path}" in again.stderr
     assert again.stdout == first.stdout
 
 
