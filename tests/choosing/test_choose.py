@@ -109,9 +109,11 @@ def test_questions_on_few_passages_drop_nothing_and_say_so(tmp_path: Path) -> No
 
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
     documents_of(tmp_path / "mydata")
+    (tmp_path / "mydata/old.doc").write_bytes(b"x")
     first = choose(tmp_path)
     assert first.exit_code == 0, first.output
     assert "holds documents and no questions; questions are drafted into" in first.stderr
+    assert "Of the documents: old.doc: is no document that is read" in first.stderr
     assert re.search(r"On \d+ questions \(ndcg@10\)", first.stdout)
     assert "a person has seen 0% of them. Type kemb review" in first.stdout
     assert "No passage was judged wrong" in first.stdout
@@ -120,6 +122,7 @@ def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) ->
     assert (tmp_path / "mydata-test/deciding.jsonl").is_file()
     again = choose(tmp_path)
     assert "those that were drafted into" in again.stderr
+    assert f"To draft from the documents as they are now: kemb draft {tmp_path}" in again.stderr
     assert again.stdout == first.stdout
 
 

@@ -99,8 +99,7 @@ def choice_notes(choice: Choice) -> list[Text]:
     """The sentences that a choice ends with, in their order."""
     sentences: list[Text] = [*choice.notes, _group(choice)]
     if len(choice.decision.group) > 1:
-        smallest = choice.rows[choice.decision.smallest].name
-        sentences.append(note("choose.smallest", name=smallest))
+        sentences.append(_smallest(choice))
     if choice.plan is not None:
         sentences += [to_see(choice.plan), to_equate(choice.plan)]
     elif choice.no_plan:
@@ -138,6 +137,14 @@ def _group(choice: Decided) -> Note:
         n_rows=n_rows,
         names=names,
     )
+
+
+def _smallest(choice: Decided) -> Note:
+    """Of the first group; where it is not taken, why."""
+    decision = choice.decision
+    is_taken = decision.smallest == decision.pick
+    key = "choose.smallest" if is_taken else "choose.smallest_is_worse"
+    return note(key, name=choice.rows[decision.smallest].name)
 
 
 def _take(choice: Decided) -> Note:

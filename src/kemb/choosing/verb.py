@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,10 +137,15 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
     if path.is_dir() and _holds_documents_only(path):
         target = path.resolve().with_name(f"{path.resolve().name}-test")
         is_there = (target / "task.toml").is_file()
-        key = "choose.drafted_before" if is_there else "choose.drafting"
-        hear(note(key, source=str(data), target=str(target)))
-        if not is_there:
-            draft(path, target)
+        if is_there:
+            command = f"kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(target))}"
+            before = {"source": str(data), "target": str(target), "command": command}
+            hear(note("choose.drafted_before", **before))
+        else:
+            hear(note("choose.drafting", source=str(data), target=str(target)))
+            report = draft(path, target)
+            if report.findings:
+                hear(note("draft.findings", findings=list(report.findings)))
         path = target
     tasks = load_tasks(
         [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None
