@@ -125,7 +125,7 @@ def candidates_of(
         tried, left_out = named(models, limits, settings, own_tasks)
     else:
         tried, left_out = declared(limits, settings, own_tasks)
-    return (with_hybrids(tried, settings) if hybrids else tried), left_out
+    return (with_hybrids(tried, settings, own_tasks) if hybrids else tried), left_out
 
 
 def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:

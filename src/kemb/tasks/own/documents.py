@@ -89,7 +89,7 @@ def read_documents(path: Path, findings: Findings) -> list[Document]:
                 f"has the text of {first} and was left out: of two copies only one could be right",
             )
             continue
-        documents.append(Document(_name(file), title_of(text, Path(file).stem), text))
+        documents.append(Document(_name(file), title_of(text, Path(_name(file)).stem), text))
     if not documents:
         findings.error(
             "no document",
