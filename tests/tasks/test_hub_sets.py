@@ -211,7 +211,8 @@ def test_a_name_of_the_hub_is_told_from_a_path(
     assert parse("org/name") == HubSet("org/name", None)
     assert parse("org/name@refs/pr/1") == HubSet("org/name", "refs/pr/1")
     assert parse("docs/typo@main") == HubSet("docs/typo", "main")
-    for path in ("docs", "docs/typo", "a/b/c", "./name", "../name", "org/data.csv", "/org", "org/"):
+    paths = "docs docs/typo 자료/문서 a/b/c ./name ../name org/.. org/data.csv /org org/".split()
+    for path in [*paths, "org/name@../x", "org/name@"]:
         assert parse(path) is None, path
     assert source_of(tmp_path / "docs") == ""
     with pytest.raises(UsageError, match="There is no file or folder docs/typo"):

@@ -32,7 +32,10 @@ from kemb.tasks.sources import fetch_file, locked
 Hear = Callable[[Text], object]
 """Gets what is to be said to the user."""
 
-_NAME = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w][\w./+-]{0,199}))?")
+_NAME = re.compile(
+    r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>\w[\w./+-]{0,199}))?", re.ASCII
+)
+"""The hub's names have no Hangul."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TABLES = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt")
 _DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json")
