@@ -148,7 +148,7 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
                 hear(note("draft.findings", findings=list(report.findings)))
         path = target
     tasks = load_tasks(
-        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None
+        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None, hear
     )
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")

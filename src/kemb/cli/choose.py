@@ -22,7 +22,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @click.command()
-@click.argument("target", metavar="DIR|TASK")
+@click.argument("target", metavar="DIR|TASK|ORG/NAME")
 @click.option(
     "-m",
     "--model",
