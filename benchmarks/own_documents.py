@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from kemb.arrays import DoubleArray
-from kemb.drafting import DraftReport, DraftSettings, draft
-from kemb.drafting.candidates import MIN_ANSWER, Candidate, n_letters
+from kemb.drafting import DraftReport
+from kemb.drafting.candidates import MIN_ANSWER, Candidate, candidates, has_letters
 from kemb.drafting.chunks import chunk, sentences
 from kemb.drafting.cutting import without_questions
 from kemb.drafting.filters import sieve
@@ -152,37 +152,39 @@ def write_lines(path: Path, rows: Sequence[dict[str, str]]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def by_sentences(passages: dict[str, str], root: Path) -> DraftReport:
-    """What `kemb draft` makes of the passages: sentences and FAQs that ask."""
-    docs = root / "docs"
-    docs.mkdir()
-    for number, text in enumerate(passages.values()):
-        (docs / f"{number:05}.txt").write_text(text, encoding="utf-8")
-    settings = DraftSettings(ways=("faq", "sentence"), chunks="document")
-    return draft(docs, root / "sentences", settings)
+def by_sentences(document: Document) -> list[Candidate]:
+    """What `kemb draft` finds in a passage: sentences and FAQs that ask."""
+    return candidates(document, ("faq", "sentence"))[0]
 
 
-def by_first_sentence(passages: dict[str, str], root: Path) -> DraftReport:
-    """The first sentence of every passage, asked of the rest of it; no way of `kemb draft`."""
+def by_first_sentence(document: Document) -> list[Candidate]:
+    """The first sentence, asked of the rest; no way of `kemb draft`."""
+    places = sentences(document.text)
+    if len(places) < 2 or not has_letters(document.text, MIN_ANSWER, places[1][0]):
+        return []
+    start, end = places[0]
+    span = Span(document.id, places[1][0], len(document.text))
+    text = " ".join(document.text[start:end].split())
+    return [Candidate("sentence", text, span, (start, end))]
+
+
+WAYS = {"sentences": by_sentences, "first sentence": by_first_sentence}
+
+
+def drafted(passages: dict[str, str], way: str, folder: Path) -> DraftReport:
+    """A draft whose passages are those of the gold set, without the questions."""
     documents = [Document(f"{n:05}", "", text) for n, text in enumerate(passages.values())]
-    questions = []
-    for document in documents:
-        places = sentences(document.text)
-        if len(places) > 1 and n_letters(document.text[places[1][0] :]) >= MIN_ANSWER:
-            (start, end), answer_start = places[0], places[1][0]
-            span = Span(document.id, answer_start, len(document.text))
-            text = " ".join(document.text[start:end].split())
-            questions.append(Candidate("sentence", text, span, (start, end)))
+    questions = [each for document in documents for each in WAYS[way](document)]
     cut, moved = without_questions(documents, questions, False)
     chunks = chunk(cut, "document")
     sieved = sieve(moved, chunks)
     report = DraftReport(
-        folder=root / "firsts",
+        folder=folder,
         source="passages",
         documents=cut,
         chunks=chunks,
         chunking="document",
-        ways=["first sentence"],
+        ways=[way],
         hides_headings=False,
         questions=sieved.questions,
         omissions=sieved.omissions,
@@ -195,10 +197,10 @@ def by_first_sentence(passages: dict[str, str], root: Path) -> DraftReport:
     return report
 
 
-def compare(name: str, report: DraftReport, gold: Scores, drafted: Scores) -> None:
+def compare(name: str, report: DraftReport, gold: Scores, of_draft: Scores) -> None:
     """One line of the table, and what thirds of the overlap say."""
-    rows = [row for row in gold if row in drafted]
-    true, made = matrix(gold, rows), matrix(drafted, rows)
+    rows = [row for row in gold if row in of_draft]
+    true, made = matrix(gold, rows), matrix(of_draft, rows)
     value = tau(true.mean(axis=1)[None], made.mean(axis=1)[None])[0]
     resampled = tau(replicates(true, "gold"), replicates(made, "draft"))
     ceiling = halves(true)
@@ -207,14 +209,14 @@ def compare(name: str, report: DraftReport, gold: Scores, drafted: Scores) -> No
         f"({interval(resampled)}) | {ceiling.mean():.2f} ({interval(ceiling)}) | "
         f"{rows[int(true.mean(axis=1).argmax())]} | {rows[int(made.mean(axis=1).argmax())]} |"
     )
-    ids = sorted(next(iter(drafted.values())))
+    ids = sorted(next(iter(of_draft.values())))
     overlap_of = {question.id: question.overlap for question in report.questions}
     result = thirds(made, np.array([overlap_of[item] for item in ids]), rows)
     sentence = result.note()
     print(f"<!-- thirds: {say(sentence, 'en') if sentence else 'they agree'} -->")
 
 
-def main(packs: Path, names: Sequence[str], store_dir: Path | None) -> None:
+def main(packs: Path, names: Sequence[str], ways: Sequence[str], store_dir: Path | None) -> None:
     rows = models()
     with tempfile.TemporaryDirectory() as temporary:
         store = Store(store_dir or Path(temporary) / "store")
@@ -223,8 +225,8 @@ def main(packs: Path, names: Sequence[str], store_dir: Path | None) -> None:
             passages = gold_folder(packs / name, root / "gold")
             gold = score(root / "gold", rows, store, root / "results")
             print(f"{name}: {len(passages)} passages, {len(next(iter(gold.values())))} questions")
-            for way, make in (("sentences", by_sentences), ("first sentence", by_first_sentence)):
-                report = make(passages, root)
+            for way in ways:
+                report = drafted(passages, way, root / way.replace(" ", "-"))
                 print(f"{way}: {report.n_questions}, left out {report.reasons}, {report.flags}")
                 made = score(report.folder, rows, store, root / f"results-{way}")
                 compare(f"{name}, {way}", report, gold, made)
@@ -236,6 +238,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packs", type=Path)
     parser.add_argument("--sets", nargs="+", default=["AutoRAGRetrieval", "DocsKo"])
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--store", type=Path)
     arguments = parser.parse_args()
-    main(arguments.packs, arguments.sets, arguments.store)
+    main(arguments.packs, arguments.sets, arguments.ways, arguments.store)

@@ -109,9 +109,11 @@ def test_questions_on_few_passages_drop_nothing_and_say_so(tmp_path: Path) -> No
 
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
     documents_of(tmp_path / "mydata")
+    (tmp_path / "mydata/old.doc").write_bytes(b"x")
     first = choose(tmp_path)
     assert first.exit_code == 0, first.output
     assert "holds documents and no questions; questions are drafted into" in first.stderr
+    assert "Of the documents: old.doc: is no document that is read" in first.stderr
     assert re.search(r"On \d+ questions \(ndcg@10\)", first.stdout)
     assert "a person has seen 0% of them. Type kemb review" in first.stdout
     assert "No passage was judged wrong" in first.stdout
@@ -120,6 +122,7 @@ def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) ->
     assert (tmp_path / "mydata-test/deciding.jsonl").is_file()
     again = choose(tmp_path)
     assert "those that were drafted into" in again.stderr
+    assert f"To draft from the documents as they are now: kemb draft {tmp_path}" in again.stderr
     assert again.stdout == first.stdout
 
 
@@ -194,3 +197,30 @@ def test_what_cannot_be_is_one_sentence(root: Path, words: list[str], message: s
     outcome = choose(root, *words)
     assert message in str(outcome.exception)
     assert outcome.exit_code != 0
+
+
+def test_where_unjudged_passages_could_turn_the_order_there_is_no_verdict(tmp_path: Path) -> None:
+    documents_of(tmp_path / "mydata")
+    choose(tmp_path, models=("bm25:bigram", "toy"))
+    drafted = tmp_path / "mydata-test"
+    right = {
+        tuple(line.split("\t")[:2])
+        for line in (drafted / "qrels/test.tsv").read_text(encoding="utf-8").splitlines()
+    }
+    first_ten = map(json.loads, (drafted / "pool.jsonl").read_text("utf-8").splitlines())
+    pairs = {
+        (entry["query"], entry["document"])
+        for entry in first_ten
+        if entry["retriever"] == "bm25:bigram"
+    }
+    at = "2026-01-01T00:00:00+00:00"
+    lines = [
+        json.dumps({"query": query, "document": document, "decision": "wrong", "at": at})
+        for query, document in sorted(pairs - right)
+    ]
+    (drafted / "review").mkdir()
+    (drafted / "review/kim.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    outcome = choose(tmp_path, models=("bm25:bigram", "toy"))
+    assert "Cannot be compared yet: these " in outcome.stdout
+    assert "There is no verdict until these pairs are judged" in outcome.stdout
+    assert "Take " not in outcome.stdout

@@ -363,18 +363,18 @@ def test_the_command_asks_before_text_leaves(
         outcome = CliRunner().invoke(cli, arguments)
         return outcome.exit_code, outcome.output + str(outcome.exception or "")
 
-    code, output = run("--llm-base-url", "https://llm.example.invalid/v1", "--lang", "en")
+    code, output = run("--llm-base", "https://llm.example.invalid/v1", "--lang", "en")
     assert code != 0
     assert "Type the same command with --yes to agree." in output
-    code, output = run("--llm-base-url", chat.url, "--llm-price", "1,2", "--lang", "en")
+    code, output = run("--llm-base", chat.url, "--llm-price", "1,2", "--lang", "en")
     assert code == 0
     assert "3 calls of qwen at 127.0.0.1" in output
     assert "12 questions (language model 12)" in output
-    code, output = run("--llm-base-url", chat.url, "--llm-price", "free")
+    code, output = run("--llm-base", chat.url, "--llm-price", "free")
     assert "--llm-price takes two amounts" in output
     code, output = run()
     assert "needs its name and its address" in output
     plain = CliRunner().invoke(cli, ["draft", str(docs), "-o", str(tmp_path / "x"), "--yes"])
     assert "needs its name and its address" in str(plain.exception)
-    code, output = run("--llm-base-url", "ftp://x")
+    code, output = run("--llm-base", "ftp://x")
     assert "must begin with http://" in output

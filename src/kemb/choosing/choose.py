@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.decide import Decision, decide
@@ -24,6 +25,8 @@ from kemb.scoring.items import of_metric, of_part
 from kemb.types import RetrievalData, TaskData
 
 _HIT = "hit_rate@10"
+Size = Literal["parameters", "index"]
+"""What small means first; then the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ChooseOptions:
     """What the plan for more questions is made for."""
     budget_seconds: float | None = None
     """Wall time after which no further row is begun."""
+    smallest: Size = "parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +94,14 @@ class Choice:
     """
     no_plan: str
     """Why there is no plan, where there might be one."""
+    smallest: Size
     misses: list[tuple[str, str]] | None
     """Id and text of the questions that have no right document among the pick's first ten; None of
     tasks that rank nothing.
     """
     notes: list[Text] = field(default_factory=list)
+    is_open: bool = False
+    """Whether passages that nobody judged could turn the order, so that there is no verdict yet."""
 
     @property
     def pick(self) -> ChoiceRow:
@@ -259,7 +266,8 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
         for candidate, result, score in zip(last.candidates, last.results, scores, strict=True)
     ]
     look = looks[-1]
-    decision = decide(questions.point(), questions.replicates(), _places(rows), look.alpha)
+    places = _places(rows, work.options.smallest)
+    decision = decide(questions.point(), questions.replicates(), places, look.alpha)
     plan, no_plan = _plan(questions, rows, decision, data.task, work.options.difference)
     notes: list[Text] = []
     if look.share < 1:
@@ -277,6 +285,7 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
         left_out=work.left_out,
         plan=plan,
         no_plan=no_plan,
+        smallest=work.options.smallest,
         misses=_misses(rows[decision.pick].result, data),
         notes=notes,
     )
@@ -293,13 +302,19 @@ def _row(candidate: Candidate, result: TaskResult, score: float) -> ChoiceRow:
     )
 
 
-def _places(rows: Sequence[ChoiceRow]) -> list[int]:
-    """The place of every row when sorted by size: parameters, then bytes of the index."""
+def _places(rows: Sequence[ChoiceRow], smallest: Size) -> list[int]:
+    """The place of every row when sorted by size: parameters and then bytes of the index, or the
+    other way round. What is not known comes last.
+    """
 
     def size(row: int) -> tuple[float, float, str]:
-        n = rows[row].n_parameters
-        parameters = float("inf") if n is None else n
-        return parameters, rows[row].index_bytes_per_document or 0, rows[row].name
+        parameters = known(rows[row].n_parameters)
+        index = known(rows[row].index_bytes_per_document)
+        first, second = (parameters, index) if smallest == "parameters" else (index, parameters)
+        return first, second, rows[row].name
+
+    def known(number: float | None) -> float:
+        return float("inf") if number is None else number
 
     order = sorted(range(len(rows)), key=size)
     return [order.index(row) for row in range(len(rows))]

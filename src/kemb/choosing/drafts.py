@@ -4,12 +4,13 @@ that they share with their passages, or on passages that nobody judged.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kemb.choosing.choose import Choice
-from kemb.drafting.judgments import comparable, write_deciding
+from kemb.drafting.judgments import Comparability, comparable, write_deciding
 from kemb.drafting.pools import add_to_pool, ranking_of_result
 from kemb.drafting.thirds import thirds
 from kemb.messages import Text, note
@@ -20,23 +21,27 @@ from kemb.types import RetrievalData, TaskData
 _QUERIES = "queries.jsonl"
 
 
-def drafted_notes(choice: Choice, data: TaskData, folder: Path) -> list[Text]:
-    """The sentences, what forbids a verdict first. The first ten documents of every row join the
-    pool of the folder, and the pairs that decide are kept for `kemb review`.
+def of_drafted(choice: Choice, data: TaskData, folder: Path) -> Choice:
+    """The choice with what must be said of it, what forbids a verdict first.
+
+    The first ten documents of every row join the pool of the folder, and the pairs that decide are
+    kept for `kemb review`.
 
     :param folder: of the drafted set.
     :raises DiskError: the folder cannot be written.
     """
     share = seen_share(folder)
+    judged = _comparability(choice, data, folder)
     sentences: list[Text | None] = [
-        _comparability(choice, data, folder),
+        judged.note() if judged else None,
         _thirds(choice, folder),
         note("choose.drafted", seen=share, folder=str(folder)),
     ]
-    return [sentence for sentence in sentences if sentence is not None]
+    notes = [*choice.notes, *(sentence for sentence in sentences if sentence is not None)]
+    return replace(choice, notes=notes, is_open=judged is not None and judged.status == "not yet")
 
 
-def _comparability(choice: Choice, data: TaskData, folder: Path) -> Text | None:
+def _comparability(choice: Choice, data: TaskData, folder: Path) -> Comparability | None:
     part = data.parts[0].data
     if len(data.parts) > 1 or not isinstance(part, RetrievalData):
         return None
@@ -44,7 +49,7 @@ def _comparability(choice: Choice, data: TaskData, folder: Path) -> Text | None:
     pool = add_to_pool(folder, rankings)
     judged = comparable(rankings, part.qrels, pool)
     write_deciding(folder, judged.pairs)
-    return judged.note()
+    return judged
 
 
 def _thirds(choice: Choice, folder: Path) -> Text | None:

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from kemb.choosing.candidates import Limits
     from kemb.evaluation.evaluate import Reporter
 
-_STAGES = "10,30"
 _POINTS = 2.0
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @click.command()
-@click.argument("target", metavar="DIR|TASK")
+@click.argument("target", metavar="DIR|TASK|ORG/NAME")
 @click.option(
     "-m",
     "--model",
@@ -47,11 +46,18 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
     click.option("--budget", default="", help="Wall time after which no row is begun: 10m."),
     click.option(
         "--stages",
-        default=_STAGES,
-        show_default=True,
-        help="Percentages of the documents before all; '' for none.",
+        help="Percentages of the documents before all; '' for none.  [default: 10,30]",
     ),
     click.option("--hybrids/--no-hybrids", default=True, help="Every dense row with BM25, too."),
+    click.option("--dims", default="", help="Fewer dimensions as rows, too: 512,256."),
+    click.option("--quantize", default="", help="Codes as rows, too: int8,binary,binary@100."),
+    click.option(
+        "--smallest",
+        type=click.Choice(["parameters", "index"]),
+        default="parameters",
+        show_default=True,
+        help="What small means first.",
+    ),
     click.option(
         "--difference", type=float, default=_POINTS, show_default=True, help="Points planned for."
     ),
@@ -89,6 +95,7 @@ def choose(
       kemb choose ./docs
       kemb choose ./mydata -m bm25:kiwi -m kiwi-static -m BAAI/bge-m3
       kemb choose ./mydata --license commercial --max-gb 1 --budget 10m -o choose.html
+      kemb choose ./mydata --dims 512,256 --quantize int8,binary --smallest index
       kemb choose ./docs --chunks "sentences:300, heading:800, fixed:400+80"
     """
     common: dict[str, Any] = {
@@ -96,7 +103,7 @@ def choose(
         "store": store_dir,
         "limits": _limits(limits),
         "options": options_of(model_settings),
-        "hybrids": how["hybrids"],
+        **{name: how[name] for name in ("hybrids", "dims", "quantize", "smallest")},
         "hear": _hear(quiet=as_json),
     }
     if how["chunks"]:
@@ -159,7 +166,7 @@ def _refuse_beside_chunks(how: dict[str, Any], out: Path | None) -> None:
     options = {
         "-o": out is not None,
         "--budget": bool(how["budget"]),
-        "--stages": how["stages"] != _STAGES,
+        "--stages": how["stages"] is not None,
         "--difference": how["difference"] != _POINTS,
     }
     flags = [flag for flag, is_set in options.items() if is_set]
@@ -222,7 +229,11 @@ def _seconds(text: str) -> float | None:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _shares(text: str) -> tuple[float, ...]:
+def _shares(text: str | None) -> tuple[float, ...]:
+    from kemb.choosing.stages import SHARES
+
+    if text is None:
+        return SHARES
     numbers = [number.strip() for number in text.split(",") if number.strip()]
     if wrong := [number for number in numbers if not re.fullmatch(r"\d{1,2}(\.\d+)?", number)]:
         raise UsageError(f"--stages {wrong[0]!r} is no percentage; type for example 10,30.")

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     "llm",
     click.option("--llm", "name", default="", help="A language model that writes questions."),
     click.option(
-        "--llm-base-url",
         "--llm-base",
         "base_url",
         default="",
@@ -80,7 +79,7 @@ def draft(
     Examples:
       kemb draft ./docs -o ./set
       kemb draft ./docs -o ./set --ways faq,sentence
-      kemb draft ./docs -o ./set --llm qwen3:8b --llm-base-url http://localhost:11434/v1
+      kemb draft ./docs -o ./set --llm qwen3:8b --llm-base http://localhost:11434/v1
       kemb review ./set
       kemb run ./set -m bm25:kiwi -m kiwi-static
     """

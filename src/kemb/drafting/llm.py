@@ -90,7 +90,7 @@ def check_llm(settings: LlmSettings) -> None:
     """
     if not settings.name.strip() or not settings.base_url:
         raise UsageError(
-            "A language model needs its name and its address: --llm NAME --llm-base-url "
+            "A language model needs its name and its address: --llm NAME --llm-base "
             "http://localhost:8000/v1"
         )
     check_address(settings.base_url)
@@ -229,7 +229,7 @@ class Chat:
         hints = {
             401: f"The key is wrong or missing; look at the environment variable {KEY_ENV}.",
             403: f"The key in {KEY_ENV} may not use this model.",
-            404: "Check --llm-base-url (it often ends in /v1) and the name of the model.",
+            404: "Check --llm-base (it often ends in /v1) and the name of the model.",
         }
         hint = hints.get(reply.status, "Check the name of the model and the [body] of --prompts.")
         answer = self._safe(f"{reply.status} {reply.phrase}: {beginning(reply)!r}")
@@ -259,7 +259,7 @@ def read_completion(todo: Todo, content: bytes) -> Call:
         start = " ".join(content[:400].decode("utf-8", "replace").split())[:120]
         raise ModelError(
             f"The language model's endpoint answered with {what}: {secrets.redacted(start)!r}. "
-            "Check --llm-base-url; it often ends in /v1. What was answered before is kept."
+            "Check --llm-base; it often ends in /v1. What was answered before is kept."
         ) from error
     usage = record.get("usage") if isinstance(record.get("usage"), dict) else {}
     return Call(
