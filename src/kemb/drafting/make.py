@@ -73,37 +73,6 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     questions, omissions = _questions(documents, settings.tried)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
-<<<<<<< HEAD
-    check_decisions(target, chunks)
-    made_by: dict[str, Any] = {}
-    if settings.llm is not None:
-        disk.remove_leftovers(target.absolute().parent)
-        writing = ask(chunks, settings.llm, str(source), target / CALLS)
-        questions += writing.questions
-        omissions += writing.omissions
-        made_by = writing.made_by
-    sieved = sieve(questions, chunks)
-    omissions += sieved.omissions
-    if not sieved.questions:
-        raise DataError(_nothing(source, documents, omissions, settings.llm is not None))
-    report = DraftReport(
-        folder=target,
-        source=Path(os.path.abspath(source)).name,
-        documents=cut_documents,
-        chunks=chunks,
-        chunking=settings.chunks,
-        ways=[*settings.tried, *(["llm"] if settings.llm else [])],
-        hides_headings=hides_headings,
-        questions=sieved.questions,
-        omissions=omissions,
-        n_joined=sieved.n_joined,
-        n_joint_answers=sieved.n_joint_answers,
-        findings=findings.lines(),
-        n_unread=findings.n_errors,
-        made_by=made_by,
-    )
-    write_draft(report)
-=======
     with alone(target):
         check_decisions(target, chunks)
         writing = Writing([], [], {})
@@ -126,12 +95,11 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
             omissions=omissions,
             n_joined=sieved.n_joined,
             n_joint_answers=sieved.n_joint_answers,
-            findings=[str(finding) for finding in findings.kept],
+            findings=findings.lines(),
             n_unread=findings.n_errors,
             made_by=writing.made_by,
         )
         write_draft(report)
->>>>>>> w-badin
     return report
 
 
