@@ -178,3 +178,12 @@ def test_what_cannot_be_is_one_sentence(root: Path, words: list[str], message: s
     outcome = choose(root, *words)
     assert message in str(outcome.exception)
     assert outcome.exit_code != 0
+
+
+def test_a_table_among_documents_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    documents_of(tmp_path / "mydata")
+    (tmp_path / "mydata/phones.csv").write_text("이름,전화\n김,1\n", encoding="utf-8")
+    outcome = choose(tmp_path)
+    assert outcome.exit_code == 1
+    assert "found the columns 이름, 전화" in str(outcome.exception)
+    assert f"kemb draft {tmp_path / 'mydata'} -o mydata-test" in str(outcome.exception)
