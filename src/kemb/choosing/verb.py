@@ -156,10 +156,10 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
     except DataError as error:
         if not (path.is_dir() and _suffixes(path) & set(DOCUMENT_SUFFIXES)):
             raise
-        target = f"{path.resolve().name}-test"
+        beside = f"{path.resolve().name}-test"
         raise DataError(
             f"{error} If {data} is documents, with tables beside them, draft questions of the "
-            f"documents: kemb draft {shlex.quote(str(data))} -o {shlex.quote(target)}"
+            f"documents: kemb draft {shlex.quote(str(data))} -o {shlex.quote(beside)}"
         ) from error
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")
