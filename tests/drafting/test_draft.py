@@ -302,3 +302,9 @@ def test_a_report_can_be_made_from_python(docs: Path, tmp_path: Path) -> None:
     report = draft(docs, tmp_path / "set", DraftSettings(ways=("heading",)))
     assert isinstance(report, DraftReport)
     assert report.as_json()["headings_hidden"] is True
+
+
+def test_a_set_does_not_lie_among_its_documents(docs: Path) -> None:
+    with pytest.raises(UsageError, match=r"lies in .*a set stands beside them"):
+        draft(docs, docs / "set")
+    assert not (docs / "set").exists()

@@ -12,9 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kemb.cli import cli
 from kemb.errors import DataError
 from kemb.tasks import load_spec, names
 from kemb.tasks.own import load_folder
@@ -839,3 +841,17 @@ def test_columns_with_values_but_without_a_name_are_refused_and_said_to_have_non
     (tmp_path / "test.csv").write_text("문장1,문장2,점수,,\n가나,다라,1,x,y\n마바,사아,3,x,y\n")
     (finding,) = check_folder(tmp_path).findings
     assert "have no name" in finding.message
+
+
+def test_a_folder_of_many_other_files_names_ten(tmp_path: Path) -> None:
+    folder = make(tmp_path / "pages", {f"p{number:02}.md": "x" for number in range(13)})
+    (finding,) = found(check_folder(folder), "no data")
+    assert "p09.md and 3 more. These are documents" in finding.message
+    assert "p10.md" not in finding.message
+
+
+def test_a_report_is_in_the_language_asked_for(tmp_path: Path) -> None:
+    folder = make(tmp_path / "pairs", {"test.csv": STS})
+    korean = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
+    assert "주 지표: " in korean.stdout
+    assert "가운데" in korean.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     settings = settings or DraftSettings()
     parse_chunking(settings.chunks)
     check_target(target)
+    _check_apart(source, target)
     if settings.llm is not None:
         check_llm(settings.llm)
     findings = Findings()
@@ -101,6 +103,16 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         )
         write_draft(report)
     return report
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """Refuse a set among its own documents: they would no longer be a folder of documents."""
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        beside = source.resolve().with_name(f"{source.resolve().name}-test")
+        raise UsageError(
+            f"{target} lies in {source}, among the documents; a set stands beside them. Type for "
+            f"example: -o {shlex.quote(str(beside))}"
+        )
 
 
 def parse_ways(names: str) -> tuple[Way, ...] | None:
