@@ -251,7 +251,7 @@ def check(folder: Path | str, toml: bool, as_json: bool) -> None:
     elif toml and (report.spec is not None or report.proposal):
         click.echo(to_toml(report.spec) if report.spec else report.proposal, nl=False)
     else:
-        click.echo(printable(format_report(report)))
+        click.echo(printable(format_report(report, language())))
     sys.exit(1 if report.has_errors else 0)
 
 
