@@ -666,6 +666,18 @@ def test_the_report_says_what_was_understood(tmp_path: Path) -> None:
     assert "kemb run takes this" in text
 
 
+def test_the_report_is_korean_but_for_rules_and_findings(tmp_path: Path) -> None:
+    folder = make(tmp_path / "law", BEIR | {"extra.csv": "a,b\n1,2\n"})
+    done = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: file not used (1개)"):
+        assert line in lines
+    assert "오류 0개, 경고 1개. kemb run으로 잴 수 있습니다." in lines
+    assert any("2줄" in line and "corpus.jsonl" in line for line in lines)
+    assert any("한글 100%" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("files", "rule"),
     [
