@@ -58,9 +58,11 @@ class Edited:
     def moved_span(self, span: Span) -> Span:
         """A stretch of the text, where it is now, without white space at its ends."""
         start, end = self.moved(span.start), self.moved(span.end)
-        piece = self.text[start:end]
-        start += len(piece) - len(piece.lstrip())
-        return Span(span.source, start, start + len(piece.strip()))
+        while start < end and self.text[start].isspace():
+            start += 1
+        while start < end and self.text[end - 1].isspace():
+            end -= 1
+        return Span(span.source, start, end)
 
 
 def without_questions(

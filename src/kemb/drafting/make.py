@@ -12,6 +12,7 @@ from kemb.drafting.ask import Writing, ask
 from kemb.drafting.candidates import WAYS, Candidate, Omission, Way, candidates
 from kemb.drafting.chunks import chunk, parse_chunking
 from kemb.drafting.cutting import without_questions
+from kemb.drafting.doubtful import note_alike, note_long
 from kemb.drafting.filters import sieve, with_parents
 from kemb.drafting.folder import (
     CALLS,
@@ -69,10 +70,12 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         check_llm(settings.llm)
     findings = Findings()
     documents = _documents(source, findings)
+    note_alike(documents, findings)
     hides_headings = bool({"heading", "title"} & set(settings.tried))
     questions, omissions = _questions(documents, settings.tried)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
+    note_long(chunks, settings.chunks, findings)
     with alone(target):
         check_decisions(target, chunks)
         writing = Writing([], [], {})
