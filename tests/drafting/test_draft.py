@@ -21,7 +21,6 @@ from kemb.drafting.filters import answering, question_id, sieve
 from kemb.drafting.thirds import thirds
 from kemb.drafting.vocabulary import Postings, overlap
 from kemb.errors import DataError, DiskError, UsageError
-from kemb.files import disk
 from kemb.messages import say
 from kemb.scoring.spans import Span
 from kemb.tasks.own import load_folder
@@ -233,9 +232,10 @@ def test_a_full_disk_leaves_the_earlier_set(
     def full(*args: object, **settings: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(disk, "place", full)
-    with pytest.raises(DiskError, match="No space left on device"):
-        draft(docs, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DiskError, match=r"set cannot be written \(No space left on device\)"):
+            draft(docs, folder)
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 

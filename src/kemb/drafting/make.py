@@ -24,7 +24,6 @@ from kemb.drafting.folder import (
 )
 from kemb.drafting.llm import LlmSettings, check_llm
 from kemb.errors import DataError, UsageError
-from kemb.files import disk
 from kemb.tasks.own.documents import Document, read_documents
 from kemb.tasks.own.findings import Findings
 
@@ -80,7 +79,6 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         check_decisions(target, chunks)
         writing = Writing([], [], {})
         if settings.llm is not None:
-            disk.remove_leftovers(target.absolute().parent)
             writing = ask(chunks, settings.llm, str(source), target / CALLS)
         sieved = sieve(questions + writing.questions, chunks)
         omissions += writing.omissions + sieved.omissions
