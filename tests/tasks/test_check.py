@@ -494,6 +494,17 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         {"a.csv": TOPICS + "널\0문자가 있는 글,운동\n"},
         *("control character", "a.csv", 4, "text", "'널\\x00문자가 있는 글'", "U+0000"),
     ),
+    "longer than most models read": (
+        BEIR
+        | {
+            "corpus.jsonl": CORPUS
+            + "".join(
+                f'{{"_id": "e{n}", "text": "{"가" * length}"}}\n'
+                for n, length in enumerate((2_000, 2_001, 2_500, 3))
+            )
+        },
+        *("long documents", "corpus.jsonl", 5, "text", "", "2 of 6 documents have more than 2,000"),
+    ),
     "8 MB": (
         BEIR
         | {"corpus.jsonl": CORPUS + '{"_id": "d3", "text": "' + "가나다라 " * 615_385 + '"}\n'},
