@@ -49,6 +49,8 @@ class Candidate:
     model: Model
     why: Text
     role: Role
+    whole: Model | None = None
+    """The model with all its dimensions, where a limit has cut it."""
 
     @property
     def name(self) -> str:
@@ -130,9 +132,13 @@ def role_of(model: Model) -> Role:
     return "dense"
 
 
-def with_hybrids(candidates: Sequence[Candidate], options: ModelOptions) -> list[Candidate]:
+def with_hybrids(
+    candidates: Sequence[Candidate], options: ModelOptions, own_tasks: Sequence[str] = ()
+) -> list[Candidate]:
     """The candidates, and of every dense one its reciprocal rank fusion with the first lexical one:
     rows like any other.
+
+    :param own_tasks: names of the user's own tasks, which may be keys of prompts.
     """
     lexical = next((c.model for c in candidates if c.role == "lexical"), None)
     if lexical is None:
@@ -143,9 +149,68 @@ def with_hybrids(candidates: Sequence[Candidate], options: ModelOptions) -> list
         if model.family == "dense" and model.view is None and model.door is None:
             name = f"rrf({typed(lexical)}, {typed(model)})"
             why = note("choose.hybrid", lexical=lexical.name, dense=model.name)
-            hybrids.append(Candidate(resolve(name, options), why, candidate.role))
+            hybrids.append(Candidate(resolve(name, options, own_tasks), why, candidate.role))
     names = {candidate.name for candidate in candidates}
     return [*candidates, *(hybrid for hybrid in hybrids if hybrid.name not in names)]
+
+
+def with_smaller(
+    candidates: Sequence[Candidate], limits: Limits, dims: str = "", levels: str = ""
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """The candidates, and after every dense one its stored vectors with fewer dimensions and as
+    codes, combined and each alone; and the dimensions that a model was not trained for.
+
+    :param dims: as for `kemb.encoding.views.with_views`.
+    :param levels: so, too.
+    :raises UsageError: as `with_views`; more dimensions than a limit allows.
+    """
+    with_views([candidate.model for candidate in candidates], dims, levels)
+    numbers = [int(number) for number in dims.split(",") if number.strip()]
+    if limits.dim and numbers and max(numbers) > limits.dim:
+        raise UsageError(
+            f"--dims {max(numbers)} is more than --dim {limits.dim} allows. Type fewer."
+        )
+    rows: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    for candidate in candidates:
+        rows.append(candidate)
+        if candidate.model.family != "dense":
+            continue
+        trained = _trained(candidate.model)
+        left_out += [
+            LeftOut(candidate.name, _untrained(n, trained)) for n in numbers if n not in trained
+        ]
+        smaller = _smaller(candidate, [n for n in numbers if n in trained], levels)
+        why = note("choose.view", name=candidate.model.name)
+        rows += [Candidate(model, why, candidate.role) for model in smaller]
+    return rows, left_out
+
+
+def _smaller(candidate: Candidate, dims: Sequence[int], levels: str) -> list[Model]:
+    """Views of a dense candidate; of one that a limit has cut none is wider than that."""
+    view = candidate.model.view
+    widest = view.dims if view else None
+    numbers = dict.fromkeys([*([widest] if widest else []), *dims])
+    whole = candidate.whole or candidate.model
+    views = with_views([whole], ",".join(map(str, numbers)), levels)[1:]
+    return [
+        model
+        for model in views
+        if model.view != view and (widest is None or (model.view and model.view.dims))
+    ]
+
+
+def _trained(model: Model) -> tuple[int, ...]:
+    """Dimensions, fewer than all, that a model was trained for."""
+    facts = facts_of(model.known_as or model.name)
+    dim = model.spec.dim or facts.dim
+    return tuple(n for n in facts.truncate_dims if dim is None or n < dim)
+
+
+def _untrained(n: int, trained: Sequence[int]) -> Note:
+    if not trained:
+        return note("choose.not_trained_for_fewer", n=n)
+    return note("choose.not_trained_for", n=n, trained=[str(number) for number in trained])
 
 
 def within(
@@ -196,7 +261,7 @@ def _cut(candidate: Candidate, limits: Limits) -> Candidate:
     if not limits.dim or not dim or dim <= limits.dim or not smaller or model.family != "dense":
         return candidate
     view = with_views([model], dims=str(max(smaller)))[-1]
-    return replace(candidate, model=view)
+    return replace(candidate, model=view, whole=model)
 
 
 def _refusal(model: Model, limits: Limits) -> Note | None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.decide import Decision, decide
 from kemb.choosing.power import Plan, plan_of
-from kemb.choosing.questions import Questions, questions_of
+from kemb.choosing.questions import Questions, questions_of, refuse_one_cluster
 from kemb.choosing.stages import SHARES, Drop, Stage, drops, makers_of, stages_of
 from kemb.errors import NotSupported, UsageError
 from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
@@ -24,6 +25,8 @@ from kemb.scoring.items import of_metric, of_part
 from kemb.types import RetrievalData, TaskData
 
 _HIT = "hit_rate@10"
+Size = Literal["parameters", "index"]
+"""What small means first; then the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ChooseOptions:
     """What the plan for more questions is made for."""
     budget_seconds: float | None = None
     """Wall time after which no further row is begun."""
+    smallest: Size = "parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Choice:
     """
     no_plan: str
     """Why there is no plan, where there might be one."""
+    smallest: Size
     misses: list[tuple[str, str]] | None
     """Id and text of the questions that have no right document among the pick's first ten; None of
     tasks that rank nothing.
@@ -118,7 +123,8 @@ def choose(
 
     :param left_out: what is not tried, for the report.
     :param hear: gets what is declared before the looks, and what is dropped.
-    :raises UsageError: no candidate, or none that could be measured.
+    :raises UsageError: no candidate, none that could be measured, or questions that are all on one
+        passage.
     """
     data = task.load()
     loaded = Task(task.spec, partial(_data, data), task.path)
@@ -140,7 +146,9 @@ def choose(
             break
         if not results:
             break
-        last = _Measured(questions_of(results, stage.data), list(work.living), results)
+        questions = questions_of(results, stage.data)
+        refuse_one_cluster(questions, task.spec.name)
+        last = _Measured(questions, list(work.living), results)
         looks.append(work.look(stage, last.questions, hear))
         if work.is_over:
             break
@@ -214,7 +222,7 @@ class _Work:
         let_go: list[Drop] = []
         if not stage.is_last:
             replicates = questions.replicates()
-            let_go = drops(point, replicates, questions.n_questions, stage.alpha)
+            let_go = drops(point, replicates, questions.n_clusters, stage.alpha)
         for drop in let_go:
             hear(drop_note(drop, names, stage.share))
         rows = {drop.row for drop in let_go}
@@ -257,7 +265,8 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
         for candidate, result, score in zip(last.candidates, last.results, scores, strict=True)
     ]
     look = looks[-1]
-    decision = decide(questions.point(), questions.replicates(), _places(rows), look.alpha)
+    places = _places(rows, work.options.smallest)
+    decision = decide(questions.point(), questions.replicates(), places, look.alpha)
     plan, no_plan = _plan(questions, rows, decision, data.task, work.options.difference)
     notes: list[Text] = []
     if look.share < 1:
@@ -275,6 +284,7 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
         left_out=work.left_out,
         plan=plan,
         no_plan=no_plan,
+        smallest=work.options.smallest,
         misses=_misses(rows[decision.pick].result, data),
         notes=notes,
     )
@@ -291,13 +301,19 @@ def _row(candidate: Candidate, result: TaskResult, score: float) -> ChoiceRow:
     )
 
 
-def _places(rows: Sequence[ChoiceRow]) -> list[int]:
-    """The place of every row when sorted by size: parameters, then bytes of the index."""
+def _places(rows: Sequence[ChoiceRow], smallest: Size) -> list[int]:
+    """The place of every row when sorted by size: parameters and then bytes of the index, or the
+    other way round. What is not known comes last.
+    """
 
     def size(row: int) -> tuple[float, float, str]:
-        n = rows[row].n_parameters
-        parameters = float("inf") if n is None else n
-        return parameters, rows[row].index_bytes_per_document or 0, rows[row].name
+        parameters = known(rows[row].n_parameters)
+        index = known(rows[row].index_bytes_per_document)
+        first, second = (parameters, index) if smallest == "parameters" else (index, parameters)
+        return first, second, rows[row].name
+
+    def known(number: float | None) -> float:
+        return float("inf") if number is None else number
 
     order = sorted(range(len(rows)), key=size)
     return [order.index(row) for row in range(len(rows))]

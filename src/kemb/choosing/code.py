@@ -77,7 +77,9 @@ def _is_dense(model: ModelRecord) -> bool:
 
 def _dense(choice: Choice, model: ModelRecord, prompts: dict[str, PromptRecord]) -> _Dense:
     """With its dimensions: those of the view, of the row that has it alone, or that are known."""
-    alone = next((row for row in choice.rows if row.model.name == model.name), None)
+    alone = next(
+        (row for row in choice.rows if row.model.name == model.name and not row.model.view), None
+    )
     leaves = [leaf for leaf in choice.pick.model.encoders if leaf.name == model.name]
     view = choice.pick.model.view
     dim = facts_of(model.known_as or model.name).dim

@@ -45,7 +45,7 @@ def body(choice: CutChoice) -> list[list[str]]:
 
 def sentences(choice: CutChoice, lang: Lang) -> list[str]:
     """What the choice ends with."""
-    return [say(sentence, lang) for sentence in cut_notes(choice, choice.notes)]
+    return [say(sentence, lang) for sentence in cut_notes(choice, choice.notes, choice.smallest)]
 
 
 def to_json(choice: CutChoice) -> str:
@@ -70,6 +70,7 @@ def to_json(choice: CutChoice) -> str:
                 "taken_in": decision.shares[row],
                 "n_chunks": choice.rows[row].n_chunks,
                 "n_characters": choice.rows[row].n_characters,
+                "index_bytes": choice.rows[row].index_bytes,
                 "metrics": choice.rows[row].metrics,
                 "result": str(choice.rows[row].result.path),
             }

@@ -15,9 +15,9 @@ from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
-from kemb.choosing.choose import Hear
+from kemb.choosing.choose import Hear, Size
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.questions import Questions, passage_clusters
+from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
 from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
@@ -45,6 +45,12 @@ class CutRow:
     result: TaskResult
 
     @property
+    def index_bytes(self) -> float | None:
+        """Of all chunks; None where nobody knows."""
+        of_one = self.result.record.index_bytes_per_document
+        return None if of_one is None else of_one * self.n_chunks
+
+    @property
     def name(self) -> str:
         return f"{self.chunking} · {self.model.row}"
 
@@ -66,6 +72,7 @@ class CutChoice:
     decision: Decision
     left_out: list[LeftOut]
     notes: list[Text]
+    smallest: Size
 
     @property
     def pick(self) -> CutRow:
@@ -80,19 +87,22 @@ def choose_cuts(
     left_out: Sequence[LeftOut] = (),
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
+    smallest: Size = "parameters",
 ) -> CutChoice:
     """Which way of cutting to take, with which model.
 
     All pairs of rows are tested together, by `span_recall@2000`, in one look at all documents. Of
-    rows within one point of the best the one with the fewest characters in the index is taken, then
-    the one with the fewest parameters.
+    rows within one point of the best the smallest is taken: the one with the fewest characters in
+    the index, then parameters, then bytes; or bytes come first.
 
     :param folder: a set that `kemb draft` made.
     :param chunkings: as `kemb.drafting.chunks.parse_chunking` reads them.
     :param candidates: models; each is tried with each way of cutting.
     :param left_out: models that are not tried, for the report.
     :param hear: gets what is declared.
-    :raises UsageError: an unknown way of cutting, no model, or none that could be measured.
+    :param smallest: `index`: bytes of the index come first.
+    :raises UsageError: an unknown way of cutting, no model, none that could be measured, or
+        questions that are all on one passage.
     :raises DataError: a folder without documents or without places of answers.
     """
     if not candidates:
@@ -113,7 +123,8 @@ def choose_cuts(
         reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
         raise UsageError(f"No model could be measured on {folder}. {reasons}")
     questions = _questions(folder, cuts[0].data, rows)
-    decision = decide(questions.point(), questions.replicates(), _places(rows), ALPHA)
+    refuse_one_cluster(questions, folder.name)
+    decision = decide(questions.point(), questions.replicates(), _places(rows, smallest), ALPHA)
     return CutChoice(
         task=folder.name,
         metric=MAIN_METRIC,
@@ -123,6 +134,7 @@ def choose_cuts(
         decision=decision,
         left_out=failed,
         notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
+        smallest=smallest,
     )
 
 
@@ -164,13 +176,17 @@ def _values(result: TaskResult, split: str, subset: str, ids: Sequence[str]) -> 
     return np.array([values[query_id] for query_id in ids], dtype=np.float64)
 
 
-def _places(rows: Sequence[CutRow]) -> list[int]:
-    """The place of every row when sorted by characters of the index, then parameters."""
+def _places(rows: Sequence[CutRow], smallest: Size) -> list[int]:
+    """The place of every row when sorted by size; what is not known comes last."""
 
-    def size(row: int) -> tuple[int, float, str]:
-        n = n_parameters(rows[row].model)
+    def size(row: int) -> tuple[float, float, float, str]:
+        n, n_bytes = n_parameters(rows[row].model), rows[row].index_bytes
         parameters = float("inf") if n is None else float(n)
-        return rows[row].n_characters, parameters, rows[row].name
+        index = float("inf") if n_bytes is None else n_bytes
+        characters, name = rows[row].n_characters, rows[row].name
+        if smallest == "index":
+            return index, parameters, characters, name
+        return characters, parameters, index, name
 
     order = sorted(range(len(rows)), key=size)
     return [order.index(row) for row in range(len(rows))]

@@ -15,7 +15,7 @@ from kemb.choosing.sentences import choice_notes
 from kemb.files import disk
 from kemb.messages import Lang, Value, language, note, say
 from kemb.publishing.reports import clean
-from kemb.publishing.tables import millions, share
+from kemb.publishing.tables import millions, share, whole
 
 _TEMPLATES = Path(__file__).parents[1] / "publishing" / "templates"
 _HEADER = (
@@ -24,6 +24,7 @@ _HEADER = (
     "choose.rank",
     "choose.picked",
     "choose.parameters",
+    "choose.index",
     "choose.why",
 )
 
@@ -80,6 +81,7 @@ def to_json(choice: Choice) -> str:
         "take": choice.pick.name,
         "first_group": [choice.rows[row].name for row in decision.group],
         "smallest": choice.rows[decision.smallest].name,
+        "smallest_by": choice.smallest,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
         "rows": [_row_record(choice, number) for number in _order(choice)],
@@ -148,6 +150,7 @@ def _line(choice: Choice, number: int, lang: Lang) -> list[str]:
         str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
         share(decision.shares[number]),
         _size(row),
+        whole(row.index_bytes_per_document),
         clean(say(row.why, lang)),
     ]
 

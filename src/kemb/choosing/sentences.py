@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kemb import statistics
-from kemb.choosing.choose import Choice
+from kemb.choosing.choose import Choice, Size
 from kemb.choosing.decide import Decision
 from kemb.choosing.power import Goal, Plan
 from kemb.choosing.stages import FEWEST_QUESTIONS
@@ -77,29 +77,30 @@ class Decided(Protocol):
     def n_questions(self) -> int: ...
 
     @property
+    def n_clusters(self) -> int: ...
+
+    @property
     def rows(self) -> Sequence[_Named]: ...
 
     @property
     def decision(self) -> Decision: ...
 
 
-def cut_notes(choice: Decided, notes: Sequence[Text]) -> list[Text]:
+def cut_notes(choice: Decided, notes: Sequence[Text], smallest: Size) -> list[Text]:
     """The sentences that a choice among ways of cutting ends with.
 
     :param notes: those that come first.
     """
-    sentences = [*notes, _group(choice), _take(choice), _score(choice), note("cuts.size")]
-    if choice.n_questions < FEWEST_QUESTIONS:
-        sentences.append(note("choose.few"))
-    return sentences
+    size = note("cuts.size") if smallest == "parameters" else note("choose.by_index")
+    sentences = [*notes, _group(choice), _take(choice), _score(choice), size]
+    return [*sentences, *_few(choice)]
 
 
 def choice_notes(choice: Choice) -> list[Text]:
     """The sentences that a choice ends with, in their order."""
     sentences: list[Text] = [*choice.notes, _group(choice)]
     if len(choice.decision.group) > 1:
-        smallest = choice.rows[choice.decision.smallest].name
-        sentences.append(note("choose.smallest", name=smallest))
+        sentences += [_smallest(choice), note(f"choose.by_{choice.smallest}")]
     if choice.plan is not None:
         sentences += [to_see(choice.plan), to_equate(choice.plan)]
     elif choice.no_plan:
@@ -108,12 +109,29 @@ def choice_notes(choice: Choice) -> list[Text]:
         sentences.append(note("choose.take_for_now", name=choice.pick.name))
     else:
         sentences.append(_take(choice))
-    sentences.append(_score(choice))
+    sentences += [_score(choice), *_codes(choice)]
     if choice.misses is not None:
         sentences.append(_misses(choice.misses))
+    return [*sentences, *_few(choice)]
+
+
+def _few(choice: Decided) -> list[Note]:
     if choice.n_questions < FEWEST_QUESTIONS:
-        sentences.append(note("choose.few"))
-    return sentences
+        return [note("choose.few")]
+    if choice.n_clusters < FEWEST_QUESTIONS:
+        return [note("choose.few_clusters", n=choice.n_questions, n_clusters=choice.n_clusters)]
+    return []
+
+
+def _codes(choice: Choice) -> list[Text]:
+    """How an index is told that the pick's vectors are codes."""
+    view = choice.pick.model.view
+    if view is None or view.level is None:
+        return []
+    is_binary = view.level == "binary"
+    elasticsearch = "bbq_hnsw" if is_binary else "int8_hnsw"
+    pgvector = "binary_quantize" if is_binary else note("choose.no_such_codes")
+    return [note("choose.codes", level=view.level, elasticsearch=elasticsearch, pgvector=pgvector)]
 
 
 def _group(choice: Decided) -> Note:
@@ -131,6 +149,14 @@ def _group(choice: Decided) -> Note:
         n_rows=n_rows,
         names=names,
     )
+
+
+def _smallest(choice: Decided) -> Note:
+    """Of the first group; where it is not taken, why."""
+    decision = choice.decision
+    is_taken = decision.smallest == decision.pick
+    key = "choose.smallest" if is_taken else "choose.smallest_is_worse"
+    return note(key, name=choice.rows[decision.smallest].name)
 
 
 def _take(choice: Decided) -> Note:

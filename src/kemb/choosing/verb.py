@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kemb.choosing.candidates import Candidate, LeftOut, Limits, declared, named, with_hybrids
-from kemb.choosing.choose import Choice, ChooseOptions, Hear
+from kemb.choosing.candidates import (
+    Candidate,
+    LeftOut,
+    Limits,
+    declared,
+    named,
+    with_hybrids,
+    with_smaller,
+)
+from kemb.choosing.choose import Choice, ChooseOptions, Hear, Size
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
 from kemb.choosing.drafts import of_drafted
@@ -36,6 +45,9 @@ def choose(
     limits: Limits | None = None,
     options: ModelOptions | None = None,
     hybrids: bool = True,
+    dims: str = "",
+    quantize: str = "",
+    smallest: Size = "parameters",
     shares: Sequence[float] = SHARES,
     difference: float = 0.02,
     budget_seconds: float | None = None,
@@ -52,6 +64,10 @@ def choose(
     :param mirror: folder with local copies of data sets.
     :param limits: what a model may be; without them anything that sends no text to an API.
     :param hybrids: whether every dense model is tried with words, too (rrf).
+    :param dims: fewer dimensions of dense models that were trained for them as rows, too:
+        `512,256`.
+    :param quantize: codes of dense models as rows, too: `int8,binary,binary@100`.
+    :param smallest: what small means first, parameters or the index.
     :param shares: of the documents that are looked at before all of them.
     :param difference: as a fraction, what the plan for more questions is made for.
     :param budget_seconds: wall time after which no further row is begun.
@@ -59,13 +75,15 @@ def choose(
     :raises UsageError: nothing to choose from. DataError: data that are not understood.
     """
     task = task_of(data, mirror, hear)
-    tried, left_out = candidates_of(task, models, limits or Limits(), options, hybrids)
+    tried, left_out = candidates_of(
+        task, models, limits or Limits(), options, hybrids, dims, quantize
+    )
     for candidate in tried:
         hear(note("choose.tried", name=candidate.name, why=candidate.why))
     run = RunOptions(
         Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
     )
-    settings = ChooseOptions(run, shares, difference, budget_seconds)
+    settings = ChooseOptions(run, shares, difference, budget_seconds, smallest)
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
@@ -82,6 +100,9 @@ def choose_chunks(
     limits: Limits | None = None,
     options: ModelOptions | None = None,
     hybrids: bool = True,
+    dims: str = "",
+    quantize: str = "",
+    smallest: Size = "parameters",
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
 ) -> CutChoice:
@@ -103,11 +124,13 @@ def choose_chunks(
             f"--chunks cuts documents; {data} is no folder of documents, nor a set that kemb draft "
             "made of one. Type for example: kemb draft DOCUMENTS -o DIR"
         )
-    tried, left_out = candidates_of(task, models, limits or Limits(), options, hybrids)
+    tried, left_out = candidates_of(
+        task, models, limits or Limits(), options, hybrids, dims, quantize
+    )
     run = RunOptions(
         Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
     )
-    return choose_cuts(Path(task.path), chunkings, tried, run, left_out, hear, reporter)
+    return choose_cuts(Path(task.path), chunkings, tried, run, left_out, hear, reporter, smallest)
 
 
 def candidates_of(
@@ -116,15 +139,18 @@ def candidates_of(
     limits: Limits,
     options: ModelOptions | None = None,
     hybrids: bool = True,
+    dims: str = "",
+    quantize: str = "",
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """What is tried, hybrids behind the models that they are made of, and what is not."""
+    """What is tried, smaller vectors behind their models, hybrids last, and what is not."""
     settings = options or ModelOptions()
     own_tasks = [task.spec.name]
     if models:
         tried, left_out = named(models, limits, settings, own_tasks)
     else:
         tried, left_out = declared(limits, settings, own_tasks)
-    return (with_hybrids(tried, settings) if hybrids else tried), left_out
+    tried, untrained = with_smaller(tried, limits, dims, quantize)
+    return (with_hybrids(tried, settings, own_tasks) if hybrids else tried), [*left_out, *untrained]
 
 
 def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
@@ -136,13 +162,18 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
     if path.is_dir() and _holds_documents_only(path):
         target = path.resolve().with_name(f"{path.resolve().name}-test")
         is_there = (target / "task.toml").is_file()
-        key = "choose.drafted_before" if is_there else "choose.drafting"
-        hear(note(key, source=str(data), target=str(target)))
-        if not is_there:
-            draft(path, target)
+        if is_there:
+            command = f"kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(target))}"
+            before = {"source": str(data), "target": str(target), "command": command}
+            hear(note("choose.drafted_before", **before))
+        else:
+            hear(note("choose.drafting", source=str(data), target=str(target)))
+            report = draft(path, target)
+            if report.findings:
+                hear(note("draft.findings", findings=list(report.findings)))
         path = target
     tasks = load_tasks(
-        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None
+        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None, hear
     )
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")

@@ -22,7 +22,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @click.command()
-@click.argument("target", metavar="DIR|TASK")
+@click.argument("target", metavar="DIR|TASK|ORG/NAME")
 @click.option(
     "-m",
     "--model",
@@ -48,6 +48,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
         help="Percentages of the documents before all; '' for none.  [default: 10,30]",
     ),
     click.option("--hybrids/--no-hybrids", default=True, help="Every dense row with BM25, too."),
+    click.option("--dims", default="", help="Fewer dimensions as rows, too: 512,256."),
+    click.option("--quantize", default="", help="Codes as rows, too: int8,binary,binary@100."),
+    click.option(
+        "--smallest",
+        type=click.Choice(["parameters", "index"]),
+        default="parameters",
+        show_default=True,
+        help="What small means first.",
+    ),
     click.option(
         "--difference", type=float, default=2.0, show_default=True, help="Points planned for."
     ),
@@ -85,6 +94,7 @@ def choose(
       kemb choose ./docs
       kemb choose ./mydata -m bm25:kiwi -m kiwi-static -m BAAI/bge-m3
       kemb choose ./mydata --license commercial --max-gb 1 --budget 10m -o choose.html
+      kemb choose ./mydata --dims 512,256 --quantize int8,binary --smallest index
       kemb choose ./docs --chunks "sentences:300, heading:800, fixed:400+80"
     """
     common: dict[str, Any] = {
@@ -92,7 +102,7 @@ def choose(
         "store": store_dir,
         "limits": _limits(limits),
         "options": options_of(model_settings),
-        "hybrids": how["hybrids"],
+        **{name: how[name] for name in ("hybrids", "dims", "quantize", "smallest")},
         "hear": _hear(quiet=as_json),
     }
     if how["chunks"]:

@@ -64,7 +64,7 @@ class DraftReport:
     n_joint_answers: int
     """Passages that are right because they are nearly the same as one that is."""
     findings: Sequence[str]
-    """What of the documents could not be read: of each kind the first few."""
+    """What of the documents could not be read: of each kind the first few, and how many more."""
     n_unread: int
     """Files of which nothing could be read, and the like."""
     made_by: Mapping[str, Any] = field(default_factory=dict)

@@ -96,7 +96,7 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
             omissions=omissions,
             n_joined=sieved.n_joined,
             n_joint_answers=sieved.n_joint_answers,
-            findings=[str(finding) for finding in findings.kept],
+            findings=findings.lines(),
             n_unread=findings.n_errors,
             made_by=writing.made_by,
         )
