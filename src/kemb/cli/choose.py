@@ -151,21 +151,24 @@ def _choose_cuts(
 ) -> None:
     from kemb.choosing import cut_report, verb
 
-    values = {"-o": out, "--budget": how["budget"] or None, "--stages": how["stages"]}
+    values = {"--budget": how["budget"] or None, "--stages": how["stages"]}
     flags = [flag for flag, value in values.items() if value is not None]
     if flags:
         raise UsageError(
-            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
-            "and the report is a table or --json."
+            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents."
         )
     with _reporter(as_json) as reporter:
         cuts = verb.choose_chunks(
             target, _names(how["chunks"]), models, reporter=reporter, **common
         )
+    if out is not None:
+        cut_report.write_page(cuts, out, language())
     if as_json:
         click.echo(cut_report.to_json(cuts), nl=False)
-    else:
-        cut_report.print_cuts(cuts)
+        return
+    cut_report.print_cuts(cuts)
+    if out is not None:
+        click.echo(say(note("choose.page_written", path=str(out)), language()))
 
 
 def _names(text: str) -> list[str]:
