@@ -73,7 +73,8 @@ def test_the_table_and_the_sentences(folder: Path) -> None:
     assert "Declared: 4 rows (ways of cutting with models)" in result.stderr
     assert "Answer in 2,000" in result.stdout
     assert "Small means here" in result.stdout
-    assert "fewer than 50 questions" in result.stdout
+    assert "3 questions (span_recall@2000), 3 of them on passages of their own" in result.stdout
+    assert "Take " not in result.stdout
     korean = choose(folder, "--chunks", "fixed:12,document", "--lang", "ko")
     assert "자르는 방법과 모델의 짝" in korean.stderr
 

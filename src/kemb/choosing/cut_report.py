@@ -82,6 +82,7 @@ def to_json(choice: CutChoice) -> str:
         "n_clusters": choice.n_clusters,
         "take": choice.pick.name,
         "first_group": [choice.rows[row].name for row in decision.group],
+        "is_too_few": decision.is_too_few,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
         "rows": [
@@ -116,10 +117,9 @@ def _order(choice: CutChoice) -> list[int]:
 def _line(choice: CutChoice, number: int) -> list[str]:
     row, decision = choice.rows[number], choice.decision
     rank_low, rank_high = decision.ranks[number]
-    low, high = decision.score_intervals[number]
     return [
         clean(row.name),
-        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
+        report.score_text(decision, number, row.score),
         str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
         share(decision.shares[number]),
         *(_points(row, f"span_recall@{n}") for n in _BUDGETS),

@@ -122,7 +122,10 @@ def choose_cuts(
         reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
         raise UsageError(f"No model could be measured on {folder}. {reasons}")
     questions = _questions(folder, cuts[0].data, rows)
-    decision = decide(questions.point(), questions.replicates(), _places(rows, smallest), ALPHA)
+    places = _places(rows, smallest)
+    decision = decide(
+        questions.point(), questions.replicates(), places, ALPHA, questions.n_clusters
+    )
     return CutChoice(
         task=folder.name,
         metric=MAIN_METRIC,

@@ -86,6 +86,7 @@ def to_json(choice: Choice) -> str:
         "first_group": [choice.rows[row].name for row in decision.group],
         "smallest": choice.rows[decision.smallest].name,
         "smallest_by": choice.smallest,
+        "is_too_few": decision.is_too_few,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
         "rows": [_row_record(choice, number) for number in _order(choice)],
@@ -159,6 +160,14 @@ class Page:
         disk.write(path, text, "Name another file with -o.")
 
 
+def score_text(decision: Decision, number: int, score: float) -> str:
+    """Points of a row with their interval, where there are questions enough for one."""
+    if decision.is_too_few:
+        return f"{score * 100:.1f}"
+    low, high = decision.score_intervals[number]
+    return f"{score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})"
+
+
 def bar(decision: Decision, number: int, score: float) -> dict[str, float]:
     """Places of the bar of a row in percent."""
     low, high = decision.score_intervals[number]
@@ -183,10 +192,9 @@ def _order(choice: Choice) -> list[int]:
 def _line(choice: Choice, number: int, lang: Lang) -> list[str]:
     row, decision = choice.rows[number], choice.decision
     rank_low, rank_high = decision.ranks[number]
-    low, high = decision.score_intervals[number]
     return [
         clean(row.name),
-        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
+        score_text(decision, number, row.score),
         str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
         share(decision.shares[number]),
         _size(row),
