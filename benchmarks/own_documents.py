@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from kemb.arrays import DoubleArray
 from kemb.drafting import DraftReport
-from kemb.drafting.candidates import MIN_ANSWER, Candidate, candidates, n_letters
+from kemb.drafting.candidates import MIN_ANSWER, Candidate, candidates, has_letters
 from kemb.drafting.chunks import chunk, sentences
 from kemb.drafting.cutting import without_questions
 from kemb.drafting.filters import sieve
@@ -160,7 +160,7 @@ def by_sentences(document: Document) -> list[Candidate]:
 def by_first_sentence(document: Document) -> list[Candidate]:
     """The first sentence, asked of the rest; no way of `kemb draft`."""
     places = sentences(document.text)
-    if len(places) < 2 or n_letters(document.text[places[1][0] :]) < MIN_ANSWER:
+    if len(places) < 2 or not has_letters(document.text, MIN_ANSWER, places[1][0]):
         return []
     start, end = places[0]
     span = Span(document.id, places[1][0], len(document.text))

@@ -64,6 +64,16 @@ class Repository:
     """Of its files."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What the hub says of a file before it is fetched."""
+
+    sha256: str
+    """'' where the hub says none; it does of large files."""
+    n_bytes: int
+    """0 where the hub does not say."""
+
+
 def is_offline() -> bool:
     """Whether the user told the hub's client not to use the network."""
     from huggingface_hub import constants
@@ -118,11 +128,10 @@ def describe(kind: str, repo: str, revision: str | None, api: HfApi | None = Non
     return Repository(commit, names)
 
 
-def ask_first(repo: str, name: str, kind: str, commit: str) -> str:
+def ask_first(repo: str, name: str, kind: str, commit: str) -> FileFacts:
     """Ask the hub about a file before it is fetched: the client itself waits minutes for a hub that
     hangs.
 
-    :return: The sha256 of the file, where the hub says one; it does of large ones.
     :raises StrangeAnswer: it is of another commit.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
@@ -132,7 +141,8 @@ def ask_first(repo: str, name: str, kind: str, commit: str) -> str:
     if metadata.commit_hash not in (None, commit):
         raise StrangeAnswer(f"is of the commit {metadata.commit_hash}, not of {commit}")
     etag = metadata.etag or ""
-    return etag if _SHA256.fullmatch(etag) else ""
+    sha256 = etag if _SHA256.fullmatch(etag) else ""
+    return FileFacts(sha256, metadata.size or 0)
 
 
 def check_file(path: Path, sha256: str) -> None:

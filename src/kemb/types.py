@@ -262,6 +262,8 @@ class TaskData:
     """Share of drafted questions that a person has decided on; None for questions that were not
     drafted.
     """
+    source: str = ""
+    """`ORG/NAME@COMMIT` of a data set of the hub that is read like a folder of one's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from kemb.choosing import candidates
 from kemb.choosing.candidates import Limits, declared, n_parameters, named, with_hybrids
 from kemb.messages import say
-from kemb.models.model import ModelOptions
+from kemb.models.model import Model, ModelOptions
 
 CPU = ModelOptions(device="cpu")
 
@@ -106,3 +107,17 @@ def test_hybrids_are_rows_of_every_dense_model_with_the_first_lexical_one() -> N
     dense, _ = named(["toy"], Limits(), CPU)
     assert with_hybrids(dense, CPU) == dense
     assert n_parameters(with_hybrids(tried, CPU)[-1].model) == 0
+
+
+def test_hybrids_know_the_names_of_own_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These may be keys of prompts; a hybrid that does not know them is refused."""
+    tried, _ = named(["bm25:bigram", "toy"], Limits(), CPU)
+    names_given: list[Sequence[str]] = []
+
+    def resolve(name: str, options: ModelOptions, own_tasks: Sequence[str] = ()) -> Model:
+        names_given.append(own_tasks)
+        return tried[0].model
+
+    monkeypatch.setattr(candidates, "resolve", resolve)
+    with_hybrids(tried, CPU, ["mydata"])
+    assert names_given == [["mydata"]]

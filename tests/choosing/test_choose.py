@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 import kemb
 from invented import corpus_of, documents_of
 from kemb.cli import cli
+from kemb.errors import UsageError
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
 
@@ -88,11 +89,31 @@ def test_few_questions_drop_nothing_and_one_row_is_no_choice(tmp_path: Path) -> 
     assert "vector_cosine_ops" in alone.stdout
 
 
+@pytest.mark.parametrize(("per_passage", "said"), [(1, "has 1 question,"), (60, "has 60 ques")])
+def test_questions_on_one_passage_are_no_ground_for_a_choice(
+    tmp_path: Path, per_passage: int, said: str
+) -> None:
+    """All resamples of them are alike, so that every row would seem certainly better or worse."""
+    corpus_of(tmp_path / "mydata", n_passages=1, per_passage=per_passage, n_others=30)
+    outcome = choose(tmp_path, "--stages", "50")
+    assert isinstance(outcome.exception, UsageError)
+    assert said in str(outcome.exception)
+
+
+def test_questions_on_few_passages_drop_nothing_and_say_so(tmp_path: Path) -> None:
+    corpus_of(tmp_path / "mydata", n_passages=12, per_passage=5, n_others=100)
+    outcome = choose(tmp_path, "--stages", "50")
+    assert "was dropped" not in outcome.output
+    assert "60 questions are on fewer than 50 passages of their own (12)" in outcome.stdout
+
+
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
     documents_of(tmp_path / "mydata")
+    (tmp_path / "mydata/old.doc").write_bytes(b"x")
     first = choose(tmp_path)
     assert first.exit_code == 0, first.output
     assert "holds documents and no questions; questions are drafted into" in first.stderr
+    assert "Of the documents: old.doc: is no document that is read" in first.stderr
     assert re.search(r"On \d+ questions \(ndcg@10\)", first.stdout)
     assert "a person has seen 0% of them. Type kemb review" in first.stdout
     assert "No passage was judged wrong" in first.stdout
@@ -101,6 +122,7 @@ def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) ->
     assert (tmp_path / "mydata-test/deciding.jsonl").is_file()
     again = choose(tmp_path)
     assert "those that were drafted into" in again.stderr
+    assert f"To draft from the documents as they are now: kemb draft {tmp_path}" in again.stderr
     assert again.stdout == first.stdout
 
 

@@ -143,8 +143,9 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
     [
         (["--chunks", "paragraph:3"], "Unknown chunking 'paragraph:3'"),
         (["--chunks", ","], "--chunks names nothing"),
-        (["--chunks", "document", "--stages", "30"], "With --chunks there is no --stages"),
         (["--chunks", "document", "--budget", "1m"], "With --chunks there is no --budget"),
+        (["--chunks", "document", "--stages", "20"], "With --chunks there is no --stages"),
+        (["--chunks", "document", "--difference", "5"], "With --chunks there is no --difference"),
     ],
 )
 def test_what_cannot_be(folder: Path, arguments: list[str], message: str) -> None:

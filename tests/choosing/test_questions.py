@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +11,19 @@ from click.testing import CliRunner
 
 from invented import corpus_of
 from kemb import statistics
+from kemb.choosing import power
 from kemb.choosing.power import plan
 from kemb.choosing.questions import passage_clusters, questions_of
 from kemb.cli import cli
+from kemb.drafting.judgments import Comparability
 from kemb.encoding.store import Store
 from kemb.errors import UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.resolve import resolve
 from kemb.results.files import read_results
 from kemb.results.rows import rows_of
-from kemb.types import RetrievalData
+from kemb.scoring.judged import Ranking
+from kemb.types import Qrels, RetrievalData
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
 
@@ -86,6 +91,27 @@ def test_a_plan_comes_from_the_spread_and_not_from_the_observed_difference(
     assert wide.to_see.best == pytest.approx(planned.to_see.best / 4, rel=0.01)
     with pytest.raises(UsageError, match="the same row"):
         plan(a, a, data)
+
+
+def test_two_variants_of_one_model_are_two_rows_of_a_plan(
+    measured: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir, results_dir = measured
+    data = load_task(data_dir).load()
+    rows = {row.model: row for row in rows_of(read_results(results_dir))}
+    a, other = rows["toy"], rows["tfidf:char"]
+    renamed = {"mydata": replace(other.results["mydata"], model="toy")}
+    b = replace(other, model="toy", variant="other", results=renamed)
+    compared: list[int] = []
+    original = power.comparable
+
+    def comparable(rankings: Mapping[str, Ranking], qrels: Qrels) -> Comparability:
+        compared.append(len(rankings))
+        return original(rankings, qrels)
+
+    monkeypatch.setattr(power, "comparable", comparable)
+    plan(a, b, data)
+    assert compared == [2]
 
 
 def test_the_verb_says_it_in_both_languages(measured: tuple[Path, Path]) -> None:

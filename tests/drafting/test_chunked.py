@@ -124,15 +124,32 @@ def test_answers_can_be_alternatives(folder: Path) -> None:
         ({"source": "gone.md", "start": 0, "end": 9}, r"gone.md has no characters 0 to 9"),
         ({"source": "card.md", "start": 3, "end": 4}, "card.md from 3 on holds white space only"),
         ({"source": "card.md"}, "row 1, spans: expected source, start and end"),
+        ("card.md", "row 1, spans: expected source, start and end, not 'card.md'"),
+        ({"source": "card.md", "start": 0, "end": 3, "answer": []}, "as answer, not"),
     ],
 )
-def test_spans_that_do_not_fit_name_their_row(
-    folder: Path, wrong: dict[str, Any], message: str
-) -> None:
+def test_spans_that_do_not_fit_name_their_row(folder: Path, wrong: object, message: str) -> None:
     queries = folder / "queries.jsonl"
     rows = [json.loads(line) for line in queries.read_text(encoding="utf-8").splitlines()]
     rows[0]["spans"] = [wrong]
     lines(queries, rows)
+    with pytest.raises(DataError, match=message):
+        chunked_tasks(folder, ["document"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"start": None}, "row 1: expected source, start and end"),
+        ({"end": 9999}, r"row 1: card.md has no characters 0 to 9999"),
+    ],
+)
+def test_places_of_passages_that_do_not_fit_name_their_row(
+    folder: Path, wrong: dict[str, Any], message: str
+) -> None:
+    corpus = folder / "corpus.jsonl"
+    rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
+    lines(corpus, [rows[0] | wrong, *rows[1:]])
     with pytest.raises(DataError, match=message):
         chunked_tasks(folder, ["document"])
 

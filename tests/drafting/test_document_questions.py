@@ -175,6 +175,15 @@ def test_a_question_does_not_stand_in_its_own_passage() -> None:
     assert answers["heading"].startswith(ANSWER)
 
 
+def test_an_answer_ends_before_the_marks_of_the_next_heading() -> None:
+    text = f"# 안내\n\n## 분실했나요?\n{ANSWER}\n\n## 요금은?\n{ANSWER}\n"
+    questions, _ = candidates(document(text, "안내"), ["faq"])
+    for hides_headings in (True, False):
+        [bare], moved = without_questions([document(text, "안내")], questions, hides_headings)
+        answers = [bare.text[each.answer.start : each.answer.end] for each in moved]
+        assert answers == [ANSWER, ANSWER]
+
+
 def test_headings_stay_where_none_is_a_question() -> None:
     text = f"# 안내\n\n## 번호를 잊었나요?\n{ANSWER}\n"
     questions, _ = candidates(document(text, "안내"), ["faq"])

@@ -195,6 +195,9 @@ def test_thirds_that_agree_say_nothing() -> None:
     equal = thirds(scores[:, :4], np.ones(4), ["a", "b"])
     assert [part.n_questions for part in equal.parts] == [4]
     assert equal.of_all.first == ()
+    one_passage = np.zeros(30, dtype=np.int64)
+    alike = thirds(scores, shares, ["a", "b"], one_passage)
+    assert alike.of_all.first == (), "thirty questions on one passage are one question"
 
 
 def test_decisions_outlive_a_draft_of_the_same_passages(docs: Path, tmp_path: Path) -> None:

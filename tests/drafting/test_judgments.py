@@ -18,6 +18,7 @@ from kemb.drafting.judgments import (
 )
 from kemb.drafting.pools import add_to_pool, build_pool, read_pool
 from kemb.errors import DataError
+from kemb.files import disk
 from kemb.messages import say
 from kemb.scoring.judged import scores_of
 from kemb.types import Qrels
@@ -178,3 +179,11 @@ def test_a_pool_of_unlike_retrievers(tmp_path: Path) -> None:
     (folder / "pool.jsonl").write_text('{"query": "q1"}\n')
     with pytest.raises(DataError, match="row 1 is no line of a pool"):
         read_pool(folder)
+    (folder / "pool.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match=r"cannot be read .*Delete the file"):
+        read_pool(folder)
+
+
+def test_a_pool_may_be_larger_than_a_file_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "pool.jsonl").write_bytes(b" " * (disk.MOST_JSON_BYTES + 1))
+    assert read_pool(tmp_path) == {}

@@ -139,6 +139,30 @@ def test_a_review_by_keys_alone(mina: Reviewer) -> None:
     assert mina.problems == []
 
 
+def test_a_decision_that_is_slow_to_write_marks_no_other_question(mina: Reviewer) -> None:
+    log, may_write = mina.server.session.log, threading.Event()
+    append = log.append
+
+    def slowly(decision: Decision) -> Decision:
+        may_write.wait(10)
+        return append(decision)
+
+    log.append = slowly  # type: ignore[method-assign]
+    page = mina.open()
+    mina.question("0번")
+    page.keyboard.press("x")
+    page.keyboard.press("n")
+    mina.question("1번")
+    may_write.set()
+    page.wait_for_function("document.getElementById('progress').textContent.startsWith('1 of 6')")
+    page.wait_for_timeout(100)
+    assert page.locator("#reject").get_attribute("aria-pressed") == "false"
+    mina.question("1번")
+    page.keyboard.press("o")
+    mina.question("2번")
+    assert list(mina.decisions()[0]) == ["q0"]
+
+
 def test_texts_of_others_stay_texts_and_nobody_else_is_asked(mina: Reviewer) -> None:
     page = mina.open("ko")
     assert HOSTILE in page.locator("#question").inner_text()

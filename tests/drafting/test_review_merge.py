@@ -62,6 +62,14 @@ def test_agreement_and_disagreements_are_shown(folder: Path) -> None:
     assert "카파" in merge(folder, "--lang", "ko")
 
 
+def test_what_reviewers_wrote_does_nothing_to_the_terminal(folder: Path) -> None:
+    decide(folder, "mina", Decision("q0", "edit", text="소리\x07가 납니까?"))
+    decide(folder, "jun", Decision("q0", "reject"))
+    text = merge(folder)
+    assert "소리\ufffd가 납니까?" in text
+    assert "\x07" not in text
+
+
 def test_torn_lines_are_named(folder: Path) -> None:
     decide(folder, "mina", Decision("q0", "accept"))
     with (folder / "review/mina.jsonl").open("a") as file:

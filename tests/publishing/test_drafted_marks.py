@@ -10,6 +10,7 @@ import pytest
 from kemb.boards import build_board
 from kemb.drafting.pools import ranking_of_result
 from kemb.encoding.store import Store
+from kemb.errors import DataError
 from kemb.evaluation.evaluate import RunOptions, evaluate
 from kemb.evaluation.targets import load_tasks
 from kemb.models.resolve import resolve
@@ -57,6 +58,11 @@ def test_the_share_that_a_person_has_seen(tmp_path: Path) -> None:
     decide(folder, "kim", decision("q0", "none"))
     assert seen_share(folder) == 0.25
     assert seen_share(tmp_path / "nowhere") == 0.0
+    (folder / "queries.jsonl").write_text('{"id": "q0", "text": "Q"}\n', encoding="utf-8")
+    assert seen_share(folder) == 0.0
+    (folder / "queries.jsonl").write_text("[]\n", encoding="utf-8")
+    with pytest.raises(DataError, match="row 1 is no JSON object"):
+        seen_share(folder)
 
 
 def scored(folder: Path, tmp_path: Path) -> Path:

@@ -51,6 +51,21 @@ def test_few_or_equal_ratings_make_no_sure_interval() -> None:
     assert agreement(["a", "b"] * 50, ["a", "b"] * 50).low > alike.low
 
 
+def test_ratings_of_one_question_are_drawn_together() -> None:
+    """Five passages of each of twenty questions that are rated alike tell no more than twenty."""
+    first = ["right", "wrong"] * 10
+    second = [*first[:15], *reversed(first[15:])]
+    alone = agreement(first, second)
+    fivefold = [value for value in first for _ in range(5)]
+    others = [value for value in second for _ in range(5)]
+    questions = [number for number in range(20) for _ in range(5)]
+    together = agreement(fivefold, others, clusters=questions)
+    assert (together.n, together.kappa) == (100, pytest.approx(alone.kappa))
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high))
+    assert agreement(fivefold, others).low > alone.low
+    assert math.isnan(agreement(fivefold, others, clusters=[n % 9 for n in range(100)]).low)
+
+
 @pytest.mark.slow
 def test_the_interval_covers_the_true_kappa() -> None:
     """Two raters of the same truth with known habits, 100 things, 200 times."""

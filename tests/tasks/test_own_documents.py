@@ -282,7 +282,8 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_utf_8_can_be_written(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.md")).write_text("글")
-    assert read(tmp_path)[0][0].id == r"\udcff.md"
+    [document] = read(tmp_path)[0]
+    assert (document.id, document.title) == (r"\udcff.md", r"\udcff")
 
 
 @pytest.mark.parametrize("name", ["a.html", "a.pdf", "a.docx", "a.pptx", "a.hwp"])

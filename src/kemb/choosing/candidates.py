@@ -132,9 +132,13 @@ def role_of(model: Model) -> Role:
     return "dense"
 
 
-def with_hybrids(candidates: Sequence[Candidate], options: ModelOptions) -> list[Candidate]:
+def with_hybrids(
+    candidates: Sequence[Candidate], options: ModelOptions, own_tasks: Sequence[str] = ()
+) -> list[Candidate]:
     """The candidates, and of every dense one its reciprocal rank fusion with the first lexical one:
     rows like any other.
+
+    :param own_tasks: names of the user's own tasks, which may be keys of prompts.
     """
     lexical = next((c.model for c in candidates if c.role == "lexical"), None)
     if lexical is None:
@@ -145,7 +149,7 @@ def with_hybrids(candidates: Sequence[Candidate], options: ModelOptions) -> list
         if model.family == "dense" and model.view is None and model.door is None:
             name = f"rrf({typed(lexical)}, {typed(model)})"
             why = note("choose.hybrid", lexical=lexical.name, dense=model.name)
-            hybrids.append(Candidate(resolve(name, options), why, candidate.role))
+            hybrids.append(Candidate(resolve(name, options, own_tasks), why, candidate.role))
     names = {candidate.name for candidate in candidates}
     return [*candidates, *(hybrid for hybrid in hybrids if hybrid.name not in names)]
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.power import Plan, plan_of
-from kemb.choosing.questions import Questions, questions_of
+from kemb.choosing.power import DIFFERENCE, Plan, plan_of
+from kemb.choosing.questions import Questions, questions_of, refuse_one_cluster
 from kemb.choosing.stages import SHARES, Drop, Stage, drops, makers_of, stages_of
 from kemb.errors import NotSupported, UsageError
 from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
@@ -35,7 +35,7 @@ class ChooseOptions:
 
     run: RunOptions
     shares: Sequence[float] = SHARES
-    difference: float = 0.02
+    difference: float = DIFFERENCE
     """What the plan for more questions is made for."""
     budget_seconds: float | None = None
     """Wall time after which no further row is begun."""
@@ -123,10 +123,11 @@ def choose(
 
     :param left_out: what is not tried, for the report.
     :param hear: gets what is declared before the looks, and what is dropped.
-    :raises UsageError: no candidate, or none that could be measured.
+    :raises UsageError: no candidate, none that could be measured, or questions that are all on one
+        passage.
     """
     data = task.load()
-    loaded = Task(task.spec, partial(_data, data), task.path)
+    loaded = Task(task.spec, partial(same, data), task.path)
     work = _Work(loaded, list(candidates), options, reporter, list(left_out))
     if not candidates:
         raise UsageError(
@@ -145,7 +146,9 @@ def choose(
             break
         if not results:
             break
-        last = _Measured(questions_of(results, stage.data), list(work.living), results)
+        questions = questions_of(results, stage.data)
+        refuse_one_cluster(questions, task.spec.name)
+        last = _Measured(questions, list(work.living), results)
         looks.append(work.look(stage, last.questions, hear))
         if work.is_over:
             break
@@ -198,7 +201,7 @@ class _Work:
             root = run.results_dir.resolve()
             folder = root.with_name(f"{root.name}-choose") / f"{stage.share * 100:.0f}"
             run = replace(run, results_dir=folder)
-            task = Task(task.spec, partial(_data, stage.data), task.path)
+            task = Task(task.spec, partial(same, stage.data), task.path)
         results, living = [], []
         for candidate in self.living:
             if self.is_over:
@@ -219,7 +222,7 @@ class _Work:
         let_go: list[Drop] = []
         if not stage.is_last:
             replicates = questions.replicates()
-            let_go = drops(point, replicates, questions.n_questions, stage.alpha)
+            let_go = drops(point, replicates, questions.n_clusters, stage.alpha)
         for drop in let_go:
             hear(drop_note(drop, names, stage.share))
         rows = {drop.row for drop in let_go}
@@ -243,7 +246,8 @@ def drop_note(drop: Drop, names: Sequence[str], share: float) -> Note:
     )
 
 
-def _data(data: TaskData) -> TaskData:
+def same(data: TaskData) -> TaskData:
+    """What a task that is read already loads."""
     return data
 
 

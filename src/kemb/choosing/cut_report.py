@@ -10,7 +10,6 @@ from kemb.choosing.cuts import CutChoice, CutRow
 from kemb.choosing.sentences import cut_notes
 from kemb.messages import Lang, language, note, say
 from kemb.publishing.reports import clean
-from kemb.publishing.tables import share
 
 _BUDGETS = (1000, 4000)
 
@@ -44,8 +43,11 @@ def write_page(choice: CutChoice, path: Path, lang: Lang) -> None:
         title=note("cuts.title", task=choice.task),
         header=header(lang),
         lines=body(choice),
-        bars=[report.bar(choice.decision, row, choice.rows[row].score) for row in _order(choice)],
-        pick=_order(choice).index(choice.decision.pick),
+        bars=[
+            report.bar(choice.decision, row, choice.rows[row].score)
+            for row in report.best_first(choice)
+        ],
+        pick=report.best_first(choice).index(choice.decision.pick),
         sentences=sentences(choice, lang),
         left_out=left_out_lines(choice, lang),
         method=note("cuts.method"),
@@ -64,7 +66,7 @@ def header(lang: Lang) -> list[str]:
 
 def body(choice: CutChoice) -> list[list[str]]:
     """A line per row, best score first."""
-    return [_line(choice, row) for row in _order(choice)]
+    return [_line(choice, row) for row in report.best_first(choice)]
 
 
 def sentences(choice: CutChoice, lang: Lang) -> list[str]:
@@ -99,7 +101,7 @@ def to_json(choice: CutChoice) -> str:
                 "metrics": choice.rows[row].metrics,
                 "result": str(choice.rows[row].result.path),
             }
-            for row in _order(choice)
+            for row in report.best_first(choice)
         ],
         "left_out": [
             {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
@@ -109,19 +111,10 @@ def to_json(choice: CutChoice) -> str:
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
 
 
-def _order(choice: CutChoice) -> list[int]:
-    rows = range(len(choice.rows))
-    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
-
-
 def _line(choice: CutChoice, number: int) -> list[str]:
-    row, decision = choice.rows[number], choice.decision
-    rank_low, rank_high = decision.ranks[number]
+    row = choice.rows[number]
     return [
-        clean(row.name),
-        report.score_text(decision, number, row.score),
-        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
-        share(decision.shares[number]),
+        *report.decided_cells(choice, number),
         *(_points(row, f"span_recall@{n}") for n in _BUDGETS),
         _points(row, "span_precision@2000"),
         _points(row, "ndcg@10"),

@@ -15,9 +15,9 @@ from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
-from kemb.choosing.choose import Hear, Size
+from kemb.choosing.choose import Hear, Size, same
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.questions import Questions, passage_clusters
+from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
 from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
@@ -101,7 +101,8 @@ def choose_cuts(
     :param left_out: models that are not tried, for the report.
     :param hear: gets what is declared.
     :param smallest: `index`: bytes of the index come first.
-    :raises UsageError: an unknown way of cutting, no model, or none that could be measured.
+    :raises UsageError: an unknown way of cutting, no model, none that could be measured, or
+        questions that are all on one passage.
     :raises DataError: a folder without documents or without places of answers.
     """
     if not candidates:
@@ -111,7 +112,7 @@ def choose_cuts(
     rows, failed = [], list(left_out)
     for cut in cuts:
         for candidate in candidates:
-            task = Task(cut.spec, partial(_data, cut.data))
+            task = Task(cut.spec, partial(same, cut.data))
             outcome = evaluate([task], [candidate.model], run, reporter)[0]
             if outcome.result is None:
                 name = f"{cut.chunking.name} · {candidate.name}"
@@ -122,6 +123,7 @@ def choose_cuts(
         reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
         raise UsageError(f"No model could be measured on {folder}. {reasons}")
     questions = _questions(folder, cuts[0].data, rows)
+    refuse_one_cluster(questions, folder.name)
     places = _places(rows, smallest)
     decision = decide(
         questions.point(), questions.replicates(), places, ALPHA, questions.n_clusters
@@ -137,10 +139,6 @@ def choose_cuts(
         notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
         smallest=smallest,
     )
-
-
-def _data(data: TaskData) -> TaskData:
-    return data
 
 
 def _row(cut: ChunkedTask, candidate: Candidate, result: TaskResult) -> CutRow:

@@ -13,9 +13,9 @@ from kemb.choosing.choose import Choice
 from kemb.drafting.judgments import Comparability, comparable, write_deciding
 from kemb.drafting.pools import add_to_pool, ranking_of_result
 from kemb.drafting.thirds import thirds
-from kemb.files import disk
 from kemb.messages import Text, note
 from kemb.tasks.own.decisions import seen_share
+from kemb.tasks.own.records import records_by_id
 from kemb.types import RetrievalData, TaskData
 
 _QUERIES = "queries.jsonl"
@@ -68,9 +68,8 @@ def _overlaps(path: Path) -> dict[str, float]:
     """By question, the share of its content words that stand in its passage; empty where the file
     does not say.
     """
-    overlaps: dict[str, float] = {}
-    for line in disk.read_text(path).split("\n") if path.is_file() else []:
-        record = disk.parse_json(line.encode()) if line.strip() else {}
-        if isinstance(record.get("overlap"), int | float):
-            overlaps[str(record["_id"])] = float(record["overlap"])
-    return overlaps
+    return {
+        question: float(record["overlap"])
+        for question, record in records_by_id(path).items()
+        if isinstance(record.get("overlap"), int | float)
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,17 +99,20 @@ def plan(
     results = [row.results[data.task] for row in (a, b)]
     questions = questions_of(results, data)
     planned = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
-    return replace(planned, unjudged=unjudged_pairs(results, data))
+    by_row = dict(zip((a.label, b.label), results, strict=True))
+    return replace(planned, unjudged=unjudged_pairs(by_row, data))
 
 
-def unjudged_pairs(results: Sequence[TaskResult], data: TaskData) -> tuple[Pair, ...]:
+def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[Pair, ...]:
     """The pairs without a judgment that could change what is said of some rows, where judgments
     were looked for in pools at all; of complete ones nothing can be said.
+
+    :param results: by row; two rows may be variants of one model.
     """
     part = data.parts[0]
     if len(data.parts) > 1 or not isinstance(part.data, RetrievalData):
         return ()
-    rankings = {result.model: ranking_of_result(result) for result in results}
+    rankings = {row: ranking_of_result(result) for row, result in results.items()}
     judged = comparable(rankings, part.data.qrels)
     return judged.pairs if judged.status == "not yet" else ()
 

@@ -12,7 +12,7 @@ import numpy as np
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.compare import incomparable
-from kemb.boards.items import PartMeasures, part_measures
+from kemb.boards.items import FEWEST, PartMeasures, part_measures
 from kemb.errors import ResultError, UsageError
 from kemb.results.files import TaskResult, read_items
 from kemb.types import RetrievalData, TaskData
@@ -104,6 +104,22 @@ def questions_of(results: Sequence[TaskResult], data: TaskData) -> Questions:
             measures = replace(measures, clusters=clusters)
         parts.append(measures)
     return Questions(first.record.task.main_metric, parts)
+
+
+def refuse_one_cluster(questions: Questions, task: str) -> None:
+    """Refuse questions that are drawn as one: all resamples are alike, and everything seems
+    certain.
+
+    :raises UsageError: there is one question, or all share right passages.
+    """
+    if questions.n_clusters >= FEWEST:
+        return
+    n = questions.n_questions
+    which = "has 1 question" if n == 1 else f"has {n} questions that share right passages"
+    raise UsageError(
+        f"{task} {which}, so that nothing can be said of how sure a choice is. Add questions on "
+        "other passages."
+    )
 
 
 def passage_clusters(data: RetrievalData, query_ids: Sequence[str]) -> IntArray | None:

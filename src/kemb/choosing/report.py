@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kemb.choosing.choose import Choice, ChoiceRow, drop_note
 from kemb.choosing.code import code_of
 from kemb.choosing.decide import Decision
-from kemb.choosing.sentences import choice_notes
+from kemb.choosing.sentences import Decided, choice_notes
 from kemb.files import disk
 from kemb.messages import Lang, Note, Value, language, note, say
 from kemb.publishing.reports import clean
@@ -40,7 +40,7 @@ def header(lang: Lang) -> list[str]:
 
 def body(choice: Choice, lang: Lang) -> list[list[str]]:
     """A line per row of the last look, best score first."""
-    return [_line(choice, row, lang) for row in _order(choice)]
+    return [_line(choice, row, lang) for row in best_first(choice)]
 
 
 def print_choice(choice: Choice) -> None:
@@ -60,6 +60,24 @@ def print_choice(choice: Choice) -> None:
 def sentences(choice: Choice, lang: Lang) -> list[str]:
     """What the choice ends with."""
     return [say(sentence, lang) for sentence in choice_notes(choice)]
+
+
+def best_first(choice: Decided) -> list[int]:
+    """Numbers of the rows, the highest score first."""
+    rows = range(len(choice.rows))
+    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
+
+
+def decided_cells(choice: Decided, number: int) -> list[str]:
+    """Name, score with its interval, ranks, and how often a row is picked."""
+    row, decision = choice.rows[number], choice.decision
+    rank_low, rank_high = decision.ranks[number]
+    return [
+        clean(row.name),
+        _score(decision, number, row.score),
+        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
+        share(decision.shares[number]),
+    ]
 
 
 def left_out_lines(choice: Choice, lang: Lang) -> list[str]:
@@ -89,7 +107,7 @@ def to_json(choice: Choice) -> str:
         "is_too_few": decision.is_too_few,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
-        "rows": [_row_record(choice, number) for number in _order(choice)],
+        "rows": [_row_record(choice, number) for number in best_first(choice)],
         "looks": [dataclasses.asdict(look) for look in choice.looks],
         "left_out": [
             {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
@@ -111,8 +129,8 @@ def write_page(choice: Choice, path: Path, lang: Lang) -> None:
         title=note("choose.title", task=choice.task),
         header=header(lang),
         lines=body(choice, lang),
-        bars=[bar(choice.decision, row, choice.rows[row].score) for row in _order(choice)],
-        pick=_order(choice).index(choice.decision.pick),
+        bars=[bar(choice.decision, row, choice.rows[row].score) for row in best_first(choice)],
+        pick=best_first(choice).index(choice.decision.pick),
         sentences=sentences(choice, lang),
         left_out=left_out_lines(choice, lang),
         method=note("choose.method"),
@@ -160,7 +178,7 @@ class Page:
         disk.write(path, text, "Name another file with -o.")
 
 
-def score_text(decision: Decision, number: int, score: float) -> str:
+def _score(decision: Decision, number: int, score: float) -> str:
     """Points of a row with their interval, where there are questions enough for one."""
     if decision.is_too_few:
         return f"{score * 100:.1f}"
@@ -184,23 +202,10 @@ def _environment() -> Environment:
     )
 
 
-def _order(choice: Choice) -> list[int]:
-    rows = range(len(choice.rows))
-    return sorted(rows, key=lambda row: (-choice.rows[row].score, choice.rows[row].name))
-
-
 def _line(choice: Choice, number: int, lang: Lang) -> list[str]:
-    row, decision = choice.rows[number], choice.decision
-    rank_low, rank_high = decision.ranks[number]
-    return [
-        clean(row.name),
-        score_text(decision, number, row.score),
-        str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
-        share(decision.shares[number]),
-        _size(row),
-        whole(row.index_bytes_per_document),
-        clean(say(row.why, lang)),
-    ]
+    row = choice.rows[number]
+    index = whole(row.index_bytes_per_document)
+    return [*decided_cells(choice, number), _size(row), index, clean(say(row.why, lang))]
 
 
 def _size(row: ChoiceRow) -> str:

@@ -112,8 +112,7 @@ def _among_several(choice: Choice) -> list[Text]:
     """What the test says, what is small, what more questions would say, and what to take."""
     sentences: list[Text] = [_group(choice)]
     if len(choice.decision.group) > 1:
-        smallest = choice.rows[choice.decision.smallest].name
-        sentences += [note("choose.smallest", name=smallest), note(f"choose.by_{choice.smallest}")]
+        sentences += [_smallest(choice), note(f"choose.by_{choice.smallest}")]
     if choice.plan is not None:
         sentences += [to_see(choice.plan), to_equate(choice.plan)]
     elif choice.no_plan:
@@ -156,8 +155,13 @@ def _score_alone(choice: Decided) -> Note:
 
 
 def _few(choice: Decided) -> list[Text]:
-    is_few = choice.n_questions < FEWEST_QUESTIONS and not choice.decision.is_too_few
-    return [note("choose.few")] if is_few else []
+    if choice.decision.is_too_few:
+        return []
+    if choice.n_questions < FEWEST_QUESTIONS:
+        return [note("choose.few")]
+    if choice.n_clusters < FEWEST_QUESTIONS:
+        return [note("choose.few_clusters", n=choice.n_questions, n_clusters=choice.n_clusters)]
+    return []
 
 
 def _codes(choice: Choice) -> list[Text]:
@@ -186,6 +190,14 @@ def _group(choice: Decided) -> Note:
         n_rows=n_rows,
         names=names,
     )
+
+
+def _smallest(choice: Decided) -> Note:
+    """Of the first group; where it is not taken, why."""
+    decision = choice.decision
+    is_taken = decision.smallest == decision.pick
+    key = "choose.smallest" if is_taken else "choose.smallest_is_worse"
+    return note(key, name=choice.rows[decision.smallest].name)
 
 
 def _take(choice: Decided) -> Note:

@@ -27,7 +27,7 @@ ALPHA = 1 - statistics.LEVEL
 N_POOLED = 20
 """Documents per question and pool maker that every sub-corpus holds."""
 FEWEST_QUESTIONS = 50
-"""Below that nothing is dropped."""
+"""Of passages of their own; below that nothing is dropped."""
 MARGIN = 0.01
 """A row is dropped only where it is certainly worse by more than one point."""
 _WORTH = 0.6
@@ -109,15 +109,14 @@ def stages_of(
     ]
 
 
-def drops(
-    point: DoubleArray, replicates: DoubleArray, n_questions: int, alpha: float
-) -> list[Drop]:
+def drops(point: DoubleArray, replicates: DoubleArray, n_clusters: int, alpha: float) -> list[Drop]:
     """Rows that a look lets go: the joint interval of their difference to some row lies below -1
     point. Of several such rows the one that shows it most clearly is named.
 
     :param point: scores [M]; `replicates` are [B, M].
+    :param n_clusters: questions that are independent of each other.
     """
-    if n_questions < FEWEST_QUESTIONS or len(point) < 2:
+    if n_clusters < FEWEST_QUESTIONS or len(point) < 2:
         return []
     low, high = statistics.joint_intervals(point, replicates, 1 - alpha)
     let_go = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kemb.choosing.choose import Choice, ChooseOptions, Hear, Size
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
 from kemb.choosing.drafts import of_drafted
+from kemb.choosing.power import DIFFERENCE
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.drafting.chunks import parse_chunking
@@ -48,7 +50,7 @@ def choose(
     quantize: str = "",
     smallest: Size = "parameters",
     shares: Sequence[float] = SHARES,
-    difference: float = 0.02,
+    difference: float = DIFFERENCE,
     budget_seconds: float | None = None,
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
@@ -149,7 +151,7 @@ def candidates_of(
     else:
         tried, left_out = declared(limits, settings, own_tasks)
     tried, untrained = with_smaller(tried, limits, dims, quantize)
-    return (with_hybrids(tried, settings) if hybrids else tried), [*left_out, *untrained]
+    return (with_hybrids(tried, settings, own_tasks) if hybrids else tried), [*left_out, *untrained]
 
 
 def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
@@ -161,13 +163,18 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
     if path.is_dir() and _holds_documents_only(path):
         target = path.resolve().with_name(f"{path.resolve().name}-test")
         is_there = (target / "task.toml").is_file()
-        key = "choose.drafted_before" if is_there else "choose.drafting"
-        hear(note(key, source=str(data), target=str(target)))
-        if not is_there:
-            draft(path, target)
+        if is_there:
+            command = f"kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(target))}"
+            before = {"source": str(data), "target": str(target), "command": command}
+            hear(note("choose.drafted_before", **before))
+        else:
+            hear(note("choose.drafting", source=str(data), target=str(target)))
+            report = draft(path, target)
+            if report.findings:
+                hear(note("draft.findings", findings=list(report.findings)))
         path = target
     tasks = load_tasks(
-        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None
+        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None, hear
     )
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")

@@ -12,17 +12,18 @@ import click
 from kemb.cli.options import data_option, in_one, model_options, results_option, store_option
 from kemb.cli.run import load_tasks, options_of
 from kemb.errors import UsageError
-from kemb.messages import Text, language, note, say
+from kemb.messages import Text, language, note, printable, say
 
 if TYPE_CHECKING:
     from kemb.choosing.candidates import Limits
     from kemb.evaluation.evaluate import Reporter
 
+_POINTS = 2.0
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @click.command()
-@click.argument("target", metavar="DIR|TASK")
+@click.argument("target", metavar="DIR|TASK|ORG/NAME")
 @click.option(
     "-m",
     "--model",
@@ -58,7 +59,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
         help="What small means first.",
     ),
     click.option(
-        "--difference", type=float, default=2.0, show_default=True, help="Points planned for."
+        "--difference", type=float, default=_POINTS, show_default=True, help="Points planned for."
     ),
     click.option(
         "--chunks",
@@ -106,6 +107,7 @@ def choose(
         "hear": _hear(quiet=as_json),
     }
     if how["chunks"]:
+        _refuse_beside_chunks(how)
         _choose_cuts(target, models, how, common, out, as_json)
     else:
         _choose(target, models, how, common | {"mirror": data}, out, as_json)
@@ -151,12 +153,6 @@ def _choose_cuts(
 ) -> None:
     from kemb.choosing import cut_report, verb
 
-    values = {"--budget": how["budget"] or None, "--stages": how["stages"]}
-    flags = [flag for flag, value in values.items() if value is not None]
-    if flags:
-        raise UsageError(
-            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents."
-        )
     with _reporter(as_json) as reporter:
         cuts = verb.choose_chunks(
             target, _names(how["chunks"]), models, reporter=reporter, **common
@@ -169,6 +165,20 @@ def _choose_cuts(
     cut_report.print_cuts(cuts)
     if out is not None:
         click.echo(say(note("choose.page_written", path=str(out)), language()))
+
+
+def _refuse_beside_chunks(how: dict[str, Any]) -> None:
+    options = {
+        "--budget": bool(how["budget"]),
+        "--stages": how["stages"] is not None,
+        "--difference": how["difference"] != _POINTS,
+    }
+    flags = [flag for flag, is_set in options.items() if is_set]
+    if flags:
+        raise UsageError(
+            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
+            "and nothing is planned."
+        )
 
 
 def _names(text: str) -> list[str]:
@@ -250,7 +260,7 @@ def _fraction(points: float) -> float:
 @click.option(
     "--difference",
     type=float,
-    default=2.0,
+    default=_POINTS,
     show_default=True,
     help="Points that are worth finding; declared, never the observed ones.",
 )
@@ -308,4 +318,4 @@ def power(
         click.echo(json.dumps(dataclasses.asdict(planned), ensure_ascii=False, indent=1))
         return
     for sentence in plan_notes(planned):
-        click.echo(say(sentence, language()))
+        click.echo(printable(say(sentence, language())))

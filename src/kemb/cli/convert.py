@@ -7,27 +7,30 @@ from pathlib import Path
 
 import click
 
-from kemb.messages import language, note, say
+from kemb.cli.options import OWN_DATA, hear
+from kemb.messages import language, note, printable, say
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.argument("folder", type=OWN_DATA, metavar="DIR|ORG/NAME")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="The new folder to write."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def convert(folder: Path, out: Path, as_json: bool) -> None:
+def convert(folder: Path | str, out: Path, as_json: bool) -> None:
     """Write questions, chunks and right answers of any layout in BEIR's.
 
     The scores of the new folder are those of the old one. Nothing is overwritten.
 
     \b
-    Example:
+    Examples:
       kemb convert ./mydata -o ./mydata-beir
+      kemb convert org/name -o ./name-beir
     """
     from kemb.tasks.own.convert import convert as write_beir
+    from kemb.tasks.own.hub_sets import local_path
 
-    converted = write_beir(folder, out)
+    converted = write_beir(local_path(folder, hear), out)
     if as_json:
         click.echo(
             json.dumps(converted._asdict() | {"out": str(out)}, ensure_ascii=False, indent=1)
@@ -40,7 +43,7 @@ def convert(folder: Path, out: Path, as_json: bool) -> None:
         n_queries=converted.n_queries,
         n_judgments=converted.n_judgments,
     )
-    click.echo(say(sentence, language()))
+    click.echo(printable(say(sentence, language())))
     if converted.warnings:
         kinds = [f"{kind} ({n})" for kind, n in converted.warnings.items()]
         click.echo(

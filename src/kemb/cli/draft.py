@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kemb.cli.options import FILE, in_one
-from kemb.messages import language, note, say
+from kemb.messages import language, note, printable, say
 
 if TYPE_CHECKING:
     from kemb.drafting import DraftReport, LlmSettings
@@ -177,7 +177,7 @@ def _show(report: DraftReport) -> None:
         lines.append(note("draft.flagged", counts=flags))
     lines.append(note("draft.next", folder=folder))
     for line in lines:
-        click.echo(say(line, lang))
+        click.echo(printable(say(line, lang)))
 
 
 def _name(reason: str) -> str:

@@ -9,10 +9,35 @@ from typing import Any
 
 import click
 
-from kemb.messages import LANGS, use_language
+from kemb.messages import LANGS, Text, language, printable, say, use_language
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+class OwnData(click.Path):
+    """A folder or a file that is here, or `ORG/NAME` of the hub."""
+
+    name = "DIR|ORG/NAME"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  as click has it
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401  as click has it
+        from kemb.tasks.own.hub_sets import parse
+
+        return value if parse(value) else super().convert(value, param, ctx)
+
+
+OWN_DATA = OwnData(path_type=Path, exists=True)
+
+
+def hear(text: Text) -> None:
+    """Say what a verb does, on stderr."""
+    click.echo(printable(say(text, language())), err=True)
+
 
 data_option = click.option(
     "--data",

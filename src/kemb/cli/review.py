@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kemb.messages import Note, language, say
+from kemb.messages import Note, language, printable, say
 
 
 @click.command()
@@ -56,7 +56,7 @@ def review(
 
     if only_merge:
         report = reviews.merged(folder)
-        click.echo(to_json(report) if as_json else as_text(report, language()))
+        click.echo(to_json(report) if as_json else printable(as_text(report, language())))
         return
     name = reviewer or _login_name()
     with reviews.reviewing(folder, name, port, conflicts) as (server, notes):
@@ -67,7 +67,7 @@ def review(
 
 
 def _show(sentence: Note) -> None:
-    click.echo(say(sentence, language()))
+    click.echo(printable(say(sentence, language())))
 
 
 def _login_name() -> str:

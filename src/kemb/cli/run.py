@@ -13,7 +13,9 @@ import click
 from kemb.cli.options import (
     FILE,
     FOLDER,
+    OWN_DATA,
     data_option,
+    hear,
     in_one,
     model_options,
     results_option,
@@ -33,7 +35,7 @@ QUICK = 200_000
 
 
 @click.command(name="run")
-@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR...")
+@click.argument("targets", nargs=-1, required=True, metavar="BENCHMARK|TASK|DIR|ORG/NAME...")
 @click.option(
     "-m",
     "--model",
@@ -218,19 +220,21 @@ def demo(out: Path, store_dir: Path | None) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.argument("folder", type=OWN_DATA, metavar="DIR|ORG/NAME")
 @click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def check(folder: Path, toml: bool, as_json: bool) -> None:
+def check(folder: Path | str, toml: bool, as_json: bool) -> None:
     """Say what kemb understands of a data folder, and what is wrong in it.
 
     \b
-    Example:
+    Examples:
       kemb check ./mydata
+      kemb check org/name
     """
     from kemb.tasks.own.check import check_folder, format_report, to_toml
+    from kemb.tasks.own.hub_sets import local_path
 
-    report = check_folder(folder)
+    report = check_folder(local_path(folder, hear))
     if as_json:
         import dataclasses
         import json
@@ -247,7 +251,7 @@ def check(folder: Path, toml: bool, as_json: bool) -> None:
     elif toml and (report.spec is not None or report.proposal):
         click.echo(to_toml(report.spec) if report.spec else report.proposal, nl=False)
     else:
-        click.echo(printable(format_report(report)))
+        click.echo(printable(format_report(report, language())))
     sys.exit(1 if report.has_errors else 0)
 
 
@@ -255,7 +259,7 @@ def load_tasks(targets: tuple[str, ...], data: Path | None) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once."""
     from kemb.evaluation.targets import load_tasks as load_targets
 
-    return load_targets(targets, data)
+    return load_targets(targets, data, hear)
 
 
 def options_of(settings: dict[str, Any]) -> ModelOptions:

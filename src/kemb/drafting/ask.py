@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kemb.drafting.calls import Call, Journal
-from kemb.drafting.candidates import MIN_ANSWER, Candidate, Omission, n_letters
+from kemb.drafting.candidates import MIN_ANSWER, Candidate, Omission, has_letters
 from kemb.drafting.chunks import Chunk
 from kemb.drafting.llm import (
     Chat,
@@ -90,7 +90,7 @@ def ask(chunks: Sequence[Chunk], settings: LlmSettings, source: str, journal: Pa
 
 def draw(chunks: Sequence[Chunk], n: int) -> list[Chunk]:
     """At most n passages that have enough text, drawn by their hash, in their own order."""
-    enough = [chunk for chunk in chunks if n_letters(chunk.text) >= MIN_ANSWER]
+    enough = [chunk for chunk in chunks if has_letters(chunk.text, MIN_ANSWER)]
     by_hash = sorted(
         range(len(enough)),
         key=lambda row: hashlib.sha256(f"{enough[row].id}\0{enough[row].text}".encode()).digest(),

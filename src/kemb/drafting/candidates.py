@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -116,10 +117,12 @@ def candidates(document: Document, ways: Sequence[Way]) -> tuple[list[Candidate]
     questions: list[Candidate] = []
     omissions: list[Omission] = []
     code = [(match.start(), match.end()) for match in _FENCED.finditer(document.text)]
+    code_starts = [start for start, _ in code]
     for section in sections(document):
-        code_within = [place for place in code if section.start <= place[0] < section.end]
-        for candidate in _of_section(document, section, ways, code_within):
-            if n_letters(document.text[candidate.answer.start : candidate.answer.end]) < MIN_ANSWER:
+        first, last = (bisect_left(code_starts, end) for end in (section.start, section.end))
+        for candidate in _of_section(document, section, ways, code[first:last]):
+            answer = candidate.answer
+            if not has_letters(document.text, MIN_ANSWER, answer.start, answer.end):
                 reason = "too little text answers it"
                 omissions.append(Omission(candidate.text, candidate.way, document.id, reason))
             else:
@@ -174,7 +177,7 @@ def _of_section(
     yield from pairs
     if "sentence" in ways:
         of_pairs = [(pair.place[0], pair.answer.end) for pair in pairs if pair.place]
-        yield from _sentences(document, section, [*code, *of_pairs])
+        yield from _sentences(document, section, sorted([*code, *of_pairs]))
 
 
 def _faq(document: Document, section: Section) -> Iterator[Candidate]:
@@ -212,13 +215,18 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 def _sentences(
     document: Document, section: Section, taken_spans: Sequence[tuple[int, int]]
 ) -> Iterator[Candidate]:
-    """Sentences that ask; what follows in their paragraph answers them, else the next one."""
+    """Sentences that ask; what follows in their paragraph answers them, else the next one.
+
+    :param taken_spans: in order; paragraphs that begin in one of them are passed over.
+    """
     text = document.text
+    span_starts = [start for start, _ in taken_spans]
+    furthest = [0, *itertools.accumulate((end for _, end in taken_spans), max)]
     paragraphs = [
         (match.start(), match.end())
         for match in _PARAGRAPH.finditer(text, section.start, section.end)
-        if not _NO_PROSE.match(match[0])
-        and not any(start <= match.start() < end for start, end in taken_spans)
+        if not _NO_PROSE.match(text, match.start(), match.end())
+        and match.start() >= furthest[bisect_right(span_starts, match.start())]
     ]
     for (start, end), follower in itertools.zip_longest(paragraphs, paragraphs[1:]):
         if not _MAY_HOLD_QUESTION.search(text, start, end):
@@ -226,10 +234,10 @@ def _sentences(
         spans = [(start + first, start + last) for first, last in sentences(text[start:end])]
         asking = asking_sentences([text[first:last] for first, last in spans])
         for (first, last), asks in zip(spans, asking, strict=True):
-            if not asks or n_letters(text[first:last]) < MIN_SENTENCE:
+            if not asks or not has_letters(text, MIN_SENTENCE, first, last):
                 continue
             answer = (last, end)
-            if n_letters(text[last:end]) < MIN_ANSWER and follower is not None:
+            if follower is not None and not has_letters(text, MIN_ANSWER, last, end):
                 answer = follower
             words = _MARK.sub("", plain(text[first:last]))
             yield Candidate("sentence", words, Span(document.id, *answer), (first, last))
@@ -270,6 +278,10 @@ def plain(text: str) -> str:
     return _NUMBERING.sub("", " ".join(text.split())).strip(" *_")
 
 
-def n_letters(text: str) -> int:
-    """Letters and digits of a text."""
-    return sum(map(str.isalnum, text))
+def has_letters(text: str, n: int, start: int = 0, end: int | None = None) -> bool:
+    """Whether a text, or a stretch of it, has so many letters and digits; no more of it is read
+    than it takes to tell.
+    """
+    places = range(start, len(text) if end is None else end)
+    letters = (place for place in places if text[place].isalnum())
+    return next(itertools.islice(letters, n - 1, None), None) is not None

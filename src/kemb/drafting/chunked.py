@@ -114,14 +114,8 @@ def _documents(folder: Path) -> list[Document]:
 def _answers(folder: Path, data: RetrievalData, texts: Mapping[str, str]) -> Answers:
     """Of every question the places that answer it, by its spans and the judgments of passages."""
     queries = _table(folder, _QUERIES, ("_id", "spans"))
-    corpus = _table(folder, _CORPUS, ("_id", "source", "start", "end")).columns
-    passages = {
-        str(passage): Span(str(source), int(str(start)), int(str(end)))
-        for passage, source, start, end in zip(
-            corpus["_id"], corpus["source"], corpus["start"], corpus["end"], strict=True
-        )
-    }
     letters = Letters(texts)
+    passages = _passages(folder, texts, letters)
     answers: Answers = {}
     for row, query_id, spans in zip(
         queries.rows, queries.columns["_id"], queries.columns["spans"], strict=True
@@ -138,6 +132,22 @@ def _answers(folder: Path, data: RetrievalData, texts: Mapping[str, str]) -> Ans
         if confirmed or added:
             answers[str(query_id)] = confirmed + added
     return {query_id: answers[query_id] for query_id in data.query_ids if query_id in answers}
+
+
+def _passages(folder: Path, texts: Mapping[str, str], letters: Letters) -> dict[str, Span]:
+    """The places of the passages by id."""
+    names = ("source", "start", "end")
+    corpus = _table(folder, _CORPUS, ("_id", *names))
+    places = zip(*(corpus.columns[name] for name in names), strict=True)
+    passages: dict[str, Span] = {}
+    for row, passage, place in zip(corpus.rows, corpus.columns["_id"], places, strict=True):
+        try:
+            [[span]] = parse_spans([dict(zip(names, place, strict=True))])
+            _check([[span]], texts, letters)
+        except ValueError as error:
+            raise DataError(f"{folder / _CORPUS}, row {row}: {error}.") from error
+        passages[str(passage)] = span
+    return passages
 
 
 def _check(answers: Sequence[Sequence[Span]], texts: Mapping[str, str], letters: Letters) -> None:

@@ -4,7 +4,7 @@ passage, and a match of words would be all that it takes.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,14 +50,20 @@ class Edited:
         """Where a place of the text is now; inside an edit, the end of what stands there
         instead.
         """
-        number = bisect_right(self._starts, place)
-        if number and place < self._edits[number - 1].end:
-            place = self._edits[number - 1].end
-        return place + self._shifts[number]
+        return self._moved(place, bisect_right(self._starts, place))
+
+    def _moved(self, place: int, n_before: int) -> int:
+        """:param n_before: edits that begin before the place."""
+        if n_before and place < self._edits[n_before - 1].end:
+            place = self._edits[n_before - 1].end
+        return place + self._shifts[n_before]
 
     def moved_span(self, span: Span) -> Span:
-        """A stretch of the text, where it is now, without white space at its ends."""
-        start, end = self.moved(span.start), self.moved(span.end)
+        """A stretch of the text, where it is now, without white space at its ends; what stands
+        instead of an edit that begins at its end is no part of it.
+        """
+        start = self.moved(span.start)
+        end = self._moved(span.end, bisect_left(self._starts, span.end))
         piece = self.text[start:end]
         start += len(piece) - len(piece.lstrip())
         return Span(span.source, start, start + len(piece.strip()))

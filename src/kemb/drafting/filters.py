@@ -8,6 +8,7 @@ bias round. What is dropped is counted and listed with its reason.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -110,11 +111,12 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
     """
     omissions: list[Omission] = []
     joined = _joined(candidates)
-    twins = _near_duplicates(chunks)
+    twins = _NearDuplicates(chunks)
     layouts = _layouts(chunks)
     passage_words = content_words([f"{chunk.title} {chunk.text}" for chunk in chunks])
     passage_forms = [normal_form(f"{chunk.title} {chunk.text}") for chunk in chunks]
     postings = Postings(passage_words)
+    hangul = [(len(_HANGUL.findall(chunk.text)), len(chunk.text)) for chunk in chunks]
     question_words = content_words([group[0].text for group in joined])
     questions: list[Question] = []
     n_joint = 0
@@ -126,7 +128,7 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
             for span in spans
             for row in answering(span, chunks, layouts[span.source].rows_near(span))
         ]
-        right = list(dict.fromkeys([*direct, *(twin for row in direct for twin in twins[row])]))
+        right = list(dict.fromkeys([*direct, *(twin for row in direct for twin in twins.of(row))]))
         if len(direct) == 1:
             spans += tuple(_place(chunks[twin]) for twin in right[1:])
         reason = _why_not(words, right)
@@ -134,7 +136,6 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
             omissions.append(Omission(first.text, first.way, first.answer.source, reason))
             continue
         n_joint += len(right) - len(set(direct))
-        passage = "".join(chunks[row].text for row in right)
         quoted = _is_quoted(first.text, [passage_forms[row] for row in right])
         questions.append(
             Question(
@@ -145,7 +146,7 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
                 spans,
                 tuple(chunks[row].id for row in right),
                 overlap(words, [passage_words[row] for row in right]),
-                _flags(first, words, postings, passage, quoted),
+                _flags(first, words, postings, _is_korean([hangul[row] for row in right]), quoted),
             )
         )
     return Sieve(questions, omissions, len(candidates) - len(joined), n_joint)
@@ -158,19 +159,24 @@ def question_id(text: str) -> str:
 
 def answering(span: Span, chunks: Sequence[Chunk], rows: Sequence[int]) -> list[int]:
     """The passages that answer: those that share at least half of the answer, or of themselves,
-    with it; where no passage does, the one that shares most.
+    with it; where no passage does, the one that shares most. Behind the first `MANY`, which are too
+    many for a question, no others are looked for.
 
     :param span: the answer.
     :param chunks: all passages.
     :param rows: those of the answer's document, or those of them that are near it.
     """
-    shares = {}
+    shares: dict[int, float] = {}
+    enough: list[int] = []
     for row in rows:
+        if len(enough) == MANY:
+            break
         chunk = chunks[row]
         shared = min(chunk.end, span.end) - max(chunk.start, span.start)
         if shared > 0:
             shares[row] = shared / min(chunk.end - chunk.start, span.end - span.start)
-    enough = [row for row, share in shares.items() if share >= 0.5]
+            if shares[row] >= 0.5:
+                enough.append(row)
     return enough or sorted(shares, key=lambda row: (-shares[row], row))[:1]
 
 
@@ -205,14 +211,33 @@ def _joined(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     return list(groups.values())
 
 
-def _near_duplicates(chunks: Sequence[Chunk]) -> Mapping[int, list[int]]:
-    """Of every passage those that are nearly the same."""
-    near = near_within(windows([normal_form(chunk.text) for chunk in chunks], SHINGLE), JACCARD)
-    twins: dict[int, list[int]] = defaultdict(list)
-    for one, other in zip(near.a.tolist(), near.b.tolist(), strict=True):
-        twins[one].append(other)
-        twins[other].append(one)
-    return twins
+class _NearDuplicates:
+    """Of every passage those that are nearly the same.
+
+    Passages of one normal form are compared with the others once: a line that stands in a file a
+    hundred thousand times makes no ten thousand million pairs.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        numbers: dict[str, int] = {}
+        forms = (normal_form(chunk.text) for chunk in chunks)
+        self._form_of_row = [numbers.setdefault(form, len(numbers)) for form in forms]
+        self._rows: list[list[int]] = [[] for _ in numbers]
+        for row, number in enumerate(self._form_of_row):
+            if number != numbers.get(""):  # what has no letters is like nothing else
+                self._rows[number].append(row)
+        self._near: dict[int, list[int]] = defaultdict(list)
+        near = near_within(windows(list(numbers), SHINGLE), JACCARD)
+        for one, other in zip(near.a.tolist(), near.b.tolist(), strict=True):
+            self._near[one].append(other)
+            self._near[other].append(one)
+
+    def of(self, row: int) -> list[int]:
+        """Passages nearly the same as one, in their order; `MANY` at most."""
+        form = self._form_of_row[row]
+        alike = (self._rows[one][: MANY + 1] for one in (form, *self._near[form]))
+        twins = sorted(one for rows in itertools.islice(alike, MANY + 1) for one in rows)
+        return [one for one in twins if one != row][:MANY]
 
 
 def _place(chunk: Chunk) -> Span:
@@ -232,16 +257,23 @@ def _is_quoted(question: str, passages: Sequence[str]) -> bool:
     return len(form) >= _MIN_QUOTE and any(form in passage for passage in passages)
 
 
+def _is_korean(counts: Sequence[tuple[int, int]]) -> bool:
+    """Whether a quarter of the passages' characters are Hangul.
+
+    :param counts: of every passage its Hangul and all of its characters.
+    """
+    return sum(n_hangul for n_hangul, _ in counts) >= sum(n for _, n in counts) / 4
+
+
 def _flags(
-    candidate: Candidate, words: Words, postings: Postings, passage: str, is_quoted: bool
+    candidate: Candidate, words: Words, postings: Postings, of_korean: bool, is_quoted: bool
 ) -> tuple[str, ...]:
     is_korean = _HANGUL.search(candidate.text) is not None
-    of_passage = len(_HANGUL.findall(passage)) >= len(passage) / 4
     conditions = {
         "no passage holds a word of it": postings.holds_none(words),
         "ten passages hold all its words": postings.n_with_all(words) >= MANY,
         "its passage holds it word for word": is_quoted,
-        "another language than its passage": is_korean != of_passage,
+        "another language than its passage": is_korean != of_korean,
         "begins with a word that points back": _LEANING.match(candidate.text) is not None,
     }
     return tuple(flag for flag, holds in conditions.items() if holds)

@@ -4,11 +4,12 @@ it was made.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -19,7 +20,7 @@ from kemb.drafting.candidates import Omission
 from kemb.drafting.chunks import Chunk
 from kemb.drafting.filters import Question
 from kemb.errors import DataError, UsageError
-from kemb.files import disk
+from kemb.files import disk, locks
 from kemb.tasks.own.documents import Document
 
 REPORT = "drafted.json"
@@ -63,7 +64,7 @@ class DraftReport:
     n_joint_answers: int
     """Passages that are right because they are nearly the same as one that is."""
     findings: Sequence[str]
-    """What of the documents could not be read: of each kind the first few."""
+    """What of the documents could not be read: of each kind the first few, and how many more."""
     n_unread: int
     """Files of which nothing could be read, and the like."""
     made_by: Mapping[str, Any] = field(default_factory=dict)
@@ -129,6 +130,42 @@ def check_target(folder: Path) -> None:
         f"{folder} is there and is no drafted test set; a draft would replace it. Name a folder "
         "that does not exist yet with -o DIR."
     )
+
+
+def lock_of(folder: Path) -> Path:
+    """Of the process that drafts into a folder; beside it, as a draft replaces the folder."""
+    whole = folder.absolute()
+    return whole.with_name(f".{whole.name}.draft.lock")
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Around everything that is paid for and written: one draft, and no reviewer, whose decisions
+    could come too late to be carried over.
+
+    :raises UsageError: another process drafts into the folder, or somebody reviews it.
+    :raises DiskError: the lock cannot be written.
+    """
+    lock = lock_of(folder)
+    with disk.writing(f"{folder} cannot be written", _HINT):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        holder = locks.acquire(lock)
+    if holder is not None:
+        raise UsageError(
+            f"Another kemb draft writes {folder} ({holder}). Wait for it or end it, or name "
+            f"another folder with -o DIR; if no such process runs any more, remove {lock}."
+        )
+    with locks.released_after(lock):
+        for review in sorted((folder / _REVIEW).glob(".*.lock")):
+            reviewer = locks.live_holder_of(review)
+            if reviewer is not None:
+                name = review.name.removeprefix(".").removesuffix(".lock")
+                raise UsageError(
+                    f"Somebody reviews {folder} as {name} ({reviewer}); a draft "
+                    "would replace the folder under the review. End kemb review first, or name "
+                    f"another folder with -o DIR; if nobody reviews any more, remove {review}."
+                )
+        yield
 
 
 def write_draft(draft: DraftReport) -> None:

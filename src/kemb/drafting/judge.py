@@ -62,7 +62,8 @@ def check_judge(folder: Path, judge: str, labels: Mapping[Pair, int]) -> JudgeRe
     both = [pair for pair in labels if pair in by_people]
     of_people = [by_people[pair] > 0 for pair in both]
     of_model = [labels[pair] > 0 for pair in both]
-    return JudgeReport(judge, agreement(of_people, of_model), judge in _writers(folder))
+    of_pairs = agreement(of_people, of_model, clusters=[query for query, _ in both])
+    return JudgeReport(judge, of_pairs, judge in _writers(folder))
 
 
 def _writers(folder: Path) -> set[str]:

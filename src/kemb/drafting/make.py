@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kemb.drafting.ask import ask
+from kemb.drafting.ask import Writing, ask
 from kemb.drafting.candidates import WAYS, Candidate, Omission, Way, candidates
 from kemb.drafting.chunks import chunk, parse_chunking
 from kemb.drafting.cutting import without_questions
@@ -17,6 +16,7 @@ from kemb.drafting.filters import sieve, with_parents
 from kemb.drafting.folder import (
     CALLS,
     DraftReport,
+    alone,
     check_decisions,
     check_target,
     write_draft,
@@ -57,8 +57,8 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     :param source: a folder of documents, or one.
     :param target: the folder of the set; one that an earlier draft wrote is replaced, and what
         people decided about its questions stays.
-    :raises UsageError: there is nothing at the source, the target holds something else, or
-        decisions about other passages.
+    :raises UsageError: there is nothing at the source, the target holds something else or
+        decisions about other passages, or another process drafts into it or reviews it.
     :raises DataError: no document could be read, or no question came out.
     :raises DiskError: the folder cannot be written.
     """
@@ -73,35 +73,33 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     questions, omissions = _questions(documents, settings.tried)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
-    check_decisions(target, chunks)
-    made_by: dict[str, Any] = {}
-    if settings.llm is not None:
-        disk.remove_leftovers(target.absolute().parent)
-        writing = ask(chunks, settings.llm, str(source), target / CALLS)
-        questions += writing.questions
-        omissions += writing.omissions
-        made_by = writing.made_by
-    sieved = sieve(questions, chunks)
-    omissions += sieved.omissions
-    if not sieved.questions:
-        raise DataError(_nothing(source, documents, omissions, settings.llm is not None))
-    report = DraftReport(
-        folder=target,
-        source=Path(os.path.abspath(source)).name,
-        documents=cut_documents,
-        chunks=chunks,
-        chunking=settings.chunks,
-        ways=[*settings.tried, *(["llm"] if settings.llm else [])],
-        hides_headings=hides_headings,
-        questions=sieved.questions,
-        omissions=omissions,
-        n_joined=sieved.n_joined,
-        n_joint_answers=sieved.n_joint_answers,
-        findings=[str(finding) for finding in findings.kept],
-        n_unread=findings.n_errors,
-        made_by=made_by,
-    )
-    write_draft(report)
+    with alone(target):
+        check_decisions(target, chunks)
+        writing = Writing([], [], {})
+        if settings.llm is not None:
+            disk.remove_leftovers(target.absolute().parent)
+            writing = ask(chunks, settings.llm, str(source), target / CALLS)
+        sieved = sieve(questions + writing.questions, chunks)
+        omissions += writing.omissions + sieved.omissions
+        if not sieved.questions:
+            raise DataError(_nothing(source, documents, omissions, settings.llm is not None))
+        report = DraftReport(
+            folder=target,
+            source=Path(os.path.abspath(source)).name,
+            documents=cut_documents,
+            chunks=chunks,
+            chunking=settings.chunks,
+            ways=[*settings.tried, *(["llm"] if settings.llm else [])],
+            hides_headings=hides_headings,
+            questions=sieved.questions,
+            omissions=omissions,
+            n_joined=sieved.n_joined,
+            n_joint_answers=sieved.n_joint_answers,
+            findings=findings.lines(),
+            n_unread=findings.n_errors,
+            made_by=writing.made_by,
+        )
+        write_draft(report)
     return report
 
 

@@ -20,6 +20,7 @@ from kemb.scoring.items import of_metric, of_part
 from kemb.scoring.judged import JUDGED_DEPTH, Ranking
 
 FILE = "pool.jsonl"
+_MOST_BYTES = 4 * 2**30
 Pool = dict[str, dict[str, list[str]]]
 """By retriever and question, the ids of its first documents, best first."""
 
@@ -27,13 +28,18 @@ Pool = dict[str, dict[str, list[str]]]
 def read_pool(folder: Path) -> Pool:
     """The pool of a folder; empty where there is none.
 
-    :raises DataError: a line that is none, with its number.
+    :raises DataError: a file that cannot be read, or a line that is none, with its number.
     """
     path = folder / FILE
     if not path.is_file():
         return {}
     ranked: dict[str, dict[str, list[tuple[int, str]]]] = {}
-    for row, line in enumerate(disk.read_text(path).split("\n"), start=1):
+    again = "Delete the file; what fills it makes it again."
+    try:
+        text = disk.read_text(path, _MOST_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}). {again}") from error
+    for row, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -43,7 +49,7 @@ def read_pool(folder: Path) -> Pool:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}, row {row} is no line of a pool (query, document, retriever, rank). "
-                "Delete the file; what fills it makes it again."
+                f"{again}"
             ) from error
         ranked.setdefault(retriever, {}).setdefault(query, []).append(place)
     return {

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from kemb.drafting.folder import lock_of
 from kemb.errors import UsageError
 from kemb.files import disk, locks
 from kemb.tasks.own.decisions import FOLDER, Decision
@@ -87,7 +88,7 @@ def open_log(root: Path, reviewer: str) -> Iterator[ReviewLog]:
 
     :param root: the folder of the task.
     :param reviewer: a name that can be that of a file.
-    :raises UsageError: no such name, or another process reviews under it.
+    :raises UsageError: no such name, another process reviews under it, or drafts the folder.
     :raises DiskError: the folder cannot be written.
     """
     name = unicodedata.normalize("NFC", reviewer)
@@ -107,4 +108,10 @@ def open_log(root: Path, reviewer: str) -> Iterator[ReviewLog]:
             "or end that one."
         )
     with locks.released_after(lock):
+        drafter = locks.live_holder_of(lock_of(root))
+        if drafter is not None:
+            raise UsageError(
+                f"kemb draft writes {root} at this moment ({drafter}); decisions could be lost. "
+                "Wait for it to end and type the same command again."
+            )
         yield ReviewLog(folder / f"{name}.jsonl")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -55,16 +55,25 @@ def merge(folder: Path, query_ids: list[str]) -> MergeReport:
             one,
             other,
             _agreement(decisions.questions[one], decisions.questions[other]),
-            _agreement(decisions.pairs[one], decisions.pairs[other]),
+            _agreement(decisions.pairs[one], decisions.pairs[other], lambda pair: pair[0]),
         )
         for one, other in combinations(decisions.reviewers, 2)
     ]
     return MergeReport(folder, decisions, decisions.merged(), agreements, query_ids, findings.kept)
 
 
-def _agreement(one: Mapping[Any, Decision], other: Mapping[Any, Decision]) -> Agreement:
-    both: list[Hashable] = [key for key in one if key in other]
-    return agreement([one[key].decision for key in both], [other[key].decision for key in both])
+def _agreement(
+    one: Mapping[Any, Decision],
+    other: Mapping[Any, Decision],
+    question_of: Callable[[Any], str] = str,
+) -> Agreement:
+    """:param question_of: of a key the question; what is said of one is not independent."""
+    both = [key for key in one if key in other]
+    return agreement(
+        [one[key].decision for key in both],
+        [other[key].decision for key in both],
+        clusters=[question_of(key) for key in both],
+    )
 
 
 def sentences(report: MergeReport) -> list[Note]:

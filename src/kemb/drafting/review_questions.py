@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 
 from kemb.drafting.judgments import read_deciding
 from kemb.drafting.pools import read_pool
-from kemb.errors import DataError, NotSupported
+from kemb.errors import NotSupported
 from kemb.scoring.judged import ranking_of
 from kemb.scoring.search import lexical
+from kemb.scoring.spans import Span
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.check import examine, refuse_errors
 from kemb.tasks.own.decisions import Pair
+from kemb.tasks.own.records import records_by_id
 from kemb.types import Qrels, RetrievalData
 
 N_BM25 = 5
@@ -26,15 +27,6 @@ _ANALYSER = "bigram"
 
 Segment = tuple[str, bool]
 """Text, and whether it is the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where an answer stands: code points of the text of a source."""
-
-    source: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +100,12 @@ def read_questions(root: Path) -> Questions:
             f"{root} is {understood.spec.type}; only questions with passages can be reviewed."
         )
     corpus, queries = clean["corpus"], clean["queries"]
-    places = _records(root / "corpus.jsonl")
+    places = records_by_id(root / "corpus.jsonl")
     passages = {
         doc: Passage(doc, title, text, _span(places.get(doc, {})))
         for doc, title, text in zip(corpus["id"], corpus["title"], corpus["text"], strict=True)
     }
-    details = _records(root / "queries.jsonl")
+    details = records_by_id(root / "queries.jsonl")
     questions = {
         query: _question(query, text, details.get(query, {}))
         for query, text in zip(queries["id"], queries["text"], strict=True)
@@ -124,7 +116,7 @@ def read_questions(root: Path) -> Questions:
         columns = (table["query-id"], table["corpus-id"], table["score"])
         for query, doc, grade in zip(*columns, strict=True):
             qrels[query][doc] = grade
-    records = _records(root / "sources.jsonl")
+    records = records_by_id(root / "sources.jsonl")
     sources = {name: str(record.get("text", "")) for name, record in records.items()}
     candidates, retrievers = _candidates(root, questions, passages, qrels)
     deciding = [
@@ -173,37 +165,22 @@ def _candidates(
     return candidates, retrievers
 
 
-def _records(path: Path) -> dict[str, dict[str, Any]]:
-    """The objects of a JSONL file by their `_id`; none where there is no file.
-
-    :raises DataError: a line that is no object.
-    """
-    records: dict[str, dict[str, Any]] = {}
-    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n") if path.is_file() else []
-    for row, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line) if line.strip() else {}
-            records[str(record.get("_id"))] = record
-        except (ValueError, RecursionError, AttributeError) as error:
-            raise DataError(
-                f"{path}, row {row} is no JSON object {{...}}. Draft the folder again, or put the "
-                "file back as it was."
-            ) from error
-    return records
-
-
 def _question(query: str, text: str, details: Mapping[str, Any]) -> Question:
     overlap = details.get("overlap")
-    spans = details.get("spans")
-    places = [_span(span) for span in spans if isinstance(span, dict)] if spans else []
+    spans, flags = (_list(details.get(name)) for name in ("spans", "flags"))
+    places = [_span(span) for span in spans if isinstance(span, dict)]
     return Question(
         query,
         text,
         str(details.get("way") or ""),
         float(overlap) if isinstance(overlap, int | float) else None,
         tuple(place for place in places if place is not None),
-        tuple(str(flag) for flag in details.get("flags") or ()),
+        tuple(map(str, flags)),
     )
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _span(record: Mapping[str, Any]) -> Span | None:

@@ -14,7 +14,7 @@ from kemb.arrays import DoubleArray, IntArray
 from kemb.messages import Note, note
 
 MIN_QUESTIONS = 5
-"""With fewer a third has no verdict."""
+"""Of passages of their own; with fewer a third has no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _group(
     order = np.argsort(-means, kind="stable").tolist()
     first: tuple[str, ...] = ()
     n = scores.shape[1]
-    if n >= MIN_QUESTIONS:
+    if len(np.unique(clusters)) >= MIN_QUESTIONS:
         counts = statistics.draw_counts(n, statistics.N_REPLICATES, ("thirds",), clusters)
         replicates = (counts @ scores.T) / counts.sum(axis=1, keepdims=True)
         better = statistics.certainly_better(means, replicates, level)

@@ -25,6 +25,7 @@ from kemb.encoding.workers import Opened
 from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
 from kemb.files import disk
+from kemb.messages import Text
 from kemb.models.model import Model
 from kemb.results import files
 from kemb.results.files import ScoredPart, TaskResult
@@ -53,28 +54,34 @@ class Task:
 
 
 def load_task(
-    target: str | Path, data_dir: Path | None = None, subsets: Sequence[str] = ()
+    target: str | Path,
+    data_dir: Path | None = None,
+    subsets: Sequence[str] = (),
+    hear: Callable[[Text], object] = lambda text: None,
 ) -> Task:
     """A task by name or by its TOML file, `mteb:NAME` for any text task of mteb's, or one's own
-    folder or file.
+    folder or file; `ORG/NAME` that is neither is a data set of the hub, read like a folder.
 
     :param data_dir: local copies of hub data sets, asked before the hub.
     :param subsets: those of a known task that are wanted, instead of those of its specification.
+    :param hear: gets what is fetched of a data set of the hub, before.
     :raises UnknownName: with the nearest known names; UsageError for a path that leads nowhere.
     :raises DataError: when the folder cannot be understood (checked at once; named tasks load when
         they run).
     """
     from kemb import tasks
+    from kemb.tasks.own import hub_sets
 
     if str(target).endswith(".toml") and Path(target).is_file():
         from kemb.tasks.load import load
 
         toml_spec = tasks.read_spec(Path(target))
         return Task(toml_spec, lambda: load(toml_spec, data_dir))
-    if Path(target).exists() and str(target) not in tasks.names():
+    is_data = Path(target).exists() or hub_sets.parse(target) is not None
+    if is_data and str(target) not in tasks.names():
         from kemb.tasks.own import load_folder
 
-        spec, data = load_folder(Path(target))
+        spec, data = load_folder(hub_sets.local_path(target, hear))
         return Task(spec, lambda: data, str(target))
     if str(target).startswith(MTEB):
         from kemb.adapters.mteb_tasks import load_mteb_task, spec_of_loaded, task_of
@@ -86,7 +93,8 @@ def load_task(
     if os.sep in str(target) or str(target).startswith("."):
         raise UsageError(
             f"There is no file or folder {target}. Type the path of your data, or a name of `kemb "
-            "tasks`."
+            "tasks`; a data set of the hub is ORG/NAME, or ORG/NAME@main where a folder ORG is "
+            "here."
         )
     spec = tasks.load_spec(str(target))
     if subsets:

@@ -168,6 +168,7 @@ def circumstances(
             encoded=_encoded(progress) if encoded else None,
             api=_api(model, one) if one and model.spec.api is not None else None,
             data_warnings=data.warnings or None,
+            data_source=data.source or None,
             index_bytes_per_document=lengths.index_bytes(model, sources, data.task),
             loaded=Loaded(**loaded(model, one.space)) if one else None,
             lengths=lengths.measure(model, one, data.task) if one else None,

@@ -12,6 +12,7 @@ from kemb.boards.benchmark import Benchmark, load_benchmark, of_tasks
 from kemb.errors import DataError, FetchError, UnknownName, UsageError
 from kemb.evaluation.evaluate import Task, load_task
 from kemb.files import disk
+from kemb.messages import Text
 from kemb.types import TaskData
 
 
@@ -39,18 +40,21 @@ def is_benchmark_file(target: str) -> bool:
         return False  # whoever reads it as a task says what is wrong with it
 
 
-def load_tasks(targets: Iterable[str], data: Path | None) -> list[Task]:
+def load_tasks(
+    targets: Iterable[str], data: Path | None, hear: Callable[[Text], object] = lambda text: None
+) -> list[Task]:
     """Tasks, benchmarks and data folders, in the order given, each once.
 
+    :param hear: gets what is fetched of a data set of the hub, before.
     :raises UsageError, DataError: as `load_task`.
     """
     tasks_by_name: dict[str, Task] = {}
     for name, subsets in task_targets(targets):
-        task = load_task(name, data, subsets)
+        task = load_task(name, data, subsets, hear)
         earlier = tasks_by_name.get(task.spec.name)
         if earlier is not None and subsets != earlier.spec.subsets:
             both = list(dict.fromkeys([*earlier.spec.subsets, *task.spec.subsets]))
-            task = load_task(name, data, both)
+            task = load_task(name, data, both, hear)
         tasks_by_name[task.spec.name] = task
     return list(tasks_by_name.values())
 

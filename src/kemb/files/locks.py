@@ -80,10 +80,16 @@ def holder_of(path: Path) -> Holder | None:
         return Holder("", "", 0, "")
 
 
+def live_holder_of(path: Path) -> Holder | None:
+    """Who holds a lock and has not certainly ended; None where nobody does."""
+    holder = holder_of(path)
+    return None if holder is not None and owners.is_gone(holder.mark) else holder
+
+
 def is_held(path: Path) -> bool:
     """Whether another process holds a lock, as far as can be told."""
-    holder = holder_of(path)
-    return holder is not None and holder.mark != owners.mark() and not owners.is_gone(holder.mark)
+    holder = live_holder_of(path)
+    return holder is not None and holder.mark != owners.mark()
 
 
 @contextlib.contextmanager

@@ -357,4 +357,5 @@ def _look(
     ]
     if absent and any(importlib.util.find_spec(package) is None for package in _LIBRARIES):
         raise MissingExtra(f"The model {repo}", "st")
-    return commit, torch_files, {name: ask_first(repo, name, "model", commit) for name in absent}
+    hashes = {name: ask_first(repo, name, "model", commit).sha256 for name in absent}
+    return commit, torch_files, hashes

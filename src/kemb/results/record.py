@@ -303,6 +303,10 @@ class Circumstances(Data):
     warnings: list[str] = []
     data_warnings: dict[str, Count] = {}
     """What `kemb check` warned of in the data: how often, by kind."""
+    data_source: str = ""
+    """`ORG/NAME@COMMIT` of a data set of the hub that was read like a folder of one's own; the
+    task's revision and hashes are of its content.
+    """
     versions: dict[str, str] = {}
     hardware: Hardware | None = None
     seconds: Seconds = Seconds()

@@ -153,20 +153,25 @@ def span_qrels(
     return qrels
 
 
-def parse_spans(spans: Iterable[Mapping[str, object]]) -> list[list[Span]]:
+def parse_spans(spans: Iterable[object]) -> list[list[Span]]:
     """Answers from the `spans` of a query: `{"source", "start", "end"}`; spans with the same
     `answer` belong together, other values of it are alternatives.
 
     :raises ValueError: a span is not of that form, or holds no character.
     """
-    answers: dict[object, list[Span]] = {}
+    answers: dict[str | int, list[Span]] = {}
     for entry in spans:
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"expected source, start and end, not {entry!r}")
+        answer = entry.get("answer", 0)
+        if not isinstance(answer, str | int):
+            raise ValueError(f"expected a number or a name as answer, not {answer!r}")
         source, start, end = entry.get("source"), entry.get("start"), entry.get("end")
         if not (isinstance(source, str) and isinstance(start, int) and isinstance(end, int)):
             raise ValueError(f"expected source, start and end, not {dict(entry)!r}")
         if not 0 <= start < end:
             raise ValueError(f"{source} from {start} to {end} holds no character")
-        answers.setdefault(entry.get("answer", 0), []).append(Span(source, start, end))
+        answers.setdefault(answer, []).append(Span(source, start, end))
     return list(answers.values())
 
 

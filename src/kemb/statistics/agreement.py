@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kemb.arrays import DoubleArray
+from kemb.arrays import DoubleArray, IntArray
 from kemb.statistics.inference import LEVEL, N_REPLICATES, Key, draw_counts
 
 FEWEST = 10
-"""Things that both have rated, for an interval."""
+"""Independent things that both have rated, for an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +52,56 @@ def agreement(
     second: Sequence[Hashable],
     key: Key = ("agreement",),
     level: float = LEVEL,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Agreement:
     """Agreement of two raters on the same things [n], with a percentile interval of kappa over
     resamples of the things.
 
     :param first: what the one said of each, any hashable values.
     :param second: what the other said, in the same order.
+    :param key: names what is resampled.
+    :param level: of the interval.
+    :param clusters: of each, what it belongs to: passages of one question are drawn together.
     """
     n = len(first)
     if n == 0:
         return Agreement(0, np.nan, np.nan, np.nan, np.nan)
-    kinds = {kind: number for number, kind in enumerate(dict.fromkeys([*first, *second]))}
+    kinds = _numbers([*first, *second])
     cells = np.zeros((n, len(kinds), len(kinds)))
     rows = np.arange(n)
     cells[rows, [kinds[kind] for kind in first], [kinds[kind] for kind in second]] = 1
     confusion = cells.sum(axis=0)
     share = float(np.trace(confusion) / n)
     kappa = float(cohen_kappa(confusion))
-    low, high = _interval(cells, share, key, level)
+    groups = range(n) if clusters is None else clusters
+    numbers = _numbers(groups)
+    of_things = np.array([numbers[group] for group in groups], dtype=np.int64)
+    low, high = _interval(cells, of_things, share, key, level)
     return Agreement(n, share, kappa, low, high)
 
 
-def _interval(cells: DoubleArray, share: float, key: Key, level: float) -> tuple[float, float]:
-    """Percentiles over resamples of the things [n, n_kinds, n_kinds]; NaN of fewer than `FEWEST`
-    and where most resamples have no kappa.
+def _numbers(kinds: Iterable[Hashable]) -> dict[Hashable, int]:
+    return {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+
+
+def _interval(
+    cells: DoubleArray, clusters: IntArray, share: float, key: Key, level: float
+) -> tuple[float, float]:
+    """Percentiles over resamples of the clusters [n] of things [n, n_kinds, n_kinds]; NaN of fewer
+    than `FEWEST` clusters and where most resamples have no kappa.
 
     Where all are alike, resamples are too. Then low is the kappa of the largest share of unequal
-    ratings that gives none among n with the probability 1 - level.
+    ratings that gives none in so many clusters with the probability 1 - level.
     """
-    n = len(cells)
-    if n < FEWEST:
+    n_clusters = len(np.unique(clusters))
+    if n_clusters < FEWEST:
         return np.nan, np.nan
     if share == 1:
-        marginal = cells.sum(axis=(0, 2)) / n
-        unequal = 1 - (1 - level) ** (1 / n)
+        marginal = cells.sum(axis=(0, 2)) / len(cells)
+        unequal = 1 - (1 - level) ** (1 / n_clusters)
         by_chance = float(marginal @ marginal)
         return (1 - unequal / (1 - by_chance), 1.0) if by_chance < 1 else (np.nan, np.nan)
-    counts = draw_counts(n, N_REPLICATES, key)
+    counts = draw_counts(len(cells), N_REPLICATES, key, clusters)
     resampled = cohen_kappa(np.einsum("bn,nij->bij", counts, cells, optimize=True))
     resampled = resampled[np.isfinite(resampled)]
     if len(resampled) <= N_REPLICATES // 2:

@@ -327,10 +327,18 @@ def _fetched(
 
 
 def _file(hub: str, commit: str, name: str, folder: Path) -> Path:
-    """Fetch a file; the hub's client resumes it by itself."""
+    sha256 = ask_first(hub, name, "dataset", commit).sha256
+    return fetch_file(hub, commit, name, folder, sha256)
+
+
+def fetch_file(hub: str, commit: str, name: str, folder: Path, sha256: str) -> Path:
+    """Fetch a file of a data set; the hub's client resumes it by itself.
+
+    :param sha256: what the hub says of it; '' where it says nothing.
+    :raises StrangeAnswer: the file is another; it is removed.
+    """
     from huggingface_hub import hf_hub_download
 
-    sha256 = ask_first(hub, name, "dataset", commit)
     path = Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit, local_dir=folder))
     check_file(path, sha256)
     return path

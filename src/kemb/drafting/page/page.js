@@ -111,12 +111,16 @@ function showDecision() {
 async function open(number, isFirst) {
   if (!ids.length) return;
   place = (number + ids.length) % ids.length;
+  const asked = place;
+  let answer;
   try {
-    shown = await ask("question", { id: ids[place] });
+    answer = await ask("question", { id: ids[asked] });
   } catch (error) {
     complain(error.message);
     return;
   }
+  if (asked !== place) return; // another one was opened meanwhile
+  shown = answer;
   complain("");
   element("heading").textContent = shown.heading;
   element("progress").textContent = shown.progress;
@@ -159,11 +163,13 @@ async function decide(body) {
 }
 
 async function decideQuestion(decision, text) {
+  const question = shown;
   if (!(await decide(text ? { decision, text } : { decision }))) return;
-  if (decision === "none") delete decided[shown.id];
-  else decided[shown.id] = decision;
-  shown.decision = decision === "none" ? "" : decision;
-  shown.edited = text || "";
+  if (decision === "none") delete decided[question.id];
+  else decided[question.id] = decision;
+  question.decision = decision === "none" ? "" : decision;
+  question.edited = text || "";
+  if (question !== shown) return; // another one was opened meanwhile
   element("edit").hidden = true;
   showDecision();
   say(words[`told_${decision}`]);
@@ -171,9 +177,11 @@ async function decideQuestion(decision, text) {
 }
 
 async function judge(passage, judgment) {
+  const question = shown;
   const decision = passage.judgment === judgment ? "unjudged" : judgment;
   if (!(await decide({ decision, document: passage.id }))) return;
   passage.judgment = decision === "unjudged" ? "" : decision;
+  if (question !== shown) return;
   const buttons = element(`passage-${passage.number}`).parentElement.querySelectorAll("button");
   for (const button of buttons) {
     button.setAttribute("aria-pressed", String(button.dataset.judgment === passage.judgment));

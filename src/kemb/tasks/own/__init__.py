@@ -12,6 +12,7 @@ from kemb.tasks.layouts import Rows
 from kemb.tasks.load import build
 from kemb.tasks.own.check import examine, refuse_errors
 from kemb.tasks.own.decisions import seen_share
+from kemb.tasks.own.hub_sets import source_of
 from kemb.tasks.parts import make_part
 from kemb.tasks.spec import TaskSpec
 from kemb.types import RetrievalData, TaskData
@@ -63,6 +64,5 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
             data = replace(data, groups=understood.draft.groups)
         parts.append(make_part(spec, split, spec.subsets[0], data, notes | reviewed))
     share = seen_share(path) if spec.drafted else None
-    return spec, TaskData(
-        spec.name, spec.type, understood.revision, parts, examined.findings.warnings, share
-    )
+    warnings, source = examined.findings.warnings, source_of(path)
+    return spec, TaskData(spec.name, spec.type, understood.revision, parts, warnings, share, source)

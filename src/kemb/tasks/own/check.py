@@ -18,6 +18,7 @@ from kemb.tasks.kinds import KINDS
 from kemb.tasks.own import decisions
 from kemb.tasks.own.content import check_content
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.hub_sets import source_of
 from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.proposals import propose
 from kemb.tasks.own.understand import Folder, Understood, read_folder, understand
@@ -92,6 +93,8 @@ class CheckReport:
     layout: str = ""
     rules: list[str] = field(default_factory=list)
     revision: str = ""
+    source: str = ""
+    """`ORG/NAME@COMMIT`, of a data set of the hub."""
     files: list[FileReport] = field(default_factory=list)
     texts: list[TextReport] = field(default_factory=list)
     scored: list[ScoredReport] = field(default_factory=list)
@@ -203,6 +206,7 @@ def check_folder(path: Path) -> CheckReport:
         layout=draft.layout,
         rules=draft.rules,
         revision=understood.revision,
+        source=source_of(path),
         files=[
             FileReport(table.file, role, len(table), table.names)
             for role, table in draft.tables.items()
@@ -248,6 +252,8 @@ def format_report(report: CheckReport, lang: Lang = "en") -> str:
     that says the same, and the findings.
     """
     lines = [report.path]
+    if report.source:
+        lines.append(say(note("check.source", source=report.source), lang))
     if report.spec is not None:
         lines += ["", f"{report.spec.type}, layout {report.layout}, revision {report.revision}"]
         lines += [f"  {rule}" for rule in report.rules]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.records import records_by_id
 
 FOLDER = "review"
 OF_QUESTIONS = ("accept", "reject", "edit", "none")
@@ -231,10 +232,10 @@ def apply(
 def seen_share(root: Path) -> float:
     """Of the scored questions of a drafted folder the share that a person has decided on; 0 where
     there is no `queries.jsonl`.
+
+    :raises DataError: a line of it is no object.
     """
-    path = root / "queries.jsonl"
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    ids = [str(json.loads(line)["_id"]) for line in lines if line.strip()]
+    ids = records_by_id(root / "queries.jsonl")
     return read_decisions(root, Findings()).merged().seen_share(ids)
 
 

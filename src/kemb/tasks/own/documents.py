@@ -89,7 +89,7 @@ def read_documents(path: Path, findings: Findings) -> list[Document]:
                 f"has the text of {first} and was left out: of two copies only one could be right",
             )
             continue
-        documents.append(Document(_name(file), title_of(text, Path(file).stem), text))
+        documents.append(Document(_name(file), title_of(text, Path(_name(file)).stem), text))
     if not documents:
         findings.error(
             "no document",
@@ -108,7 +108,8 @@ def _files(path: Path, findings: Findings) -> Iterator[str]:
             yield name
             continue
         way_out = _WAY_OUT.get(suffix, f"expected {', '.join(DOCUMENT_SUFFIXES)}")
-        findings.warn("other file", _name(name), f"is no document that is read: {way_out}")
+        kind = f"other file ({_name(suffix) or 'no ending'})"
+        findings.warn(kind, _name(name), f"is no document that is read: {way_out}")
 
 
 def _walk(root: Path, findings: Findings) -> Iterator[str]:

@@ -72,6 +72,15 @@ class Findings:
         if self.counts[key] <= MAX_EXAMPLES:
             self.kept.append(finding)
 
+    def lines(self) -> list[str]:
+        """Of each kind the first few findings, and how many more there are."""
+        rest = [
+            f"{n - MAX_EXAMPLES} more: {kind}"
+            for (_, kind), n in self.counts.items()
+            if n > MAX_EXAMPLES
+        ]
+        return [*map(str, self.kept), *rest]
+
     @property
     def n_errors(self) -> int:
         return sum(n for (level, _), n in self.counts.items() if level == "error")

@@ -107,7 +107,7 @@ def _judgments(
     columns: dict[str, list[Any]] = {ours: ids_of(table, ours, findings) for ours in known_ids}
     for ours, (ids, file) in known_ids.items():
         unknown = {value for value in columns[ours] if value and value not in ids}
-        alike = {_loose(known): known for known in ids} if unknown else {}
+        alike = {_loose(one): one for one in ids} if unknown else {}
         for row, value in zip(table.rows, columns[ours], strict=True):
             if value in unknown:
                 near = alike.get(_loose(value))

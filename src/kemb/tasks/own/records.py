@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from kemb.errors import DataError
+from kemb.files import disk
 from kemb.tasks.own.findings import Table
 
 _DOCSTORE = "docstore/data"
 """Key of the nodes in the docstore.json of LlamaIndex's `storage_context.persist()`."""
+_MOST_BYTES = 4 * 2**30
+"""Of a file that kemb keeps beside a corpus."""
 _QUESTION_IDS = ("id", "guid", "question_id", "qid")
 
 
@@ -27,6 +32,31 @@ def table_of_records(
     names = dict.fromkeys(name for record in records for name in record)
     columns = {name: [record.get(name) for record in records] for name in names}
     return Table(file, columns, range(1, len(records) + 1) if rows is None else rows)
+
+
+def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
+    """The objects of a JSONL file by their `_id`, those that have one; none where there is no file.
+
+    :raises DataError: the file cannot be read, or a line is no object.
+    """
+    if not path.exists():
+        return {}
+    hint = "Draft the folder again, or put the file back as it was."
+    try:
+        content = disk.read_bytes(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}. {hint}") from error
+    records: dict[str, dict[str, Any]] = {}
+    for row, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            record = json.loads(line) if line.strip() else {}
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise DataError(f"{path}, row {row} is no JSON object {{...}}. {hint}")
+        if "_id" in record:
+            records[str(record["_id"])] = record
+    return records
 
 
 def tables_of_json(value: object, file: str) -> dict[str, Table]:

@@ -40,6 +40,8 @@ UNREAD = frozenset(
     (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".arrow", ".feather", ".ods", ".pkl", "")
 )
 """Endings of files that may hold tables, in forms that kemb does not read."""
+_N_NAMED = 10
+"""Files that a message names."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
 
 
@@ -71,8 +73,10 @@ def read_folder(path: Path, findings: Findings) -> Folder | None:
     paths = _data_files(path)
     settings = _read_toml(path / TOML, findings)
     if not paths:
-        others = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
-        message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {others}"
+        others = sorted(item.name for item in path.iterdir())
+        named = ", ".join(others[:_N_NAMED]) or "nothing"
+        more = f" and {len(others) - _N_NAMED} more" if len(others) > _N_NAMED else ""
+        message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {named}{more}"
         if any(item.suffix.lower() in DOCUMENT_SUFFIXES for item in path.iterdir()):
             message += (
                 f". These are documents without questions: `kemb draft {path} -o DIR` writes "
