@@ -224,3 +224,12 @@ def test_where_unjudged_passages_could_turn_the_order_there_is_no_verdict(tmp_pa
     assert "Cannot be compared yet: these " in outcome.stdout
     assert "There is no verdict until these pairs are judged" in outcome.stdout
     assert "Take " not in outcome.stdout
+
+
+def test_a_table_among_documents_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    documents_of(tmp_path / "mydata")
+    (tmp_path / "mydata/phones.csv").write_text("이름,전화\n김,1\n", encoding="utf-8")
+    outcome = choose(tmp_path)
+    assert outcome.exit_code == 1
+    assert "found the columns 이름, 전화" in str(outcome.exception)
+    assert f"kemb draft {tmp_path / 'mydata'} -o mydata-test" in str(outcome.exception)

@@ -15,13 +15,12 @@ from click.testing import CliRunner
 
 from kemb.cli import cli
 from kemb.drafting import DraftReport, DraftSettings, draft
-from kemb.drafting.candidates import Candidate
+from kemb.drafting.candidates import Candidate, has_letters
 from kemb.drafting.chunks import Chunk
 from kemb.drafting.filters import answering, question_id, sieve
 from kemb.drafting.thirds import thirds
 from kemb.drafting.vocabulary import Postings, overlap
 from kemb.errors import DataError, DiskError, UsageError
-from kemb.files import disk
 from kemb.messages import say
 from kemb.scoring.spans import Span
 from kemb.tasks.own import load_folder
@@ -236,9 +235,10 @@ def test_a_full_disk_leaves_the_earlier_set(
     def full(*args: object, **settings: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(disk, "place", full)
-    with pytest.raises(DiskError, match="No space left on device"):
-        draft(docs, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DiskError, match=r"set cannot be written \(No space left on device\)"):
+            draft(docs, folder)
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -267,6 +267,50 @@ def run(*arguments: str) -> tuple[int, str]:
     outcome = CliRunner().invoke(cli, list(arguments))
     message = str(outcome.exception) if outcome.exception else ""
     return outcome.exit_code, outcome.output + message
+
+
+def test_a_document_in_two_formats_is_named_and_right_in_both(tmp_path: Path) -> None:
+    body = f"# 카드 안내\n\n## 카드 분실 신고\n{CARD}\n\n## 대출 서류 준비\n{LOAN}\n"
+    docs = documents(tmp_path / "docs", card=body, bank=f"# 통장\n\n## 통장 재발급 절차\n{BANK}\n")
+    paragraphs = body.replace("# ", "").replace("#", "").split("\n")
+    lines = "".join(f"<p>{line}</p>" for line in paragraphs)
+    (docs / "web.html").write_text(f"<body>{lines}<p>인쇄</p></body>", encoding="utf-8")
+    report = draft(docs, tmp_path / "set")
+    [finding] = report.findings
+    assert finding.startswith("web.html: has nearly the text of card.md; both stay")
+    lost = next(question for question in report.questions if question.text == "카드 분실 신고")
+    assert lost.passages[0].startswith("card.md#")
+
+
+def test_passages_longer_than_models_read_are_named_with_what_to_type(tmp_path: Path) -> None:
+    docs = documents(
+        tmp_path / "docs",
+        long=f"# 안내\n\n## 카드 분실 신고\n{CARD * 60}\n",
+        bank=f"통장: {BANK}\n",
+    )
+    report = draft(docs, tmp_path / "set", DraftSettings(chunks="document"))
+    [finding] = report.findings
+    assert re.match(r"long\.md: 1 of 2 passages \(document\) .* --chunks heading:800$", finding)
+    assert draft(docs, tmp_path / "set").findings == []
+
+
+def test_ten_copies_of_a_passage_answer_no_question(tmp_path: Path) -> None:
+    copies = [Chunk(f"c{n}", "", CARD, f"d{n}", 0, len(CARD)) for n in range(10)]
+    lines = [Chunk(f"l{n}", "", "---", f"l{n}", 0, 3) for n in range(20)]
+    asked = Candidate("faq", "카드를 어떻게 막나요?", Span("d3", 0, len(CARD)))
+    sieved = sieve([asked], [*copies, *lines])
+    assert [omission.reason for omission in sieved.omissions] == [
+        "ten passages or more answer it equally"
+    ]
+    kept = sieve([asked], [*copies[:9], *lines]).questions
+    assert sorted(kept[0].passages) == [f"c{n}" for n in range(9)]
+
+
+def test_letters_are_counted_no_further_than_it_takes() -> None:
+    assert has_letters("가, 나. 3", 3)
+    assert not has_letters("가, 나. 3", 4)
+    assert not has_letters("가, 나. 3", 2, 1, 5)
+    assert has_letters("가, 나. 3", 2, 1)
 
 
 def test_the_command_says_what_came_of_it_in_both_languages(docs: Path, tmp_path: Path) -> None:
@@ -302,3 +346,9 @@ def test_a_report_can_be_made_from_python(docs: Path, tmp_path: Path) -> None:
     report = draft(docs, tmp_path / "set", DraftSettings(ways=("heading",)))
     assert isinstance(report, DraftReport)
     assert report.as_json()["headings_hidden"] is True
+
+
+def test_a_set_does_not_lie_among_its_documents(docs: Path) -> None:
+    with pytest.raises(UsageError, match=r"lies in .*a set stands beside them"):
+        draft(docs, docs / "set")
+    assert not (docs / "set").exists()

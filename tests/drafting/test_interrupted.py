@@ -19,7 +19,8 @@ from kemb.drafting import DraftSettings, LlmSettings, draft
 from kemb.drafting.folder import lock_of
 from kemb.drafting.review_log import open_log
 from kemb.errors import DiskError, UsageError
-from kemb.files import locks
+from kemb.files import disk, locks
+from kemb.tasks.own.decisions import Decision
 
 N_PASSAGES = 4
 
@@ -84,6 +85,21 @@ draft(Path({str(docs)!r}), Path({str(target)!r}), DraftSettings(llm=llm))
     assert len(set(keys_in(target))) == len(keys_in(target)) == N_PASSAGES
     assert report.made_by["n_calls_of_this_command"] == N_PASSAGES - len(kept)
     assert not lock_of(target).exists()
+
+
+def test_decisions_outlive_a_draft_that_was_killed_while_it_took_the_place_of_another(
+    chat: ChatEndpoint, docs: Path, tmp_path: Path
+) -> None:
+    target = draft(docs, tmp_path / "set", settings(chat)).folder
+    with open_log(target, "mina") as log:
+        log.append(Decision("q1", "accept"))
+    script = "from kemb.files import owners; print(owners.mark())"
+    ended = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    target.rename(tmp_path / f".{ended.stdout.strip()}-{'0' * 12}.set.old.tmp")
+    disk.remove_leftovers.cache_clear()
+    again = draft(docs, target, settings(chat))
+    assert again.made_by["n_calls_of_this_command"] == 0
+    assert (target / "review" / "mina.jsonl").is_file()
 
 
 def test_a_disk_that_fills_up_keeps_what_was_paid(

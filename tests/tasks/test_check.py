@@ -12,9 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kemb.cli import cli
 from kemb.errors import DataError
 from kemb.tasks import load_spec, names
 from kemb.tasks.own import load_folder
@@ -492,6 +494,17 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         {"a.csv": TOPICS + "널\0문자가 있는 글,운동\n"},
         *("control character", "a.csv", 4, "text", "'널\\x00문자가 있는 글'", "U+0000"),
     ),
+    "longer than most models read": (
+        BEIR
+        | {
+            "corpus.jsonl": CORPUS
+            + "".join(
+                f'{{"_id": "e{n}", "text": "{"가" * length}"}}\n'
+                for n, length in enumerate((2_000, 2_001, 2_500, 3))
+            )
+        },
+        *("long documents", "corpus.jsonl", 5, "text", "", "2 of 6 documents have more than 2,000"),
+    ),
     "8 MB": (
         BEIR
         | {"corpus.jsonl": CORPUS + '{"_id": "d3", "text": "' + "가나다라 " * 615_385 + '"}\n'},
@@ -662,6 +675,18 @@ def test_the_report_says_what_was_understood(tmp_path: Path) -> None:
     assert "because there are files for corpus, queries and qrels" in text
     assert '"corpus.id" = "_id"' in text
     assert "kemb run takes this" in text
+
+
+def test_the_report_is_korean_but_for_rules_and_findings(tmp_path: Path) -> None:
+    folder = make(tmp_path / "law", BEIR | {"extra.csv": "a,b\n1,2\n"})
+    done = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: file not used (1개)"):
+        assert line in lines
+    assert "오류 0개, 경고 1개. kemb run으로 잴 수 있습니다." in lines
+    assert any("2줄" in line and "corpus.jsonl" in line for line in lines)
+    assert any("한글 100%" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -839,3 +864,17 @@ def test_columns_with_values_but_without_a_name_are_refused_and_said_to_have_non
     (tmp_path / "test.csv").write_text("문장1,문장2,점수,,\n가나,다라,1,x,y\n마바,사아,3,x,y\n")
     (finding,) = check_folder(tmp_path).findings
     assert "have no name" in finding.message
+
+
+def test_a_folder_of_many_other_files_names_ten(tmp_path: Path) -> None:
+    folder = make(tmp_path / "pages", {f"p{number:02}.md": "x" for number in range(13)})
+    (finding,) = found(check_folder(folder), "no data")
+    assert "p09.md and 3 more. These are documents" in finding.message
+    assert "p10.md" not in finding.message
+
+
+def test_a_report_is_in_the_language_asked_for(tmp_path: Path) -> None:
+    folder = make(tmp_path / "pairs", {"test.csv": STS})
+    korean = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
+    assert "주 지표: " in korean.stdout
+    assert "가운데" in korean.stdout

@@ -133,6 +133,7 @@ def test_a_set_of_the_hub_runs_like_a_folder_and_the_record_says_where_it_is_fro
     assert pinned.returncode == 0, pinned.stderr
     assert pinned.stderr == ""
     assert len(hub.requests) == n_requests, "what was fetched at a commit is not asked for again"
+    assert f'reference = "{REPO}@{OLD}"' in (home / "beir" / "task.toml").read_text("utf-8")
     assert len((home / "beir" / "corpus.jsonl").read_text("utf-8").splitlines()) == 2
 
 

@@ -306,3 +306,15 @@ def test_a_format_without_its_packages_names_the_extra(
 
 def test_ranges() -> None:
     assert ranges([1, 2, 3, 5, 8, 9]) == "1-3, 5, 8-9"
+
+
+def test_many_pictures_do_not_hide_an_old_document(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {f"p{number}.jpg": b"x" for number in range(9)}
+    for name, content in (files | {"z.doc": b"x", "a.md": "# 제목\n\n본문"}).items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    findings = Findings()
+    assert [document.id for document in read_documents(tmp_path, findings)] == ["a.md"]
+    lines = findings.lines()
+    assert any(line.startswith("z.doc: ") for line in lines)
+    assert lines[-1] == "4 more: other file (.jpg)"
+    assert len(lines) == 7

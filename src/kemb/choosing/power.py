@@ -139,8 +139,9 @@ def plan_of(
         )
     if questions.n_clusters < statistics.FEWEST:
         raise UsageError(
-            f"{task} has {questions.n_clusters} questions on passages of their own; from fewer "
-            f"than {statistics.FEWEST} nobody can say how many are needed. Write some more first."
+            f"{task} has {questions.n_clusters} groups of questions that share no passage; from "
+            f"fewer than {statistics.FEWEST} nobody can say how many are needed. Write some more "
+            "first."
         )
     differences = values[rows[0]] - values[rows[1]]
     clusters = questions.clusters()

@@ -173,9 +173,18 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
             if report.findings:
                 hear(note("draft.findings", findings=list(report.findings)))
         path = target
-    tasks = load_tasks(
-        [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None, hear
-    )
+    try:
+        tasks = load_tasks(
+            [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None, hear
+        )
+    except DataError as error:
+        if not (path.is_dir() and _suffixes(path) & set(DOCUMENT_SUFFIXES)):
+            raise
+        beside = f"{path.resolve().name}-test"
+        raise DataError(
+            f"{error} If {data} is documents, with tables beside them, draft questions of the "
+            f"documents: kemb draft {shlex.quote(str(data))} -o {shlex.quote(beside)}"
+        ) from error
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")
     return tasks[0]
@@ -183,7 +192,7 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
 
 def _holds_documents_only(folder: Path) -> bool:
     """Whether a folder has documents, and nothing that is a task as it is."""
-    suffixes = {path.suffix.lower() for path in folder.rglob("*") if path.is_file()}
+    suffixes = _suffixes(folder)
     if not suffixes & set(DOCUMENT_SUFFIXES):
         return False
     try:
@@ -191,3 +200,7 @@ def _holds_documents_only(folder: Path) -> bool:
     except (DataError, UsageError):
         return not suffixes & set(DATA_SUFFIXES) - set(DOCUMENT_SUFFIXES)
     return False
+
+
+def _suffixes(folder: Path) -> set[str]:
+    return {path.suffix.lower() for path in folder.rglob("*") if path.is_file()}

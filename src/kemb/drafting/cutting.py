@@ -64,9 +64,11 @@ class Edited:
         """
         start = self.moved(span.start)
         end = self._moved(span.end, bisect_left(self._starts, span.end))
-        piece = self.text[start:end]
-        start += len(piece) - len(piece.lstrip())
-        return Span(span.source, start, start + len(piece.strip()))
+        while start < end and self.text[start].isspace():
+            start += 1
+        while start < end and self.text[end - 1].isspace():
+            end -= 1
+        return Span(span.source, start, end)
 
 
 def without_questions(

@@ -156,6 +156,7 @@ def alone(folder: Path) -> Iterator[None]:
             f"another folder with -o DIR; if no such process runs any more, remove {lock}."
         )
     with locks.released_after(lock):
+        disk.remove_leftovers(lock.parent)  # a set that a killed draft was replacing comes back
         for review in sorted((folder / _REVIEW).glob(".*.lock")):
             reviewer = locks.live_holder_of(review)
             if reviewer is not None:
@@ -191,7 +192,8 @@ def write_draft(draft: DraftReport) -> None:
         draft.folder.parent.mkdir(parents=True, exist_ok=True)
         with disk.replacing_folder(draft.folder) as unfinished:
             for name, content in files.items():
-                disk.write(unfinished / name, content, _HINT)
+                (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+                (unfinished / name).write_bytes(content.encode())
             for path in to_carry:
                 copy = shutil.copytree if path.is_dir() else shutil.copy2
                 copy(path, unfinished / path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from kemb.drafting.ask import Writing, ask
 from kemb.drafting.candidates import WAYS, Candidate, Omission, Way, candidates
 from kemb.drafting.chunks import chunk, parse_chunking
 from kemb.drafting.cutting import without_questions
+from kemb.drafting.doubtful import note_alike, note_long
 from kemb.drafting.filters import sieve, with_parents
 from kemb.drafting.folder import (
     CALLS,
@@ -23,7 +25,6 @@ from kemb.drafting.folder import (
 )
 from kemb.drafting.llm import LlmSettings, check_llm
 from kemb.errors import DataError, UsageError
-from kemb.files import disk
 from kemb.tasks.own.documents import Document, read_documents
 from kemb.tasks.own.findings import Findings
 
@@ -65,19 +66,21 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     settings = settings or DraftSettings()
     parse_chunking(settings.chunks)
     check_target(target)
+    _check_apart(source, target)
     if settings.llm is not None:
         check_llm(settings.llm)
     findings = Findings()
     documents = _documents(source, findings)
+    note_alike(documents, findings)
     hides_headings = bool({"heading", "title"} & set(settings.tried))
     questions, omissions = _questions(documents, settings.tried)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
+    note_long(chunks, settings.chunks, findings)
     with alone(target):
         check_decisions(target, chunks)
         writing = Writing([], [], {})
         if settings.llm is not None:
-            disk.remove_leftovers(target.absolute().parent)
             writing = ask(chunks, settings.llm, str(source), target / CALLS)
         sieved = sieve(questions + writing.questions, chunks)
         omissions += writing.omissions + sieved.omissions
@@ -101,6 +104,16 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         )
         write_draft(report)
     return report
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """Refuse a set among its own documents: they would no longer be a folder of documents."""
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        beside = source.resolve().with_name(f"{source.resolve().name}-test")
+        raise UsageError(
+            f"{target} lies in {source}, among the documents; a set stands beside them. Type for "
+            f"example: -o {shlex.quote(str(beside))}"
+        )
 
 
 def parse_ways(names: str) -> tuple[Way, ...] | None:

@@ -31,6 +31,13 @@ _SCRIPTS = {
     "Kana": re.compile(r"[\u3040-\u30ff]"),
     "digits": re.compile(r"[0-9]"),
 }
+_SCRIPT_NAMES = {
+    "Hangul": note("check.hangul"),
+    "Latin": note("check.latin"),
+    "Han": note("check.han"),
+    "Kana": note("check.kana"),
+    "digits": note("check.digits"),
+}
 _N_SHOWN = 3
 """Errors in the message of a refusal."""
 _SAMPLE = 1000
@@ -249,48 +256,58 @@ def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
 
 def format_report(report: CheckReport, lang: Lang = "en") -> str:
     """A report for a terminal: what was understood, what is scored and by which metric, the TOML
-    that says the same, and the findings.
+    that says the same, and the findings, which are English whatever the language.
     """
     lines = [report.path]
     if report.source:
         lines.append(say(note("check.source", source=report.source), lang))
     if report.spec is not None:
-        lines += ["", f"{report.spec.type}, layout {report.layout}, revision {report.revision}"]
-        lines += [f"  {rule}" for rule in report.rules]
-        lines += ["", "files", *_grid([_file_cells(file) for file in report.files])]
-        lines += [
-            "",
-            "texts (characters: shortest, median, longest)",
-            *_grid([_text_cells(text) for text in report.texts]),
-        ]
-        lines += [
-            "",
-            say(note("check.metric", metric=report.spec.main_metric), lang),
-            *(say(_scored_note(report.spec, scored), lang) for scored in report.scored),
-            "",
-            "as task.toml",
-            *(f"  {line}".rstrip() for line in to_toml(report.spec).splitlines()),
-        ]
+        lines += _understood_lines(report, report.spec, lang)
     else:
-        lines += [
-            "",
-            "kemb cannot say what this is; `kemb docs own-data` shows the layouts it knows.",
-        ]
+        lines += ["", say(note("check.not_understood"), lang)]
         if report.proposal:
             lines += ["", say(note("check.proposal"), lang)]
             lines += [f"  {line}".rstrip() for line in report.proposal.splitlines()]
-    for level in ("error", "warning"):
-        for kind in dict.fromkeys(
-            finding.kind for finding in report.findings if finding.level == level
-        ):
-            n = report.n_findings[kind]
-            lines += ["", f"{level}: {kind} ({n})"]
-            lines += [f"  {finding}" for finding in report.findings if finding.kind == kind]
-            lines += [f"  ... and {n - MAX_EXAMPLES} more"] if n > MAX_EXAMPLES else []
+    lines += _finding_lines(report, lang)
     n_warnings = sum(report.n_findings.values()) - report.n_errors
-    verdict = "kemb run refuses this" if report.n_errors else "kemb run takes this"
-    lines += ["", f"errors: {report.n_errors}, warnings: {n_warnings}. {verdict}."]
-    return "\n".join(lines)
+    verdict = "check.refused" if report.n_errors else "check.accepted"
+    counts = note(verdict, n_errors=report.n_errors, n_warnings=n_warnings)
+    return "\n".join([*lines, "", say(counts, lang)])
+
+
+def _understood_lines(report: CheckReport, spec: TaskSpec, lang: Lang) -> list[str]:
+    kind = note("check.understood", type=spec.type, layout=report.layout, revision=report.revision)
+    return [
+        "",
+        say(kind, lang),
+        *(f"  {rule}" for rule in report.rules),
+        "",
+        say(note("check.files"), lang),
+        *_grid([_file_cells(file, lang) for file in report.files]),
+        "",
+        say(note("check.texts"), lang),
+        *_grid([_text_cells(text, lang) for text in report.texts]),
+        "",
+        say(note("check.metric", metric=spec.main_metric), lang),
+        *(say(_scored_note(spec, scored), lang) for scored in report.scored),
+        "",
+        say(note("check.as_toml"), lang),
+        *(f"  {line}".rstrip() for line in to_toml(spec).splitlines()),
+    ]
+
+
+def _finding_lines(report: CheckReport, lang: Lang) -> list[str]:
+    headings = {"error": "check.errors", "warning": "check.warnings"}
+    lines: list[str] = []
+    for level, heading in headings.items():
+        kinds = [finding.kind for finding in report.findings if finding.level == level]
+        for kind in dict.fromkeys(kinds):
+            n = report.n_findings[kind]
+            lines += ["", say(note(heading, kind=kind, n=n), lang)]
+            lines += [f"  {finding}" for finding in report.findings if finding.kind == kind]
+            if n > MAX_EXAMPLES:
+                lines.append(f"  {say(note('check.more', n=n - MAX_EXAMPLES), lang)}")
+    return lines
 
 
 def _scored_note(spec: TaskSpec, scored: ScoredReport) -> Note:
@@ -308,15 +325,17 @@ def _scored_note(spec: TaskSpec, scored: ScoredReport) -> Note:
     return note("check.questions", split=scored.split, n_scored=scored.n_scored, n=scored.n_rows)
 
 
-def _file_cells(file: FileReport) -> list[str]:
+def _file_cells(file: FileReport, lang: Lang) -> list[str]:
     columns = ", ".join(
         ours if ours == name else f"{ours} = {name}" for ours, name in file.columns.items()
     )
-    return [file.file, f"{file.n_rows:,} rows", file.role, columns]
+    return [file.file, say(note("check.n_rows", n=file.n_rows), lang), file.role, columns]
 
 
-def _text_cells(text: TextReport) -> list[str]:
-    scripts = ", ".join(f"{script} {share:.0%}" for script, share in text.scripts.items())
+def _text_cells(text: TextReport, lang: Lang) -> list[str]:
+    scripts = ", ".join(
+        f"{say(_SCRIPT_NAMES[script], lang)} {share:.0%}" for script, share in text.scripts.items()
+    )
     numbers = (text.n_texts, text.min_chars, text.median_chars, text.max_chars)
     return [f"{text.role} {text.column}", *(f"{number:,}" for number in numbers), scripts]
 

@@ -11,6 +11,7 @@ from kemb.errors import DataError, UsageError
 from kemb.files import disk
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.check import examine, refuse_errors, to_toml_of
+from kemb.tasks.own.hub_sets import source_of
 from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.outline import TOML
 from kemb.tasks.spec import TaskSpec
@@ -35,7 +36,8 @@ class Converted(NamedTuple):
 
 def convert(source: Path, target: Path) -> Converted:
     """Write a folder of one's own in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/<split>.tsv,
-    and a task.toml with the name and what else the task says. Its scores are those of the source.
+    and a task.toml with the name and what else the task says; its `reference` names the commit of
+    a data set of the hub. Its scores are those of the source.
 
     :param source: a folder or file that `kemb check` takes.
     :param target: the new folder; it appears whole or not at all.
@@ -48,6 +50,9 @@ def convert(source: Path, target: Path) -> Converted:
     examined = examine(source)
     understood = refuse_errors(source, examined)
     spec, clean = understood.spec, examined.clean
+    origin = source_of(source)
+    if origin:
+        spec = spec.model_copy(update={"reference": origin})
     if not KINDS[spec.type].is_ranking:
         raise UsageError(
             f"{source} is {spec.type}; BEIR's layout holds documents, questions and judgments. "

@@ -9,7 +9,7 @@ from typing import Any
 
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.findings import Findings
-from kemb.tasks.own.values import ids_of, note_repeated, number_of, texts_of
+from kemb.tasks.own.values import MOST_READ, ids_of, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
 
 Clean = dict[str, dict[str, list[Any]]]
@@ -30,6 +30,7 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
         "title": titles,
         "text": texts_of(corpus, "text", findings, may_be_empty=True),
     }
+    _note_long(corpus, documents["text"], findings)
     questions = {
         "id": ids_of(queries, "id", findings, unique=True),
         "text": texts_of(queries, "text", findings),
@@ -71,6 +72,23 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
             file = tables[f"qrels/{split}"].file
             findings.error("nothing to score", file, "no judgment is above 0")
     return clean
+
+
+def _note_long(corpus: Mapped, texts: list[str], findings: Findings) -> None:
+    """Count the documents of which most models read only the beginning."""
+    n_long = sum(len(text) > MOST_READ for text in texts)
+    if not n_long:
+        return
+    longest, row = max(zip(map(len, texts), corpus.rows, strict=True))
+    findings.warn(
+        "long documents",
+        corpus.file,
+        f"{n_long:,} of {len(texts):,} documents have more than {MOST_READ:,} characters, this one "
+        f"{longest:,}: models that read 512 tokens see only their beginning; shorter passages, "
+        "of some 800 characters, are read whole",
+        row=row,
+        column=corpus.names["text"],
+    )
 
 
 def _note_queries_in_corpus(

@@ -74,9 +74,9 @@ def read_folder(path: Path, findings: Findings) -> Folder | None:
     settings = _read_toml(path / TOML, findings)
     if not paths:
         others = sorted(item.name for item in path.iterdir())
-        named = ", ".join(others[:_N_NAMED]) or "nothing"
+        examples = ", ".join(others[:_N_NAMED]) or "nothing"
         more = f" and {len(others) - _N_NAMED} more" if len(others) > _N_NAMED else ""
-        message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {named}{more}"
+        message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {examples}{more}"
         if any(item.suffix.lower() in DOCUMENT_SUFFIXES for item in path.iterdir()):
             message += (
                 f". These are documents without questions: `kemb draft {path} -o DIR` writes "

@@ -12,6 +12,8 @@ from kemb.tasks.own.findings import Findings
 
 LONG_TEXT = 100_000
 """Characters; the longest contexts of embedding models (32 thousand tokens) hold less."""
+MOST_READ = 2_000
+"""Characters; a model of 512 tokens reads about so many of English, and half of it in Korean."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _JAMO = re.compile(r"[\u1100-\u11ff]")
@@ -53,7 +55,7 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
         findings.warn(
             "very long text",
             file,
-            f"{size}: models read only the beginning",
+            f"{size}: models read only the beginning; cut it into passages of some 800 characters",
             row=row,
             column=column,
         )
