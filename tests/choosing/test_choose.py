@@ -101,10 +101,10 @@ def test_questions_on_one_passage_are_no_ground_for_a_choice(
 
 
 def test_questions_on_few_passages_drop_nothing_and_say_so(tmp_path: Path) -> None:
-    corpus_of(tmp_path / "mydata", n_passages=6, per_passage=10, n_others=100)
+    corpus_of(tmp_path / "mydata", n_passages=12, per_passage=5, n_others=100)
     outcome = choose(tmp_path, "--stages", "50")
     assert "was dropped" not in outcome.output
-    assert "60 questions are on fewer than 50 passages of their own (6)" in outcome.stdout
+    assert "60 questions are on fewer than 50 passages of their own (12)" in outcome.stdout
 
 
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,29 @@ def test_the_table_and_the_sentences(folder: Path) -> None:
     assert "Declared: 4 rows (ways of cutting with models)" in result.stderr
     assert "Answer in 2,000" in result.stdout
     assert "Small means here" in result.stdout
-    assert "fewer than 50 questions" in result.stdout
+    assert "3 questions (span_recall@2000), 3 of them on passages of their own" in result.stdout
+    assert "Take " not in result.stdout
     korean = choose(folder, "--chunks", "fixed:12,document", "--lang", "ko")
     assert "자르는 방법과 모델의 짝" in korean.stderr
+
+
+def test_the_page_is_the_same_in_both_languages_and_escapes_what_is_from_outside(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "<img src=x>").mkdir()
+    odd = write_set(tmp_path / "<img src=x>" / "set")
+    for lang, title in (("en", "How to cut the documents of"), ("ko", "의 문서를 자르는 방법")):
+        page = tmp_path / f"{lang}.html"
+        result = choose(odd, "--chunks", "fixed:12,document", "--lang", lang, "-o", str(page))
+        assert result.exit_code == 0, result.output
+        assert str(page) in result.stdout
+        text = page.read_text(encoding="utf-8")
+        assert title in text
+        assert f'<html lang="{lang}">' in text
+        assert text.count('<th scope="row">') == 4
+        assert text.count('class="pick"') == 1
+        assert "&lt;img src=x&gt;" in text
+        assert not re.search(r"<img|<script|src=\"|<pre", text)
 
 
 def test_questions_are_drafted_from_documents_first(tmp_path: Path) -> None:
@@ -122,7 +143,6 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
     [
         (["--chunks", "paragraph:3"], "Unknown chunking 'paragraph:3'"),
         (["--chunks", ","], "--chunks names nothing"),
-        (["--chunks", "document", "-o", "page.html"], "With --chunks there is no -o"),
         (["--chunks", "document", "--budget", "1m"], "With --chunks there is no --budget"),
         (["--chunks", "document", "--stages", "20"], "With --chunks there is no --stages"),
         (["--chunks", "document", "--difference", "5"], "With --chunks there is no --difference"),

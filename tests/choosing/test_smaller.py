@@ -89,8 +89,8 @@ def test_small_is_said_and_means_what_was_asked_for(root: Path) -> None:
 
 
 def test_codes_that_are_taken_are_said_to_the_index(tmp_path: Path) -> None:
-    """On one passage all rows score the same, so the smallest one is taken."""
-    corpus_of(tmp_path / "mydata", n_passages=1, per_passage=3)
+    """Questions that hold nearly all words of their passages are answered by every row."""
+    corpus_of(tmp_path / "mydata", n_passages=12, per_passage=1, n_shared=24)
     taken = choose(tmp_path / "mydata", "--quantize", "int8,binary", names=("toy",))
     assert "Take toy [quantize_binary]" in taken.stdout
     assert "Its vectors are binary codes: say so to the index (Qdrant: " in taken.stdout

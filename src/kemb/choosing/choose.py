@@ -252,6 +252,8 @@ def same(data: TaskData) -> TaskData:
 
 
 def _declaration(stages: Sequence[Stage], n_rows: int) -> Note:
+    if n_rows == 1:
+        return note("choose.declared_alone")
     if len(stages) == 1:
         return note("choose.one_look", n_rows=n_rows, alpha=stages[0].alpha)
     looks = [note("choose.look", share=stage.share, alpha=stage.alpha) for stage in stages]
@@ -267,7 +269,9 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
     ]
     look = looks[-1]
     places = _places(rows, work.options.smallest)
-    decision = decide(questions.point(), questions.replicates(), places, look.alpha)
+    decision = decide(
+        questions.point(), questions.replicates(), places, look.alpha, questions.n_clusters
+    )
     plan, no_plan = _plan(questions, rows, decision, data.task, work.options.difference)
     notes: list[Text] = []
     if look.share < 1:
@@ -329,7 +333,7 @@ def _plan(
 ) -> tuple[Plan | None, str]:
     """For the pick and the best other row of the group; nothing where the group is one row."""
     rival = next((row for row in decision.group if row != decision.pick), None)
-    if rival is None:
+    if rival is None or decision.is_too_few:
         return None, ""
     pair = (decision.pick, rival)
     names = (rows[pair[0]].name, rows[pair[1]].name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from kemb.choosing import report
 from kemb.choosing.cuts import CutChoice, CutRow
@@ -21,11 +22,37 @@ def print_cuts(choice: CutChoice) -> None:
 
     lang = language()
     print_table(header(lang), body(choice))
-    for entry in choice.left_out:
-        click.echo(clean(say(note("choose.left_out", name=entry.name, why=entry.why), lang)))
-    click.echo("")
-    for sentence in sentences(choice, lang):
-        click.echo(clean(sentence))
+    for line in [*left_out_lines(choice, lang), "", *sentences(choice, lang)]:
+        click.echo(clean(line))
+
+
+def left_out_lines(choice: CutChoice, lang: Lang) -> list[str]:
+    """What was not measured, with the reason."""
+    return [
+        say(note("choose.left_out", name=entry.name, why=entry.why), lang)
+        for entry in choice.left_out
+    ]
+
+
+def write_page(choice: CutChoice, path: Path, lang: Lang) -> None:
+    """Write the choice as one HTML file.
+
+    :raises DiskError: the file cannot be written.
+    """
+    page = report.Page(
+        title=note("cuts.title", task=choice.task),
+        header=header(lang),
+        lines=body(choice),
+        bars=[
+            report.bar(choice.decision, row, choice.rows[row].score)
+            for row in report.best_first(choice)
+        ],
+        pick=report.best_first(choice).index(choice.decision.pick),
+        sentences=sentences(choice, lang),
+        left_out=left_out_lines(choice, lang),
+        method=note("cuts.method"),
+    )
+    page.write(path, lang)
 
 
 def header(lang: Lang) -> list[str]:
@@ -57,6 +84,7 @@ def to_json(choice: CutChoice) -> str:
         "n_clusters": choice.n_clusters,
         "take": choice.pick.name,
         "first_group": [choice.rows[row].name for row in decision.group],
+        "is_too_few": decision.is_too_few,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
         "rows": [

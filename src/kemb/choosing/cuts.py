@@ -124,7 +124,10 @@ def choose_cuts(
         raise UsageError(f"No model could be measured on {folder}. {reasons}")
     questions = _questions(folder, cuts[0].data, rows)
     refuse_one_cluster(questions, folder.name)
-    decision = decide(questions.point(), questions.replicates(), _places(rows, smallest), ALPHA)
+    places = _places(rows, smallest)
+    decision = decide(
+        questions.point(), questions.replicates(), places, ALPHA, questions.n_clusters
+    )
     return CutChoice(
         task=folder.name,
         metric=MAIN_METRIC,

@@ -33,10 +33,16 @@ class Decision:
     """Rank interval of every row [M]."""
     score_intervals: list[tuple[float, float]]
     """Of every row by itself [M]."""
+    is_too_few: bool = False
+    """Whether there are too few questions to tell any rows apart; the intervals mean nothing."""
 
 
 def decide(
-    point: DoubleArray, replicates: DoubleArray, sizes: Sequence[int], alpha: float
+    point: DoubleArray,
+    replicates: DoubleArray,
+    sizes: Sequence[int],
+    alpha: float,
+    n_clusters: int | None = None,
 ) -> Decision:
     """Which row to take.
 
@@ -54,9 +60,12 @@ def decide(
     :param replicates: [B, M].
     :param sizes: place of every row when sorted by size, 0 for the smallest [M].
     :param alpha: error of the joint test.
+    :param n_clusters: independent questions. A resample of fewer than 10 knows nothing of their
+        spread, so that no row is called better than another. None: enough.
     """
     better: NDArray[np.bool_] = np.zeros((len(point), len(point)), dtype=np.bool_)
-    if len(point) > 1:
+    is_too_few = n_clusters is not None and n_clusters < statistics.FEWEST
+    if len(point) > 1 and not is_too_few:
         better = statistics.certainly_better(point, replicates, 1 - alpha)
     group = [row for row in np.argsort(-point, kind="stable").tolist() if not better[:, row].any()]
     inside = np.zeros(len(point), dtype=np.bool_)
@@ -78,6 +87,7 @@ def decide(
         shares=(np.bincount(again, minlength=len(point)) / len(again)).tolist(),
         ranks=list(zip(rank_low.tolist(), rank_high.tolist(), strict=True)),
         score_intervals=list(zip(alone[0].tolist(), alone[1].tolist(), strict=True)),
+        is_too_few=is_too_few,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kemb.choosing.choose import Choice, ChoiceRow, drop_note
 from kemb.choosing.code import code_of
+from kemb.choosing.decide import Decision
 from kemb.choosing.sentences import Decided, choice_notes
 from kemb.files import disk
-from kemb.messages import Lang, Value, language, note, say
+from kemb.messages import Lang, Note, Value, language, note, say
 from kemb.publishing.reports import clean
+from kemb.publishing.site.schema import Snippet
 from kemb.publishing.tables import millions, share, whole
 
 _TEMPLATES = Path(__file__).parents[1] / "publishing" / "templates"
@@ -68,10 +72,9 @@ def decided_cells(choice: Decided, number: int) -> list[str]:
     """Name, score with its interval, ranks, and how often a row is picked."""
     row, decision = choice.rows[number], choice.decision
     rank_low, rank_high = decision.ranks[number]
-    low, high = decision.score_intervals[number]
     return [
         clean(row.name),
-        f"{row.score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})",
+        _score(decision, number, row.score),
         str(rank_low) if rank_low == rank_high else f"{rank_low}-{rank_high}",
         share(decision.shares[number]),
     ]
@@ -101,6 +104,7 @@ def to_json(choice: Choice) -> str:
         "first_group": [choice.rows[row].name for row in decision.group],
         "smallest": choice.rows[decision.smallest].name,
         "smallest_by": choice.smallest,
+        "is_too_few": decision.is_too_few,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
         "rows": [_row_record(choice, number) for number in best_first(choice)],
@@ -117,31 +121,75 @@ def to_json(choice: Choice) -> str:
 
 
 def write_page(choice: Choice, path: Path, lang: Lang) -> None:
-    """Write the choice as one HTML file: no script, no request, everything from outside escaped.
+    """Write the choice as one HTML file.
 
     :raises DiskError: the file cannot be written.
     """
-
-    def t(key: str, /, **values: Value) -> str:
-        return say(note(key, **values), lang)
-
-    text = (
-        _environment()
-        .get_template("choice.html.j2")
-        .render(
-            t=t,
-            lang=lang,
-            task=choice.task,
-            header=header(lang),
-            lines=body(choice, lang),
-            bars=[_bar(choice, number) for number in best_first(choice)],
-            pick=best_first(choice).index(choice.decision.pick),
-            sentences=sentences(choice, lang),
-            left_out=left_out_lines(choice, lang),
-            snippets=code_of(choice),
-        )
+    page = Page(
+        title=note("choose.title", task=choice.task),
+        header=header(lang),
+        lines=body(choice, lang),
+        bars=[bar(choice.decision, row, choice.rows[row].score) for row in best_first(choice)],
+        pick=best_first(choice).index(choice.decision.pick),
+        sentences=sentences(choice, lang),
+        left_out=left_out_lines(choice, lang),
+        method=note("choose.method"),
+        snippets=code_of(choice),
     )
-    disk.write(path, text, "Name another file with -o.")
+    page.write(path, lang)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stands on the page of a choice."""
+
+    title: Note
+    header: list[str]
+    lines: list[list[str]]
+    """Of the table; the name of a row comes first, its score second."""
+    bars: list[dict[str, float]]
+    pick: int
+    """The line of the row that is taken."""
+    sentences: list[str]
+    left_out: list[str]
+    method: Note
+    snippets: Sequence[Snippet] = ()
+
+    def write(self, path: Path, lang: Lang) -> None:
+        """Write one HTML file: no script, no request, everything from outside escaped.
+
+        :raises DiskError: the file cannot be written.
+        """
+
+        def t(key: str, /, **values: Value) -> str:
+            return say(note(key, **values), lang)
+
+        text = (
+            _environment()
+            .get_template("choice.html.j2")
+            .render(
+                t=t,
+                lang=lang,
+                page=self,
+                title=say(self.title, lang),
+                method=say(self.method, lang),
+            )
+        )
+        disk.write(path, text, "Name another file with -o.")
+
+
+def _score(decision: Decision, number: int, score: float) -> str:
+    """Points of a row with their interval, where there are questions enough for one."""
+    if decision.is_too_few:
+        return f"{score * 100:.1f}"
+    low, high = decision.score_intervals[number]
+    return f"{score * 100:.1f} ({low * 100:.1f}-{high * 100:.1f})"
+
+
+def bar(decision: Decision, number: int, score: float) -> dict[str, float]:
+    """Places of the bar of a row in percent."""
+    low, high = decision.score_intervals[number]
+    return {"low": low * 100, "width": max(0.5, (high - low) * 100), "score": score * 100}
 
 
 def _environment() -> Environment:
@@ -162,16 +210,6 @@ def _line(choice: Choice, number: int, lang: Lang) -> list[str]:
 
 def _size(row: ChoiceRow) -> str:
     return "0" if row.n_parameters == 0 else millions(row.n_parameters)
-
-
-def _bar(choice: Choice, number: int) -> dict[str, float]:
-    """Places of a bar in percent."""
-    low, high = choice.decision.score_intervals[number]
-    return {
-        "low": low * 100,
-        "width": max(0.5, (high - low) * 100),
-        "score": choice.rows[number].score * 100,
-    }
 
 
 def _row_record(choice: Choice, number: int) -> dict[str, Any]:

@@ -92,13 +92,25 @@ def cut_notes(choice: Decided, notes: Sequence[Text], smallest: Size) -> list[Te
     :param notes: those that come first.
     """
     size = note("cuts.size") if smallest == "parameters" else note("choose.by_index")
-    sentences = [*notes, _group(choice), _take(choice), _score(choice), size]
-    return [*sentences, *_few(choice)]
+    return [*notes, *_verdict(choice), size, *_few(choice)]
 
 
 def choice_notes(choice: Choice) -> list[Text]:
     """The sentences that a choice ends with, in their order."""
-    sentences: list[Text] = [*choice.notes, _group(choice)]
+    sentences: list[Text] = [*choice.notes]
+    if choice.decision.is_too_few or len(choice.rows) == 1:
+        sentences += _verdict(choice)
+    else:
+        sentences += _among_several(choice)
+    sentences += _codes(choice)
+    if choice.misses is not None:
+        sentences.append(_misses(choice.misses))
+    return [*sentences, *_few(choice)]
+
+
+def _among_several(choice: Choice) -> list[Text]:
+    """What the test says, what is small, what more questions would say, and what to take."""
+    sentences: list[Text] = [_group(choice)]
     if len(choice.decision.group) > 1:
         sentences += [_smallest(choice), note(f"choose.by_{choice.smallest}")]
     if choice.plan is not None:
@@ -109,13 +121,42 @@ def choice_notes(choice: Choice) -> list[Text]:
         sentences.append(note("choose.take_for_now", name=choice.pick.name))
     else:
         sentences.append(_take(choice))
-    sentences += [_score(choice), *_codes(choice)]
-    if choice.misses is not None:
-        sentences.append(_misses(choice.misses))
-    return [*sentences, *_few(choice)]
+    return [*sentences, _score(choice)]
 
 
-def _few(choice: Decided) -> list[Note]:
+def _verdict(choice: Decided) -> list[Text]:
+    """What the test says, and what to take; of a single row, and of too few questions, only what
+    can be said.
+    """
+    if choice.decision.is_too_few:
+        return [_too_few(choice)]
+    if len(choice.rows) == 1:
+        return [_group(choice), _score_alone(choice)]
+    return [_group(choice), _take(choice), _score(choice)]
+
+
+def _too_few(choice: Decided) -> Note:
+    pick = choice.rows[choice.decision.pick]
+    return note(
+        "choose.too_few" if len(choice.rows) > 1 else "choose.too_few_alone",
+        n=choice.n_questions,
+        n_clusters=choice.n_clusters,
+        fewest=statistics.FEWEST,
+        metric=choice.metric,
+        name=pick.name,
+        score=f"{pick.score * 100:.1f}",
+    )
+
+
+def _score_alone(choice: Decided) -> Note:
+    low, high = choice.decision.score_intervals[0]
+    score = f"{choice.rows[0].score * 100:.1f}"
+    return note("choose.score_alone", score=score, low=f"{low * 100:.1f}", high=f"{high * 100:.1f}")
+
+
+def _few(choice: Decided) -> list[Text]:
+    if choice.decision.is_too_few:
+        return []
     if choice.n_questions < FEWEST_QUESTIONS:
         return [note("choose.few")]
     if choice.n_clusters < FEWEST_QUESTIONS:

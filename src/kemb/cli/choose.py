@@ -107,8 +107,8 @@ def choose(
         "hear": _hear(quiet=as_json),
     }
     if how["chunks"]:
-        _refuse_beside_chunks(how, out)
-        _choose_cuts(target, models, how, common, as_json)
+        _refuse_beside_chunks(how)
+        _choose_cuts(target, models, how, common, out, as_json)
     else:
         _choose(target, models, how, common | {"mirror": data}, out, as_json)
 
@@ -148,6 +148,7 @@ def _choose_cuts(
     models: tuple[str, ...],
     how: dict[str, Any],
     common: dict[str, Any],
+    out: Path | None,
     as_json: bool,
 ) -> None:
     from kemb.choosing import cut_report, verb
@@ -156,15 +157,18 @@ def _choose_cuts(
         cuts = verb.choose_chunks(
             target, _names(how["chunks"]), models, reporter=reporter, **common
         )
+    if out is not None:
+        cut_report.write_page(cuts, out, language())
     if as_json:
         click.echo(cut_report.to_json(cuts), nl=False)
-    else:
-        cut_report.print_cuts(cuts)
+        return
+    cut_report.print_cuts(cuts)
+    if out is not None:
+        click.echo(say(note("choose.page_written", path=str(out)), language()))
 
 
-def _refuse_beside_chunks(how: dict[str, Any], out: Path | None) -> None:
+def _refuse_beside_chunks(how: dict[str, Any]) -> None:
     options = {
-        "-o": out is not None,
         "--budget": bool(how["budget"]),
         "--stages": how["stages"] is not None,
         "--difference": how["difference"] != _POINTS,
@@ -173,7 +177,7 @@ def _refuse_beside_chunks(how: dict[str, Any], out: Path | None) -> None:
     if flags:
         raise UsageError(
             f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
-            "nothing is planned, and the report is a table or --json."
+            "and nothing is planned."
         )
 
 
