@@ -205,7 +205,7 @@ def board_says(pattern: str) -> Check:
 
 def same_after_the_base_changed(outcome: Outcome) -> Iterator[str]:
     """An adapter whose base was changed has another revision, and its number needs no new store."""
-    rows = re.findall(r"^.*local/tuned.*$", outcome.out, re.MULTILINE)
+    rows = re.findall(r"^.*│ local/tuned.*$", outcome.out, re.MULTILINE)
     scores = [re.findall(r"\d+\.\d\d\b", row) for row in rows]
     if len(rows) != 3 or not all(scores):
         yield f"expected three rows, got {rows}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,19 @@ def test_rows_that_cannot_be_told_apart_are_all_named(tmp_path: Path) -> None:
     assert "these 2 of 2 rows cannot be told apart" in order
     assert any(column.kind == "certainty" for column in tables.columns(board, board.rows, "en"))
     assert "all pairs" in say(intervals_note(board), "en")
+
+
+def test_an_interval_ends_where_the_scale_does(tmp_path: Path) -> None:
+    """Scores of 1, 1 and less: widened resamples reach past 1."""
+    data = tmp_path / "mydata"
+    (data / "qrels").mkdir(parents=True)
+    documents = [f'{{"_id": "d{i}", "text": "{word} 이야기"}}' for i, word in enumerate("가나다라")]
+    (data / "corpus.jsonl").write_text("\n".join(documents), encoding="utf-8")
+    questions = [f'{{"_id": "q{i}", "text": "{word} 이야기"}}' for i, word in enumerate("가나라")]
+    (data / "queries.jsonl").write_text("\n".join(questions), encoding="utf-8")
+    judged = "query-id\tcorpus-id\tscore\nq0\td0\t1\nq1\td1\t1\nq2\td2\t1\n"
+    (data / "qrels/test.tsv").write_text(judged, encoding="utf-8")
+    output = run((data, tmp_path), "tfidf:char")
+    high = re.search(r"interval \S+ to (\S+)\. One row", output)
+    assert high
+    assert high[1] == "100.00"

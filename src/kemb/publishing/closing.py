@@ -51,8 +51,8 @@ def _alone(board: Board) -> Note:
         model=name,
         score=score,
         level=board.intervals.level,
-        low=tables.points(standing.low),
-        high=tables.points(standing.high),
+        low=tables.points(max(standing.low, -1.0)),  # resamples of few items are widened
+        high=tables.points(min(standing.high, 1.0)),
     )
 
 
