@@ -154,7 +154,9 @@ def test_a_decision_that_is_slow_to_write_marks_no_other_question(mina: Reviewer
     page.keyboard.press("n")
     mina.question("1번")
     may_write.set()
-    page.wait_for_function("document.getElementById('progress').textContent.startsWith('1 of 6')")
+    page.wait_for_function(  # a function: the page's policy forbids to evaluate an expression
+        "() => document.getElementById('progress').textContent.startsWith('1 of 6')"
+    )
     page.wait_for_timeout(100)
     assert page.locator("#reject").get_attribute("aria-pressed") == "false"
     mina.question("1번")

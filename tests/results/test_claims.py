@@ -382,3 +382,17 @@ def test_shipped_main_scores_are_those_of_the_public_table(shared_data: Path) ->
     for result in results:
         key = (result.model, result.revision, result.task, result.dataset_revision)
         assert result.main_score == pytest.approx(statistics.fmean(wanted[key]), abs=1e-12)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    write_claims(path, ROWS[:1], SOURCE)
+    content = path.read_bytes()
+    table = pq.read_table(path)
+    buffers = [None, pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer(b"abc\xa0")]
+    broken = pa.Array.from_buffers(pa.string(), 1, buffers)
+    place = table.schema.get_field_index("task")
+    pq.write_table(table.set_column(place, "task", broken), path)
+    assert path.read_bytes() != content
+    with pytest.raises(ResultError, match="Invalid UTF8"):
+        read_claims(path)

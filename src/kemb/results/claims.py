@@ -158,6 +158,7 @@ def read_claims(path: Path) -> list[TaskResult]:
     try:
         with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
             table = file.read(columns=SCHEMA.names)
+        table.validate(full=True)  # that texts are UTF-8, too
         columns = [table[name].cast(_plain(name)).to_pylist() for name in SCHEMA.names]
     except (OSError, KeyError, pa.ArrowException) as error:
         raise _not_claims(path, str(error)) from error

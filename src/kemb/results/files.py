@@ -312,6 +312,7 @@ def read_items(result: TaskResult) -> pa.Table:
         refuse_bomb(path)
         with pq.ParquetFile(path) as file:  # pq.read_table would import pandas
             table = file.read()
+        table.validate(full=True)  # that texts are UTF-8, too
     except (OSError, ValueError, pa.ArrowException) as error:
         why = str(error) if type(error) is ValueError else type(error).__name__
         raise _not_items(path, result, why) from error

@@ -61,7 +61,8 @@ class Config:
         for path in self.files[split]:
             try:
                 disk.size_of_file(path)
-                tables.append(pq.ParquetFile(path).read())
+                table = pq.ParquetFile(path).read()
+                table.validate(full=True)  # that texts are UTF-8, too
             except (pa.ArrowException, OSError, ValueError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise DataError(
@@ -69,6 +70,7 @@ class Config:
                     "short? Remove the file and fetch its task again: kemb tasks fetch TASK -o "
                     "DIR."
                 ) from error
+            tables.append(table)
         return pa.concat_tables(tables)
 
 
