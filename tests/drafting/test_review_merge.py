@@ -78,7 +78,12 @@ def test_torn_lines_are_named(folder: Path) -> None:
 
 
 def test_the_verb_says_where_it_is_and_ends_by_ctrl_c(folder: Path) -> None:
-    command = [sys.executable, "-m", "kemb", "review", str(folder), "--as", "mina", "--no-open"]
+    main = (
+        "import signal; from kemb.cli import main;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # ignored in background jobs
+        "main()"
+    )
+    command = [sys.executable, "-c", main, "review", str(folder), "--as", "mina", "--no-open"]
     process = subprocess.Popen(
         [*command, "--lang", "en"],
         stdout=subprocess.PIPE,
