@@ -256,6 +256,7 @@ def search(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.torch
 def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
     search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

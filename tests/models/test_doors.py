@@ -162,6 +162,7 @@ def as_rows_of_tensors(array: np.ndarray) -> Any:  # noqa: ANN401
     return list(as_tensor(array))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("form", "tolerance"),
     [

@@ -55,6 +55,7 @@ def needed(dotted: str) -> int:
     return sum(parameter.default is inspect.Parameter.empty for parameter in parameters_of(dotted))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", LOADERS)
 def test_every_row_names_what_it_says(name: str) -> None:
     loader = LOADERS[name]
@@ -76,6 +77,7 @@ def test_every_row_names_what_it_says(name: str) -> None:
         assert inspect.isclass(resolve_name(f"sentence_transformers:{st_class_of(name)}"))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_ranks_documents(name: str) -> None:
     family = FAMILIES[name]

@@ -20,6 +20,7 @@ OPENVINO = (
 )
 
 
+@pytest.mark.torch
 def test_torch_on_the_cpu() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(RuntimeError) as caught:
@@ -30,6 +31,7 @@ def test_torch_on_the_cpu() -> None:
     assert not is_out_of_memory(caught.value)
 
 
+@pytest.mark.torch
 def test_torch_on_a_gpu_has_a_class_for_it() -> None:
     torch = pytest.importorskip("torch")
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA: whatever it says"))
