@@ -87,6 +87,19 @@ class HubStandIn:
     created: dict[str, bool] = field(default_factory=dict)
     """Repositories that were made, and whether they are private."""
 
+    def environment(self, home: Path, offline: bool = False) -> dict[str, str]:
+        """For a process that asks this hub, with a token, and keeps its files in `home`."""
+        return {
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HOME": str(home / "hf"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "HF_HUB_OFFLINE": "1" if offline else "0",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_ETAG_TIMEOUT": "1",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "1",
+            "HF_TOKEN": SECRET,
+        }
+
     def __enter__(self) -> HubStandIn:
         self._repos: dict[tuple[str, str], dict[str, Path]] = {}
         self._faults: list[_Fault] = []

@@ -8,13 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chat_server import ChatEndpoint
-from endpoint_server import serving
 from kemb.drafting import DraftSettings, LlmSettings, draft
 from kemb.drafting.folder import lock_of
 from kemb.drafting.review_log import open_log
@@ -23,13 +21,6 @@ from kemb.files import disk, locks
 from kemb.tasks.own.decisions import Decision
 
 N_PASSAGES = 4
-
-
-@pytest.fixture
-def chat() -> Iterator[ChatEndpoint]:
-    endpoint = ChatEndpoint()
-    with serving(endpoint):
-        yield endpoint
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from chat_server import PASSAGE, PLANTED, ChatEndpoint
-from endpoint_server import serving
 from kemb.cli import cli
 from kemb.drafting import DraftReport, DraftSettings, LlmSettings, draft
 from kemb.drafting.chunks import Chunk
@@ -28,13 +26,6 @@ TEXTS = (
     "대출 심사는 소득을 증명하는 서류가 있으면 하루 안에 끝납니다. 결과는 문자로 옵니다.",
 )
 N_STYLES = 4
-
-
-@pytest.fixture
-def chat() -> Iterator[ChatEndpoint]:
-    endpoint = ChatEndpoint()
-    with serving(endpoint):
-        yield endpoint
 
 
 @pytest.fixture

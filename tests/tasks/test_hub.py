@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hub import Fault, HubStandIn
+from hub import SECRET, Fault, HubStandIn
 from kemb.hub import one_line, retry
 from kemb.tasks.load import fetch, load
 from kemb.tasks.sources import Download, _matching
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.slow
 
 REPO = "someone/sts"
 OLD, NEW = "a" * 40, "b" * 40
-SECRET = "hf_secretsecret"
 SCRIPT = """
 import json, sys, time
 from pathlib import Path
@@ -92,16 +91,7 @@ def kemb(
     """Run in a process of its own, whose cache folders lie in `home`; what it prints, or a
     failure's paragraph.
     """
-    wanted = {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(home / "hf"),
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_ETAG_TIMEOUT": "1",
-        "HF_HUB_DOWNLOAD_TIMEOUT": "1",
-        "HF_TOKEN": SECRET,
-    }
+    wanted = hub.environment(home, offline)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, what, str(out), *specs],
         env=os.environ | wanted,

@@ -69,17 +69,7 @@ def kemb(
     hub: HubStandIn, home: Path, *arguments: str, offline: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """A verb in a process of its own: the client reads its settings when it is imported."""
-    environment = {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(home / "hf"),
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_ETAG_TIMEOUT": "1",
-        "HF_HUB_DOWNLOAD_TIMEOUT": "1",
-        "HF_TOKEN": SECRET,
-        "LC_ALL": "C.UTF-8",
-    }
+    environment = hub.environment(home, offline) | {"LC_ALL": "C.UTF-8"}
     home.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", QUICK_WAITS, *arguments],

@@ -137,10 +137,9 @@ def _choose(
         report.write_page(choice, out, language())
     if as_json:
         click.echo(report.to_json(choice), nl=False)
-        return
-    report.print_choice(choice)
-    if out is not None:
-        click.echo(say(note("choose.page_written", path=str(out)), language()))
+    else:
+        report.print_choice(choice)
+        _say_page(out)
 
 
 def _choose_cuts(
@@ -161,8 +160,12 @@ def _choose_cuts(
         cut_report.write_page(cuts, out, language())
     if as_json:
         click.echo(cut_report.to_json(cuts), nl=False)
-        return
-    cut_report.print_cuts(cuts)
+    else:
+        cut_report.print_cuts(cuts)
+        _say_page(out)
+
+
+def _say_page(out: Path | None) -> None:
     if out is not None:
         click.echo(say(note("choose.page_written", path=str(out)), language()))
 
