@@ -43,6 +43,7 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
     seed = targets.seed_of(name, runner)
     end = time.monotonic() + SECONDS / len(targets.TARGETS)
     failures: list[bytes] = []
+    n_tried = 0
 
     @settings(
         max_examples=100 if IN_THE_SUITE else 1_000_000,
@@ -55,9 +56,11 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
     )
     @given(st.randoms(use_true_random=False))
     def holds(chance: random.Random) -> None:
+        nonlocal n_tried
         content = target.breaker(chance, seed)
         if time.monotonic() > end and not failures:
             return  # what failed is tried again for the report, however late it is
+        n_tried += 1
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         for call, faults in targets.calls_of(target, content, runner, folder):
             if faults:
@@ -66,3 +69,4 @@ def test_a_broken_file(name: str, runner: run_cases.Runner, tmp_path: Path) -> N
         shutil.rmtree(folder)
 
     holds()
+    assert n_tried > 0

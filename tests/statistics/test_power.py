@@ -5,11 +5,25 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import nct, t
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
 
 N_SIMULATIONS = 4000
+
+
+@pytest.mark.parametrize("difference", [0.02, 0.2])
+def test_the_planned_number_is_the_smallest_with_the_power_of_the_t_test(difference: float) -> None:
+    """The exact power, of the noncentral t distribution; the second plan is a small one."""
+
+    def power(n: int) -> float:
+        critical = t.ppf(0.975, n - 1)
+        shift = difference / 0.3 * math.sqrt(n)
+        return float(nct.sf(critical, n - 1, shift) + nct.cdf(-critical, n - 1, shift))
+
+    n = statistics.n_to_see(0.3, difference)
+    assert power(n - 1) < 0.8 <= power(n)
 
 
 def test_planned_numbers_equal_the_textbook() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kemb.errors import DataError
@@ -188,3 +190,16 @@ def test_pools_and_deciding_pairs_are_no_tables_of_the_task(folder: Path) -> Non
         (folder / f"{name}.jsonl").write_text('{"query": "q0", "document": "d0"}\n')
     assert not check_folder(folder).findings
     assert data_of(folder)[1].revision == before.revision
+
+
+def test_answers_in_groups_cannot_be_reviewed_one_by_one(tmp_path: Path) -> None:
+    """AutoRAG's groups would be scored as they were, beside judgments that reviewers changed."""
+    pq.write_table(
+        pa.table({"doc_id": ["d1", "d2"], "contents": ["하나", "둘"]}), tmp_path / "corpus.parquet"
+    )
+    answers = {"qid": ["q1"], "query": ["무엇?"], "retrieval_gt": [[["d1", "d2"]]]}
+    pq.write_table(pa.table(answers), tmp_path / "qa.parquet")
+    load_folder(tmp_path)
+    decide(tmp_path, "kim", Decision("q1", "wrong", "d2"))
+    with pytest.raises(DataError, match=r"answers come in groups .*kemb convert"):
+        load_folder(tmp_path)

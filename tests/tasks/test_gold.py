@@ -93,7 +93,7 @@ def test_groups_of_one_printed_by_numpy_stay_groups() -> None:
 
 @given(st.lists(st.lists(st.text(max_size=8), max_size=3), max_size=3))
 def test_any_list_of_lists_survives_being_printed(value: list[list[str]]) -> None:
-    assert flat_texts(parse_list(str(value))) == flat_texts(value)
+    assert parse_list(str(value)) == value
 
 
 @pytest.mark.parametrize(

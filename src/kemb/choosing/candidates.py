@@ -25,6 +25,7 @@ from kemb.models.resolve import resolve, typed
 Role = Literal["lexical", "static", "dense", "api"]
 _FILE = Path(__file__).parent / "candidates.toml"
 _BYTES_PER_PARAMETER = 4
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Of float32 weights, as they lie in memory on a CPU."""
 
 
@@ -240,7 +241,7 @@ def n_parameters(model: Model) -> int | None:
         facts = facts_of(leaf.known_as or leaf.name)
         size = leaf.spec.n_parameters or facts.n_parameters
         if size is None and leaf.folder is not None:
-            size = leaf.folder.weight_bytes // _BYTES_PER_PARAMETER
+            size = leaf.folder.n_parameters
         if size is None:
             return None
         total += size
@@ -299,13 +300,17 @@ def _missing(entry: _Entry, limits: Limits) -> Note | None:
 
 
 def _has_weights(name: str) -> bool:
-    """Whether a hub model lies in the local cache, at the revision that is declared."""
+    """Whether a hub model lies in the local cache, at the revision that is declared; its
+    configuration alone is what a fetch leaves that was cut short.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     spec = catalogue.load_spec(name)
     repo = (spec.hub if spec else None) or name
     revision = spec.revision if spec else None
-    return isinstance(try_to_load_from_cache(repo, "config.json", revision=revision), str)
+    return any(
+        isinstance(try_to_load_from_cache(repo, name, revision=revision), str) for name in _WEIGHTS
+    )
 
 
 @cache

@@ -5,6 +5,7 @@ Every score is an ordinary result, kept on disk: a choice that was killed goes o
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,8 +186,12 @@ class _Work:
 
     def makers(self) -> list[TaskResult]:
         """Results on all documents of the cheap rows that make the pool."""
-        sizes = {c.name: (c.role, n_parameters(c.model) or 0) for c in self.living}
-        names = makers_of({name: size for name, size in sizes.items() if "(" not in name})
+        sizes: dict[str, tuple[str, float]] = {}
+        for candidate in self.living:
+            if not candidate.model.parts:
+                size = n_parameters(candidate.model)
+                sizes[candidate.name] = candidate.role, math.inf if size is None else size
+        names = makers_of(sizes)
         outcomes = [
             self._evaluate(candidate, self.options.run, self.task)
             for candidate in self.living

@@ -63,6 +63,18 @@ class Plan:
     """
 
 
+def check_difference(difference: float) -> None:
+    """
+    :param difference: a fraction; 0.02 is two points.
+    :raises UsageError: it is none that can be planned for.
+    """
+    if not 0 < difference < 1:
+        raise UsageError(
+            f"A difference of {difference * 100:g} points cannot be planned for; expected more "
+            "than 0 and less than 100, such as --difference 2 (0.02 in Python)."
+        )
+
+
 def plan(
     a: ResultRow,
     b: ResultRow,
@@ -79,11 +91,7 @@ def plan(
         twice.
     :raises NotSupported: a metric that is no mean over questions.
     """
-    if not 0 < difference < 1:
-        raise UsageError(
-            f"A difference of {difference * 100:g} points cannot be planned for; expected more "
-            "than 0 and less than 100, such as --difference 2."
-        )
+    check_difference(difference)
     if not 0.5 <= power < 1:
         raise UsageError(
             f"A power of {power * 100:g} % cannot be planned for; expected 50 up to 100, such as "

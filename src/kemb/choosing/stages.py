@@ -172,11 +172,12 @@ def _cut(part: Part, pool: set[str], share: float) -> Part:
     return replace(part, data=smaller, sha256=content_sha256(smaller), notes=notes)
 
 
-def makers_of(sizes: Mapping[str, tuple[str, int]]) -> list[str]:
+def makers_of(sizes: Mapping[str, tuple[str, float]]) -> list[str]:
     """Names of the pool makers: the first lexical row, the first static one, and the dense one with
     the fewest parameters.
 
-    :param sizes: by name, what the row is to a choice, and its parameters.
+    :param sizes: by name, what the row is to a choice, and its parameters, infinite where nobody
+        says.
     """
     first: dict[str, str] = {}
     for name, (role, _) in sizes.items():

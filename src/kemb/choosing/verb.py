@@ -20,10 +20,11 @@ from kemb.choosing.choose import Choice, ChooseOptions, Hear, Size
 from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
 from kemb.choosing.drafts import of_drafted
-from kemb.choosing.power import DIFFERENCE
+from kemb.choosing.power import DIFFERENCE, check_difference
 from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.drafting.chunks import parse_chunking
+from kemb.drafting.make import beside
 from kemb.encoding.store import Store, default_root
 from kemb.errors import DataError, UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task
@@ -75,6 +76,7 @@ def choose(
     :param hear: hears what is declared and dropped.
     :raises UsageError: nothing to choose from. DataError: data that are not understood.
     """
+    check_difference(difference)
     task = task_of(data, mirror, hear)
     tried, left_out = candidates_of(
         task, models, limits or Limits(), options, hybrids, dims, quantize
@@ -128,6 +130,8 @@ def choose_chunks(
     tried, left_out = candidates_of(
         task, models, limits or Limits(), options, hybrids, dims, quantize
     )
+    for candidate in tried:
+        hear(note("choose.tried", name=candidate.name, why=candidate.why))
     run = RunOptions(
         Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
     )
@@ -161,7 +165,7 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
     """
     path = Path(data)
     if path.is_dir() and _holds_documents_only(path):
-        target = path.resolve().with_name(f"{path.resolve().name}-test")
+        target = beside(path)
         is_there = (target / "task.toml").is_file()
         if is_there:
             command = f"kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(target))}"
@@ -180,10 +184,9 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
     except DataError as error:
         if not (path.is_dir() and _suffixes(path) & set(DOCUMENT_SUFFIXES)):
             raise
-        beside = f"{path.resolve().name}-test"
         raise DataError(
             f"{error} If {data} is documents, with tables beside them, draft questions of the "
-            f"documents: kemb draft {shlex.quote(str(data))} -o {shlex.quote(beside)}"
+            f"documents: kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(beside(path)))}"
         ) from error
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")

@@ -128,7 +128,7 @@ def _choose(
             target,
             models,
             shares=_shares(how["stages"]),
-            difference=_fraction(how["difference"]),
+            difference=how["difference"] / 100,
             budget_seconds=_seconds(how["budget"]),
             reporter=reporter,
             **common,
@@ -245,15 +245,6 @@ def _shares(text: str | None) -> tuple[float, ...]:
     if wrong := [number for number in numbers if not re.fullmatch(r"\d{1,2}(\.\d+)?", number)]:
         raise UsageError(f"--stages {wrong[0]!r} is no percentage; type for example 10,30.")
     return tuple(float(number) / 100 for number in numbers)
-
-
-def _fraction(points: float) -> float:
-    if not 0 < points < 100:
-        raise UsageError(
-            f"A difference of {points:g} points cannot be planned for; expected more than 0 and "
-            "less than 100, such as --difference 2."
-        )
-    return points / 100
 
 
 @click.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kemb.errors import UsageError
 from kemb.messages import Note, language, printable, say
 
 
@@ -54,6 +55,14 @@ def review(
     from kemb.drafting.review_merge import as_text
     from kemb.publishing import progress
 
+    if as_json and not only_merge:
+        raise UsageError("--json prints what was merged: type it with --merge.")
+    of_the_page = {"--as": reviewer, "--port": port, "--no-open": no_open, "--conflicts": conflicts}
+    if only_merge and (flags := [flag for flag, value in of_the_page.items() if value]):
+        raise UsageError(
+            f"With --merge no page is opened, so there is no {' and no '.join(flags)}. Leave it "
+            "out, or leave out --merge."
+        )
     if only_merge:
         report = reviews.merged(folder)
         click.echo(to_json(report) if as_json else printable(as_text(report, language())))

@@ -5,7 +5,7 @@ used of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def ask(chunks: Sequence[Chunk], settings: LlmSettings, source: str, journal: Pa
     paid = [call for call in answers if call is not None and call.key in new_keys]
     made_by = _made_by(settings, prompts, styles, len(chunks), answers, paid)
     if paid:
-        settings.on_note(_after(made_by, len(paid)))
+        settings.on_note(_after(paid, settings.price))
     return Writing(questions, omissions, made_by)
 
 
@@ -175,18 +175,12 @@ def _tokens(calls: Sequence[Call], name: str) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _after(made_by: Mapping[str, Any], n_calls: int) -> Note:
-    n_read, n_written, usd = (
-        made_by[name] for name in ("n_tokens_read", "n_tokens_written", "usd")
-    )
-    tokens = (
-        note("draft.no_tokens")
-        if n_read is None or n_written is None
-        else note("draft.tokens", n_read=n_read, n_written=n_written)
-    )
-    return note(
-        "draft.after",
-        n_calls=n_calls,
-        tokens=tokens,
-        cost=note("draft.no_price") if usd is None else note("draft.usd", usd=usd),
-    )
+def _after(paid: Sequence[Call], price: tuple[float, float] | None) -> Note:
+    """What this command asked and what that cost; answers of earlier ones are not in it."""
+    n_read, n_written = _tokens(paid, "n_tokens_read"), _tokens(paid, "n_tokens_written")
+    if n_read is None or n_written is None:
+        tokens, cost = note("draft.no_tokens"), note("draft.no_price")
+    else:
+        tokens = note("draft.tokens", n_read=n_read, n_written=n_written)
+        cost = _cost(price, n_read, n_written)
+    return note("draft.after", n_calls=len(paid), tokens=tokens, cost=cost)

@@ -109,11 +109,16 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
 def _check_apart(source: Path, target: Path) -> None:
     """Refuse a set among its own documents: they would no longer be a folder of documents."""
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
-        beside = source.resolve().with_name(f"{source.resolve().name}-test")
         raise UsageError(
             f"{target} lies in {source}, among the documents; a set stands beside them. Type for "
-            f"example: -o {shlex.quote(str(beside))}"
+            f"example: -o {shlex.quote(str(beside(source)))}"
         )
+
+
+def beside(source: Path) -> Path:
+    """Where the set of a folder of documents stands, if nobody names a place."""
+    folder = source.resolve()
+    return folder.with_name(f"{folder.name}-test")
 
 
 def parse_ways(names: str) -> tuple[Way, ...] | None:

@@ -66,6 +66,11 @@ class ModelFolder:
     remote_code: list[str]
     """Parts that only run with --trust-remote-code."""
 
+    @property
+    def n_parameters(self) -> int:
+        """By the bytes of the weights and the precision that they are stored in."""
+        return self.weight_bytes // (2 if self.stored_dtype in ("float16", "bfloat16") else 4)
+
 
 def local_name(folder: Path) -> str:
     """What boards call a local model: by the folder that was typed, not by where a link leads.

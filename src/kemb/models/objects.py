@@ -221,6 +221,7 @@ def _refuse_settings(door: Door, options: ModelOptions) -> None:
         "--pooling": options.pooling,
         "--backend": options.backend,
         "--workers": options.workers,
+        "--as": options.known_as,
     }
     if stated := [flag for flag, value in settings.items() if value is not None]:
         raise UsageError(

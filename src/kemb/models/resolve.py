@@ -86,6 +86,7 @@ def resolve(
     if name.startswith("api:") or (spec is not None and spec.loader == "api"):
         from kemb.models.encoders.api_identity import resolve_api
 
+        _refuse_known_as(options, typed_name)
         return resolve_api(name.removeprefix("api:"), options, task_names)
     if spec is None and is_folder(name):
         return _local(Path(name), options, task_names, head)
@@ -248,6 +249,7 @@ def _refuse_settings(name: str, options: ModelOptions) -> None:
         "--pooling": options.pooling,
         "--backend": options.backend,
         "--prompts": options.prompts_file,
+        "--as": options.known_as,
     }
     wrong = [flag for flag, value in values.items() if value is not None]
     if wrong:
@@ -357,8 +359,7 @@ def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
 
 def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:
     """Half precision on an accelerator for models of LLM size; float32 otherwise."""
-    bytes_per_parameter = 2 if folder.stored_dtype in ("float16", "bfloat16") else 4
-    n_parameters = spec.n_parameters or folder.weight_bytes // bytes_per_parameter
+    n_parameters = spec.n_parameters or folder.n_parameters
     if device == "cpu":
         return "float32"
     if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:

@@ -285,8 +285,7 @@ def n_parameters(run: Work) -> int | None:
     from kemb.models.files import read_folder
 
     assert run.base is not None
-    folder = read_folder(run.base)
-    return folder.weight_bytes // (2 if folder.stored_dtype in ("float16", "bfloat16") else 4)
+    return read_folder(run.base).n_parameters
 
 
 def memory_gb(run: Work, size: int) -> float:

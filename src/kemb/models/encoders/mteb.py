@@ -51,6 +51,7 @@ def _refuse_options(name: str, options: ModelOptions) -> None:
         "--pooling": options.pooling,
         "--prompts": options.prompts_file,
         "--backend": options.backend,
+        "--as": options.known_as,
     }
     if wrong := [flag for flag, value in values.items() if value is not None]:
         raise UsageError(

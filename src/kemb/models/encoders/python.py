@@ -260,7 +260,7 @@ def probe_of_reranker(reranker: PythonReranker) -> str:
 
 
 def _digest(numbers: Sequence[Any]) -> str:
-    """Of numbers at three significant digits, so that another batch shape does not change it."""
+    """Of numbers at three decimals, so that another batch shape does not change it."""
     flat = np.concatenate([np.asarray(array, dtype=np.float64).ravel() for array in numbers])
     text = ",".join(f"{value:.{_DECIMALS}f}" for value in flat + 0.0).replace("-0.000", "0.000")
     return hashlib.sha256(text.encode()).hexdigest()[:12]

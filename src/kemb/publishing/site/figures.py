@@ -416,12 +416,8 @@ def _curve(view: BoardView, title: str, row_views: Sequence[RowView]) -> Curve:
         return round(100 * (top - score) / (top - bottom), 2)
 
     series = []
-    for number, level in enumerate(
-        sorted(
-            {row_view.level for row_view in row_views},
-            key=lambda level: (-_BYTES[level.partition("@")[0]], level),
-        )
-    ):
+    levels = {row_view.level for row_view in row_views}
+    for number, level in enumerate(sorted(levels, key=_coarseness)):
         points = [
             CurvePoint(
                 row_view.row,

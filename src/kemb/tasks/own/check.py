@@ -141,6 +141,12 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
     clean = check_content(understood.spec, understood.draft.tables, findings)
     reviewed: dict[str, int] = {}
     is_reviewed = with_reviews and bool(decisions.review_files(path))
+    if is_reviewed and understood.draft.groups is not None:
+        message = (
+            "reviews change single judgments, and here answers come in groups of documents: type "
+            f"kemb convert {path} -o DIR, which writes single judgments, and review that"
+        )
+        findings.error("review of groups", decisions.FOLDER, message)
     if is_reviewed and KINDS[understood.spec.type].is_ranking and not findings.n_errors:
         merged = decisions.read_decisions(path, findings).merged()
         reviewed = decisions.apply(merged, clean, findings)

@@ -5,13 +5,13 @@ file and row.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from typing import Any
 
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.detect import NEUTRAL
 from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.gold import normal_form
 from kemb.tasks.own.judgments import Clean, check_retrieval
 from kemb.tasks.own.values import note_broken, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
@@ -239,7 +239,7 @@ def _note_alike_labels(tables: dict[str, Mapped], clean: Clean, findings: Findin
                 counts[label] += 1
     spellings: dict[str, list[str]] = {}
     for label, _ in counts.most_common():
-        plain = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        plain = normal_form(label)
         spellings.setdefault(plain, []).append(label)
     for usual, *others in spellings.values():
         for other in others:

@@ -4,11 +4,11 @@ checked.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.findings import Findings
+from kemb.tasks.own.gold import normal_form
 from kemb.tasks.own.values import MOST_READ, ids_of, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
 
@@ -169,4 +169,4 @@ def _grades(table: Mapped, findings: Findings) -> list[int]:
 
 def _loose(one: str) -> str:
     """An id without what spreadsheets and people change: leading zeros, blanks, case."""
-    return "".join(unicodedata.normalize("NFKC", one).casefold().split()).lstrip("0")
+    return normal_form(one).lstrip("0")
