@@ -96,8 +96,11 @@ def test_nothing_is_paid_twice(chat: ChatEndpoint, docs: Path, tmp_path: Path) -
         "예금은 만기가 되면 이자와 함께 통장으로 들어오며, 다시 맡기려면 신청하셔야 합니다.",
         encoding="utf-8",
     )
-    draft(docs, tmp_path / "set", settings(chat))
+    notes: list[Note] = []
+    draft(docs, tmp_path / "set", settings(chat, on_note=notes.append))
     assert len(chat.seen) == 4
+    n_read = len(chat.seen[-1]["messages"][-1]["content"])  # of this command alone
+    assert say(notes[-1], "en").startswith(f"1 call answered: {n_read} tokens read")
     draft(docs, tmp_path / "set", settings(chat, name="other"))
     assert len(chat.seen) == 8
 

@@ -18,6 +18,7 @@ from sklearn.metrics import cohen_kappa_score
 from drafted_folder import drafted
 from kemb.cli import cli
 from kemb.drafting.review_log import open_log
+from kemb.errors import UsageError
 from kemb.tasks.own.decisions import Decision
 
 
@@ -127,3 +128,18 @@ def test_what_cannot_be_is_one_sentence(folder: Path, tmp_path: Path) -> None:
         assert done.returncode in (1, 2)
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--json"], "type it with --merge"),
+        (["--merge", "--as", "kim", "--no-open"], "--as and no --no-open"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    folder: Path, words: list[str], problem: str
+) -> None:
+    outcome = CliRunner().invoke(cli, ["review", str(folder), *words])
+    assert isinstance(outcome.exception, UsageError)
+    assert problem in str(outcome.exception)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kemb.errors import UnknownName, UsageError
+from kemb.errors import KembError, UnknownName, UsageError
 from kemb.models import recognise
 from kemb.models.catalogue import load_spec
 from kemb.models.model import Model, ModelOptions
@@ -120,3 +120,9 @@ def test_as_names_a_known_model_of_files(copy: Path) -> None:
         opened(copy, "bm25:kiwi")
     with pytest.raises(UsageError, match="is no folder"):
         resolve(E5, ModelOptions(known_as=E5))
+
+
+@pytest.mark.parametrize("name", ["toy", "bm25:bigram", "python:json:dumps"])
+def test_as_is_refused_of_what_is_no_folder(name: str) -> None:
+    with pytest.raises(KembError, match="--as"):
+        resolve(name, ModelOptions(known_as="intfloat/multilingual-e5-small"))
