@@ -24,6 +24,7 @@ from kemb.errors import UsageError
 from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
 from kemb.messages import Text, note, say
 from kemb.models.model import Model
+from kemb.publishing.notes import judge_notes
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring import items
 from kemb.tasks.own import load_folder
@@ -136,9 +137,15 @@ def choose_cuts(
         rows=rows,
         decision=decision,
         left_out=failed,
-        notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
+        notes=_notes(folder, rows[decision.pick].result),
         smallest=smallest,
     )
+
+
+def _notes(folder: Path, result: TaskResult) -> list[Text]:
+    """Who has seen the questions, and which models judged passages."""
+    seen = note("choose.drafted", seen=seen_share(folder), folder=str(folder))
+    return [seen, *judge_notes([result])]
 
 
 def _row(cut: ChunkedTask, candidate: Candidate, result: TaskResult) -> CutRow:
