@@ -114,7 +114,8 @@ def plan(
 
 def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[Pair, ...]:
     """The pairs without a judgment that could change what is said of some rows, where judgments
-    were looked for in pools at all; of complete ones nothing can be said.
+    are known to have holes: some were found wrong, or the questions were drafted, so that nobody
+    has judged most passages. Of other sets nothing can be said.
 
     :param results: by row; two rows may be variants of one model.
     """
@@ -123,7 +124,9 @@ def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[P
         return ()
     rankings = {row: ranking_of_result(result) for row, result in results.items()}
     judged = comparable(rankings, part.data.qrels)
-    return judged.pairs if judged.status == "not yet" else ()
+    is_drafted = data.seen is not None
+    is_open = judged.status == "not yet" or (judged.status == "unchecked" and is_drafted)
+    return judged.pairs if is_open else ()
 
 
 def plan_of(

@@ -12,7 +12,7 @@ from kemb.choosing.power import Goal, Plan
 from kemb.choosing.stages import FEWEST_QUESTIONS
 from kemb.messages import Note, Text, note
 
-_N_MISSES = 10
+_N_MISSES, _N_PAIRS = 10, 3
 _LONGEST = 60
 """Characters of a question that are shown."""
 
@@ -28,9 +28,15 @@ def plan_notes(plan: Plan) -> list[Text]:
             n_questions=plan.n_questions,
             n_clusters=plan.n_clusters,
         )
-    pairs = [note("power.unjudged", n=len(plan.unjudged))] if plan.unjudged else []
+    pairs = [_unjudged(plan)] if plan.unjudged else []
     assumed = note("power.assumed", level=statistics.LEVEL)
     return [basis, to_see(plan), to_equate(plan), *pairs, assumed]
+
+
+def _unjudged(plan: Plan) -> Note:
+    """How many pairs nobody judged that matter, and which matter most."""
+    first: list[Text] = [" ".join(pair) for pair in plan.unjudged[:_N_PAIRS]]
+    return note("power.unjudged", n=len(plan.unjudged), first=first)
 
 
 def to_see(plan: Plan) -> Note:
