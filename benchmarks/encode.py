@@ -25,7 +25,8 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from kemb.arrays import FloatArray
-from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Budget, encode_missing
 from kemb.encoding.store import Store
 from kemb.encoding.workers import Workers, opened
 from kemb.evaluation.evaluate import load_task

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from kemb.arrays import IntArray, Ragged, Rows, Together
-from kemb.encoding.encode import Beside, Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Beside, Budget, Progress, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened, Workers, opened
 from kemb.errors import ModelError, UsageError

@@ -12,15 +12,8 @@ from functools import partial
 import numpy as np
 
 from kemb.arrays import ArrayVectors, FloatArray, Ragged, RaggedRows, Representations, Vectors
-from kemb.encoding.encode import (
-    Beside,
-    Budget,
-    Collection,
-    OnProgress,
-    Progress,
-    Texts,
-    encode_missing,
-)
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Beside, Budget, OnProgress, Progress, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.encoding.workers import Opened, Workers, opened
