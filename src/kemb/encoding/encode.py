@@ -180,7 +180,7 @@ def encode_missing(
     groups = [group for group in groups if len(group)]
 
     def draw(group: IntArray) -> list[Input] | None:
-        if space.stored(collection.keys[group]).all():
+        if space.stored(collection.keys[group], fresh=False).all():
             progress.n_stored += len(group)  # another command was faster
             on_progress(progress)
             return None
@@ -267,7 +267,8 @@ def _keep_beside(
 ) -> None:
     """Store the rows of another kind that are wanted and not there."""
     keys = collection.keys[numbers]
-    missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+    is_missing = ~beside.space.stored(keys, fresh=False)
+    missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & is_missing)
     if len(missing_rows):
         missing_vectors = (
             rows.take(missing_rows) if isinstance(rows, Ragged) else rows[missing_rows]
