@@ -93,7 +93,7 @@ class Job:
     def missing(self, number: int) -> IntArray:
         """The inputs of a group that the store lacks."""
         group = self.groups[number]
-        return group[~self.space.stored(self.collection.keys[group])]
+        return group[~self.space.stored(self.collection.keys[group], fresh=False)]
 
     def where(self, number: int, row: int) -> str:
         """Where input `row` of what was drawn of a group stands first."""
@@ -121,7 +121,8 @@ class Job:
     ) -> None:
         """Store the rows of another kind that are wanted and not there."""
         keys = self.collection.keys[inputs]
-        missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+        is_missing = ~beside.space.stored(keys, fresh=False)
+        missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & is_missing)
         if len(missing_rows):
             missing_vectors = (
                 rows.take(missing_rows) if isinstance(rows, Ragged) else rows[missing_rows]
