@@ -17,7 +17,7 @@ from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.choose import Hear, Size, same
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
+from kemb.choosing.questions import Questions, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
 from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
@@ -26,6 +26,7 @@ from kemb.messages import Text, note, say
 from kemb.models.model import Model
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring import items
+from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.decisions import seen_share
 from kemb.types import RetrievalData, TaskData
@@ -163,7 +164,7 @@ def _questions(folder: Path, data: TaskData, rows: Sequence[CutRow]) -> Question
     assert isinstance(passages, RetrievalData)
     ids = part.data.query_ids
     values = np.array([_values(row.result, part.split, part.subset, ids) for row in rows])
-    clusters = passage_clusters(passages, ids)
+    clusters = cluster_codes(question_clusters(passages.qrels, ids))
     measures: dict[str, statistics.Measure] = {"score": statistics.MeanMeasure(values)}
     of_part = PartMeasures(folder.name, part.split, part.subset, ids, "score", measures, clusters)
     return Questions(MAIN_METRIC, [of_part])
