@@ -292,23 +292,14 @@ def check(folder: Path | str, toml: bool, as_json: bool) -> None:
       kemb check ./mydata
       kemb check org/name
     """
-    from kemb.tasks.own.check import check_folder, format_report, to_toml
+    from kemb.tasks.own.check import check_folder, format_report, report_as_json, to_toml
     from kemb.tasks.own.hub_sets import local_path
 
     report = check_folder(local_path(folder, hear))
     if as_json:
-        import dataclasses
         import json
 
-        record = {
-            field.name: getattr(report, field.name)
-            for field in dataclasses.fields(report)
-            if field.name != "spec"
-        }
-        for name in ("findings", "files", "texts", "scored"):
-            record[name] = [dataclasses.asdict(entry) for entry in record[name]]
-        record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
-        click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+        click.echo(json.dumps(report_as_json(report), ensure_ascii=False, indent=1))
     elif toml and (report.spec is not None or report.proposal):
         click.echo(to_toml(report.spec) if report.spec else report.proposal, nl=False)
     else:
