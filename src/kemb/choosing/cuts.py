@@ -19,7 +19,7 @@ from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.choose import ChooseOptions, Hear, Size, same, went_on, why_not
 from kemb.choosing.decide import Decision, decide
 from kemb.choosing.power import Plan, plan_among
-from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
+from kemb.choosing.questions import Questions, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
 from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
@@ -30,6 +30,7 @@ from kemb.models.model import Model
 from kemb.publishing.notes import judge_notes
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring import items
+from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.decisions import seen_share
 from kemb.types import RetrievalData, TaskData
@@ -202,7 +203,7 @@ def _questions(folder: Path, data: TaskData, rows: Sequence[CutRow]) -> Question
     assert isinstance(passages, RetrievalData)
     ids = part.data.query_ids
     values = np.array([_values(row.result, part.split, part.subset, ids) for row in rows])
-    clusters = passage_clusters(passages, ids)
+    clusters = cluster_codes(question_clusters(passages.qrels, ids))
     measures: dict[str, statistics.Measure] = {"score": statistics.MeanMeasure(values)}
     of_part = PartMeasures(folder.name, part.split, part.subset, ids, "score", measures, clusters)
     return Questions(MAIN_METRIC, [of_part])

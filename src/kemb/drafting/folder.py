@@ -21,6 +21,7 @@ from kemb.drafting.chunks import Chunk
 from kemb.drafting.filters import Question
 from kemb.errors import DataError, UsageError
 from kemb.files import disk, locks
+from kemb.messages import Text, say
 from kemb.tasks.own.documents import Document
 
 REPORT = "drafted.json"
@@ -63,7 +64,7 @@ class DraftReport:
     """Questions that were asked twice and have the answers of both."""
     n_joint_answers: int
     """Passages that are right because they are nearly the same as one that is."""
-    findings: Sequence[str]
+    findings: Sequence[Text]
     """What of the documents could not be read: of each kind the first few, and how many more."""
     n_unread: int
     """Files of which nothing could be read, and the like."""
@@ -103,7 +104,7 @@ class DraftReport:
             **({"llm": dict(self.made_by)} if self.made_by else {}),
             "n_documents": len(self.documents),
             "n_unread": self.n_unread,
-            "documents": list(self.findings),
+            "documents": [say(finding, "en") for finding in self.findings],
             "n_passages": len(self.chunks),
             "n_questions": self.n_questions,
             "overlap": round(self.overlap, 4),
