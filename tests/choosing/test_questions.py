@@ -24,7 +24,7 @@ from kemb.models.resolve import resolve
 from kemb.results.files import read_results
 from kemb.results.rows import rows_of
 from kemb.scoring.judged import Ranking
-from kemb.types import Qrels
+from kemb.types import Qrels, RetrievalData
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
 
@@ -122,6 +122,16 @@ def test_the_verb_says_it_in_both_languages(measured: tuple[Path, Path]) -> None
     assert record["to_see"]["high"] < record["n_questions"]
     enough = CliRunner().invoke(cli, [*words, "--difference", "50"])
     assert "you need no more questions." in enough.output
+
+
+def test_rows_that_never_differ_plan_nothing(measured: tuple[Path, Path]) -> None:
+    data_dir, results_dir = measured
+    data = load_task(data_dir).load()
+    rows = {row.model: row for row in rows_of(read_results(results_dir))}
+    same = rows["toy"].results["mydata"]
+    questions = questions_of([same, same], data)
+    with pytest.raises(UsageError, match="a and b differ by the same on every question"):
+        power.plan_of(questions, (0, 1), ("a", "b"), "mydata")
 
 
 def test_pairs_that_nobody_judged_are_named_where_questions_were_drafted(

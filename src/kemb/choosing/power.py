@@ -157,6 +157,11 @@ def plan_of(
         )
     differences = values[rows[0]] - values[rows[1]]
     clusters = questions.clusters()
+    if not np.ptp(differences):
+        raise UsageError(
+            f"{names[0]} and {names[1]} differ by the same on every question of {task}, so nobody "
+            "can say how much they differ from question to question, nor how many are needed."
+        )
     deviations = _deviations(differences, questions, task)
     to_see = [statistics.n_to_see(spread, difference, power=power) for spread in deviations]
     to_equate = [statistics.n_to_equate(spread, difference, power=power) for spread in deviations]
