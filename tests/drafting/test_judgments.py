@@ -47,7 +47,7 @@ def test_without_a_passage_judged_wrong_nothing_is_checked() -> None:
     said = comparable({"good": good, "poor": poor}, RIGHT)
     assert said.status == "unchecked"
     assert said.n_checked == 0
-    assert said.judged == {"good": pytest.approx(0.1), "poor": pytest.approx(0.1)}
+    assert said.judged_at_10 == {"good": pytest.approx(0.1), "poor": pytest.approx(0.1)}
     note = said.note()
     assert note is not None
     assert say(note, "en").startswith("No passage was judged wrong, so")
@@ -110,7 +110,7 @@ def test_a_row_that_finds_what_nobody_judged_cannot_be_compared_yet() -> None:
     said = comparable({"known": known, "new": other}, judged, {"known": known})
     assert said.status == "not yet"
     assert said.pool_judged == 1.0
-    assert said.judged["new"] == pytest.approx(0.1)
+    assert said.judged_at_10["new"] == pytest.approx(0.1)
     assert said.less_judged == ("new",)
     note = said.note()
     assert note is not None

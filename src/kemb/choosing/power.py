@@ -106,9 +106,9 @@ def plan(
         raise UsageError(f"A and B are the same row, {a.label}; name two.")
     results = [row.results[data.task] for row in (a, b)]
     questions = questions_of(results, data)
-    planned = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
+    of_pair = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
     by_row = dict(zip((a.label, b.label), results, strict=True))
-    return replace(planned, unjudged=unjudged_pairs(by_row, data))
+    return replace(of_pair, unjudged=unjudged_pairs(by_row, data))
 
 
 def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[Pair, ...]:
@@ -121,8 +121,8 @@ def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[P
     if len(data.parts) > 1 or not isinstance(part.data, RetrievalData):
         return ()
     rankings = {row: ranking_of_result(result) for row, result in results.items()}
-    judged = comparable(rankings, part.data.qrels)
-    return judged.pairs if judged.status == "not yet" else ()
+    comparability = comparable(rankings, part.data.qrels)
+    return comparability.pairs if comparability.status == "not yet" else ()
 
 
 def plan_of(

@@ -81,10 +81,10 @@ def ask(chunks: Sequence[Chunk], settings: LlmSettings, source: str, journal: Pa
             questions += usable
             omissions += unusable
     new_keys = {todo.key for todo in new}
-    paid = [call for call in answers if call is not None and call.key in new_keys]
-    made_by = _made_by(settings, prompts, styles, len(chunks), answers, paid)
-    if paid:
-        settings.on_note(_after(paid, settings.price))
+    new_calls = [call for call in answers if call is not None and call.key in new_keys]
+    made_by = _made_by(settings, prompts, styles, len(chunks), answers, new_calls)
+    if new_calls:
+        settings.on_note(_after(new_calls, settings.price))
     return Writing(questions, omissions, made_by)
 
 
@@ -141,7 +141,7 @@ def _made_by(
     styles: Sequence[str],
     n_passages: int,
     answers: Sequence[Call | None],
-    paid: Sequence[Call],
+    new_calls: Sequence[Call],
 ) -> dict[str, Any]:
     calls = [call for call in answers if call is not None]
     n_read = _tokens(calls, "n_tokens_read")
@@ -159,7 +159,7 @@ def _made_by(
         "n_passages": n_passages,
         "n_passages_drawn": len(answers),
         "n_calls": len(calls),
-        "n_calls_of_this_command": len(paid),
+        "n_calls_of_this_command": len(new_calls),
         "n_tokens_read": n_read,
         "n_tokens_written": n_written,
         "price_per_million_tokens": list(settings.price) if settings.price else None,
@@ -175,12 +175,12 @@ def _tokens(calls: Sequence[Call], name: str) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _after(paid: Sequence[Call], price: tuple[float, float] | None) -> Note:
+def _after(new_calls: Sequence[Call], price: tuple[float, float] | None) -> Note:
     """What this command asked and what that cost; answers of earlier ones are not in it."""
-    n_read, n_written = _tokens(paid, "n_tokens_read"), _tokens(paid, "n_tokens_written")
+    n_read, n_written = _tokens(new_calls, "n_tokens_read"), _tokens(new_calls, "n_tokens_written")
     if n_read is None or n_written is None:
         tokens, cost = note("draft.no_tokens"), note("draft.no_price")
     else:
         tokens = note("draft.tokens", n_read=n_read, n_written=n_written)
         cost = _cost(price, n_read, n_written)
-    return note("draft.after", n_calls=len(paid), tokens=tokens, cost=cost)
+    return note("draft.after", n_calls=len(new_calls), tokens=tokens, cost=cost)
