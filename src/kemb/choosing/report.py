@@ -105,7 +105,6 @@ def to_json(choice: Choice) -> str:
         "smallest_by": choice.smallest,
         "rows": [_row_record(choice, number) for number in best_first(choice)],
         "looks": [dataclasses.asdict(look) for look in choice.looks],
-        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
         "misses": choice.misses,
         "sentences": sentences(choice, "en"),
         "code": {snippet.name: snippet.code for snippet in code_of(choice)},
@@ -126,6 +125,7 @@ def decided_record(choice: Decided) -> dict[str, Any]:
         "is_too_few": decision.is_too_few,
         "interval": [decision.low, decision.high],
         "optimism": decision.optimism,
+        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
         "left_out": [
             {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
         ],

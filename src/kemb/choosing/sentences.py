@@ -96,6 +96,12 @@ class Decided(Protocol):
     @property
     def left_out(self) -> Sequence[LeftOut]: ...
 
+    @property
+    def plan(self) -> Plan | None: ...
+
+    @property
+    def no_plan(self) -> str: ...
+
 
 def cut_notes(choice: Decided, notes: Sequence[Text], smallest: Size) -> list[Text]:
     """The sentences that a choice among ways of cutting ends with.
@@ -103,7 +109,7 @@ def cut_notes(choice: Decided, notes: Sequence[Text], smallest: Size) -> list[Te
     :param notes: what speaks against it.
     """
     size = note("cuts.size") if smallest == "parameters" else note("choose.by_index")
-    return [*_verdict(choice), *_few(choice), *notes, size]
+    return [*_verdict(choice), *_few(choice), *notes, size, *_of_plan(choice)]
 
 
 def choice_notes(choice: Choice) -> list[Text]:
@@ -122,11 +128,7 @@ def _among_several(choice: Choice) -> list[Text]:
     sentences: list[Text] = []
     if len(choice.decision.group) > 1:
         sentences += [_smallest(choice), note(f"choose.by_{choice.smallest}")]
-    if choice.plan is not None:
-        sentences += [to_see(choice.plan), to_equate(choice.plan)]
-    elif choice.no_plan:
-        sentences.append(note("choose.no_plan", why=choice.no_plan))
-    return sentences
+    return [*sentences, *_of_plan(choice)]
 
 
 def _verdict(choice: Decided, is_open: bool = False) -> list[Text]:
@@ -142,6 +144,13 @@ def _verdict(choice: Decided, is_open: bool = False) -> list[Text]:
     pick = choice.rows[choice.decision.pick].name
     take = note("choose.take_for_now", name=pick) if is_open else _take(choice)
     return [take, _group(choice), _score(choice)]
+
+
+def _of_plan(choice: Decided) -> list[Text]:
+    """How many more questions would tell the pick from its nearest rival."""
+    if choice.plan is not None:
+        return [to_see(choice.plan), to_equate(choice.plan)]
+    return [note("choose.no_plan", why=choice.no_plan)] if choice.no_plan else []
 
 
 def _too_few(choice: Decided) -> Note:

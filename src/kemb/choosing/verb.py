@@ -52,6 +52,7 @@ def choose(
     shares: Sequence[float] | None = None,
     difference: float = DIFFERENCE,
     budget_seconds: float | None = None,
+    command: str = "",
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
 ) -> Choice:
@@ -72,7 +73,8 @@ def choose(
     :param shares: of the documents that are looked at before all of them; 10 and 30 % by default,
         where that saves anything.
     :param difference: as a fraction, what the plan for more questions is made for.
-    :param budget_seconds: wall time after which no further row is begun.
+    :param budget_seconds: wall time after which no further group of texts is encoded.
+    :param command: what goes on where the time was over, for the sentence that says so.
     :param hear: hears what is declared and dropped.
     :raises UsageError: nothing to choose from. DataError: data that are not understood.
     """
@@ -81,7 +83,9 @@ def choose(
     candidates, left_out = candidates_of(
         task, models, limits or Limits(), options, hybrids, dims, quantize, hear
     )
-    settings = ChooseOptions(_run(results, store), shares, difference, budget_seconds, smallest)
+    settings = ChooseOptions(
+        _run(results, store), shares, difference, budget_seconds, command, smallest
+    )
     choice = choose_among(task, candidates, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
@@ -101,6 +105,9 @@ def choose_chunks(
     dims: str = "",
     quantize: str = "",
     smallest: Size = "parameters",
+    difference: float = DIFFERENCE,
+    budget_seconds: float | None = None,
+    command: str = "",
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
 ) -> CutChoice:
@@ -110,10 +117,12 @@ def choose_chunks(
         draft` made.
     :param chunkings: `sentences:300`, `heading:800`, `fixed:400+80`, `document`.
 
-    The other parameters are those of `choose`.
+    The other parameters are those of `choose`; there are no stages, since answers stand in most
+    documents, so that a part of them would save nothing.
 
     :raises UsageError: an unknown way of cutting, or no folder of documents.
     """
+    check_difference(difference)
     for name in chunkings:
         parse_chunking(name)
     task = task_of(data, None, hear)
@@ -125,9 +134,11 @@ def choose_chunks(
     candidates, left_out = candidates_of(
         task, models, limits or Limits(), options, hybrids, dims, quantize, hear
     )
-    run = _run(results, store)
+    settings = ChooseOptions(
+        _run(results, store), (), difference, budget_seconds, command, smallest
+    )
     return choose_cuts(
-        Path(task.path), chunkings, candidates, run, left_out, hear, reporter, smallest
+        Path(task.path), chunkings, candidates, settings, left_out, hear, reporter
     )
 
 
