@@ -107,9 +107,9 @@ def plan(
         raise UsageError(f"A and B are the same row, {a.label}; name two.")
     results = [row.results[data.task] for row in (a, b)]
     questions = questions_of(results, data)
-    planned = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
+    of_pair = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
     by_row = dict(zip((a.label, b.label), results, strict=True))
-    return replace(planned, unjudged=unjudged_pairs(by_row, data))
+    return replace(of_pair, unjudged=unjudged_pairs(by_row, data))
 
 
 def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[Pair, ...]:
@@ -123,10 +123,11 @@ def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[P
     if len(data.parts) > 1 or not isinstance(part.data, RetrievalData):
         return ()
     rankings = {row: ranking_of_result(result) for row, result in results.items()}
-    judged = comparable(rankings, part.data.qrels)
+    comparability = comparable(rankings, part.data.qrels)
     is_drafted = data.seen is not None
-    is_open = judged.status == "not yet" or (judged.status == "unchecked" and is_drafted)
-    return judged.pairs if is_open else ()
+    status = comparability.status
+    is_open = status == "not yet" or (status == "unchecked" and is_drafted)
+    return comparability.pairs if is_open else ()
 
 
 def plan_of(
