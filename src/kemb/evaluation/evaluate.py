@@ -22,7 +22,15 @@ from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
 from kemb.encoding.store import Space, Store
 from kemb.encoding.workers import Opened
-from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
+from kemb.errors import (
+    DiskError,
+    KembError,
+    ResultError,
+    RunError,
+    StoreError,
+    UnknownName,
+    UsageError,
+)
 from kemb.evaluation import provenance
 from kemb.files import disk
 from kemb.messages import Text
@@ -96,10 +104,16 @@ def load_task(
             "tasks`; a data set of the hub is ORG/NAME, or ORG/NAME@main where a folder ORG is "
             "here."
         )
-    spec = tasks.load_spec(str(target))
-    if subsets:
-        spec = spec.model_copy(update={"subsets": list(subsets)})
-    return Task(spec, lambda: load(spec, data_dir))
+    known_spec = tasks.find_spec(str(target))
+    if known_spec is None:
+        hint = (
+            "Type the path of a folder or file of yours, for example ./mydata, or a name that "
+            "`kemb tasks` lists."
+        )
+        raise UnknownName("folder, file or task", str(target), tasks.names(), hint)
+    update = {"subsets": list(subsets)} if subsets else {}
+    known_spec = known_spec.model_copy(update=update)
+    return Task(known_spec, partial(load, known_spec, data_dir))
 
 
 @dataclass(frozen=True, slots=True)

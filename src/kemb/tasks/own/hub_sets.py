@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kemb.errors import DataError, KembError, UsageError
 from kemb.files import disk
 from kemb.hub import (
+    COMMIT,
     FileFacts,
     Repository,
     ask_first,
@@ -36,7 +37,6 @@ _NAME = re.compile(
     r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>\w[\w./+-]{0,199}))?", re.ASCII
 )
 """The hub's names have no Hangul."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _TABLES = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt")
 _DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json")
 """What the hub's tools write beside tables."""
@@ -97,7 +97,7 @@ def source_of(path: Path) -> str:
         parts = path.resolve().relative_to(_root().resolve()).parts
     except ValueError:
         return ""
-    if len(parts) != 4 or not _COMMIT.fullmatch(parts[2]):
+    if len(parts) != 4 or not COMMIT.fullmatch(parts[2]):
         return ""
     return f"{parts[0]}/{parts[1]}@{parts[2]}"
 
@@ -111,7 +111,7 @@ def _root() -> Path:
 def _fetch(hub_set: HubSet, hear: Hear) -> Path:
     home = _root() / hub_set.repo
     copy = partial(_copy, home, hub_set.repo)
-    if hub_set.revision and _COMMIT.fullmatch(hub_set.revision) and copy(hub_set.revision).is_dir():
+    if hub_set.revision and COMMIT.fullmatch(hub_set.revision) and copy(hub_set.revision).is_dir():
         return copy(hub_set.revision)
     quiet_client()
     try:
@@ -161,7 +161,7 @@ def _last_commit(home: Path, hub_set: HubSet) -> str:
     """
     reference = _reference(home, hub_set)
     commit = disk.read_text(reference).strip() if reference.is_file() else ""
-    if not _COMMIT.fullmatch(commit) or not _copy(home, hub_set.repo, commit).is_dir():
+    if not COMMIT.fullmatch(commit) or not _copy(home, hub_set.repo, commit).is_dir():
         raise ConnectionError(f"{hub_set.repo} was never fetched here")
     return commit
 
