@@ -929,3 +929,15 @@ def test_a_report_is_in_the_language_asked_for(tmp_path: Path) -> None:
     korean = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
     assert "주 지표: " in korean.stdout
     assert "가운데" in korean.stdout
+
+
+def test_numbers_of_rows_and_locks_of_office_programs_are_no_data(tmp_path: Path) -> None:
+    """`DataFrame.to_csv` writes a first column without a name; Excel a file `~$name` while open."""
+    numbered = ",sentence1,sentence2,score\n0,비,눈,1\n1,해,달,4\n"
+    report = check_folder(make(tmp_path / "f", {"test.csv": numbered, "~$test.xlsx": b"x"}))
+    assert report.findings == []
+    assert report.files[0].columns == {ours: ours for ours in ("sentence1", "sentence2", "score")}
+    two = ",,sentence1,sentence2,score\n0,a,비,눈,1\n1,b,해,달,4\n"
+    assert check_folder(make(tmp_path / "g", {"test.csv": two})).n_findings == {
+        "repeated column": 1
+    }
