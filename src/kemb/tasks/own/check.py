@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kemb.errors import DataError
 from kemb.messages import Lang, Note, Text, Value, language, note, say
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.own import decisions
+from kemb.tasks.own import decisions, judges
 from kemb.tasks.own.content import check_content
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings, title_of
 from kemb.tasks.own.hub_sets import source_of
@@ -23,6 +23,7 @@ from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.proposals import propose
 from kemb.tasks.own.understand import Folder, Understood, read_folder, understand
 from kemb.tasks.spec import TaskSpec
+from kemb.types import JudgeUse
 
 _SCRIPTS = {
     "Hangul": re.compile(r"[가-힣ㄱ-ㆎᄀ-ᇿ]"),
@@ -122,15 +123,17 @@ class Examined(NamedTuple):
     findings: Findings
     texts: list[TextReport]
     reviewed: dict[str, int]
-    """What reviewers changed: counts for the notes of every part."""
+    """What reviewers and judges changed: counts for the notes of every part."""
     folder: Folder | None
     """Nothing where no file could be read."""
+    judges: tuple[JudgeUse, ...] = ()
 
 
 def examine(path: Path, with_reviews: bool = True) -> Examined:
     """Read a folder or a file, decide what it is, and check every value.
 
-    :param with_reviews: apply what reviewers decided, if nothing else is wrong.
+    :param with_reviews: apply what reviewers decided, and judges who were checked, if nothing else
+        is wrong.
     :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
@@ -140,13 +143,17 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
         return Examined(None, {}, findings, [], {}, folder)
     clean = check_content(understood.spec, understood.draft.tables, findings)
     reviewed: dict[str, int] = {}
-    is_reviewed = with_reviews and bool(decisions.review_files(path))
+    uses: list[JudgeUse] = []
+    is_reviewed = with_reviews and bool(decisions.review_files(path) or judges.judge_files(path))
     if is_reviewed and understood.draft.groups is not None:
         message = note("finding.review_of_groups", path=str(path))
         findings.error("review of groups", decisions.FOLDER, message)
     if is_reviewed and KINDS[understood.spec.type].is_ranking and not findings.n_errors:
         merged = decisions.read_decisions(path, findings).merged()
         reviewed = decisions.apply(merged, clean, findings)
+        of_models = judges.read_judges(path, findings)
+        uses, added = judges.apply(of_models, merged.judgments, clean, findings)
+        reviewed |= added
     texts = [
         _describe(role, ours, values)
         for role, columns in clean.items()
@@ -157,7 +164,7 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
         message = note("finding.language")
         findings.warn("language", "task.toml", message, column="languages")
     _note_two_languages(understood, texts, findings)
-    return Examined(understood, clean, findings, texts, reviewed, folder)
+    return Examined(understood, clean, findings, texts, reviewed, folder, tuple(uses))
 
 
 def _note_two_languages(
@@ -197,7 +204,7 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, clean, findings, texts, _, folder = examine(path)
+    understood, clean, findings, texts, _, folder, _ = examine(path)
     proposal = propose(folder) if understood is None and folder is not None else None
     if proposal is not None:  # what is wrong with the values, as it reads them, is shown, too
         check_content(proposal.understood.spec, proposal.understood.draft.tables, findings)

@@ -23,6 +23,7 @@ from kemb.tasks.own.detect import detect
 from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.judges import judge_files
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
 from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables
 from kemb.tasks.spec import TaskSpec
@@ -114,7 +115,7 @@ def understand(folder: Folder, findings: Findings) -> Understood | None:
     _warn_of_unread(path, findings)
     names_in_task = sorted({file.partition("#")[0] for file in tables_in_task})
     parts_in_task = [part for name in names_in_task for part in paths[name]]
-    revision = _content_hash(path, [*parts_in_task, *review_files(path)])
+    revision = _content_hash(path, [*parts_in_task, *review_files(path), *judge_files(path)])
     return Understood(spec, draft, revision)
 
 
