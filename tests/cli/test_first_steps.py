@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from kemb.cli import cli
 from kemb.drafting.make import beside
@@ -35,7 +34,7 @@ def test_a_pipe_is_no_submission_and_not_called_missing(tmp_path: Path) -> None:
 
 def test_the_line_before_the_first_row_is_a_sentence() -> None:
     use_language("ko")
-    with TerminalReporter(Console(file=open(os.devnull, "w", encoding="utf-8"))) as reporter:
+    with TerminalReporter() as reporter:
         assert reporter._line() == "데이터와 모델을 준비하는 중, 0초째"
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -503,13 +504,15 @@ def test_a_wrong_argument_is_one_sentence(make: Callable[[], object], says: str)
 
 def test_what_an_encoder_of_mteb_has_of_its_own_is_not_stated_beside_it() -> None:
     class OfMteb:
-        mteb_model_meta = None
+        mteb_model_meta = SimpleNamespace(name="org/OfMteb")
 
         def encode(self, *args: Any, **kwargs: Any) -> None: ...  # noqa: ANN401  as mteb's
 
     for stated in ({"prompts": {"query": "q: "}}, {"similarity": "dot"}, {"similarity": "cosine"}):
         door = encoder(OfMteb(), **stated)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match=f"{next(iter(stated))}= cannot be used with OfMteb"):
+        with pytest.raises(
+            UsageError, match=f"{next(iter(stated))}= cannot be used with org/OfMteb"
+        ):
             resolve_object(door)
 
 

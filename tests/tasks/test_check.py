@@ -726,7 +726,7 @@ def test_the_report_is_korean_and_json_is_english(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: 쓰지 않는 파일 (1개)"):
+    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: 쓰지 않은 파일 (1개)"):
         assert line in lines
     assert "오류 0개, 경고 1개. kemb run으로 잴 수 있습니다." in lines
     assert any("2줄" in line and "corpus.jsonl" in line for line in lines)
