@@ -411,7 +411,7 @@ def site(
         raise UsageError(f"{unknown[0]}= is not known; there are {', '.join(sorted(fields))}.")
     folder = _path(results or RESULTS, "results")
     options = SiteOptions(folder, targets=targets, data=_data(data), **settings)
-    return publish_site(_path(out, "out"), options).start_page
+    return publish_site(_path(out, "out"), options).start_page.resolve()
 
 
 def card(

@@ -33,7 +33,8 @@ WAIT_SECONDS = (2.0, 8.0)
 """Pauses before the second and the third try of a request that failed for a passing reason."""
 
 _T = TypeVar("_T")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+"""The name of a commit, whole."""
 _ETAG = re.compile(r'(?:W/)?"?[\w+=-][\w.+=-]{0,199}"?')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_UNTOLD_BYTES = 64 * 2**20
@@ -322,7 +323,7 @@ def _endpoint() -> str:
 
 
 def _check_commit(commit: object) -> None:
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+    if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
         raise StrangeAnswer(f"names {commit!r:.80} as its commit, where 40 hexadecimal digits are")
 
 

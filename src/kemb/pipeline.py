@@ -97,7 +97,7 @@ def _train(run: Work, target: Target | None) -> Outcome:
     model_dir = _export(run, tuned_dir, proof, spread, target) if proof.passed else None
     lock = options.run_dir / stages.LOCK
     site_options = SiteOptions(run.results_dir, only="measured", data=options.data_dir)
-    site = publish_site(options.run_dir / "site", site_options).start_page
+    site = publish_site(options.run_dir / "site", site_options).start_page.resolve()
     page = push_model(target, model_dir) if target and model_dir else ""
     return Outcome(
         run.done, proof, spread, merged is not None, model_dir, run.results_dir, lock, site, page

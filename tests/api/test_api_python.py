@@ -167,7 +167,10 @@ def test_two_objects_under_one_name_and_revision_are_refused(pairs: Path) -> Non
         (lambda: kemb.evaluate("KorSTS", 3), "A int cannot embed"),
         (lambda: kemb.evaluate("KorSTS", None), "A NoneType cannot embed"),
         (lambda: kemb.evaluate("KorSTS", "toi"), "Unknown model 'toi'. Did you mean toy"),
-        (lambda: kemb.evaluate("KorSTSS", "toy"), "Unknown task 'KorSTSS'. Did you mean KorSTS"),
+        (
+            lambda: kemb.evaluate("KorSTSS", "toy"),
+            "file or task 'KorSTSS'. Did you mean KorSTS",
+        ),
         (lambda: kemb.evaluate("KorSTS", "toy", results=3), "results= takes a path as text"),
         (lambda: kemb.evaluate("KorSTS", "toy", store=b"x"), "store= takes a path as text"),
         (lambda: kemb.evaluate("KorSTS", "toy", data=["x"]), "data= takes a path as text"),

@@ -100,7 +100,10 @@ def test_json_says_what_became_of_every_cell(pairs: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "KorSTSS", "-m", "toy"], "Unknown task 'KorSTSS'. Did you mean KorSTS"),
+        (
+            ["run", "KorSTSS", "-m", "toy"],
+            "file or task 'KorSTSS'. Did you mean KorSTS",
+        ),
         (["run", "KorSTS", "-m", "bge-m4"], "Unknown model 'bge-m4'. Did you mean bge-m3"),
         (["run", "KorSTS", "-m", "toy", "--dtype", "int3"], "--dtype 'int3' is not known"),
         (

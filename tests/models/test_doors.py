@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -501,6 +502,32 @@ def test_a_wrong_argument_is_one_sentence(make: Callable[[], object], says: str)
     assert "\n" not in str(caught.value)
 
 
+def test_what_an_encoder_of_mteb_has_of_its_own_is_not_stated_beside_it() -> None:
+    class OfMteb:
+        mteb_model_meta = SimpleNamespace(name="org/OfMteb")
+
+        def encode(self, *args: Any, **kwargs: Any) -> None: ...  # noqa: ANN401  as mteb's
+
+    for stated in ({"prompts": {"query": "q: "}}, {"similarity": "dot"}, {"similarity": "cosine"}):
+        door = encoder(OfMteb(), **stated)  # type: ignore[arg-type]
+        with pytest.raises(
+            UsageError, match=f"{next(iter(stated))}= cannot be used with org/OfMteb"
+        ):
+            resolve_object(door)
+
+
+def test_scores_of_any_size_tell_rerankers_apart() -> None:
+    def scorer(factor: float, power: float) -> Callable[[str, list[str]], list[float]]:
+        return lambda query, documents: [factor * len(text) ** power for text in documents]
+
+    def revision(factor: float, power: float) -> str:
+        return resolve_object(reranker(scorer(factor, power), name="mine")).revision
+
+    others = [(1e-6, 1.0), (1e-6, 2.0), (1e-7, 1.0), (1e6, 1.0), (2e-6, 1.0)]
+    assert len({revision(*one) for one in others}) == len(others)
+    assert revision(1e-6, 1.0) == revision(1e-6 * (1 + 1e-7), 1.0)
+
+
 def test_settings_of_files_are_refused() -> None:
     with pytest.raises(UsageError, match="--dtype and --max-tokens cannot be used with mine"):
         resolve_object(encoder(toy, name="mine"), ModelOptions(dtype="float16", max_tokens=3))
@@ -636,6 +663,10 @@ def test_a_loaded_model_of_sentence_transformers_is_its_weights(
     own = run(search, loaded, tmp_path)
     kept = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
     (theirs,) = evaluate([load_task(search)], [resolve(str(tiny_st))], kept)
+    loaded.similarity_fn_name = "dot"
+    assert resolve_object(loaded).similarity == "dot"
+    assert resolve_object(encoder(loaded, similarity="cosine")).similarity == "cosine"
+    loaded.similarity_fn_name = "cosine"
     assert score_of(own) == pytest.approx(score_of(theirs), abs=1e-9)
     assert own.result is not None
     assert theirs.result is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kemb.errors import KembError, UnknownName, UsageError
+from kemb.files import disk
 from kemb.models import recognise
 from kemb.models.catalogue import load_spec
 from kemb.models.model import Model, ModelOptions
@@ -58,6 +59,20 @@ def test_a_true_copy_has_the_settings_of_the_known_model_and_stays_local(copy: P
     assert (model.name, model.variant, model.known_as) == ("local/anything", "", E5)
     assert query_prompt(model) == "query: "
     assert model.warnings == ()
+
+
+def test_the_files_are_hashed_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    sha256 = disk.sha256
+
+    def heard(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(disk, "sha256", heard)
+    resolve(str(copy))
+    assert hashed
+    assert len(hashed) == len(set(hashed))
 
 
 def test_one_byte_changed_is_another_model_and_the_name_is_said(copy: Path) -> None:

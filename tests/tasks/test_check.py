@@ -726,7 +726,7 @@ def test_the_report_is_korean_and_json_is_english(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: 쓰지 않는 파일 (1개)"):
+    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: 쓰지 않은 파일 (1개)"):
         assert line in lines
     assert "오류 0개, 경고 1개. kemb run으로 잴 수 있습니다." in lines
     assert any("2줄" in line and "corpus.jsonl" in line for line in lines)
@@ -929,3 +929,15 @@ def test_a_report_is_in_the_language_asked_for(tmp_path: Path) -> None:
     korean = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
     assert "주 지표: " in korean.stdout
     assert "가운데" in korean.stdout
+
+
+def test_numbers_of_rows_and_locks_of_office_programs_are_no_data(tmp_path: Path) -> None:
+    """`DataFrame.to_csv` writes a first column without a name; Excel a file `~$name` while open."""
+    numbered = ",sentence1,sentence2,score\n0,비,눈,1\n1,해,달,4\n"
+    report = check_folder(make(tmp_path / "f", {"test.csv": numbered, "~$test.xlsx": b"x"}))
+    assert report.findings == []
+    assert report.files[0].columns == {ours: ours for ours in ("sentence1", "sentence2", "score")}
+    two = ",,sentence1,sentence2,score\n0,a,비,눈,1\n1,b,해,달,4\n"
+    assert check_folder(make(tmp_path / "g", {"test.csv": two})).n_findings == {
+        "repeated column": 1
+    }

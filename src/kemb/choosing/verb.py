@@ -137,9 +137,7 @@ def choose_chunks(
     settings = ChooseOptions(
         _run(results, store), (), difference, budget_seconds, command, smallest
     )
-    return choose_cuts(
-        Path(task.path), chunkings, candidates, settings, left_out, hear, reporter
-    )
+    return choose_cuts(Path(task.path), chunkings, candidates, settings, left_out, hear, reporter)
 
 
 def _run(results: PathLike, store: PathLike | None) -> RunOptions:

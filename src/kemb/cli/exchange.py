@@ -10,6 +10,7 @@ import click
 
 from kemb.cli.options import FILE, FOLDER, results_option, task_names
 from kemb.errors import UsageError
+from kemb.files import disk
 from kemb.messages import printable
 
 if TYPE_CHECKING:
@@ -470,7 +471,10 @@ def verify_submission(file: Path, tolerance: float, as_json: bool) -> None:
     from kemb.publishing.submission import check
 
     if not file.is_file():
-        raise UsageError(f"There is no file {file}; expected a submission that `kemb submit` made.")
+        raise UsageError(
+            f"{file} cannot be read: {disk.what_is(file)}. Name a submission that `kemb submit` "
+            "made, for example submission.zip."
+        )
     checked = check(file, tolerance)
     if as_json:
         click.echo(show.verifications_to_json(checked.verifications), nl=False)

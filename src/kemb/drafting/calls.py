@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kemb.files import disk
+from kemb.files.lines import append_line
 
 _HINT = "Free space and type the same command again: what was answered is kept."
 
@@ -63,7 +63,6 @@ class Journal:
         self._lock = threading.Lock()
         self._calls: dict[str, Call] = {}
         content = path.read_bytes() if path.is_file() else b""
-        self._is_torn = bool(content) and not content.endswith(b"\n")
         for line in content.split(b"\n"):
             try:
                 call = Call.model_validate_json(line)
@@ -80,14 +79,8 @@ class Journal:
 
         :raises DiskError: it cannot be written.
         """
-        line = f"{call.model_dump_json()}\n".encode()
+        line = call.model_dump_json().encode()
         with self._lock, disk.writing(f"{self.path} cannot be written", _HINT):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            begin = b"\n" if self._is_torn else b""
-            self._is_torn = True
-            with self.path.open("ab") as file:
-                file.write(begin + line)
-                file.flush()
-                os.fsync(file.fileno())
-            self._is_torn = False
+            append_line(self.path, line)
             self._calls[call.key] = call

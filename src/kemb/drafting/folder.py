@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +20,7 @@ from kemb.drafting.chunks import Chunk
 from kemb.drafting.filters import Question
 from kemb.errors import DataError, UsageError
 from kemb.files import disk, locks
+from kemb.files.lines import json_lines
 from kemb.messages import Text, say
 from kemb.tasks.own.documents import Document
 
@@ -192,9 +192,9 @@ def write_draft(draft: DraftReport) -> None:
     to_carry = _to_carry(draft.folder, corpus)
     files = {
         _CORPUS: corpus,
-        "queries.jsonl": _lines(map(_query, draft.questions)),
+        "queries.jsonl": json_lines(map(_query, draft.questions)),
         "qrels/test.tsv": _qrels(draft.questions),
-        _SOURCES: _lines(
+        _SOURCES: json_lines(
             {"_id": document.id, "title": document.title, "text": document.text}
             for document in draft.documents
         ),
@@ -221,7 +221,7 @@ def check_decisions(folder: Path, chunks: Sequence[Chunk]) -> None:
 
 
 def _corpus(chunks: Sequence[Chunk]) -> str:
-    return _lines(
+    return json_lines(
         {
             "_id": chunk.id,
             "title": chunk.title,
@@ -285,8 +285,3 @@ def _qrels(questions: Sequence[Question]) -> str:
                 )
             lines.append(f"{question.id}\t{passage}\t1\n")
     return "".join(lines)
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    """JSONL."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray
 from kemb.files import disk
+from kemb.files.lines import json_lines
 from kemb.messages import Note, note
 from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.scoring.judged import JUDGED_DEPTH, Ranking, condensed, mean_judged, scores_of
@@ -239,12 +240,9 @@ def write_deciding(folder: Path, pairs: Sequence[Pair]) -> None:
 
     :raises DiskError: the folder cannot be written.
     """
-    lines = [
-        json.dumps({"query": query, "document": document}, ensure_ascii=False)
-        for query, document in pairs
-    ]
+    records = [{"query": query, "document": document} for query, document in pairs]
     hint = "`kemb review` opens the questions in their order."
-    disk.write(folder / FILE, "".join(f"{line}\n" for line in lines), hint)
+    disk.write(folder / FILE, json_lines(records), hint)
 
 
 def read_deciding(folder: Path) -> list[Pair]:

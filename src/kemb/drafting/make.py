@@ -117,8 +117,10 @@ def _check_apart(source: Path, target: Path) -> None:
 
 def beside(source: Path) -> Path:
     """Where the set of a folder of documents stands, if nobody names a place."""
-    folder = source.resolve()
-    return folder.with_name(f"{folder.name}-test")
+    if source.name in ("", ".."):  # `.`, `..`, `/`: the name stands in the path they mean
+        folder = source.resolve()
+        return Path(os.path.relpath(folder.with_name(f"{folder.name}-test")))
+    return source.with_name(f"{source.name}-test")
 
 
 def parse_ways(names: str) -> tuple[Way, ...] | None:

@@ -14,6 +14,7 @@ from kemb.encoding.store import Store
 from kemb.errors import DataError, RunError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.files import disk
+from kemb.files.lines import json_lines
 from kemb.models.resolve import resolve
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring.items import of_metric, of_part
@@ -73,17 +74,14 @@ def add_to_pool(folder: Path, rankings: Mapping[str, Ranking], depth: int = JUDG
     pool = read_pool(folder)
     for retriever, ranking in rankings.items():
         pool[retriever] = {query: list(documents[:depth]) for query, documents in ranking.items()}
-    lines = [
-        json.dumps(
-            {"query": query, "document": document, "retriever": retriever, "rank": rank},
-            ensure_ascii=False,
-        )
+    records = [
+        {"query": query, "document": document, "retriever": retriever, "rank": rank}
         for retriever, ranking in pool.items()
         for query, documents in ranking.items()
         for rank, document in enumerate(documents, start=1)
     ]
     hint = "The pool is as it was."
-    disk.write(folder / FILE, "".join(f"{line}\n" for line in lines), hint, sync=True)
+    disk.write(folder / FILE, json_lines(records), hint, sync=True)
     return pool
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import os
 import re
 import threading
 import unicodedata
@@ -16,6 +15,7 @@ from pathlib import Path
 from kemb.drafting.folder import lock_of
 from kemb.errors import UsageError
 from kemb.files import disk, locks
+from kemb.files.lines import append_line
 from kemb.tasks.own.decisions import FOLDER, Decision
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,39}(?<!\.)")
@@ -40,46 +40,10 @@ class ReviewLog:
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         timed = replace(decision, at=now)
-        line = json.dumps(timed.as_json(), ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(timed.as_json(), ensure_ascii=False).encode()
         with self._writing, disk.writing(f"{self.path} cannot be written", _HINT):
-            is_new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                _append_whole(descriptor, line)
-            finally:
-                os.close(descriptor)
-            if is_new:
-                _sync_folder(self.path.parent)
+            append_line(self.path, line)
         return timed
-
-
-def _append_whole(descriptor: int, line: bytes) -> None:
-    """Append a line and wait for the disk; what cannot be written whole is taken away again.
-
-    An end that a killed process left torn gets its line end first, so that it spoils no other line.
-    """
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        line = b"\n" + line
-    try:
-        rest = memoryview(line)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, size)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the name of a new file is on the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager

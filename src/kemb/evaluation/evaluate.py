@@ -33,7 +33,15 @@ from kemb.encoding.plan import (
     together,
 )
 from kemb.encoding.store import Space, Store
-from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
+from kemb.errors import (
+    DiskError,
+    KembError,
+    ResultError,
+    RunError,
+    StoreError,
+    UnknownName,
+    UsageError,
+)
 from kemb.evaluation import provenance
 from kemb.files import disk
 from kemb.messages import Text
@@ -109,10 +117,15 @@ def load_task(
             "tasks`; a data set of the hub is ORG/NAME, or ORG/NAME@main where a folder ORG is "
             "here."
         )
-    spec = tasks.load_spec(str(target))
-    if subsets:
-        spec = spec.model_copy(update={"subsets": list(subsets)})
-    return _known(spec, data_dir)
+    known_spec = tasks.find_spec(str(target))
+    if known_spec is None:
+        hint = (
+            "Type the path of a folder or file of yours, for example ./mydata, or a name that "
+            "`kemb tasks` lists."
+        )
+        raise UnknownName("folder, file or task", str(target), tasks.names(), hint)
+    update = {"subsets": list(subsets)} if subsets else {}
+    return _known(known_spec.model_copy(update=update), data_dir)
 
 
 def _known(spec: TaskSpec, data_dir: Path | None) -> Task:

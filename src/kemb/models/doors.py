@@ -68,7 +68,8 @@ class Door:
     name: str
     revision: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict, compare=False)
-    similarity: Similarity = "cosine"
+    similarity: Similarity | None = None
+    """As stated; None where nobody did."""
     batch_size: int = BATCH_SIZE
     reference: str = ""
     """`python:package.module:object`, or the entry point, where the object was named so."""
@@ -89,7 +90,7 @@ def encoder(
     name: str = "",
     revision: str = "",
     prompts: Mapping[str, str] | None = None,
-    similarity: Similarity = "cosine",
+    similarity: Similarity | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Door:
     """A function or an object that embeds, as a model.
@@ -102,11 +103,12 @@ def encoder(
         without either its vectors are kept nowhere and its rows are marked [scratch].
     :param prompts: literal text put before, by key: query, document, a task type or a task
         (docs/prompts.md).
-    :param similarity: cosine, dot, euclidean or manhattan.
+    :param similarity: cosine, dot, euclidean or manhattan; by default that of the object's own
+        configuration, else cosine.
     :param batch_size: most texts of one call.
     :raises UsageError: an object that cannot embed, or an argument of a wrong type.
     """
-    if similarity not in SIMILARITIES:
+    if similarity is not None and similarity not in SIMILARITIES:
         raise UsageError(
             f"similarity={similarity!r} is not known; type one of {', '.join(SIMILARITIES)}."
         )

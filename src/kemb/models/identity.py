@@ -8,7 +8,7 @@ of another repository, and folders may be links: all of them count.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from kemb.errors import ModelError
@@ -58,8 +58,17 @@ def content_hash(path: Path, also: Collection[str] = ()) -> str:
     :param also: names of files that count whatever their ending.
     :raises ModelError: as `file_hashes` and `elsewhere`.
     """
+    return hash_of(path, file_hashes(path, also))
+
+
+def hash_of(path: Path, hashes: Mapping[str, str]) -> str:
+    """`content_hash` of a folder whose files are hashed already.
+
+    :param hashes: of `file_hashes`.
+    :raises ModelError: as `elsewhere`.
+    """
     total = hashlib.sha256()
-    for name, digest in file_hashes(path, also).items():
+    for name, digest in hashes.items():
         total.update(f"{len(name)}:{name}:{digest};".encode())
     for name, identity in elsewhere(path).items():
         total.update(f"{len(name)}:{name}:{identity};".encode())

@@ -81,6 +81,7 @@ def model_of(
     if hasattr(door.value, "mteb_model_meta"):
         from kemb.models.encoders.mteb import model_of_meta
 
+        _refuse_what_mteb_has(door)
         meta = door.value.mteb_model_meta
         return model_of_meta(meta, task_names, door=replace(door, identity=Identity("revision")))
     _refuse_known_name(door)
@@ -138,10 +139,10 @@ def _revision_of(origin: Origin) -> str:
 
 def _model(door: Door, loader: str, identified: Identified) -> Model:
     return Model(
-        spec=ModelSpec(name=door.name, loader=loader, similarity=door.similarity),
+        spec=ModelSpec(name=door.name, loader=loader, similarity=door.similarity or "cosine"),
         name=door.name,
         revision=identified.revision,
-        similarity=door.similarity,
+        similarity=door.similarity or "cosine",
         variant=SCRATCH if identified.identity.how == "none" else "",
         door=replace(door, identity=identified.identity),
     )
@@ -181,8 +182,13 @@ def _of_sentence_transformers(
             "reranker gives one."
         )
     configured = str(getattr(value, "similarity_fn_name", None) or "").lower()
-    stated = door.similarity if door.similarity != "cosine" else configured
     similarities = LOADERS[loader].similarities
+    if door.similarity is not None and door.similarity not in similarities:
+        raise UsageError(
+            f"similarity={door.similarity!r} cannot be used with {door.name}, which compares by "
+            f"{' or '.join(similarities)}. Leave it out, or give one of these."
+        )
+    stated = door.similarity or configured
     weights = weights_hash(value)[:12]
     identity = Identity("weights", None, weights)
     model = _model(door, loader, Identified(door.revision or weights, identity))
@@ -230,6 +236,17 @@ def _refuse_settings(door: Door, options: ModelOptions) -> None:
         )
     if door.kind in ("retriever", "run") and options.prompts_file:
         raise NotSupported(f"--prompts cannot be used with {door.name}, which gets no prompts.")
+
+
+def _refuse_what_mteb_has(door: Door) -> None:
+    """An encoder of mteb brings its prompts and its similarity; others would be ignored."""
+    stated = [name for name in ("prompts", "similarity") if getattr(door, name)]
+    if stated:
+        raise UsageError(
+            f"{' and '.join(f'{name}=' for name in stated)} cannot be used with {door.name}, an "
+            "encoder of mteb, which has its own. Leave it out, or give kemb.encoder a function "
+            "that calls the encoder."
+        )
 
 
 def _refuse_known_name(door: Door) -> None:

@@ -9,23 +9,21 @@ nothing.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from kemb.errors import UnknownName, UsageError
 from kemb.files import disk
+from kemb.hub import COMMIT
 from kemb.models import catalogue, configuration
 from kemb.models.families import LOADERS
-from kemb.models.identity import file_hashes
 from kemb.models.spec import ModelSpec
 from kemb.models.weights import weight_files
 
 NONE = "none"
 """Typed after --as: the folder is no known model."""
 _METADATA = ".cache/huggingface/download"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _MOST_METADATA_BYTES = 4096
 
 
@@ -40,15 +38,18 @@ class Recognised(NamedTuple):
     """What must be said of it; '' for nothing."""
 
 
-def recognise(path: Path, typed_name: str, known_as: str | None) -> Recognised:
+def recognise(
+    path: Path, hashes: Mapping[str, str], typed_name: str, known_as: str | None
+) -> Recognised:
     """The known model that a folder is taken for.
 
+    :param hashes: of its files, of `identity.file_hashes`.
     :param typed_name: the folder as it was typed.
     :param known_as: as typed after --as; None where nothing was.
     :raises UnknownName: --as names no known model.
     :raises UsageError: --as names one that is no model of files.
     """
-    copied = copy_of(path)
+    copied = copy_of(path, hashes)
     if known_as is None:
         if copied is not None:
             return Recognised(copied, "", "")
@@ -103,9 +104,8 @@ def hint(path: Path) -> ModelSpec | None:
     return None
 
 
-def copy_of(path: Path) -> ModelSpec | None:
+def copy_of(path: Path, hashes: Mapping[str, str]) -> ModelSpec | None:
     """The known model whose files a folder holds; None for none, or for several."""
-    hashes = file_hashes(path)
     weights = {file.relative_to(path).as_posix() for file in weight_files(path)}
     digests = {hashes[name] for name in weights if name in hashes}
     if not digests:
@@ -153,7 +153,7 @@ def _commit_of(path: Path, hashes: Mapping[str, str]) -> str | None:
             return None
         commits.add(commit)
     commit = commits.pop() if len(commits) == 1 else ""
-    return commit if _COMMIT.fullmatch(commit) else None
+    return commit if COMMIT.fullmatch(commit) else None
 
 
 def _blob_id(path: Path) -> str:

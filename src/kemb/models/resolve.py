@@ -25,7 +25,7 @@ from kemb.models.encoders import bge_m3
 from kemb.models.encoders.bge_m3 import Head
 from kemb.models.expressions import Expression, Fused, Leaf, Reranked, parse
 from kemb.models.families import FAMILIES, LOADERS, Similarity
-from kemb.models.identity import content_hash, elsewhere
+from kemb.models.identity import elsewhere, file_hashes, hash_of
 from kemb.models.model import Model, ModelOptions, RunOrder
 from kemb.models.prompts import (
     PromptTable,
@@ -214,9 +214,10 @@ def _local(
 ) -> Model:
     folder = files.read_folder(path.resolve(), needs_weights=options.backend is None)
     also = bge_m3.HUB_FILES if head in bge_m3.FILES else ()
-    revision = content_hash(path.resolve(), also)[:12]
+    hashes = file_hashes(path.resolve(), also)
+    revision = hash_of(path.resolve(), hashes)[:12]
     name = files.local_name(path)
-    recognised = recognise.recognise(path.resolve(), str(path), options.known_as)
+    recognised = recognise.recognise(path.resolve(), hashes, str(path), options.known_as)
     original = recognised.spec
     spec = recognise.settings_of(original, name) if original else ModelSpec(name=name)
     model = _from_folder(spec, revision, folder, options, task_names, head)

@@ -7,9 +7,10 @@ from __future__ import annotations
 from kemb.boards import Board
 from kemb.boards.cells import declared_parts
 from kemb.boards.items import n_items
+from kemb.errors import ResultError
 from kemb.messages import Note, note
 from kemb.publishing import tables
-from kemb.results.files import TaskResult, has_items
+from kemb.results.files import TaskResult
 from kemb.tasks.kinds import KINDS
 from kemb.types import PairData
 
@@ -63,11 +64,12 @@ def _basis(board: Board) -> list[Note]:
     for cell in board.cells:
         for task in [cell.task] if cell.task in results else cell.members:
             result = results[task]
-            if not has_items(result):
-                return []
             of_task = cell.model_copy(update={"task": task})
             parts = declared_parts(of_task) or result.parts
-            sizes.append((result, n_items(result, parts)))
+            try:
+                sizes.append((result, n_items(result, parts)))
+            except ResultError:  # the items are missing, or not those of the result
+                return []
     metrics = list(dict.fromkeys(result.record.task.main_metric for result, _ in sizes))
     if board.formula.metric:
         metrics = [board.formula.metric]

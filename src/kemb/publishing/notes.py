@@ -11,11 +11,12 @@ from fractions import Fraction
 
 from kemb.boards import Board, Row
 from kemb.encoding.lengths import TRUNCATED
-from kemb.messages import Note, Text, Title, note, say, table
+from kemb.messages import Note, Text, Title, note, say
 from kemb.publishing.costs import CUT, DOUBT, DRAFTED, JUDGE, cost_of, is_cut, judged_of, n_tied
 from kemb.publishing.site.words import group_title
 from kemb.results.files import TaskResult
 from kemb.results.record import JudgeRecord
+from kemb.tasks.own.findings import title_of
 from kemb.tasks.own.judges import ENOUGH
 
 
@@ -210,13 +211,8 @@ def doubt_notes(rows: Sequence[Row]) -> list[Note]:
 
 def warning_kinds(warnings: Mapping[str, int]) -> list[Note]:
     """Kinds of warnings on data with how often they were given, the most frequent first."""
-    known_kinds = table("warning")
-    kinds = []
-    for kind, n in sorted(warnings.items(), key=lambda item: (-item[1], item[0])):
-        key = kind.lower().replace(" ", "_")
-        name: Text = note(f"warning.{key}") if key in known_kinds else kind
-        kinds.append(note("board.warning_count", kind=name, n=n))
-    return kinds
+    by_number = sorted(warnings.items(), key=lambda item: (-item[1], item[0]))
+    return [note("board.warning_count", kind=title_of(kind), n=n) for kind, n in by_number]
 
 
 def model_warnings(row: Row) -> list[str]:

@@ -239,7 +239,9 @@ class TerminalReporter:
             )
         else:
             seconds = time.monotonic() - self._since
-            line = _said("terminal.pulse", what=self._what, seconds=seconds)
+            line = _said(
+                "terminal.pulse", what=self._what or _said("terminal.preparing"), seconds=seconds
+            )
         if not self._n_cells:
             return line
         return _said("terminal.pulse_results", line=line, n_done=self._n_done, n=self._n_cells)

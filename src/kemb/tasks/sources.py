@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kemb.errors import DataError, FetchError
 from kemb.files import disk
-from kemb.hub import ask_first, check_file, describe, explain, is_offline, one_line, quiet_client
+from kemb.hub import (
+    COMMIT,
+    ask_first,
+    check_file,
+    describe,
+    explain,
+    is_offline,
+    one_line,
+    quiet_client,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -259,9 +268,6 @@ def locked(root: Path, name: str = ".lock") -> Iterator[None]:
         yield
 
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
 _NO_DATA = ["*.py", "*.md", ".git*", "*/.git*"]
 """Files of a repository that hold no rows."""
 
@@ -430,7 +436,7 @@ def _cached(hub: str, revision: str, configs: Sequence[str]) -> tuple[None, Down
     import datasets
 
     _quiet_datasets()
-    if _COMMIT.fullmatch(revision):
+    if COMMIT.fullmatch(revision):
         for config in configs:
             try:
                 loaded = datasets.load_dataset(hub, config or None, revision=revision)

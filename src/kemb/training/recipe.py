@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from kemb.errors import UnknownName, UsageError, nearest
 from kemb.files import disk
+from kemb.hub import COMMIT
 from kemb.models.families import by_recipe_name
 from kemb.tasks.spec import one_of
 from kemb.training.sections import (
@@ -69,7 +70,7 @@ class BaseSection(Section):
     family: Family = "dense"
     id: str = ""
     """`org/name` on the hub, or a folder, seen from the recipe."""
-    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    revision: str | None = Field(default=None, pattern=rf"^{COMMIT.pattern}$")
     max_tokens: int | None = Field(default=None, ge=1)
     pooling: Literal["keep", "mean", "cls", "last"] = "keep"
     dim: int = Field(default=256, ge=2)

@@ -8,6 +8,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kemb.hub import COMMIT
+
 DataRole = Literal["retrieval", "similarity", "nli", "distill"]
 Action = Literal["ignore", "report", "drop"]
 ACTIONS: tuple[Action, ...] = ("ignore", "report", "drop")
@@ -33,7 +35,7 @@ class Source(Section):
     """`org/name` of a dataset."""
     config: str = ""
     split: str = "train"
-    revision: str = Field(default="main", pattern=r"^(main|[0-9a-f]{40})$")
+    revision: str = Field(default="main", pattern=rf"^(main|{COMMIT.pattern})$")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

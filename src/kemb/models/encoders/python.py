@@ -246,7 +246,8 @@ def probe_of_encoder(encoder: PythonEncoder) -> str:
                 f"{encoder.name} gave the same vector for {len(PROBE)} different texts, beginning "
                 f"with {PROBE[0]!r}; expected vectors that differ."
             )
-        numbers += [cosines[np.triu_indices(len(PROBE), 1)], norms, np.array([vectors.shape[1]])]
+        numbers += [cosines[np.triu_indices(len(PROBE), 1)], *_scaled(norms)]
+        numbers.append(np.array([vectors.shape[1]]))
     return _digest(numbers)
 
 
@@ -256,7 +257,18 @@ def probe_of_reranker(reranker: PythonReranker) -> str:
     :raises InputError: as `PythonReranker.encode`.
     """
     scores = reranker._called(PROBE[0], list(PROBE[1:]), range(1, len(PROBE)))
-    return _digest([scores])
+    return _digest(_scaled(np.asarray(scores)))
+
+
+def _scaled(values: FloatArray) -> list[FloatArray]:
+    """Values of any size as ones of at most 1, and their size as a number from 1 to 10 and an
+    exponent: three decimals then tell tiny ones apart, too.
+    """
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return [values]
+    exponent = np.floor(np.log10(largest))
+    return [values / largest, np.array([largest / 10.0**exponent, exponent])]
 
 
 def _digest(numbers: Sequence[Any]) -> str:

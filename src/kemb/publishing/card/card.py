@@ -27,6 +27,7 @@ from kemb.publishing.markdown import clean, escape, own_data
 from kemb.publishing.usage import code_for, usage_of
 from kemb.results.claims import read_all, shipped
 from kemb.results.files import META, TaskResult
+from kemb.results.meta import read_meta
 from kemb.results.rows import ResultRow, find_row, rows_of
 
 README = "README.md"
@@ -161,11 +162,7 @@ def _row_of_folder(row_or_folder: str) -> str:
 def _meta(row: ResultRow) -> dict[str, Any]:
     folder = next(iter(row.results.values())).path.parent
     path = (folder.parent.parent if row.variant else folder) / META
-    try:
-        meta = disk.read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return meta if isinstance(meta, dict) else {}
+    return read_meta(path) if path.exists() else {}
 
 
 def _boards(

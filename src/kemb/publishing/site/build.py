@@ -411,9 +411,7 @@ def publish_site(out: Path, options: SiteOptions) -> Written:
     write_site(files, out)
     if options.snapshot:
         append(snapshots, past.snapshots[-1])
-    return Written(
-        (out / "index.html").resolve(), len(boards), len(files), sum(map(len, files.values()))
-    )
+    return Written(out / "index.html", len(boards), len(files), sum(map(len, files.values())))
 
 
 def _refuse_private(private: Sequence[TaskResult], folders: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kemb.messages import Lang, Note, Text, note, say
+from kemb.messages import Lang, Text, note, say, table
 
 MAX_EXAMPLES = 5
 
@@ -116,10 +116,13 @@ class Findings:
         return {kind: n for (level, kind), n in self.counts.items() if level == "warning"}
 
 
-def title_of(kind: str) -> Note:
-    """The name of a kind of findings for people; kinds themselves are English, for programs."""
+def title_of(kind: str) -> Text:
+    """The name of a kind of findings for people; kinds themselves are English, for programs. A kind
+    that only another version of kemb knows is its own name.
+    """
     name, _, which = kind.partition(" (")
-    title = note(f"kind.{re.sub(r'[^a-z0-9]+', '_', name.lower())}")
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower())
+    title: Text = note(f"kind.{slug}") if slug in table("kind") else name
     return note("check.kind_of", kind=title, which=which.removesuffix(")")) if which else title
 
 

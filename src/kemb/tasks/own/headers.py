@@ -37,7 +37,8 @@ Rows = list[tuple[int, list[str]]]
 def table_of_rows(file: str, rows: Rows, findings: Findings) -> Table | None:
     """A table whose header is the first row, or what stands below titles and merged cells.
 
-    Trailing columns without a name and a value are left out, and so are copies of the header.
+    Trailing columns without a name and a value are left out, and so are copies of the header, and a
+    first column that alone has no name.
     None, and a finding, where columns share a name, or hold values without one.
 
     :param file: its name in messages.
@@ -48,8 +49,12 @@ def table_of_rows(file: str, rows: Rows, findings: Findings) -> Table | None:
     header_row, header = rows[0]
     names = [name.strip() for name in header]
     places = [place for place, name in enumerate(names) if name or _has_values(rows[1:], place)]
+    if places and not names[places[0]] and all(names[place] for place in places[1:]):
+        places = places[1:]  # the numbers of the rows, as data frames write them
     column_names = [names[place] for place in places]
-    if fault := next((name for name, n in Counter(column_names).items() if n > 1 or not name), None):
+    if fault := next(
+        (name for name, n in Counter(column_names).items() if n > 1 or not name), None
+    ):
         message = note("finding.repeated_column")
         findings.error("repeated column", file, message, row=header_row, column=fault)
         return None

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kemb.errors import DataError, KembError, UsageError, nearest
 from kemb.files import disk
 from kemb.hub import (
+    COMMIT,
     Repository,
     ask_first,
     describe,
@@ -46,7 +47,6 @@ _NAME = re.compile(
     re.ASCII,
 )
 """The hub's names have no Hangul."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILES = (*TABLES, ".toml")
 """Endings of what is a path, even if nothing is there."""
 LARGE = 10**9
@@ -128,7 +128,7 @@ def source_of(path: Path) -> str:
         parts = path.resolve().relative_to(_root().resolve()).parts
     except ValueError:
         return ""
-    if len(parts) != 4 or not _COMMIT.fullmatch(parts[2]):
+    if len(parts) != 4 or not COMMIT.fullmatch(parts[2]):
         return ""
     config = parts[3].removeprefix(parts[1]).removeprefix(".")
     return str(HubSet(f"{parts[0]}/{parts[1]}", parts[2], config))
@@ -143,7 +143,7 @@ def _root() -> Path:
 def _fetch(hub_set: HubSet, hear: Hear, is_agreed: bool) -> Path:
     home = _root() / hub_set.repo
     copy = partial(_copy, home, hub_set)
-    if hub_set.revision and _COMMIT.fullmatch(hub_set.revision) and copy(hub_set.revision).is_dir():
+    if hub_set.revision and COMMIT.fullmatch(hub_set.revision) and copy(hub_set.revision).is_dir():
         return copy(hub_set.revision)
     quiet_client()
     try:
@@ -195,7 +195,7 @@ def _last_commit(home: Path, hub_set: HubSet) -> str:
     """
     reference = _reference(home, hub_set)
     commit = disk.read_text(reference).strip() if reference.is_file() else ""
-    if not _COMMIT.fullmatch(commit) or not _copy(home, hub_set, commit).is_dir():
+    if not COMMIT.fullmatch(commit) or not _copy(home, hub_set, commit).is_dir():
         raise ConnectionError(f"{hub_set} was never fetched here")
     return commit
 

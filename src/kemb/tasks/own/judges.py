@@ -111,12 +111,12 @@ def read_judges(root: Path, findings: Findings) -> list[Judge]:
         try:
             judges.append(Judge.model_validate_json(disk.read_text(path, _MOST_BYTES)))
         except (OSError, UnicodeDecodeError) as error:
-            message = note("finding.judge_unreadable", why=str(error))
+            message = note("finding.judge_unreadable", reason=str(error))
             findings.warn("labels of a judge", name, message)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the file"
-            message = note("finding.judge_unreadable", why=f"{where}: {first['msg']}")
+            message = note("finding.judge_without_labels", where=where, reason=first["msg"])
             findings.warn("labels of a judge", name, message)
     return judges
 
@@ -151,7 +151,7 @@ def apply(
         is_used = judge.check.is_passed
         if is_used and judge.check.people_sha256 != sha256_of(people, judge.grades()):
             is_used = False
-            message = note("finding.judge_checked_before", judge=judge.judge)
+            message = note("finding.judge_to_check", judge=judge.judge)
             findings.warn("check of a judge", FOLDER, message)
         grades = {
             pair: grade

@@ -176,7 +176,11 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
     for item in sorted(paths):
         if is_drafted and item.parent == path and item.name in DRAFTED:
             continue
-        if item.suffix.lower() not in DATA_SUFFIXES or item.name.startswith(".") or item.is_dir():
+        if (
+            item.suffix.lower() not in DATA_SUFFIXES
+            or item.name.startswith((".", "~$"))
+            or item.is_dir()
+        ):
             continue
         name = item.relative_to(path).as_posix()
         if item.suffix.lower() == ".txt" and not (role_of(name) or split_of(name)):
