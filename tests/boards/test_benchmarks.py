@@ -170,6 +170,7 @@ def test_mteb_benchmarks_are_those_of_mteb(name: str) -> None:
         assert cells[task].metric in ("main_score", old.get(main_score, main_score))
 
 
+@pytest.mark.slow
 def test_cqadupstack_has_the_forums_of_mteb() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -769,6 +770,7 @@ def test_unknown_names_are_told_the_nearest() -> None:
         load_benchmark("ko-leaderboard-v1").formula("stateds")
 
 
+@pytest.mark.slow
 def test_the_31_tasks_of_mteb_are_a_formula_of_c_mteb() -> None:
     mteb = pytest.importorskip("mteb")
     ours = load_benchmark("c-mteb")
