@@ -164,8 +164,9 @@ def test_no_other_module_has_a_table_of_all_types_or_kinds_of_models(path: Path)
         keys = keys_listed(node)
         for what, names in vocabularies.items():
             listed = keys & names
-            where = f"{name_of(path)}, line {getattr(node, 'lineno', 0)}"
-            assert len(listed) < 4, f"{where} has a table of {what}: {listed}"
+            assert len(listed) < 4, (
+                f"{name_of(path)}, line {getattr(node, 'lineno', 0)} lists {what}: {listed}"
+            )
 
 
 # A row alone adds a type
