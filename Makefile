@@ -12,12 +12,13 @@ demo: .venv/.base  ## Install kemb (base and kiwi) and run the demo, offline
 	$(BIN)/kemb demo
 
 # One process per core; tests/conftest.py says which tests stay together.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+# The tests start kemb hundreds of times: each compiles it anew where bytecode is not written.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test: .venv/.test frontend/node_modules/.done  ## Install all extras and run the whole test suite
 	$(PYTEST) $(PYTEST_ARGS)
 
-quick: .venv/.test  ## The tests without torch, simulations and a browser: under a minute on 2 cores
+quick: .venv/.test  ## The tests without torch, mteb, simulations and a browser: under a minute on 2 cores
 	$(PYTEST) --quick $(PYTEST_ARGS)
 
 check: .venv/.test frontend/node_modules/.done  ## Formatting, lint, types, generated files up to date

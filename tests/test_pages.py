@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kemb.cli.docs import pages
+from source import FILES, nodes_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -47,10 +48,10 @@ def anchors(page: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def strings_of_users(tree: ast.AST) -> Iterator[str]:
+def strings_of_users(path: Path) -> Iterator[str]:
     """String constants that are no docstrings."""
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    documentation = {id(node.value) for node in nodes_of(path) if isinstance(node, ast.Expr)}
+    for node in nodes_of(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if id(node) not in documentation:
                 yield node.value
@@ -115,8 +116,8 @@ def test_pages_and_decisions_that_code_names_are_there(path: Path) -> None:
 
 
 def test_messages_name_pages_as_an_installed_user_opens_them() -> None:
-    for path in (ROOT / "src").rglob("*.py"):
-        for string in strings_of_users(ast.parse(text_of(path))):
+    for path in FILES:
+        for string in strings_of_users(path):
             assert not re.search(r"docs/[\w-]+\.md", string), f"{name_of(path)}: {string}"
     for path in (ROOT / "src").rglob("*.toml"):
         assert not re.search(r"\bdocs/[\w-]+\.md", text_of(path)), name_of(path)

@@ -244,7 +244,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 )
 def test_megabytes_of_garbage_give_no_number_that_is_not_there(tmp_path: Path, piece: str) -> None:
     path = tmp_path / "x.md"
-    for text in (piece * (10_000_000 // len(piece)), (piece + "\n") * (1_000_000 // len(piece))):
+    for text in (piece * (3_000_000 // len(piece)), (piece + "\n") * (300_000 // len(piece))):
         path.write_text(text)
         document = read_document(path)
         numbers = {cell.number for table in document.tables for row in table.rows for cell in row}

@@ -34,8 +34,6 @@ from kemb.results import claims
 from kemb.results.claims import ClaimRow, Source, join_revisions, read_claims, write_claims
 from kemb.results.files import Claim, TaskResult, read_results
 
-mteb = pytest.importorskip("mteb")
-
 
 @pytest.fixture(autouse=True)
 def quiet_oracle() -> Iterator[None]:
@@ -84,7 +82,7 @@ def imported(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
 
 
 @pytest.fixture(scope="module")
-def loaded(shared_data: Path) -> Any:  # noqa: ANN401
+def loaded(shared_data: Path, mteb: Any) -> Any:  # noqa: ANN401
     """The same, read by mteb."""
     cache = mteb.ResultCache(shared_data / "mteb-results-ko")
     return cache.load_results(require_model_meta=False, include_remote=False)
@@ -139,6 +137,7 @@ def test_joined_revisions_are_those_of_mteb(imported: list[TaskResult], loaded: 
     assert len(joined) == len({(r.model, r.task) for r in imported})
 
 
+@pytest.mark.slow
 def test_joined_revisions_of_random_results_are_those_of_mteb() -> None:
     from mteb.results import BenchmarkResults, ModelResult
     from mteb.results import TaskResult as TheirResult
@@ -208,7 +207,9 @@ def tied(one: TaskResult, results: list[TaskResult], main: dict[str, str]) -> bo
 @pytest.mark.slow
 @pytest.mark.shared
 def test_means_of_mteb_come_out_of_imported_results(
-    imported: list[TaskResult], shared_data: Path
+    imported: list[TaskResult],
+    shared_data: Path,
+    mteb: Any,  # noqa: ANN401
 ) -> None:
     """MTEB(kor, v2): mean over tasks and mean over types of all complete models."""
     cache = mteb.ResultCache(shared_data / "mteb-results-ko")
@@ -321,7 +322,11 @@ OLD = {
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_old_formats_give_what_mteb_reads_in_them(name: str, tmp_path: Path) -> None:
+def test_old_formats_give_what_mteb_reads_in_them(
+    name: str,
+    tmp_path: Path,
+    mteb: Any,  # noqa: ANN401
+) -> None:
     content = OLD[name]
     task = str(content.get("mteb_dataset_name", content.get("task_name")))
     file = write(tmp_path / "results/org__model/rev" / f"{task}.json", content)
@@ -590,7 +595,11 @@ OWN_ROWS = [
 
 
 @pytest.mark.shared
-def test_mteb_loads_and_tabulates_what_was_exported(measured: Path, tmp_path: Path) -> None:
+def test_mteb_loads_and_tabulates_what_was_exported(
+    measured: Path,
+    tmp_path: Path,
+    mteb: Any,  # noqa: ANN401
+) -> None:
     done = export_mteb(measured, tmp_path)
     assert (done.n_results, done.n_rows) == (4, 3)
     assert done.problems == []
@@ -615,7 +624,9 @@ def test_mteb_loads_and_tabulates_what_was_exported(measured: Path, tmp_path: Pa
 
 @pytest.mark.shared
 def test_every_model_meta_is_one_to_mteb_and_finds_its_results(
-    measured: Path, tmp_path: Path
+    measured: Path,
+    tmp_path: Path,
+    mteb: Any,  # noqa: ANN401
 ) -> None:
     export_mteb(measured, tmp_path)
     cache = mteb.ResultCache(tmp_path)

@@ -333,6 +333,7 @@ def test_a_card_that_cannot_be_attributed_is_refused(shared_data: Path, tmp_path
     assert not (tmp_path / "claims").exists()
 
 
+@pytest.mark.slow
 def test_eval_results_as_mteb_writes_them(tmp_path: Path) -> None:
     mteb = pytest.importorskip("mteb")
     parts = {"kor-kor": 0.31, "eng-kor": 0.2512345, "kor-eng": 0.009}

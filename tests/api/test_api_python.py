@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 import subprocess
 import sys
@@ -17,8 +16,7 @@ import pytest
 import kemb
 from kemb.models.encoders.hashed import open_toy
 from kemb.types import Input, PairData
-
-WORDS = "산 강 들 숲 돌 별 달 해 꽃 잎".split()
+from sentences import WORDS
 
 
 def toy(texts: list[str]) -> Any:  # noqa: ANN401  what a user's function returns
@@ -32,20 +30,6 @@ def mine(texts: list[str]) -> Any:  # noqa: ANN401
 def small(texts: list[str]) -> Any:  # noqa: ANN401
     vectors = toy(texts)
     return vectors @ np.random.default_rng(0).standard_normal((vectors.shape[1], 16))
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    folder = tmp_path / "pairs"
-    folder.mkdir()
-    rows = [
-        {"sentence1": f"{a} 위에", "sentence2": f"{b} 위에", "score": (i * j) % 6}
-        for i, a in enumerate(WORDS)
-        for j, b in enumerate(WORDS)
-    ]
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "test.jsonl").write_text(lines, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(autouse=True)

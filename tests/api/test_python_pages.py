@@ -24,6 +24,7 @@ def test_the_blocks_of_a_page_run_in_order(
     assert not names["results"].failed  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_shows_board_comparison_and_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

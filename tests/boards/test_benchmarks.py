@@ -157,6 +157,7 @@ def test_cells_of_tasks_without_a_spec_say_their_splits_and_subsets(name: str) -
         assert cell.subsets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MTEB))
 def test_mteb_benchmarks_are_those_of_mteb(name: str) -> None:
     expected = mteb_parts(MTEB[name])
@@ -170,6 +171,7 @@ def test_mteb_benchmarks_are_those_of_mteb(name: str) -> None:
         assert cells[task].metric in ("main_score", old.get(main_score, main_score))
 
 
+@pytest.mark.slow
 def test_cqadupstack_has_the_forums_of_mteb() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -181,6 +183,7 @@ def test_cqadupstack_has_the_forums_of_mteb() -> None:
     )
 
 
+@pytest.mark.slow
 def test_c_mteb_is_mteb_and_the_chinese_subsets_of_four_more_tasks() -> None:
     expected = mteb_parts("MTEB(cmn, v1)")
     cells = {cell.task: cell for cell in load_benchmark("c-mteb").cells}
@@ -769,6 +772,7 @@ def test_unknown_names_are_told_the_nearest() -> None:
         load_benchmark("ko-leaderboard-v1").formula("stateds")
 
 
+@pytest.mark.slow
 def test_the_31_tasks_of_mteb_are_a_formula_of_c_mteb() -> None:
     mteb = pytest.importorskip("mteb")
     ours = load_benchmark("c-mteb")

@@ -668,6 +668,7 @@ def public(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "theirs", "n_complete"),
     [("mteb-kor-v1", "MTEB(kor, v1)", 54), ("mteb-kor-v2", "MTEB(kor, v2)", 23)],

@@ -136,6 +136,7 @@ def test_questions_on_few_passages_drop_nothing_and_say_so(tmp_path: Path) -> No
     assert "60 questions are on fewer than 50 passages of their own (12)" in outcome.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_of_documents_is_drafted_once_and_decided_on(tmp_path: Path) -> None:
     documents_of(tmp_path / "mydata")
     (tmp_path / "mydata/old.doc").write_bytes(b"x")

@@ -101,6 +101,7 @@ def test_the_page_is_the_same_in_both_languages_and_escapes_what_is_from_outside
         assert not re.search(r"<img|<script|src=\"|<pre", text)
 
 
+@pytest.mark.slow
 def test_questions_are_drafted_from_documents_first(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

@@ -18,13 +18,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import kemb
 from kemb.cli import cli
 from kemb.errors import ResultError
 from kemb.results.files import TaskResult, again, items_path, read_items, read_results
 from records import record
+from source import FILES, SRC, name_of, nodes_of
 
-SRC = Path(kemb.__file__).parent
 OF_OTHERS = {"--force-reinstall", "--local-dir", "--gpus"}
 """Options of pip, hf and docker."""
 _COMMAND = re.compile(r"(?<![\w./-])kemb (?=[a-z])([^`\"\n]*)")
@@ -38,28 +37,27 @@ def sentences() -> list[tuple[str, str]]:
     where a value is filled in, and the tables of sentences.
     """
     texts = []
-    for path in sorted(SRC.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for path in FILES:
         docstrings = {
             id(node.body[0].value)
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
-        docstrings |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        docstrings |= {id(node.value) for node in nodes_of(path) if isinstance(node, ast.Expr)}
         inner = {
             id(part)
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.JoinedStr)
             for part in node.values
         }
-        for node in ast.walk(tree):
+        for node in nodes_of(path):
             if id(node) in docstrings or id(node) in inner:
                 continue
             text = text_of(node)
             if text:
-                texts.append((f"{path.relative_to(SRC)}:{node.lineno}", text))  # type: ignore[attr-defined]
+                texts.append((f"{name_of(path)}:{node.lineno}", text))  # type: ignore[attr-defined]
     for path in sorted((SRC / "messages" / "table").glob("*.toml")):
         for name, forms in tomllib.loads(path.read_text(encoding="utf-8")).items():
             texts += [(f"{path.stem}.{name}", re.sub(r"\{[^}]*\}", "X", str(forms["en"])))]
@@ -103,6 +101,7 @@ def verb_of(words: list[str]) -> tuple[click.Command | None, list[str]]:
     return (None if command is cli else command), rest
 
 
+@cache
 def options_of(command: click.Command) -> set[str]:
     names = {"--help", "-h"}
     for parameter in command.params:

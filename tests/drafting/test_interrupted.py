@@ -45,6 +45,7 @@ def keys_in(folder: Path) -> list[str]:
     return [json.loads(line)["key"] for line in lines]
 
 
+@pytest.mark.slow
 def test_a_killed_draft_goes_on_and_pays_nothing_twice(
     chat: ChatEndpoint, docs: Path, tmp_path: Path
 ) -> None:

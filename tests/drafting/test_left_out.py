@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +82,39 @@ def test_on_the_shipped_task_with_unlike_retrievers(tmp_path: Path) -> None:
     pool = build_pool(folder, names, tmp_path / "results", tmp_path / "store")
     data = load_task(folder).load().parts[0].data
     assert isinstance(data, RetrievalData)
-    table = leave_one_out(pool, data.qrels)
-    assert len(table) == 4
+    truth = data.qrels
+    tops = {
+        name: {(query, document) for query in truth for document in pool[name][query][:10]}
+        for name in names
+    }
+    table = leave_one_out(pool, truth)
+    assert [row.retriever for row in table] == names
+    assert any(row.n_alone for row in table)
+    assert any(row.judged_at_10 < 1 for row in table)
     for row in table:
-        assert row.n_alone or row.score_without == pytest.approx(row.score)
-        assert 0 <= row.judged_at_10 <= 1
-        assert row.score_condensed >= row.score_without - 1e-9
+        ranking, top = pool[row.retriever], tops[row.retriever]
+        others = set().union(*(tops[name] for name in names if name != row.retriever))
+        judged = judgments_of(others, truth)
+        short = {q: [d for d in ranking[q] if (q, d) in others] for q in truth}
+        assert row.n_alone == sum(truth[q].get(d, 0) > 0 for q, d in top - others)
+        assert row.judged_at_10 == pytest.approx(len(top & others) / len(top))
+        assert row.score == pytest.approx(by_trec(ranking, judgments_of(others | top, truth)))
+        assert row.score_without == pytest.approx(by_trec(ranking, judged))
+        assert row.score_condensed == pytest.approx(by_trec(short, judged))
+        better = sum(by_trec(pool[name], judged) > row.score_without + 1e-9 for name in names)
+        assert row.rank_without == 1 + better
+
+
+def judgments_of(pooled_pairs: set[tuple[str, str]], truth: Qrels) -> Qrels:
+    return {
+        query: {d: grades.get(d, 0) for q, d in pooled_pairs if q == query}
+        for query, grades in truth.items()
+    }
+
+
+def by_trec(ranking: Mapping[str, Sequence[str]], qrels: Qrels) -> float:
+    """Mean nDCG@10 over all questions, by trec_eval."""
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    run = {q: {d: -float(place) for place, d in enumerate(ranking[q])} for q in qrels}
+    scores = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut_10"}).evaluate(run)
+    return sum(score["ndcg_cut_10"] for score in scores.values()) / len(qrels)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import cohen_kappa_score
 
+from command import kemb
 from drafted_folder import drafted
 from kemb.cli import cli
 from kemb.drafting.review_log import open_log
@@ -119,12 +120,7 @@ def test_what_cannot_be_is_one_sentence(folder: Path, tmp_path: Path) -> None:
         ([str(tmp_path / "nowhere")], "does not exist"),
         ([str(tmp_path)], "cannot be used"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "kemb", "review", *arguments, "--no-open"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = kemb("review", *arguments, "--no-open")
         assert done.returncode in (1, 2)
         assert words in done.stderr
         assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from kemb.models.encoders import Encoder
 from kemb.models.model import Model, ModelOptions
 from kemb.models.open import open_model
 from kemb.models.resolve import resolve
-from kemb.results.files import Claim, TaskResult, read_result
+from kemb.results.files import Claim, TaskResult, read_result, read_results
 from records import changed
 
 WORDS = "비가1 눈이2 바람이3 구름이4 햇볕이5 안개가6 우박이7 서리가8 이슬이9 무지개가0".split()
@@ -38,7 +39,11 @@ def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, Path]:
-    made = {name: tmp_path / f"my-{name}" for name in ("sts", "nli", "topics", "search", "intent")}
+    return write_folders(tmp_path)
+
+
+def write_folders(root: Path) -> dict[str, Path]:
+    made = {name: root / f"my-{name}" for name in ("sts", "nli", "topics", "search", "intent")}
     for folder in made.values():
         folder.mkdir()
     partner = np.random.default_rng(0).permutation(80)
@@ -72,9 +77,21 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     return made
 
 
+@pytest.fixture(scope="module")
+def measured_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("measured")
+    run(write_folders(root), root, "toy")
+    return root
+
+
 @pytest.fixture
-def measured(folders: dict[str, Path], tmp_path: Path) -> dict[str, TaskResult]:
-    return run(folders, tmp_path, "toy")
+def measured(
+    folders: dict[str, Path], tmp_path: Path, measured_once: Path
+) -> dict[str, TaskResult]:
+    """Results of `toy` on all folders: a copy, which a test may forge."""
+    for name in ("results", "store"):
+        shutil.copytree(measured_once / name, tmp_path / name)
+    return {r.task.removeprefix("my-"): r for r in read_results(tmp_path / "results")}
 
 
 def run(

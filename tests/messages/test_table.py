@@ -7,18 +7,17 @@ import re
 import string
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import pytest
 from jinja2 import Environment, nodes
 
-import kemb
 from kemb.messages import LANGS, Note, say
 from kemb.messages.particles import PARTICLES
 from kemb.tasks.own.findings import title_of
+from source import FILES, SRC, dotted, name_of, nodes_of
 
-SRC = Path(kemb.__file__).parent
 AREAS = sorted((SRC / "messages" / "table").glob("*.toml"))
 TABLE = {
     f"{path.stem}.{name}": forms
@@ -38,36 +37,42 @@ def is_call_of_a_sentence(node: ast.AST, source: str) -> bool:
     """
     if not isinstance(node, ast.Call) or not node.args or isinstance(node.args[0], ast.Name):
         return False
-    name = ast.unparse(node.func)
+    name = dotted(node.func)
     if name == "note":
         return re.search(r"from kemb\.messages import .*\bnote\b", source) is not None
     return name in ("messages.note", "context.t", "self.t", "_said", "_named")
 
 
-def calls_in_python() -> Iterator[tuple[str, ast.expr, set[str] | None]]:
+@cache
+def calls_in_python() -> list[tuple[str, ast.expr, set[str] | None]]:
     """(where, key, names of values; None where they are not spelled out) of every call."""
-    for path in sorted(SRC.rglob("*.py")):
+    calls: list[tuple[str, ast.expr, set[str] | None]] = []
+    for path in FILES:
         source = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(source)):
+        for node in nodes_of(path):
             if is_call_of_a_sentence(node, source):
                 assert isinstance(node, ast.Call)
                 keywords = [keyword.arg for keyword in node.keywords]
                 values = None if None in keywords else {word for word in keywords if word}
-                yield f"{path.relative_to(SRC)}:{node.lineno}", node.args[0], values
+                calls.append((f"{name_of(path)}:{node.lineno}", node.args[0], values))
+    return calls
 
 
-def constants() -> Iterator[tuple[str, str]]:
+@cache
+def constants() -> list[tuple[str, str]]:
     """(where, text) of every string of the program that reads like a key of a known area, but for
     names of pages.
     """
     areas = "|".join(path.stem for path in AREAS)
     like_a_key = re.compile(rf"({areas})\.[a-z0-9_]*[a-z0-9]")
-    for path in sorted(SRC.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    keys: list[tuple[str, str]] = []
+    for path in FILES:
+        for node in nodes_of(path):
             text = getattr(node, "value", None)
             if isinstance(node, ast.Constant) and isinstance(text, str):
                 if like_a_key.fullmatch(text) and not text.endswith(".html"):
-                    yield f"{path.relative_to(SRC)}:{node.lineno}", text
+                    keys.append((f"{name_of(path)}:{node.lineno}", text))
+    return keys
 
 
 def keys_of(expression: ast.expr) -> set[str]:

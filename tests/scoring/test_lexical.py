@@ -91,6 +91,7 @@ def test_scores_equal_bm25s_bit_for_bit(seed: int) -> None:
         )
 
 
+@pytest.mark.slow
 def test_mteb_analyser_equals_mtebs_baseline() -> None:
     bm25s = pytest.importorskip("bm25s")
     from mteb.models.model_implementations.bm25 import BM25Tokenizer

@@ -230,8 +230,8 @@ def test_where_the_order_is_random_nothing_is_gained_by_any_size(world: World) -
     for size, overlap in ((100, 0), (400, 0), (1600, 0), (400, 360)):
         chunks = windows(world, size, overlap)
         recalls = []
-        for _ in range(3):
+        for _ in range(10):
             order = [rng.permutation(len(chunks)) for _ in world.questions]
             run = Run(np.array(order), np.zeros((1, 1)))
             recalls.append(mean_recall(world, chunks, run)[2])
-        assert np.mean(recalls) == pytest.approx(4000 / n_characters, abs=0.025)
+        assert np.mean(recalls) == pytest.approx(4000 / n_characters, abs=0.012)

@@ -86,6 +86,7 @@ def test_every_promised_task_is_there() -> None:
     assert sorted(set(PROMISED) - set(names())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_facts_are_those_of_mteb(name: str) -> None:
     spec, task = load_spec(name), mteb_task(name)
@@ -117,6 +118,7 @@ def test_facts_are_those_of_mteb(name: str) -> None:
     assert bool(spec.source.group_column) == bool(getattr(task, "fast_loading", False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in names() if load_spec(name).type == "classification"]
 )
@@ -130,6 +132,7 @@ def test_classification_protocols_are_those_of_mteb(name: str) -> None:
     assert ours.train_split == task.train_split
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if load_spec(name).type == "clustering"])
 def test_clustering_protocols_are_those_of_mteb(name: str) -> None:
     from mteb.abstasks.clustering import AbsTaskClustering
@@ -158,6 +161,7 @@ def counts(statistics: dict[str, Any]) -> dict[str, int]:
     return {"rows": statistics["num_samples"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if load_spec(name).contract])
 def test_contracts_are_the_counts_that_mteb_published(name: str) -> None:
     spec = load_spec(name)
@@ -175,6 +179,7 @@ def test_contracts_are_the_counts_that_mteb_published(name: str) -> None:
             assert count == expected[kind], part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"), [("mteb-kor-v1", "MTEB(kor, v1)"), ("mteb-kor-v2", "MTEB(kor, v2)")]
 )
@@ -245,6 +250,7 @@ DIFFERENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_the_importer_gives_the_shipped_specification(name: str) -> None:
     pytest.importorskip("mteb")

@@ -331,6 +331,7 @@ def test_korsts_train_against_its_test(shared_data: Path) -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_docsko_sections(shared_data: Path) -> None:
     """Four training rows have the heading of a held-out query; no body is near at any threshold
     above 0.1.
@@ -396,6 +397,7 @@ def test_shipped_registry_knows_the_tasks(shared_data: Path) -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_the_tool_writes_the_shipped_registry(shared_data: Path, tmp_path: Path) -> None:
     tool = Path(__file__).parents[2] / "tools/make_registry.py"
     made = tmp_path / "registry.parquet"

@@ -459,19 +459,6 @@ def test_the_command_exits_with_1_when_something_was_forgotten(
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture(scope="session")
-def tiny_mlm(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny network with a head that predicts words, as SPLADE needs."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
-
-    folder = tmp_path_factory.mktemp("tiny") / "tiny-mlm"
-    torch.manual_seed(0)
-    BertForMaskedLM(BertConfig.from_pretrained(tiny_transformer)).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny_transformer).save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("family", "loss", "first"),
     [

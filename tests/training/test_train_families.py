@@ -84,19 +84,6 @@ def run(
     return fit.fit(fit.FitJob(file, sets, base, out, "key", "cpu", resume=resume))
 
 
-@pytest.fixture(scope="session")
-def tiny_mlm(tiny_transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny network with a head that predicts words, as SPLADE needs."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
-
-    folder = tmp_path_factory.mktemp("tiny") / "tiny-mlm"
-    torch.manual_seed(0)
-    BertForMaskedLM(BertConfig.from_pretrained(tiny_transformer)).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny_transformer).save_pretrained(folder)
-    return folder
-
-
 DENSE = [
     'name = "mnrl"',
     'name = "cached-mnrl"\nmini_batch = 2\nscale = 50\n'

@@ -87,13 +87,31 @@ class Candidate:
     """That a language model was asked for."""
 
 
+Reason = Literal[
+    "too little text answers it",
+    "fewer than two content words",
+    "no content words",
+    "no passage answers it",
+    "ten passages or more answer it equally",
+    "the endpoint refused the passage",
+    "the answer was cut off",
+    "the answer is not the JSON that was asked for",
+    "the model saw nothing to ask",
+    "it repeats an instruction of the passage",
+    "a style that was not asked for",
+    "its answer does not stand in the passage",
+    "it quotes the passage",
+]
+"""Why a question is not in the set; the table of sentences has a `why_` for each."""
+
+
 class Omission(NamedTuple):
     """A question that is not in the set."""
 
     question: str
     way: str
     source: str
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +141,7 @@ def candidates(document: Document, ways: Sequence[Way]) -> tuple[list[Candidate]
         for candidate in _of_section(document, section, ways, code[first:last]):
             answer = candidate.answer
             if not has_letters(document.text, MIN_ANSWER, answer.start, answer.end):
-                reason = "too little text answers it"
+                reason: Reason = "too little text answers it"
                 omissions.append(Omission(candidate.text, candidate.way, document.id, reason))
             else:
                 questions.append(candidate)

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kemb.drafting.candidates import ORDER, Candidate, Omission
+from kemb.drafting.candidates import ORDER, Candidate, Omission, Reason
 from kemb.drafting.chunks import Chunk
 from kemb.drafting.vocabulary import Postings, Words, content_words, overlap
 from kemb.scoring.spans import Span
@@ -93,9 +93,9 @@ def with_parents(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list
         ]
         alone = [depth for depth in enough if n_of_form[depth, of_candidate[depth]] == 1]
         if not enough or not of_texts[-1]:
-            reason = "fewer than two content words"
+            source = candidate.answer.source
             omissions.append(
-                Omission(candidate.text, candidate.way, candidate.answer.source, reason)
+                Omission(candidate.text, candidate.way, source, "fewer than two content words")
             )
             continue
         depth = (alone or enough[-1:])[0]
@@ -244,12 +244,12 @@ def _place(chunk: Chunk) -> Span:
     return Span(chunk.source, chunk.start, chunk.end)
 
 
-def _why_not(words: Words, right: Sequence[int]) -> str:
+def _why_not(words: Words, right: Sequence[int]) -> Reason | None:
     if not words:
         return "no content words"
     if not right:
         return "no passage answers it"
-    return "ten passages or more answer it equally" if len(right) >= MANY else ""
+    return "ten passages or more answer it equally" if len(right) >= MANY else None
 
 
 def _is_quoted(question: str, passages: Sequence[str]) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from kemb.drafting.candidates import Candidate, Omission
+from kemb.drafting.candidates import Candidate, Omission, Reason
 from kemb.drafting.chunks import Chunk, sentences
 from kemb.errors import UsageError
 from kemb.files import disk
@@ -22,6 +22,7 @@ from kemb.training.shingles import normal_form
 
 _SHIPPED = "ko.toml"
 _FENCE = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
+_NO_PLACE: Final = "its answer does not stand in the passage"
 _SAME = 20
 """Letters that a question and its passage may share in a row; more is a quotation."""
 _SAME_INSTRUCTION = 8
@@ -176,7 +177,7 @@ def read_answer(
         span = _place_of(question.answer, chunk)
         reason = _why_not(text, question, open_styles, span, chunk, prompts)
         if reason or span is None:
-            omissions.append(Omission(text, "llm", chunk.id, reason))
+            omissions.append(Omission(text, "llm", chunk.id, reason or _NO_PLACE))
             continue
         open_styles.remove(question.style)
         questions.append(Candidate("llm", text, span, style=question.style))
@@ -196,14 +197,14 @@ def _why_not(
     span: Span | None,
     chunk: Chunk,
     prompts: Prompts,
-) -> str:
+) -> Reason | None:
     if repeats_instruction(f"{text} {question.answer}", chunk.text, prompts):
         return "it repeats an instruction of the passage"
     if question.style not in open_styles:
         return "a style that was not asked for"
     if span is None:
-        return "its answer does not stand in the passage"
-    return "it quotes the passage" if _share_a_run(text, chunk.text, _SAME) else ""
+        return _NO_PLACE
+    return "it quotes the passage" if _share_a_run(text, chunk.text, _SAME) else None
 
 
 def repeats_instruction(text: str, passage: str, prompts: PromptFile) -> bool:
