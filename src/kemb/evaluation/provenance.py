@@ -29,6 +29,7 @@ from kemb.results.record import (
     DoorRecord,
     EncodedTexts,
     Hardware,
+    LiteRecord,
     Loaded,
     ModelRecord,
     Profile,
@@ -40,7 +41,7 @@ from kemb.results.record import (
     known,
 )
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.spec import TaskSpec
+from kemb.tasks.spec import Lite, TaskSpec
 from kemb.types import TaskData
 
 
@@ -50,14 +51,14 @@ def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
     """
     profile = _profile(spec, model)
     return Setting(
-        task=_task(spec, data),
+        task=_task(spec, data, model),
         model=profile.model,
         prompts=profile.prompts,
         **known(door=profile.door, view=profile.view, parts=profile.parts),
     )
 
 
-def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
+def _task(spec: TaskSpec, data: TaskData, model: Model) -> TaskRecord:
     kind = KINDS[spec.type]
     protocol = {kind.protocol: getattr(spec, kind.protocol).model_dump()} if kind.protocol else {}
     return TaskRecord(
@@ -80,7 +81,22 @@ def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
         clustering=protocol.pop("clustering", None),
         metric_version=kind.metric_version,
         **protocol,
-        **known(drafted=spec.drafted or None, seen=data.seen),
+        **known(
+            drafted=spec.drafted or None,
+            seen=data.seen,
+            lite=spec.lite and _lite(spec.lite, model),
+        ),
+    )
+
+
+def _lite(lite: Lite, model: Model) -> LiteRecord:
+    row = f"{model.row}@{model.revision}"
+    return LiteRecord(
+        of=lite.of,
+        n_full=lite.n_full,
+        n_documents=lite.n_documents,
+        is_pooled=row in lite.pool,
+        **known(share=lite.shares.get(row)),
     )
 
 

@@ -26,6 +26,11 @@ something must be known.
 DRAFTED = "✎"
 """Behind a score of questions that were drafted from the documents."""
 
+LITE = "◔"
+"""Behind a score of a lite version of a task that holds too little of what the row finds, or of
+which nobody knows how much it holds.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

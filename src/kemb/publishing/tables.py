@@ -16,8 +16,19 @@ from typing import Any, Literal, NamedTuple
 
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
+from kemb.boards.lite import is_marked
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, Cost, cost_of, is_cut, judged_of, n_tied
+from kemb.publishing.costs import (
+    CUT,
+    DOUBT,
+    DRAFTED,
+    LITE,
+    Cost,
+    cost_of,
+    is_cut,
+    judged_of,
+    n_tied,
+)
 from kemb.publishing.markdown import clean, escape
 from kemb.publishing.notes import below_line, footer, group, heading, model_warnings
 from kemb.results.record import Record
@@ -103,13 +114,14 @@ def _judged(rows: Sequence[Row], lang: Lang) -> list[Column]:
 
 
 def marks(row: Row, cell: CellSpec) -> str:
-    """What stands behind a score of truncated texts, of drafted questions, and of data or vectors
-    to be doubted.
+    """What stands behind a score of truncated texts, of drafted questions, of a lite version that
+    holds too little of what the row finds, and of data or vectors to be doubted.
     """
     records = _records(row, cell)
     conditions = {
         CUT: is_cut_in(row, cell),
         DRAFTED: any(record.task.drafted for record in records),
+        LITE: any(record.task.lite and is_marked(record.task.lite) for record in records),
         DOUBT: any(record.data_warnings or n_tied(record) for record in records),
     }
     return "".join(f" {mark}" for mark, holds in conditions.items() if holds)
