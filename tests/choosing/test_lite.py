@@ -20,6 +20,7 @@ from kemb.boards.benchmark import Benchmark, CellSpec
 from kemb.boards.compare import compare
 from kemb.choosing.lite import LiteSettings, LiteVersion, make
 from kemb.choosing.lite.draw import Recipe
+from kemb.choosing.lite.show import drawn_notes
 from kemb.choosing.lite.worth import Reference, share_inside, worth
 from kemb.cli import cli
 from kemb.encoding.store import Store
@@ -31,7 +32,8 @@ from kemb.publishing.tables import to_markdown
 from kemb.results.files import TaskResult, read_items, read_results
 from kemb.results.rows import rows_of
 from kemb.tasks.own.check import examine
-from kemb.types import RetrievalData
+from kemb.tasks.parts import content_sha256
+from kemb.types import Part, RetrievalData
 
 DEPTH = 3
 
@@ -378,3 +380,38 @@ def test_a_row_that_fails_leaves_no_folder(
     with pytest.raises(KembError, match=r"no score on mydata\.lite-"):
         make(world.task, tmp_path / "lite", settings, world.run)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_site_marks_such_scores_too(world: World, drawn: LiteVersion, tmp_path: Path) -> None:
+    board_results(world, drawn)
+    name = drawn.spec.name
+    board = tmp_path / "board.toml"
+    board.write_text(f'name = "lite"\ntitle = "lite"\n[[cells]]\ntask = "{name}"\n')
+    done = kemb("site", board, "-o", tmp_path / "site", "--results", world.run.results_dir)
+    assert done.exit_code == 0, done.output
+    pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")]
+    marked = [page for page in pages if ">◔</span>" in page]
+    titles = ("이 행이 찾는 문서가 축소판에", "may hold too little of what this row finds")
+    assert [sum(title in page for page in marked) for title in titles] == [1, 1]
+
+
+def test_groups_of_right_chunks_are_lost_and_said_to_be(tmp_path: Path) -> None:
+    folder = corpus_of(tmp_path / "source", n_passages=12, per_passage=1, n_others=100)
+    task = load_task(folder)
+    data = task.load()
+    retrieval = data.parts[0].data
+    assert isinstance(retrieval, RetrievalData)
+    groups = {query: [list(grades)] for query, grades in retrieval.qrels.items()}
+    grouped = replace(data, parts=[make_part_of(data.parts[0], groups)])
+    run = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    settings = LiteSettings([resolve("bm25:bigram")], recipe=Recipe(n_documents=60, depth=2))
+    version = make(Task(task.spec, lambda: grouped), tmp_path / "lite", settings, run)
+    assert version.has_lost_groups
+    said = [say(sentence, "en") for sentence in drawn_notes(version, 60)]
+    assert any("Groups of right chunks" in line for line in said)
+
+
+def make_part_of(part: Part, groups: dict[str, list[list[str]]]) -> Part:
+    assert isinstance(part.data, RetrievalData)
+    data = replace(part.data, groups=groups)
+    return replace(part, data=data, sha256=content_sha256(data))

@@ -121,7 +121,7 @@ def marks(row: Row, cell: CellSpec) -> str:
     conditions = {
         CUT: is_cut_in(row, cell),
         DRAFTED: any(record.task.drafted for record in records),
-        LITE: any(record.task.lite and is_marked(record.task.lite) for record in records),
+        LITE: is_lite_marked(row, cell),
         DOUBT: any(record.data_warnings or n_tied(record) for record in records),
     }
     return "".join(f" {mark}" for mark, holds in conditions.items() if holds)
@@ -130,6 +130,12 @@ def marks(row: Row, cell: CellSpec) -> str:
 def is_cut_in(row: Row, cell: CellSpec) -> bool:
     """Whether a score stands on truncated texts."""
     return any(map(is_cut, _records(row, cell)))
+
+
+def is_lite_marked(row: Row, cell: CellSpec) -> bool:
+    """Whether a score is of a lite version that holds too little of what the row finds."""
+    lites = [record.task.lite for record in _records(row, cell)]
+    return any(lite is not None and is_marked(lite) for lite in lites)
 
 
 def _records(row: Row, cell: CellSpec) -> list[Record]:
