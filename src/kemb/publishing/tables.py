@@ -22,6 +22,7 @@ from kemb.publishing.costs import (
     CUT,
     DOUBT,
     DRAFTED,
+    JUDGE,
     LITE,
     Cost,
     cost_of,
@@ -122,6 +123,7 @@ def marks(row: Row, cell: CellSpec) -> str:
         CUT: is_cut_in(row, cell),
         DRAFTED: any(record.task.drafted for record in records),
         LITE: is_lite_marked(row, cell),
+        JUDGE: any(record.task.judges for record in records),
         DOUBT: any(record.data_warnings or n_tied(record) for record in records),
     }
     return "".join(f" {mark}" for mark, holds in conditions.items() if holds)

@@ -20,7 +20,7 @@ from kemb.choosing.lite.draw import (
     write_lite,
 )
 from kemb.choosing.lite.worth import Reference, Worth, share_inside, worth
-from kemb.choosing.questions import passage_clusters, questions_of
+from kemb.choosing.questions import questions_of
 from kemb.choosing.sub_corpus import pooled, right_documents
 from kemb.drafting.pools import ranking_of_result
 from kemb.errors import RunError, UsageError
@@ -29,6 +29,7 @@ from kemb.files import disk
 from kemb.messages import Text, note
 from kemb.models.model import Model
 from kemb.results.files import TaskResult, has_items, read_results
+from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.scoring.judged import scores_of
 from kemb.statistics import Key
 from kemb.tasks.spec import TaskSpec
@@ -152,16 +153,17 @@ def make(
     ):
         spec, lite_data = drawing.write(unfinished, n_documents)
         references, n_short = drawing.references(spec, lite_data, models, run, reporter)
-        clusters = passage_clusters(retrieval_of(part), retrieval_of(part).query_ids)
+        retrieval = retrieval_of(part)
+        clusters = cluster_codes(question_clusters(retrieval.qrels, retrieval.query_ids))
         key: Key = [settings.recipe.seed, "lite", task.spec.name]
         version = LiteVersion(
             out,
             spec,
-            len(retrieval_of(part).query_ids),
+            len(retrieval.query_ids),
             references,
             worth(references, clusters, key),
             n_short,
-            retrieval_of(part).groups is not None,
+            retrieval.groups is not None,
         )
         (unfinished / REPORT).write_text(disk.json_text(version.as_json()), encoding="utf-8")
     return version

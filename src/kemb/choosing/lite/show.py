@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from kemb.boards.lite import ENOUGH
+from kemb.boards.lite import LEAST_SHARE
 from kemb.choosing.lite.measure import LiteVersion
 from kemb.choosing.lite.worth import Reference
 from kemb.messages import Lang, Note, language, note, say
@@ -84,15 +84,15 @@ def line(one: Reference) -> list[str]:
     ]
     if not one.is_pooled:
         return cells
-    mark = f" {LITE}" if one.outside_share < ENOUGH else ""
+    mark = f" {LITE}" if one.outside_share < LEAST_SHARE else ""
     return [*cells, f"{one.outside.mean() * 100:.1f}{mark}", f"{one.outside_share:.0%}"]
 
 
 def worth_notes(version: LiteVersion) -> list[Note]:
     """Marks, the order of the rows, and what to do next."""
     notes, verdict = [], version.worth
-    if any(min(one.share, one.outside_share) < ENOUGH for one in version.references):
-        notes.append(note("lite.mark", mark=LITE, share=ENOUGH))
+    if any(min(one.share, one.outside_share) < LEAST_SHARE for one in version.references):
+        notes.append(note("lite.mark", mark=LITE, share=LEAST_SHARE))
     if any(one.is_derived for one in version.references):
         notes.append(note("lite.derived"))
     if version.n_short:

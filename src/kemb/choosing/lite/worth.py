@@ -18,7 +18,7 @@ import numpy as np
 
 from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
-from kemb.boards.lite import ENOUGH
+from kemb.boards.lite import LEAST_SHARE
 from kemb.scoring.judged import Ranking
 from kemb.statistics.agreement import kendall_tau
 
@@ -52,7 +52,7 @@ class Reference:
     @property
     def is_marked(self) -> bool:
         """Whether too little of what it finds is in the lite version."""
-        return self.share < ENOUGH
+        return self.share < LEAST_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,8 +196,8 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
         "score_high": max(bounds, default=0.0),
         "heat_class": _heat_class(view),
         "lite_cells": {
-            (shown.id, number)
-            for row, shown in zip(board.rows, data.rows, strict=True)
+            (line.id, number)
+            for row, line in zip(board.rows, data.rows, strict=True)
             for number, cell in enumerate(board.cells)
             if is_lite_marked(row, cell)
         },
