@@ -19,7 +19,7 @@ from kemb.boards import build_board
 from kemb.boards.benchmark import Benchmark, CellSpec
 from kemb.boards.compare import compare
 from kemb.choosing.lite import LiteSettings, LiteVersion, make
-from kemb.choosing.lite.draw import Recipe
+from kemb.choosing.lite.draw import Recipe, lite_of, lite_spec, part_of
 from kemb.choosing.lite.show import drawn_notes
 from kemb.choosing.lite.worth import Reference, share_inside, worth
 from kemb.cli import cli
@@ -415,3 +415,23 @@ def make_part_of(part: Part, groups: dict[str, list[list[str]]]) -> Part:
     assert isinstance(part.data, RetrievalData)
     data = replace(part.data, groups=groups)
     return replace(part, data=data, sha256=content_sha256(data))
+
+
+def test_of_several_parts_one_is_taken_with_its_language(world: World) -> None:
+    data = world.task.load()
+    (part,) = data.parts
+    parts = [replace(part, subset=subset) for subset in ("ko", "en")]
+    several = replace(data, parts=parts)
+    spec = world.task.spec.model_copy(
+        update={"subsets": ["ko", "en"], "subset_languages": {"en": ["eng-Latn"]}}
+    )
+    with pytest.raises(UsageError, match=r"test/ko, test/en\. Name one"):
+        part_of(spec, several, "test", "")
+    english = part_of(spec, several, "", "en")
+    lite = lite_of(several, english, english, set(), ["a@1"], Recipe())
+    of_part = lite_spec(spec, english, lite)
+    assert (of_part.subsets, of_part.languages) == (["en"], ["eng-Latn"])
+    assert of_part.subset_languages == {}
+    korean = lite_spec(spec, part_of(spec, several, "", "ko"), lite)
+    assert korean.languages == spec.languages
+    assert korean.name != of_part.name, "the part is in the hash"
