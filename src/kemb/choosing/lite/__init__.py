@@ -1,4 +1,4 @@
-"""Lite versions of large retrieval tasks: how they are version, and what their scores are worth."""
+"""Lite versions of large retrieval tasks: how they are drawn, and what their scores are worth."""
 
 from kemb.choosing.lite.measure import LiteSettings, LiteVersion, make
 
