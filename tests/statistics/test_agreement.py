@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, kendalltau
 from sklearn.metrics import cohen_kappa_score
 
-from kemb.statistics.agreement import agreement
+from kemb.statistics.agreement import agreement, kendall_tau
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -81,3 +81,12 @@ def test_the_interval_covers_the_true_kappa() -> None:
         of = agreement((cells // 2).tolist(), (cells % 2).tolist())
         n_covered += of.low <= true_kappa <= of.high
     assert 0.90 <= n_covered / 200 <= 0.99
+
+
+def test_kendall_is_scipys_with_ties_and_over_many_lines() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 6, (2, 50, 9)).astype(np.float64)
+    expected = [kendalltau(x, y).statistic for x, y in zip(one, other, strict=True)]
+    assert kendall_tau(one, other) == pytest.approx(expected)
+    assert kendall_tau(one[0], one[0]) == pytest.approx(1)
+    assert np.isnan(kendall_tau(np.ones(4), np.arange(4.0)))

@@ -18,6 +18,7 @@ from kemb.boards.comparable import (
     refusal_notes,
     refuse,
 )
+from kemb.boards.lite import lite_notes, without_lite
 from kemb.boards.types import Board, BoardOptions, Intervals, Replicates, Row, Standing
 from kemb.messages import Note, Text, note
 from kemb.models.facts import facts_of
@@ -64,7 +65,7 @@ def build_board(
     :raises UsageError: when the intervals asked for cannot be made.
     """
     options = options or BoardOptions()
-    benchmark = benchmark or of_results(results)
+    benchmark, beside_notes = without_lite(benchmark or of_results(results), results)
     columns = _columns(benchmark, benchmark.formula(formula))
 
     candidate_rows = _candidate_rows(results, columns, options)
@@ -78,9 +79,11 @@ def build_board(
     notes = [
         *_other_formula(benchmark, columns.formula, comparable_rows, ranked_rows),
         *repeat_notes,
+        *beside_notes.values(),
         *refusal_notes(candidate_rows, refusals),
         *data_notes(_without_refused(voting_rows, refusals), columns.tasks),
         *candidate_notes(comparable_rows, columns.tasks),
+        *lite_notes(comparable_rows, columns.tasks),
         *door_notes(comparable_rows),
     ]
     return Board(

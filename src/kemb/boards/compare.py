@@ -17,8 +17,10 @@ from kemb.arrays import DoubleArray
 from kemb.boards.benchmark import Benchmark, CellSpec, of_tasks
 from kemb.boards.cells import cell_value, declared_parts, expression_of, overall
 from kemb.boards.items import FEWEST
+from kemb.boards.lite import without_lite
 from kemb.boards.paired import Flip, PairedPart, Pairing, paired_parts
 from kemb.errors import ResultError, UsageError
+from kemb.messages import say
 from kemb.results.files import NoItems, TaskResult
 from kemb.results.rows import ResultRow
 from kemb.types import TaskData
@@ -127,8 +129,9 @@ def compare(
     bench = benchmark or of_tasks(
         [task for task in a.results if task in b.results] or sorted(a.results)
     )
+    bench, lite_notes = without_lite(bench, [*a.results.values(), *b.results.values()])
     compared_cells: list[_Cell] = []
-    refused_cells: dict[str, str] = {}
+    refused_cells = {task: say(reason, "en") for task, reason in lite_notes.items()}
     for cell in bench.cells:
         try:
             compared_cells.append(

@@ -14,18 +14,15 @@ import numpy as np
 from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.choosing.questions import SEED
+from kemb.choosing.sub_corpus import N_POOLED, cut, pooled
 from kemb.errors import UsageError
-from kemb.results.files import TaskResult, read_items
-from kemb.scoring.items import of_metric, of_part
+from kemb.results.files import TaskResult
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.parts import content_sha256
 from kemb.types import Part, RetrievalData, TaskData
 
 SHARES = (0.1, 0.3)
 """Of the documents, before the look at all of them."""
 ALPHA = 1 - statistics.LEVEL
-N_POOLED = 20
-"""Documents per question and pool maker that every sub-corpus holds."""
 FEWEST_QUESTIONS = 50
 """Of passages of their own; below that nothing is dropped."""
 MARGIN = 0.01
@@ -93,13 +90,17 @@ def stages_of(
             f"The stages {', '.join(f'{share * 100:g}' for share in shares)} cannot be; expected "
             "ascending percentages of the documents between 0 and 100, such as 10,30."
         )
-    n_all = _n_documents(data)
+    n_all = _n_documents(data.parts)
     corpora = [(data, n_all)]
     if KINDS[data.type].is_ranking and not KINDS[data.type].has_candidates:
-        pools = {_key(part): _pooled(makers, part) for part in data.parts}
+        pools = [pooled(makers, part, N_POOLED) for part in data.parts]
         for share in reversed(shares):
-            smaller = replace(data, parts=[_cut(p, pools[_key(p)], share) for p in data.parts])
-            n_documents = _n_documents(smaller)
+            parts = [
+                cut(part, pool, math.ceil(share * _n_documents([part])), SEED)
+                for part, pool in zip(data.parts, pools, strict=True)
+            ]
+            smaller = replace(data, parts=parts)
+            n_documents = _n_documents(parts)
             if n_documents <= _WORTH * corpora[0][1]:
                 corpora.insert(0, (smaller, n_documents))
     alphas = spend(len(corpora))
@@ -127,49 +128,8 @@ def drops(point: DoubleArray, replicates: DoubleArray, n_clusters: int, alpha: f
     return let_go
 
 
-def _n_documents(data: TaskData) -> int:
-    return sum(
-        len(part.data.doc_ids) for part in data.parts if isinstance(part.data, RetrievalData)
-    )
-
-
-def _key(part: Part) -> str:
-    return f"{part.split}/{part.subset}"
-
-
-def _pooled(makers: Sequence[TaskResult], part: Part) -> set[str]:
-    """Ids of the documents that some maker has among its first 20 for some question."""
-    pool: set[str] = set()
-    for result in makers:
-        table = of_metric(of_part(read_items(result), part.split, part.subset), "retrieved")
-        n_by_question: dict[str, int] = {}
-        pairs = zip(table["item_id"].to_pylist(), table["target"].to_pylist(), strict=True)
-        for question, document in pairs:
-            rank = n_by_question[question] = n_by_question.get(question, 0) + 1
-            if rank <= N_POOLED:
-                pool.add(document)
-    return pool
-
-
-def _cut(part: Part, pool: set[str], share: float) -> Part:
-    """The part with a share of its documents; the order of documents stays."""
-    data = part.data
-    assert isinstance(data, RetrievalData)
-    judged_ids = {document for grades in data.qrels.values() for document in grades}
-    inside = np.array([doc in pool or doc in judged_ids for doc in data.doc_ids], dtype=np.bool_)
-    n_others = math.ceil(share * len(data.doc_ids)) - int(inside.sum())
-    if n_others > 0:
-        rng = statistics.generator([SEED, "sub-corpus", _key(part)])
-        order = rng.permutation(len(data.doc_ids))
-        inside[order[~inside[order]][:n_others]] = True
-    rows = np.flatnonzero(inside).tolist()
-    smaller = replace(
-        data,
-        doc_ids=[data.doc_ids[row] for row in rows],
-        documents=[data.documents[row] for row in rows],
-    )
-    notes = part.notes | {"n_documents_left_out": len(data.doc_ids) - len(rows)}
-    return replace(part, data=smaller, sha256=content_sha256(smaller), notes=notes)
+def _n_documents(parts: Sequence[Part]) -> int:
+    return sum(len(part.data.doc_ids) for part in parts if isinstance(part.data, RetrievalData))
 
 
 def makers_of(sizes: Mapping[str, tuple[str, float]]) -> list[str]:

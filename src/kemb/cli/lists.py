@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kemb.cli.lite import lite_command
 from kemb.cli.options import FOLDER, store_option
 from kemb.errors import UsageError
 
@@ -32,7 +33,7 @@ class NameOrVerb(click.Group):
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def tasks_group(ctx: click.Context, as_json: bool) -> None:
-    """List the tasks, show one, or fetch their data for work without network.
+    """List the tasks, show one, fetch their data for work without network, or make a small version.
 
     \b
     Examples:
@@ -81,6 +82,9 @@ def fetch_tasks(names: tuple[str, ...], out: Path) -> None:
         for spec, subsets in specs_and_subsets
     ]
     fetch(specs, out, lambda line: click.echo(line, err=True))
+
+
+tasks_group.add_command(lite_command)
 
 
 @tasks_group.group(name="import")

@@ -108,13 +108,15 @@ def build_pool(folder: Path, retrievers: Sequence[str], results_dir: Path, store
     return add_to_pool(folder, rankings)
 
 
-def ranking_of_result(result: TaskResult) -> dict[str, list[str]]:
-    """The first 100 documents of every question of the first part, from the items that a result
-    keeps.
+def ranking_of_result(
+    result: TaskResult, part: tuple[str, str] | None = None
+) -> dict[str, list[str]]:
+    """The first 100 documents of every question of one part, from the items that a result keeps.
 
+    :param part: its split and subset; the first part by default.
     :raises ResultError: the items are missing or were changed.
     """
-    items = of_metric(of_part(read_items(result), *result.parts[0]), "retrieved")
+    items = of_metric(of_part(read_items(result), *(part or result.parts[0])), "retrieved")
     ranking: dict[str, list[str]] = {}
     for query, document in zip(
         items["item_id"].to_pylist(), items["target"].to_pylist(), strict=True

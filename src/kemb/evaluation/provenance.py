@@ -30,6 +30,7 @@ from kemb.results.record import (
     EncodedTexts,
     Hardware,
     JudgeRecord,
+    LiteRecord,
     Loaded,
     ModelRecord,
     Profile,
@@ -41,7 +42,7 @@ from kemb.results.record import (
     known,
 )
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.spec import TaskSpec
+from kemb.tasks.spec import Lite, TaskSpec
 from kemb.types import JudgeUse, TaskData
 
 
@@ -51,14 +52,14 @@ def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
     """
     profile = _profile(spec, model)
     return Setting(
-        task=_task(spec, data),
+        task=_task(spec, data, model),
         model=profile.model,
         prompts=profile.prompts,
         **known(door=profile.door, view=profile.view, parts=profile.parts),
     )
 
 
-def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
+def _task(spec: TaskSpec, data: TaskData, model: Model) -> TaskRecord:
     kind = KINDS[spec.type]
     protocol = {kind.protocol: getattr(spec, kind.protocol).model_dump()} if kind.protocol else {}
     return TaskRecord(
@@ -84,8 +85,20 @@ def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
         **known(
             drafted=spec.drafted or None,
             seen=data.seen,
+            lite=spec.lite and _lite(spec.lite, model),
             judges=[_judge(use) for use in data.judges] or None,
         ),
+    )
+
+
+def _lite(lite: Lite, model: Model) -> LiteRecord:
+    row = f"{model.row}@{model.revision}"
+    return LiteRecord(
+        of=lite.of,
+        n_full=lite.n_full,
+        n_documents=lite.n_documents,
+        is_pooled=row in lite.pool,
+        **known(share=lite.shares.get(row)),
     )
 
 

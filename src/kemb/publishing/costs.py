@@ -28,6 +28,11 @@ DRAFTED = "✎"
 JUDGE = "⚖"
 """Behind a score of data that a language model has judged, whether its labels count or not."""
 
+LITE = "◔"
+"""Behind a score of a lite version of a task that holds too little of what the row finds, or of
+which nobody knows how much it holds.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

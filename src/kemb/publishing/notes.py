@@ -10,9 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from kemb.boards import Board, Row
+from kemb.boards.lite import LEAST_SHARE, is_marked, lite_record
 from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Note, Text, Title, note, say
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, JUDGE, cost_of, is_cut, judged_of, n_tied
+from kemb.publishing.costs import (
+    CUT,
+    DOUBT,
+    DRAFTED,
+    JUDGE,
+    LITE,
+    cost_of,
+    is_cut,
+    judged_of,
+    n_tied,
+)
 from kemb.publishing.site.words import group_title
 from kemb.results.files import TaskResult
 from kemb.results.record import JudgeRecord
@@ -46,6 +57,7 @@ def board_notes(board: Board, marks: Mapping[str, str]) -> list[Note]:
         *_sources(board, marks),
         *cost_notes(board.rows),
         *drafted_notes(board.rows),
+        *lite_marks(board.rows),
         *judge_notes(result for row in board.rows for result in row.results.values()),
         *doubt_notes(board.rows),
         *model_notes(board.rows),
@@ -154,6 +166,14 @@ def drafted_notes(rows: Sequence[Row]) -> list[Note]:
     ]
     has_judged = any(judged_of(row) for row in rows)
     return [*notes, note("board.judged")] if has_judged else notes
+
+
+def lite_marks(rows: Sequence[Row]) -> list[Note]:
+    """What the mark behind scores of lite versions stands for, where one has it."""
+    records = [lite_record(result) for row in rows for result in row.results.values()]
+    if not any(lite is not None and is_marked(lite) for lite in records):
+        return []
+    return [note("board.lite_mark", mark=LITE, share=LEAST_SHARE)]
 
 
 def judge_notes(results: Iterable[TaskResult]) -> list[Note]:

@@ -16,12 +16,14 @@ from typing import Any, Literal, NamedTuple
 
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
+from kemb.boards.lite import is_marked
 from kemb.messages import Lang, language, note, say
 from kemb.publishing.costs import (
     CUT,
     DOUBT,
     DRAFTED,
     JUDGE,
+    LITE,
     Cost,
     cost_of,
     is_cut,
@@ -113,13 +115,14 @@ def _judged(rows: Sequence[Row], lang: Lang) -> list[Column]:
 
 
 def marks(row: Row, cell: CellSpec) -> str:
-    """What stands behind a score of truncated texts, of drafted questions, and of data or vectors
-    to be doubted.
+    """What stands behind a score of truncated texts, of drafted questions, of a lite version that
+    holds too little of what the row finds, and of data or vectors to be doubted.
     """
     records = _records(row, cell)
     conditions = {
         CUT: is_cut_in(row, cell),
         DRAFTED: any(record.task.drafted for record in records),
+        LITE: is_lite_marked(row, cell),
         JUDGE: any(record.task.judges for record in records),
         DOUBT: any(record.data_warnings or n_tied(record) for record in records),
     }
@@ -129,6 +132,12 @@ def marks(row: Row, cell: CellSpec) -> str:
 def is_cut_in(row: Row, cell: CellSpec) -> bool:
     """Whether a score stands on truncated texts."""
     return any(map(is_cut, _records(row, cell)))
+
+
+def is_lite_marked(row: Row, cell: CellSpec) -> bool:
+    """Whether a score is of a lite version that holds too little of what the row finds."""
+    lites = [record.task.lite for record in _records(row, cell)]
+    return any(lite is not None and is_marked(lite) for lite in lites)
 
 
 def _records(row: Row, cell: CellSpec) -> list[Record]:

@@ -62,6 +62,21 @@ def known(**fields: object) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+class LiteRecord(Data):
+    """Of a lite version of a task: what it is a version of, and what it holds of the row."""
+
+    of: str
+    """The full task."""
+    n_full: Count
+    n_documents: Count
+    is_pooled: bool
+    """Whether the row was in the pool that drew it."""
+    share: Share | None = None
+    """Of the row's first ten documents of the full task those that are in it; None where the row
+    was not measured on the full task when it was drawn.
+    """
+
+
 class JudgeRecord(Data):
     """A language model that labelled passages of the task."""
 
@@ -103,6 +118,8 @@ class TaskRecord(Data):
     dedupe_pairs: bool = False
     train_is_evaluated: list[str] = []
     """The "<split>/<subset>" whose few-shot examples stand among the evaluated rows."""
+    lite: LiteRecord | None = None
+    """Only of a lite version of a task."""
     main_metric: str
     clustering: dict[str, str | int | float | None] | None = None
     """The protocol, of clustering."""

@@ -2,8 +2,10 @@
 
 from kemb.statistics.inference import (
     LEVEL,
+    N_FLIPS,
     N_REPLICATES,
     ZONE,
+    Key,
     Verdict,
     borda,
     certainly_better,
@@ -43,10 +45,12 @@ from kemb.statistics.power import (
 __all__ = [
     "FEWEST",
     "LEVEL",
+    "N_FLIPS",
     "N_REPLICATES",
     "POWER",
     "ZONE",
     "CorrelationMeasure",
+    "Key",
     "MeanMeasure",
     "Measure",
     "PrecisionMeasure",

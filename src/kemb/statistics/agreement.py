@@ -1,4 +1,4 @@
-"""How far two people, or a person and a judge, agree beyond chance."""
+"""How far two people, a person and a judge, or two orders of the same things agree."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ def cohen_kappa(confusion: DoubleArray) -> DoubleArray:
             expected < 1 - 1e-12, (observed - expected) / (1 - expected), np.nan
         )
     return kappa
+
+
+def kendall_tau(one: DoubleArray, other: DoubleArray) -> DoubleArray:
+    """Kendall's tau-b of every line of two tables of scores: the share of pairs in the same order
+    less the share in opposite order, corrected for ties (Kendall 1945).
+
+    :param one: [..., n_things]; differences of up to 1e-12 are ties.
+    :param other: [..., n_things].
+    :return: [...]; NaN where one of them ties everything.
+    """
+    firsts, seconds = np.triu_indices(one.shape[-1], 1)
+    signs = []
+    for scores in (one, other):
+        differences = scores[..., firsts] - scores[..., seconds]
+        signs.append(np.where(np.abs(differences) <= 1e-12, 0.0, np.sign(differences)))
+    n_untied = np.abs(signs[0]).sum(axis=-1) * np.abs(signs[1]).sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tau: DoubleArray = (signs[0] * signs[1]).sum(axis=-1) / np.sqrt(n_untied)
+    return tau
 
 
 def agreement(

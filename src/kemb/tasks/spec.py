@@ -117,6 +117,32 @@ class SummarizationProtocol(Strict):
     """
 
 
+class Lite(Strict):
+    """How a lite version of a task was drawn (`kemb tasks lite`)."""
+
+    of: str
+    """The full task."""
+    revision: str
+    """Of its data."""
+    sha256: str
+    """Of the content of the part that it is a version of."""
+    n_full: int
+    """Documents of the full task."""
+    n_documents: int
+    n_judged: int
+    n_pooled: int
+    """Documents that are in it for the pool alone; the rest are random."""
+    seed: int
+    depth: int
+    """Documents per question and member of the pool."""
+    pool: list[str]
+    """Its members, as `<row>@<revision>`."""
+    shares: dict[str, float] = {}
+    """By `<row>@<revision>`, the share of the first ten documents of the full task that are in
+    it.
+    """
+
+
 class TaskSpec(Strict):
     """One task."""
 
@@ -163,6 +189,8 @@ class TaskSpec(Strict):
     """The questions were drafted from the documents (`kemb draft`), not asked by anybody; records
     and boards mark it, with the share that a person has seen.
     """
+    lite: Lite | None = None
+    """The task is a small version of another one, and is never ranked beside it."""
     contract: dict[str, Contract] = {}
     """Expected counts by "<split>/<subset>"; data that has other counts is refused."""
     classification: ClassificationProtocol = Field(default_factory=ClassificationProtocol)

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kemb.boards import Board
 from kemb.messages import LANGS, Lang, Note, Text, Value, note, say
 from kemb.publishing import notes
-from kemb.publishing.costs import CUT
+from kemb.publishing.costs import CUT, LITE
 from kemb.publishing.history.snapshots import BoardState, Snapshot
 from kemb.publishing.site import figures
 from kemb.publishing.site.describe import (
@@ -31,7 +31,7 @@ from kemb.publishing.site.figures import curves
 from kemb.publishing.site.schema import Card, RowData, Snippet
 from kemb.publishing.site.views import BoardView, SiteView
 from kemb.publishing.site.words import KINDS
-from kemb.publishing.tables import source_marks
+from kemb.publishing.tables import is_lite_marked, source_marks
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_GROUPS = 2
@@ -153,6 +153,7 @@ class _Context:
             "at": None,
             "description": "",
             "cut_mark": CUT,
+            "lite_mark": LITE,
         }
         text = _environment().get_template(f"{page}.html.j2").render(common | values)
         return (f"en/{path}" if self.lang == "en" else path), text
@@ -194,6 +195,12 @@ def board_page(context: _Context, view: BoardView) -> dict[str, Any]:
         "score_low": min(bounds, default=0.0),
         "score_high": max(bounds, default=0.0),
         "heat_class": _heat_class(view),
+        "lite_cells": {
+            (line.id, number)
+            for row, line in zip(board.rows, data.rows, strict=True)
+            for number, cell in enumerate(board.cells)
+            if is_lite_marked(row, cell)
+        },
         "scatter": figures.scatter(view, parameters),
         "strips": figures.profile(view, lang),
         "sensitivity": figures.sensitivity(view),

@@ -63,15 +63,13 @@ def convert(source: Path, target: Path) -> Converted:
             f"{source} is a drafted test set, which is in BEIR's layout already; copy the folder, "
             "so that its spans and reviews come along."
         )
-    judged = {key: columns for key, columns in clean.items() if key.startswith("qrels/")}
-    for key, columns in judged.items():
-        _refuse_unwritable(source, key, columns["query-id"] + columns["corpus-id"])
+    refuse_unwritable(source, clean)
     with (
         disk.writing(f"{target} cannot be written", "Free space, or name another folder with -o."),
         disk.replacing_folder(target) as unfinished,
     ):
-        _write(unfinished, spec, clean, judged)
-    n_judgments = sum(len(columns["query-id"]) for columns in judged.values())
+        write_beir(unfinished, spec, clean)
+    n_judgments = sum(len(columns["query-id"]) for columns in _judged(clean).values())
     return Converted(
         len(clean["corpus"]["id"]),
         len(clean["queries"]["id"]),
@@ -81,16 +79,22 @@ def convert(source: Path, target: Path) -> Converted:
     )
 
 
-def _refuse_unwritable(source: Path, key: str, ids: list[str]) -> None:
-    for one in ids:
-        if any(mark in one for mark in "\t\r\n") or one != one.strip():
-            raise DataError(
-                f"{source} has the id {one!r}, which {key}.tsv cannot hold: ids must be without "
-                "tabs, line breaks and blanks around them. Change it in the source."
-            )
+def refuse_unwritable(source: Path | str, clean: Clean) -> None:
+    """Refuse ids that the tables of judgments cannot hold.
+
+    :raises DataError: the first of them.
+    """
+    for key, columns in _judged(clean).items():
+        for one in columns["query-id"] + columns["corpus-id"]:
+            if any(mark in one for mark in "\t\r\n") or one != one.strip():
+                raise DataError(
+                    f"{source} has the id {one!r}, which {key}.tsv cannot hold: ids must be "
+                    "without tabs, line breaks and blanks around them. Change it in the source."
+                )
 
 
-def _write(folder: Path, spec: TaskSpec, clean: Clean, judged: Clean) -> None:
+def write_beir(folder: Path, spec: TaskSpec, clean: Clean) -> None:
+    """Write corpus.jsonl, queries.jsonl, qrels/<split>.tsv and task.toml into a folder."""
     (folder / "qrels").mkdir(parents=True)
     corpus = clean["corpus"]
     documents = (
@@ -100,7 +104,7 @@ def _write(folder: Path, spec: TaskSpec, clean: Clean, judged: Clean) -> None:
     _write_jsonl(folder / "corpus.jsonl", documents)
     queries = zip(clean["queries"]["id"], clean["queries"]["text"], strict=True)
     _write_jsonl(folder / "queries.jsonl", ({"_id": one, "text": text} for one, text in queries))
-    for key, columns in judged.items():
+    for key, columns in _judged(clean).items():
         rows = zip(columns["query-id"], columns["corpus-id"], columns["score"], strict=True)
         lines = (f"{query}\t{document}\t{grade}\n" for query, document, grade in rows)
         text = "query-id\tcorpus-id\tscore\n" + "".join(lines)
@@ -109,6 +113,11 @@ def _write(folder: Path, spec: TaskSpec, clean: Clean, judged: Clean) -> None:
     if spec.splits != ["test"]:
         settings["splits"] = spec.splits
     (folder / TOML).write_text(to_toml_of(settings), encoding="utf-8", newline="")
+
+
+def _judged(clean: Clean) -> Clean:
+    """The tables of judgments, by `qrels/<split>`."""
+    return {key: columns for key, columns in clean.items() if key.startswith("qrels/")}
 
 
 def _write_jsonl(path: Path, records: Iterator[dict[str, str]]) -> None:

@@ -32,8 +32,10 @@ SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
 """Of a folder that may hold tables; the last three as on the hub, where each config is a folder."""
 QRELS_FOLDERS = ("qrels/", "default/", "data/")
 """Folders of judgments beside a corpus and queries."""
-KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl")
-"""What kemb keeps beside a corpus and is no part of the data: pools, and the pairs that decide."""
+KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl", "lite-report.json")
+"""What kemb keeps beside a corpus and is no part of the data: pools, the pairs that decide, and
+what a lite version is worth.
+"""
 SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
 """The name of a part of a table, as the hub's tools write it."""
 DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
@@ -103,10 +105,14 @@ def understand(folder: Folder, findings: Findings) -> Understood | None:
     draft = detect(files, roles, settings, findings)
     if draft is None:
         return None
-    without_records = [file for file in paths if file not in {one.split("#")[0] for one in files}]
+    names_in_use = {*KEPT_BESIDE, *(one.split("#")[0] for one in files)}
+    without_records = [file for file in paths if file not in names_in_use]
     if without_records:
         draft.rules.append(note("rule.json_without_records", files=without_records))
     spec = _to_spec(path, draft, settings, findings)
+    if lite := spec.lite:
+        about = note("rule.lite", full=lite.of, n_documents=lite.n_documents, n_full=lite.n_full)
+        draft.rules.append(about)
     tables_in_task = {file for table in draft.tables.values() for file in table.file.split(", ")}
     if ("error", "several files") not in findings.counts:
         for file in sorted(files.keys() - tables_in_task - set(draft.other_splits)):
