@@ -42,6 +42,7 @@ bench: .venv/.test  ## Run the benchmarks by hand (minutes; a quiet machine)
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/stats.py
+	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 fuzz: .venv/.test  ## Break foreign files for KEMB_FUZZ_SECONDS (600), with new inputs every time

@@ -5,7 +5,7 @@ files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,8 @@ def to_table(keys: Keys, vectors: Rows, counts: IntArray | None = None) -> pa.Ta
 
 
 def _keys_and_vectors(keys: Keys, vectors: Rows) -> pa.Table:
-    key = pa.array(_to_bytes(keys), type=pa.binary(32))
+    buffer = pa.py_buffer(np.ascontiguousarray(keys))
+    key = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, buffer])
     if not isinstance(vectors, Ragged):
         return pa.table({"key": key, "vector": _fixed(vectors)})
     inner: pa.Array = _fixed(vectors.values)
@@ -73,7 +74,8 @@ def read_shard(path: Path) -> Shard:
     :raises OSError, ValueError, AttributeError, TypeError, KeyError, pa.ArrowException: for a file
         that is none.
     """
-    table = ipc.open_file(pa.memory_map(str(path))).read_all()
+    with pa.memory_map(str(path)) as file:  # the mapping stays as long as its arrays do
+        table = ipc.open_file(file).read_all()
     vector = table.column("vector").combine_chunks()
     keys = np.frombuffer(
         table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vector)
@@ -104,7 +106,7 @@ def checksum(path: Path) -> str:
 class StoredVectors:
     """Rows gathered from memory-mapped shards, as float32; satisfies `kemb.arrays.Vectors`."""
 
-    def __init__(self, shards: list[Shard], shard_of: IntArray, row_of: IntArray) -> None:
+    def __init__(self, shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray) -> None:
         self._shards = shards
         self._shard_of = shard_of
         self._row_of = row_of
@@ -118,51 +120,58 @@ class StoredVectors:
         """Rows start..stop as a new float32 array."""
         shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
         out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
-        for number in np.unique(shard_of).tolist():
-            in_shard = shard_of == number
+        for number, rows in by_shard(shard_of):
             vectors = self._shards[number].vectors
             assert not isinstance(vectors, Ragged)
-            out[in_shard] = vectors[row_of[in_shard]]
+            out[rows] = vectors[row_of[rows]]
         return out
 
 
 class StoredRagged:
     """Ragged rows gathered from memory-mapped shards; satisfies `kemb.arrays.RaggedRows`."""
 
-    def __init__(self, shards: Sequence[Shard], shard_of: IntArray, row_of: IntArray) -> None:
-        self._vectors = [shard.vectors for shard in shards]
+    def __init__(self, shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray) -> None:
+        self._shards = shards
         self._shard_of = shard_of
         self._row_of = row_of
 
     @property
     def shape(self) -> tuple[int, int]:
-        dim = self._vectors[int(self._shard_of[0])].shape[1] if len(self._shard_of) else 0
+        dim = self._shards[int(self._shard_of[0])].vectors.shape[1] if len(self._shard_of) else 0
         return (len(self._shard_of), dim)
 
     def lengths(self) -> IntArray:
         """Tokens, or entries, of each row [n]."""
         out = np.zeros(len(self._shard_of), dtype=np.int64)
-        for number in np.unique(self._shard_of).tolist():
-            in_shard = self._shard_of == number
-            out[in_shard] = np.diff(self._ragged(number).offsets)[self._row_of[in_shard]]
+        for number, rows in by_shard(self._shard_of):
+            out[rows] = np.diff(self._ragged(number).offsets)[self._row_of[rows]]
         return out
 
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
         shard_of, row_of = self._shard_of[rows], self._row_of[rows]
-        order = np.argsort(shard_of, kind="stable")
-        parts = [
-            self._ragged(number).take(row_of[order][shard_of[order] == number])
-            for number in np.unique(shard_of).tolist()
-        ]
+        places, parts = [], []
+        for number, of_shard in by_shard(shard_of):
+            places.append(of_shard)
+            parts.append(self._ragged(number).take(row_of[of_shard]))
         joined = stack(parts)
         assert isinstance(joined, Ragged)
-        return joined.take(np.argsort(order, kind="stable"))
+        return joined.take(np.argsort(np.concatenate(places), kind="stable"))
 
     def _ragged(self, number: int) -> Ragged:
-        vectors = self._vectors[number]
+        vectors = self._shards[number].vectors
         assert isinstance(vectors, Ragged)
         return vectors
+
+
+def by_shard(shard_of: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Each shard number that occurs, with the positions at which it does."""
+    numbers, counts = np.unique(shard_of, return_counts=True)
+    is_short = not len(numbers) or numbers[-1] < 1 << 16  # numbers of two bytes sort in linear time
+    order = np.argsort(shard_of.astype(np.uint16) if is_short else shard_of, kind="stable")
+    stops = np.cumsum(counts)
+    for number, start, stop in zip(numbers.tolist(), stops - counts, stops, strict=True):
+        yield number, order[start:stop]
 
 
 def _fixed(vectors: NDArray[np.floating]) -> pa.FixedSizeListArray:
@@ -173,8 +182,3 @@ def _matrix(array: pa.FixedSizeListArray) -> NDArray[np.floating]:
     return np.asarray(
         array.flatten().to_numpy(zero_copy_only=True).reshape(-1, array.type.list_size)
     )
-
-
-def _to_bytes(keys: Keys) -> list[bytes]:
-    flat = np.ascontiguousarray(keys).tobytes()
-    return [flat[i : i + 32] for i in range(0, len(flat), 32)]

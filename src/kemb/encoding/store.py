@@ -13,9 +13,11 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import struct
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,11 +28,13 @@ from pyarrow import ipc
 
 from kemb.arrays import IntArray, Rows
 from kemb.encoding import leases
+from kemb.encoding.index import Index
 from kemb.encoding.shards import (
     Keys,
     Shard,
     StoredRagged,
     StoredVectors,
+    by_shard,
     checksum,
     read_shard,
     to_table,
@@ -45,6 +49,8 @@ ABOUT = "model.json"
 FINGERPRINT = "fingerprint.json"
 DAMAGED = "damaged"
 """Folder for shards whose bytes are not those that were written."""
+_LOOK_SHARE = 100
+"""A space is looked at again when so many times as long has passed as the last look took."""
 SHARD_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")
 
 
@@ -124,10 +130,15 @@ class Space:
         self.damaged: list[str] = []
         """Names of shards that failed their checksum."""
         self._shards: dict[str, Shard] = {}
+        self._numbers: dict[str, int] = {}
+        """Of the open shards, in the index."""
+        self._by_number: dict[int, Shard] = {}
         self._unsound: set[str] = set()
         """Those of them that lie among the others still."""
         self._verified: set[str] = set()
-        self._index: tuple[list[Shard], Keys, IntArray, IntArray] | None = None
+        self._index = Index()
+        self._next_look = -math.inf
+        """By the monotonic clock."""
 
     def paths(self) -> list[Path]:
         """The shards on disk, damaged ones included, by name."""
@@ -141,33 +152,24 @@ class Space:
 
         :raises StoreError: a shard cannot be read.
         """
+        started = time.monotonic()
         names = {path.name for path in self.paths()} - self._unsound
-        if names == self._shards.keys():
-            return
-        for old_name in self._shards.keys() - names:
-            del self._shards[old_name]
-        for name in sorted(names - self._shards.keys()):
-            shard = self._open(self.folder / name)
-            if shard is not None:
-                self._shards[name] = shard
-        self._index = None
+        for name in self._shards.keys() - names:
+            self._close(name)
+        opened = [self._open(self.folder / name) for name in sorted(names - self._shards.keys())]
+        self._take_in([shard for shard in opened if shard is not None])
+        ended = time.monotonic()
+        self._next_look = ended + _LOOK_SHARE * (ended - started)
 
-    def stored(self, keys: Keys) -> BoolArray:
+    def stored(self, keys: Keys, fresh: bool = True) -> BoolArray:
         """Which keys have a vector whose shard is intact; damaged shards are moved aside on the
         way. The space is held until this process ends.
 
+        :param fresh: look now for what other processes have added; False: be content with the last
+            look, unless looking takes little of the time since then.
         :raises StoreError: a shard cannot be read, or is damaged and cannot be moved.
         """
-        leases.hold(self.folder)
-        while True:
-            self.refresh()
-            shards, _, shard_of, _ = self._built()
-            rows = self._rows(keys)
-            for number in np.unique(shard_of[rows[rows >= 0]]).tolist():
-                self.verify(shards[number])
-            if self._index is not None:
-                self.set_aside_damaged()
-                return np.asarray(rows >= 0)
+        return np.asarray(self._sound(keys, fresh)[0] >= 0)
 
     def add(self, keys: Keys, vectors: Rows, counts: IntArray | None = None) -> str:
         """Write one shard: whole, or not at all.
@@ -194,7 +196,8 @@ class Space:
             raise _write_error(self.folder, error) from error
         self._verified.add(name)
         self._unsound.discard(name)
-        self.refresh()
+        if name not in self._shards and (shard := self._open(self.folder / name)) is not None:
+            self._take_in([shard])
         return name
 
     def vectors(self, keys: Keys) -> StoredVectors:
@@ -219,10 +222,9 @@ class Space:
         """
         shards, shard_of, row_of = self._located(keys)
         token_counts = np.full((len(keys), 2), -1, dtype=np.int64)
-        for number in np.unique(shard_of).tolist():
-            in_shard = shard_of == number
+        for number, rows in by_shard(shard_of):
             if (counts := shards[number].counts) is not None:
-                token_counts[in_shard] = counts[row_of[in_shard]]
+                token_counts[rows] = counts[row_of[rows]]
         return token_counts
 
     def describe(self, facts: Mapping[str, int]) -> None:
@@ -245,18 +247,30 @@ class Space:
             return {name: value for name, value in facts.items() if type(value) is int}
         return {}
 
-    def _located(self, keys: Keys) -> tuple[list[Shard], IntArray, IntArray]:
-        """Shards, and of each key the shard and the row in it."""
-        stored = self.stored(keys)
-        if not stored.all():
+    def _located(self, keys: Keys) -> tuple[dict[int, Shard], IntArray, IntArray]:
+        """Shards by number, and of each key the number of its shard and the row in it."""
+        shard_of, row_of = self._sound(keys, fresh=True)
+        n_missing = int((shard_of < 0).sum())
+        if n_missing:
             raise StoreError(
-                f"{int((~stored).sum())} of {len(keys)} vectors are not in the store "
-                f"{self.folder}. "
+                f"{n_missing} of {len(keys)} vectors are not in the store {self.folder}. "
                 "Run the same command without --rescore to encode them."
             )
-        shards, _, shard_of, row_of = self._built()
-        rows = self._rows(keys)
-        return shards, shard_of[rows], row_of[rows]
+        numbers = np.unique(shard_of).tolist()
+        return {number: self._by_number[number] for number in numbers}, shard_of, row_of
+
+    def _sound(self, keys: Keys, fresh: bool) -> tuple[IntArray, IntArray]:
+        """Shard number and row of each key, in shards that are intact; -1 where there is none."""
+        leases.hold(self.folder)
+        if fresh or time.monotonic() >= self._next_look:
+            self.refresh()
+        while True:
+            shard_of, row_of = self._index.find(keys)
+            numbers = np.unique(shard_of[shard_of >= 0]).tolist()
+            if all([self.verify(self._by_number[number]) for number in numbers]):
+                self.set_aside_damaged()
+                return shard_of, row_of
+            self.refresh()
 
     def dim(self) -> int | None:
         """Dimension of the stored vectors; None while there are none."""
@@ -265,7 +279,7 @@ class Space:
     def n_vectors(self) -> int:
         """Number of distinct stored inputs."""
         self.refresh()
-        return len(np.unique(self._built()[1]))
+        return self._index.n_distinct()
 
     def size(self) -> tuple[int, int]:
         """Number of shards and their bytes."""
@@ -288,9 +302,7 @@ class Space:
         try:
             intact = _is_intact(shard.path)
         except FileNotFoundError:
-            # another process merged it into a new shard meanwhile: look again
-            self._shards.pop(name, None)
-            self._index = None
+            self._close(name)  # another process merged it into a new shard meanwhile: look again
             return False
         if intact:
             self._verified.add(name)
@@ -346,36 +358,20 @@ class Space:
     def _note_damage(self, name: str) -> None:
         self.damaged.append(name)
         self._unsound.add(name)
-        self._shards.pop(name, None)
-        self._index = None
+        if name in self._shards:
+            self._close(name)
 
-    def _built(self) -> tuple[list[Shard], Keys, IntArray, IntArray]:
-        """Shards, all keys sorted, and for each sorted key its shard and row."""
-        if self._index is None:
-            shards = self.shards()
-            n_keys = [len(shard.keys) for shard in shards]
-            keys = (
-                np.concatenate([shard.keys for shard in shards])
-                if shards
-                else np.empty(0, dtype="S32")
-            )
-            order = np.argsort(keys, kind="stable")
-            shard_of = np.repeat(np.arange(len(shards)), n_keys)
-            row_of = (
-                np.concatenate([np.arange(n) for n in n_keys])
-                if shards
-                else np.empty(0, dtype=np.int64)
-            )
-            self._index = (shards, keys[order], shard_of[order], row_of[order])
-        return self._index
+    def _take_in(self, shards: Sequence[Shard]) -> None:
+        numbers = self._index.add([(shard.path.name, shard.keys) for shard in shards])
+        for number, shard in zip(numbers, shards, strict=True):
+            self._shards[shard.path.name] = self._by_number[number] = shard
+            self._numbers[shard.path.name] = number
 
-    def _rows(self, keys: Keys) -> IntArray:
-        """Position of each key among the sorted keys, -1 where absent."""
-        sorted_keys = self._built()[1]
-        if not len(sorted_keys):
-            return np.full(len(keys), -1, dtype=np.int64)
-        position = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-        return np.where(sorted_keys[position] == keys, position, -1)
+    def _close(self, name: str) -> None:
+        del self._shards[name]
+        number = self._numbers.pop(name)
+        del self._by_number[number]
+        self._index.drop(number)
 
 
 def _write(path: Path, table: Mapping[str, object]) -> None:
