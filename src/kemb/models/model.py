@@ -88,6 +88,8 @@ class Model:
 
     # How it is computed
     device: str = "cpu"
+    is_any_device: bool = False
+    """Whether nobody asked for this device, so that vectors of another one will do."""
     devices: tuple[str, ...] = ()
     """Where it is encoded by several processes: the device of each, all of one kind."""
     dtype: Dtype = "float32"

@@ -22,6 +22,7 @@ from kemb.models.encoders import OutOfMemory, attention, bge_m3
 from kemb.models.encoders import precision as exact
 from kemb.models.encoders.failures import module_of, reason, told
 from kemb.models.encoders.missing import Report, named, reaching, reported
+from kemb.models.encoders.tokens import End, token_ids
 from kemb.models.spec import Attention
 from kemb.models.weights import weights_kwargs
 from kemb.types import Input
@@ -407,43 +408,6 @@ def _load_model2vec(folder: Path, loading: Loading, dtype: object) -> Any:  # no
     return SentenceTransformer(modules=modules, device=loading.device).to(dtype)
 
 
-def _ids(tokenizer: Any, texts: Sequence[Any]) -> list[list[int]]:  # noqa: ANN401  of two libraries
-    """Token ids, not truncated, with special tokens where transformers adds them."""
-    if callable(tokenizer):
-        encoded = tokenizer(list(texts), truncation=False, padding=False, verbose=False)
-        return list(encoded["input_ids"])
-    # A static model's, of the package tokenizers.
-    return [row.ids for row in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The token that ends a text, of a model whose tokenizer leaves it out."""
-
-    text: str
-    id: int
-    n_after: int
-    """Special tokens that the tokenizer puts behind it."""
-
-    @classmethod
-    def of(cls, tokenizer: Any) -> End:  # noqa: ANN401  of transformers
-        """The end token of a tokenizer."""
-        text, number = str(tokenizer.eos_token), int(tokenizer.eos_token_id)
-        reversed_ids = list(tokenizer(text)["input_ids"])[::-1]
-        return cls(text, number, reversed_ids.index(number))
-
-    def put(self, features: dict[str, Any]) -> dict[str, Any]:
-        """The features with the token at the end of every row, also where truncation cut it."""
-        import torch
-
-        ids, mask = features["input_ids"], features["attention_mask"]
-        places = torch.arange(mask.shape[1]).expand_as(mask)
-        last = torch.where(mask.bool(), places, -1).amax(dim=1) - self.n_after
-        ids = ids.clone()
-        ids[torch.arange(len(ids)), last] = self.id
-        return features | {"input_ids": ids}
-
-
 class TorchEncoder:
     """A loaded sentence-transformers model as a two-stage encoder."""
 
@@ -518,7 +482,7 @@ class TorchEncoder:
         for start in range(0, len(model_inputs), TOKENS_PER_CALL):
             some = model_inputs[start : start + TOKENS_PER_CALL]
             with self._tokenizing:
-                ids = _ids(tokenizer, some)
+                ids = token_ids(tokenizer, some)
             counts.extend(map(len, ids))
         return np.array(counts, dtype=np.int64)
 
