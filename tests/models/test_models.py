@@ -202,11 +202,16 @@ def test_code_from_the_repository_runs_only_when_asked_for(copy_of_st: Path) -> 
         open_model(resolve(str(copy_of_st), CPU))
 
 
-def test_native_architectures_with_an_auto_map_need_no_trust(copy_of_st: Path) -> None:
+def test_own_code_for_a_class_that_transformers_has_needs_trust(copy_of_st: Path) -> None:
+    """Code with the model type `bert` may compute other positions than transformers' BERT."""
     config = json.loads((copy_of_st / "config.json").read_text())
-    config["auto_map"] = {"AutoModel": "somewhere--model.BertModel"}
+    config["auto_map"] = {"AutoModelForCausalLM": "somewhere--model.BertLMHeadModel"}
     (copy_of_st / "config.json").write_text(json.dumps(config))
     assert encode(resolve(str(copy_of_st), CPU), ["가"]).shape == (1, 32)
+    config["auto_map"] = {"AutoModel": "somewhere--model.BertModel"}
+    (copy_of_st / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"'bert'.*--trust-remote-code"):
+        open_model(resolve(str(copy_of_st), CPU))
     config["model_type"] = "no_such_type"
     (copy_of_st / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"'no_such_type'.*--trust-remote-code"):

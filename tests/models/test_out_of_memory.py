@@ -78,6 +78,37 @@ def test_other_words_of_openvino_are_a_failure() -> None:
         _computed(run)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MPS backend out of memory (MPS allocated: 17.9 GB, other allocations: 384.0 KB, max "
+        "allowed: 18.1 GB). Tried to allocate 256.00 MB on private pool.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "HIP out of memory. Tried to allocate 2.00 GiB",
+        "HIP error: hipErrorOutOfMemory",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested "
+        "buffer of size 4294967296",
+    ],
+)
+def test_accelerators_say_it_in_a_plain_error(words: str) -> None:
+    assert is_out_of_memory(RuntimeError(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA error: device-side assert triggered",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`",
+        "CUDA error: unspecified launch failure",
+    ],
+)
+def test_other_errors_of_a_device_are_not_called_memory(words: str) -> None:
+    assert not is_out_of_memory(RuntimeError(words))
+
+
 def test_python_itself() -> None:
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(ValueError("5 texts"))

@@ -284,6 +284,7 @@ class _Listener:
         self._reporter = reporter
         self.loading = reporter.loading
         self.warned = reporter.warned
+        self.noted = reporter.noted
         self.encoding = reporter.encoding
         self.scoring = reporter.scoring
         self.done = reporter.done

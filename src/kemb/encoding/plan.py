@@ -326,6 +326,26 @@ def anywhere(store: Store) -> Store:
     return Store(store.root.absolute(), store.scratch)
 
 
+def of_other_devices(store: Store, fingerprint: Mapping[str, str]) -> list[Space]:
+    """Spaces whose vectors differ from those of a fingerprint in the device alone, GPUs first."""
+
+    def rest(of: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in of.items() if name != "device"}
+
+    if "device" not in fingerprint:
+        return []
+    others = [
+        space
+        for space in store.spaces()
+        if rest(space.fingerprint) == rest(fingerprint) and space.fingerprint != dict(fingerprint)
+    ]
+    return sorted(others, key=lambda space: DEVICES.index(space.fingerprint["device"]))
+
+
+DEVICES = ("cuda", "mps", "cpu")
+"""Whose vectors are taken, in this order, where those of the device at hand are not there."""
+
+
 def stored(columns: Columns, space: Space) -> Encoded:
     """What is in a space, with nothing encoded."""
     collection = Collection(list(columns.values()))

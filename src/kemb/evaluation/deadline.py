@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from kemb.encoding.encode import Progress
 from kemb.errors import RunError
 from kemb.evaluation.evaluate import Outcome, Reporter, Silent, Task
+from kemb.messages import Text
 
 
 class TimeIsOver(RunError):
@@ -62,6 +63,9 @@ class Punctual:
 
     def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
         self._reporter.warned(task, warnings)
+
+    def noted(self, text: Text) -> None:
+        self._reporter.noted(text)
 
     def encoding(self, row: str, progress: Progress) -> None:
         """:raises TimeIsOver: the time is over, and no group of the row is under way."""

@@ -22,6 +22,7 @@ from kemb.encoding.encode import Progress
 from kemb.encoding.executors.opened import Opened
 from kemb.encoding.executors.session import Session
 from kemb.encoding.plan import (
+    Columns,
     Encoded,
     JobOfTasks,
     Load,
@@ -29,6 +30,7 @@ from kemb.encoding.plan import (
     anywhere,
     columns_of,
     encode,
+    of_other_devices,
     stored,
     together,
 )
@@ -44,7 +46,7 @@ from kemb.errors import (
 )
 from kemb.evaluation import provenance
 from kemb.files import disk
-from kemb.messages import Text
+from kemb.messages import Text, note
 from kemb.models.model import Model
 from kemb.results import files
 from kemb.results.files import ScoredPart, TaskResult
@@ -181,6 +183,8 @@ class Reporter(Protocol):
 
     def warned(self, task: Task, warnings: Mapping[str, int]) -> None: ...
 
+    def noted(self, text: Text) -> None: ...
+
     def encoding(self, row: str, progress: Progress) -> None: ...
 
     def scoring(self, row: str, task: str) -> None: ...
@@ -194,6 +198,8 @@ class Silent:
     def loading(self, task: str) -> None: ...
 
     def warned(self, task: Task, warnings: Mapping[str, int]) -> None: ...
+
+    def noted(self, text: Text) -> None: ...
 
     def encoding(self, row: str, progress: Progress) -> None: ...
 
@@ -386,11 +392,9 @@ class _OfModel:
         encoded_by_model: dict[str, Encoded] = {}
         for encoder in self.model.encoders:
             columns = columns_of([(task.spec, task.data) for task in todo], encoder)
-            space = self.options.store.space(encoder.fingerprint())
+            space = self._space(encoder, columns, todo)
             if self.options.rescore:
-                encoded_by_model[encoder.identity] = stored(
-                    columns, self._recorded_space(todo) or space
-                )
+                encoded_by_model[encoder.identity] = stored(columns, space)
             else:
                 report = partial(self.reporter.encoding, encoder.row)
                 types = {task.spec.name: task.spec.type for task in todo}
@@ -406,6 +410,24 @@ class _OfModel:
                     session=self.options.session,
                 )
         return encoded_by_model
+
+    def _space(self, encoder: Model, columns: Columns, todo: Sequence[_Loaded]) -> Space:
+        """Where the vectors of an encoder lie, or will: on the device of this command, else, where
+        nothing else is asked for, on another one that has them all.
+        """
+        store, fingerprint = self.options.store, encoder.fingerprint()
+        spaces = [store.space(fingerprint)]
+        if self.options.rescore and (recorded := self._recorded_space(todo)):
+            spaces.insert(0, recorded)
+        if self.options.rescore or encoder.is_any_device:
+            spaces += of_other_devices(store, fingerprint)
+        keys = [column.keys for column in columns.values()]
+        complete = (space for space in spaces if all(space.stored(some).all() for some in keys))
+        space = next(complete, spaces[0])
+        device = space.fingerprint.get("device", encoder.device)
+        if fingerprint.get("device", device) != device:
+            self.reporter.noted(note("terminal.other_device", row=encoder.row, device=device))
+        return space
 
     def _elsewhere(
         self, encoder: Model, heads: tuple[Model, ...], todo: Sequence[_Loaded]

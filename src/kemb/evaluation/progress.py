@@ -51,7 +51,11 @@ class LineReporter:
 
     def warned(self, task: Task, warnings: Mapping[str, int]) -> None:
         """A line of its own, which stays."""
-        self._say(note("terminal.warned_kinds", task=task.spec.name, kinds=list(warnings)))
+        self.noted(note("terminal.warned_kinds", task=task.spec.name, kinds=list(warnings)))
+
+    def noted(self, text: Text) -> None:
+        """A line of its own, which stays."""
+        self._say(text)
         self._stream.write("\n")
         self._width = 0
 

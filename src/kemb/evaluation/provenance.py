@@ -277,7 +277,8 @@ def hardware(device: str, *others: str) -> Hardware:
     if device.startswith("cuda"):
         import torch
 
-        gpu = torch.cuda.get_device_name(device)
+        # Vectors that are stored are scored on machines without one, too.
+        gpu = torch.cuda.get_device_name(device) if torch.cuda.is_available() else None
     devices = [device, *others] if others else None
     accelerators = known(gpu=gpu, devices=devices)
     return Hardware(device=device, cpu=cpu, n_cores=os.cpu_count(), **accelerators)

@@ -103,7 +103,8 @@ def n_cuda_devices() -> int:
 
 _NO_MEMORY = re.compile(
     "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|out of memory"
-    "|bad[_ ]alloc|exceeded max size of memory|out_of_resources|mem_object_allocation_failure",
+    "|bad[_ ]alloc|exceeded max size of memory|out_of_resources|mem_object_allocation_failure"
+    "|status_alloc_failed|erroroutofmemory",
     re.IGNORECASE,
 )
 
@@ -111,8 +112,8 @@ _NO_MEMORY = re.compile(
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a failure of torch, onnxruntime or OpenVINO means that fewer texts may fit.
 
-    torch has a class for GPUs only; its CPU allocator and the other two say it in the words of a
-    plain error. This is the one place that reads an error's words.
+    torch has a class for CUDA only; its CPU allocator, MPS, HIP, cuBLAS and the other two say it in
+    the words of a plain error. This is the one place that reads an error's words.
     """
     if isinstance(error, MemoryError):
         return True

@@ -63,8 +63,12 @@ class ModelFolder:
     """Whether it looks vectors of words up, without a network."""
     weight_bytes: int
     stored_dtype: str | None
+    model_type: str | None
+    """As transformers calls its network."""
     remote_code: list[str]
-    """Parts that only run with --trust-remote-code."""
+    """Modules that only run with --trust-remote-code."""
+    has_own_network: bool
+    """Whether its authors have code of their own for the network (`auto_map`)."""
 
     @property
     def n_parameters(self) -> int:
@@ -136,7 +140,9 @@ def read_folder(path: Path, needs_weights: bool = True) -> ModelFolder:
         is_table=is_model2vec or any(name.endswith(_TABLES) for name, _ in types),
         weight_bytes=weight_bytes,
         stored_dtype=network.torch_dtype or network.dtype,
-        remote_code=_remote_code([name for name, _ in types], network, loader),
+        model_type=network.model_type,
+        remote_code=_remote_code([name for name, _ in types], loader),
+        has_own_network=bool(_LOADED_CLASSES & (network.auto_map or {}).keys()),
     )
 
 
@@ -218,42 +224,46 @@ def _stanford(path: Path) -> dict[str, Any]:
     return {"prompts": {role: f"{mark} " for role, mark in marks.items()}}
 
 
-def _remote_code(types: list[str], network: configuration.Network, loader: str) -> list[str]:
+_LOADED_CLASSES = {
+    "AutoConfig",
+    "AutoModel",
+    "AutoModelForMaskedLM",
+    "AutoModelForSequenceClassification",
+}
+"""What kemb loads networks as; code for another class (AutoModelForCausalLM) is not in question."""
+
+
+def _remote_code(types: list[str], loader: str) -> list[str]:
     # sentence-transformers has its own class for PyLate's.
     library_prefixes = (
         ("sentence_transformers.", "pylate.models.Dense.")
         if loader == "late-interaction"
         else "sentence_transformers."
     )
-    custom = [name for name in types if not name.startswith(library_prefixes)]
-    if network.auto_map is not None:
-        custom.append(f"model type {network.model_type or '?'!r} (auto_map in config.json)")
-    return custom
+    return [name for name in types if not name.startswith(library_prefixes)]
 
 
-def refuse_remote_code(folder: ModelFolder, name: str, is_trusted: bool) -> None:
+def refuse_remote_code(folder: ModelFolder, name: str, is_trusted: bool, is_declared: bool) -> None:
     """Code of a repository that nobody asked to run.
 
+    transformers may have a class for the same `model_type`; that it computes the same is believed
+    only where it is declared, and then tried.
+
     :param name: of the model.
+    :param is_declared: whether kemb's description of the model says how its tokens see each other.
     :raises ModelError: what to type to run it.
     """
-    if not folder.remote_code or is_trusted:
-        return
-    custom = [part for part in folder.remote_code if not part.startswith("model type")]
-    if not custom and _transformers_knows(folder):
+    custom = list(folder.remote_code)
+    if folder.has_own_network and not is_declared:
+        custom.append(f"model type {folder.model_type or '?'!r} (auto_map in config.json)")
+    if not custom or is_trusted:
         return
     raise ModelError(
-        f"{name} runs code from its own repository ({', '.join(folder.remote_code)}). kemb does "
-        "not run it unless asked to. Read the code, then add --trust-remote-code; it is recorded "
-        "in the results."
+        f"{name} runs code from its own repository ({', '.join(custom)}). kemb does "
+        "not run it unless asked to, and what the class of transformers would compute instead may "
+        "be something else. Read the code, then add --trust-remote-code; it is recorded in the "
+        "results."
     )
-
-
-def _transformers_knows(folder: ModelFolder) -> bool:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    network = declared(configuration.Network, folder.path / configuration.NETWORK)
-    return network.model_type in CONFIG_MAPPING_NAMES
 
 
 WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", STANFORD]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from kemb.models import backends, files
 from kemb.models.doors import Door
+from kemb.models.encoders.attention import switch
 from kemb.models.expressions import Fused, Reranked
 from kemb.models.families import FAMILIES, LOADERS, Loader, Similarity
 from kemb.models.prompts import NO_PROMPTS, PromptTable
@@ -86,6 +88,8 @@ class Model:
 
     # How it is computed
     device: str = "cpu"
+    is_any_device: bool = False
+    """Whether nobody asked for this device, so that vectors of another one will do."""
     devices: tuple[str, ...] = ()
     """Where it is encoded by several processes: the device of each, all of one kind."""
     dtype: Dtype = "float32"
@@ -180,6 +184,12 @@ class Model:
             "device": self.device.split(":")[0],
             "attention": "library default",
         }
+        if self.network_settings:
+            parts["attention"] = ", ".join(
+                f"{key}={value}" for key, value in self.network_settings.items()
+            )
+        if self.dtype != "float32" and self.backend is None:
+            parts["pooling_dtype"] = "float32"
         if self.truncate_dim is not None:
             parts["truncate_dim"] = str(self.truncate_dim)
         if self.spec.loader == "mteb":
@@ -202,6 +212,15 @@ class Model:
         if door.identity.how != "weights":
             return parts
         return parts | {"device": self.device.split(":")[0]} | library_versions()
+
+    @property
+    def network_settings(self) -> Mapping[str, Any]:
+        """What is added to the configuration of a stock class where the authors have code of their
+        own for the network.
+        """
+        if self.folder is None or not self.folder.has_own_network or self.trust_remote_code:
+            return {}
+        return switch(self.spec.attention, self.folder.model_type)
 
     @property
     def built(self) -> tuple[str | None, bool]:

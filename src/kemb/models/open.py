@@ -36,7 +36,10 @@ def open_folder(model: Model, beside: Sequence[Model] = ()) -> Encoder:
         model.door.value.eval()
         return TorchEncoder(model.door.value, resolve_name(model.loader.reading))
     assert model.folder is not None
-    files.refuse_remote_code(model.folder, model.name, model.trust_remote_code)
+    attention = None if model.trust_remote_code else model.spec.attention
+    files.refuse_remote_code(
+        model.folder, model.name, model.trust_remote_code, attention is not None
+    )
     pooling, is_normalized = model.built
     loading = Loading(
         device=model.device,
@@ -48,6 +51,8 @@ def open_folder(model: Model, beside: Sequence[Model] = ()) -> Encoder:
         truncate_dim=model.truncate_dim,
         is_model2vec=model.folder.is_model2vec,
         trust_remote_code=model.trust_remote_code,
+        attention=attention,
+        network_settings=model.network_settings,
         class_name=st_class_of(model.spec.loader),
         reading=resolve_name(LOADERS[model.spec.loader].reading),
         beside=tuple(resolve_name(LOADERS[other.spec.loader].reading) for other in beside),

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, cast, get_args
 
 from kemb import tasks
 from kemb.errors import NotSupported, UnknownName, UsageError
@@ -37,9 +37,6 @@ from kemb.models.prompts import (
 from kemb.models.spec import Dtype, ModelSpec
 from kemb.tasks import plugins
 from kemb.tasks.plugins import MODELS_GROUP
-
-LLM_PARAMETERS = 1_000_000_000
-
 
 _LONGEST = 4096
 """Characters of what is typed for a model."""
@@ -303,6 +300,7 @@ def _from_folder(
         truncate_dim=folder.truncate_dim if LOADERS[spec.loader].family == "dense" else None,
         folder=folder,
         device=device,
+        is_any_device=options.device == "auto",
         devices=(device, *others),
         dtype=dtype,
         backend=backend,
@@ -359,13 +357,11 @@ def _similarity(spec: ModelSpec, folder: files.ModelFolder) -> Similarity:
 
 
 def _auto_dtype(spec: ModelSpec, folder: files.ModelFolder, device: str) -> Dtype:
-    """Half precision on an accelerator for models of LLM size; float32 otherwise."""
-    n_parameters = spec.n_parameters or folder.n_parameters
-    if device == "cpu":
+    """On an accelerator the precision that the model was published in; float32 on a CPU."""
+    published = spec.dtype or folder.stored_dtype
+    if device == "cpu" or published not in get_args(Dtype):
         return "float32"
-    if n_parameters >= LLM_PARAMETERS or spec.dtype is not None:
-        return spec.dtype or ("float16" if folder.stored_dtype == "float16" else "bfloat16")
-    return "float32"
+    return cast(Dtype, published)
 
 
 def run_of_file(path: Path, name: str = "", order: RunOrder = "score") -> Model:

@@ -13,6 +13,7 @@ from kemb.tasks.spec import KnownType, one_of
 Pooling = Literal["mean", "cls", "last"]
 Level = Literal["int8", "binary"]
 Dtype = Literal["float32", "float16", "bfloat16"]
+Attention = Literal["causal", "bidirectional"]
 
 
 def _known_loader(name: str) -> str:
@@ -139,6 +140,11 @@ class ModelSpec(PromptRules):
     """sha256 of the files of its weights, by name, where somebody has read them on the hub."""
     open_weights: bool = True
     needs_remote_code: bool = False
+    attention: Attention | None = None
+    """Which tokens a token sees, as its authors compute it: those before it (causal) or all. A
+    model that declares it is tried after loading (`kemb.models.encoders.attention`), and may have
+    code of its own for a class that transformers knows.
+    """
     base_model: str | None = None
     reference: str = ""
     append_eos: bool = False

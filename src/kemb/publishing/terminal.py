@@ -193,6 +193,10 @@ class TerminalReporter:
         )
         self.console.print(Text(text, style="yellow"))
 
+    def noted(self, text: messages.Text) -> None:
+        """One line, which stays."""
+        self.console.print(Text(messages.say(text, messages.language()), style="yellow"))
+
     def encoding(self, row: str, encoded: EncodeProgress) -> None:
         n_ready = encoded.n_stored + encoded.n_encoded
         rate = _rate(encoded) if encoded.seconds > 0 else ""

@@ -121,7 +121,7 @@ def find_file(folder: Path, head: str, name: str) -> Path:
 
 
 def attach(model: Any, folder: Path, head: str) -> None:  # noqa: ANN401  sentence-transformers has no types
-    """Load a head into a dense model, on its device and in its dtype.
+    """Load a head into a dense model, on its device, in float32.
 
     :raises ModelError: a file that cannot be read, or holds something else than a layer for this
         model.
@@ -158,7 +158,7 @@ def attach(model: Any, folder: Path, head: str) -> None:  # noqa: ANN401  senten
         )
     layer = torch.nn.Linear(hidden, n_out)
     layer.load_state_dict({name: state[name] for name in shapes})
-    layer.to(device=model.device, dtype=next(model[0].parameters()).dtype)
+    layer.to(device=model.device)
     # A dict, because what is added to the model as a module takes part in its forward pass.
     model.kemb_heads = getattr(model, "kemb_heads", {}) | {head: layer}
 

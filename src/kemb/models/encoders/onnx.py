@@ -140,7 +140,8 @@ def _onnxruntime(path: Path, device: str) -> tuple[Session, list[str]]:
     options.enable_mem_pattern = False  # for inputs of one shape only
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.startswith("cuda"):
-        providers = [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})]
+        number = int(device.partition(":")[2] or 0)
+        providers = [("CUDAExecutionProvider", {"device_id": number, "use_tf32": 0})]
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise ModelError(
                 f"--device {device} needs onnxruntime for CUDA, which is not installed. Type "

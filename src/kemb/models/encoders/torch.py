@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from kemb.arrays import FloatArray, IntArray, Ragged, Rows, Together
 from kemb.errors import MissingExtra, ModelError
 from kemb.models.backends import BackendFile
 from kemb.models.device import is_out_of_memory
-from kemb.models.encoders import OutOfMemory, bge_m3
+from kemb.models.encoders import OutOfMemory, attention, bge_m3
+from kemb.models.encoders import precision as exact
 from kemb.models.encoders.failures import module_of, reason, told
 from kemb.models.encoders.missing import Report, named, reaching, reported
+from kemb.models.encoders.tokens import End, token_ids
+from kemb.models.spec import Attention
 from kemb.models.weights import weights_kwargs
 from kemb.types import Input
 
@@ -74,7 +78,8 @@ def _array(tensor: Any) -> FloatArray:  # noqa: ANN401  a tensor
     """float32, or float16 where the model computes in it. bfloat16 is widened."""
     if str(tensor.dtype) not in ("torch.float32", "torch.float16"):
         tensor = tensor.float()
-    return np.asarray(tensor.cpu().numpy())
+    # Contiguous: a slice would keep the vectors of all tokens, or dimensions, that it is cut from.
+    return np.ascontiguousarray(tensor.cpu().numpy())
 
 
 def _scores(model: Any, output: Any) -> FloatArray:  # noqa: ANN401  sentence-transformers has no types
@@ -170,6 +175,10 @@ class Loading:
     is_model2vec: bool = False
     """Whether model2vec saved the folder: a table of vectors, and no `modules.json`."""
     trust_remote_code: bool = False
+    attention: Attention | None = None
+    """What the network is tried for once it is loaded; None where nothing is declared."""
+    network_settings: Mapping[str, Any] = field(default_factory=dict)
+    """Added to the configuration of the network."""
     class_name: str = "SentenceTransformer"
     """In sentence_transformers."""
     reading: Reading = DENSE
@@ -193,6 +202,7 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
         raise MissingExtra("A transformer model", "st") from error
     if loading.backend is None and loading.device.startswith("cuda"):
         _refuse_missing_gpu(loading.device)
+        exact.refuse_short_products(loading.device, loading.dtype)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
@@ -204,22 +214,30 @@ def open_torch(folder: Path, loading: Loading) -> TorchEncoder:
                 raise _mismatched(folder, report) from error
             raise
     if loading.max_tokens is not None:
-        model.max_seq_length = loading.max_tokens
-        document_length = getattr(
-            model[0], "document_length", None
-        )  # of late interaction; it would win over the limit
-        if document_length is not None:
-            model[0].document_length = min(document_length, loading.max_tokens)
+        _limit(model, loading.max_tokens)
     if loading.class_name == "SentenceTransformer":
         model.truncate_dim = loading.truncate_dim
     model.eval()
     _refuse_empty_vocabulary(folder, model)
     for reading in (loading.reading, *loading.beside):
         reading.check(model, folder)
-    eos = model.tokenizer.eos_token if loading.append_eos else ""
-    encoder = TorchEncoder(model, loading.reading, eos, loading.beside)
+    attention.apply(model, loading.network_settings)
+    if loading.attention is not None:
+        attention.refuse_other(folder.name, model, loading.attention)
+    if loading.backend is None and loading.dtype != "float32":
+        exact.widen_heads(model)
+    end = End.of(model.tokenizer) if loading.append_eos else None
+    encoder = TorchEncoder(model, loading.reading, end, loading.beside)
     encoder.counts = _fitted(folder, encoder, report)
     return encoder
+
+
+def _limit(model: Any, max_tokens: int) -> None:  # noqa: ANN401  sentence-transformers has no types
+    model.max_seq_length = max_tokens
+    # Of late interaction; it would win over the limit.
+    document_length = getattr(model[0], "document_length", None)
+    if document_length is not None:
+        model[0].document_length = min(document_length, max_tokens)
 
 
 def _mismatched(folder: Path, report: Report) -> ModelError:
@@ -350,10 +368,16 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
     model_kwargs = {} if loading.backend else {"dtype": dtype, **weights_kwargs(folder)}
     device, backend = ("cpu", "onnx") if loading.backend else (loading.device, "torch")
     shared = {"trust_remote_code": loading.trust_remote_code, "local_files_only": True}
+    settings = {**shared, **loading.network_settings}
     if loading.pooling is None:
         load = getattr(sentence_transformers, loading.class_name)
         return load(
-            str(folder), device=device, model_kwargs=model_kwargs, backend=backend, **shared
+            str(folder),
+            device=device,
+            model_kwargs=model_kwargs,
+            config_kwargs=settings,
+            backend=backend,
+            **shared,
         )
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
@@ -361,7 +385,7 @@ def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401
         str(folder),
         model_kwargs={**model_kwargs, **shared},
         processor_kwargs=shared,
-        config_kwargs=shared,
+        config_kwargs=settings,
         backend=backend,
     )
     modules = [
@@ -391,13 +415,15 @@ class TorchEncoder:
         self,
         model: Any,  # noqa: ANN401  sentence-transformers has no types
         reading: Reading,
-        eos: str = "",
+        end: End | None = None,
         beside: tuple[Reading, ...] = (),
     ) -> None:
         self.model = model
         self.reading = reading
-        self.eos = eos
+        self.end = end
         self.beside = beside
+        self._tokenizing = Lock()
+        """One thread at a time: truncation and padding are settings of the tokenizer itself."""
         self.counts: dict[str, int] = {}
         """Of tensors that did not fit and do not matter."""
 
@@ -440,9 +466,10 @@ class TorchEncoder:
         tokenizer = getattr(self.model, "tokenizer", None)
         if not inputs or not (callable(tokenizer) or hasattr(tokenizer, "encode_batch")):
             return np.full((len(inputs), 2), -1, dtype=np.int64)
-        counts = self._counted([(item.text + self.eos, item.prompt) for item in inputs])
+        eos = self.end.text if self.end else ""
+        counts = self._counted([(item.text + eos, item.prompt) for item in inputs])
         # White space at the end of a prompt belongs to the first token of the text.
-        nothing = self._counted([(self.reading.nothing + self.eos, inputs[0].prompt.rstrip())])[0]
+        nothing = self._counted([(self.reading.nothing + eos, inputs[0].prompt.rstrip())])[0]
         return np.stack([counts, np.maximum(counts - nothing, 0)], axis=1)
 
     def _counted(self, texts: Sequence[tuple[str, str]]) -> IntArray:
@@ -454,10 +481,8 @@ class TorchEncoder:
         counts: list[int] = []
         for start in range(0, len(model_inputs), TOKENS_PER_CALL):
             some = model_inputs[start : start + TOKENS_PER_CALL]
-            if callable(tokenizer):
-                ids = tokenizer(some, truncation=False, padding=False, verbose=False)["input_ids"]
-            else:  # a static model's, of the package tokenizers
-                ids = [row.ids for row in tokenizer.encode_batch(some, add_special_tokens=False)]
+            with self._tokenizing:
+                ids = token_ids(tokenizer, some)
             counts.extend(map(len, ids))
         return np.array(counts, dtype=np.int64)
 
@@ -468,15 +493,18 @@ class TorchEncoder:
         :raises ModelError: the model's tokenizer fails.
         """
         route = {"task": inputs[0].route} if inputs[0].route else {}
-        texts = [self.reading.given(i.text + self.eos, "") for i in inputs]
+        eos = self.end.text if self.end else ""
+        texts = [self.reading.given(i.text + eos, "") for i in inputs]
+        prompt = inputs[0].prompt or None
         try:
-            features = self.model.preprocess(texts, prompt=inputs[0].prompt or None, **route)
+            with self._tokenizing:
+                features = dict(self.model.preprocess(texts, prompt=prompt, **route))
         except Exception as error:
             raise ModelError(
                 f"The model failed to split texts into tokens{_in_module(error)}: {reason(error)} "
                 "Check its tokenizer's files, tokenizer.json and tokenizer_config.json."
             ) from error
-        return dict(features), route
+        return self.end.put(features) if self.end else features, route
 
     def encode_prepared(self, prepared: tuple[dict[str, Any], dict[str, str]]) -> Rows | Together:
         """One forward pass; rows of every kind where there are several.
@@ -490,7 +518,8 @@ class TorchEncoder:
         features, route = prepared
         try:
             with torch.inference_mode():
-                batch = batch_to_device(features, self.model.device)
+                # A copy: what the modules add to it (a vector per token) must go with the batch.
+                batch = batch_to_device(dict(features), self.model.device)
                 output = self.model(batch, **route, **self.reading.options(self.model))
                 rows = self.reading.read(self.model, output)
                 return (
@@ -510,6 +539,12 @@ class TorchEncoder:
             f"The model failed on a batch of texts up to {self._longest(features)} tokens "
             f"long{_in_module(error)}: {reason(error)} "
         )
+        if any(base.__name__ == "AcceleratorError" for base in type(error).__mro__):
+            return ModelError(
+                f"{text}That is the device's own failure and no lack of memory: nothing more can "
+                "be computed on it in this process. What was finished is stored; run the same "
+                "command again, and look at the driver if the same texts fail again."
+            )
         if not isinstance(error, RuntimeError | IndexError):
             return ModelError(
                 text + "Its modules (modules.json) do not fit together; ask its author."
