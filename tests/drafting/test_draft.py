@@ -290,7 +290,9 @@ def test_passages_longer_than_models_read_are_named_with_what_to_type(tmp_path: 
     )
     report = draft(docs, tmp_path / "set", DraftSettings(chunks="document"))
     [finding] = report.findings
-    assert re.match(r"long\.md: 1 of 2 passages \(document\) .* --chunks heading:800$", str(finding))
+    assert re.match(
+        r"long\.md: 1 of 2 passages \(document\) .* --chunks heading:800$", str(finding)
+    )
     assert draft(docs, tmp_path / "set").findings == []
 
 

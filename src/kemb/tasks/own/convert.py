@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from kemb.errors import DataError, UsageError
 from kemb.files import disk
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.check import examine, refuse_errors, to_toml_of
+from kemb.tasks.own.decisions import Clean
 from kemb.tasks.own.hub_sets import source_of
-from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.outline import TOML
 from kemb.tasks.spec import TaskSpec
 
@@ -65,7 +66,7 @@ def convert(source: Path, target: Path) -> Converted:
         )
     judged = {key: columns for key, columns in clean.items() if key.startswith("qrels/")}
     for key, columns in judged.items():
-        _refuse_unwritable(source, key, columns["query-id"] + columns["corpus-id"])
+        _refuse_unwritable(source, key, chain(columns["query-id"], columns["corpus-id"]))
     with (
         disk.writing(f"{target} cannot be written", "Free space, or name another folder with -o."),
         disk.replacing_folder(target) as unfinished,
@@ -81,7 +82,7 @@ def convert(source: Path, target: Path) -> Converted:
     )
 
 
-def _refuse_unwritable(source: Path, key: str, ids: list[str]) -> None:
+def _refuse_unwritable(source: Path, key: str, ids: Iterable[str]) -> None:
     for one in ids:
         if any(mark in one for mark in "\t\r\n") or one != one.strip():
             raise DataError(

@@ -49,7 +49,9 @@ def table_of_rows(file: str, rows: Rows, findings: Findings) -> Table | None:
     names = [name.strip() for name in header]
     places = [place for place, name in enumerate(names) if name or _has_values(rows[1:], place)]
     column_names = [names[place] for place in places]
-    if fault := next((name for name, n in Counter(column_names).items() if n > 1 or not name), None):
+    if fault := next(
+        (name for name, n in Counter(column_names).items() if n > 1 or not name), None
+    ):
         message = note("finding.repeated_column")
         findings.error("repeated column", file, message, row=header_row, column=fault)
         return None
