@@ -66,10 +66,10 @@ class Places:
 class RetrievalData:
     """Documents, queries and judgments; ids are unique, every qrels id exists (checked at load)."""
 
-    doc_ids: list[str]
-    documents: list[str]
-    query_ids: list[str]
-    queries: list[str]
+    doc_ids: Sequence[str]
+    documents: Sequence[str]
+    query_ids: Sequence[str]
+    queries: Sequence[str]
     qrels: Qrels
     candidates: dict[str, list[str]] | None = None
     groups: dict[str, list[list[str]]] | None = None
@@ -110,8 +110,8 @@ class PairData:
     """Sentence pairs with a gold score (STS) or a 0/1 label (pair classification), row by row."""
 
     item_ids: list[str]
-    sentence1: list[str]
-    sentence2: list[str]
+    sentence1: Sequence[str]
+    sentence2: Sequence[str]
     gold: DoubleArray
 
     def content(self) -> Iterator[Iterable[str]]:
@@ -127,9 +127,9 @@ class LabelData:
     """
 
     item_ids: list[str]
-    texts: list[str]
+    texts: Sequence[str]
     labels: list[Label]
-    train_texts: list[str]
+    train_texts: Sequence[str]
     train_labels: list[Label]
     experiments: list[IntArray]
     train_is_evaluated: bool
@@ -149,9 +149,9 @@ class MultilabelData:
     """As LabelData, but every text has any number of labels, sorted."""
 
     item_ids: list[str]
-    texts: list[str]
+    texts: Sequence[str]
     labels: list[tuple[Label, ...]]
-    train_texts: list[str]
+    train_texts: Sequence[str]
     train_labels: list[tuple[Label, ...]]
     experiments: list[IntArray]
     train_is_evaluated: bool
@@ -175,7 +175,7 @@ class ClusterData:
     """
 
     item_ids: list[str]
-    texts: list[str]
+    texts: Sequence[str]
     labels: list[tuple[Label, ...]]
     problems: IntArray
 
@@ -188,8 +188,8 @@ class BitextData:
     """Aligned sentences: row i of one language is the translation of row i of the other."""
 
     item_ids: list[str]
-    sentence1: list[str]
-    sentence2: list[str]
+    sentence1: Sequence[str]
+    sentence2: Sequence[str]
 
     def content(self) -> Iterator[Iterable[str]]:
         yield from (self.sentence1, self.sentence2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.errors import DataError, ModelError, UsageError
-from kemb.scoring.search import search
+from kemb.scoring.search import blocks
 from kemb.scoring.search.search import run_from_scores, top_k
 from kemb.types import RetrievalData, Run
 
@@ -71,8 +71,8 @@ def test_order_and_ties_are_exact_for_any_block_and_budget(
         shuffled_ids(rng, n),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "BLOCK", block)
-        patch.setattr(search, "n_cpus", lambda: 2)
+        patch.setattr(blocks, "BLOCK", block)
+        patch.setattr(blocks, "n_cpus", lambda: 2)
         run = top_k(
             queries,
             ArrayVectors(documents),

@@ -40,7 +40,7 @@ class PartMeasures:
     task: str
     split: str
     subset: str
-    item_ids: list[str]
+    item_ids: Sequence[str]
     expression: str
     """Of the names of `measures`."""
     measures: dict[str, statistics.Measure]

@@ -13,7 +13,7 @@ import numpy as np
 
 from kemb.arrays import IntArray
 from kemb.encoding import views
-from kemb.encoding.collection import Texts
+from kemb.encoding.collection import Collection, Texts
 from kemb.encoding.plan import Encoded, Sources
 from kemb.models.encoders.torch import split_pair
 from kemb.models.model import Model
@@ -75,7 +75,9 @@ def _korean(column: Texts, tokens: IntArray) -> tuple[int, int, int]:
     """Unique Korean texts of a column, their characters and tokens."""
     is_pair = isinstance(column.texts, Pairs)
     n_texts = n_chars = n_tokens = 0
-    for row in np.unique(column.keys, return_index=True)[1][:N_KOREAN].tolist():
+    collection = Collection([column])
+    for number in range(min(N_KOREAN, len(collection))):
+        row = collection.row(number)
         text = "".join(split_pair(column.texts[row])) if is_pair else column.texts[row]
         if is_korean(text):
             n_texts, n_chars, n_tokens = (

@@ -76,10 +76,8 @@ def read_shard(path: Path) -> Shard:
     """
     with pa.memory_map(str(path)) as file:  # the mapping stays as long as its arrays do
         table = ipc.open_file(file).read_all()
-    vector = table.column("vector").combine_chunks()
-    keys = np.frombuffer(
-        table.column("key").combine_chunks().buffers()[1], dtype="S32", count=len(vector)
-    )
+    vector = _whole(table.column("vector"))
+    keys = np.frombuffer(_whole(table.column("key")).buffers()[1], dtype="S32", count=len(vector))
     counts = None
     if set(_COUNTS) <= set(table.column_names):
         counts = np.stack(
@@ -172,6 +170,11 @@ def by_shard(shard_of: IntArray) -> Iterator[tuple[int, IntArray]]:
     stops = np.cumsum(counts)
     for number, start, stop in zip(numbers.tolist(), stops - counts, stops, strict=True):
         yield number, order[start:stop]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """The values of a column; mapped as they are where they lie in one piece, else a copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _fixed(vectors: NDArray[np.floating]) -> pa.FixedSizeListArray:

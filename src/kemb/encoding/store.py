@@ -40,7 +40,7 @@ from kemb.encoding.shards import (
     to_table,
 )
 from kemb.errors import DiskError, StoreError
-from kemb.files import disk
+from kemb.files import disk, scratch
 
 BoolArray = NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ def input_keys(route: str, prompt: str, texts: Sequence[str]) -> Keys:
     for part in (route.encode(), prompt.encode()):
         head += struct.pack("<Q", len(part)) + part
     start = hashlib.sha256(head)
-    keys = np.empty(len(texts), dtype="S32")
+    keys = scratch.array(len(texts), "S32")
     for i, text in enumerate(texts):
         data = text.encode("utf-8", "surrogatepass")
         digest = start.copy()

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
+from kemb.files.columns import rows_of
 from kemb.scoring.dependence import question_clusters
 from kemb.scoring.groups import grouped_metrics
-from kemb.scoring.search.topk import empty_run
+from kemb.scoring.search.topk import empty_run, rank_ids
 from kemb.scoring.spans import n_short_reads, place_metrics
 from kemb.tasks.kinds import CUTOFFS
 from kemb.types import ItemBlock, PartScore, RetrievalData, Run
@@ -146,16 +147,20 @@ def relevance_matrix(run: Run, data: RetrievalData) -> NDArray[np.int32]:
     """
     judged_ids = {doc_id for grades in data.qrels.values() for doc_id in grades}
     code_of = {doc_id: code for code, doc_id in enumerate(judged_ids)}
-    # One more place at the end, for index -1: nothing retrieved.
-    codes = np.full(len(data.doc_ids) + 1, -1, dtype=np.int64)
-    codes[:-1] = [code_of.get(doc_id, -1) for doc_id in data.doc_ids]
+    row_of = rows_of(data.doc_ids, judged_ids)
+    # One more row, that of no document, so that there is one.
+    judged_rows = np.array([-2, *sorted(row_of.values())], dtype=np.int64)
+    codes = np.full(len(judged_rows), -1, dtype=np.int64)
+    for doc_id, row in row_of.items():
+        codes[np.searchsorted(judged_rows, row)] = code_of[doc_id]
     judgments = [
         (row * len(judged_ids) + code_of[doc_id], grade)
         for row, query_id in enumerate(data.query_ids)
         for doc_id, grade in data.qrels.get(query_id, {}).items()
     ]
     keys, grades = np.array(sorted(judgments), dtype=np.int64).reshape(-1, 2).T
-    retrieved_codes = codes[run.indices]
+    place = np.searchsorted(judged_rows, run.indices, side="right") - 1
+    retrieved_codes = np.where(judged_rows[place] == run.indices, codes[place], -1)
     rows, ranks = np.nonzero(retrieved_codes >= 0)
     wanted_keys = rows * len(judged_ids) + retrieved_codes[rows, ranks]
     places = np.minimum(np.searchsorted(keys, wanted_keys), len(keys) - 1)
@@ -226,7 +231,7 @@ def without_own_ids(run: Run, data: RetrievalData) -> Run:
     """The run without documents that have the id of their query (mteb's `ignore_identical_ids`);
     the rest moves up.
     """
-    row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
+    row_of = rows_of(data.doc_ids, data.query_ids)
     rows_of_queries = np.array(
         [row_of.get(query_id, -2) for query_id in data.query_ids], dtype=np.int64
     )
@@ -249,12 +254,13 @@ def merged_subqueries(run: Run, data: RetrievalData) -> tuple[Run, RetrievalData
     groups: dict[str, list[int]] = {}
     for row, query_id in enumerate(data.query_ids):
         groups.setdefault(query_id.rpartition("_")[0], []).append(row)
-    ids = np.array(data.doc_ids)
+    retrieved = np.unique(run.indices[run.indices >= 0])
+    ranks = rank_ids([data.doc_ids[row] for row in retrieved.tolist()])[1]
     indices, scores = empty_run(len(groups), run.indices.shape[1] * max(map(len, groups.values())))
     for place, rows in enumerate(groups.values()):
         documents, values = run.indices[rows].ravel(), run.scores[rows].ravel()
         documents, values = documents[documents >= 0], values[documents >= 0]
-        order = np.lexsort((ids[documents], values))[::-1]
+        order = np.lexsort((ranks[np.searchsorted(retrieved, documents)], values))[::-1]
         first = np.sort(np.unique(documents[order], return_index=True)[1])
         best = order[first]
         indices[place, : len(best)], scores[place, : len(best)] = documents[best], values[best]

@@ -8,16 +8,21 @@ it is refused. A smaller share is counted in the notes of the score, and marked 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, Ragged, Representations, Vectors
 from kemb.errors import ModelError
+from kemb.files import scratch
+from kemb.files.columns import equal_rows, hashes_of
 from kemb.tasks.kinds import columns
 from kemb.types import PartData, Role, Run
+
+Digests = NDArray[np.uint64]
+"""A hash of every vector."""
 
 SHARED_VECTORS = "n_shared_vectors"
 """Different texts of one role that have the vector of another one."""
@@ -50,26 +55,30 @@ def shared_vectors(data: PartData, vectors: Representations) -> dict[str, int]:
     :raises ModelError: more than half of the different texts of a role share a vector, or their
         mean cosine is 1.000.
     """
-    texts_by_role: dict[Role, list[str]] = {}
-    digests_by_role: dict[Role, list[int]] = {}
+    texts_by_role: dict[Role, list[Sequence[str]]] = {}
+    digests_by_role: dict[Role, list[Digests]] = {}
     sums: dict[Role, list[DoubleArray]] = {}
     looked_at = {name: column for name, column in columns(data).items() if name in vectors}
     for name, column in looked_at.items():
-        texts_by_role.setdefault(column.role, []).extend(column.texts)
-        digests = digests_by_role.setdefault(column.role, [])
+        texts_by_role.setdefault(column.role, []).append(column.texts)
+        digests = scratch.array(len(column.texts), np.uint64)
+        start = 0
         for block_digests, total in _blocks(vectors[name]):
-            digests += block_digests
+            digests[start : start + len(block_digests)] = block_digests
+            start += len(block_digests)
             sums.setdefault(column.role, []).append(total)
+        digests_by_role.setdefault(column.role, []).append(digests)
     n_noted = 0
     for role, texts in texts_by_role.items():
+        n_rows = sum(map(len, texts))
         n_texts, n_shared = _count(texts, digests_by_role[role])
         if n_shared > REFUSED * n_texts:
             raise ModelError(
                 f"{n_shared:,} of {n_texts:,} different texts ({role}) have the vector of another "
                 f"one, so that a score would rest on ties. {_ADVICE}."
             )
-        cosine = _mean_cosine(sums[role], len(texts))
-        if n_texts >= _FEW and n_texts == len(texts) and cosine >= COLLAPSED:
+        cosine = _mean_cosine(sums[role], n_rows)
+        if n_texts >= _FEW and n_texts == n_rows and cosine >= COLLAPSED:
             raise ModelError(
                 f"The mean cosine of {n_texts:,} different texts ({role}) is {cosine:.3f}: all "
                 f"have nearly the same vector, so that a score would rest on rounding. {_ADVICE}."
@@ -78,7 +87,7 @@ def shared_vectors(data: PartData, vectors: Representations) -> dict[str, int]:
     return {SHARED_VECTORS: n_noted} if n_noted else {}
 
 
-def _blocks(vectors: Vectors | Ragged) -> Iterator[tuple[list[int], DoubleArray]]:
+def _blocks(vectors: Vectors | Ragged) -> Iterator[tuple[Digests, DoubleArray]]:
     """A digest of every row, and the sum [dim] of the rows at length 1, block by block."""
     if isinstance(vectors, Ragged):
         yield _ragged_digests(vectors), np.zeros(1)
@@ -90,23 +99,34 @@ def _blocks(vectors: Vectors | Ragged) -> Iterator[tuple[list[int], DoubleArray]
         digests: NDArray[np.uint64] = block.view(np.uint32).astype(np.uint64) @ factors
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
         units = block / np.where(lengths > 0, lengths, 1)[:, None]
-        yield digests.tolist(), units.sum(axis=0)
+        yield digests, units.sum(axis=0)
 
 
-def _ragged_digests(rows: Ragged) -> list[int]:
+def _ragged_digests(rows: Ragged) -> Digests:
     digests = []
     for start, stop in zip(rows.offsets[:-1].tolist(), rows.offsets[1:].tolist(), strict=True):
         places = b"" if rows.index is None else rows.index[start:stop].tobytes()
         digest = hashlib.blake2b(places + rows.values[start:stop].tobytes(), digest_size=8)
         digests.append(int.from_bytes(digest.digest(), "little"))
-    return digests
+    return np.array(digests, dtype=np.uint64)
 
 
-def _count(texts: list[str], digests: list[int]) -> tuple[int, int]:
+def _count(texts: Sequence[Sequence[str]], digests: Sequence[Digests]) -> tuple[int, int]:
     """Different texts, and those of them whose vector another text has, too."""
-    digest_of = dict(zip(texts, digests, strict=True))
-    counts = Counter(digest_of.values())
-    return len(digest_of), sum(n for n in counts.values() if n > 1)
+    hashes = _one_after_the_other([hashes_of(column) for column in texts])
+    is_first = np.ones(len(hashes), dtype=np.bool_)
+    is_first[equal_rows(hashes)[0]] = False
+    of_texts = _one_after_the_other(digests)[is_first]
+    of_texts.sort()
+    is_shared = np.zeros(len(of_texts), dtype=np.bool_)
+    is_equal = of_texts[1:] == of_texts[:-1]
+    is_shared[1:] |= is_equal
+    is_shared[:-1] |= is_equal
+    return len(of_texts), int(np.count_nonzero(is_shared))
+
+
+def _one_after_the_other(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _mean_cosine(sums: list[DoubleArray], n: int) -> float:

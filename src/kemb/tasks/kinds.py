@@ -7,6 +7,7 @@ row: docs/architecture.md, "Adding a task type".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -48,7 +49,7 @@ class Column(NamedTuple):
     """A list of texts that needs vectors."""
 
     role: Role
-    texts: list[str]
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

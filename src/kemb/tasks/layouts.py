@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
 
+from kemb.files import scratch
+from kemb.files.columns import ArrowColumn, mapped
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.parts import Notes, checked_retrieval
 from kemb.tasks.sampling import encoded, few_shot_rows, stratified_rows
@@ -72,18 +73,23 @@ def is_list(array: pa.ChunkedArray) -> bool:
     return bool(pa.types.is_list(array.type) or pa.types.is_large_list(array.type))
 
 
-def texts(rows: Rows, name: str) -> list[str]:
-    """A column of text, unchanged."""
+def texts(rows: Rows, name: str) -> Sequence[str]:
+    """A column of text, unchanged; a large one stays in Arrow."""
     import pyarrow as pa
 
     array = column(rows, name)
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         raise DataError(f"{rows.origin}: column {name!r} holds {_example(array)}; expected text.")
     _refuse_nulls(rows, name, array, "text")
-    return list(array.to_pylist())
+    return _values(rows, array)
 
 
-def ids(rows: Rows, name: str) -> list[str]:
+def _values(rows: Rows, array: pa.ChunkedArray) -> Sequence[str]:
+    is_large = rows.table.nbytes >= scratch.LARGE_BYTES
+    return ArrowColumn(array) if is_large else list(array.to_pylist())
+
+
+def ids(rows: Rows, name: str) -> Sequence[str]:
     """A column of ids as text; whole numbers become their digits, as in mteb."""
     import pyarrow as pa
 
@@ -98,7 +104,8 @@ def ids(rows: Rows, name: str) -> list[str]:
             "numbers."
         )
     _refuse_nulls(rows, name, array, "an id")
-    return list(array.cast(pa.string()).to_pylist())
+    is_text = pa.types.is_large_string(array.type)
+    return _values(rows, array if is_text else array.cast(pa.string()))
 
 
 def labels(rows: Rows, name: str) -> list[Label]:
@@ -250,11 +257,14 @@ def pairs(spec: TaskSpec, subset: str, split: str, read: ReadRows) -> tuple[Pair
             f"{len(first)}, {len(second)} and {len(gold)} entries; expected one of each per pair."
         )
     if spec.dedupe_pairs:
-        unique = _first_of_equal_pairs([(first[i], second[i]) for i in keep])
+        unique = _first_of_equal_pairs([(first[i], second[i]) for i in keep.tolist()])
         notes["n_dropped_duplicate_pairs"] = len(keep) - len(unique)
         keep, gold = keep[unique], gold[unique]
     data = PairData(
-        [str(i) for i in keep], [first[i] for i in keep], [second[i] for i in keep], gold
+        [str(i) for i in keep],
+        [first[i] for i in keep.tolist()],
+        [second[i] for i in keep.tolist()],
+        gold,
     )
     return data, notes
 
@@ -355,7 +365,7 @@ def _levels(
 
 class _Labelled(NamedTuple):
     item_ids: list[str]
-    texts: list[str]
+    texts: Sequence[str]
     labels: list[Label]
     n_dropped: int
 
@@ -491,18 +501,21 @@ def _id_column(rows: Rows) -> str:
     return "_id" if "_id" in rows.table.column_names else "id"
 
 
-def _documents(corpus: Rows) -> list[str]:
-    documents = texts(corpus, "text")
-    has_titles = "title" in corpus.table.column_names
-    titles = corpus.table.column("title").to_pylist() if has_titles else repeat("", len(documents))
-    for row, title in enumerate(
-        titles
-    ):  # in place: a corpus of millions must not lie in memory twice
-        documents[row] = f"{title} {documents[row]}".strip() if title else documents[row].strip()
-    return documents
+def _documents(corpus: Rows) -> Sequence[str]:
+    bodies = texts(corpus, "text")
+    if "title" not in corpus.table.column_names:
+        return mapped(str.strip, bodies)
+    titles: ArrowColumn[str | None] = ArrowColumn(corpus.table.column("title"))
+    if not isinstance(bodies, ArrowColumn):
+        return [_document(title, body) for title, body in zip(titles, bodies, strict=True)]
+    return mapped(_document, titles, bodies)
 
 
-def _queries(queries: Rows) -> list[str]:
+def _document(title: str | None, body: str) -> str:
+    return f"{title} {body}".strip() if title else body.strip()
+
+
+def _queries(queries: Rows) -> Sequence[str]:
     bodies = texts(queries, "text")
     if "instruction" not in queries.table.column_names:
         return bodies

@@ -5,16 +5,16 @@ user's own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from kemb.errors import DataError
+from kemb.files.columns import blocks_of, repeats, rows_of
 from kemb.tasks.kinds import columns, shape_of
 from kemb.tasks.spec import Contract, TaskSpec
 from kemb.types import Part, PartData, RetrievalData
 
 Notes = dict[str, int]
-_STRINGS_PER_UPDATE = 8192
 
 
 def make_part(spec: TaskSpec, split: str, subset: str, data: PartData, notes: Notes) -> Part:
@@ -74,16 +74,25 @@ def _refuse_wrong_ids(data: RetrievalData, where: str) -> None:
     for kind, ids in (("document", data.doc_ids), ("query", data.query_ids)):
         if not ids:
             raise DataError(f"{where} has no {kind} at all; there is nothing to evaluate.")
-        if len(set(ids)) < len(ids):
-            raise DataError(
-                f"{where}: the {kind} id {_first_repeated(ids)!r} occurs more than once."
-            )
-    documents, queries = set(data.doc_ids), set(data.query_ids)
+        if repeat := next(repeats(ids), None):
+            raise DataError(f"{where}: the {kind} id {ids[repeat[0]]!r} occurs more than once.")
+    queries = set(data.query_ids)
     # Lists of queries that are not asked do no harm; mteb's MIRACLReranking seems to have one.
     candidates = {
         query: ranked for query, ranked in (data.candidates or {}).items() if query in queries
     }
-    for source, lists in (("qrels", data.qrels), ("candidates", candidates)):
+    lists_by_source: dict[str, Mapping[str, Collection[str]]] = {
+        "qrels": data.qrels,
+        "candidates": candidates,
+    }
+    sought = {
+        document
+        for lists in lists_by_source.values()
+        for document_ids in lists.values()
+        for document in document_ids
+    }
+    documents = rows_of(data.doc_ids, sought)
+    for source, lists in lists_by_source.items():
         for query, document_ids in lists.items():
             if query not in queries:
                 raise DataError(
@@ -102,21 +111,13 @@ def content_sha256(data: PartData) -> str:
     """sha256 of everything a score depends on, in order, each string with its length before it."""
     digest = hashlib.sha256(type(data).__name__.encode())
     for strings in data.content():
-        values = list(strings)
+        values = strings if isinstance(strings, Sequence) else list(strings)
         digest.update(b"%d\n" % len(values))
-        for start in range(0, len(values), _STRINGS_PER_UPDATE):
-            chunk = [
-                value.encode("utf-8", "surrogatepass")
-                for value in values[start : start + _STRINGS_PER_UPDATE]
-            ]
+        for block in blocks_of(values):
+            chunk = [value.encode("utf-8", "surrogatepass") for value in block]
             digest.update(b"".join(b"%d:%b" % (len(value), value) for value in chunk))
     return digest.hexdigest()
 
 
 def _counts(data: PartData) -> dict[str, int]:
     return {name: len(getattr(data, of)) for name, of in shape_of(data).counts.items()}
-
-
-def _first_repeated(ids: Sequence[str]) -> str:
-    earlier_ids: set[str] = set()
-    return next(i for i in ids if i in earlier_ids or earlier_ids.add(i))  # type: ignore[func-returns-value]

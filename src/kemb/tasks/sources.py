@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kemb.errors import DataError, FetchError
 from kemb.files import disk
+from kemb.files.columns import parquet_on_disk
 from kemb.hub import (
     COMMIT,
     ask_first,
@@ -70,6 +71,9 @@ class Config:
         for path in self.files[split]:
             try:
                 disk.size_of_file(path)
+                if (table := parquet_on_disk([path])) is not None:
+                    tables.append(table)
+                    continue
                 table = pq.ParquetFile(path).read()
                 table.validate(full=True)  # that texts are UTF-8, too
             except (pa.ArrowException, OSError, ValueError) as error:

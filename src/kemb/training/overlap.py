@@ -114,7 +114,7 @@ def eval_texts(tasks: Iterable[TaskData]) -> EvalTexts:
                     task.task,
                     part.split,
                     part.subset,
-                    ids,
+                    list(ids),
                     len(ids),
                     np.array([reference.item for reference in normal_references], dtype=np.int64),
                     np.array(text, dtype=np.int64),
@@ -246,7 +246,7 @@ def _from_lists(lists: pa.ListArray) -> Sets:
     return Sets(lists.offsets.to_numpy(zero_copy_only=False).astype(np.int64), values)
 
 
-def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
+def _references(data: PartData) -> tuple[Sequence[str], list[Reference], list[tuple[int, int]]]:
     """Item ids, the texts of every item, and places of texts that belong together (the first names
     the item).
     """
@@ -265,7 +265,7 @@ def _references(data: PartData) -> tuple[list[str], list[Reference], list[tuple[
             return _of_rows(data)
 
 
-def _of_rows(data: PartData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
+def _of_rows(data: PartData) -> tuple[Sequence[str], list[Reference], list[tuple[int, int]]]:
     """Of data whose columns have one text for each item: the texts of two columns belong
     together.
     """
@@ -277,7 +277,9 @@ def _of_rows(data: PartData) -> tuple[list[str], list[Reference], list[tuple[int
     return item_ids(data), references, pairs
 
 
-def _of_retrieval(data: RetrievalData) -> tuple[list[str], list[Reference], list[tuple[int, int]]]:
+def _of_retrieval(
+    data: RetrievalData,
+) -> tuple[Sequence[str], list[Reference], list[tuple[int, int]]]:
     references = [Reference(i, text, QUERY) for i, text in enumerate(data.queries)]
     row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     pairs: list[tuple[int, int]] = []

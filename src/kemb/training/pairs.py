@@ -181,7 +181,7 @@ def read_column(path: Path, column: str) -> list[str]:
     texts = texts_of(mapped, column, findings)
     if findings.n_errors:
         raise DataError(f"{_listed(findings)} Fill these rows, or take them out of the file.")
-    return texts
+    return list(texts)
 
 
 def _listed(findings: Findings) -> str:

@@ -15,7 +15,7 @@ from kemb.scoring.ranking import N_RETRIEVED
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.convert import refuse_unwritable, write_beir
-from kemb.tasks.own.judgments import Clean
+from kemb.tasks.own.decisions import Clean
 from kemb.tasks.spec import Lite, TaskSpec
 from kemb.types import Part, RetrievalData, TaskData
 

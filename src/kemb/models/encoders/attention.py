@@ -70,7 +70,9 @@ def refuse_other(name: str, model: Any, attention: Attention) -> None:  # noqa: 
     answers = {sees_later_tokens(networks[0], with_mask) for with_mask in (True, False)}
     if answers == {attention == "bidirectional"}:
         return
-    loaded = "causal" if answers == {False} else "bidirectional" if answers == {True} else "undecided"
+    loaded = (
+        "causal" if answers == {False} else "bidirectional" if answers == {True} else "undecided"
+    )
     raise ModelError(
         f"{name} is declared {attention}, but the network that transformers {version} makes of "
         f"its files is {loaded}: its vectors would not be those of its authors. Run the code of "

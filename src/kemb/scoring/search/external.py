@@ -34,7 +34,7 @@ def retrieve(door: Door, data: RetrievalData, depth: int) -> Run:
     scores: dict[str, dict[str, float]] = {}
     n_short = 0
     for start in range(0, len(data.queries), door.batch_size):
-        queries = data.queries[start : start + door.batch_size]
+        queries = list(data.queries[start : start + door.batch_size])
         ids = data.query_ids[start : start + door.batch_size]
         for query_id, answer in zip(ids, _asked(door, queries, k), strict=True):
             ranked = _documents(door, query_id, answer)[:k]

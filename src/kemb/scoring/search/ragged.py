@@ -14,9 +14,10 @@ import numpy as np
 
 from kemb.arrays import FloatArray, IntArray, Ragged, RaggedRows
 from kemb.errors import DataError, ModelError
+from kemb.files.columns import repeats
 from kemb.scoring.search.rerank import candidate_pairs, run_of_pairs
-from kemb.scoring.search.search import TOP_K, n_cpus
-from kemb.scoring.search.topk import LOW, Candidates, empty_run, rank_ids, scores_of
+from kemb.scoring.search.search import TOP_K
+from kemb.scoring.search.topk import LOW, Candidates, empty_run, n_cpus, rank_ids, scores_of
 from kemb.scoring.similarity import sparse_matrix
 from kemb.types import RetrievalData, Run
 
@@ -122,10 +123,11 @@ def _by_text(texts: Sequence[str]) -> tuple[IntArray, IntArray, IntArray]:
     A product may round equal documents differently, by where they stand; so each text is multiplied
     once.
     """
-    first: dict[str, int] = {}
-    group = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
-    members = np.argsort(group, kind="stable")
-    sizes = np.bincount(group)
+    first_row = np.arange(len(texts))
+    for row, first in repeats(texts):
+        first_row[row] = first
+    members = np.argsort(first_row, kind="stable")
+    sizes = np.unique(first_row, return_counts=True)[1]
     return members[np.cumsum(sizes) - sizes], members, sizes
 
 

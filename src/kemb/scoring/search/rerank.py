@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from kemb.arrays import FloatArray, IntArray, Vectors
-from kemb.scoring.search.search import BLOCK, TOP_K
+from kemb.files.columns import rows_of
+from kemb.scoring.search.blocks import BLOCK
+from kemb.scoring.search.search import TOP_K
 from kemb.scoring.search.topk import empty_run, fill_run, rank_ids
 from kemb.scoring.similarity import check_finite, lengths, of_pairs
 from kemb.types import RetrievalData, Run
@@ -98,8 +100,8 @@ def candidate_pairs(data: RetrievalData) -> tuple[IntArray, IntArray]:
     """Query rows and document rows of all candidates, in the order of the queries; a repeated
     candidate counts once.
     """
-    row_of = {doc_id: row for row, doc_id in enumerate(data.doc_ids)}
     candidates = data.candidates or {}
+    row_of = rows_of(data.doc_ids, {doc_id for ranked in candidates.values() for doc_id in ranked})
     rows_by_query = [
         [row_of[doc_id] for doc_id in dict.fromkeys(candidates.get(query, []))]
         for query in data.query_ids

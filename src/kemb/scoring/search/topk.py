@@ -4,11 +4,14 @@ that rises.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from kemb.arrays import FloatArray, IntArray
+from kemb.files import scratch
+from kemb.files.columns import in_order
 
 LOW = np.int64(0xFFFFFFFF)
 """The part of a key that holds the rank of the document's id."""
@@ -41,10 +44,18 @@ def fill_run(
 
 def rank_ids(doc_ids: Sequence[str]) -> tuple[IntArray, IntArray]:
     """Rows in ascending order of their ids, and the place of every row in that order."""
-    order = np.array(sorted(range(len(doc_ids)), key=doc_ids.__getitem__), dtype=np.int64)
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(len(order))
+    n = len(doc_ids)
+    order, ranks = scratch.array(n, np.int64), scratch.array(n, np.int64)
+    order[:] = in_order(doc_ids)
+    ranks[order] = np.arange(n)
     return order, ranks
+
+
+def n_cpus() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def keys_of(scores: FloatArray, id_ranks: IntArray) -> IntArray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kemb.errors import DataError
+from kemb.files.columns import ArrowColumn
 from kemb.tasks import layouts
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.layouts import Rows
@@ -54,7 +55,10 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
                 f"{path} has no file for the split {split!r}; it has {', '.join(tables)}."
             )
         names = _LAYOUT_COLUMNS.get(spec.type, {})
-        columns = {names.get(ours, ours): values for ours, values in clean[role].items()}
+        columns = {
+            names.get(ours, ours): values.array if isinstance(values, ArrowColumn) else values
+            for ours, values in clean[role].items()
+        }
         return Rows(pa.table(columns), tables[role].file)
 
     parts = []

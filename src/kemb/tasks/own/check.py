@@ -9,17 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kemb.errors import DataError
+from kemb.files.columns import lengths_of
 from kemb.messages import Lang, Note, Text, Value, language, note, say
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own import decisions, judges
 from kemb.tasks.own.content import check_content
+from kemb.tasks.own.decisions import Clean
 from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings, title_of
 from kemb.tasks.own.hub_sets import source_of
-from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.proposals import propose
 from kemb.tasks.own.understand import Folder, Understood, read_folder, understand
 from kemb.tasks.spec import TaskSpec
@@ -250,14 +252,13 @@ def _not_korean(text: TextReport) -> bool:
 
 
 def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
-    lengths = sorted(map(len, texts))
+    lengths = np.sort(lengths_of(texts))
     sample = "".join(texts[:: max(1, len(texts) // _SAMPLE)])
     counts = {script: len(pattern.findall(sample)) for script, pattern in _SCRIPTS.items()}
     total = max(1, sum(counts.values()))
     scripts = {script: n / total for script, n in counts.items() if n}
-    return TextReport(
-        role, column, len(texts), lengths[0], int(median(lengths)), lengths[-1], scripts
-    )
+    shortest, longest = int(lengths[0]), int(lengths[-1])
+    return TextReport(role, column, len(texts), shortest, int(np.median(lengths)), longest, scripts)
 
 
 def format_report(report: CheckReport, lang: Lang = "en") -> str:

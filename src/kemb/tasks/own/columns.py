@@ -140,7 +140,7 @@ class Mapped:
 
     file: str
     rows: Sequence[int]
-    columns: dict[str, list[object]]
+    columns: Mapping[str, Sequence[object]]
     names: dict[str, str]
     """Our name -> the file's own."""
 
@@ -238,7 +238,7 @@ def note_missing(table: Table, ours: str, names: tuple[str, ...], findings: Find
     )
 
 
-def column_values(table: Table, name: str) -> list[object] | None:
+def column_values(table: Table, name: str) -> Sequence[object] | None:
     """A column by name, None if there is none; `labels.label` is the field `label` of the records
     in `labels`.
     """

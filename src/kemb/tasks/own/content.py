@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from kemb.messages import note
 from kemb.tasks.own.columns import Mapped
+from kemb.tasks.own.decisions import Clean
 from kemb.tasks.own.detect import NEUTRAL
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.gold import normal_form
-from kemb.tasks.own.judgments import Clean, check_retrieval
+from kemb.tasks.own.judgments import check_retrieval
 from kemb.tasks.own.values import note_broken, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
 from kemb.types import Label
@@ -44,7 +46,7 @@ def _pairs(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Cle
     clean: Clean = {}
     convert = _scores if spec.type == "sts" else _pair_labels
     for split, table in tables.items():
-        columns: dict[str, list[Any]] = {
+        columns: dict[str, Sequence[Any]] = {
             ours: texts_of(table, ours, findings) for ours in ("sentence1", "sentence2")
         }
         columns |= convert(spec, table, findings)
@@ -97,7 +99,7 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
 
 
 def _note_repeated_pairs(
-    spec: TaskSpec, table: Mapped, columns: dict[str, list[Any]], findings: Findings
+    spec: TaskSpec, table: Mapped, columns: dict[str, Sequence[Any]], findings: Findings
 ) -> None:
     """Pairs that stand twice, in this order or the other one."""
     hint = "" if spec.dedupe_pairs else note("finding.dedupe_pairs")
@@ -142,7 +144,7 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
         texts, labels = texts_of(table, "text", findings), _labels(table, findings)
         clean[split] = {"text": texts, "label": labels}
         filled[split] = table
-        note_repeated(table, zip(texts, strict=True), "repeated text", findings)
+        note_repeated(table, "repeated text", findings, texts)
     tables = filled
     _refuse_mixed(tables, clean, findings)
     _note_alike_labels(tables, clean, findings)
@@ -184,7 +186,7 @@ def _without_empty_rows(table: Mapped, findings: Findings) -> Mapped:
     return Mapped(table.file, rows, columns, table.names)
 
 
-def _note_single_texts(table: Mapped, labels: list[Label], findings: Findings) -> None:
+def _note_single_texts(table: Mapped, labels: Sequence[Label], findings: Findings) -> None:
     """Classes of one text where others have more: it is alone in its cluster, or all that is
     learned of its class.
     """

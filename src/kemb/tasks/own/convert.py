@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from kemb.errors import DataError, UsageError
 from kemb.files import disk
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.check import examine, refuse_errors, to_toml_of
+from kemb.tasks.own.decisions import Clean
 from kemb.tasks.own.hub_sets import source_of
-from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.outline import TOML
 from kemb.tasks.spec import TaskSpec
 
@@ -85,7 +86,7 @@ def refuse_unwritable(source: Path | str, clean: Clean) -> None:
     :raises DataError: the first of them.
     """
     for key, columns in _judged(clean).items():
-        for one in columns["query-id"] + columns["corpus-id"]:
+        for one in chain(columns["query-id"], columns["corpus-id"]):
             if any(mark in one for mark in "\t\r\n") or one != one.strip():
                 raise DataError(
                     f"{source} has the id {one!r}, which {key}.tsv cannot hold: ids must be "

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kemb.files import disk
+from kemb.files.columns import rows_of
 from kemb.messages import note
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.records import records_by_id
@@ -28,6 +29,8 @@ _MOST_BYTES = 256 * 2**20
 
 Pair = tuple[str, str]
 """Ids of a question and of a passage."""
+Clean = dict[str, dict[str, Sequence[Any]]]
+"""Columns by table, under our names; whole only where there is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +186,7 @@ def read_file(path: Path, findings: Findings) -> list[Decision]:
     return decisions
 
 
-def apply(
-    merged: Merged, clean: dict[str, dict[str, list[Any]]], findings: Findings
-) -> dict[str, int]:
+def apply(merged: Merged, clean: Clean, findings: Findings) -> dict[str, int]:
     """Drop rejected questions, put edited ones in place, and add the judgments of passages.
 
     :param merged: what holds.
@@ -194,7 +195,9 @@ def apply(
     :return: counts of what was done, for the notes of the part.
     """
     queries = clean["queries"]
-    question_ids, document_ids = set(queries["id"]), set(clean["corpus"]["id"])
+    question_ids = set(queries["id"])
+    judged_documents = {document for _, document in merged.judgments}
+    document_ids = set(rows_of(clean["corpus"]["id"], judged_documents))
     _note_unknown(merged, question_ids, document_ids, findings)
     for conflict in merged.conflicts:
         if conflict.settled is None:
@@ -309,7 +312,7 @@ def _note_unknown(
             findings.warn("unknown id", FOLDER, message, value=f"{query} {document}")
 
 
-def _drop(clean: dict[str, dict[str, list[Any]]], query_ids: set[str]) -> None:
+def _drop(clean: Clean, query_ids: set[str]) -> None:
     """Take questions and their judgments out of the tables."""
     for key, columns in clean.items():
         if key == "queries" or key.startswith("qrels/"):
@@ -318,7 +321,7 @@ def _drop(clean: dict[str, dict[str, list[Any]]], query_ids: set[str]) -> None:
             clean[key] = {name: [values[row] for row in rows] for name, values in columns.items()}
 
 
-def _add_judgments(clean: dict[str, dict[str, list[Any]]], judgments: Mapping[Pair, int]) -> int:
+def _add_judgments(clean: Clean, judgments: Mapping[Pair, int]) -> int:
     """Put what people judged over the judgments of every split that has the question.
 
     :return: how many of these say something new.
@@ -342,7 +345,7 @@ def _add_judgments(clean: dict[str, dict[str, list[Any]]], judgments: Mapping[Pa
     return n_changed
 
 
-def _unanswered(clean: dict[str, dict[str, list[Any]]], query_ids: set[str]) -> set[str]:
+def _unanswered(clean: Clean, query_ids: set[str]) -> set[str]:
     """Those of some questions that have no right passage in any split."""
     answered = {
         query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -139,7 +139,7 @@ class Table:
     """Columns of one file, and the row number of every record."""
 
     file: str
-    columns: dict[str, list[object]]
+    columns: Mapping[str, Sequence[object]]
     rows: Sequence[int]
 
     def __len__(self) -> int:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kemb.files import disk
+from kemb.files.columns import rows_of
 from kemb.messages import note
-from kemb.tasks.own.decisions import Pair
+from kemb.tasks.own.decisions import Clean, Pair
 from kemb.tasks.own.findings import Findings
 from kemb.types import JudgeUse
 
@@ -130,7 +131,7 @@ def sha256_of(people: Mapping[Pair, int], labels: Mapping[Pair, int]) -> str:
 def apply(
     judges: list[Judge],
     people: Mapping[Pair, int],
-    clean: dict[str, dict[str, list[Any]]],
+    clean: Clean,
     findings: Findings,
 ) -> tuple[list[JudgeUse], dict[str, int]]:
     """Add the labels of judges who were checked, where nobody else has judged.
@@ -146,7 +147,9 @@ def apply(
     labels: dict[Pair, int] = {}
     unsettled: set[Pair] = set()
     present = _judged(clean)
-    questions, documents = {query for query, _ in present}, set(clean["corpus"]["id"])
+    questions = {query for query, _ in present}
+    labelled = {document for judge in judges for _, document in judge.grades()}
+    documents = rows_of(clean["corpus"]["id"], labelled)
     for judge in judges:
         is_used = judge.check.is_passed
         if is_used and judge.check.people_sha256 != sha256_of(people, judge.grades()):
@@ -187,7 +190,7 @@ def _use(judge: Judge, is_used: bool, n_used: int, n_judge_only: int) -> JudgeUs
     )
 
 
-def _judged(clean: Mapping[str, Mapping[str, list[Any]]]) -> set[Pair]:
+def _judged(clean: Mapping[str, Mapping[str, Sequence[Any]]]) -> set[Pair]:
     """The pairs that have a judgment in some split."""
     return {
         pair
@@ -197,7 +200,7 @@ def _judged(clean: Mapping[str, Mapping[str, list[Any]]]) -> set[Pair]:
     }
 
 
-def _add(clean: dict[str, dict[str, list[Any]]], labels: Mapping[Pair, int]) -> None:
+def _add(clean: Clean, labels: Mapping[Pair, int]) -> None:
     """Put labels behind the judgments of every split that has the question."""
     for key in [key for key in clean if key.startswith("qrels/")]:
         qrels = clean[key]

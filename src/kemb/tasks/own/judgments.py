@@ -4,17 +4,19 @@ checked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from kemb.files.columns import lengths_of, mapped, rows_of
 from kemb.messages import note
 from kemb.tasks.own.columns import Mapped
+from kemb.tasks.own.decisions import Clean
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.gold import normal_form
 from kemb.tasks.own.values import MOST_READ, ids_of, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
-
-Clean = dict[str, dict[str, list[Any]]]
-"""Columns by table, under our names; whole only where there is no error."""
 
 _MAX_GRADE = 1000
 """trec_eval counts the documents of every grade, so a grade is a small number."""
@@ -24,7 +26,9 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
     corpus, queries = tables["corpus"], tables["queries"]
     has_titles = "title" in corpus.columns
     titles = (
-        texts_of(corpus, "title", findings, may_be_empty=True) if has_titles else [""] * len(corpus)
+        texts_of(corpus, "title", findings, may_be_empty=True)
+        if has_titles
+        else mapped(lambda value: "", corpus.columns["text"])
     )
     documents = {
         "id": ids_of(corpus, "id", findings, unique=True),
@@ -45,16 +49,14 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
                 row=row,
                 column=corpus.names["text"],
             )
-    note_repeated(
-        corpus, zip(titles, documents["text"], strict=True), "repeated document", findings
-    )
-    note_repeated(queries, zip(questions["text"], strict=True), "repeated query", findings)
+    note_repeated(corpus, "repeated document", findings, titles, documents["text"])
+    note_repeated(queries, "repeated query", findings, questions["text"])
     if not spec.ignore_identical_ids:
         _note_queries_in_corpus(queries, questions, documents, findings)
     clean: Clean = {"corpus": documents, "queries": questions}
     known_ids = {
-        "query-id": (set(questions["id"]), queries.file),
-        "corpus-id": (set(documents["id"]), corpus.file),
+        "query-id": (questions["id"], queries.file),
+        "corpus-id": (documents["id"], corpus.file),
     }
     relevant: set[str] = set()
     for key, table in tables.items():
@@ -75,12 +77,14 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
     return clean
 
 
-def _note_long(corpus: Mapped, texts: list[str], findings: Findings) -> None:
+def _note_long(corpus: Mapped, texts: Sequence[str], findings: Findings) -> None:
     """Count the documents of which most models read only the beginning."""
-    n_long = sum(len(text) > MOST_READ for text in texts)
+    lengths = lengths_of(texts)
+    n_long = int((lengths > MOST_READ).sum())
     if not n_long:
         return
-    longest, row = max(zip(map(len, texts), corpus.rows, strict=True))
+    longest = int(lengths.max())
+    row = corpus.rows[int(np.flatnonzero(lengths == longest)[-1])]
     findings.warn(
         "long documents",
         corpus.file,
@@ -98,18 +102,19 @@ def _note_long(corpus: Mapped, texts: list[str], findings: Findings) -> None:
 
 def _note_queries_in_corpus(
     queries: Mapped,
-    questions: dict[str, list[Any]],
-    documents: dict[str, list[Any]],
+    questions: dict[str, Sequence[str]],
+    documents: dict[str, Sequence[str]],
     findings: Findings,
 ) -> None:
     """Queries whose text is a document, which every model finds first."""
-    ids_by_text: dict[str, list[str]] = {}
+    ids_by_text: dict[str, list[str]] = {text.strip(): [] for text in questions["text"]}
     for doc_id, title, text in zip(*documents.values(), strict=True):
         for whole in {text.strip(), f"{title} {text}".strip()}:
-            ids_by_text.setdefault(whole, []).append(doc_id)
+            if whole in ids_by_text:
+                ids_by_text[whole].append(doc_id)
     for row, query_id, text in zip(queries.rows, *questions.values(), strict=True):
         doc_ids = ids_by_text.get(text.strip()) if text.strip() else None
-        if doc_ids is None:
+        if not doc_ids:
             continue
         if query_id in doc_ids:
             advice = note("finding.ignore_identical")
@@ -120,12 +125,14 @@ def _note_queries_in_corpus(
 
 
 def _judgments(
-    table: Mapped, known_ids: dict[str, tuple[set[str], str]], findings: Findings
-) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {ours: ids_of(table, ours, findings) for ours in known_ids}
+    table: Mapped, known_ids: dict[str, tuple[Sequence[str], str]], findings: Findings
+) -> dict[str, Sequence[Any]]:
+    columns: dict[str, Sequence[Any]] = {ours: ids_of(table, ours, findings) for ours in known_ids}
     for ours, (ids, file) in known_ids.items():
-        unknown = {value for value in columns[ours] if value and value not in ids}
-        alike = {_loose(one): one for one in ids} if unknown else {}
+        values = {value for value in columns[ours] if value}
+        unknown = values - rows_of(ids, values).keys()
+        loose = set(map(_loose, unknown))
+        alike = {form: one for one in ids if (form := _loose(one)) in loose} if unknown else {}
         for row, value in zip(table.rows, columns[ours], strict=True):
             if value in unknown:
                 near = alike.get(_loose(value))

@@ -7,7 +7,7 @@ is proposed: the person who knows the data decides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations, product
@@ -132,7 +132,7 @@ class _Column:
     """A column, by its values."""
 
     name: str
-    values: list[object]
+    values: Sequence[object]
 
     @cached_property
     def sample(self) -> list[object]:

@@ -152,7 +152,7 @@ def _gold_names(table: Table, declared: Names) -> list[str]:
     """Columns that may name the right chunks, the likeliest first."""
     if "gold" in declared:
         return [declared["gold"]]
-    plain = {plain_name(name): name for name in reversed(table.columns)}
+    plain = {plain_name(name): name for name in reversed([*table.columns])}
     return [plain[name] for name in GOLD_NAMES if name in plain]
 
 
@@ -503,7 +503,7 @@ def _right_chunks(
 
 def _grade_column(table: Table, others: tuple[str, ...]) -> str:
     """A column of whole numbers that says how right a passage is, nothing if there is none."""
-    plain = {plain_name(name): name for name in reversed(table.columns)}
+    plain = {plain_name(name): name for name in reversed([*table.columns])}
     for name in GRADES:
         column = plain.get(name, "")
         if column and column not in others:

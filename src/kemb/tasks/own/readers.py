@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kemb.files import disk
-from kemb.messages import Note, note
+from kemb.messages import note
 from kemb.tasks.own.delimited import read_delimited
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.excel import EXCEL_SUFFIXES, read_workbook
 from kemb.tasks.own.findings import Findings, Table
-from kemb.tasks.own.records import table_of_records, tables_of_json, unwrap
+from kemb.tasks.own.large import is_large, is_utf8, json_error, read_jsonl, read_parquet, records_of
+from kemb.tasks.own.records import table_of_records, tables_of_json
 from kemb.tasks.own.trec import is_trec, read_trec
 
 if TYPE_CHECKING:
@@ -64,10 +65,12 @@ def read_tables(path: Path, file: str, findings: Findings, role: str = "") -> di
         return {}
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        table = _read_parquet(path, file, findings)
+        table = read_parquet(path, file) or _read_parquet(path, file, findings)
         tables = {} if table is None else {file: table}
     elif suffix in EXCEL_SUFFIXES:
         tables = read_workbook(path, file, findings)
+    elif suffix == ".jsonl" and is_large(path) and is_utf8(path):
+        tables = {file: read_jsonl(path, file, findings)}
     else:
         text = _read_text(path, file, findings)
         tables = {} if text is None else _tables_of_text(text, suffix, file, findings, role)
@@ -86,7 +89,7 @@ def _tables_of_text(
         except (ValueError, RecursionError) as error:
             if not _is_jsonl(text):
                 row = getattr(error, "lineno", None)
-                findings.error("broken JSON", file, _json_error(error), row=row)
+                findings.error("broken JSON", file, json_error(error), row=row)
                 return {}
         else:
             return tables_of_json(value, file)
@@ -122,36 +125,9 @@ def _read_text(path: Path, file: str, findings: Findings) -> str | None:
 
 
 def _read_jsonl(text: str, file: str, findings: Findings) -> Table:
-    records: list[dict[str, object]] = []
-    rows: list[int] = []
     # Not splitlines(): it also splits at U+2028 and other characters that JSON strings may hold.
-    for row, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = _json_error(error)
-            findings.error("broken JSON", file, reason, row=row, value=line.strip())
-            continue
-        if not isinstance(record, dict):
-            findings.error(
-                "broken JSON",
-                file,
-                note("finding.object_per_line"),
-                row=row,
-                value=line.strip(),
-            )
-            continue
-        records.append(record)
-        rows.append(row)
-    return table_of_records(file, [unwrap(record) for record in records], rows)
-
-
-def _json_error(error: Exception) -> Note:
-    if isinstance(error, json.JSONDecodeError):
-        return note("finding.broken_json_at", reason=error.msg, character=error.colno)
-    return note("finding.broken_json", reason=str(error))
+    records = list(records_of(text.split("\n"), file, findings))
+    return table_of_records(file, [record for _, record in records], [row for row, _ in records])
 
 
 def _read_parquet(path: Path, file: str, findings: Findings) -> Table | None:

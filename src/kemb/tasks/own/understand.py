@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
+from kemb.files.columns import joined
 from kemb.files.disk import what_is
 from kemb.messages import Text, note
 from kemb.tasks import names as known_tasks
@@ -44,6 +45,7 @@ UNREAD = frozenset(
     (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".arrow", ".feather", ".ods", ".pkl", "")
 )
 """Endings of files that may hold tables, in forms that kemb does not read."""
+_BLOCK = 1 << 20
 _N_NAMED = 10
 """Files that a message names."""
 SAFE_NAME = re.compile(r"[^\W_][\w.+-]{0,59}(?<!\.)")
@@ -228,10 +230,7 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, role: str) -> 
             )
             findings.error("other columns", table.file, message)
             return {}
-    columns = {
-        name: [value for table in whole for value in table.columns[name]]
-        for name in whole[0].columns
-    }
+    columns = {name: joined([table.columns[name] for table in whole]) for name in whole[0].columns}
     return {file: Table(file, columns, range(1, sum(map(len, whole)) + 1))}
 
 
@@ -325,7 +324,8 @@ def _content_hash(root: Path, paths: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         file = path.name if path == root else path.relative_to(root).as_posix()
-        raw = path.read_bytes()
-        digest.update(f"{file}\0{len(raw)}\0".encode())
-        digest.update(raw)
+        with path.open("rb") as raw:
+            digest.update(f"{file}\0{path.stat().st_size}\0".encode())
+            while block := raw.read(_BLOCK):
+                digest.update(block)
     return f"sha256:{digest.hexdigest()[:16]}"

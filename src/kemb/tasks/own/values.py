@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
+from kemb.files.columns import ArrowColumn, mapped, repeats
 from kemb.messages import note
 from kemb.tasks.own.columns import Mapped, to_number
 from kemb.tasks.own.findings import Findings
@@ -30,13 +31,13 @@ _MOJIBAKE = re.compile(r"(?:[êëìí][\x80-\xbfŒœŠšŸŽžƒˆ˜–-›€�
 _ODD = re.compile(f"[\\ufffd\\x80-\\xff]|{_CONTROL.pattern}|{_JAMO.pattern}|{_SURROGATE.pattern}")
 
 
-def texts_of(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = False) -> list[str]:
+def texts_of(
+    table: Mapped, ours: str, findings: Findings, may_be_empty: bool = False
+) -> Sequence[str]:
     """A column of text; what is not text becomes "" after its error is noted."""
     column = table.names[ours]
-    texts: list[str] = []
     for row, value in zip(table.rows, table.columns[ours], strict=True):
-        text = value if isinstance(value, str) else ""
-        texts.append(text)
+        text = _text(value)
         if value is None and not may_be_empty:
             findings.error(
                 "missing value", table.file, note("finding.expected_text"), row=row, column=column
@@ -59,7 +60,22 @@ def texts_of(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = 
             findings.warn("no value", table.file, message, row=row, column=column, value=text)
         elif len(text) > LONG_TEXT or _ODD.search(text):
             _note_oddities(text, table.file, row, column, findings)
-    return texts
+    return _converted(table.columns[ours], _text)
+
+
+def _converted(values: Sequence[object], convert: Callable[[object], str]) -> Sequence[str]:
+    """Every value as text; a column of nothing but strings is that already."""
+    if isinstance(values, ArrowColumn) and values.is_text:
+        return values
+    return mapped(convert, values)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _id(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _note_oddities(text: str, file: str, row: int, column: str, findings: Findings) -> None:
@@ -107,27 +123,24 @@ def note_broken(text: str, file: str, row: int, column: str, findings: Findings)
         findings.error("broken character", file, message, row=row, column=column)
 
 
-def ids_of(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> list[str]:
+def ids_of(table: Mapped, ours: str, findings: Findings, unique: bool = False) -> Sequence[str]:
     """A column of ids, exactly as written; whole numbers become their digits."""
     column = table.names[ours]
-    ids: list[str] = []
-    first: dict[str, int] = {}
-    for row, value in zip(table.rows, table.columns[ours], strict=True):
+    ids = _converted(table.columns[ours], _id)
+    first_place = dict(repeats(ids)) if unique else {}
+    values = zip(table.rows, table.columns[ours], ids, strict=True)
+    for place, (row, value, text) in enumerate(values):
         if value is None or value == "":
             findings.error(
                 "missing value", table.file, note("finding.expected_id"), row=row, column=column
             )
-            value = ""
         elif isinstance(value, bool) or not isinstance(value, str | int):
             message = note("finding.id_type")
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
-        elif unique and first.setdefault(str(value), row) != row:
-            message = note("finding.repeated_id", row=first[str(value)])
-            findings.error(
-                "repeated id", table.file, message, row=row, column=column, value=str(value)
-            )
-        ids.append(str(value))
-        note_broken(ids[-1], table.file, row, column, findings)
+        elif place in first_place:
+            message = note("finding.repeated_id", row=table.rows[first_place[place]])
+            findings.error("repeated id", table.file, message, row=row, column=column, value=text)
+        note_broken(text, table.file, row, column, findings)
     return ids
 
 
@@ -161,16 +174,10 @@ def number_of(value: object, table: Mapped, row: int, ours: str, findings: Findi
     return 0.0
 
 
-def note_repeated(
-    table: Mapped, keys: Iterable[tuple[str, ...]], kind: str, findings: Findings
-) -> None:
-    first: dict[tuple[str, ...], int] = {}
-    for row, key in zip(table.rows, keys, strict=True):
-        if any(key) and first.setdefault(key, row) != row:
-            findings.warn(
-                kind,
-                table.file,
-                note("finding.same_as_row", row=first[key]),
-                row=row,
-                value=key[-1],
-            )
+def note_repeated(table: Mapped, kind: str, findings: Findings, *columns: Sequence[str]) -> None:
+    """Note rows whose texts an earlier row has, too; rows without any text do not count."""
+    for place, first_place in repeats(*columns):
+        texts = [column[place] for column in columns]
+        if any(texts):
+            message = note("finding.same_as_row", row=table.rows[first_place])
+            findings.warn(kind, table.file, message, row=table.rows[place], value=texts[-1])
