@@ -168,9 +168,9 @@ def pool_of(nodes: Sequence[Node], options: ClusterOptions) -> Pool:
     if (share and n_actors > n_places) or not n_actors:
         n_needed = max(n_actors, 1) * share
         raise UsageError(
-            f"{max(n_actors, 1)} actors with {share:g} GPUs each need {n_needed:g}, and the cluster "
-            f"has {n_gpus:g}. Type fewer --actors, --gpus-per-actor 0 for its CPUs, or add nodes "
-            "with `ray start --address=HOST:6379`."
+            f"{max(n_actors, 1)} actors with {share:g} GPUs each need {n_needed:g}, and the "
+            f"cluster has {n_gpus:g}. Type fewer --actors, --gpus-per-actor 0 for its CPUs, or add "
+            "nodes with `ray start --address=HOST:6379`."
             if share
             else "The cluster has no CPU to run an actor on: start its nodes without --num-cpus=0."
         )
