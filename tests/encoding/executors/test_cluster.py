@@ -302,3 +302,20 @@ def test_a_transformer_with_one_thread_is_bit_equal_to_one_process(
         run(tmp_path / name, data, model, cluster)
     assert shards(tmp_path / "one") == shards(tmp_path / "several")
     assert items(tmp_path / "one") == items(tmp_path / "several")
+
+
+def test_pairs_of_a_reranker_are_scored_on_the_cluster(
+    session: Session, data: Path, tiny_transformer: Path, tmp_path: Path
+) -> None:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    torch.manual_seed(0)
+    folder = tmp_path / "reranker"
+    CrossEncoder(str(tiny_transformer), num_labels=1).save_pretrained(str(folder))
+    model = resolve(f"bm25:bigram+reranker:{folder}@3", ModelOptions(device="cpu"))
+    for name, cluster in (("one", None), ("several", session)):
+        run(tmp_path / name, data, model, cluster)
+    assert len(shards(tmp_path / "one")) > 3
+    assert shards(tmp_path / "one") == shards(tmp_path / "several")
+    assert items(tmp_path / "one") == items(tmp_path / "several")
