@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 from two_nodes import OBJECT_STORE, SRC, TwoNodes, meanwhile
 
+from endpoint_server import serving
 from kemb.encoding.batches import Budget
-from kemb.encoding.executors.cluster import IN_HAND
+from kemb.encoding.executors.cluster import IN_HAND, Cluster
 from kemb.encoding.executors.session import ClusterOptions, Session, connect
 from kemb.encoding.plan import JobOfTasks
 from kemb.encoding.store import Store
@@ -319,3 +320,31 @@ def test_pairs_of_a_reranker_are_scored_on_the_cluster(
     assert len(shards(tmp_path / "one")) > 3
     assert shards(tmp_path / "one") == shards(tmp_path / "several")
     assert items(tmp_path / "one") == items(tmp_path / "several")
+
+
+def test_actors_share_the_limits_of_an_endpoint_and_every_text_is_paid_once(
+    session: Session, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "own.toml"
+    for name, cluster in (("one", None), ("several", session)):
+        with serving() as endpoint:
+            lines = ['name = "me/own"', 'loader = "api"', "prompts = {}", "[api]", 'model = "m"']
+            limits = ["max_batch_texts = 16", "concurrency = 4", "requests_per_minute = 60000"]
+            address = f'base_url = "{endpoint.url}"'
+            path.write_text("\n".join([*lines, address, *limits]), "utf-8")
+            model = resolve(f"api:{path}")
+            probes = set(endpoint.paid)  # asked once per machine, to know who answers
+            outcome = run(tmp_path / name, data, model, cluster)
+            paid = {text: n for text, n in endpoint.paid.items() if text not in probes}
+            assert set(paid.values()) == {1}
+            assert outcome.result is not None
+            assert outcome.result.record.api is not None
+            assert outcome.result.record.api.n_requests == len(shards(tmp_path / name))
+        space = Store(tmp_path / name / "store").space(model.fingerprint())
+        assert space.n_vectors() == len(paid)
+    assert items(tmp_path / "one") == items(tmp_path / "several")
+    api = Cluster(session, model)._shared(2).spec.api
+    assert api is not None
+    assert (api.concurrency, api.requests_per_minute) == (2, 30000)

@@ -59,6 +59,8 @@ class TwoNodes:
             "KEMB_TEST_LOG": str(self.log),
             "KEMB_TEST_SLOW": str(slow),
             "KEMB_TEST_NODE": name,
+            "NO_PROXY": "127.0.0.1",
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
         }
         before = {name: os.environ.get(name) for name in environment}
         os.environ |= environment
