@@ -48,7 +48,7 @@ def table_of(name: str, data_dir: Path | None, retrievers: list[str], store: Pat
     for row in leave_one_out(rankings, data.qrels):
         change = (row.score_without - row.score) * 100
         print(
-            f"| {row.retriever} | {row.n_alone} | {row.judged:.0%} | {row.score * 100:.1f} | "
+            f"| {row.retriever} | {row.n_alone} | {row.judged_at_10:.0%} | {row.score * 100:.1f} | "
             f"{row.score_without * 100:.1f} | {change:+.1f} | {row.score_condensed * 100:.1f} | "
             f"{row.rank} | {row.rank_without} | {row.rank_condensed} |"
         )

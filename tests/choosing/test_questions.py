@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from kemb.models.resolve import resolve
 from kemb.results.files import read_results
 from kemb.results.rows import rows_of
 from kemb.scoring.judged import Ranking
-from kemb.types import Qrels
+from kemb.types import Qrels, RetrievalData
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
 
@@ -121,6 +122,37 @@ def test_the_verb_says_it_in_both_languages(measured: tuple[Path, Path]) -> None
     assert record["to_see"]["high"] < record["n_questions"]
     enough = CliRunner().invoke(cli, [*words, "--difference", "50"])
     assert "you need no more questions." in enough.output
+
+
+def test_rows_that_never_differ_plan_nothing(measured: tuple[Path, Path]) -> None:
+    data_dir, results_dir = measured
+    data = load_task(data_dir).load()
+    rows = {row.model: row for row in rows_of(read_results(results_dir))}
+    same = rows["toy"].results["mydata"]
+    questions = questions_of([same, same], data)
+    with pytest.raises(UsageError, match="a and b differ by the same on every question"):
+        power.plan_of(questions, (0, 1), ("a", "b"), "mydata")
+
+
+def test_pairs_that_nobody_judged_are_named_where_questions_were_drafted(
+    measured: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data_dir, _ = measured
+    drafted = tmp_path / "drafted"
+    shutil.copytree(data_dir, drafted)
+    (drafted / "task.toml").write_text('type = "retrieval"\nsplits = ["test"]\ndrafted = true\n')
+    options = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    evaluate([load_task(drafted)], [resolve(name) for name in MODELS], options)
+    words = ["power", str(drafted), "-a", "bm25:bigram", "-b", "toy"]
+    words += ["--results", str(tmp_path / "results")]
+    record = json.loads(CliRunner().invoke(cli, [*words, "--json"]).output)
+    first = [" ".join(pair) for pair in record["unjudged"][:3]]
+    assert len(first) == 3
+    text = CliRunner().invoke(cli, words).output
+    assert f"could change this comparison most, first {', '.join(first)}; --json" in text
+    data = load_task(data_dir).load().parts[0].data
+    assert isinstance(data, RetrievalData)
+    assert all(document not in data.qrels[query] for query, document in record["unjudged"])
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from drafted_set import write_set
 from invented import corpus_of
+from kemb.arrays import ArrayVectors
 from kemb.choosing.candidates import Limits, named, with_smaller
+from kemb.choosing.code import view_code
 from kemb.cli import cli
+from kemb.encoding.views import see, viewed
 from kemb.errors import UsageError
 from kemb.messages import say
 from kemb.models.facts import ModelFacts, facts_of
 from kemb.models.model import ModelOptions
+from kemb.models.open import open_model
+from kemb.models.resolve import resolve
+from kemb.models.spec import View
+from kemb.types import Input
 
 CPU = ModelOptions(device="cpu")
 MODELS = ("bm25:bigram", "toy")
@@ -80,7 +88,7 @@ def test_small_is_said_and_means_what_was_asked_for(root: Path) -> None:
     by_index = choose(root / "mydata", *words, "--smallest", "index", names=("tfidf:char",))
     assert "Small means here: few bytes in the index, then few parameters." in by_index.stdout
     assert "The smallest of them is tfidf:char [quantize_" in by_index.stdout
-    assert "say so to the index" not in by_index.stdout, "the pick is no code"
+    assert "codes; the code makes" not in by_index.stdout, "the pick is no code"
     korean = choose(root / "mydata", *words, "--lang", "ko", names=("tfidf:char",))
     assert "--smallest index를 주면 거꾸로 따집니다." in korean.stdout
     assert record_of(choose(root / "mydata", *words, "--json", names=names))["smallest_by"] == (
@@ -93,7 +101,66 @@ def test_codes_that_are_taken_are_said_to_the_index(tmp_path: Path) -> None:
     corpus_of(tmp_path / "mydata", n_passages=12, per_passage=1, n_shared=24)
     taken = choose(tmp_path / "mydata", "--quantize", "int8,binary", names=("toy",))
     assert "Take toy [quantize_binary]" in taken.stdout
-    assert "Its vectors are binary codes: say so to the index (Qdrant: " in taken.stdout
+    assert "Its vectors are binary codes; the code makes those that were measured" in taken.stdout
+    assert "BinaryQuantization(binary=binary)" in taken.stdout
+    assert "embedding bit(256) NOT NULL" in taken.stdout
+    assert '"dims": 256, "element_type": "bit"' in taken.stdout
+
+
+VIEWS = [
+    View(dims=64),
+    View(level="int8"),
+    View(dims=64, level="int8"),
+    View(level="binary"),
+    View(dims=64, level="binary"),
+    View(dims=64, level="binary", candidates=5),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_the_code_of_a_view_makes_the_vectors_that_were_measured(view: View) -> None:
+    """What is printed is run on the vectors of a model that does not exist."""
+    rng = np.random.default_rng(0)
+    vectors = {
+        "queries": rng.normal(size=(7, 256)).astype(np.float32),
+        "documents": rng.normal(size=(40, 256)).astype(np.float32),
+    }
+    vectors["documents"][0, 0] = 0.0  # no sign
+    columns = {name: ArrayVectors(rows) for name, rows in vectors.items()}
+    seen = see(viewed(resolve("toy"), view), columns)
+    names: dict[str, Any] = dict(vectors)
+    exec(view_code(view, view.dims or 256), names)
+    for name, column in seen.items():
+        measured = column.block(0, len(vectors[name]))
+        np.testing.assert_array_equal(names[name], measured, err_msg=name)
+    if view.level == "int8":
+        assert names["document_codes"].nbytes == 40 * (view.dims or 256)
+        np.testing.assert_array_equal(
+            names["to_vectors"](names["document_codes"]), names["documents"]
+        )
+    if view.level == "binary":
+        assert names["document_bits"].nbytes == 40 * (view.dims or 256) // 8
+        differing = np.unpackbits(names["query_bits"][:, None] ^ names["document_bits"], axis=2)
+        agreement = (view.dims or 256) - 2 * differing.sum(axis=2).astype(np.int64)
+        np.testing.assert_array_equal(agreement, names["queries"] @ names["documents"].T)
+    if view.candidates:
+        full = vectors["queries"][2, : view.dims] @ seen["documents"].block(0, 40).T
+        rows = [3, 8, 1, 30, 12]
+        assert names["rescored"](2, rows) == sorted(rows, key=lambda row: -full[row])
+
+
+def test_the_whole_code_of_a_pick_runs_but_for_its_index(tmp_path: Path) -> None:
+    corpus_of(tmp_path / "mydata", n_passages=12, per_passage=1, n_shared=24)
+    record = record_of(
+        choose(tmp_path / "mydata", "--quantize", "binary", "--json", names=("toy",))
+    )
+    code = record["code"]
+    assert list(code)[:2] == ["kemb", "kemb [binary]"]
+    names: dict[str, Any] = {}
+    exec(code["kemb"] + code["kemb [binary]"], names)
+    toy = open_model(resolve("toy"))
+    plain = np.asarray(toy.encode([Input("", "", "문서")]))
+    np.testing.assert_array_equal(names["documents"], np.where(plain > 0, 1, -1))
 
 
 def test_nothing_is_encoded_twice(root: Path) -> None:

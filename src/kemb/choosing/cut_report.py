@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from kemb.choosing import report
 from kemb.choosing.cuts import CutChoice, CutRow
@@ -23,16 +23,8 @@ def print_cuts(choice: CutChoice) -> None:
 
     lang = language()
     print_table(header(lang), body(choice))
-    for line in [*left_out_lines(choice, lang), "", *sentences(choice, lang)]:
+    for line in [*report.not_tried(choice, lang), "", *sentences(choice, lang)]:
         click.echo(clean(line))
-
-
-def left_out_lines(choice: CutChoice, lang: Lang) -> list[str]:
-    """What was not measured, with the reason."""
-    return [
-        say(note("choose.left_out", name=entry.name, why=entry.why), lang)
-        for entry in choice.left_out
-    ]
 
 
 def write_page(choice: CutChoice, path: Path, lang: Lang) -> None:
@@ -50,7 +42,7 @@ def write_page(choice: CutChoice, path: Path, lang: Lang) -> None:
         ],
         pick=report.best_first(choice).index(choice.decision.pick),
         sentences=sentences(choice, lang),
-        left_out=left_out_lines(choice, lang),
+        left_out=report.not_tried(choice, lang),
         method=note("cuts.method"),
     )
     page.write(path, lang)
@@ -77,40 +69,25 @@ def sentences(choice: CutChoice, lang: Lang) -> list[str]:
 
 def to_json(choice: CutChoice) -> str:
     """Everything, in fractions at full precision; sentences in English."""
-    decision = choice.decision
     record = {
-        "task": choice.task,
-        "metric": choice.metric,
-        "n_questions": choice.n_questions,
-        "n_clusters": choice.n_clusters,
-        "take": choice.pick.name,
-        "first_group": [choice.rows[row].name for row in decision.group],
-        "is_too_few": decision.is_too_few,
-        "interval": [decision.low, decision.high],
-        "optimism": decision.optimism,
-        "rows": [
-            {
-                "name": choice.rows[row].name,
-                "chunks": choice.rows[row].chunking,
-                "model": choice.rows[row].model.row,
-                "interval": decision.score_intervals[row],
-                "ranks": decision.ranks[row],
-                "taken_in": decision.shares[row],
-                "n_chunks": choice.rows[row].n_chunks,
-                "n_characters": choice.rows[row].n_characters,
-                "index_bytes": choice.rows[row].index_bytes,
-                "metrics": choice.rows[row].metrics,
-                "result": str(choice.rows[row].result.path),
-            }
-            for row in report.best_first(choice)
-        ],
-        "left_out": [
-            {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
-        ],
-        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
+        **report.decided_record(choice),
+        "rows": [_row_record(choice, number) for number in report.best_first(choice)],
         "sentences": sentences(choice, "en"),
     }
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def _row_record(choice: CutChoice, number: int) -> dict[str, Any]:
+    row = choice.rows[number]
+    return {
+        **report.decided_row(choice, number),
+        "chunks": row.chunking,
+        "model": row.model.row,
+        "n_chunks": row.n_chunks,
+        "n_characters": row.n_characters,
+        "index_bytes": row.index_bytes,
+        "metrics": row.metrics,
+    }
 
 
 def _line(choice: CutChoice, number: int) -> list[str]:

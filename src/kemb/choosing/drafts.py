@@ -32,15 +32,16 @@ def of_drafted(choice: Choice, data: TaskData, folder: Path) -> Choice:
     :raises DiskError: the folder cannot be written.
     """
     share = seen_share(folder)
-    judged = _comparability(choice, data, folder)
+    comparability = _comparability(choice, data, folder)
     sentences: list[Text | None] = [
-        judged.note() if judged else None,
+        comparability.note() if comparability else None,
         _thirds(choice, folder),
         note("choose.drafted", seen=share, folder=str(folder)),
         *judge_notes([choice.pick.result]),
     ]
     notes = [*choice.notes, *(sentence for sentence in sentences if sentence is not None)]
-    return replace(choice, notes=notes, is_open=judged is not None and judged.status == "not yet")
+    is_open = comparability is not None and comparability.status == "not yet"
+    return replace(choice, notes=notes, is_open=is_open)
 
 
 def _comparability(choice: Choice, data: TaskData, folder: Path) -> Comparability | None:
@@ -49,9 +50,9 @@ def _comparability(choice: Choice, data: TaskData, folder: Path) -> Comparabilit
         return None
     rankings = {row.name: ranking_of_result(row.result) for row in choice.rows}
     pool = add_to_pool(folder, rankings)
-    judged = comparable(rankings, part.qrels, pool)
-    write_deciding(folder, judged.pairs)
-    return judged
+    comparability = comparable(rankings, part.qrels, pool)
+    write_deciding(folder, comparability.pairs)
+    return comparability
 
 
 def _thirds(choice: Choice, folder: Path) -> Text | None:

@@ -107,14 +107,15 @@ def plan(
         raise UsageError(f"A and B are the same row, {a.label}; name two.")
     results = [row.results[data.task] for row in (a, b)]
     questions = questions_of(results, data)
-    planned = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
+    of_pair = plan_of(questions, (0, 1), (a.label, b.label), data.task, difference, power)
     by_row = dict(zip((a.label, b.label), results, strict=True))
-    return replace(planned, unjudged=unjudged_pairs(by_row, data))
+    return replace(of_pair, unjudged=unjudged_pairs(by_row, data))
 
 
 def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[Pair, ...]:
     """The pairs without a judgment that could change what is said of some rows, where judgments
-    were looked for in pools at all; of complete ones nothing can be said.
+    are known to have holes: some were found wrong, or the questions were drafted, so that nobody
+    has judged most passages. Of other sets nothing can be said.
 
     :param results: by row; two rows may be variants of one model.
     """
@@ -122,8 +123,11 @@ def unjudged_pairs(results: Mapping[str, TaskResult], data: TaskData) -> tuple[P
     if len(data.parts) > 1 or not isinstance(part.data, RetrievalData):
         return ()
     rankings = {row: ranking_of_result(result) for row, result in results.items()}
-    judged = comparable(rankings, part.data.qrels)
-    return judged.pairs if judged.status == "not yet" else ()
+    comparability = comparable(rankings, part.data.qrels)
+    is_drafted = data.seen is not None
+    status = comparability.status
+    is_open = status == "not yet" or (status == "unchecked" and is_drafted)
+    return comparability.pairs if is_open else ()
 
 
 def plan_of(
@@ -154,6 +158,11 @@ def plan_of(
         )
     differences = values[rows[0]] - values[rows[1]]
     clusters = questions.clusters()
+    if not np.ptp(differences):
+        raise UsageError(
+            f"{names[0]} and {names[1]} differ by the same on every question of {task}, so nobody "
+            "can say how much they differ from question to question, nor how many are needed."
+        )
     deviations = _deviations(differences, questions, task)
     to_see = [statistics.n_to_see(spread, difference, power=power) for spread in deviations]
     to_equate = [statistics.n_to_equate(spread, difference, power=power) for spread in deviations]

@@ -82,42 +82,67 @@ def decided_cells(choice: Decided, number: int) -> list[str]:
 
 def left_out_lines(choice: Choice, lang: Lang) -> list[str]:
     """What was not tried, and what was dropped at which look, with the reason."""
-    left_out = [
-        note("choose.left_out", name=entry.name, why=entry.why) for entry in choice.left_out
-    ]
     dropped = [
         drop_note(drop, look.names, look.share) for look in choice.looks for drop in look.drops
     ]
-    return [say(sentence, lang) for sentence in (*left_out, *dropped)]
+    return [*not_tried(choice, lang), *(say(sentence, lang) for sentence in dropped)]
+
+
+def not_tried(choice: Decided, lang: Lang) -> list[str]:
+    """What was not tried or failed, with the reason."""
+    return [
+        say(note("choose.left_out", name=entry.name, why=entry.why), lang)
+        for entry in choice.left_out
+    ]
 
 
 def to_json(choice: Choice) -> str:
     """Everything, in fractions at full precision; sentences in English."""
-    decision = choice.decision
     record = {
-        "task": choice.task,
-        "metric": choice.metric,
-        "n_questions": choice.n_questions,
-        "n_clusters": choice.n_clusters,
+        **decided_record(choice),
         "n_documents": choice.n_documents,
-        "take": choice.pick.name,
-        "first_group": [choice.rows[row].name for row in decision.group],
-        "smallest": choice.rows[decision.smallest].name,
+        "smallest": choice.rows[choice.decision.smallest].name,
         "smallest_by": choice.smallest,
-        "is_too_few": decision.is_too_few,
-        "interval": [decision.low, decision.high],
-        "optimism": decision.optimism,
         "rows": [_row_record(choice, number) for number in best_first(choice)],
         "looks": [dataclasses.asdict(look) for look in choice.looks],
-        "left_out": [
-            {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
-        ],
-        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
         "misses": choice.misses,
         "sentences": sentences(choice, "en"),
         "code": {snippet.name: snippet.code for snippet in code_of(choice)},
     }
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def decided_record(choice: Decided) -> dict[str, Any]:
+    """What every record of a decision says, in fractions at full precision."""
+    decision = choice.decision
+    return {
+        "task": choice.task,
+        "metric": choice.metric,
+        "n_questions": choice.n_questions,
+        "n_clusters": choice.n_clusters,
+        "take": choice.rows[decision.pick].name,
+        "first_group": [choice.rows[row].name for row in decision.group],
+        "is_too_few": decision.is_too_few,
+        "interval": [decision.low, decision.high],
+        "optimism": decision.optimism,
+        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
+        "left_out": [
+            {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
+        ],
+    }
+
+
+def decided_row(choice: Decided, number: int) -> dict[str, Any]:
+    """What every record of a decision says of a row."""
+    row, decision = choice.rows[number], choice.decision
+    return {
+        "name": row.name,
+        "score": row.score,
+        "interval": decision.score_intervals[number],
+        "ranks": decision.ranks[number],
+        "taken_in": decision.shares[number],
+        "result": str(row.result.path),
+    }
 
 
 def write_page(choice: Choice, path: Path, lang: Lang) -> None:
@@ -213,15 +238,10 @@ def _size(row: ChoiceRow) -> str:
 
 
 def _row_record(choice: Choice, number: int) -> dict[str, Any]:
-    row, decision = choice.rows[number], choice.decision
+    row = choice.rows[number]
     return {
-        "name": row.name,
+        **decided_row(choice, number),
         "why": say(row.why, "en"),
-        "score": row.score,
-        "interval": decision.score_intervals[number],
-        "ranks": decision.ranks[number],
-        "taken_in": decision.shares[number],
         "n_parameters": row.n_parameters,
         "index_bytes_per_document": row.index_bytes_per_document,
-        "result": str(row.result.path),
     }

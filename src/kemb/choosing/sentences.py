@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kemb import statistics
+from kemb.choosing.candidates import LeftOut
 from kemb.choosing.choose import Choice, Size
 from kemb.choosing.decide import Decision
 from kemb.choosing.power import Goal, Plan
 from kemb.choosing.stages import FEWEST_QUESTIONS
 from kemb.messages import Note, Text, note
+from kemb.results.files import TaskResult
 
-_N_MISSES = 10
+_N_MISSES, _N_PAIRS = 10, 3
 _LONGEST = 60
 """Characters of a question that are shown."""
 
@@ -28,9 +30,15 @@ def plan_notes(plan: Plan) -> list[Text]:
             n_questions=plan.n_questions,
             n_clusters=plan.n_clusters,
         )
-    pairs = [note("power.unjudged", n=len(plan.unjudged))] if plan.unjudged else []
+    pairs = [_unjudged(plan)] if plan.unjudged else []
     assumed = note("power.assumed", level=statistics.LEVEL)
     return [basis, to_see(plan), to_equate(plan), *pairs, assumed]
+
+
+def _unjudged(plan: Plan) -> Note:
+    """How many pairs nobody judged that matter, and which matter most."""
+    first: list[Text] = [" ".join(pair) for pair in plan.unjudged[:_N_PAIRS]]
+    return note("power.unjudged", n=len(plan.unjudged), first=first)
 
 
 def to_see(plan: Plan) -> Note:
@@ -66,9 +74,15 @@ class _Named(Protocol):
     @property
     def score(self) -> float: ...
 
+    @property
+    def result(self) -> TaskResult: ...
+
 
 class Decided(Protocol):
-    """What sentences about a decision need of it."""
+    """What sentences and records of a decision need of it."""
+
+    @property
+    def task(self) -> str: ...
 
     @property
     def metric(self) -> str: ...
@@ -86,6 +100,9 @@ class Decided(Protocol):
     def decision(self) -> Decision: ...
 
     @property
+    def left_out(self) -> Sequence[LeftOut]: ...
+
+    @property
     def plan(self) -> Plan | None: ...
 
     @property
@@ -95,50 +112,47 @@ class Decided(Protocol):
 def cut_notes(choice: Decided, notes: Sequence[Text], smallest: Size) -> list[Text]:
     """The sentences that a choice among ways of cutting ends with.
 
-    :param notes: those that come first.
+    :param notes: what speaks against it.
     """
     size = note("cuts.size") if smallest == "parameters" else note("choose.by_index")
-    return [*notes, *_verdict(choice), size, *_few(choice)]
+    return [*_verdict(choice), *_few(choice), *notes, size, *_of_plan(choice)]
 
 
 def choice_notes(choice: Choice) -> list[Text]:
-    """The sentences that a choice ends with, in their order."""
-    sentences: list[Text] = [*choice.notes]
-    if choice.decision.is_too_few or len(choice.rows) == 1:
-        sentences += _verdict(choice)
-    else:
+    """The sentences that a choice ends with: what to take, what speaks against it, and the rest."""
+    sentences = [*_verdict(choice, choice.is_open), *_few(choice), *choice.notes]
+    if not choice.decision.is_too_few and len(choice.rows) > 1:
         sentences += _among_several(choice)
     sentences += _codes(choice)
     if choice.misses is not None:
         sentences.append(_misses(choice.misses))
-    return [*sentences, *_few(choice)]
+    return sentences
 
 
 def _among_several(choice: Choice) -> list[Text]:
-    """What the test says, what is small, what more questions would say, and what to take."""
-    sentences: list[Text] = [_group(choice)]
+    """What is small, and what more questions would say."""
+    sentences: list[Text] = []
     if len(choice.decision.group) > 1:
         sentences += [_smallest(choice), note(f"choose.by_{choice.smallest}")]
-    sentences += _planned(choice)
-    if choice.is_open:
-        sentences.append(note("choose.take_for_now", name=choice.pick.name))
-    else:
-        sentences.append(_take(choice))
-    return [*sentences, _score(choice)]
+    return [*sentences, *_of_plan(choice)]
 
 
-def _verdict(choice: Decided) -> list[Text]:
-    """What the test says, and what to take; of a single row, and of too few questions, only what
+def _verdict(choice: Decided, is_open: bool = False) -> list[Text]:
+    """What to take, and what the test says; of a single row, and of too few questions, only what
     can be said.
+
+    :param is_open: whether passages that nobody judged could turn the order.
     """
     if choice.decision.is_too_few:
         return [_too_few(choice)]
     if len(choice.rows) == 1:
         return [_group(choice), _score_alone(choice)]
-    return [_group(choice), *_planned(choice), _take(choice), _score(choice)]
+    pick = choice.rows[choice.decision.pick].name
+    take = note("choose.take_for_now", name=pick) if is_open else _take(choice)
+    return [take, _group(choice), _score(choice)]
 
 
-def _planned(choice: Decided) -> list[Text]:
+def _of_plan(choice: Decided) -> list[Text]:
     """How many more questions would tell the pick from its nearest rival."""
     if choice.plan is not None:
         return [to_see(choice.plan), to_equate(choice.plan)]
@@ -220,6 +234,7 @@ def _score(choice: Decided) -> Note:
     decision = choice.decision
     return note(
         "choose.score",
+        name=choice.rows[decision.pick].name,
         score=f"{choice.rows[decision.pick].score * 100:.1f}",
         low=f"{max(0.0, decision.low) * 100:.1f}",
         high=f"{min(1.0, decision.high) * 100:.1f}",

@@ -155,8 +155,8 @@ def _cut(part: Part, pool: set[str], share: float) -> Part:
     """The part with a share of its documents; the order of documents stays."""
     data = part.data
     assert isinstance(data, RetrievalData)
-    judged = {document for grades in data.qrels.values() for document in grades}
-    inside = np.array([doc in pool or doc in judged for doc in data.doc_ids], dtype=np.bool_)
+    judged_ids = {document for grades in data.qrels.values() for document in grades}
+    inside = np.array([doc in pool or doc in judged_ids for doc in data.doc_ids], dtype=np.bool_)
     n_others = math.ceil(share * len(data.doc_ids)) - int(inside.sum())
     if n_others > 0:
         rng = statistics.generator([SEED, "sub-corpus", _key(part)])

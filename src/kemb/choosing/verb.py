@@ -21,7 +21,6 @@ from kemb.choosing.choose import choose as choose_among
 from kemb.choosing.cuts import CutChoice, choose_cuts
 from kemb.choosing.drafts import of_drafted
 from kemb.choosing.power import DIFFERENCE, check_difference
-from kemb.choosing.stages import SHARES
 from kemb.drafting import draft
 from kemb.drafting.chunks import parse_chunking
 from kemb.drafting.make import beside
@@ -50,7 +49,7 @@ def choose(
     dims: str = "",
     quantize: str = "",
     smallest: Size = "parameters",
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float] | None = None,
     difference: float = DIFFERENCE,
     budget_seconds: float | None = None,
     command: str = "",
@@ -71,7 +70,8 @@ def choose(
         `512,256`.
     :param quantize: codes of dense models as rows, too: `int8,binary,binary@100`.
     :param smallest: what small means first, parameters or the index.
-    :param shares: of the documents that are looked at before all of them.
+    :param shares: of the documents that are looked at before all of them; 10 and 30 % by default,
+        where that saves anything.
     :param difference: as a fraction, what the plan for more questions is made for.
     :param budget_seconds: wall time after which no further group of texts is encoded.
     :param command: what goes on where the time was over, for the sentence that says so.
@@ -80,16 +80,13 @@ def choose(
     """
     check_difference(difference)
     task = task_of(data, mirror, hear)
-    tried, left_out = candidates_of(
-        task, models, limits or Limits(), options, hybrids, dims, quantize
+    candidates, left_out = candidates_of(
+        task, models, limits or Limits(), options, hybrids, dims, quantize, hear
     )
-    for candidate in tried:
-        hear(note("choose.tried", name=candidate.name, why=candidate.why))
-    run = RunOptions(
-        Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
+    settings = ChooseOptions(
+        _run(results, store), shares, difference, budget_seconds, command, smallest
     )
-    settings = ChooseOptions(run, shares, difference, budget_seconds, command, smallest)
-    choice = choose_among(task, tried, settings, left_out, hear, reporter)
+    choice = choose_among(task, candidates, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
     return of_drafted(choice, task.load(), Path(task.path))
@@ -134,16 +131,20 @@ def choose_chunks(
             f"--chunks cuts documents; {data} is no folder of documents, nor a set that kemb draft "
             "made of one. Type for example: kemb draft DOCUMENTS -o DIR"
         )
-    tried, left_out = candidates_of(
-        task, models, limits or Limits(), options, hybrids, dims, quantize
+    candidates, left_out = candidates_of(
+        task, models, limits or Limits(), options, hybrids, dims, quantize, hear
     )
-    for candidate in tried:
-        hear(note("choose.tried", name=candidate.name, why=candidate.why))
-    run = RunOptions(
-        Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
+    settings = ChooseOptions(
+        _run(results, store), (), difference, budget_seconds, command, smallest
     )
-    settings = ChooseOptions(run, (), difference, budget_seconds, command, smallest)
-    return choose_cuts(Path(task.path), chunkings, tried, settings, left_out, hear, reporter)
+    return choose_cuts(
+        Path(task.path), chunkings, candidates, settings, left_out, hear, reporter
+    )
+
+
+def _run(results: PathLike, store: PathLike | None) -> RunOptions:
+    vectors = Store(Path(store) if store else default_root())
+    return RunOptions(Path(results), vectors, command="kemb choose")
 
 
 def candidates_of(
@@ -154,16 +155,24 @@ def candidates_of(
     hybrids: bool = True,
     dims: str = "",
     quantize: str = "",
+    hear: Hear = lambda text: None,
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """What is tried, smaller vectors behind their models, hybrids last, and what is not."""
+    """What is tried, smaller vectors behind their models, hybrids last, and what is not.
+
+    :param hear: hears of every candidate why it is one.
+    """
     settings = options or ModelOptions()
     own_tasks = [task.spec.name]
     if models:
-        tried, left_out = named(models, limits, settings, own_tasks)
+        candidates, left_out = named(models, limits, settings, own_tasks)
     else:
-        tried, left_out = declared(limits, settings, own_tasks)
-    tried, untrained = with_smaller(tried, limits, dims, quantize)
-    return (with_hybrids(tried, settings, own_tasks) if hybrids else tried), [*left_out, *untrained]
+        candidates, left_out = declared(limits, settings, own_tasks)
+    candidates, untrained = with_smaller(candidates, limits, dims, quantize)
+    if hybrids:
+        candidates = with_hybrids(candidates, settings, own_tasks)
+    for candidate in candidates:
+        hear(note("choose.tried", name=candidate.name, why=candidate.why))
+    return candidates, [*left_out, *untrained]
 
 
 def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
@@ -171,46 +180,41 @@ def task_of(data: PathLike, mirror: PathLike | None, hear: Hear) -> Task:
 
     :raises UsageError: several tasks.
     """
-    path = Path(data)
-    if path.is_dir() and _holds_documents_only(path):
-        target = beside(path)
-        is_there = (target / "task.toml").is_file()
-        if is_there:
-            command = f"kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(target))}"
-            before = {"source": str(data), "target": str(target), "command": command}
-            hear(note("choose.drafted_before", **before))
-        else:
-            hear(note("choose.drafting", source=str(data), target=str(target)))
-            report = draft(path, target)
-            if report.findings:
-                hear(note("draft.findings", findings=list(report.findings)))
-        path = target
+    path, folder = Path(data), Path(mirror) if mirror else None
     try:
-        tasks = load_tasks(
-            [str(path) if path.exists() else str(data)], Path(mirror) if mirror else None, hear
-        )
-    except DataError as error:
-        if not (path.is_dir() and _suffixes(path) & set(DOCUMENT_SUFFIXES)):
+        tasks = load_tasks([str(path) if path.exists() else str(data)], folder, hear)
+    except (DataError, UsageError) as error:
+        suffixes = _suffixes(path) if path.is_dir() else set()
+        if not suffixes & set(DOCUMENT_SUFFIXES):
             raise
-        raise DataError(
-            f"{error} If {data} is documents, with tables beside them, draft questions of the "
-            f"documents: kemb draft {shlex.quote(str(data))} -o {shlex.quote(str(beside(path)))}"
-        ) from error
+        if not suffixes & set(DATA_SUFFIXES) - set(DOCUMENT_SUFFIXES):
+            tasks = load_tasks([str(_drafted(path, hear))], folder, hear)
+        elif isinstance(error, DataError):
+            raise DataError(
+                f"{error} If {data} is documents, with tables beside them, draft questions of the "
+                f"documents: kemb draft {shlex.quote(str(data))} -o "
+                f"{shlex.quote(str(beside(path)))}"
+            ) from error
+        else:
+            raise
     if len(tasks) != 1:
         raise UsageError(f"{data} is {len(tasks)} tasks; name one task, or a folder of your own.")
     return tasks[0]
 
 
-def _holds_documents_only(folder: Path) -> bool:
-    """Whether a folder has documents, and nothing that is a task as it is."""
-    suffixes = _suffixes(folder)
-    if not suffixes & set(DOCUMENT_SUFFIXES):
-        return False
-    try:
-        load_tasks([str(folder)], None)
-    except (DataError, UsageError):
-        return not suffixes & set(DATA_SUFFIXES) - set(DOCUMENT_SUFFIXES)
-    return False
+def _drafted(source: Path, hear: Hear) -> Path:
+    """The folder of the questions of documents; they are drafted where there are none yet."""
+    target = beside(source)
+    if (target / "task.toml").is_file():
+        command = f"kemb draft {shlex.quote(str(source))} -o {shlex.quote(str(target))}"
+        before = {"source": str(source), "target": str(target), "command": command}
+        hear(note("choose.drafted_before", **before))
+        return target
+    hear(note("choose.drafting", source=str(source), target=str(target)))
+    report = draft(source, target)
+    if report.findings:
+        hear(note("draft.findings", findings=list(report.findings)))
+    return target
 
 
 def _suffixes(folder: Path) -> set[str]:

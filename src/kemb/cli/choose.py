@@ -245,11 +245,9 @@ def _seconds(text: str) -> float | None:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _shares(text: str | None) -> tuple[float, ...]:
-    from kemb.choosing.stages import SHARES
-
+def _shares(text: str | None) -> tuple[float, ...] | None:
     if text is None:
-        return SHARES
+        return None
     numbers = [number.strip() for number in text.split(",") if number.strip()]
     if wrong := [number for number in numbers if not re.fullmatch(r"\d{1,2}(\.\d+)?", number)]:
         raise UsageError(f"--stages {wrong[0]!r} is no percentage; type for example 10,30.")
@@ -311,14 +309,14 @@ def power(
         raise UsageError(
             f"{results_dir} has no results of {name} yet. Type: kemb run {target} -m {a} -m {b}"
         )
-    planned = plan(
+    result = plan(
         find_row(a, rows), find_row(b, rows), tasks[0].load(), difference / 100, power / 100
     )
     if as_json:
         import dataclasses
         import json
 
-        click.echo(json.dumps(dataclasses.asdict(planned), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(dataclasses.asdict(result), ensure_ascii=False, indent=1))
         return
-    for sentence in plan_notes(planned):
+    for sentence in plan_notes(result):
         click.echo(printable(say(sentence, language())))

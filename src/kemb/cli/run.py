@@ -284,18 +284,20 @@ def demo(out: Path, store_dir: Path | None) -> None:
 @click.argument("folder", type=OWN_DATA, metavar="DIR|ORG/NAME")
 @click.option("--toml", is_flag=True, help="Print only the task.toml that kemb would use.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def check(folder: Path | str, toml: bool, as_json: bool) -> None:
+@click.option("--yes", "is_agreed", is_flag=True, help="More than 1 GB may be fetched.")
+def check(folder: Path | str, toml: bool, as_json: bool, is_agreed: bool) -> None:
     """Say what kemb understands of a data folder, and what is wrong in it.
 
     \b
     Examples:
       kemb check ./mydata
       kemb check org/name
+      kemb check org/name:config
     """
     from kemb.tasks.own.check import check_folder, format_report, report_as_json, to_toml
     from kemb.tasks.own.hub_sets import local_path
 
-    report = check_folder(local_path(folder, hear))
+    report = check_folder(local_path(folder, hear, is_agreed))
     if as_json:
         import json
 

@@ -72,14 +72,14 @@ def ask(chunks: Sequence[Chunk], settings: LlmSettings, source: str, journal: Pa
             questions += usable
             omissions += unusable
     new_keys = {todo.key for todo in new}
-    paid = [call for call in answers if call is not None and call.key in new_keys]
-    made_by = bill_of(settings, prompts.sha256, answers, paid) | {
+    new_calls = [call for call in answers if call is not None and call.key in new_keys]
+    made_by = bill_of(settings, prompts.sha256, answers, new_calls) | {
         "styles": list(styles),
         "n_passages": len(chunks),
         "n_passages_drawn": len(answers),
     }
-    if paid:
-        settings.on_note(after(paid, settings.price))
+    if new_calls:
+        settings.on_note(after(new_calls, settings.price))
     return Writing(questions, omissions, made_by)
 
 

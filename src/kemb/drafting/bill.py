@@ -64,12 +64,12 @@ def bill_of(
     settings: LlmSettings,
     prompts_sha256: str,
     answers: Sequence[Call | None],
-    paid: Sequence[Call],
+    new_calls: Sequence[Call],
 ) -> dict[str, Any]:
     """Who was asked, by which prompts, and what that cost, as a record keeps it.
 
     :param answers: to all that was wanted; None where there is none.
-    :param paid: those of this command.
+    :param new_calls: those of this command.
     """
     calls = [call for call in answers if call is not None]
     n_read = _tokens(calls, "n_tokens_read")
@@ -84,7 +84,7 @@ def bill_of(
         "prompts": settings.prompts.name if settings.prompts else "kemb's own",
         "prompts_sha256": prompts_sha256,
         "n_calls": len(calls),
-        "n_calls_of_this_command": len(paid),
+        "n_calls_of_this_command": len(new_calls),
         "n_tokens_read": n_read,
         "n_tokens_written": n_written,
         "price_per_million_tokens": list(settings.price) if settings.price else None,
@@ -100,12 +100,12 @@ def _tokens(calls: Sequence[Call], name: str) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def after(paid: Sequence[Call], price: tuple[float, float] | None) -> Note:
+def after(new_calls: Sequence[Call], price: tuple[float, float] | None) -> Note:
     """What this command asked and what that cost; answers of earlier ones are not in it."""
-    n_read, n_written = _tokens(paid, "n_tokens_read"), _tokens(paid, "n_tokens_written")
+    n_read, n_written = _tokens(new_calls, "n_tokens_read"), _tokens(new_calls, "n_tokens_written")
     if n_read is None or n_written is None:
         tokens, cost = note("draft.no_tokens"), note("draft.no_price")
     else:
         tokens = note("draft.tokens", n_read=n_read, n_written=n_written)
         cost = _cost(price, n_read, n_written)
-    return note("draft.after", n_calls=len(paid), tokens=tokens, cost=cost)
+    return note("draft.after", n_calls=len(new_calls), tokens=tokens, cost=cost)

@@ -118,8 +118,8 @@ def _answers(folder: Path, data: RetrievalData, texts: Mapping[str, str]) -> Ans
     for row, query_id, spans in zip(
         queries.rows, queries.columns["_id"], queries.columns["spans"], strict=True
     ):
-        judged = data.qrels.get(str(query_id), {})
-        right = [passages[name] for name, grade in judged.items() if grade > 0 and name in passages]
+        grades = data.qrels.get(str(query_id), {})
+        right = [passages[name] for name, grade in grades.items() if grade > 0 and name in passages]
         try:
             of_query = parse_spans(spans if isinstance(spans, list) else [])
             _check(of_query, texts, letters)

@@ -210,15 +210,15 @@ def _pack(units: Sequence[Place], size: int, overlap: int) -> Iterator[Place]:
 def _behind_headings(text: str, units: Sequence[Place], size: int) -> list[Place]:
     """The units, a heading together with what stands below it where both fit into the size."""
     headings = {heading.start for heading in find_headings(text)}
-    joined: list[Place] = []
+    places: list[Place] = []
     joins = False
     for start, end in units:
-        if joins and end - joined[-1][0] <= size:
-            joined[-1] = joined[-1][0], end
+        if joins and end - places[-1][0] <= size:
+            places[-1] = places[-1][0], end
         else:
-            joined.append((start, end))
+            places.append((start, end))
         joins = start in headings
-    return joined
+    return places
 
 
 def _cut(text: str, places: Iterable[Place], size: int) -> list[Place]:

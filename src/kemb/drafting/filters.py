@@ -110,17 +110,17 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
     :param chunks: the passages of the set.
     """
     omissions: list[Omission] = []
-    joined = _joined(candidates)
+    groups = _joined(candidates)
     twins = _NearDuplicates(chunks)
     layouts = _layouts(chunks)
     passage_words = content_words([f"{chunk.title} {chunk.text}" for chunk in chunks])
     passage_forms = [normal_form(f"{chunk.title} {chunk.text}") for chunk in chunks]
     postings = Postings(passage_words)
     hangul = [(len(_HANGUL.findall(chunk.text)), len(chunk.text)) for chunk in chunks]
-    question_words = content_words([group[0].text for group in joined])
+    question_words = content_words([group[0].text for group in groups])
     questions: list[Question] = []
     n_joint = 0
-    for group, words in zip(joined, question_words, strict=True):
+    for group, words in zip(groups, question_words, strict=True):
         first = group[0]
         spans = tuple(dict.fromkeys(candidate.answer for candidate in group))
         direct = [
@@ -149,7 +149,7 @@ def sieve(candidates: Sequence[Candidate], chunks: Sequence[Chunk]) -> Sieve:
                 _flags(first, words, postings, _is_korean([hangul[row] for row in right]), quoted),
             )
         )
-    return Sieve(questions, omissions, len(candidates) - len(joined), n_joint)
+    return Sieve(questions, omissions, len(candidates) - len(groups), n_joint)
 
 
 def question_id(text: str) -> str:

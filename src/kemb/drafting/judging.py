@@ -160,15 +160,15 @@ def judge(folder: Path, settings: JudgeSettings) -> Judging:
             chat.ask(new)
         answers = {pair: calls.get(todo.key) for pair, todo in todos.items()}
         new_keys = {todo.key for todo in new}
-        paid = [call for call in answers.values() if call is not None and call.key in new_keys]
-        made_by = bill_of(llm, prompts.sha256, list(answers.values()), paid)
+        new_calls = [call for call in answers.values() if call is not None and call.key in new_keys]
+        made_by = bill_of(llm, prompts.sha256, list(answers.values()), new_calls)
         labels, left_out = _labels(answers, questions, prompts, llm.name)
         left_out += [_omission(pair, REFUSED) for pair in pairs if _name(pair) in chat.refusals]
         content, report = _checked(folder, llm.name, made_by, labels, left_out, people)
         disk.write(path, disk.json_text(content.model_dump()), _HINT, sync=True)
-    if paid:
-        llm.on_note(after(paid, llm.price))
-    return Judging(path, content, report, len(paid), len(missing) - len(new))
+    if new_calls:
+        llm.on_note(after(new_calls, llm.price))
+    return Judging(path, content, report, len(new_calls), len(missing) - len(new))
 
 
 def check_judges(folder: Path) -> list[Note]:

@@ -43,7 +43,7 @@ class Comparability:
     verdict would rest on what nobody judged.
     """
     rows: tuple[str, ...]
-    judged: dict[str, float]
+    judged_at_10: dict[str, float]
     """By row its judged@10, a fraction."""
     pool_judged: float | None
     """Mean judged@10 of the pool's members; None without a pool."""
@@ -70,11 +70,11 @@ class Comparability:
                 "judged.few_checked", n=self.n_checked, enough=FEWEST_CHECKED, n_pairs=n_pairs
             )
         if self.less_judged:
-            row = min(self.less_judged, key=self.judged.__getitem__)
+            row = min(self.less_judged, key=self.judged_at_10.__getitem__)
             return note(
                 "judged.less_judged",
                 row=row,
-                share=self.judged[row],
+                share=self.judged_at_10[row],
                 pool=self.pool_judged or 0.0,
                 n_pairs=n_pairs,
             )
@@ -98,10 +98,10 @@ def comparable(
     :param pool: the first documents of the pool's members.
     """
     rows = tuple(rankings)
-    judged = {row: mean_judged(rankings[row], qrels) for row in rows}
+    judged_at_10 = {row: mean_judged(rankings[row], qrels) for row in rows}
     pool_judged = fmean(mean_judged(of, qrels) for of in pool.values()) if pool else None
     less_judged = tuple(
-        row for row in rows if pool_judged is not None and judged[row] < pool_judged - MARGIN
+        row for row in rows if pool_judged is not None and judged_at_10[row] < pool_judged - MARGIN
     )
     two_sided = {
         query: grades
@@ -124,7 +124,7 @@ def comparable(
     return Comparability(
         status,
         rows,
-        judged,
+        judged_at_10,
         pool_judged,
         less_judged,
         tuple((rows[i], rows[j]) for i, j in others),

@@ -24,7 +24,7 @@ class LeftOut:
     retriever: str
     n_alone: int
     """Right passages that nobody else has among its first."""
-    judged: float
+    judged_at_10: float
     """judged@10 in the pool without it."""
     score: float
     """With it in the pool."""

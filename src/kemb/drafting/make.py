@@ -45,7 +45,7 @@ class DraftSettings:
     llm: LlmSettings | None = None
 
     @property
-    def tried(self) -> tuple[Way, ...]:
+    def document_ways(self) -> tuple[Way, ...]:
         """The ways that are tried in the documents."""
         if self.ways is not None:
             return self.ways
@@ -72,8 +72,8 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
     findings = Findings()
     documents = _documents(source, findings)
     note_alike(documents, findings)
-    hides_headings = bool({"heading", "title"} & set(settings.tried))
-    questions, omissions = _questions(documents, settings.tried)
+    hides_headings = bool({"heading", "title"} & set(settings.document_ways))
+    questions, omissions = _questions(documents, settings.document_ways)
     cut_documents, questions = without_questions(documents, questions, hides_headings)
     chunks = chunk(cut_documents, settings.chunks)
     note_long(chunks, settings.chunks, findings)
@@ -82,9 +82,9 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
         writing = Writing([], [], {})
         if settings.llm is not None:
             writing = ask(chunks, settings.llm, str(source), target / CALLS)
-        sieved = sieve(questions + writing.questions, chunks)
-        omissions += writing.omissions + sieved.omissions
-        if not sieved.questions:
+        selection = sieve(questions + writing.questions, chunks)
+        omissions += writing.omissions + selection.omissions
+        if not selection.questions:
             raise DataError(_nothing(source, documents, omissions, settings.llm is not None))
         report = DraftReport(
             folder=target,
@@ -92,12 +92,12 @@ def draft(source: Path, target: Path, settings: DraftSettings | None = None) -> 
             documents=cut_documents,
             chunks=chunks,
             chunking=settings.chunks,
-            ways=[*settings.tried, *(["llm"] if settings.llm else [])],
+            ways=[*settings.document_ways, *(["llm"] if settings.llm else [])],
             hides_headings=hides_headings,
-            questions=sieved.questions,
+            questions=selection.questions,
             omissions=omissions,
-            n_joined=sieved.n_joined,
-            n_joint_answers=sieved.n_joint_answers,
+            n_joined=selection.n_joined,
+            n_joint_answers=selection.n_joint_answers,
             findings=findings.lines(),
             n_unread=findings.n_errors,
             made_by=writing.made_by,

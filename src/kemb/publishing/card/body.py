@@ -207,7 +207,10 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
             "resamples of the items of each task; "
             "they say what other questions of the same task could change, each task for itself."
         )
-    if alone := {clean(part.result.task) for part in parts if part.lacks_clusters and part.low is not None}:
+    alone = {
+        clean(part.result.task) for part in parts if part.lacks_clusters and part.low is not None
+    }
+    if alone:
         notes.append(
             f"Questions of {escape(', '.join(sorted(alone)))} were drawn one by one, as the "
             "results do not say which share a right passage; their intervals may be too narrow."

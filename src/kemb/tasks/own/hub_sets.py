@@ -1,6 +1,6 @@
 """A data set of the hub as data of one's own: fetched at one commit, then read like a folder.
 
-Only tables and the README are fetched, by name; nothing of the data set runs.
+Only tables, task.toml and the README are fetched, by name; nothing of the data set runs.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-from kemb.errors import DataError, KembError, UsageError
+from kemb.errors import DataError, KembError, UsageError, nearest
 from kemb.files import disk
 from kemb.hub import (
-    FileFacts,
     Repository,
     ask_first,
     describe,
@@ -25,7 +24,16 @@ from kemb.hub import (
     retry,
 )
 from kemb.messages import Text, note
-from kemb.tasks.own.outline import role_of, split_of
+from kemb.tasks.own.hub_files import (
+    CONFIG,
+    DRAFT,
+    README,
+    TABLES,
+    Files,
+    at_the_top,
+    configs_of,
+)
+from kemb.tasks.own.outline import TOML
 from kemb.tasks.own.understand import SUBFOLDERS
 from kemb.tasks.sources import fetch_file, locked
 
@@ -33,15 +41,18 @@ Hear = Callable[[Text], object]
 """Gets what is to be said to the user."""
 
 _NAME = re.compile(
-    r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>\w[\w./+-]{0,199}))?", re.ASCII
+    rf"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>{CONFIG.pattern}))?"
+    r"(?:@(?P<revision>\w[\w./+-]{0,199}))?",
+    re.ASCII,
 )
 """The hub's names have no Hangul."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_TABLES = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt")
-_DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json")
-"""What the hub's tools write beside tables."""
-_FILES = (*_TABLES, ".toml")
+_FILES = (*TABLES, ".toml")
 """Endings of what is a path, even if nothing is there."""
+LARGE = 10**9
+"""Bytes, from which on a data set is fetched only where somebody agreed."""
+MOST_NAMED = 10
+"""Configs that a sentence names."""
 
 
 class HubSet(NamedTuple):
@@ -50,6 +61,18 @@ class HubSet(NamedTuple):
     repo: str
     revision: str | None
     """A commit, branch or tag; None for the main branch."""
+    config: str = ""
+    """'' for the data set itself."""
+
+    def __str__(self) -> str:
+        config = f":{self.config}" if self.config else ""
+        return f"{self.repo}{config}" + (f"@{self.revision}" if self.revision else "")
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that is read, and so of the task."""
+        name = self.repo.split("/")[1]
+        return f"{name}.{self.config}" if self.config else name
 
     @property
     def page(self) -> str:
@@ -63,43 +86,52 @@ class HubSet(NamedTuple):
 
 
 def parse(target: str | Path) -> HubSet | None:
-    """The data set that `ORG/NAME` or `ORG/NAME@REVISION` means; None for anything else.
+    """The data set that `ORG/NAME`, `ORG/NAME:CONFIG`, `ORG/NAME@REVISION` or both means; None for
+    anything else.
 
     What is here is a path, and so is a name of a data file, or one in a folder that is here:
-    a mistyped path is not sent to the hub. With `@REVISION` the hub is always meant.
+    a mistyped path is not sent to the hub. With `:CONFIG` or `@REVISION` the hub is always meant.
     """
     match = _NAME.fullmatch(str(target).replace("\\", "/"))
     if match is None or Path(target).exists():
         return None
-    repo, revision = match["repo"], match["revision"]
+    repo, revision, config = match["repo"], match["revision"], match["config"] or ""
     organisation = repo.split("/")[0]
-    if revision is None and (repo.lower().endswith(_FILES) or Path(organisation).exists()):
+    if (
+        revision is None
+        and not config
+        and (repo.lower().endswith(_FILES) or Path(organisation).exists())
+    ):
         return None
-    return HubSet(repo, revision)
+    return HubSet(repo, revision, config)
 
 
-def local_path(target: str | Path, hear: Hear = lambda text: None) -> Path:
+def local_path(target: str | Path, hear: Hear = lambda text: None, is_agreed: bool = False) -> Path:
     """Where data lie on this machine: what was typed, or the folder of a data set of the hub, which
     is fetched if need be.
 
     :param hear: gets what is fetched, how large it is, and what is left out, before.
+    :param is_agreed: whether more than 1 GB may be fetched.
     :raises FetchError: the hub cannot be reached, refuses, or has no such data set.
     :raises DataError: it has no file that kemb reads.
-    :raises UsageError: the name is that of a model.
+    :raises UsageError: the name is that of a model, or it is large and nobody agreed.
     """
     hub_set = parse(target)
-    return Path(target) if hub_set is None else _fetch(hub_set, hear)
+    return Path(target) if hub_set is None else _fetch(hub_set, hear, is_agreed)
 
 
 def source_of(path: Path) -> str:
-    """`ORG/NAME@COMMIT` of a folder that came from the hub; '' for any other."""
+    """`ORG/NAME@COMMIT` of a folder that came from the hub, with `:CONFIG` before the commit if it
+    has one; '' for any other.
+    """
     try:
         parts = path.resolve().relative_to(_root().resolve()).parts
     except ValueError:
         return ""
     if len(parts) != 4 or not _COMMIT.fullmatch(parts[2]):
         return ""
-    return f"{parts[0]}/{parts[1]}@{parts[2]}"
+    config = parts[3].removeprefix(parts[1]).removeprefix(".")
+    return str(HubSet(f"{parts[0]}/{parts[1]}", parts[2], config))
 
 
 def _root() -> Path:
@@ -108,21 +140,23 @@ def _root() -> Path:
     return Path(platformdirs.user_cache_dir("kemb")) / "hub-sets"
 
 
-def _fetch(hub_set: HubSet, hear: Hear) -> Path:
+def _fetch(hub_set: HubSet, hear: Hear, is_agreed: bool) -> Path:
     home = _root() / hub_set.repo
-    copy = partial(_copy, home, hub_set.repo)
+    copy = partial(_copy, home, hub_set)
     if hub_set.revision and _COMMIT.fullmatch(hub_set.revision) and copy(hub_set.revision).is_dir():
         return copy(hub_set.revision)
     quiet_client()
     try:
         if is_offline():
             commit = _last_commit(home, hub_set)
-            hear(note("check.hub_offline", repo=hub_set.repo, commit=commit))
+            hear(
+                note("check.hub_offline", repo=str(hub_set._replace(revision=None)), commit=commit)
+            )
             return copy(commit)
         repository = _describe(hub_set)
         if not copy(repository.commit).is_dir():
             with locked(home):
-                _download(hub_set, repository, copy(repository.commit), hear)
+                _download(hub_set, repository, copy(repository.commit), hear, is_agreed)
     except KembError:
         raise
     except Exception as error:
@@ -137,9 +171,9 @@ def _fetch(hub_set: HubSet, hear: Hear) -> Path:
     return copy(repository.commit)
 
 
-def _copy(home: Path, repo: str, commit: str) -> Path:
-    """The folder of a commit; its name, and so the task's, is that of the data set."""
-    return home / commit / repo.split("/")[1]
+def _copy(home: Path, hub_set: HubSet, commit: str) -> Path:
+    """The folder of a commit; its name, and so the task's, is that of the data set and config."""
+    return home / commit / hub_set.folder
 
 
 def _reference(home: Path, hub_set: HubSet) -> Path:
@@ -161,8 +195,8 @@ def _last_commit(home: Path, hub_set: HubSet) -> str:
     """
     reference = _reference(home, hub_set)
     commit = disk.read_text(reference).strip() if reference.is_file() else ""
-    if not _COMMIT.fullmatch(commit) or not _copy(home, hub_set.repo, commit).is_dir():
-        raise ConnectionError(f"{hub_set.repo} was never fetched here")
+    if not _COMMIT.fullmatch(commit) or not _copy(home, hub_set, commit).is_dir():
+        raise ConnectionError(f"{hub_set} was never fetched here")
     return commit
 
 
@@ -194,70 +228,129 @@ def _is_model(repo: str) -> bool:
     return True
 
 
-def _download(hub_set: HubSet, repository: Repository, target: Path, hear: Hear) -> None:
+def _download(
+    hub_set: HubSet, repository: Repository, target: Path, hear: Hear, is_agreed: bool
+) -> None:
     """Fetch the files into a folder that appears whole; what a failed download left is used."""
     if target.is_dir():  # another process was faster
         return
     commit = repository.commit
-    names = _readable(hub_set, repository)
-    facts = {name: ask_first(hub_set.repo, name, "dataset", commit) for name in names}
-    _announce(hub_set, repository, facts, hear)
-    unfinished = target.with_name("unfinished")
+    unfinished = target.with_name(f"unfinished-{target.name}")
+    files = _files(hub_set, repository, unfinished)
+    facts = {name: ask_first(hub_set.repo, name, "dataset", commit) for name in files}
+    n_bytes = sum(file.n_bytes for file in facts.values())
+    _announce(hub_set, repository, files, n_bytes, hear)
+    if not hub_set.config:
+        _name_others(hub_set, repository, files, unfinished, hear)
+    if n_bytes > LARGE and not is_agreed:
+        raise UsageError(
+            f"{hub_set} is {n_bytes / 1e9:,.1f} GB, more than {LARGE / 1e9:g} GB. Nothing of it "
+            f"was fetched. Type kemb check {hub_set} --yes, which fetches it, and then the same "
+            "command again."
+        )
     for name, file in facts.items():
         retry(partial(fetch_file, hub_set.repo, commit, name, unfinished, file.sha256))
     with disk.writing(f"{target} cannot be written", "Free space, and try again."):
         shutil.rmtree(unfinished / ".cache", ignore_errors=True)  # the client's own notes
+        if hub_set.config:
+            unfinished = _arranged(unfinished, files)
         disk.place(unfinished, target)
 
 
+def _arranged(downloaded: Path, files: Files) -> Path:
+    """The files of a config in a folder of their own, as if it were all there is."""
+    folder = downloaded.with_name(f"{downloaded.name}-arranged")
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, place in files.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        disk.place(downloaded / name, folder / place)
+    shutil.rmtree(downloaded)
+    return folder
+
+
 def _announce(
-    hub_set: HubSet, repository: Repository, facts: dict[str, FileFacts], hear: Hear
+    hub_set: HubSet, repository: Repository, files: Files, n_bytes: int, hear: Hear
 ) -> None:
-    others = [name for name in repository.names if name not in facts and name != ".gitattributes"]
-    megabytes = f"{sum(file.n_bytes for file in facts.values()) / 1e6:,.1f}"
     hear(
         note(
             "check.hub_fetch",
-            repo=hub_set.repo,
+            repo=str(hub_set._replace(revision=None)),
             commit=repository.commit[:12],
-            n_files=len(facts),
-            megabytes=megabytes,
+            n_files=len(files),
+            megabytes=f"{n_bytes / 1e6:,.1f}",
         )
     )
+
+
+def _name_others(
+    hub_set: HubSet, repository: Repository, files: Files, folder: Path, hear: Hear
+) -> None:
+    """Say which files are not fetched, and which configs they belong to."""
+    names = repository.names
+    others = [name for name in names if name not in files and name != ".gitattributes"]
     if others:
         hear(note("check.hub_left_out", n_files=len(others), names=others[:5]))
+    if not any(name.lower().endswith(TABLES) for name in others):
+        return
+    configs = [
+        name
+        for name, of_config in configs_of(names, _readme(hub_set, repository, folder)).items()
+        if not of_config.keys() <= files.keys()
+    ]
+    if configs:
+        example = f"{hub_set.repo}:{configs[0]}"
+        hear(note("check.hub_configs", names=configs[:MOST_NAMED], example=example))
 
 
-def _readable(hub_set: HubSet, repository: Repository) -> list[str]:
-    """The names of the files that are fetched.
+def _files(hub_set: HubSet, repository: Repository, folder: Path) -> Files:
+    """The files that are fetched, and the names under which they are read.
 
-    :raises DataError: there is no table among them, or they are a drafted set.
+    :param folder: where the README is fetched to, which says what the configs are.
+    :raises DataError: there is no table among them, or no such config; or a drafted set that does
+        not say that it is one.
     """
     names = repository.names
-    tables = [name for name in names if _is_table(PurePosixPath(name))]
-    if not tables:
+    files = at_the_top(names)
+    if DRAFT in names and TOML not in names:
+        raise DataError(
+            f"The data set {hub_set.repo} was made by kemb draft, but its {TOML}, which says so, "
+            f"is not there. See {hub_set.page}"
+        )
+    if files and not hub_set.config:
+        return files
+    configs = configs_of(names, _readme(hub_set, repository, folder))
+    if not hub_set.config:
+        offer = ""
+        if configs:
+            first = ", ".join(list(configs)[:MOST_NAMED])
+            example = f"{hub_set.repo}:{next(iter(configs))}"
+            offer = f" Its configs are {first}. Name one, for example: {example}"
         raise DataError(
             f"The data set {hub_set.repo} at {repository.commit} has no file that kemb reads: "
-            f"expected {', '.join(_TABLES)} at its top or in {', '.join(SUBFOLDERS)}; it has "
-            f"{_some(names)}. See {hub_set.page}"
+            f"expected {', '.join(TABLES)} at its top or in {', '.join(SUBFOLDERS)}; it has "
+            f"{_some(names)}.{offer or f' See {hub_set.page}'}"
         )
-    if "drafted.json" in names:
+    if hub_set.config not in configs:
+        near = nearest(hub_set.config, configs) or list(configs)[:MOST_NAMED]
+        rest = f" Did you mean {' or '.join(near)}?" if near else " It has no config that can be."
         raise DataError(
-            f"The data set {hub_set.repo} was made by kemb draft, and its task.toml, which says "
-            f"so, is not fetched. Type {hub_set.command}, and name that folder here."
+            f"The data set {hub_set.repo} at {repository.commit} has no config {hub_set.config!r}."
+            f"{rest} See {hub_set.page}"
         )
-    return [*tables, *(name for name in names if name == "README.md")]
+    return configs[hub_set.config]
 
 
-def _is_table(path: PurePosixPath) -> bool:
-    """Whether a file stands where tables stand, and may be one: a readme as .txt is none."""
-    suffix = path.suffix.lower()
-    has_place = len(path.parts) == 1 or (len(path.parts) == 2 and path.parts[0] in SUBFOLDERS)
-    if not has_place or suffix not in _TABLES or path.name.startswith("."):
-        return False
-    if path.name in _DESCRIPTIONS:
-        return False
-    return suffix != ".txt" or bool(role_of(str(path)) or split_of(str(path)))
+def _readme(hub_set: HubSet, repository: Repository, folder: Path) -> str:
+    """The text of the README; '' where there is none."""
+    if README not in repository.names:
+        return ""
+    commit = repository.commit
+    facts = ask_first(hub_set.repo, README, "dataset", commit)
+    path = retry(partial(fetch_file, hub_set.repo, commit, README, folder, facts.sha256))
+    try:
+        return disk.read_text(path)
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _some(names: Sequence[str]) -> str:

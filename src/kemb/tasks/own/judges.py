@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kemb.files import disk
+from kemb.messages import note
 from kemb.tasks.own.decisions import Pair
 from kemb.tasks.own.findings import Findings
 from kemb.types import JudgeUse
@@ -25,7 +26,6 @@ ENOUGH = 50
 LEAST_KAPPA = 0.2
 """The lower end of kappa's interval, from which on labels count."""
 _MOST_BYTES = 256 * 2**20
-_AGAIN = "type the command that made it again; nothing is paid twice"
 
 
 class Label(BaseModel):
@@ -111,11 +111,12 @@ def read_judges(root: Path, findings: Findings) -> list[Judge]:
         try:
             judges.append(Judge.model_validate_json(disk.read_text(path, _MOST_BYTES)))
         except (OSError, UnicodeDecodeError) as error:
-            findings.warn("labels of a judge", name, f"cannot be read ({error}); {_AGAIN}")
+            message = note("finding.judge_unreadable", why=str(error))
+            findings.warn("labels of a judge", name, message)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the file"
-            message = f"no labels of a judge ({where}: {first['msg']}); {_AGAIN}"
+            message = note("finding.judge_unreadable", why=f"{where}: {first['msg']}")
             findings.warn("labels of a judge", name, message)
     return judges
 
@@ -150,10 +151,7 @@ def apply(
         is_used = judge.check.is_passed
         if is_used and judge.check.people_sha256 != sha256_of(people, judge.grades()):
             is_used = False
-            message = (
-                f"{judge.judge} was checked against other labels than people give now; its labels "
-                "are judge-only until it is checked again: kemb review DIR --merge"
-            )
+            message = note("finding.judge_checked_before", judge=judge.judge)
             findings.warn("check of a judge", FOLDER, message)
         grades = {
             pair: grade
