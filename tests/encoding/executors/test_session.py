@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from kemb.cli import cli
 from kemb.encoding.executors.session import ClusterOptions, Node, Pool, connect, pool_of
 from kemb.errors import MissingExtra, UsageError
 
@@ -80,3 +81,17 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r'pip install "kemb\[ray\]"'):
         connect(ClusterOptions("auto"), print)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--actors", "2"], "--actors cannot stand without --cluster"),
+        (["--mixed-devices", "--gpus-per-actor", "0"], "--gpus-per-actor and --mixed-devices"),
+        (["--cluster", "auto", "--workers", "2"], "leave out --workers and --device"),
+        (["--cluster", "auto", "--device", "cuda:1"], "leave out --workers and --device"),
+    ],
+)
+def test_options_that_do_not_go_together(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        cli.main(["run", "KorSTS", "-m", "toy", *words], standalone_mode=False)
