@@ -276,6 +276,11 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
             notes.append(note("comparable.few_shot", task=task, parts=parts))
         if any(record.unpinned for record in records):
             notes.append(note("comparable.unpinned", task=task))
+        notes += [
+            note("comparable.mixed_devices", task=task, row=_name(rows[n]), devices=devices)
+            for n, result in results_by_row.items()
+            if (devices := _mixed_devices(result))
+        ]
         counts = Counter(
             r.dataset_revision
             for r in results_by_row.values()
@@ -302,6 +307,12 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
     if unstated:
         notes.append(note("comparable.unstated", rows=_some(sorted(unstated))))
     return notes
+
+
+def _mixed_devices(result: TaskResult) -> list[str]:
+    """Devices, beside the first, that vectors behind a result were computed on."""
+    hardware = result.kemb.hardware if result.kemb is not None else None
+    return (hardware.mixed_devices or []) if hardware is not None else []
 
 
 def _name(row: ResultRow) -> str:

@@ -279,12 +279,13 @@ class JobOfTasks:
     """As `beside` of `encode`."""
     store: Store
     tasks: tuple[tuple[TaskSpec, Load], ...]
+    budget: Budget
 
     def __call__(self) -> Job:
         columns = columns_of([(spec, load()) for spec, load in self.tasks], self.model)
         types = {spec.name: spec.type for spec, _ in self.tasks}
         beside = [_beside(head, columns, types, self.store) for head in self.heads]
-        return _job(self.model, self.store, columns, beside)
+        return _job(self.model, self.store, columns, beside, self.budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,23 +302,27 @@ class JobOfPairs:
     """Split and subset."""
     of_query: IntArray
     of_document: IntArray
+    budget: Budget
 
     @classmethod
     def of(cls, model: Model, store: Store, spec: TaskSpec, load: Load, pairs: Pairs) -> JobOfPairs:
         """Of pairs that are to be scored."""
-        part = (pairs.part.split, pairs.part.subset)
-        return cls(model, anywhere(store), spec, load, part, pairs.of_query, pairs.of_document)
+        part, numbers = (pairs.part.split, pairs.part.subset), (pairs.of_query, pairs.of_document)
+        budget = Budget.for_device(model.device)
+        return cls(model, anywhere(store), spec, load, part, *numbers, budget)
 
     def __call__(self) -> Job:
         parts = self.load().parts
         part = next(part for part in parts if (part.split, part.subset) == self.part)
         pairs = Pairs(part, self.of_query, self.of_document)
-        return _job(self.model, self.store, _pair_columns(self.model, self.spec, pairs), ())
+        columns = _pair_columns(self.model, self.spec, pairs)
+        return _job(self.model, self.store, columns, (), self.budget)
 
 
-def _job(model: Model, store: Store, columns: Columns, beside: Sequence[Beside]) -> Job:
+def _job(
+    model: Model, store: Store, columns: Columns, beside: Sequence[Beside], budget: Budget
+) -> Job:
     collection = Collection(list(columns.values()))
-    budget = Budget.for_device(model.device)
     return Job(collection, store.space(model.fingerprint()), budget, beside)
 
 

@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 from kemb.adapters import mteb_results
 from kemb.encoding import leases
+from kemb.encoding.batches import Budget
 from kemb.encoding.encode import Progress
 from kemb.encoding.executors.opened import Opened
 from kemb.encoding.executors.session import Session
@@ -436,7 +437,8 @@ class _OfModel:
         tasks = tuple((task.spec, task.elsewhere) for task in todo if task.elsewhere is not None)
         if len(tasks) < len(todo):
             return None
-        return JobOfTasks(encoder, heads, anywhere(self.options.store), tasks)
+        budget = Budget.for_device(encoder.device)
+        return JobOfTasks(encoder, heads, anywhere(self.options.store), tasks, budget)
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones

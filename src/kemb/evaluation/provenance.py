@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kemb.encoding import lengths
+from kemb.encoding import lengths, records
 from kemb.encoding.encode import Progress
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
@@ -22,6 +22,7 @@ from kemb.models.backends import PACKAGES
 from kemb.models.doors import Door
 from kemb.models.model import Model, library_versions
 from kemb.results.record import (
+    ActorRecord,
     ApiRecord,
     BackendRecord,
     Circumstances,
@@ -188,7 +189,7 @@ def circumstances(
         family=model.family,
         warnings=list(model.warnings),
         versions=_versions(model),
-        hardware=hardware(*_devices(next(iter(model.encoders), model))),
+        hardware=_hardware(model, sources),
         seconds=Seconds(score=round(score_seconds, 3), **known(encode=encode_seconds)),
         timestamp=int(time.time()),
         date=now(),
@@ -260,6 +261,19 @@ def _devices(model: Model) -> tuple[str, ...]:
     return model.devices or (model.device,)
 
 
+def _hardware(model: Model, sources: Sources) -> Hardware:
+    """That of this process, and the machines of a cluster that encoded."""
+    encoded = sources.encoded.values()
+    mixed = {name for of_part in encoded for name in records.mixed_devices(of_part.space)}
+    actors = [
+        ActorRecord.model_validate(machine)
+        for of_part in encoded
+        for machine in of_part.progress.machines
+    ]
+    base = hardware(*_devices(next(iter(model.encoders), model)))
+    return base.model_copy(update=known(actors=actors or None, mixed_devices=sorted(mixed) or None))
+
+
 def hardware(device: str, *others: str) -> Hardware:
     """Processor, cores, the accelerator if the model ran on one, and the devices where several
     processes did.
@@ -277,7 +291,7 @@ def hardware(device: str, *others: str) -> Hardware:
     if device.startswith("cuda"):
         import torch
 
-        # Vectors that are stored are scored on machines without one, too.
+        # A driver, and who scores stored vectors, need not have what encoded them.
         gpu = torch.cuda.get_device_name(device) if torch.cuda.is_available() else None
     devices = [device, *others] if others else None
     accelerators = known(gpu=gpu, devices=devices)

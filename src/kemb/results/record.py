@@ -237,6 +237,15 @@ def _doors(door: DoorRecord | None, parts: list[Profile] | None) -> list[DoorRec
     return [*([door] if door else []), *doors_of_parts]
 
 
+class ActorRecord(Data):
+    """A machine of a cluster that encoded."""
+
+    name: str = ""
+    device: str = ""
+    instructions: str = ""
+    blas: str = ""
+
+
 class Hardware(Data):
     """Where it ran."""
 
@@ -246,6 +255,10 @@ class Hardware(Data):
     gpu: str | None = None
     devices: list[str] | None = None
     """Where several processes shared the work."""
+    actors: list[ActorRecord] | None = None
+    """Where a cluster did, in this command."""
+    mixed_devices: list[str] | None = None
+    """Devices, beside that of the plan, that vectors of the model's space were computed on."""
 
 
 class Seconds(Data):

@@ -30,7 +30,7 @@ class Machine(NamedTuple):
     @property
     def record(self) -> dict[str, str]:
         """What is recorded of it."""
-        return {"name": self.name, **self.device, **self.versions}
+        return {"name": self.name, **self.device}
 
 
 def machine(device: str, n_threads: int) -> Machine:

@@ -166,11 +166,11 @@ def pool_of(nodes: Sequence[Node], options: ClusterOptions) -> Pool:
     hosts = [node for node in nodes if (node.n_gpus >= share if share else node.n_cpus >= 1)]
     n_actors = options.n_actors or (n_places if share else len(hosts))
     if (share and n_actors > n_places) or not n_actors:
-        wanted = max(n_actors, 1) * share
+        n_needed = max(n_actors, 1) * share
         raise UsageError(
-            f"{max(n_actors, 1)} actors with {share:g} GPUs each need {wanted:g}, and the cluster "
-            f"has {n_gpus:g}. Type fewer --actors, --gpus-per-actor 0 for its CPUs, or add nodes "
-            "with `ray start --address=HOST:6379`."
+            f"{max(n_actors, 1)} actors with {share:g} GPUs each need {n_needed:g}, and the "
+            f"cluster has {n_gpus:g}. Type fewer --actors, --gpus-per-actor 0 for its CPUs, or add "
+            "nodes with `ray start --address=HOST:6379`."
             if share
             else "The cluster has no CPU to run an actor on: start its nodes without --num-cpus=0."
         )
