@@ -25,9 +25,11 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from kemb.arrays import FloatArray
-from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Budget, encode_missing
+from kemb.encoding.executors import Executor
+from kemb.encoding.executors.opened import opened
 from kemb.encoding.store import Store
-from kemb.encoding.workers import Workers, opened
 from kemb.evaluation.evaluate import load_task
 from kemb.models.encoders import Encoder
 from kemb.models.model import Model, ModelOptions
@@ -53,7 +55,7 @@ def sample(n: int) -> list[str]:
 
 
 def ours(
-    collection: Collection, model: Model, encoder: Encoder | Workers, budget: Budget
+    collection: Collection, model: Model, encoder: Encoder | Executor, budget: Budget
 ) -> tuple[float, FloatArray]:
     """Seconds, and the vectors."""
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +83,7 @@ def main() -> None:
         None,
     )
     with ExitStack() as stack:
-        kembs: dict[str, Encoder | Workers] = {"kemb": open_model(model)}
+        kembs: dict[str, Encoder | Executor] = {"kemb": open_model(model)}
         if chosen.workers:
             several = resolve(MODEL, ModelOptions(device="cpu", workers=chosen.workers))
             kembs[f"kemb, {chosen.workers} workers"] = stack.enter_context(opened(several))

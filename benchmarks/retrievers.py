@@ -21,7 +21,8 @@ import numpy as np
 
 from kemb.arrays import IntArray, Ragged
 from kemb.encoding.batches import Batch, Budget, GroupEncoder
-from kemb.encoding.encode import Collection, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import encode_missing
 from kemb.encoding.store import Store
 from kemb.models.encoders.torch import pair_text
 from kemb.models.model import Model, ModelOptions

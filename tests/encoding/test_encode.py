@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kemb.arrays import FloatArray, IntArray
-from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Budget, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.errors import ModelError
 from kemb.models.encoders import OutOfMemory

@@ -96,7 +96,7 @@ def test_lengths_are_the_same_from_the_store_without_the_model(
     search: Path, tmp_path: Path, tiny_st: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = go(search, str(tiny_st), tmp_path / "out", tmp_path / "store").record
-    monkeypatch.setattr("kemb.encoding.workers.open_model", None)
+    monkeypatch.setattr("kemb.encoding.executors.opened.open_model", None)
     again = go(search, str(tiny_st), tmp_path / "other", tmp_path / "store").record
     assert again.encoded.n_encoded == 0
     assert again.lengths == first.lengths

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from kemb.arrays import ArrayVectors
-from kemb.encoding import workers
 from kemb.encoding.store import Store
 from kemb.encoding.views import index_bytes, see, viewed, with_views
 from kemb.errors import ModelError, UsageError
@@ -168,7 +167,7 @@ def test_views_are_rows_that_encode_nothing_and_can_be_verified(
         raise AssertionError("the model was opened")
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "open_model", never)
+        patch.setattr("kemb.encoding.executors.opened.open_model", never)
         outcomes: list[Outcome] = evaluate(
             [task], with_views([toy], "64", "binary", "dot")[1:], options
         )
@@ -269,7 +268,10 @@ def test_binary_codes_rescored_and_distances_are_runs_made_from_stored_vectors(
     task, toy = load_task(search), resolve("toy")
     evaluate([task], [toy], options)
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "open_model", lambda *models: pytest.fail("the model was opened"))
+        patch.setattr(
+            "kemb.encoding.executors.opened.open_model",
+            lambda *models: pytest.fail("the model was opened"),
+        )
         outcomes = evaluate(
             [task], with_views([toy], "", "binary@20", "dot,euclidean,manhattan")[1:], options
         )

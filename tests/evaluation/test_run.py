@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from kemb.encoding import workers
 from kemb.encoding.store import Store
 from kemb.errors import DiskError, ResultError
 from kemb.evaluation.evaluate import Outcome, RunOptions, evaluate, load_task
@@ -203,7 +202,7 @@ def test_a_model_that_fails_leaves_the_others_alone_and_writes_no_score(
     def opened(model: Model, beside: tuple[Model, ...] = ()) -> object:
         return Broken() if model.name == "tfidf:char" else open_model(model, beside)
 
-    monkeypatch.setattr(workers, "open_model", opened)
+    monkeypatch.setattr("kemb.encoding.executors.opened.open_model", opened)
     outcomes = go(folders, [bad, good], options(tmp_path), "sts", "search")
     assert [o.status for o in outcomes] == ["failed", "failed", "scored", "scored"]
     assert "not a number" in outcomes[0].message
@@ -231,7 +230,7 @@ def test_rescore_needs_no_model_and_refuses_when_vectors_are_missing(
     def never(model: Model, beside: object) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(workers, "open_model", never)
+    monkeypatch.setattr("kemb.encoding.executors.opened.open_model", never)
     assert go(folders, [toy], options(tmp_path, rescore=True), "sts")[0].status == "scored"
     (missing,) = go(folders, [toy], options(tmp_path, rescore=True), "search")
     assert missing.status == "failed"

@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from kemb.cli.compare import verify as verify_command
-from kemb.encoding import workers
 from kemb.encoding.store import Store
 from kemb.errors import DataError, KembError, ModelError, ResultError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
@@ -188,7 +187,7 @@ def test_nothing_is_reused_and_nothing_is_left(
         opened.append(model.name)
         return open_model(model, beside)
 
-    monkeypatch.setattr(workers, "open_model", noted)
+    monkeypatch.setattr("kemb.encoding.executors.opened.open_model", noted)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from endpoint_server import DIM, Endpoint, serving, vector_of
-from kemb.encoding.encode import Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Budget, Progress, encode_missing
 from kemb.encoding.store import Space, Store
 from kemb.errors import ModelError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kemb.adapters import mteb_results
 from kemb.adapters.mteb_tasks import instruction_of, our_types
 from kemb.arrays import FloatArray
-from kemb.encoding.encode import Budget, Collection, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Budget, encode_missing
 from kemb.encoding.store import Store, default_root
 from kemb.errors import MissingExtra, NotSupported
 from kemb.models.encoders import Encoder

@@ -1,17 +1,15 @@
 """One group of inputs through one encoder: batches by token budget, halved where they do not fit in
 memory.
 
-What happens is told as events, so that it may happen here or in another process
-(`kemb/workers.py`).
+What happens is told as events, so that it may happen in this process or in another, on this machine
+or on another (`kemb.encoding.executors`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +17,6 @@ from kemb.arrays import IntArray, Rows, Together, stack_together
 from kemb.errors import KembError
 from kemb.models.encoders import Encoder, InputError, Measured, OutOfMemory, TwoStageEncoder
 from kemb.types import Input
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +67,17 @@ class Failed(NamedTuple):
     after: str
 
 
-Event = Batched | Finished | Failed
-Draw = Callable[[], list[Input] | None]
-"""The inputs of a group when its turn has come; None if there is nothing to do any more."""
+class Written(NamedTuple):
+    """A group is done, and its shard was written where it was encoded; what that took."""
+
+    n_texts: int
+    n_tokens: int
+    n_batches: int
+    token_limit: int | None
+    """As of `Batched`."""
+
+
+Event = Batched | Finished | Failed | Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,35 +205,3 @@ def _too_long(batch: Batch) -> Failed:
         f"One text of {batch.cost} tokens does not fit in memory (",
         f"). {advice}",
     )
-
-
-def encode_here(
-    encoder: Encoder, draws: Sequence[Draw], budget: Budget
-) -> Generator[tuple[int, Event], None, None]:
-    """Events of the groups, each with the group's number, in this process; tokenised ahead in a
-    thread.
-    """
-    work = GroupEncoder(encoder)
-
-    def prepare(number: int, inputs: list[Input]) -> tuple[int, list[Batch]]:
-        return number, work.batches(inputs, budget)
-
-    groups = (
-        (number, inputs) for number, draw in enumerate(draws) if (inputs := draw()) is not None
-    )
-    for number, batches in _ahead(partial(prepare, *group) for group in groups):
-        for event in work.events(batches):
-            yield number, event
-
-
-def _ahead(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
-    """Results of `steps` in order, each computed in a thread while the one before is used."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = None
-        for step in steps:
-            following = pool.submit(step)
-            if pending is not None:
-                yield pending.result()
-            pending = following
-        if pending is not None:
-            yield pending.result()

@@ -13,7 +13,7 @@ import numpy as np
 
 from kemb.arrays import IntArray
 from kemb.encoding import views
-from kemb.encoding.encode import Texts
+from kemb.encoding.collection import Texts
 from kemb.encoding.plan import Encoded, Sources
 from kemb.models.encoders.torch import split_pair
 from kemb.models.model import Model

@@ -12,18 +12,14 @@ from functools import partial
 import numpy as np
 
 from kemb.arrays import ArrayVectors, FloatArray, Ragged, RaggedRows, Representations, Vectors
-from kemb.encoding.encode import (
-    Beside,
-    Budget,
-    Collection,
-    OnProgress,
-    Progress,
-    Texts,
-    encode_missing,
-)
+from kemb.encoding.batches import Budget
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import OnProgress, Progress, encode_missing
+from kemb.encoding.executors import Executor
+from kemb.encoding.executors.opened import Opened, opened
+from kemb.encoding.job import Beside
 from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
-from kemb.encoding.workers import Opened, Workers, opened
 from kemb.models.encoders import Encoder
 from kemb.models.model import Model
 from kemb.models.prompts import Resolved, resolve
@@ -192,7 +188,7 @@ def encode(
     space: Space,
     model: Model,
     on_progress: OnProgress,
-    open_encoder: Callable[[], Encoder | Workers] | None = None,
+    open_encoder: Callable[[], Encoder | Executor] | None = None,
     beside: Sequence[tuple[Model, Beside]] = (),
 ) -> Encoded:
     """Encode what the space lacks.

@@ -19,9 +19,9 @@ from typing import Literal, Protocol
 from kemb.adapters import mteb_results
 from kemb.encoding import leases
 from kemb.encoding.encode import Progress
+from kemb.encoding.executors.opened import Opened
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
 from kemb.encoding.store import Space, Store
-from kemb.encoding.workers import Opened
 from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
 from kemb.files import disk

@@ -16,8 +16,8 @@ import numpy as np
 
 from kemb.arrays import IntArray
 from kemb.encoding import plan
+from kemb.encoding.executors.opened import Opened
 from kemb.encoding.store import Store
-from kemb.encoding.workers import Opened
 from kemb.errors import DataError
 from kemb.evaluation.evaluate import scored
 from kemb.files import disk

@@ -11,7 +11,8 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from kemb.arrays import FloatArray, IntArray, Vectors
-from kemb.encoding.encode import Budget, Collection, OnProgress, Texts, encode_missing
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Budget, OnProgress, encode_missing
 from kemb.encoding.store import Store
 from kemb.errors import NotSupported
 from kemb.models import analysers

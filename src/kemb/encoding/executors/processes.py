@@ -16,18 +16,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from kemb.encoding.batches import Batch, Batched, Budget, Draw, Event, Failed, GroupEncoder
+from kemb.encoding.batches import Batch, Batched, Budget, Event, Failed, GroupEncoder
+from kemb.encoding.job import Job
 from kemb.errors import KembError, ModelError, UsageError
 from kemb.models.encoders import Encoder
-from kemb.models.model import Model
-from kemb.models.open import open_model
 from kemb.types import Input
 
 Opener = Callable[[], Encoder]
@@ -73,19 +72,16 @@ class Workers:
         """:param openers: of each worker its device, for messages, and how it opens its encoder."""
         self._openers = openers
         self._workers: list[_Worker] = []
+        self.calls: Mapping[str, int] = {}
 
-    def encode(
-        self, draws: Sequence[Draw], budget: Budget
-    ) -> Generator[tuple[int, Event], None, None]:
-        """Events of the groups, each with the group's number, in the order in which they happen.
+    def run(self, job: Job) -> Generator[tuple[int, Event], None, None]:
+        """As `Executor.run`.
 
         A worker that is at work has the next group waiting, as long as there are enough groups for
         all.
-
-        :raises UsageError, ModelError: a worker that cannot open the model, or that died.
         """
-        waiting = deque(enumerate(draws))
-        n_workers = min(len(self._openers), len(draws))
+        waiting = deque(job.pending())
+        n_workers = min(len(self._openers), len(waiting))
         try:
             with _quiet_start():
                 self._workers += [
@@ -93,7 +89,7 @@ class Workers:
                 ]
             for depth in (1, 2):
                 for worker in self._workers[:n_workers]:
-                    self._feed(worker, waiting, budget, depth)
+                    self._feed(worker, waiting, job, depth)
             while busy := [worker for worker in self._workers if worker.sent]:
                 ready = wait([worker.connection for worker in busy])
                 for worker in (worker for worker in busy if worker.connection in ready):
@@ -104,16 +100,14 @@ class Workers:
                     yield worker.sent[0], event
                     if not isinstance(event, Batched):
                         worker.sent.popleft()
-                        self._feed(worker, waiting, budget, 2)
+                        self._feed(worker, waiting, job, 2)
         finally:
             if any(
                 worker.sent for worker in self._workers
             ):  # what they are doing is wanted no more
                 self.close()
 
-    def _feed(
-        self, worker: _Worker, waiting: deque[tuple[int, Draw]], budget: Budget, depth: int
-    ) -> None:
+    def _feed(self, worker: _Worker, waiting: deque[int], job: Job, depth: int) -> None:
         """Send groups until the worker has `depth` of them; the last ones are for workers that have
         none.
         """
@@ -122,14 +116,14 @@ class Workers:
             and len(worker.sent) < depth
             and (not worker.sent or len(waiting) > len(self._workers))
         ):
-            number, draw = waiting.popleft()
-            if (inputs := draw()) is None:
+            number = waiting.popleft()
+            if (inputs := job.draw(number)) is None:
                 continue
             worker.sent.append(number)
             with contextlib.suppress(
                 OSError
             ):  # a process that is gone is found when its answer is read
-                worker.connection.send(_Task(inputs, budget))
+                worker.connection.send(_Task(inputs, job.budget))
 
     def close(self) -> None:
         """End all processes."""
@@ -143,59 +137,6 @@ class Workers:
                 worker.process.join()
             worker.connection.close()
             worker.process.close()
-
-
-@contextlib.contextmanager
-def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Workers]:
-    """The model's encoder, or, where it has several devices, a worker for each.
-
-    :param beside: as `Model.open`.
-    """
-    n = len(model.devices)
-    if n < 2:
-        yield open_model(model, beside)
-        return
-    openers = [
-        (device, _Open(replace(model, device=device), tuple(beside), n)) for device in model.devices
-    ]
-    with contextlib.closing(Workers(openers)) as workers:
-        yield workers
-
-
-class Opened:
-    """Encoders that are kept open for one use after the other."""
-
-    def __init__(self, encoders: Mapping[str, Encoder] | None = None) -> None:
-        """:param encoders: encoders that are open already, by identity of their model."""
-        self._stack = contextlib.ExitStack()
-        self._encoders: dict[str, Encoder | Workers] = dict(encoders or {})
-
-    def open(self, model: Model) -> Encoder | Workers:
-        """The encoder of a model, opened at its first use."""
-        if model.identity not in self._encoders:
-            self._encoders[model.identity] = self._stack.enter_context(opened(model))
-        return self._encoders[model.identity]
-
-    def close(self) -> None:
-        """End all workers."""
-        self._encoders.clear()
-        self._stack.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """Opens a model beside others on the same machine."""
-
-    model: Model
-    beside: tuple[Model, ...]
-    n_workers: int
-
-    def __call__(self) -> Encoder:
-        if self.model.device == "cpu":
-            from kemb.models.encoders.torch import share_threads
-
-            share_threads(self.n_workers)
-        return open_model(self.model, self.beside)
 
 
 def _start(device: str, opener: Opener) -> _Worker:

@@ -19,9 +19,13 @@ import numpy as np
 import pytest
 
 from kemb.arrays import IntArray, Ragged, Rows, Together
-from kemb.encoding.encode import Beside, Budget, Collection, Progress, Texts, encode_missing
+from kemb.encoding.batches import Budget
+from kemb.encoding.collection import Collection, Texts
+from kemb.encoding.encode import Progress, encode_missing
+from kemb.encoding.executors.opened import Opened, opened
+from kemb.encoding.executors.processes import Workers
+from kemb.encoding.job import Beside
 from kemb.encoding.store import Space, Store
-from kemb.encoding.workers import Opened, Workers, opened
 from kemb.errors import ModelError, UsageError
 from kemb.evaluation.evaluate import RunOptions, evaluate, load_task
 from kemb.models.device import find_devices
@@ -227,8 +231,8 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from contextlib import closing
 from kemb.encoding.encode import encode_missing
-from kemb.encoding.workers import Workers
-from test_workers import SMALL, Fake, collection, space_in
+from kemb.encoding.executors.processes import Workers
+from test_processes import SMALL, Fake, collection, space_in
 texts = collection()
 
 def show(progress):

@@ -1,0 +1,143 @@
+"""What is to be done with the unique inputs of a command: groups, numbered by the command alone,
+and how the rows of a group are looked at and stored, wherever they were computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kemb.arrays import IntArray, Ragged, Rows, kinds_of
+from kemb.encoding.batches import Budget, Finished
+from kemb.encoding.collection import Collection
+from kemb.encoding.shards import Keys
+from kemb.encoding.store import Space
+from kemb.errors import ModelError
+from kemb.types import Input
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Where rows of another kind go that a forward pass makes too, and of which inputs they are
+    wanted.
+    """
+
+    space: Space
+    keys: Keys
+    """Sorted."""
+
+
+class Job:
+    """The groups of a collection, and the space that lacks some of them.
+
+    A group is the unit of work, of writing and of loss. Every executor takes the same groups by
+    their numbers, so the shards are the same bytes, whoever makes them.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        space: Space,
+        budget: Budget,
+        beside: Sequence[Beside] = (),
+        on_found: Callable[[int], object] = lambda n_texts: None,
+    ) -> None:
+        """:param on_found: hears how many texts of a group that was to be encoded another command
+        has stored meanwhile.
+        """
+        self.collection, self.space, self.budget = collection, space, budget
+        self.beside = beside
+        self.groups = collection.groups(budget.group_chars)
+        """Numbers of unique inputs."""
+        self._on_found = on_found
+        self._drawn: dict[int, IntArray] = {}
+        """Of the groups at work, the inputs that the store lacked."""
+
+    def pending(self) -> list[int]:
+        """The groups of which the store lacks something, in order."""
+        stored = self.space.stored(self.collection.keys)
+        return [number for number, group in enumerate(self.groups) if not stored[group].all()]
+
+    def draw(self, number: int) -> list[Input] | None:
+        """What is to be encoded of a group when its turn has come; None if there is nothing any
+        more.
+        """
+        missing = self.missing(number)
+        if not len(missing):
+            self._on_found(len(self.groups[number]))
+            return None
+        self._drawn[number] = missing
+        return [self.collection.input(place) for place in missing.tolist()]
+
+    def missing(self, number: int) -> IntArray:
+        """The inputs of a group that the store lacks."""
+        group = self.groups[number]
+        return group[~self.space.stored(self.collection.keys[group])]
+
+    def where(self, number: int, row: int) -> str:
+        """Where input `row` of what was drawn of a group stands first."""
+        inputs = self._drawn.get(number, self.groups[number])
+        return self.collection.where(int(inputs[row]))
+
+    def write(self, number: int, finished: Finished) -> None:
+        """One shard of the space; rows of other kinds are stored before, so that a killed run makes
+        them again.
+
+        :raises ModelError: a vector is no number, or has another dimension than those before.
+        :raises DiskError: when the store cannot be written.
+        """
+        inputs = self._drawn.pop(number)[finished.rows]
+        rows, *rows_beside = kinds_of(finished.vectors)
+        for place, rows_of_kind in zip(self.beside, rows_beside, strict=True):
+            place.space.describe(finished.facts)
+            self._write_beside(inputs, rows_of_kind, finished.counts, place)
+        self._check(inputs, rows, self.space)
+        self.space.describe(finished.facts)
+        self.space.add(self.collection.keys[inputs], rows, finished.counts)
+
+    def _write_beside(
+        self, inputs: IntArray, rows: Rows, counts: IntArray | None, beside: Beside
+    ) -> None:
+        """Store the rows of another kind that are wanted and not there."""
+        keys = self.collection.keys[inputs]
+        missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+        if len(missing_rows):
+            missing_vectors = (
+                rows.take(missing_rows) if isinstance(rows, Ragged) else rows[missing_rows]
+            )
+            self._check(inputs[missing_rows], missing_vectors, beside.space)
+            missing_counts = None if counts is None else counts[missing_rows]
+            beside.space.add(keys[missing_rows], missing_vectors, missing_counts)
+
+    def _check(self, inputs: IntArray, vectors: Rows, space: Space) -> None:
+        """Refuse vectors that are not numbers or have another dimension than those stored
+        before.
+        """
+        bad = _not_finite(vectors)
+        if len(bad):
+            number = int(inputs[bad[0]])
+            text = self.collection.input(number).text[:80]
+            raise ModelError(
+                f"The model {space.fingerprint['model']} gave a vector that is not a number (NaN "
+                f"or infinite) for {self.collection.where(number)}: {text!r}; "
+                f"{len(bad)} of {len(vectors)} vectors in this group are affected and none was "
+                "stored. Try --dtype float32."
+            )
+        expected = space.dim()
+        if expected is not None and expected != vectors.shape[1]:
+            raise ModelError(
+                f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} "
+                f"dimensions, but the store {space.folder} holds {expected} for the same model and "
+                "revision. If the model changed under its "
+                "revision, remove that folder and run again."
+            )
+
+
+def _not_finite(vectors: Rows) -> IntArray:
+    """Rows that hold NaN or infinite values."""
+    if not isinstance(vectors, Ragged):
+        return np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    places = np.flatnonzero(~np.isfinite(vectors.values).all(axis=1))
+    return np.unique(np.searchsorted(vectors.offsets, places, side="right") - 1)
