@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from kemb.encoding import joining
 from kemb.encoding.batches import Batched, Budget, Failed, Finished, Written
 from kemb.encoding.collection import Collection
 from kemb.encoding.executors import Executor
@@ -42,8 +43,6 @@ class Progress:
     """Padded tokens per batch after out-of-memory back-off, if there was any."""
     calls: dict[str, int] = field(default_factory=dict)
     """Of an API: what it was asked."""
-    machines: list[dict[str, str]] = field(default_factory=list)
-    """Of a cluster: the machines that encoded, as `Machine.record`."""
 
     def add(self, work: Batched | Written, seconds: float) -> None:
         """Count a batch, or a group that was written elsewhere."""
@@ -66,14 +65,12 @@ def encode_missing(
     budget: Budget,
     on_progress: OnProgress = lambda progress: None,
     beside: Sequence[Beside] = (),
-    elsewhere: Callable[[], Job] | None = None,
 ) -> Progress:
     """Encode the inputs of `collection` that `space` lacks; the encoder is opened only if there are
     any.
 
     :param beside: where the other kinds of rows belong that the encoder makes in the same pass, in
         its order.
-    :param elsewhere: as of `Job`.
 
     :raises ModelError: for vectors that are not finite or have another dimension, with the place of
         the input.
@@ -83,6 +80,8 @@ def encode_missing(
     progress = Progress(collection.n_texts, len(collection), n_stored=int(stored.sum()))
     on_progress(progress)
     if stored.all():
+        if joining.is_due(space, collection.keys):
+            Job(collection, space, budget).join()
         return progress
     started = time.perf_counter()
     encoder = open_encoder()
@@ -92,18 +91,22 @@ def encode_missing(
         progress.n_stored += n_texts  # another command was faster
         on_progress(progress)
 
-    job = Job(collection, space, budget, beside, find, elsewhere)
+    job = Job(collection, space, budget, beside, find)
     with closing(executor.run(job)) as events:
         for number, event in events:
             match event:
                 case Batched() | Written():
                     progress.add(event, time.perf_counter() - started)
-                    progress.calls, progress.machines = executor.calls, executor.machines
+                    progress.calls = dict(executor.calls)
                     on_progress(progress)
+                    if isinstance(event, Written):
+                        job.join(number)
                 case Finished():
                     job.write(number, event)
+                    job.join(number)
                     progress.n_shards += 1
                 case Failed(row, before, after):
                     raise ModelError(f"{before}{job.where(number, row)}{after}")
+    job.join()
     progress.seconds = time.perf_counter() - started
     return progress

@@ -4,6 +4,7 @@ and how the rows of a group are looked at and stored, wherever they were compute
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from kemb.arrays import IntArray, Ragged, Rows, kinds_of
 from kemb.encoding.batches import Budget, Finished
 from kemb.encoding.collection import Collection
+from kemb.encoding.joining import Joining
 from kemb.encoding.shards import Keys
 from kemb.encoding.store import Space
 from kemb.errors import ModelError
@@ -55,9 +57,20 @@ class Job:
         self._drawn: dict[int, IntArray] = {}
         """Of the groups at work, the inputs that the store lacked."""
 
+    @functools.cached_property
+    def _joinings(self) -> list[Joining]:
+        """One for each kind of rows; made when the groups are final."""
+        keys, chars = self.collection.keys, self.budget.group_chars
+        joinings = [Joining(self.space, keys, self.groups, chars)]
+        for place in self.beside:
+            is_wanted = np.isin(keys, place.keys)
+            groups = [group[is_wanted[group]] for group in self.groups]
+            joinings.append(Joining(place.space, keys, groups, chars))
+        return joinings
+
     def pending(self) -> list[int]:
         """The groups of which the store lacks something, in order."""
-        stored = self.space.stored(self.collection.keys)
+        stored = self.space.stored(self.collection.keys, fresh=False)
         return [number for number, group in enumerate(self.groups) if not stored[group].all()]
 
     def draw(self, number: int) -> list[Input] | None:
@@ -74,7 +87,7 @@ class Job:
     def missing(self, number: int) -> IntArray:
         """The inputs of a group that the store lacks."""
         group = self.groups[number]
-        return group[~self.space.stored(self.collection.keys[group])]
+        return group[~self.space.stored(self.collection.keys[group], fresh=False)]
 
     def where(self, number: int, row: int) -> str:
         """Where input `row` of what was drawn of a group stands first."""
@@ -97,12 +110,25 @@ class Job:
         self.space.describe(finished.facts)
         self.space.add(self.collection.keys[inputs], rows, finished.counts)
 
+    def join(self, number: int | None = None) -> None:
+        """Join groups into shards of the plan where all of a shard are stored.
+
+        :param number: the group that was stored last; None: look at all of them.
+        :raises DiskError: when the store cannot be written.
+        """
+        for joining in self._joinings:
+            if number is None:
+                joining.rest()
+            else:
+                joining.done(number)
+
     def _write_beside(
         self, inputs: IntArray, rows: Rows, counts: IntArray | None, beside: Beside
     ) -> None:
         """Store the rows of another kind that are wanted and not there."""
         keys = self.collection.keys[inputs]
-        missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & ~beside.space.stored(keys))
+        is_missing = ~beside.space.stored(keys, fresh=False)
+        missing_rows = np.flatnonzero(np.isin(keys, beside.keys) & is_missing)
         if len(missing_rows):
             missing_vectors = (
                 rows.take(missing_rows) if isinstance(rows, Ragged) else rows[missing_rows]

@@ -119,12 +119,7 @@ class StoredVectors:
     def block(self, start: int, stop: int) -> FloatArray:
         """Rows start..stop as a new float32 array."""
         shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
-        out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
-        for number, rows in by_shard(shard_of):
-            vectors = self._shards[number].vectors
-            assert not isinstance(vectors, Ragged)
-            out[rows] = vectors[row_of[rows]]
-        return out
+        return _gather_dense(self._shards, shard_of, row_of, np.dtype(np.float32))
 
 
 class StoredRagged:
@@ -144,24 +139,62 @@ class StoredRagged:
         """Tokens, or entries, of each row [n]."""
         out = np.zeros(len(self._shard_of), dtype=np.int64)
         for number, rows in by_shard(self._shard_of):
-            out[rows] = np.diff(self._ragged(number).offsets)[self._row_of[rows]]
+            out[rows] = _ragged(self._shards[number]).lengths()[self._row_of[rows]]
         return out
 
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
-        shard_of, row_of = self._shard_of[rows], self._row_of[rows]
-        places, parts = [], []
-        for number, of_shard in by_shard(shard_of):
-            places.append(of_shard)
-            parts.append(self._ragged(number).take(row_of[of_shard]))
-        joined = stack(parts)
-        assert isinstance(joined, Ragged)
-        return joined.take(np.argsort(np.concatenate(places), kind="stable"))
+        return _gather_ragged(self._shards, self._shard_of[rows], self._row_of[rows])
 
-    def _ragged(self, number: int) -> Ragged:
-        vectors = self._shards[number].vectors
-        assert isinstance(vectors, Ragged)
-        return vectors
+
+def gather(shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray) -> Rows:
+    """Rows as they are stored, in the order of `shard_of` and `row_of`; at least one."""
+    vectors = shards[int(shard_of[0])].vectors
+    if isinstance(vectors, Ragged):
+        return _gather_ragged(shards, shard_of, row_of)
+    return _gather_dense(shards, shard_of, row_of, vectors.dtype)
+
+
+def gather_counts(
+    shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray
+) -> IntArray | None:
+    """Counts of tokens of such rows [n, 2], -1 where nobody counted; None where nobody did."""
+    token_counts = None
+    for number, rows in by_shard(shard_of):
+        counts = shards[number].counts
+        if counts is None:
+            continue
+        if token_counts is None:
+            token_counts = np.full((len(shard_of), 2), -1, dtype=np.int64)
+        token_counts[rows] = counts[row_of[rows]]
+    return token_counts
+
+
+def _gather_dense(
+    shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray, dtype: np.dtype[np.floating]
+) -> NDArray[np.floating]:
+    dim = shards[int(shard_of[0])].vectors.shape[1] if len(shard_of) else 0
+    out = np.empty((len(shard_of), dim), dtype=dtype)
+    for number, rows in by_shard(shard_of):
+        vectors = shards[number].vectors
+        assert not isinstance(vectors, Ragged)
+        out[rows] = vectors[row_of[rows]]
+    return out
+
+
+def _gather_ragged(shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray) -> Ragged:
+    places, parts = [], []
+    for number, of_shard in by_shard(shard_of):
+        places.append(of_shard)
+        parts.append(_ragged(shards[number]).take(row_of[of_shard]))
+    joined = stack(parts)
+    assert isinstance(joined, Ragged)
+    return joined.take(np.argsort(np.concatenate(places), kind="stable"))
+
+
+def _ragged(shard: Shard) -> Ragged:
+    assert isinstance(shard.vectors, Ragged)
+    return shard.vectors
 
 
 def by_shard(shard_of: IntArray) -> Iterator[tuple[int, IntArray]]:

@@ -28,14 +28,15 @@ from pyarrow import ipc
 
 from kemb.arrays import IntArray, Rows
 from kemb.encoding import leases
-from kemb.encoding.index import Index
+from kemb.encoding.index import Index, Matches
 from kemb.encoding.shards import (
     Keys,
     Shard,
     StoredRagged,
     StoredVectors,
-    by_shard,
     checksum,
+    gather,
+    gather_counts,
     read_shard,
     to_table,
 )
@@ -200,6 +201,67 @@ class Space:
             self._take_in([shard])
         return name
 
+    def join(self, groups: Sequence[Keys]) -> str | None:
+        """Put the rows of some groups into one shard, in order, in place of the shards that hold
+        nothing else; rows that lie among others stay where they are.
+
+        Killed or done twice at once, it leaves each row in a shard at least, and does the same when
+        it is done again.
+
+        :param groups: keys of each [n], all distinct.
+        :return: the shard's file name; None where a row is missing, or none lies in such a shard.
+        :raises DiskError: when the folder cannot be written.
+        """
+        keys = np.concatenate(groups)
+        if not self.stored(keys).all():
+            return None
+        while True:
+            copies = self.copies(keys)
+            parts = self.inside(copies)
+            if len(parts) < 2:
+                return parts[0].path.name if parts else None
+            if all([self.verify(part) for part in parts]):
+                return self._replace(keys, copies, parts)
+            self.set_aside_damaged()
+            if not self.stored(keys).all():
+                return None
+
+    def copies(self, keys: Keys) -> Matches:
+        """Every copy of every key, as far as the last look goes."""
+        return self._index.matches(keys)
+
+    def inside(self, copies: Matches) -> list[Shard]:
+        """The shards that hold none but these keys, by name."""
+        numbers, n_copies = np.unique(copies.shard, return_counts=True)
+        shards = [self._by_number[number] for number in numbers.tolist()]
+        return sorted(
+            (s for s, n in zip(shards, n_copies, strict=True) if n == len(s.keys)),
+            key=lambda shard: shard.path.name,
+        )
+
+    def any_rows(self) -> Rows | None:
+        """Some rows of the space; None while there are none."""
+        return next((shard.vectors for shard in self._shards.values()), None)
+
+    def _replace(self, keys: Keys, copies: Matches, parts: Sequence[Shard]) -> str:
+        """Write those of the keys that lie in `parts` as one shard, and remove these."""
+        numbers = [self._numbers[part.path.name] for part in parts]
+        in_parts = np.isin(copies.shard, numbers)
+        shard_of, row_of = self._index.first(Matches(*(c[in_parts] for c in copies)), len(keys))
+        there = shard_of >= 0
+        places = self._by_number, shard_of[there], row_of[there]
+        rows, counts = gather(*places), gather_counts(*places)
+        joined = self.add(keys[there], rows, counts)
+        for part in parts:
+            if part.path.name != joined:
+                part.path.unlink(missing_ok=True)
+                self._close(part.path.name)
+        if not (self.folder / joined).exists():
+            # another process has joined the same keys in another order, and removed ours while we
+            # removed its
+            self.add(keys[there], rows, counts)
+        return joined
+
     def vectors(self, keys: Keys) -> StoredVectors:
         """The vectors of `keys`, row by row.
 
@@ -221,11 +283,8 @@ class Space:
         :raises StoreError: when some vectors are missing.
         """
         shards, shard_of, row_of = self._located(keys)
-        token_counts = np.full((len(keys), 2), -1, dtype=np.int64)
-        for number, rows in by_shard(shard_of):
-            if (counts := shards[number].counts) is not None:
-                token_counts[rows] = counts[row_of[rows]]
-        return token_counts
+        token_counts = gather_counts(shards, shard_of, row_of)
+        return np.full((len(keys), 2), -1, dtype=np.int64) if token_counts is None else token_counts
 
     def describe(self, facts: Mapping[str, int]) -> None:
         """Keep what loading the model has shown: its size, the tokens that it reads.
@@ -274,7 +333,8 @@ class Space:
 
     def dim(self) -> int | None:
         """Dimension of the stored vectors; None while there are none."""
-        return next((shard.vectors.shape[1] for shard in self._shards.values()), None)
+        rows = self.any_rows()
+        return None if rows is None else rows.shape[1]
 
     def n_vectors(self) -> int:
         """Number of distinct stored inputs."""
