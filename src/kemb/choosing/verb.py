@@ -83,9 +83,7 @@ def choose(
     )
     for candidate in tried:
         hear(note("choose.tried", name=candidate.name, why=candidate.why))
-    run = RunOptions(
-        Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
-    )
+    run = RunOptions(Path(results), Store(store or default_root()), command="kemb choose")
     settings = ChooseOptions(run, shares, difference, budget_seconds, smallest)
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
@@ -132,9 +130,7 @@ def choose_chunks(
     )
     for candidate in tried:
         hear(note("choose.tried", name=candidate.name, why=candidate.why))
-    run = RunOptions(
-        Path(results), Store(Path(store) if store else default_root()), command="kemb choose"
-    )
+    run = RunOptions(Path(results), Store(store or default_root()), command="kemb choose")
     return choose_cuts(Path(task.path), chunkings, tried, run, left_out, hear, reporter, smallest)
 
 

@@ -155,7 +155,7 @@ class Job:
         if expected is not None and expected != vectors.shape[1]:
             raise ModelError(
                 f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} "
-                f"dimensions, but the store {space.folder} holds {expected} for the same model and "
+                f"dimensions, but the store {space.place} holds {expected} for the same model and "
                 "revision. If the model changed under its "
                 "revision, remove that folder and run again."
             )

@@ -89,11 +89,9 @@ class Joining:
 
 def is_due(space: Space, keys: Keys) -> bool:
     """Whether groups of a command that is done lie in files of their own, as after a kill."""
-    small = [
-        shard
-        for shard in space.inside(space.copies(keys))
-        if shard.path.stat().st_size < JOINED_BYTES // 4
-    ]
+    sizes = space.place.sizes()
+    parts = space.inside(space.copies(keys))
+    small = [part for part in parts if sizes.get(part.name, 0) < JOINED_BYTES // 4]
     return len(small) > 1
 
 

@@ -5,9 +5,11 @@ files.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,17 +27,40 @@ _DIM = b"dim"
 """Key of the table's metadata: the dimension of sparse vectors, which their entries do not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One immutable file: keys [n] and the memory-mapped vectors [n, dim]."""
+SUFFIX = ".arrow"
+SHARD_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")
 
-    path: Path
+
+class Shard(Protocol):
+    """One immutable file: keys [n] and the vectors [n, dim], which may be read when they are
+    wanted.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def vectors(self) -> Rows: ...
+
+    @property
+    def counts(self) -> IntArray | None:
+        """Of each input its tokens before truncation, and those that its text adds to the prompt
+        [n, 2]; None: unknown.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MappedShard:
+    """A shard whose file is mapped into memory."""
+
+    name: str
     keys: Keys
     vectors: Rows
     counts: IntArray | None
-    """Of each input its tokens before truncation, and those that its text adds to the prompt [n,
-    2]; None: unknown.
-    """
 
 
 def to_table(keys: Keys, vectors: Rows, counts: IntArray | None = None) -> pa.Table:
@@ -68,7 +93,7 @@ def _keys_and_vectors(keys: Keys, vectors: Rows) -> pa.Table:
     )
 
 
-def read_shard(path: Path) -> Shard:
+def read_shard(path: Path) -> MappedShard:
     """Map a shard.
 
     :raises OSError, ValueError, AttributeError, TypeError, KeyError, pa.ArrowException: for a file
@@ -86,15 +111,21 @@ def read_shard(path: Path) -> Shard:
             [table.column(name).to_numpy().astype(np.int64) for name in _COUNTS], axis=1
         )
     if not pa.types.is_large_list(vector.type):
-        return Shard(path, keys, _matrix(vector), counts)
+        return MappedShard(path.name, keys, _matrix(vector), counts)
     dim = int(table.schema.metadata[_DIM])
     offsets = vector.offsets.to_numpy()
     if pa.types.is_struct(vector.values.type):
         index, value = (
             vector.values.field(name).to_numpy(zero_copy_only=True) for name in ("index", "value")
         )
-        return Shard(path, keys, Ragged(offsets, value[:, None], dim, index), counts)
-    return Shard(path, keys, Ragged(offsets, _matrix(vector.values), dim), counts)
+        return MappedShard(path.name, keys, Ragged(offsets, value[:, None], dim, index), counts)
+    return MappedShard(path.name, keys, Ragged(offsets, _matrix(vector.values), dim), counts)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a shard's table as one batch, which can be mapped as it is."""
+    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
 
 
 def checksum(path: Path) -> str:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from kemb.adapters import mteb_results
-from kemb.encoding import leases
 from kemb.encoding.encode import Progress
 from kemb.encoding.executors.opened import Opened
 from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
@@ -177,7 +176,7 @@ def evaluate(
     :raises StoreError: when the store lacks the vectors that --rescore asks for.
     """
     reporter = reporter or Silent()
-    leases.sweep(options.store.root)
+    options.store.sweep()
     loaded: list[_Loaded] = []
     broken: dict[str, str] = {}
     for task in tasks:
