@@ -248,6 +248,26 @@ class Part:
     """Counts worth recording, for example `n_dropped_duplicate_pairs`."""
 
 
+class JudgeUse(NamedTuple):
+    """A language model that labelled passages of a task, and whether its labels count."""
+
+    judge: str
+    is_used: bool
+    """Whether it agrees with people enough; else its labels are judge-only."""
+    n_used: int
+    """Labels that count in scores, where nobody else has judged."""
+    n_judge_only: int
+    """Labels that do not."""
+    n_checked: int
+    """Pairs that people have labelled, too."""
+    kappa: float | None
+    low: float | None
+    high: float | None
+    """Of its agreement with people, with the interval; None where that cannot be told."""
+    wrote_questions: bool
+    """Whether the same model wrote the questions."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskData:
     """All parts of a task at one data revision (a commit, or a content hash for local folders)."""
@@ -264,6 +284,8 @@ class TaskData:
     """
     source: str = ""
     """`ORG/NAME@COMMIT` of a data set of the hub that is read like a folder of one's own."""
+    judges: tuple[JudgeUse, ...] = ()
+    """Language models that labelled passages of a folder of a user's own."""
 
 
 @dataclass(frozen=True, slots=True)

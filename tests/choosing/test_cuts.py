@@ -13,10 +13,12 @@ from click.testing import CliRunner, Result
 from drafted_set import SOURCES, lines, write_set
 from kemb.choosing import cuts
 from kemb.choosing.candidates import Limits
+from kemb.choosing.choose import ChooseOptions
 from kemb.choosing.verb import candidates_of, choose_chunks, task_of
 from kemb.cli import cli
 from kemb.encoding.store import Store
 from kemb.errors import UsageError
+from kemb.evaluation import deadline
 from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
 from kemb.models.model import Model
 
@@ -126,7 +128,7 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
         return evaluate(tasks, models, run, reporter)
 
     monkeypatch.setattr(cuts, "evaluate", fail_with_toy)
-    run = RunOptions(tmp_path / "results", Store(tmp_path / "store"))
+    run = ChooseOptions(RunOptions(tmp_path / "results", Store(tmp_path / "store")))
     task = task_of(folder, None, lambda text: None)
     tried, left_out = candidates_of(task, ["bm25:bigram", "toy"], Limits(), hybrids=False)
     choice = cuts.choose_cuts(folder, ["document"], tried, run, left_out)
@@ -138,14 +140,65 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
         cuts.choose_cuts(folder, ["document"], tried[1:], run)
 
 
+def test_a_budget_that_is_over_names_what_is_missing_and_the_same_command_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is over when the fourth row begins: three have scores, it has none."""
+    words = ["--chunks", "fixed:12,document", "--budget", "10m", "--json"]
+    command = ["kemb", "choose", str(folder), *words]
+    monkeypatch.setattr("sys.argv", command)
+    begun: list[str] = []
+
+    def late(tasks: list[Task], models: list[Model], *rest: Any) -> list[Outcome]:  # noqa: ANN401
+        begun.append(models[0].row)
+        return evaluate(tasks, models, *rest)
+
+    monkeypatch.setattr(cuts, "evaluate", late)
+    monkeypatch.setattr(
+        deadline.Deadline, "is_over", property(lambda self: len(begun) >= 4), raising=True
+    )
+    record = json.loads(choose(folder, *words).stdout)
+    assert [row["name"] for row in record["rows"]].count("document · toy") == 0
+    assert len(record["rows"]) == 3
+    [entry] = record["left_out"]
+    assert entry["name"] == "document · toy"
+    assert re.fullmatch(
+        r"stopped half-way by --budget, so no score: (\d) of \d texts are not encoded", entry["why"]
+    )
+    assert record["sentences"][0] == (
+        "The time was over; what was encoded and scored stays. To go on: "
+        f"kemb choose {folder} --chunks fixed:12,document --json"
+    )
+    monkeypatch.undo()
+    whole = json.loads(choose(folder, *words).stdout)
+    assert len(whole["rows"]) == 4
+    assert not whole["left_out"]
+    assert "The time was over" not in whole["sentences"][0]
+
+
+def test_more_questions_are_planned_for_the_declared_difference(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for n in range(30):
+        text = f"{n}번 창구는 {n * 3}층에 있다. 전화는 {n * 7}번이다. " * (1 + n % 4)
+        (docs / f"{n}.md").write_text(f"# 안내\n\nQ. {n}번 창구는 몇 층인가요?\nA. {text}\n")
+    words = ["--chunks", "fixed:40,fixed:25", "--difference", "5", "--json"]
+    record = json.loads(choose(docs, *words).stdout)
+    plan = record["plan"]
+    assert plan["difference"] == 0.05
+    assert {plan["a"], plan["b"]} <= set(record["first_group"])
+    assert plan["a"] == record["take"]
+    assert any("a difference of 5 points" in sentence for sentence in record["sentences"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--chunks", "paragraph:3"], "Unknown chunking 'paragraph:3'"),
         (["--chunks", ","], "--chunks names nothing"),
-        (["--chunks", "document", "--budget", "1m"], "With --chunks there is no --budget"),
-        (["--chunks", "document", "--stages", "20"], "With --chunks there is no --stages"),
-        (["--chunks", "document", "--difference", "5"], "With --chunks there is no --difference"),
+        (["--chunks", "document", "--budget", "soon"], "is no time"),
+        (["--chunks", "document", "--stages", "20"], "so that a part of them would save nothing"),
+        (["--chunks", "document", "--difference", "0"], "cannot be planned for"),
     ],
 )
 def test_what_cannot_be(folder: Path, arguments: list[str], message: str) -> None:

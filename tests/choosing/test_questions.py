@@ -13,7 +13,7 @@ from invented import corpus_of
 from kemb import statistics
 from kemb.choosing import power
 from kemb.choosing.power import plan
-from kemb.choosing.questions import passage_clusters, questions_of
+from kemb.choosing.questions import questions_of
 from kemb.cli import cli
 from kemb.drafting.judgments import Comparability
 from kemb.encoding.store import Store
@@ -23,7 +23,7 @@ from kemb.models.resolve import resolve
 from kemb.results.files import read_results
 from kemb.results.rows import rows_of
 from kemb.scoring.judged import Ranking
-from kemb.types import Qrels, RetrievalData
+from kemb.types import Qrels
 
 MODELS = ("bm25:bigram", "tfidf:char", "toy")
 
@@ -36,23 +36,6 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     options = RunOptions(root / "results", Store(root / "store"))
     evaluate([load_task(data)], [resolve(name) for name in MODELS], options)
     return data, root / "results"
-
-
-def test_questions_that_share_a_right_document_are_one_cluster() -> None:
-    qrels = {
-        "a": {"1": 1},
-        "b": {"1": 1, "2": 1},
-        "c": {"2": 1, "9": 0},
-        "d": {"3": 1},
-        "e": {"9": 0},  # not right for c, and for nobody else
-    }
-    data = RetrievalData(["1", "2", "3", "9"], [""] * 4, list(qrels), [""] * 5, qrels)
-    clusters = passage_clusters(data, ["d", "a", "b", "c", "e"])
-    assert clusters is not None
-    sizes = np.bincount(clusters)
-    assert sorted(sizes.tolist()) == [1, 1, 3]
-    assert clusters[1] == clusters[2] == clusters[3]
-    assert passage_clusters(data, ["a", "d"]) is None
 
 
 def test_scores_of_questions_are_those_of_the_results(measured: tuple[Path, Path]) -> None:

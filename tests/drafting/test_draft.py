@@ -277,7 +277,7 @@ def test_a_document_in_two_formats_is_named_and_right_in_both(tmp_path: Path) ->
     (docs / "web.html").write_text(f"<body>{lines}<p>인쇄</p></body>", encoding="utf-8")
     report = draft(docs, tmp_path / "set")
     [finding] = report.findings
-    assert finding.startswith("web.html: has nearly the text of card.md; both stay")
+    assert str(finding).startswith("web.html: has nearly the text of card.md; both stay")
     lost = next(question for question in report.questions if question.text == "카드 분실 신고")
     assert lost.passages[0].startswith("card.md#")
 
@@ -290,7 +290,7 @@ def test_passages_longer_than_models_read_are_named_with_what_to_type(tmp_path: 
     )
     report = draft(docs, tmp_path / "set", DraftSettings(chunks="document"))
     [finding] = report.findings
-    assert re.match(r"long\.md: 1 of 2 passages \(document\) .* --chunks heading:800$", finding)
+    assert re.match(r"long\.md: 1 of 2 passages \(document\) .* --chunks heading:800$", str(finding))
     assert draft(docs, tmp_path / "set").findings == []
 
 

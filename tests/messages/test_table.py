@@ -14,8 +14,9 @@ import pytest
 from jinja2 import Environment, nodes
 
 import kemb
-from kemb.messages import LANGS
+from kemb.messages import LANGS, say
 from kemb.messages.particles import PARTICLES
+from kemb.tasks.own.findings import title_of
 
 SRC = Path(kemb.__file__).parent
 AREAS = sorted((SRC / "messages" / "table").glob("*.toml"))
@@ -151,3 +152,28 @@ def test_templates_hold_no_sentence_of_their_own() -> None:
     for path in (SRC / "publishing" / "templates").glob("*.j2"):
         text = path.read_text(encoding="utf-8").replace("한국어", "")  # the name of the language
         assert not HANGUL.search(text), path.name
+
+
+def kinds_of_findings() -> Iterator[tuple[str, str]]:
+    """(where, kind) of every finding that the code notes and whose kind is spelled out."""
+    for path in sorted((SRC / "tasks" / "own").glob("*.py")) + sorted(
+        (SRC / "drafting").glob("*.py")
+    ):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            kind = node.args[0]
+            name = ast.unparse(node.func)
+            if name in ("findings.error", "findings.warn", "tell") and isinstance(
+                kind, ast.Constant
+            ):
+                yield f"{path.name}:{node.lineno}", kind.value
+
+
+def test_every_kind_of_finding_has_a_name_in_both_languages() -> None:
+    kinds = list(kinds_of_findings())
+    assert len(kinds) > 100
+    for where, kind in kinds:
+        assert title_of(kind).key in TABLE, f"{where}: {kind}"
+        assert TABLE[title_of(kind).key]["en"] == kind
+    assert say(title_of("other file (.jpg)"), "ko") == "다른 파일(.jpg)"

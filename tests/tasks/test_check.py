@@ -5,6 +5,7 @@ prints.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import tomllib
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from kemb.cli import cli
 from kemb.errors import DataError
+from kemb.messages import say, use_language
 from kemb.tasks import load_spec, names
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.check import CheckReport, check_folder, format_report, to_toml
@@ -185,7 +187,7 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         *("empty file", "queries.csv", None, "", "", "there is no row that holds anything"),
     ),
     "semicolons": (
-        {"test.csv": STS.replace(",", ";")},
+        {"test.csv": STS.replace(",", ";") + "꽃;나무;3;예쁨\n"},
         *(
             "separator",
             "test.csv",
@@ -196,7 +198,7 @@ ERRORS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         ),
     ),
     "commas in TSV": (
-        {"test.tsv": STS},
+        {"test.tsv": STS + "꽃,나무,3,예쁨\n"},
         *(
             "separator",
             "test.tsv",
@@ -542,6 +544,38 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         {"test.csv": STS.encode("utf-16-le")},
         *("encoding decided", "test.csv", None, "", "", "read as UTF-16"),
     ),
+    "semicolons": (
+        {"test.csv": STS.replace(",", ";")},
+        *("separator decided", "test.csv", 1, "", "'sentence1;sentence2;score'", "by ';', not by"),
+    ),
+    "bars": (
+        {"test.csv": STS.replace(",", "|")},
+        *("separator decided", "test.csv", 1, "", "'sentence1|sentence2|score'", "by '|', not by"),
+    ),
+    "commas in TSV": (
+        {"test.tsv": STS},
+        *("separator decided", "test.tsv", 1, "", "", "separated by commas, not by tabs"),
+    ),
+    "tabs in CSV": (
+        {"test.csv": STS.replace(",", "\t")},
+        *("separator decided", "test.csv", 1, "", "", "separated by tabs, not by commas"),
+    ),
+    "title above the header": (
+        {"test.csv": "문장 유사도 2024,,\n,,\n" + STS},
+        *("header", "test.csv", 1, "", "", "names of the columns are taken from row 3"),
+    ),
+    "header of merged cells": (
+        {"test.csv": "번호,문장,,평가\n,문장1,문장2,점수\n1,비,눈,1\n2,해,달,4\n"},
+        *("header", "test.csv", 1, "", "'번호 문장  평가'", "taken from row 2"),
+    ),
+    "header in the middle": (
+        {"test.csv": STS + STS.replace("비", "꽃").replace("해", "별")},
+        *("header", "test.csv", 4, "", "", "the header once more"),
+    ),
+    "no value as a word": (
+        {"test.csv": STS + "NaN,꽃,3\n"},
+        *("no value", "test.csv", 4, "sentence1", "'NaN'", "counts as text"),
+    ),
     "not Korean": (
         {"test.csv": "sentence1,sentence2,score\nrain,snow,1\nsun,moon,4\n"},
         *("language", "task.toml", None, "languages", "", 'languages = ["eng-Latn"]'),
@@ -565,6 +599,11 @@ def expect(
     assert file in line
     assert row is None or f"row {row}" in line
     assert line in format_report(report)
+    korean = say(first, "ko")
+    assert file in korean
+    assert row is None or f"{row}행" in korean
+    assert re.search("[가-힣]", korean.replace(first.value, ""))
+    assert korean in format_report(report, "ko")
     return first
 
 
@@ -579,6 +618,11 @@ def test_an_error_is_found_and_stops_loading(tmp_path: Path, case: str) -> None:
         load_folder(folder)
     assert str(finding) in str(caught.value)
     assert f"kemb check {folder}" in str(caught.value)
+    use_language("ko")
+    with pytest.raises(DataError) as caught:
+        load_folder(folder)
+    assert say(finding, "ko") in str(caught.value)
+    assert "쓸 수 없습니다" in str(caught.value)
 
 
 @pytest.mark.parametrize("case", WARNINGS)
@@ -677,16 +721,23 @@ def test_the_report_says_what_was_understood(tmp_path: Path) -> None:
     assert "kemb run takes this" in text
 
 
-def test_the_report_is_korean_but_for_rules_and_findings(tmp_path: Path) -> None:
+def test_the_report_is_korean_and_json_is_english(tmp_path: Path) -> None:
     folder = make(tmp_path / "law", BEIR | {"extra.csv": "a,b\n1,2\n"})
     done = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko"])
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: file not used (1개)"):
+    for line in ("파일", "task.toml로 쓰면", "주 지표: ndcg@10", "경고: 쓰지 않는 파일 (1개)"):
         assert line in lines
     assert "오류 0개, 경고 1개. kemb run으로 잴 수 있습니다." in lines
     assert any("2줄" in line and "corpus.jsonl" in line for line in lines)
     assert any("한글 100%" in line for line in lines)
+    assert "  corpus, queries, qrels 파일이 있으므로 BEIR 형식의 검색 과제입니다." in lines
+    done = CliRunner().invoke(cli, ["check", str(folder), "--lang", "ko", "--json"])
+    record = json.loads(done.stdout)
+    assert record["findings"][0]["kind"] == "file not used"
+    assert record["findings"][0]["message"].startswith("no part of the task")
+    assert record["rules"][1] == "The split test is scored."
+    assert "what" not in record["findings"][0]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from document_files import archive, docx, encrypted_pdf, hwpx, pdf, pptx
 
 from kemb.errors import MissingExtra, UsageError
+from kemb.messages import say
 from kemb.tasks.own import hangul, office
 from kemb.tasks.own import pdf as pdf_module
 from kemb.tasks.own.documents import Document, read_documents
@@ -314,7 +315,7 @@ def test_many_pictures_do_not_hide_an_old_document(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     findings = Findings()
     assert [document.id for document in read_documents(tmp_path, findings)] == ["a.md"]
-    lines = findings.lines()
+    lines = [say(line, "en") for line in findings.lines()]
     assert any(line.startswith("z.doc: ") for line in lines)
     assert lines[-1] == "4 more: other file (.jpg)"
     assert len(lines) == 7

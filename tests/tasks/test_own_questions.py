@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kemb.messages import note
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.check import check_folder, format_report
 from kemb.tasks.own.findings import Finding
@@ -243,7 +244,7 @@ def test_questions_in_another_place_than_chunks_are_told_apart_by_their_columns(
     write_json(tmp_path / "config.json", {"chunk_size": 300, "overlap": 50})
     report = check_folder(tmp_path)
     assert report.n_findings == {}
-    assert "JSON without records is not read: config.json." in report.rules
+    assert note("rule.json_without_records", files=["config.json"]) in report.rules
 
 
 def test_documents_without_questions_name_what_writes_questions(tmp_path: Path) -> None:

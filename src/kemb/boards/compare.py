@@ -27,6 +27,10 @@ SEED = 42
 _MOST_FLIPS = 1000
 _FEWEST_TASKS = 5
 """Below that an interval over tasks would say nothing."""
+_ONE_BY_ONE = (
+    "questions drawn one by one: these results do not say which share a right passage, so the "
+    "interval may be too narrow; kemb run --overwrite measures them again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +298,8 @@ def _with_statistics(
         if all(part.is_mean for part in parts)
         else None
     )
+    if any(part.lacks_clusters for part in parts):
+        difference = replace(difference, note=_ONE_BY_ONE)
     return _Cell(cell, _judged(difference, replicates, p, options.zone), replicates)
 
 

@@ -22,6 +22,7 @@ from kemb.boards.cells import declared_parts, expression_of
 from kemb.boards.expressions import evaluate, names_in
 from kemb.errors import NotSupported, ResultError
 from kemb.results.files import TaskResult, read_items
+from kemb.scoring.dependence import cluster_codes
 from kemb.scoring.items import of_metric, of_part
 from kemb.scoring.pairs import LEADERBOARD_CORRELATIONS
 from kemb.tasks.kinds import KINDS, Kind
@@ -45,6 +46,10 @@ class PartMeasures:
     measures: dict[str, statistics.Measure]
     clusters: IntArray | None
     """[n_items]: items of one cluster are drawn together; None where all are independent."""
+    lacks_clusters: bool = False
+    """Whether these are questions of results that do not say which share a right passage, so that
+    they are drawn one by one.
+    """
 
     @property
     def n_items(self) -> int:
@@ -159,7 +164,15 @@ def part_measures(
     item_ids = items.ids  # first, as it refuses a table without items
     expression = items.expand(expression)
     measures = {name: items.measure(name) for name in names_in(expression)}
-    return PartMeasures(results[0].task, *part, item_ids, expression, measures, items.clusters)
+    return PartMeasures(
+        results[0].task,
+        *part,
+        item_ids,
+        expression,
+        measures,
+        items.clusters,
+        items.lacks_clusters,
+    )
 
 
 @dataclass(frozen=True)
@@ -204,11 +217,25 @@ class _Items:
 
     @cached_property
     def clusters(self) -> IntArray | None:
-        cluster_ids = self.anchor["cluster_id"]
-        if cluster_ids.null_count:
-            return None
-        _, codes = np.unique(np.array(cluster_ids.to_pylist()), return_inverse=True)
-        return np.asarray(codes, dtype=np.int64)
+        return None if self._cluster_ids is None else cluster_codes(self._cluster_ids)
+
+    @property
+    def lacks_clusters(self) -> bool:
+        return self.kind is not None and self.kind.is_ranking and self._cluster_ids is None
+
+    @cached_property
+    def _cluster_ids(self) -> list[str] | None:
+        """Of the items in the order of `ids`, by the first row that says it for all of them:
+        results of before questions had clusters may stand beside newer ones.
+        """
+        metric = self.anchor["metric"][0].as_py()
+        for row, table in enumerate(self.tables):
+            of_row = of_metric(table, metric)
+            if len(of_row) == len(self.ids) and not of_row["cluster_id"].null_count:
+                order = np.argsort(self._places(of_row, row))
+                cluster_ids: list[str] = of_row["cluster_id"].take(order).to_pylist()
+                return cluster_ids
+        return None
 
     def expand(self, expression: str) -> str:
         """The expression in names that items are kept of: composite metrics are means of them."""

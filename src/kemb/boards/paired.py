@@ -317,6 +317,8 @@ class PairedPart:
     """[n_items] of `goodness`; empty where there is none."""
     clusters: IntArray | None
     """[n_items], items that are not independent of each other."""
+    lacks_clusters: bool
+    """As of `kemb.boards.items.PartMeasures`."""
     n_items: int
     wins_ties_losses: tuple[int, int, int] | None
     flips: list[Flip]
@@ -348,7 +350,7 @@ def _paired_part(
 ) -> PairedPart:
     part_tables = [of_part(table, *where) for table in tables]
     parts = pairing.data.parts if pairing.data else []
-    replicates, clusters, is_mean = None, None, False
+    replicates, clusters, lacks_clusters, is_mean = None, None, False, False
     expression = _expression(pairing)
     # Without measures there is no interval, but there still are items to look at.
     with contextlib.suppress(NotSupported):
@@ -356,6 +358,7 @@ def _paired_part(
         replicates_of_rows = measures.replicates(n_replicates, seed)
         replicates = replicates_of_rows[:, 1] - replicates_of_rows[:, 0]
         clusters, expression = measures.clusters, measures.expression
+        lacks_clusters = measures.lacks_clusters
         is_mean = "f1_of_means" not in expression
         is_mean = is_mean and all(
             isinstance(measure, statistics.MeanMeasure) for measure in measures.measures.values()
@@ -365,11 +368,20 @@ def _paired_part(
     item_goodness = goodness(items)
     if item_goodness is None:
         n_items = len(of_metric(part_tables[0], "gold"))
-        return PairedPart(replicates, False, np.empty(0), clusters, n_items, None, [])
+        return PairedPart(
+            replicates, False, np.empty(0), clusters, lacks_clusters, n_items, None, []
+        )
     ids, values = item_goodness
     counts, changed = wins_ties_losses(values), flips(items, ids, values, n_flips)
     return PairedPart(
-        replicates, is_mean, values[1] - values[0], clusters, len(ids), counts, changed
+        replicates,
+        is_mean,
+        values[1] - values[0],
+        clusters,
+        lacks_clusters,
+        len(ids),
+        counts,
+        changed,
     )
 
 

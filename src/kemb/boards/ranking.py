@@ -215,7 +215,7 @@ def _replicates(field: Field, options: BoardOptions) -> tuple[Replicates, tuple[
     """Of items where possible, else of tasks, else none; and why no better ones."""
     cells, reason = _item_replicates(field, options)
     if cells is not None:
-        return Replicates(cells=cells), ()
+        return Replicates(cells=cells), tuple(filter(None, [reason]))
     resamples, why = _task_draws(field, options)
     return resamples, tuple(filter(None, [reason, why]))
 
@@ -227,7 +227,9 @@ def _mode(resamples: Replicates) -> Mode:
 
 
 def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray | None, Note | None]:
-    """Cells [B, T, M] on resampled items, or why there are none."""
+    """Cells [B, T, M] on resampled items, and what is not right with them, or why there are
+    none.
+    """
     if options.intervals in ("tasks", "none"):
         return None, None
     claimed = [name for row in field.results for name in [_claimed(row)] if name]
@@ -257,7 +259,12 @@ def _item_replicates(field: Field, options: BoardOptions) -> tuple[DoubleArray |
     if not np.isfinite(replicates).all():
         column = int(np.flatnonzero(~np.isfinite(replicates).all(axis=(0, 2)))[0])
         return None, note("board.items_too_few", task=field.cells[column].title)
-    return replicates, None
+    alone = [
+        cell.title
+        for cell, of_cell in zip(field.cells, parts, strict=True)
+        if any(part.lacks_clusters for part in of_cell)
+    ]
+    return replicates, note("board.items_one_by_one", tasks=alone) if alone else None
 
 
 def _claimed(row: Mapping[str, TaskResult]) -> str:

@@ -140,7 +140,7 @@ class Intervals:
 
     mode: Mode
     reasons: tuple[Note, ...]
-    """Why no better mode was used; none for items."""
+    """Why no better mode was used; for items, what is not right with them."""
     level: float
     n_replicates: int
     seed: int

@@ -6,7 +6,6 @@ Every score is an ordinary result, kept on disk: a choice that was killed goes o
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,10 +13,11 @@ from typing import Literal
 
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.power import DIFFERENCE, Plan, plan_of
+from kemb.choosing.power import DIFFERENCE, Plan, plan_among
 from kemb.choosing.questions import Questions, questions_of, refuse_one_cluster
 from kemb.choosing.stages import SHARES, Drop, Stage, drops, makers_of, stages_of
-from kemb.errors import NotSupported, UsageError
+from kemb.errors import UsageError
+from kemb.evaluation.deadline import Deadline, Punctual
 from kemb.evaluation.evaluate import Outcome, Reporter, RunOptions, Task, evaluate
 from kemb.messages import Note, Text, note, say
 from kemb.models.model import Model
@@ -39,7 +39,9 @@ class ChooseOptions:
     difference: float = DIFFERENCE
     """What the plan for more questions is made for."""
     budget_seconds: float | None = None
-    """Wall time after which no further row is begun."""
+    """Wall time after which no further group of texts is encoded, and no row begun."""
+    again: str = ""
+    """The command that goes on where the time was over."""
     smallest: Size = "parameters"
 
 
@@ -129,7 +131,9 @@ def choose(
     """
     data = task.load()
     loaded = Task(task.spec, partial(same, data), task.path)
-    work = _Work(loaded, list(candidates), options, reporter, list(left_out))
+    deadline = Deadline(options.budget_seconds)
+    punctual = Punctual(deadline, reporter)
+    work = _Work(loaded, list(candidates), options, deadline, punctual, list(left_out))
     if not candidates:
         raise UsageError(
             "There is no model to try: each one is left out. Name some with -m, or loosen the "
@@ -155,7 +159,8 @@ def choose(
             break
     if last is None:
         reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in work.left_out[:3])
-        raise UsageError(f"No model could be measured on {task.spec.name}. {reasons}")
+        go_on = f" {say(went_on(options.again), 'en')}" if work.is_over else ""
+        raise UsageError(f"No model could be measured on {task.spec.name}. {reasons}.{go_on}")
     return _choice(work, data, last, looks)
 
 
@@ -175,14 +180,19 @@ class _Work:
     task: Task
     living: list[Candidate]
     options: ChooseOptions
-    reporter: Reporter | None
+    deadline: Deadline
+    reporter: Punctual
     left_out: list[LeftOut]
-    started: float = field(default_factory=time.monotonic)
 
     @property
     def is_over(self) -> bool:
-        budget = self.options.budget_seconds
-        return budget is not None and time.monotonic() - self.started > budget
+        return self.deadline.is_over
+
+    @property
+    def has_shortfall(self) -> bool:
+        """Whether some row was not reached or stopped half-way."""
+        keys = {entry.why.key for entry in self.left_out if isinstance(entry.why, Note)}
+        return bool(keys & {"choose.not_reached", "choose.half_way"})
 
     def makers(self) -> list[TaskResult]:
         """Results on all documents of the cheap rows that make the pool."""
@@ -214,7 +224,8 @@ class _Work:
                 continue
             outcome = self._evaluate(candidate, run, task)
             if outcome.result is None:
-                self.left_out.append(LeftOut(candidate.name, outcome.message))
+                why = why_not(outcome, self.reporter)
+                self.left_out.append(LeftOut(candidate.name, why))
             else:
                 results.append(outcome.result)
                 living.append(candidate)
@@ -237,6 +248,19 @@ class _Work:
 
     def _evaluate(self, candidate: Candidate, run: RunOptions, task: Task) -> Outcome:
         return evaluate([task], [candidate.model], run, self.reporter)[0]
+
+
+def why_not(outcome: Outcome, reporter: Punctual) -> Text:
+    """Why a row has no score: what failed, or what it lacks since the time was over."""
+    lacks = reporter.shortfall
+    if lacks is None:
+        return outcome.message
+    return note("choose.half_way", n_missing=lacks.n_missing, n_texts=lacks.n_texts)
+
+
+def went_on(command: str) -> Note:
+    """That the time was over, and how to go on."""
+    return note("choose.go_on", command=command) if command else note("choose.go_on_in_python")
 
 
 def drop_note(drop: Drop, names: Sequence[str], share: float) -> Note:
@@ -277,10 +301,14 @@ def _choice(work: _Work, data: TaskData, last: _Measured, looks: list[Look]) -> 
     decision = decide(
         questions.point(), questions.replicates(), places, look.alpha, questions.n_clusters
     )
-    plan, no_plan = _plan(questions, rows, decision, data.task, work.options.difference)
+    plan, no_plan = plan_among(
+        questions, [row.name for row in rows], decision, data.task, work.options.difference
+    )
     notes: list[Text] = []
     if look.share < 1:
         notes.append(note("choose.stopped", share=look.share))
+    if work.is_over and (look.share < 1 or work.has_shortfall):
+        notes.append(went_on(work.options.again))
     return Choice(
         task=data.task,
         metric=questions.metric,
@@ -327,25 +355,6 @@ def _places(rows: Sequence[ChoiceRow], smallest: Size) -> list[int]:
 
     order = sorted(range(len(rows)), key=size)
     return [order.index(row) for row in range(len(rows))]
-
-
-def _plan(
-    questions: Questions,
-    rows: Sequence[ChoiceRow],
-    decision: Decision,
-    task: str,
-    difference: float,
-) -> tuple[Plan | None, str]:
-    """For the pick and the best other row of the group; nothing where the group is one row."""
-    rival = next((row for row in decision.group if row != decision.pick), None)
-    if rival is None or decision.is_too_few:
-        return None, ""
-    pair = (decision.pick, rival)
-    names = (rows[pair[0]].name, rows[pair[1]].name)
-    try:
-        return plan_of(questions, pair, names, task, difference), ""
-    except (UsageError, NotSupported) as error:
-        return None, str(error)
 
 
 def _misses(result: TaskResult, data: TaskData) -> list[tuple[str, str]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def to_json(choice: CutChoice) -> str:
         "left_out": [
             {"name": entry.name, "why": say(entry.why, "en")} for entry in choice.left_out
         ],
+        "plan": None if choice.plan is None else dataclasses.asdict(choice.plan),
         "sentences": sentences(choice, "en"),
     }
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"

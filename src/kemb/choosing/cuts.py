@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,21 @@ from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
-from kemb.choosing.choose import Hear, Size, same
+from kemb.choosing.choose import ChooseOptions, Hear, Size, same, went_on, why_not
 from kemb.choosing.decide import Decision, decide
-from kemb.choosing.questions import Questions, passage_clusters, refuse_one_cluster
+from kemb.choosing.power import Plan, plan_among
+from kemb.choosing.questions import Questions, refuse_one_cluster
 from kemb.choosing.stages import ALPHA
 from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
-from kemb.evaluation.evaluate import Reporter, RunOptions, Task, evaluate
+from kemb.evaluation.deadline import Deadline, Punctual
+from kemb.evaluation.evaluate import Reporter, Task, evaluate
 from kemb.messages import Text, note, say
 from kemb.models.model import Model
+from kemb.publishing.notes import judge_notes
 from kemb.results.files import TaskResult, read_items
 from kemb.scoring import items
+from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.tasks.own import load_folder
 from kemb.tasks.own.decisions import seen_share
 from kemb.types import RetrievalData, TaskData
@@ -71,6 +76,12 @@ class CutChoice:
     rows: list[CutRow]
     decision: Decision
     left_out: list[LeftOut]
+    plan: Plan | None
+    """For the pick and its nearest rival; None where the group is one row, or nothing can be
+    planned.
+    """
+    no_plan: str
+    """Why there is no plan, where there might be one."""
     notes: list[Text]
     smallest: Size
 
@@ -83,11 +94,10 @@ def choose_cuts(
     folder: Path,
     chunkings: Sequence[str],
     candidates: Sequence[Candidate],
-    run: RunOptions,
+    options: ChooseOptions,
     left_out: Sequence[LeftOut] = (),
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
-    smallest: Size = "parameters",
 ) -> CutChoice:
     """Which way of cutting to take, with which model.
 
@@ -98,36 +108,34 @@ def choose_cuts(
     :param folder: a set that `kemb draft` made.
     :param chunkings: as `kemb.drafting.chunks.parse_chunking` reads them.
     :param candidates: models; each is tried with each way of cutting.
+    :param options: how to choose; `shares` has no part.
     :param left_out: models that are not tried, for the report.
     :param hear: gets what is declared.
-    :param smallest: `index`: bytes of the index come first.
     :raises UsageError: an unknown way of cutting, no model, none that could be measured, or
         questions that are all on one passage.
     :raises DataError: a folder without documents or without places of answers.
     """
     if not candidates:
         raise UsageError("There is no model to try. Name some with -m, or loosen the limits.")
+    deadline = Deadline(options.budget_seconds)
     cuts = chunked_tasks(folder, list(dict.fromkeys(chunkings)))
     hear(note("cuts.declared", n=len(cuts) * len(candidates), alpha=ALPHA, metric=MAIN_METRIC))
-    rows, failed = [], list(left_out)
-    for cut in cuts:
-        for candidate in candidates:
-            task = Task(cut.spec, partial(same, cut.data))
-            outcome = evaluate([task], [candidate.model], run, reporter)[0]
-            if outcome.result is None:
-                name = f"{cut.chunking.name} · {candidate.name}"
-                failed.append(LeftOut(name, outcome.message))
-            else:
-                rows.append(_row(cut, candidate, outcome.result))
+    rows, unmeasured = _measured(cuts, candidates, options, deadline, reporter)
+    failed = [*left_out, *unmeasured]
+    is_short = deadline.is_over and bool(unmeasured)
     if not rows:
         reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
-        raise UsageError(f"No model could be measured on {folder}. {reasons}")
+        go_on = f" {say(went_on(options.again), 'en')}" if is_short else ""
+        raise UsageError(f"No model could be measured on {folder}. {reasons}.{go_on}")
     questions = _questions(folder, cuts[0].data, rows)
     refuse_one_cluster(questions, folder.name)
-    places = _places(rows, smallest)
+    places = _places(rows, options.smallest)
     decision = decide(
         questions.point(), questions.replicates(), places, ALPHA, questions.n_clusters
     )
+    names = [row.name for row in rows]
+    plan, no_plan = plan_among(questions, names, decision, folder.name, options.difference)
+    notes = _notes(folder, rows[decision.pick].result)
     return CutChoice(
         task=folder.name,
         metric=MAIN_METRIC,
@@ -136,9 +144,41 @@ def choose_cuts(
         rows=rows,
         decision=decision,
         left_out=failed,
-        notes=[note("choose.drafted", seen=seen_share(folder), folder=str(folder))],
-        smallest=smallest,
+        plan=plan,
+        no_plan=no_plan,
+        notes=[went_on(options.again), *notes] if is_short else notes,
+        smallest=options.smallest,
     )
+
+
+def _measured(
+    cuts: Sequence[ChunkedTask],
+    candidates: Sequence[Candidate],
+    options: ChooseOptions,
+    deadline: Deadline,
+    reporter: Reporter | None,
+) -> tuple[list[CutRow], list[LeftOut]]:
+    """Every way of cutting with every model, and what has no score."""
+    punctual = Punctual(deadline, reporter)
+    rows, left_out = [], []
+    for cut, candidate in product(cuts, candidates):
+        name = f"{cut.chunking.name} · {candidate.name}"
+        if deadline.is_over:
+            left_out.append(LeftOut(name, note("choose.not_reached")))
+            continue
+        task = Task(cut.spec, partial(same, cut.data))
+        outcome = evaluate([task], [candidate.model], options.run, punctual)[0]
+        if outcome.result is None:
+            left_out.append(LeftOut(name, why_not(outcome, punctual)))
+        else:
+            rows.append(_row(cut, candidate, outcome.result))
+    return rows, left_out
+
+
+def _notes(folder: Path, result: TaskResult) -> list[Text]:
+    """Who has seen the questions, and which models judged passages."""
+    drafted = note("choose.drafted", seen=seen_share(folder), folder=str(folder))
+    return [drafted, *judge_notes([result])]
 
 
 def _row(cut: ChunkedTask, candidate: Candidate, result: TaskResult) -> CutRow:
@@ -163,7 +203,7 @@ def _questions(folder: Path, data: TaskData, rows: Sequence[CutRow]) -> Question
     assert isinstance(passages, RetrievalData)
     ids = part.data.query_ids
     values = np.array([_values(row.result, part.split, part.subset, ids) for row in rows])
-    clusters = passage_clusters(passages, ids)
+    clusters = cluster_codes(question_clusters(passages.qrels, ids))
     measures: dict[str, statistics.Measure] = {"score": statistics.MeanMeasure(values)}
     of_part = PartMeasures(folder.name, part.split, part.subset, ids, "score", measures, clusters)
     return Questions(MAIN_METRIC, [of_part])

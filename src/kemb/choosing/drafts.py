@@ -14,6 +14,7 @@ from kemb.drafting.judgments import Comparability, comparable, write_deciding
 from kemb.drafting.pools import add_to_pool, ranking_of_result
 from kemb.drafting.thirds import thirds
 from kemb.messages import Text, note
+from kemb.publishing.notes import judge_notes
 from kemb.tasks.own.decisions import seen_share
 from kemb.tasks.own.records import records_by_id
 from kemb.types import RetrievalData, TaskData
@@ -36,6 +37,7 @@ def of_drafted(choice: Choice, data: TaskData, folder: Path) -> Choice:
         judged.note() if judged else None,
         _thirds(choice, folder),
         note("choose.drafted", seen=share, folder=str(folder)),
+        *judge_notes([choice.pick.result]),
     ]
     notes = [*choice.notes, *(sentence for sentence in sentences if sentence is not None)]
     return replace(choice, notes=notes, is_open=judged is not None and judged.status == "not yet")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kemb import statistics
 from kemb.arrays import DoubleArray
+from kemb.choosing.decide import Decision
 from kemb.choosing.questions import SEED, Questions, questions_of
 from kemb.drafting.judgments import comparable
 from kemb.drafting.pools import ranking_of_result
@@ -170,6 +171,24 @@ def plan_of(
         to_see=Goal(n, *to_see),
         to_equate=Goal(n, *to_equate),
     )
+
+
+def plan_among(
+    questions: Questions, names: Sequence[str], decision: Decision, task: str, difference: float
+) -> tuple[Plan | None, str]:
+    """For the row that is taken and the best other one of the first group.
+
+    :param names: of the rows.
+    :return: no plan where the group is one row; and why there is none where there might be one.
+    """
+    rival = next((row for row in decision.group if row != decision.pick), None)
+    if rival is None or decision.is_too_few:
+        return None, ""
+    pair = (decision.pick, rival)
+    try:
+        return plan_of(questions, pair, (names[pair[0]], names[rival]), task, difference), ""
+    except (UsageError, NotSupported) as error:
+        return None, str(error)
 
 
 def _deviations(

@@ -13,8 +13,9 @@ from kemb import statistics
 from kemb.arrays import DoubleArray, IntArray
 from kemb.boards.compare import incomparable
 from kemb.boards.items import FEWEST, PartMeasures, part_measures
-from kemb.errors import ResultError, UsageError
+from kemb.errors import UsageError
 from kemb.results.files import TaskResult, read_items
+from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.types import RetrievalData, TaskData
 
 SEED = 42
@@ -76,7 +77,7 @@ def questions_of(results: Sequence[TaskResult], data: TaskData) -> Questions:
     """The questions of a task as several rows answered them.
 
     :param results: of the same task, one for each row.
-    :param data: the task's, for which questions share a passage.
+    :param data: the task's, for which questions share a passage where older results do not say it.
     :raises UsageError: results of other data than these, or that are not comparable.
     :raises ResultError: items are missing, were changed, or are others in another row.
     :raises NotSupported: a metric that cannot be computed again on a resample.
@@ -99,9 +100,9 @@ def questions_of(results: Sequence[TaskResult], data: TaskData) -> Questions:
     parts = []
     for part in data.parts:
         measures = part_measures(results, tables, (part.split, part.subset), "main_score")
-        if isinstance(part.data, RetrievalData):
-            clusters = passage_clusters(part.data, measures.item_ids)
-            measures = replace(measures, clusters=clusters)
+        if measures.lacks_clusters and isinstance(part.data, RetrievalData):
+            clusters = cluster_codes(question_clusters(part.data.qrels, measures.item_ids))
+            measures = replace(measures, clusters=clusters, lacks_clusters=False)
         parts.append(measures)
     return Questions(first.record.task.main_metric, parts)
 
@@ -120,31 +121,3 @@ def refuse_one_cluster(questions: Questions, task: str) -> None:
         f"{task} {which}, so that nothing can be said of how sure a choice is. Add questions on "
         "other passages."
     )
-
-
-def passage_clusters(data: RetrievalData, query_ids: Sequence[str]) -> IntArray | None:
-    """For each query [n] the number of its cluster: queries that share a right document, directly
-    or by others, are one.
-
-    :return: None where no two queries share one.
-    :raises ResultError: a query that the data do not have.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if unknown := [query for query in query_ids if query not in data.qrels]:
-        raise ResultError(f"The items hold a question {unknown[0]!r} that the data do not have.")
-    pairs = [
-        (row, document)
-        for row, query in enumerate(query_ids)
-        for document, grade in data.qrels[query].items()
-        if grade > 0
-    ]
-    rows = np.array([row for row, _ in pairs], dtype=np.int64)
-    documents = np.unique([document for _, document in pairs], return_inverse=True)[1]
-    n = len(query_ids)
-    size = n + (int(documents.max()) + 1 if len(documents) else 0)
-    graph = coo_array((np.ones(len(rows)), (rows, n + documents)), shape=(size, size))
-    labels = connected_components(graph, directed=False)[1][:n]
-    clusters = np.unique(labels, return_inverse=True)[1]
-    return None if len(np.unique(clusters)) == n else np.asarray(clusters, dtype=np.int64)

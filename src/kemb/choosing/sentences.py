@@ -85,6 +85,12 @@ class Decided(Protocol):
     @property
     def decision(self) -> Decision: ...
 
+    @property
+    def plan(self) -> Plan | None: ...
+
+    @property
+    def no_plan(self) -> str: ...
+
 
 def cut_notes(choice: Decided, notes: Sequence[Text], smallest: Size) -> list[Text]:
     """The sentences that a choice among ways of cutting ends with.
@@ -113,10 +119,7 @@ def _among_several(choice: Choice) -> list[Text]:
     sentences: list[Text] = [_group(choice)]
     if len(choice.decision.group) > 1:
         sentences += [_smallest(choice), note(f"choose.by_{choice.smallest}")]
-    if choice.plan is not None:
-        sentences += [to_see(choice.plan), to_equate(choice.plan)]
-    elif choice.no_plan:
-        sentences.append(note("choose.no_plan", why=choice.no_plan))
+    sentences += _planned(choice)
     if choice.is_open:
         sentences.append(note("choose.take_for_now", name=choice.pick.name))
     else:
@@ -132,7 +135,14 @@ def _verdict(choice: Decided) -> list[Text]:
         return [_too_few(choice)]
     if len(choice.rows) == 1:
         return [_group(choice), _score_alone(choice)]
-    return [_group(choice), _take(choice), _score(choice)]
+    return [_group(choice), *_planned(choice), _take(choice), _score(choice)]
+
+
+def _planned(choice: Decided) -> list[Text]:
+    """How many more questions would tell the pick from its nearest rival."""
+    if choice.plan is not None:
+        return [to_see(choice.plan), to_equate(choice.plan)]
+    return [note("choose.no_plan", why=choice.no_plan)] if choice.no_plan else []
 
 
 def _too_few(choice: Decided) -> Note:

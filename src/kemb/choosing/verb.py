@@ -53,6 +53,7 @@ def choose(
     shares: Sequence[float] = SHARES,
     difference: float = DIFFERENCE,
     budget_seconds: float | None = None,
+    command: str = "",
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
 ) -> Choice:
@@ -72,7 +73,8 @@ def choose(
     :param smallest: what small means first, parameters or the index.
     :param shares: of the documents that are looked at before all of them.
     :param difference: as a fraction, what the plan for more questions is made for.
-    :param budget_seconds: wall time after which no further row is begun.
+    :param budget_seconds: wall time after which no further group of texts is encoded.
+    :param command: what goes on where the time was over, for the sentence that says so.
     :param hear: hears what is declared and dropped.
     :raises UsageError: nothing to choose from. DataError: data that are not understood.
     """
@@ -84,7 +86,7 @@ def choose(
     for candidate in tried:
         hear(note("choose.tried", name=candidate.name, why=candidate.why))
     run = RunOptions(Path(results), Store(store or default_root()), command="kemb choose")
-    settings = ChooseOptions(run, shares, difference, budget_seconds, smallest)
+    settings = ChooseOptions(run, shares, difference, budget_seconds, command, smallest)
     choice = choose_among(task, tried, settings, left_out, hear, reporter)
     if not task.spec.drafted:
         return choice
@@ -104,6 +106,9 @@ def choose_chunks(
     dims: str = "",
     quantize: str = "",
     smallest: Size = "parameters",
+    difference: float = DIFFERENCE,
+    budget_seconds: float | None = None,
+    command: str = "",
     hear: Hear = lambda text: None,
     reporter: Reporter | None = None,
 ) -> CutChoice:
@@ -113,10 +118,12 @@ def choose_chunks(
         draft` made.
     :param chunkings: `sentences:300`, `heading:800`, `fixed:400+80`, `document`.
 
-    The other parameters are those of `choose`.
+    The other parameters are those of `choose`; there are no stages, since answers stand in most
+    documents, so that a part of them would save nothing.
 
     :raises UsageError: an unknown way of cutting, or no folder of documents.
     """
+    check_difference(difference)
     for name in chunkings:
         parse_chunking(name)
     task = task_of(data, None, hear)
@@ -131,7 +138,8 @@ def choose_chunks(
     for candidate in tried:
         hear(note("choose.tried", name=candidate.name, why=candidate.why))
     run = RunOptions(Path(results), Store(store or default_root()), command="kemb choose")
-    return choose_cuts(Path(task.path), chunkings, tried, run, left_out, hear, reporter, smallest)
+    settings = ChooseOptions(run, (), difference, budget_seconds, command, smallest)
+    return choose_cuts(Path(task.path), chunkings, tried, settings, left_out, hear, reporter)
 
 
 def candidates_of(

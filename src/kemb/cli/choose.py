@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +46,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 )
 @in_one(
     "how",
-    click.option("--budget", default="", help="Wall time after which no row is begun: 10m."),
+    click.option("--budget", default="", help="Wall time; then nothing more is encoded: 10m."),
     click.option(
         "--stages",
         help="Percentages of the documents before all; '' for none.  [default: 10,30]",
@@ -99,6 +102,9 @@ def choose(
       kemb choose ./docs --chunks "sentences:300, heading:800, fixed:400+80"
     """
     common: dict[str, Any] = {
+        "difference": how["difference"] / 100,
+        "budget_seconds": _seconds(how["budget"]),
+        "command": without_budget(sys.argv[1:]),
         "results": results_dir,
         "store": store_dir,
         "limits": _limits(limits),
@@ -107,7 +113,12 @@ def choose(
         "hear": _hear(quiet=as_json),
     }
     if how["chunks"]:
-        _refuse_beside_chunks(how)
+        if how["stages"] is not None:
+            raise UsageError(
+                "With --chunks there is no --stages: answers stand in most documents, which every "
+                "stage would hold, so that a part of them would save nothing. --budget bounds the "
+                "time."
+            )
         _choose_cuts(target, models, how, common, out, as_json)
     else:
         _choose(target, models, how, common | {"mirror": data}, out, as_json)
@@ -128,8 +139,6 @@ def _choose(
             target,
             models,
             shares=_shares(how["stages"]),
-            difference=how["difference"] / 100,
-            budget_seconds=_seconds(how["budget"]),
             reporter=reporter,
             **common,
         )
@@ -170,18 +179,18 @@ def _say_page(out: Path | None) -> None:
         click.echo(say(note("choose.page_written", path=str(out)), language()))
 
 
-def _refuse_beside_chunks(how: dict[str, Any]) -> None:
-    options = {
-        "--budget": bool(how["budget"]),
-        "--stages": how["stages"] is not None,
-        "--difference": how["difference"] != _POINTS,
-    }
-    flags = [flag for flag, is_set in options.items() if is_set]
-    if flags:
-        raise UsageError(
-            f"With --chunks there is no {' and no '.join(flags)}: every row sees all documents, "
-            "and nothing is planned."
-        )
+def without_budget(words: Sequence[str]) -> str:
+    """The command that goes on where the time was over: the same one with all the time it takes.
+
+    :param words: that were typed behind `kemb`.
+    """
+    rest: list[str] = []
+    is_value = False
+    for word in words:
+        if not is_value and word != "--budget" and not word.startswith("--budget="):
+            rest.append(word)
+        is_value = not is_value and word == "--budget"
+    return shlex.join(["kemb", *rest])
 
 
 def _names(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +105,23 @@ def _llm(
     prompts: Path | None,
     is_agreed: bool,
 ) -> LlmSettings | None:
+    if not any((name, base_url, price, styles, n_passages, prompts, is_agreed)):
+        return None
+    settings = llm_of(name, base_url, price, prompts, is_agreed)
+    names = tuple(style.strip() for style in styles.split(",") if style.strip())
+    return replace(settings, styles=names, n_passages=n_passages or settings.n_passages)
+
+
+def llm_of(
+    name: str, base_url: str, price: str, prompts: Path | None, is_agreed: bool
+) -> LlmSettings:
+    """The settings that the options of a language model mean.
+
+    :raises UsageError: a price that is none.
+    """
     from kemb.drafting import LlmSettings
     from kemb.errors import UsageError
 
-    if not any((name, base_url, price, styles, n_passages, prompts, is_agreed)):
-        return None
     dollars = [part.strip() for part in price.split(",")] if price else []
     try:
         amounts = [float(part) for part in dollars]
@@ -123,9 +136,7 @@ def _llm(
         name,
         base_url,
         prompts,
-        tuple(style.strip() for style in styles.split(",") if style.strip()),
-        n_passages or 100,
-        (amounts[0], amounts[1]) if amounts else None,
+        price=(amounts[0], amounts[1]) if amounts else None,
         consent=lambda before: is_agreed or _agrees(base_url),
         on_note=lambda text: click.echo(say(text, language()), err=True),
     )

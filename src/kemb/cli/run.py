@@ -27,6 +27,7 @@ from kemb.messages import language, note, printable, say
 from kemb.publishing import progress
 
 if TYPE_CHECKING:
+    from kemb.encoding.executors.session import Session
     from kemb.evaluation.evaluate import Outcome, Task
     from kemb.models.model import Model, ModelOptions
 
@@ -66,6 +67,26 @@ QUICK = 200_000
 )
 @data_option
 @model_options
+@in_one(
+    "cluster",
+    click.option("--cluster", "address", metavar="auto|HOST:PORT", help="Encode on a Ray cluster."),
+    click.option(
+        "--actors",
+        "n_actors",
+        type=click.IntRange(1),
+        help="Copies of the model on it.  [one per GPU, or per machine]",
+    ),
+    click.option(
+        "--gpus-per-actor",
+        type=click.FloatRange(0),
+        help="1, a share of a GPU, or 0.  [1 where it has GPUs]",
+    ),
+    click.option(
+        "--mixed-devices",
+        is_flag=True,
+        help="Let unequal devices share the work; the result says so.",
+    ),
+)
 @view_options
 @in_one(
     "keeping",
@@ -84,6 +105,7 @@ def run_command(
     models: tuple[str, ...],
     run_files: dict[str, Any],
     data: Path | None,
+    cluster: dict[str, Any],
     views: dict[str, str],
     keeping: dict[str, Any],
     as_json: bool,
@@ -99,6 +121,7 @@ def run_command(
       kemb run ./mydata -m bm25:kiwi+reranker:BAAI/bge-reranker-v2-m3@100
       kemb run ./mydata -m Qwen/Qwen3-Embedding-0.6B --dims 512,256 --quantize int8,binary@100
       kemb run ./mydata -m BAAI/bge-m3 --device cuda:0,cuda:1
+      kemb run ./mydata -m BAAI/bge-m3 --cluster auto --store /shared/store
       kemb run ./mydata --run elastic.trec --run-name elastic
     """
     from kemb.encoding.store import Store, default_root
@@ -116,6 +139,7 @@ def run_command(
             f"{len(names)} --run-name for {len(paths)} --run; give each name with its file."
         )
 
+    session = _session(cluster, model_settings)
     tasks = load_tasks(targets, data)
     settings = replace(options_of(model_settings), run_order=run_files["order"])
     resolved = [resolve(name, settings, [task.spec.name for task in tasks]) for name in models]
@@ -131,8 +155,45 @@ def run_command(
         for path, name in zip(paths, [*names, *[""] * len(paths)], strict=False)
     ]
     store = Store(keeping.pop("store_dir") or default_root())
-    options = RunOptions(store=store, command=shlex.join(["kemb", *sys.argv[1:]]), **keeping)
+    command = shlex.join(["kemb", *sys.argv[1:]])
+    options = RunOptions(store=store, command=command, session=session, **keeping)
     _run_and_show(tasks, resolved, options, as_json)
+
+
+def _session(cluster: dict[str, Any], model_settings: dict[str, Any]) -> Session | None:
+    """The cluster that is asked for; the device of the models becomes that of its actors.
+
+    :raises UsageError: an option of clusters without one, or a device that it has not.
+    """
+    if cluster["address"] is None:
+        flags = {
+            "--actors": cluster["n_actors"] is not None,
+            "--gpus-per-actor": cluster["gpus_per_actor"] is not None,
+            "--mixed-devices": cluster["mixed_devices"],
+        }
+        if names := [name for name, is_there in flags.items() if is_there]:
+            raise UsageError(
+                f"{' and '.join(names)} cannot stand without --cluster: type --cluster auto, or "
+                "the address of a Ray cluster."
+            )
+        return None
+    from kemb.encoding.executors.session import ClusterOptions, connect
+
+    device = model_settings["device"]
+    if model_settings["workers"] is not None or device not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            "--cluster says where models run: leave out --workers and --device (--actors and "
+            "--gpus-per-actor say how many, and whether on GPUs)."
+        )
+    session = connect(ClusterOptions(**cluster), hear)
+    if device not in ("auto", session.device):
+        other = "--gpus-per-actor 0" if device == "cpu" else "--gpus-per-actor 1"
+        raise UsageError(
+            f"--device {device} is not what the actors have, which is {session.device}. Type "
+            f"{other} instead."
+        )
+    model_settings["device"] = session.device
+    return session
 
 
 def _run_and_show(tasks: list[Task], models: list[Model], options: Any, as_json: bool) -> None:  # noqa: ANN401  lazy
@@ -231,23 +292,14 @@ def check(folder: Path | str, toml: bool, as_json: bool) -> None:
       kemb check ./mydata
       kemb check org/name
     """
-    from kemb.tasks.own.check import check_folder, format_report, to_toml
+    from kemb.tasks.own.check import check_folder, format_report, report_as_json, to_toml
     from kemb.tasks.own.hub_sets import local_path
 
     report = check_folder(local_path(folder, hear))
     if as_json:
-        import dataclasses
         import json
 
-        record = {
-            field.name: getattr(report, field.name)
-            for field in dataclasses.fields(report)
-            if field.name != "spec"
-        }
-        for name in ("findings", "files", "texts", "scored"):
-            record[name] = [dataclasses.asdict(entry) for entry in record[name]]
-        record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
-        click.echo(json.dumps(record, ensure_ascii=False, indent=1))
+        click.echo(json.dumps(report_as_json(report), ensure_ascii=False, indent=1))
     elif toml and (report.spec is not None or report.proposal):
         click.echo(to_toml(report.spec) if report.spec else report.proposal, nl=False)
     else:

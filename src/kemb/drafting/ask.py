@@ -10,22 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemb.drafting.calls import Call, Journal
+from kemb.drafting.bill import after, announce, bill_of
+from kemb.drafting.calls import Journal
 from kemb.drafting.candidates import MIN_ANSWER, Candidate, Omission, has_letters
 from kemb.drafting.chunks import Chunk
-from kemb.drafting.llm import (
-    Chat,
-    LlmSettings,
-    Todo,
-    guessed_cost,
-    is_this_machine,
-    todo_of,
-)
-from kemb.drafting.prompts import Prompts, messages, read_answer, read_prompts
+from kemb.drafting.llm import Chat, LlmSettings, todo_of
+from kemb.drafting.prompts import messages, read_answer, read_prompts
 from kemb.errors import UsageError
-from kemb.messages import Note, note
-
-_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +57,7 @@ def ask(chunks: Sequence[Chunk], settings: LlmSettings, source: str, journal: Pa
     new = [todo for todo in todos if calls.get(todo.key) is None]
     chat = Chat(settings, calls)
     if new:
-        _announce(new, len(todos) - len(new), settings, source, len(styles))
+        announce(new, len(todos) - len(new), settings, source, len(styles))
         chat.ask(new)
     answers = [calls.get(todo.key) for todo in todos]
     questions: list[Candidate] = []
@@ -82,9 +73,13 @@ def ask(chunks: Sequence[Chunk], settings: LlmSettings, source: str, journal: Pa
             omissions += unusable
     new_keys = {todo.key for todo in new}
     paid = [call for call in answers if call is not None and call.key in new_keys]
-    made_by = _made_by(settings, prompts, styles, len(chunks), answers, paid)
+    made_by = bill_of(settings, prompts.sha256, answers, paid) | {
+        "styles": list(styles),
+        "n_passages": len(chunks),
+        "n_passages_drawn": len(answers),
+    }
     if paid:
-        settings.on_note(_after(paid, settings.price))
+        settings.on_note(after(paid, settings.price))
     return Writing(questions, omissions, made_by)
 
 
@@ -96,91 +91,3 @@ def draw(chunks: Sequence[Chunk], n: int) -> list[Chunk]:
         key=lambda row: hashlib.sha256(f"{enough[row].id}\0{enough[row].text}".encode()).digest(),
     )
     return [enough[row] for row in sorted(by_hash[:n])]
-
-
-def _announce(
-    todos: Sequence[Todo], n_kept: int, settings: LlmSettings, source: str, n_styles: int
-) -> None:
-    """Say what will be sent and what it will cost; to another machine only with consent."""
-    n_characters, n_read, n_written = guessed_cost(todos, n_styles)
-    before = note(
-        "draft.before",
-        n_calls=len(todos),
-        model=settings.name,
-        host=settings.host,
-        n_characters=n_characters,
-        folder=source,
-        n_kept=n_kept,
-        n_read=n_read,
-        n_written=n_written,
-        cost=_cost(settings.price, n_read, n_written),
-    )
-    settings.on_note(before)
-    if is_this_machine(settings.host):
-        return
-    if settings.consent is None or not settings.consent(before):
-        raise UsageError(
-            f"{n_characters:,} characters of {source} would go to {settings.host}, and nobody "
-            "agreed. Nothing was sent. Type the same command with --yes to agree."
-        )
-
-
-def _cost(price: tuple[float, float] | None, n_read: int, n_written: int) -> Note:
-    if price is None:
-        return note("draft.no_price")
-    return note("draft.usd", usd=_usd(price, n_read, n_written))
-
-
-def _usd(price: tuple[float, float], n_read: int, n_written: int) -> float:
-    return round((price[0] * n_read + price[1] * n_written) / _MILLION, 4)
-
-
-def _made_by(
-    settings: LlmSettings,
-    prompts: Prompts,
-    styles: Sequence[str],
-    n_passages: int,
-    answers: Sequence[Call | None],
-    paid: Sequence[Call],
-) -> dict[str, Any]:
-    calls = [call for call in answers if call is not None]
-    n_read = _tokens(calls, "n_tokens_read")
-    n_written = _tokens(calls, "n_tokens_written")
-    usd = None
-    if settings.price is not None and n_read is not None and n_written is not None:
-        usd = _usd(settings.price, n_read, n_written)
-    return {
-        "model": settings.name,
-        "served": sorted({call.served for call in calls}),
-        "address_sha256": hashlib.sha256(settings.base_url.encode()).hexdigest(),
-        "prompts": settings.prompts.name if settings.prompts else "kemb's own",
-        "prompts_sha256": prompts.sha256,
-        "styles": list(styles),
-        "n_passages": n_passages,
-        "n_passages_drawn": len(answers),
-        "n_calls": len(calls),
-        "n_calls_of_this_command": len(paid),
-        "n_tokens_read": n_read,
-        "n_tokens_written": n_written,
-        "price_per_million_tokens": list(settings.price) if settings.price else None,
-        "usd": usd,
-    }
-
-
-def _tokens(calls: Sequence[Call], name: str) -> int | None:
-    """Tokens as the endpoint counts them; None where it did not count them all: a cost from guessed
-    tokens is no cost.
-    """
-    counts = [getattr(call, name) for call in calls]
-    return None if None in counts else sum(counts)
-
-
-def _after(paid: Sequence[Call], price: tuple[float, float] | None) -> Note:
-    """What this command asked and what that cost; answers of earlier ones are not in it."""
-    n_read, n_written = _tokens(paid, "n_tokens_read"), _tokens(paid, "n_tokens_written")
-    if n_read is None or n_written is None:
-        tokens, cost = note("draft.no_tokens"), note("draft.no_price")
-    else:
-        tokens = note("draft.tokens", n_read=n_read, n_written=n_written)
-        cost = _cost(price, n_read, n_written)
-    return note("draft.after", n_calls=len(paid), tokens=tokens, cost=cost)

@@ -5,7 +5,7 @@ their places, so that all of them are scored by what a reader gets to see.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kemb.drafting.chunks import Chunk, Chunking, chunk, parse_chunking
@@ -78,9 +78,7 @@ def chunked_tasks(folder: Path, chunkings: Sequence[str]) -> list[ChunkedTask]:
         )
         data = _data(part.data, documents, chunks, answers)
         own_part = make_part(own_spec, part.split, part.subset, data, notes)
-        own_task = TaskData(
-            own_spec.name, spec.type, task.revision, [own_part], task.warnings, task.seen
-        )
+        own_task = replace(task, task=own_spec.name, parts=[own_part])
         n_characters = sum(len(piece.text) for piece in chunks)
         tasks.append(ChunkedTask(chunking, own_spec, own_task, len(chunks), n_characters))
     return tasks

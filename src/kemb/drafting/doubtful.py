@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from kemb.drafting.chunks import Chunk
 from kemb.drafting.filters import JACCARD, SHINGLE
+from kemb.messages import note
 from kemb.tasks.own.documents import Document
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.values import MOST_READ
@@ -30,8 +31,7 @@ def note_alike(documents: Sequence[Document], findings: Findings) -> None:
         findings.warn(
             "nearly the same document",
             documents[other].id,
-            f"has nearly the text of {documents[one].id}; both stay, and passages of them that are "
-            "nearly the same are right together. Remove one if it is a copy",
+            note("finding.nearly_the_same_document", file=documents[one].id),
         )
 
 
@@ -44,7 +44,12 @@ def note_long(chunks: Sequence[Chunk], chunking: str, findings: Findings) -> Non
     findings.warn(
         "long passages",
         longest.source,
-        f"{n_long:,} of {len(chunks):,} passages ({chunking}) have more than {MOST_READ:,} "
-        f"characters, this one {len(longest.text):,}: models that read 512 tokens see only their "
-        "beginning. Cut them smaller, for example: --chunks heading:800",
+        note(
+            "finding.long_passages",
+            n_long=n_long,
+            n=len(chunks),
+            chunking=chunking,
+            most_read=MOST_READ,
+            longest=len(longest.text),
+        ),
     )

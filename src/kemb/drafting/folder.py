@@ -21,6 +21,7 @@ from kemb.drafting.chunks import Chunk
 from kemb.drafting.filters import Question
 from kemb.errors import DataError, UsageError
 from kemb.files import disk, locks
+from kemb.messages import Text, say
 from kemb.tasks.own.documents import Document
 
 REPORT = "drafted.json"
@@ -28,9 +29,9 @@ CALLS = "calls.jsonl"
 """What a language model answered, one call a line, only ever appended."""
 _CORPUS = "corpus.jsonl"
 _SOURCES = "sources.jsonl"
-_REVIEW = "review"
-_OF_PASSAGES = ("pool.jsonl", "deciding.jsonl", _REVIEW)
-"""What people and retrievers said of the passages: it stays where the passages are the same."""
+_REVIEW, _JUDGE = "review", "judge"
+_OF_PASSAGES = ("pool.jsonl", "deciding.jsonl", _REVIEW, _JUDGE)
+"""What was said of the passages, by people, models, retrievers: it stays where those stay."""
 _HINT = "Free space, or name another folder with -o DIR."
 _TOML = """\
 # A test set that `kemb draft` made; drafted.json says how, `kemb docs drafting` what it is worth.
@@ -63,7 +64,7 @@ class DraftReport:
     """Questions that were asked twice and have the answers of both."""
     n_joint_answers: int
     """Passages that are right because they are nearly the same as one that is."""
-    findings: Sequence[str]
+    findings: Sequence[Text]
     """What of the documents could not be read: of each kind the first few, and how many more."""
     n_unread: int
     """Files of which nothing could be read, and the like."""
@@ -103,7 +104,7 @@ class DraftReport:
             **({"llm": dict(self.made_by)} if self.made_by else {}),
             "n_documents": len(self.documents),
             "n_unread": self.n_unread,
-            "documents": list(self.findings),
+            "documents": [say(finding, "en") for finding in self.findings],
             "n_passages": len(self.chunks),
             "n_questions": self.n_questions,
             "overlap": round(self.overlap, 4),
@@ -157,6 +158,7 @@ def alone(folder: Path) -> Iterator[None]:
         )
     with locks.released_after(lock):
         disk.remove_leftovers(lock.parent)  # a set that a killed draft was replacing comes back
+        _refuse_judge(folder)
         for review in sorted((folder / _REVIEW).glob(".*.lock")):
             reviewer = locks.live_holder_of(review)
             if reviewer is not None:
@@ -167,6 +169,17 @@ def alone(folder: Path) -> Iterator[None]:
                     f"another folder with -o DIR; if nobody reviews any more, remove {review}."
                 )
         yield
+
+
+def _refuse_judge(folder: Path) -> None:
+    """:raises UsageError: a language model judges the folder at this moment."""
+    for lock in sorted((folder / _JUDGE).glob(".*.lock")):
+        if (holder := locks.live_holder_of(lock)) is not None:
+            raise UsageError(
+                f"kemb review --judge writes labels into {folder} ({holder}); a draft would "
+                "replace the folder under it. Wait for it or end it, or name another folder with "
+                f"-o DIR; if no such process runs any more, remove {lock}."
+            )
 
 
 def write_draft(draft: DraftReport) -> None:
@@ -233,9 +246,11 @@ def _to_carry(folder: Path, corpus: str) -> list[Path]:
         are_same = False
     if are_same:
         return calls + of_passages
-    if any((folder / _REVIEW).glob("*.jsonl")):
+    kinds = {_REVIEW: "decisions of reviewers", _JUDGE: "labels of a judge"}
+    lost = [what for name, what in kinds.items() if any((folder / name).glob("*.jsonl"))]
+    if lost:
         raise UsageError(
-            f"{folder} holds decisions of reviewers about other passages than those that would be "
+            f"{folder} holds {' and '.join(lost)} about other passages than those that would be "
             "written now; they would be lost. Name another folder with -o DIR, or draft with the "
             f"documents, ways and chunks that {REPORT} names."
         )

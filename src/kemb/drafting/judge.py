@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,7 @@ from kemb.messages import Note, note
 from kemb.statistics.agreement import Agreement, agreement
 from kemb.tasks.own.decisions import Pair, read_decisions
 from kemb.tasks.own.findings import Findings
-
-ENOUGH = 50
-"""Pairs that both a person and the model have judged."""
+from kemb.tasks.own.judges import ENOUGH
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +49,22 @@ class JudgeReport:
         return [sentence, same] if self.wrote_questions else [sentence]
 
 
-def check_judge(folder: Path, judge: str, labels: Mapping[Pair, int]) -> JudgeReport:
+def check_judge(
+    folder: Path, judge: str, labels: Mapping[Pair, int], served: Sequence[str] = ()
+) -> JudgeReport:
     """Compare a model's labels with what people judged in a folder (`kemb review`).
 
     :param folder: of the task; `drafted.json` says who wrote its questions.
     :param judge: the model's name.
     :param labels: by question and passage, above 0 for right.
+    :param served: what its endpoint calls the model.
     """
     by_people = read_decisions(folder, Findings()).merged().judgments
     both = [pair for pair in labels if pair in by_people]
     of_people = [by_people[pair] > 0 for pair in both]
     of_model = [labels[pair] > 0 for pair in both]
     of_pairs = agreement(of_people, of_model, clusters=[query for query, _ in both])
-    return JudgeReport(judge, of_pairs, judge in _writers(folder))
+    return JudgeReport(judge, of_pairs, bool({judge, *served} & _writers(folder)))
 
 
 def _writers(folder: Path) -> set[str]:
@@ -77,4 +78,4 @@ def _writers(folder: Path) -> set[str]:
     writer = record.get("llm") if isinstance(record, dict) else None
     if not isinstance(writer, dict):
         return set()
-    return {str(writer.get("model")), *map(str, writer.get("served") or ())}
+    return {str(writer.get("model")), *map(str, writer.get("served") or ())} - {""}

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from kemb.arrays import DoubleArray
 from kemb.files import disk
 from kemb.messages import Note, note
+from kemb.scoring.dependence import cluster_codes, question_clusters
 from kemb.scoring.judged import JUDGED_DEPTH, Ranking, condensed, mean_judged, scores_of
-from kemb.statistics import LEVEL, N_REPLICATES, certainly_better, draw_counts
+from kemb.statistics import LEVEL, N_REPLICATES, MeanMeasure, certainly_better, draw_counts
 from kemb.tasks.own.decisions import Pair
 from kemb.types import Qrels
 
@@ -139,9 +140,12 @@ def _better(rankings: Mapping[str, Ranking], qrels: Qrels, level: float) -> NDAr
 
 
 def _replicates(table: DoubleArray, qrels: Qrels) -> DoubleArray:
-    """Means of every row over resampled questions [N_REPLICATES, n_rows]."""
-    counts = draw_counts(len(qrels), N_REPLICATES, ("judged", *qrels))
-    return np.asarray(counts @ table.T / len(qrels), dtype=np.float64)
+    """Means of every row over resampled questions [N_REPLICATES, n_rows]; clusters are drawn
+    whole, so that a resample has more or fewer questions.
+    """
+    clusters = cluster_codes(question_clusters(qrels, list(qrels)))
+    counts = draw_counts(len(qrels), N_REPLICATES, ("judged", *qrels), clusters)
+    return MeanMeasure(table).replicates(counts)
 
 
 def _score_table(rankings: Mapping[str, Ranking], qrels: Qrels) -> DoubleArray:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -21,7 +21,6 @@ from kemb.scoring.spans import Span
 from kemb.training.shingles import normal_form
 
 _SHIPPED = "ko.toml"
-_PLACES = ("{mark}", "{styles}", "{passage}")
 _FENCE = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 _SAME = 20
 """Letters that a question and its passage may share in a row; more is a quotation."""
@@ -29,25 +28,28 @@ _SAME_INSTRUCTION = 8
 _MOST_LETTERS = 500
 _MOST_QUESTIONS = 32
 
+File = TypeVar("File", bound="PromptFile")
 
-class Prompts(BaseModel):
+
+class PromptFile(BaseModel):
     """A file of prompts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    places: ClassVar[tuple[str, ...]] = ("{mark}", "{passage}")
+    """What `user` must hold."""
 
     system: str
     user: str
     instructions: list[str] = []
     """Regular expressions: signs of an instruction to whoever reads a passage."""
-    styles: dict[str, str] = Field(min_length=1)
-    """Style -> how it is described to the model."""
     body: dict[str, Any] = {}
     """More fields of every request."""
 
     @field_validator("user")
     @classmethod
     def _holds_its_places(cls, value: str) -> str:
-        missing = [place for place in _PLACES if place not in value]
+        missing = [place for place in cls.places if place not in value]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
         return value
@@ -73,6 +75,15 @@ class Prompts(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
+class Prompts(PromptFile):
+    """Those of questions."""
+
+    places: ClassVar[tuple[str, ...]] = ("{mark}", "{styles}", "{passage}")
+
+    styles: dict[str, str] = Field(min_length=1)
+    """Style -> how it is described to the model."""
+
+
 class Written(BaseModel):
     """One question of an answer."""
 
@@ -96,18 +107,29 @@ def read_prompts(path: Path | None) -> Prompts:
 
     :raises UsageError: the file cannot be read, or is no file of prompts.
     """
-    shipped = resources.files("kemb.drafting") / "prompts" / _SHIPPED
+    return read_file(
+        Prompts, path, _SHIPPED, "and a table [styles]; `kemb docs drafting` shows one"
+    )
+
+
+def read_file(kind: type[File], path: Path | None, shipped: str, more: str) -> File:
+    """A file of prompts, else the one of that name that comes with kemb.
+
+    :param more: what such a file has beside `system` and `user`, and where one is shown.
+    :raises UsageError: the file cannot be read, or is no file of prompts.
+    """
+    default = resources.files("kemb.drafting") / "prompts" / shipped
     try:
-        text = shipped.read_text(encoding="utf-8") if path is None else disk.read_text(path)
-        return Prompts.model_validate(tomllib.loads(text))
+        text = default.read_text(encoding="utf-8") if path is None else disk.read_text(path)
+        return kind.model_validate(tomllib.loads(text))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = disk.reason_of(error) if isinstance(error, OSError) else str(error)
     except ValidationError as error:
         first = error.errors()[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     raise UsageError(
-        f"{path} is no file of prompts ({why}). It has system, user with {', '.join(_PLACES)}, "
-        "and a table [styles]; `kemb docs drafting` shows one."
+        f"{path} is no file of prompts ({why}). It has system, user with {', '.join(kind.places)}, "
+        f"{more}."
     )
 
 
@@ -140,9 +162,8 @@ def read_answer(
     """
     if is_cut:
         return [], [Omission("", "llm", chunk.id, "the answer was cut off")]
-    fenced = _FENCE.fullmatch(content)
     try:
-        answer = Answer.model_validate_json(fenced[1] if fenced else content)
+        answer = Answer.model_validate_json(bare(content))
     except ValidationError:
         return [], [Omission("", "llm", chunk.id, "the answer is not the JSON that was asked for")]
     if not answer.questions:
@@ -162,6 +183,12 @@ def read_answer(
     return questions, omissions
 
 
+def bare(content: str) -> str:
+    """An answer without the fence that models like to put around JSON."""
+    fenced = _FENCE.fullmatch(content)
+    return fenced[1] if fenced else content
+
+
 def _why_not(
     text: str,
     question: Written,
@@ -179,10 +206,12 @@ def _why_not(
     return "it quotes the passage" if _share_a_run(text, chunk.text, _SAME) else ""
 
 
-def repeats_instruction(text: str, passage: str, prompts: Prompts) -> bool:
+def repeats_instruction(text: str, passage: str, prompts: PromptFile) -> bool:
     """Whether a text gives an instruction itself, or takes words of one from the passage."""
     if prompts.instruction.search(text):
         return True
+    if not text.strip():
+        return False
     texts = (passage[start:end] for start, end in sentences(passage))
     instructions = [sentence for sentence in texts if prompts.instruction.search(sentence)]
     return any(_share_a_run(text, sentence, _SAME_INSTRUCTION) for sentence in instructions)
@@ -194,10 +223,14 @@ def _share_a_run(one: str, other: str, n: int) -> bool:
     return any(first[place : place + n] in second for place in range(len(first) - n + 1))
 
 
-def _place_of(quote: str, chunk: Chunk) -> Span | None:
-    """Where a quotation stands in the passage; white space may differ."""
+def find_quote(quote: str, passage: str) -> re.Match[str] | None:
+    """Where a quotation stands in a passage; white space may differ."""
     words = quote.split()
-    match = re.search(r"\s+".join(map(re.escape, words)), chunk.text) if words else None
+    return re.search(r"\s+".join(map(re.escape, words)), passage) if words else None
+
+
+def _place_of(quote: str, chunk: Chunk) -> Span | None:
+    match = find_quote(quote, chunk.text)
     if match is None:
         return None
     return Span(chunk.source, chunk.start + match.start(), chunk.start + match.end())

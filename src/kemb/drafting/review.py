@@ -39,7 +39,7 @@ def reviewing(
         decisions = read_decisions(root, findings)
         session = Session(questions, log.path.stem, log, decisions, only_conflicts)
         with ReviewServer(session, port) as server:
-            yield server, [note("review.torn", finding=str(one)) for one in findings.kept]
+            yield server, [note("review.torn", finding=one) for one in findings.kept]
 
 
 def serve(server: ReviewServer, opens: bool, say: Callable[[Note], None]) -> None:

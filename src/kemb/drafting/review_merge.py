@@ -79,7 +79,7 @@ def _agreement(
 def sentences(report: MergeReport) -> list[Note]:
     """The report in sentences: every reviewer, agreements, conflicts, and what comes of it."""
     decisions, merged = report.decisions, report.merged
-    notes = [note("review.torn", finding=str(finding)) for finding in report.findings]
+    notes = [note("review.torn", finding=finding) for finding in report.findings]
     if not decisions.reviewers:
         return [*notes, note("review.merged_nobody", folder=str(report.folder))]
     notes += [_reviewer_note(name, decisions) for name in decisions.reviewers]

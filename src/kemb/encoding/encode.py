@@ -43,6 +43,8 @@ class Progress:
     """Padded tokens per batch after out-of-memory back-off, if there was any."""
     calls: dict[str, int] = field(default_factory=dict)
     """Of an API: what it was asked."""
+    machines: list[dict[str, str]] = field(default_factory=list)
+    """Of a cluster: the machines that encoded, as `Machine.record`."""
 
     def add(self, work: Batched | Written, seconds: float) -> None:
         """Count a batch, or a group that was written elsewhere."""
@@ -65,12 +67,14 @@ def encode_missing(
     budget: Budget,
     on_progress: OnProgress = lambda progress: None,
     beside: Sequence[Beside] = (),
+    elsewhere: Callable[[], Job] | None = None,
 ) -> Progress:
     """Encode the inputs of `collection` that `space` lacks; the encoder is opened only if there are
     any.
 
     :param beside: where the other kinds of rows belong that the encoder makes in the same pass, in
         its order.
+    :param elsewhere: as of `Job`.
 
     :raises ModelError: for vectors that are not finite or have another dimension, with the place of
         the input.
@@ -91,13 +95,13 @@ def encode_missing(
         progress.n_stored += n_texts  # another command was faster
         on_progress(progress)
 
-    job = Job(collection, space, budget, beside, find)
+    job = Job(collection, space, budget, beside, find, elsewhere)
     with closing(executor.run(job)) as events:
         for number, event in events:
             match event:
                 case Batched() | Written():
                     progress.add(event, time.perf_counter() - started)
-                    progress.calls = dict(executor.calls)
+                    progress.calls, progress.machines = executor.calls, executor.machines
                     on_progress(progress)
                     if isinstance(event, Written):
                         job.join(number)

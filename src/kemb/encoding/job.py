@@ -5,6 +5,7 @@ and how the rows of a group are looked at and stored, wherever they were compute
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from kemb.encoding.batches import Budget, Finished
 from kemb.encoding.collection import Collection
 from kemb.encoding.joining import Joining
 from kemb.encoding.shards import Keys
-from kemb.encoding.store import Space
+from kemb.encoding.store import Space, fingerprint_id
 from kemb.errors import ModelError
 from kemb.types import Input
 
@@ -45,15 +46,18 @@ class Job:
         budget: Budget,
         beside: Sequence[Beside] = (),
         on_found: Callable[[int], object] = lambda n_texts: None,
+        elsewhere: Callable[[], Job] | None = None,
     ) -> None:
         """:param on_found: hears how many texts of a group that was to be encoded another command
-        has stored meanwhile.
+            has stored meanwhile.
+        :param elsewhere: makes the same job on another machine: of functions and data that can be
+            pickled, without texts; None where only this process has the texts.
         """
         self.collection, self.space, self.budget = collection, space, budget
         self.beside = beside
         self.groups = collection.groups(budget.group_chars)
         """Numbers of unique inputs."""
-        self._on_found = on_found
+        self.on_found, self.elsewhere = on_found, elsewhere
         self._drawn: dict[int, IntArray] = {}
         """Of the groups at work, the inputs that the store lacked."""
 
@@ -68,6 +72,21 @@ class Job:
             joinings.append(Joining(place.space, keys, groups, chars))
         return joinings
 
+    def plan(self) -> dict[str, object]:
+        """What the groups follow from, with a hash of all their keys in order: equal wherever the
+        command is the same, whatever is stored.
+        """
+        order = np.concatenate([*self.groups, np.empty(0, dtype=np.int64)]).astype(np.int64)
+        digest = hashlib.sha256(fingerprint_id(self.space.fingerprint).encode())
+        digest.update(np.array([len(group) for group in self.groups], dtype="<i8").tobytes())
+        digest.update(self.collection.keys[order].tobytes())
+        digest.update(repr(self.budget).encode())
+        return {
+            "plan": digest.hexdigest()[:32],
+            "n_inputs": len(self.collection),
+            "n_groups": len(self.groups),
+        }
+
     def pending(self) -> list[int]:
         """The groups of which the store lacks something, in order."""
         stored = self.space.stored(self.collection.keys, fresh=False)
@@ -79,7 +98,7 @@ class Job:
         """
         missing = self.missing(number)
         if not len(missing):
-            self._on_found(len(self.groups[number]))
+            self.on_found(len(self.groups[number]))
             return None
         self._drawn[number] = missing
         return [self.collection.input(place) for place in missing.tolist()]

@@ -205,6 +205,10 @@ class Bucket:
         """Nothing: there are no folders."""
         return []
 
+    def names(self, folder: str) -> list[str]:
+        """As the listing has them."""
+        return sorted(self._listed(f"{self._path}/{folder}"))
+
     def read(self, name: str) -> bytes:
         content: bytes = self._patiently(name, lambda: self._fs.cat_file(self._object(name)))
         return content

@@ -114,6 +114,10 @@ class Place(Protocol):
         """
         ...
 
+    def names(self, folder: str) -> list[str]:
+        """Of the files in a folder of the space, in order."""
+        ...
+
     def read(self, name: str) -> bytes:
         """A small file.
 
@@ -246,6 +250,13 @@ class Folder:
             path.touch()
             return path.stat().st_mtime
 
+    def names(self, folder: str) -> list[str]:
+        return sorted(
+            path.name
+            for path in (self.path / folder).glob("*")
+            if path.is_file() and not path.name.startswith(".")
+        )
+
     def read(self, name: str) -> bytes:
         return disk.read_bytes(self.path / name, disk.MOST_JSON_BYTES)
 
@@ -255,6 +266,7 @@ class Folder:
             self._create()
             if path.is_file() and path.read_bytes() == text.encode():
                 return
+            path.parent.mkdir(exist_ok=True)
             with disk.replacing(path) as unfinished:
                 unfinished.write_text(text, encoding="utf-8")
 

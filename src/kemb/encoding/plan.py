@@ -11,13 +11,22 @@ from functools import partial
 
 import numpy as np
 
-from kemb.arrays import ArrayVectors, FloatArray, Ragged, RaggedRows, Representations, Vectors
+from kemb.arrays import (
+    ArrayVectors,
+    FloatArray,
+    IntArray,
+    Ragged,
+    RaggedRows,
+    Representations,
+    Vectors,
+)
 from kemb.encoding.batches import Budget
 from kemb.encoding.collection import Collection, Texts
 from kemb.encoding.encode import OnProgress, Progress, encode_missing
 from kemb.encoding.executors import Executor
 from kemb.encoding.executors.opened import Opened, opened
-from kemb.encoding.job import Beside
+from kemb.encoding.executors.session import Session
+from kemb.encoding.job import Beside, Job
 from kemb.encoding.store import Space, Store
 from kemb.encoding.views import see
 from kemb.models.encoders import Encoder
@@ -30,6 +39,8 @@ from kemb.types import Part, RetrievalData, Role, TaskData, TaskType
 
 Columns = dict[tuple[str, str, str, str], Texts]
 """Texts with their keys by task, split, subset and column."""
+Load = Callable[[], TaskData]
+"""Loads the data of a task on any machine: made of functions and data that can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Encoded:
         ]
         progress = Progress(**{name: getattr(mine, name) + getattr(its, name) for name in counts})
         progress.token_limit = min(limits, default=None)
+        progress.machines = [*mine.machines, *(m for m in its.machines if m not in mine.machines)]
         progress.calls = {
             name: mine.calls.get(name, 0) + its.calls.get(name, 0)
             for name in mine.calls | its.calls
@@ -105,7 +117,9 @@ class Sources:
         rescore: bool,
         report: OnProgress,
         opened: Opened,
+        loads: Mapping[str, Load] | None = None,
     ) -> None:
+        """:param loads: of tasks whose pairs may be scored on other machines, by name."""
         self.encoded = dict(encoded)
         """By identity of the model."""
         self.seconds = 0.0
@@ -113,6 +127,7 @@ class Sources:
         self.n_postings = self.n_documents = 0
         """Of the inverted indexes of the runs so far, and the documents that were ranked."""
         self._store, self._rescore, self._report, self._kept = store, rescore, report, opened
+        self._loads = loads or {}
 
     def vectors(self, model: Model, spec: TaskSpec, part: Part) -> Mapping[str, Vectors]:
         """As `kemb.scoring.search.retrieve.Sources`, through the model's view."""
@@ -134,18 +149,25 @@ class Sources:
         """As `kemb.scoring.search.retrieve.Sources`; scores are kept in the store and only those it
         lacks are computed.
         """
-        prompt = prompts_of(model, spec)["text"]
-        texts = Texts.of("", prompt.prompt, pairs, partial(_name_pair, spec.name, pairs))
-        columns = {(spec.name, pairs.part.split, pairs.part.subset, "pairs"): texts}
+        columns = _pair_columns(model, spec, pairs)
+        (texts,) = columns.values()
         space = self._store.space(model.fingerprint())
         if self._rescore:
             encoded = stored(columns, space)
         else:
-            encoded = encode(columns, space, model, self._report, partial(self._kept.open, model))
+            load, opener = self._loads.get(spec.name), partial(self._kept.open, model)
+            elsewhere = load and JobOfPairs.of(model, self._store, spec, load, pairs)
+            encoded = encode(columns, space, model, self._report, opener, elsewhere=elsewhere)
         self.seconds += encoded.progress.seconds
         before = self.encoded.get(model.identity)
         self.encoded[model.identity] = encoded if before is None else before.joined(encoded)
         return space.vectors(texts.keys).block(0, len(pairs))[:, 0]
+
+
+def _pair_columns(model: Model, spec: TaskSpec, pairs: Pairs) -> Columns:
+    prompt = prompts_of(model, spec)["text"]
+    texts = Texts.of("", prompt.prompt, pairs, partial(_name_pair, spec.name, pairs))
+    return {(spec.name, pairs.part.split, pairs.part.subset, "pairs"): texts}
 
 
 def _name_pair(task: str, pairs: Pairs, number: int) -> str:
@@ -190,11 +212,16 @@ def encode(
     on_progress: OnProgress,
     open_encoder: Callable[[], Encoder | Executor] | None = None,
     beside: Sequence[tuple[Model, Beside]] = (),
+    elsewhere: Callable[[], Job] | None = None,
+    session: Session | None = None,
 ) -> Encoded:
     """Encode what the space lacks.
 
+    :param open_encoder: opens the encoder, instead of `opened`.
     :param beside: heads of the same model that are encoded in the same pass, and where their rows
         go.
+    :param elsewhere: as of `Job`.
+    :param session: as of `opened`.
 
     :raises ModelError: as `encode_missing`.
     :raises DiskError: when the store cannot be written.
@@ -202,9 +229,15 @@ def encode(
     budget = Budget.for_device(model.device)
     others, places = [other for other, _ in beside], [place for _, place in beside]
     with ExitStack() as stack:
-        opener = open_encoder or (lambda: stack.enter_context(opened(model, others)))
+        opener = open_encoder or (lambda: stack.enter_context(opened(model, others, session)))
         progress = encode_missing(
-            Collection(list(columns.values())), space, opener, budget, on_progress, places
+            Collection(list(columns.values())),
+            space,
+            opener,
+            budget,
+            on_progress,
+            places,
+            elsewhere,
         )
     return Encoded(space, progress, columns)
 
@@ -223,16 +256,69 @@ def together(
     """
     heads = []
     for other in heads_beside(model, others):
-        keys = [
-            column.keys
-            for (task, *_), column in columns.items()
-            if unfit(other, types[task]) is None
-        ]
-        head_keys = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
-        space = store.space(other.fingerprint())
-        if not space.stored(head_keys).all():
-            heads.append((other, Beside(space, head_keys)))
+        beside = _beside(other, columns, types, store)
+        if not beside.space.stored(beside.keys).all():
+            heads.append((other, beside))
     return heads
+
+
+def _beside(head: Model, columns: Columns, types: Mapping[str, TaskType], store: Store) -> Beside:
+    keys = [
+        column.keys for (task, *_), column in columns.items() if unfit(head, types[task]) is None
+    ]
+    head_keys = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S32")
+    return Beside(store.space(head.fingerprint()), head_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOfTasks:
+    """Makes the job of a command's tasks on another machine."""
+
+    model: Model
+    heads: tuple[Model, ...]
+    """As `beside` of `encode`."""
+    store: Store
+    tasks: tuple[tuple[TaskSpec, Load], ...]
+
+    def __call__(self) -> Job:
+        columns = columns_of([(spec, load()) for spec, load in self.tasks], self.model)
+        types = {spec.name: spec.type for spec, _ in self.tasks}
+        beside = [_beside(head, columns, types, self.store) for head in self.heads]
+        return _job(self.model, self.store, columns, beside)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOfPairs:
+    """Makes the job of a reranker's pairs on another machine: their numbers travel, not their
+    texts.
+    """
+
+    model: Model
+    store: Store
+    spec: TaskSpec
+    load: Load
+    part: tuple[str, str]
+    """Split and subset."""
+    of_query: IntArray
+    of_document: IntArray
+
+    @classmethod
+    def of(cls, model: Model, store: Store, spec: TaskSpec, load: Load, pairs: Pairs) -> JobOfPairs:
+        """Of pairs that are to be scored."""
+        part = (pairs.part.split, pairs.part.subset)
+        return cls(model, store.absolute(), spec, load, part, pairs.of_query, pairs.of_document)
+
+    def __call__(self) -> Job:
+        parts = self.load().parts
+        part = next(part for part in parts if (part.split, part.subset) == self.part)
+        pairs = Pairs(part, self.of_query, self.of_document)
+        return _job(self.model, self.store, _pair_columns(self.model, self.spec, pairs), ())
+
+
+def _job(model: Model, store: Store, columns: Columns, beside: Sequence[Beside]) -> Job:
+    collection = Collection(list(columns.values()))
+    budget = Budget.for_device(model.device)
+    return Job(collection, store.space(model.fingerprint()), budget, beside)
 
 
 def stored(columns: Columns, space: Space) -> Encoded:

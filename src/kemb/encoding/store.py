@@ -101,6 +101,15 @@ class Store:
         self.scratch = scratch
         self._prefix = Prefix(self.root) if isinstance(self.root, str) else None
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Path | str, Path | None]]:
+        """Another process opens the store itself, with what its own environment allows."""
+        return Store, (self.root, self.scratch)
+
+    def absolute(self) -> Store:
+        """The store by a path that does not depend on the folder that a process is in."""
+        root = self.root if isinstance(self.root, str) else self.root.absolute()
+        return Store(root, self.scratch)
+
     def space(self, fingerprint: Mapping[str, str]) -> Space:
         """The vectors of one fingerprint; created when first written to."""
         model = re.sub(r"[^A-Za-z0-9._-]+", "-", fingerprint["model"]).strip(".-")[:80]

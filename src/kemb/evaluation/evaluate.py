@@ -19,7 +19,17 @@ from typing import Literal, Protocol
 from kemb.adapters import mteb_results
 from kemb.encoding.encode import Progress
 from kemb.encoding.executors.opened import Opened
-from kemb.encoding.plan import Encoded, Sources, columns_of, encode, stored, together
+from kemb.encoding.executors.session import Session
+from kemb.encoding.plan import (
+    Encoded,
+    JobOfTasks,
+    Load,
+    Sources,
+    columns_of,
+    encode,
+    stored,
+    together,
+)
 from kemb.encoding.store import Space, Store
 from kemb.errors import DiskError, KembError, ResultError, RunError, StoreError, UsageError
 from kemb.evaluation import provenance
@@ -50,6 +60,8 @@ class Task:
     load: Callable[[], TaskData]
     path: str = ""
     """What was typed, of a folder or a file of a user's own."""
+    elsewhere: Load | None = None
+    """Loads the same data on another machine; None where only this process has them."""
 
 
 def load_task(
@@ -72,23 +84,23 @@ def load_task(
     from kemb.tasks.own import hub_sets
 
     if str(target).endswith(".toml") and Path(target).is_file():
-        from kemb.tasks.load import load
-
         toml_spec = tasks.read_spec(Path(target))
-        return Task(toml_spec, lambda: load(toml_spec, data_dir))
+        return _known(toml_spec, data_dir)
     is_data = Path(target).exists() or hub_sets.parse(target) is not None
     if is_data and str(target) not in tasks.names():
         from kemb.tasks.own import load_folder
 
-        spec, data = load_folder(hub_sets.local_path(target, hear))
-        return Task(spec, lambda: data, str(target))
+        path = hub_sets.local_path(target, hear)
+        spec, data = load_folder(path)
+        again = partial(_own_data, hub_sets.source_of(path) or str(path.absolute()))
+        return Task(spec, lambda: data, str(target), again)
     if str(target).startswith(MTEB):
         from kemb.adapters.mteb_tasks import load_mteb_task, spec_of_loaded, task_of
 
-        foreign = task_of(str(target).removeprefix(MTEB))
-        return Task(spec_of_loaded(foreign), lambda: load_mteb_task(foreign)[1])
-    from kemb.tasks.load import load
-
+        name = str(target).removeprefix(MTEB)
+        foreign = task_of(name)
+        again = partial(_mteb_data, name)
+        return Task(spec_of_loaded(foreign), lambda: load_mteb_task(foreign)[1], elsewhere=again)
     if os.sep in str(target) or str(target).startswith("."):
         raise UsageError(
             f"There is no file or folder {target}. Type the path of your data, or a name of `kemb "
@@ -98,7 +110,27 @@ def load_task(
     spec = tasks.load_spec(str(target))
     if subsets:
         spec = spec.model_copy(update={"subsets": list(subsets)})
-    return Task(spec, lambda: load(spec, data_dir))
+    return _known(spec, data_dir)
+
+
+def _known(spec: TaskSpec, data_dir: Path | None) -> Task:
+    from kemb.tasks.load import load
+
+    read = partial(load, spec, data_dir and data_dir.absolute())
+    return Task(spec, read, elsewhere=read)
+
+
+def _own_data(source: str) -> TaskData:
+    """Data of one's own on another machine: at the same path, or the same commit of the hub."""
+    from kemb.tasks.own import hub_sets, load_folder
+
+    return load_folder(hub_sets.local_path(source))[1]
+
+
+def _mteb_data(name: str) -> TaskData:
+    from kemb.adapters.mteb_tasks import load_mteb_task, task_of
+
+    return load_mteb_task(task_of(name))[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +144,8 @@ class RunOptions:
     overwrite: bool = False
     """Score again even where a comparable result exists."""
     command: str = ""
+    session: Session | None = None
+    """The cluster that encodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +193,8 @@ class _Loaded:
 
     spec: TaskSpec
     data: TaskData
+    elsewhere: Load | None
+    """As of `Task`."""
 
 
 def evaluate(
@@ -182,7 +218,7 @@ def evaluate(
     for task in tasks:
         reporter.loading(task.spec.name)
         try:
-            loaded.append(_Loaded(task.spec, task.load()))
+            loaded.append(_Loaded(task.spec, task.load(), task.elsewhere))
         except KembError as error:
             broken[task.spec.name] = str(error)
             continue
@@ -196,7 +232,8 @@ def evaluate(
                 Outcome(model.row, name, "failed", message=message)
                 for name, message in broken.items()
             ]
-            of_model = _OfModel(model, options, reporter, [], encoders)
+            opened = Opened(session=options.session)
+            of_model = _OfModel(model, options, reporter, [], encoders, opened=opened)
             for outcome in failed:
                 of_model.done(outcome)
             of_model.run(loaded)
@@ -343,10 +380,26 @@ class _OfModel:
                 report = partial(self.reporter.encoding, encoder.row)
                 types = {task.spec.name: task.spec.type for task in todo}
                 others = together(encoder, self.encoders, columns, types, self.options.store)
+                heads = tuple(other for other, _ in others)
                 encoded_by_model[encoder.identity] = encode(
-                    columns, space, encoder, report, beside=others
+                    columns,
+                    space,
+                    encoder,
+                    report,
+                    beside=others,
+                    elsewhere=self._elsewhere(encoder, heads, todo),
+                    session=self.options.session,
                 )
         return encoded_by_model
+
+    def _elsewhere(
+        self, encoder: Model, heads: tuple[Model, ...], todo: Sequence[_Loaded]
+    ) -> JobOfTasks | None:
+        """How the same job is made on another machine; None where a task is known here alone."""
+        tasks = tuple((task.spec, task.elsewhere) for task in todo if task.elsewhere is not None)
+        if len(tasks) < len(todo):
+            return None
+        return JobOfTasks(encoder, heads, self.options.store.absolute(), tasks)
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones
@@ -373,7 +426,12 @@ class _OfModel:
         try:
             report = partial(self.reporter.encoding, self.model.row)
             sources = Sources(
-                self.options.store, encoded, self.options.rescore, report, self.opened
+                self.options.store,
+                encoded,
+                self.options.rescore,
+                report,
+                self.opened,
+                {task.spec.name: task.elsewhere} if task.elsewhere is not None else {},
             )
             parts = [self._scored(task.spec, part, sources) for part in task.data.parts]
             seconds = time.perf_counter() - started - sources.seconds

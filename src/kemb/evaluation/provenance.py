@@ -29,6 +29,7 @@ from kemb.results.record import (
     DoorRecord,
     EncodedTexts,
     Hardware,
+    JudgeRecord,
     Loaded,
     ModelRecord,
     Profile,
@@ -41,7 +42,7 @@ from kemb.results.record import (
 )
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.spec import TaskSpec
-from kemb.types import TaskData
+from kemb.types import JudgeUse, TaskData
 
 
 def setting(spec: TaskSpec, data: TaskData, model: Model) -> Setting:
@@ -80,7 +81,23 @@ def _task(spec: TaskSpec, data: TaskData) -> TaskRecord:
         clustering=protocol.pop("clustering", None),
         metric_version=kind.metric_version,
         **protocol,
-        **known(drafted=spec.drafted or None, seen=data.seen),
+        **known(
+            drafted=spec.drafted or None,
+            seen=data.seen,
+            judges=[_judge(use) for use in data.judges] or None,
+        ),
+    )
+
+
+def _judge(use: JudgeUse) -> JudgeRecord:
+    return JudgeRecord(
+        judge=use.judge,
+        use="scores" if use.is_used else "judge-only",
+        n_used=use.n_used,
+        n_judge_only=use.n_judge_only,
+        n_checked=use.n_checked,
+        wrote_questions=use.wrote_questions,
+        **known(kappa=use.kappa, low=use.low, high=use.high),
     )
 
 

@@ -25,6 +25,8 @@ something must be known.
 """
 DRAFTED = "✎"
 """Behind a score of questions that were drafted from the documents."""
+JUDGE = "⚖"
+"""Behind a score of data that a language model has judged, whether its labels count or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,11 @@ from fractions import Fraction
 from kemb.boards import Board, Row
 from kemb.encoding.lengths import TRUNCATED
 from kemb.messages import Note, Text, Title, note, say, table
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, cost_of, is_cut, judged_of, n_tied
+from kemb.publishing.costs import CUT, DOUBT, DRAFTED, JUDGE, cost_of, is_cut, judged_of, n_tied
 from kemb.publishing.site.words import group_title
+from kemb.results.files import TaskResult
+from kemb.results.record import JudgeRecord
+from kemb.tasks.own.judges import ENOUGH
 
 
 def heading(board: Board) -> Text:
@@ -42,6 +45,7 @@ def board_notes(board: Board, marks: Mapping[str, str]) -> list[Note]:
         *_sources(board, marks),
         *cost_notes(board.rows),
         *drafted_notes(board.rows),
+        *judge_notes(result for row in board.rows for result in row.results.values()),
         *doubt_notes(board.rows),
         *model_notes(board.rows),
         *_made(board),
@@ -149,6 +153,41 @@ def drafted_notes(rows: Sequence[Row]) -> list[Note]:
     ]
     has_judged = any(judged_of(row) for row in rows)
     return [*notes, note("board.judged")] if has_judged else notes
+
+
+def judge_notes(results: Iterable[TaskResult]) -> list[Note]:
+    """Which language models have judged passages of which task, and whether that counts."""
+    notes: list[Note] = []
+    for result in results:
+        for judge in (result.kemb.task.judges if result.kemb else None) or ():
+            notes.append(_judge_note(result.task, judge))
+            if judge.wrote_questions:
+                notes.append(note("judged.judge_wrote_questions", judge=judge.judge))
+    return list(dict.fromkeys(notes))
+
+
+def _judge_note(task: str, judge: JudgeRecord) -> Note:
+    if judge.use == "judge-only":
+        return note(
+            "board.judge_only",
+            mark=JUDGE,
+            task=task,
+            judge=judge.judge,
+            n=judge.n_judge_only,
+            n_checked=judge.n_checked,
+            enough=ENOUGH,
+        )
+    return note(
+        "board.judge",
+        mark=JUDGE,
+        task=task,
+        judge=judge.judge,
+        n=judge.n_used,
+        n_checked=judge.n_checked,
+        kappa=judge.kappa or 0.0,
+        low=judge.low or 0.0,
+        high=judge.high or 0.0,
+    )
 
 
 def doubt_notes(rows: Sequence[Row]) -> list[Note]:

@@ -17,7 +17,17 @@ from typing import Any, Literal, NamedTuple
 from kemb.boards import Board, Intervals, Row
 from kemb.boards.benchmark import CellSpec
 from kemb.messages import Lang, language, note, say
-from kemb.publishing.costs import CUT, DOUBT, DRAFTED, Cost, cost_of, is_cut, judged_of, n_tied
+from kemb.publishing.costs import (
+    CUT,
+    DOUBT,
+    DRAFTED,
+    JUDGE,
+    Cost,
+    cost_of,
+    is_cut,
+    judged_of,
+    n_tied,
+)
 from kemb.publishing.markdown import clean, escape
 from kemb.publishing.notes import below_line, footer, group, heading, model_warnings
 from kemb.results.record import Record
@@ -110,6 +120,7 @@ def marks(row: Row, cell: CellSpec) -> str:
     conditions = {
         CUT: is_cut_in(row, cell),
         DRAFTED: any(record.task.drafted for record in records),
+        JUDGE: any(record.task.judges for record in records),
         DOUBT: any(record.data_warnings or n_tied(record) for record in records),
     }
     return "".join(f" {mark}" for mark, holds in conditions.items() if holds)

@@ -62,6 +62,26 @@ def known(**fields: object) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+class JudgeRecord(Data):
+    """A language model that labelled passages of the task."""
+
+    judge: str
+    use: Literal["scores", "judge-only"]
+    """Whether its labels count in the score."""
+    n_used: int = 0
+    """Labels that count."""
+    n_judge_only: int = 0
+    """Labels that do not."""
+    n_checked: int
+    """Pairs that people had labelled, too."""
+    kappa: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """Of its agreement with people, with the interval."""
+    wrote_questions: bool = False
+    """Whether the same model wrote the questions."""
+
+
 class TaskRecord(Data):
     """What was scored."""
 
@@ -78,6 +98,8 @@ class TaskRecord(Data):
     """Whether the questions were drafted from the documents, not asked by anybody."""
     seen: Share | None = None
     """Of drafted questions the share that a person had decided on."""
+    judges: list[JudgeRecord] | None = None
+    """Language models that labelled passages."""
     dedupe_pairs: bool = False
     train_is_evaluated: list[str] = []
     """The "<split>/<subset>" whose few-shot examples stand among the evaluated rows."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from kemb.arrays import DoubleArray, FloatArray, Ragged, Representations, Vectors
 from kemb.errors import DataError, ModelError
+from kemb.scoring.dependence import components
 from kemb.scoring.items import of_metric
 from kemb.scoring.search.ragged import rank_ragged
 from kemb.scoring.search.search import top_k
@@ -209,22 +210,10 @@ def sentence_clusters(data: PairData) -> list[str] | None:
 
     :return: Ids [n], or None where no two pairs share a sentence.
     """
-    parent: dict[str, str] = {}
-
-    def root(text: str) -> str:
-        while (above := parent.setdefault(text, text)) != text:
-            parent[text] = parent[above]
-            text = parent[text]
-        return text
-
-    for first, second in zip(data.sentence1, data.sentence2, strict=True):
-        parent[root(second)] = root(first)
-    first_item: dict[str, str] = {}
-    clusters = [
-        first_item.setdefault(root(text), item_id)
-        for text, item_id in zip(data.sentence1, data.item_ids, strict=True)
-    ]
-    return None if len(first_item) == len(clusters) else clusters
+    firsts = components(list(zip(data.sentence1, data.sentence2, strict=True)))
+    if len(set(firsts)) == len(firsts):
+        return None
+    return [data.item_ids[first] for first in firsts]
 
 
 def _part_score(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
+from kemb.scoring.dependence import question_clusters
 from kemb.scoring.groups import grouped_metrics
 from kemb.scoring.search.topk import empty_run
 from kemb.scoring.spans import n_short_reads, place_metrics
@@ -25,6 +26,8 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
 
     Items of the metric `retrieved` are a query's first 100 documents in rank order: the document's
     id is the target, its score the value.
+
+    Questions that share right passages share a `cluster_id` (`kemb.scoring.dependence`).
 
     Where a reranker put the documents of a first stage in order, `candidate_recall` is the share of
     the relevant documents among them, which no order can exceed, and items of `candidates` are they
@@ -49,7 +52,10 @@ def ranking_metrics(run: Run, data: RetrievalData) -> PartScore:
         lists.append(
             _listed("candidates", run.candidates, data, judged, run.candidates.indices.shape[1])
         )
-    items = [ItemBlock(metric, ids, array) for metric, array in values.items()]
+    clusters = question_clusters(data.qrels, ids)
+    items = [
+        ItemBlock(metric, ids, array, cluster_ids=clusters) for metric, array in values.items()
+    ]
     return PartScore(
         metrics={metric: float(np.mean(array)) for metric, array in values.items()},
         experiments={},

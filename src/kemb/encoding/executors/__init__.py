@@ -7,7 +7,7 @@ events.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Protocol, runtime_checkable
 
 from kemb.encoding.batches import Event
@@ -30,6 +30,11 @@ class Executor(Protocol):
         ...
 
     @property
-    def calls(self) -> Mapping[str, int]:
+    def calls(self) -> dict[str, int]:
         """Of an API: what it was asked so far."""
+        ...
+
+    @property
+    def machines(self) -> list[dict[str, str]]:
+        """Of a cluster: the machines that encoded so far, as records."""
         ...

@@ -4,9 +4,11 @@ requests at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +21,7 @@ from kemb.encoding.job import Job
 from kemb.models.encoders import Encoder, StreamEncoder
 from kemb.types import Input
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -32,7 +35,8 @@ class Here:
 
     def __init__(self, encoder: Encoder) -> None:
         self._work = GroupEncoder(encoder)
-        self.calls: Mapping[str, int] = {}
+        self.calls: dict[str, int] = {}
+        self.machines: list[dict[str, str]] = []
 
     def run(self, job: Job) -> Generator[tuple[int, Event], None, None]:
         """As `Executor.run`."""
@@ -55,25 +59,30 @@ class Streaming:
 
     def __init__(self, encoder: StreamEncoder) -> None:
         self._encoder = encoder
+        self.machines: list[dict[str, str]] = []
 
     def run(self, job: Job) -> Generator[tuple[int, Event], None, None]:
         """As `Executor.run`; the groups of the job become the batches of the endpoint."""
         job.groups = batches_of(self._encoder, job.collection)
-        numbers: list[int] = []
+        yield from self.run_some(job, job.pending())
+
+    def run_some(self, job: Job, numbers: Sequence[int]) -> Iterator[tuple[int, Event]]:
+        """As `run`, of some of the job's groups, which are batches of the endpoint."""
+        numbers_by_place: list[int] = []
 
         def inputs_of_batches() -> Iterator[list[Input]]:
-            for number in job.pending():
+            for number in numbers:
                 if (inputs := job.draw(number)) is not None:
-                    numbers.append(number)
+                    numbers_by_place.append(number)
                     yield inputs
 
         for answer in self._encoder.stream(inputs_of_batches()):
-            number, n_texts = numbers[answer.number], len(answer.vectors)
+            number, n_texts = numbers_by_place[answer.number], len(answer.vectors)
             yield number, Finished(np.arange(n_texts), answer.vectors, None, {})
             yield number, Batched(n_texts, answer.n_tokens, None)
 
     @property
-    def calls(self) -> Mapping[str, int]:
+    def calls(self) -> dict[str, int]:
         """As `Executor.calls`."""
         return dict(self._encoder.calls)
 
@@ -100,3 +109,21 @@ def _ahead(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
             pending = following
         if pending is not None:
             yield pending.result()
+
+
+def pulled(
+    inbox: SimpleQueue[S], prepare: Callable[[S], T], pool: ThreadPoolExecutor
+) -> Iterator[Future[T]]:
+    """What `prepare` makes of one task after the other, for ever; that of the next, if it is there,
+    is made meanwhile.
+
+    :param pool: of one thread.
+    """
+    following: Future[T] | None = None
+    while True:
+        current = following or pool.submit(prepare, inbox.get())
+        following = None
+        current.exception()  # wait: the thread prepares one task at a time
+        with contextlib.suppress(Empty):
+            following = pool.submit(prepare, inbox.get_nowait())
+        yield current

@@ -1,4 +1,6 @@
-"""The executor of a model: this process, or a process for each of its devices."""
+"""The executor of a model: this process, a process for each of its devices, or the actors of a
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kemb.encoding.executors import Executor
+from kemb.encoding.executors.cluster import Cluster
 from kemb.encoding.executors.processes import Workers
+from kemb.encoding.executors.session import Session
 from kemb.models.encoders import Encoder
 from kemb.models.model import Model
 from kemb.models.open import open_model
 
 
 @contextlib.contextmanager
-def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Executor]:
+def opened(
+    model: Model, beside: Sequence[Model] = (), session: Session | None = None
+) -> Iterator[Encoder | Executor]:
     """The model's encoder, or, where it has several devices, a worker for each.
 
     :param beside: as `Model.open`.
+    :param session: the cluster to use; objects of Python stay in this process all the same.
     """
+    if session is not None and model.door is None:
+        with contextlib.closing(Cluster(session, model, beside)) as cluster:
+            yield cluster
+        return
     n = len(model.devices)
     if n < 2:
         yield open_model(model, beside)
@@ -33,15 +44,22 @@ def opened(model: Model, beside: Sequence[Model] = ()) -> Iterator[Encoder | Exe
 class Opened:
     """Encoders that are kept open for one use after the other."""
 
-    def __init__(self, encoders: Mapping[str, Encoder] | None = None) -> None:
-        """:param encoders: encoders that are open already, by identity of their model."""
+    def __init__(
+        self, encoders: Mapping[str, Encoder] | None = None, session: Session | None = None
+    ) -> None:
+        """:param encoders: encoders that are open already, by identity of their model.
+        :param session: as of `opened`.
+        """
+        self.session = session
         self._stack = contextlib.ExitStack()
         self._encoders: dict[str, Encoder | Executor] = dict(encoders or {})
 
     def open(self, model: Model) -> Encoder | Executor:
         """The encoder of a model, opened at its first use."""
         if model.identity not in self._encoders:
-            self._encoders[model.identity] = self._stack.enter_context(opened(model))
+            self._encoders[model.identity] = self._stack.enter_context(
+                opened(model, session=self.session)
+            )
         return self._encoders[model.identity]
 
     def close(self) -> None:

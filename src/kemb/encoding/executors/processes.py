@@ -14,16 +14,17 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import NamedTuple
 
-from kemb.encoding.batches import Batch, Batched, Budget, Event, Failed, GroupEncoder
+from kemb.encoding.batches import Batched, Budget, Event, Failed, GroupEncoder
+from kemb.encoding.executors.here import pulled
 from kemb.encoding.job import Job
 from kemb.errors import KembError, ModelError, UsageError
 from kemb.models.encoders import Encoder
@@ -72,7 +73,8 @@ class Workers:
         """:param openers: of each worker its device, for messages, and how it opens its encoder."""
         self._openers = openers
         self._workers: list[_Worker] = []
-        self.calls: Mapping[str, int] = {}
+        self.calls: dict[str, int] = {}
+        self.machines: list[dict[str, str]] = []
 
     def run(self, job: Job) -> Generator[tuple[int, Event], None, None]:
         """As `Executor.run`.
@@ -223,7 +225,7 @@ def _serve(connection: Connection, opener: Opener) -> None:
         return
     connection.send(_Opened())
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for batches in _tokenised(work, inbox, pool):
+        for batches in pulled(inbox, lambda task: work.batches(*task), pool):
             try:
                 for event in work.events(batches.result()):
                     connection.send(event)
@@ -237,22 +239,6 @@ def _serve(connection: Connection, opener: Opener) -> None:
                         ".",
                     )
                 )
-
-
-def _tokenised(
-    work: GroupEncoder, inbox: SimpleQueue[_Task], pool: ThreadPoolExecutor
-) -> Iterator[Future[list[Batch]]]:
-    """The batches of one task after the other; those of the next, if it is there, are made
-    meanwhile.
-    """
-    following: Future[list[Batch]] | None = None
-    while True:
-        current = following or pool.submit(work.batches, *inbox.get())
-        following = None
-        current.exception()  # wait: the thread makes the batches of one task at a time
-        with contextlib.suppress(Empty):
-            following = pool.submit(work.batches, *inbox.get_nowait())
-        yield current
 
 
 def _listen(connection: Connection, inbox: SimpleQueue[_Task]) -> None:

@@ -296,6 +296,18 @@ def _refuse_missing_gpu(device: str) -> None:
         raise ModelError(f"--device {device} is not there; this machine has {devices}.")
 
 
+def gpu_facts(device: str) -> dict[str, str]:
+    """What a GPU is, as far as it may change a vector."""
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(device)
+    return {
+        "device": torch.cuda.get_device_name(device),
+        "instructions": f"sm_{major}{minor}",
+        "cuda": str(torch.version.cuda),
+    }
+
+
 def _runtime(folder: Path, loading: Loading) -> Any:  # noqa: ANN401  a context manager
     if loading.backend is None:
         return nullcontext()
@@ -310,14 +322,24 @@ def share_threads(n_workers: int) -> None:
 
     :raises MissingExtra: when torch is not installed.
     """
+    use_threads(max(1, _torch().get_num_threads() // n_workers))
+
+
+def use_threads(n_threads: int) -> None:
+    """Let this process compute with so many threads; before the model is opened.
+
+    :raises MissingExtra: as `share_threads`.
+    """
+    _torch().set_num_threads(n_threads)
+    os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # of tokenizers
+
+
+def _torch() -> Any:  # noqa: ANN401  a module
     try:
         import torch
     except ImportError as error:
         raise MissingExtra("A transformer model", "st") from error
-
-    n_threads = max(1, torch.get_num_threads() // n_workers)
-    torch.set_num_threads(n_threads)
-    os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # of tokenizers
+    return torch
 
 
 def _load(folder: Path, loading: Loading, dtype: object) -> Any:  # noqa: ANN401  sentence-transformers has no types

@@ -50,6 +50,8 @@ class PartScore:
     n_items: int | None
     reason: str
     """Why there is no interval."""
+    lacks_clusters: bool = False
+    """As of `kemb.boards.items.PartMeasures`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,11 @@ def part_scores(result: TaskResult) -> list[PartScore]:
         for entry in entries:
             part, value = (split, str(entry["hf_subset"])), float(entry["main_score"])
             low = high = n_items = None
-            reason = problem
+            reason, lacks_clusters = problem, False
             if items is not None:
                 try:
                     measured = part_measures([result], [items], part, "main_score")
-                    n_items = measured.n_items
+                    n_items, lacks_clusters = measured.n_items, measured.lacks_clusters
                     if measured.n_independent < FEWEST:
                         raise NotSupported("its items all hang together in one cluster")
                     replicates = measured.replicates(statistics.N_REPLICATES, SEED)
@@ -115,7 +117,9 @@ def part_scores(result: TaskResult) -> list[PartScore]:
                     low, high = (float(bound[0]) for bound in statistics.interval(replicates))
                 except (NotSupported, ResultError) as error:
                     reason = str(error).rstrip(".")
-            scores.append(PartScore(result, *part, value, low, high, n_items, reason))
+            scores.append(
+                PartScore(result, *part, value, low, high, n_items, reason, lacks_clusters)
+            )
     return scores
 
 
@@ -202,6 +206,11 @@ def _evaluation(parts: Sequence[PartScore]) -> str:
             f"Intervals: {statistics.LEVEL:.0%}, percentiles of {statistics.N_REPLICATES:,} "
             "resamples of the items of each task; "
             "they say what other questions of the same task could change, each task for itself."
+        )
+    if alone := {clean(part.result.task) for part in parts if part.lacks_clusters and part.low is not None}:
+        notes.append(
+            f"Questions of {escape(', '.join(sorted(alone)))} were drawn one by one, as the "
+            "results do not say which share a right passage; their intervals may be too narrow."
         )
     reasons = dict.fromkeys(
         f"{clean(part.result.task)} has no interval: {clean(part.reason)}."

@@ -149,7 +149,7 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
     """A pool with one thread per core, and the BLAS library held to one: see
     `kemb.scoring.search.search`.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with ThreadPoolExecutor(n_cpus()) as pool, threadpool_limits(1, user_api="blas"):
         yield pool

@@ -154,7 +154,7 @@ def _search(
     thread: NumPy runs one comparison on one core, and a threaded BLAS would fight with our threads
     for the cores.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     n_threads = max(1, min(n_cpus(), len(queries) // 32))
     n_leaders = len(doc_ids) - len(duplicates.followers)

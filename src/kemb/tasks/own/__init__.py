@@ -65,4 +65,7 @@ def load_folder(path: Path) -> tuple[TaskSpec, TaskData]:
         parts.append(make_part(spec, split, spec.subsets[0], data, notes | reviewed))
     share = seen_share(path) if spec.drafted else None
     warnings, source = examined.findings.warnings, source_of(path)
-    return spec, TaskData(spec.name, spec.type, understood.revision, parts, warnings, share, source)
+    data_of_task = TaskData(
+        spec.name, spec.type, understood.revision, parts, warnings, share, source, examined.judges
+    )
+    return spec, data_of_task

@@ -7,22 +7,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kemb.errors import DataError
-from kemb.messages import Lang, Note, Value, note, say
+from kemb.messages import Lang, Note, Text, Value, language, note, say
 from kemb.tasks.kinds import KINDS
-from kemb.tasks.own import decisions
+from kemb.tasks.own import decisions, judges
 from kemb.tasks.own.content import check_content
-from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings
+from kemb.tasks.own.findings import MAX_EXAMPLES, Finding, Findings, title_of
 from kemb.tasks.own.hub_sets import source_of
 from kemb.tasks.own.judgments import Clean
 from kemb.tasks.own.proposals import propose
 from kemb.tasks.own.understand import Folder, Understood, read_folder, understand
 from kemb.tasks.spec import TaskSpec
+from kemb.types import JudgeUse
 
 _SCRIPTS = {
     "Hangul": re.compile(r"[가-힣ㄱ-ㆎᄀ-ᇿ]"),
@@ -98,7 +99,7 @@ class CheckReport:
     n_errors: int
     spec: TaskSpec | None = None
     layout: str = ""
-    rules: list[str] = field(default_factory=list)
+    rules: list[Text] = field(default_factory=list)
     revision: str = ""
     source: str = ""
     """`ORG/NAME@COMMIT`, of a data set of the hub."""
@@ -122,15 +123,17 @@ class Examined(NamedTuple):
     findings: Findings
     texts: list[TextReport]
     reviewed: dict[str, int]
-    """What reviewers changed: counts for the notes of every part."""
+    """What reviewers and judges changed: counts for the notes of every part."""
     folder: Folder | None
     """Nothing where no file could be read."""
+    judges: tuple[JudgeUse, ...] = ()
 
 
 def examine(path: Path, with_reviews: bool = True) -> Examined:
     """Read a folder or a file, decide what it is, and check every value.
 
-    :param with_reviews: apply what reviewers decided, if nothing else is wrong.
+    :param with_reviews: apply what reviewers decided, and judges who were checked, if nothing else
+        is wrong.
     :raises UsageError: if there is nothing at the path, or no data file.
     """
     findings = Findings()
@@ -140,16 +143,17 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
         return Examined(None, {}, findings, [], {}, folder)
     clean = check_content(understood.spec, understood.draft.tables, findings)
     reviewed: dict[str, int] = {}
-    is_reviewed = with_reviews and bool(decisions.review_files(path))
+    uses: list[JudgeUse] = []
+    is_reviewed = with_reviews and bool(decisions.review_files(path) or judges.judge_files(path))
     if is_reviewed and understood.draft.groups is not None:
-        message = (
-            "reviews change single judgments, and here answers come in groups of documents: type "
-            f"kemb convert {path} -o DIR, which writes single judgments, and review that"
-        )
+        message = note("finding.review_of_groups", path=str(path))
         findings.error("review of groups", decisions.FOLDER, message)
     if is_reviewed and KINDS[understood.spec.type].is_ranking and not findings.n_errors:
         merged = decisions.read_decisions(path, findings).merged()
         reviewed = decisions.apply(merged, clean, findings)
+        of_models = judges.read_judges(path, findings)
+        uses, added = judges.apply(of_models, merged.judgments, clean, findings)
+        reviewed |= added
     texts = [
         _describe(role, ours, values)
         for role, columns in clean.items()
@@ -157,12 +161,10 @@ def examine(path: Path, with_reviews: bool = True) -> Examined:
         if ours in ("title", "text", "sentence1", "sentence2") and any(values)
     ]
     if understood.spec.languages == ["kor-Hang"] and all(map(_not_korean, texts)):
-        message = (
-            'hardly any Hangul: say which languages these are, for example languages = ["eng-Latn"]'
-        )
+        message = note("finding.language")
         findings.warn("language", "task.toml", message, column="languages")
     _note_two_languages(understood, texts, findings)
-    return Examined(understood, clean, findings, texts, reviewed, folder)
+    return Examined(understood, clean, findings, texts, reviewed, folder, tuple(uses))
 
 
 def _note_two_languages(
@@ -174,9 +176,8 @@ def _note_two_languages(
         return
     low, high = sorted((shares["corpus"], shares["queries"]))
     if low < _FEW_HANGUL and high > _MUCH_HANGUL:
-        message = (
-            f"{shares['queries']:.0%} of the questions' letters are Hangul, but "
-            f"{shares['corpus']:.0%} of the documents': lexical models find little then"
+        message = note(
+            "finding.two_languages", of_queries=shares["queries"], of_corpus=shares["corpus"]
         )
         file = understood.draft.tables["queries"].file
         findings.warn("two languages", file, message)
@@ -191,12 +192,11 @@ def refuse_errors(path: Path, examined: Examined) -> Understood:
     understood, findings = examined.understood, examined.findings
     if understood is not None and not findings.n_errors:
         return understood
-    errors = [str(finding) for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
+    errors = [finding for finding in findings.kept if finding.level == "error"][:_N_SHOWN]
     rest = findings.n_errors - len(errors)
-    more = f" And {rest} more." if rest else ""
-    raise DataError(
-        f"{path} cannot be used: {'; '.join(errors)}.{more} For all of it type: kemb check {path}"
-    )
+    more = note("check.more_errors", n=rest) if rest else ""
+    refusal = note("check.cannot_be_used", path=str(path), errors=errors, more=more)
+    raise DataError(say(refusal, language()))
 
 
 def check_folder(path: Path) -> CheckReport:
@@ -204,7 +204,7 @@ def check_folder(path: Path) -> CheckReport:
 
     :raises UsageError: if there is nothing at the path, or no data file.
     """
-    understood, clean, findings, texts, _, folder = examine(path)
+    understood, clean, findings, texts, _, folder, _ = examine(path)
     proposal = propose(folder) if understood is None and folder is not None else None
     if proposal is not None:  # what is wrong with the values, as it reads them, is shown, too
         check_content(proposal.understood.spec, proposal.understood.draft.tables, findings)
@@ -262,7 +262,7 @@ def _describe(role: str, column: str, texts: Sequence[str]) -> TextReport:
 
 def format_report(report: CheckReport, lang: Lang = "en") -> str:
     """A report for a terminal: what was understood, what is scored and by which metric, the TOML
-    that says the same, and the findings, which are English whatever the language.
+    that says the same, and the findings.
     """
     lines = [report.path]
     if report.source:
@@ -286,7 +286,7 @@ def _understood_lines(report: CheckReport, spec: TaskSpec, lang: Lang) -> list[s
     return [
         "",
         say(kind, lang),
-        *(f"  {rule}" for rule in report.rules),
+        *(f"  {say(rule, lang)}" for rule in report.rules),
         "",
         say(note("check.files"), lang),
         *_grid([_file_cells(file, lang) for file in report.files]),
@@ -309,8 +309,10 @@ def _finding_lines(report: CheckReport, lang: Lang) -> list[str]:
         kinds = [finding.kind for finding in report.findings if finding.level == level]
         for kind in dict.fromkeys(kinds):
             n = report.n_findings[kind]
-            lines += ["", say(note(heading, kind=kind, n=n), lang)]
-            lines += [f"  {finding}" for finding in report.findings if finding.kind == kind]
+            lines += ["", say(note(heading, kind=title_of(kind), n=n), lang)]
+            lines += [
+                f"  {say(finding, lang)}" for finding in report.findings if finding.kind == kind
+            ]
             if n > MAX_EXAMPLES:
                 lines.append(f"  {say(note('check.more', n=n - MAX_EXAMPLES), lang)}")
     return lines
@@ -353,6 +355,19 @@ def _grid(rows: list[list[str]]) -> list[str]:
         + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def report_as_json(report: CheckReport) -> dict[str, Any]:
+    """A report for programs, in English whatever the language."""
+    record = {
+        entry.name: getattr(report, entry.name) for entry in fields(report) if entry.name != "spec"
+    }
+    for name in ("files", "texts", "scored"):
+        record[name] = [asdict(entry) for entry in record[name]]
+    record["findings"] = [finding.as_json() for finding in report.findings]
+    record["rules"] = [say(rule, "en") for rule in report.rules]
+    record["spec"] = report.spec.model_dump(exclude_defaults=True) if report.spec else None
+    return record
 
 
 def to_toml(spec: TaskSpec) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kemb.errors import nearest
+from kemb.messages import note
 from kemb.tasks.own.findings import Findings, Table
 
 _N_SAMPLED = 100
@@ -222,15 +223,17 @@ def note_missing(table: Table, ours: str, names: tuple[str, ...], findings: Find
     them.
     """
     near = next((close for name in names for close in nearest(name, table.columns, n=1)), "")
-    hint = f"; did you mean {near!r}?" if near else "."
     key = f'"{ours}"' if "." in ours else ours
+    columns = list(table.columns)
+    message = note("finding.missing_column", columns=columns, names=names[:4], key=key)
+    if near:
+        message = note(
+            "finding.missing_column_near", columns=columns, names=names[:4], key=key, near=near
+        )
     findings.error(
         "missing column",
         table.file,
-        f"found the columns {', '.join(table.columns)}, but none named "
-        f"{' or '.join(names[:4])}{hint} "
-        "Rename it, or say in task.toml which one it is: "
-        f'columns = {{ {key} = "{near or "..."}" }}',
+        message,
         column=ours,
     )
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from kemb.messages import note
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.detect import NEUTRAL
 from kemb.tasks.own.findings import Findings
@@ -55,10 +56,7 @@ def _pairs(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> Cle
             {spec.labels.get(str(value)) for value in gold} - {None} if spec.labels else set(gold)
         )
         if len(classes) < 2:
-            message = (
-                f"only {len(classes)} different value(s) in {len(table)} rows: there is nothing "
-                "to tell apart"
-            )
+            message = note("finding.one_value", n=len(classes), n_rows=len(table))
             findings.error("one value", table.file, message, column=table.names[_gold_name(spec)])
     _note_leaks(spec, tables, clean, ("sentence1", "sentence2"), findings)
     return clean
@@ -84,7 +82,7 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
             labels[-1] = word
             note_broken(word, table.file, row, column, findings)
             if word not in spec.labels and word.lower() not in NEUTRAL:
-                message = f"is none of {', '.join(spec.labels)}: the row is dropped"
+                message = note("finding.dropped_row", labels=list(spec.labels))
                 findings.warn(
                     "dropped row", table.file, message, row=row, column=column, value=word
                 )
@@ -93,7 +91,7 @@ def _pair_labels(spec: TaskSpec, table: Mapped, findings: Findings) -> dict[str,
         if number in (0, 1):
             labels[-1] = int(number)
         else:
-            message = "expected the label 0 or 1"
+            message = note("finding.wrong_label")
             findings.error("wrong label", table.file, message, row=row, column=column, value=value)
     return {"label": labels}
 
@@ -102,7 +100,7 @@ def _note_repeated_pairs(
     spec: TaskSpec, table: Mapped, columns: dict[str, list[Any]], findings: Findings
 ) -> None:
     """Pairs that stand twice, in this order or the other one."""
-    hint = "" if spec.dedupe_pairs else "; dedupe_pairs = true in task.toml drops the second"
+    hint = "" if spec.dedupe_pairs else note("finding.dedupe_pairs")
     first: dict[tuple[str, ...], tuple[int, str, object]] = {}
     gold = columns[_gold_name(spec)]
     for row, one, two, value in zip(
@@ -118,18 +116,18 @@ def _note_repeated_pairs(
         other = (
             ""
             if earlier_value == value
-            else f", but with {earlier_value!r} there and {value!r} here"
+            else note("finding.other_value", there=repr(earlier_value), here=repr(value))
         )
         if earlier_one == one:
             findings.warn(
                 "repeated pair",
                 table.file,
-                f"the same pair as row {earlier}{other}{hint}",
+                note("finding.repeated_pair", earlier=earlier, other=other, hint=hint),
                 row=row,
                 value=one,
             )
         else:
-            message = f"row {earlier} the other way round{other}{hint}"
+            message = note("finding.reversed_pair", earlier=earlier, other=other, hint=hint)
             findings.warn("reversed pair", table.file, message, row=row, value=one)
 
 
@@ -152,7 +150,7 @@ def _labelled(spec: TaskSpec, tables: dict[str, Mapped], findings: Findings) -> 
     for split in dict.fromkeys([*spec.splits, *([train] if spec.type == "classification" else [])]):
         values, table = set(clean[split]["label"]), tables[split]
         if len(values) < 2:
-            message = "every row has the same label: there is nothing to tell apart"
+            message = note("finding.one_label")
             findings.error(
                 "one value",
                 table.file,
@@ -176,7 +174,7 @@ def _without_empty_rows(table: Mapped, findings: Findings) -> Mapped:
         return table
     for row, empty in zip(table.rows, is_empty, strict=True):
         if empty:
-            message = "the text is empty: the row is dropped"
+            message = note("finding.empty_row")
             findings.warn("empty row", table.file, message, row=row, column=table.names["text"])
     columns = {
         ours: [value for value, empty in zip(values, is_empty, strict=True) if not empty]
@@ -196,7 +194,7 @@ def _note_single_texts(table: Mapped, labels: list[Label], findings: Findings) -
     column = table.names["label"]
     for row, label in zip(table.rows, labels, strict=True):
         if counts[label] == 1:
-            message = "no other row has this label: a class of one text"
+            message = note("finding.class_of_one_text")
             findings.warn(
                 "class of one text", table.file, message, row=row, column=column, value=label
             )
@@ -212,17 +210,14 @@ def _note_unseen_labels(
         table, labels = tables[split], clean[split]["label"]
         column = table.names["label"]
         if train_labels.isdisjoint(labels):
-            message = (
-                f"no label of this file is known from {tables[train].file}: write them alike in "
-                "both"
-            )
+            message = note("finding.unseen_labels", file=tables[train].file)
             findings.error(
                 "unseen labels", table.file, message, column=column, value=next(iter(labels), None)
             )
             continue
         for row, label in zip(table.rows, labels, strict=True):
             if label not in train_labels:
-                message = f"no row of {tables[train].file} has this label, so it cannot be learned"
+                message = note("finding.unseen_label", file=tables[train].file)
                 findings.warn(
                     "unseen label", table.file, message, row=row, column=column, value=label
                 )
@@ -244,10 +239,7 @@ def _note_alike_labels(tables: dict[str, Mapped], clean: Clean, findings: Findin
     for usual, *others in spellings.values():
         for other in others:
             table, row = first_row[other]
-            message = (
-                f"differs from the label {usual!r} only by case, blanks or normal form, and is a "
-                "class of its own: write them alike"
-            )
+            message = note("finding.labels_alike", usual=repr(usual))
             column = table.names["label"]
             findings.warn("labels alike", table.file, message, row=row, column=column, value=other)
 
@@ -260,11 +252,13 @@ def _labels(table: Mapped, findings: Findings) -> list[Label]:
     column = table.names["label"]
     for row, value in zip(table.rows, table.columns["label"], strict=True):
         if value is None or value == "":
-            findings.error("missing value", table.file, "expected a label", row=row, column=column)
+            findings.error(
+                "missing value", table.file, note("finding.expected_label"), row=row, column=column
+            )
         elif isinstance(value, str):
             note_broken(value, table.file, row, column, findings)
         elif not isinstance(value, int | float) or value != value // 1 or abs(value) > _MAX_LABEL:
-            message = "expected one label, text or a whole number"
+            message = note("finding.label_type")
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
             value = None
         labels.append(int(value) if isinstance(value, int | float) else value or "")
@@ -284,14 +278,17 @@ def _refuse_mixed(tables: dict[str, Mapped], clean: Clean, findings: Findings) -
         for row, label in zip(table.rows, clean[split]["label"], strict=True)
         if label != ""
     ]
+    number, text = note("finding.a_number"), note("finding.a_text")
     for table, row, label in rows:
         if type(label) is not type(rows[0][2]):
-            kind, other_kind = (
-                ("a number", "text") if isinstance(label, int) else ("text", "a number")
-            )
-            message = (
-                f"the label is {kind} here, but {other_kind} in {rows[0][0].file}, row "
-                f"{rows[0][1]} ({rows[0][2]!r})"
+            kind, other_kind = (number, text) if isinstance(label, int) else (text, number)
+            message = note(
+                "finding.mixed_labels",
+                kind=kind,
+                other_kind=other_kind,
+                file=rows[0][0].file,
+                row=rows[0][1],
+                value=repr(rows[0][2]),
             )
             findings.error(
                 "mixed labels",
@@ -325,5 +322,5 @@ def _note_leaks(
             strict=True,
         ):
             if any(key) and key in learned:
-                message = f"also in {tables[train].file}, row {learned[key]}: known from training"
+                message = note("finding.leak", file=tables[train].file, row=learned[key])
                 findings.warn("leak", tables[split].file, message, row=row, value=key[0])

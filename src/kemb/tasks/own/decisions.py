@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kemb.files import disk
+from kemb.messages import note
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.records import records_by_id
 
@@ -156,11 +158,15 @@ def read_file(path: Path, findings: Findings) -> list[Decision]:
     name = f"{FOLDER}/{path.name}"
     try:
         if path.stat().st_size > _MOST_BYTES:
-            findings.error("unreadable file", name, f"it is larger than {_MOST_BYTES:,} bytes")
+            findings.error(
+                "unreadable file", name, note("finding.too_many_bytes", most_bytes=_MOST_BYTES)
+            )
             return []
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        findings.error("unreadable file", name, f"cannot be read: {error.strerror}")
+        findings.error(
+            "unreadable file", name, note("finding.cannot_be_read", reason=disk.reason_of(error))
+        )
         return []
     decisions = []
     for row, line in enumerate(lines, start=1):
@@ -169,9 +175,7 @@ def read_file(path: Path, findings: Findings) -> list[Decision]:
         decision = _parsed(line)
         if decision is None:
             why = (
-                "its end is missing: the program was killed while it wrote; the line is read past"
-                if row == len(lines)
-                else "no decision; the line is read past"
+                note("finding.torn_decision") if row == len(lines) else note("finding.no_decision")
             )
             findings.warn("torn decision", name, why, row=row, value=line[:60])
         else:
@@ -194,7 +198,7 @@ def apply(
     _note_unknown(merged, question_ids, document_ids, findings)
     for conflict in merged.conflicts:
         if conflict.settled is None:
-            message = f"{' and '.join(sorted(conflict.votes))} disagree; it stays as it was drafted"
+            message = note("finding.reviewers_disagree", names=sorted(conflict.votes))
             place = f"{conflict.query} {conflict.document}".strip()
             findings.warn("reviewers disagree", FOLDER, message, value=place)
     rejected = {query for query in question_ids if merged.is_rejected(query)}
@@ -218,7 +222,7 @@ def apply(
     _drop(clean, unanswered)
     for key in clean:
         if key.startswith("qrels/") and not any(grade > 0 for grade in clean[key]["score"]):
-            message = "the reviews left no question with an answer"
+            message = note("finding.reviews_left_nothing")
             findings.error("nothing to score", FOLDER, message)
     counts = {
         "n_rejected_questions": len(rejected),
@@ -298,10 +302,10 @@ def _note_unknown(
 ) -> None:
     """Decisions about questions and passages that the folder does not have (any more)."""
     for query in sorted(merged.seen - question_ids):
-        findings.warn("unknown id", FOLDER, "decided, but there is no such question", value=query)
+        findings.warn("unknown id", FOLDER, note("finding.decided_unknown"), value=query)
     for query, document in sorted(merged.judgments):
         if query not in question_ids or document not in document_ids:
-            message = "judged, but there is no such question or passage"
+            message = note("finding.judged_unknown")
             findings.warn("unknown id", FOLDER, message, value=f"{query} {document}")
 
 

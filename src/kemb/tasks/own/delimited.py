@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from typing import Literal
 
-from kemb.tasks.own.columns import CORPUS, GOLD_NAMES, GRADES, QUERIES, plain_name, to_number
+from kemb.messages import Text, note
+from kemb.tasks.own.columns import plain_name, to_number
 from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.headers import USUAL_NAMES, Rows, table_of_rows
 
 QRELS_HEADER = ["query-id", "corpus-id", "score"]
 
@@ -19,16 +20,20 @@ def read_delimited(
     """A table of CSV or TSV.
 
     :param text: the whole file.
-    :param delimiter: a comma or a tab; a first line `sep=;`, as Excel writes it, is followed.
+    :param delimiter: a comma or a tab, as the file's name has it; a first line `sep=;`, as Excel
+        writes it, is followed, and another separator (`;`, `|`, tab, comma) is taken where the
+        header and every
+        row agree on it.
     :param file: its name in messages.
     :param findings: takes what is wrong.
     :param role: `qrels` may lack the header query-id, corpus-id, score and may be separated by
         blanks, as TREC's are; `queries` and `corpus` in TSV may lack the header id, text.
     """
-    text, n_lines_before, delimiter = _without_separator_line(text, delimiter)
+    text, n_lines_before, declared = _without_separator_line(text)
+    delimiter = declared or _decide(text, delimiter, file, findings)
     records = _csv_records(text, delimiter, file, findings, n_lines_before)
     if not records:
-        findings.error("empty file", file, "there is no row that holds anything")
+        findings.error("empty file", file, note("finding.no_filled_row"))
         return None
     if role == "qrels":
         records = _with_header(_split_at_blanks(records))
@@ -36,40 +41,45 @@ def read_delimited(
         records = _with_id_and_text(records, file, findings)
     if delimiter == "\t":
         _warn_quotes(records, file, findings)
-    records = _without_empty_columns(records)
-    names = [name.strip() for name in records[0][1]]
-    if len(names) == 1 and (other := next((mark for mark in ";\t|," if mark in names[0]), "")):
-        separator = {"\t": "tabs", ",": "commas"}.get(other, repr(other))
-        expected = "tabs" if delimiter == "\t" else "commas"
-        message = (
-            f"columns are separated by {separator}; expected {expected}. Name it .tsv if tabs "
-            "separate, .csv if commas do"
-        )
+    names = records[0][1]
+    if len(names) == 1 and (other := _separator_in(names[0])):
+        message = note("finding.separator", separator=_named(other), expected=_named(delimiter))
         findings.error("separator", file, message, row=1, value=names[0])
         return None
-    repeated = [name for name, n in Counter(names).items() if n > 1]
-    if repeated:
-        message = (
-            "the header names this column twice"
-            if repeated[0]
-            else "several columns that hold values have no name"
-        )
-        findings.error("repeated column", file, message, row=1, column=repeated[0])
-        return None
-    whole: list[tuple[int, list[str]]] = []
-    for row, values in records[1:]:
-        if len(values) == len(names):
-            whole.append((row, values))
-        else:
-            message = f"{len(values)} fields, but the header has {len(names)}"
-            findings.error("ragged row", file, message, row=row, value=delimiter.join(values))
-    columns: dict[str, list[object]] = {
-        name: [values[i] for _, values in whole] for i, name in enumerate(names)
-    }
-    return Table(file, columns, [row for row, _ in whole])
+    return table_of_rows(file, records, findings)
 
 
-def _with_header(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+def _decide(text: str, delimiter: str, file: str, findings: Findings) -> str:
+    """The separator, if it is another one than the file's name says: the header has it and not the
+    usual one, and every row has it as often.
+    """
+    header = text.lstrip("\r\n").partition("\n")[0]
+    if delimiter in header or not (other := _separator_in(header)):
+        return delimiter
+    records = _csv_records(text, other, file, trial := Findings(), 0)
+    widths = {len(values) for _, values in records}
+    if trial.n_errors or len(widths) != 1 or widths == {1}:
+        return delimiter
+    message = note(
+        "finding.separator_decided",
+        separator=_named(other),
+        expected=_named(delimiter),
+        n=widths.pop(),
+    )
+    findings.warn("separator decided", file, message, row=1, value=header.strip())
+    return other
+
+
+def _separator_in(header: str) -> str:
+    return next((mark for mark in "\t;|," if mark in header), "")
+
+
+def _named(separator: str) -> Text:
+    names = {"\t": note("finding.tabs"), ",": note("finding.commas")}
+    return names.get(separator, repr(separator))
+
+
+def _with_header(records: Rows) -> Rows:
     """Judgments with a header where they have none: query, document, grade; or, as in TREC, query,
     0, document, grade.
     """
@@ -81,24 +91,24 @@ def _with_header(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[s
     return [(0, list(names)), *records]
 
 
-def _without_separator_line(text: str, delimiter: str) -> tuple[str, int, str]:
-    """The text without Excel's first line `sep=;`, how many lines that were, and the separator."""
+def _without_separator_line(text: str) -> tuple[str, int, str]:
+    """The text without Excel's first line `sep=;`, how many lines that were, and the separator that
+    it names, if any.
+    """
     line, _, rest = text.partition("\n")
     mark = line.strip().strip('"')
     is_separator = mark.lower().startswith("sep=") and len(mark) == len("sep=") + 1
-    return (rest, 1, mark[-1]) if is_separator else (text, 0, delimiter)
+    return (rest, 1, mark[-1]) if is_separator else (text, 0, "")
 
 
-def _split_at_blanks(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+def _split_at_blanks(records: Rows) -> Rows:
     """Judgments of which no line has a separator, split at their blanks."""
     if any(len(values) > 1 for _, values in records):
         return records
     return [(row, values[0].split()) for row, values in records]
 
 
-def _with_id_and_text(
-    records: list[tuple[int, list[str]]], file: str, findings: Findings
-) -> list[tuple[int, list[str]]]:
+def _with_id_and_text(records: Rows, file: str, findings: Findings) -> Rows:
     """Queries or documents with a header where they have none, as in MS MARCO: id and text, or id,
     title and text.
     """
@@ -106,21 +116,20 @@ def _with_id_and_text(
     headers = {2: ["id", "text"], 3: ["id", "title", "text"]}
     if len(first) not in headers or {len(values) for _, values in records} != {len(first)}:
         return records
-    usual_names = {*GOLD_NAMES, *GRADES}.union(*CORPUS.values(), *QUERIES.values())
-    if usual_names & set(first):
+    if USUAL_NAMES & set(first):
         return records
     header = headers[len(first)]
-    message = f"no usual column name in the first row, so it is data: {', '.join(header)}"
+    message = note("finding.no_header", names=header)
     findings.warn("no header", file, message, row=records[0][0], value=records[0][1][0])
     return [(0, header), *records]
 
 
 def _csv_records(
     text: str, delimiter: str, file: str, findings: Findings, n_lines_before: int
-) -> list[tuple[int, list[str]]]:
+) -> Rows:
     """Records that are not blank, each with the line it starts on."""
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    records: list[tuple[int, list[str]]] = []
+    records: Rows = []
     limit = csv.field_size_limit(len(text) + 1)  # the default refuses texts of more than 128 KiB
     try:
         reader = csv.reader(
@@ -133,10 +142,7 @@ def _csv_records(
             except StopIteration:
                 return records
             except csv.Error as error:
-                message = (
-                    f"the record that starts here cannot be read ({error}); quotes inside a "
-                    "field are doubled"
-                )
+                message = note("finding.broken_csv", reason=str(error))
                 findings.error("broken CSV", file, message, row=row)
                 continue
             if any(
@@ -147,25 +153,9 @@ def _csv_records(
         csv.field_size_limit(limit)
 
 
-def _without_empty_columns(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    """The records without trailing columns that have neither a name nor a value, as spreadsheets
-    write them.
-    """
-    n_named = len(records[0][1])
-    width = n_named
-    while width > 1 and not any(
-        len(values) >= width and values[width - 1].strip() for _, values in records
-    ):
-        width -= 1
-    return [(row, values[:width] if len(values) == n_named else values) for row, values in records]
-
-
-def _warn_quotes(records: list[tuple[int, list[str]]], file: str, findings: Findings) -> None:
+def _warn_quotes(records: Rows, file: str, findings: Findings) -> None:
     for row, values in records:
         for value in values:
             if len(value) > 1 and value[0] == value[-1] == '"':
-                message = (
-                    "quotes are part of the text in TSV; if a program added them, save the "
-                    "file as CSV"
-                )
+                message = note("finding.quotes_in_tsv")
                 findings.warn("quotes in TSV", file, message, row=row, value=value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kemb.messages import Note, Text, note
 from kemb.tasks.own.columns import (
     LABELS,
     PAIRS,
@@ -69,17 +70,14 @@ def detect(
     if draft is None:
         _note_absent_columns(files, settings, findings)
     if draft and declared_type and draft.fields["type"] != declared_type:
-        message = f"task.toml says so, but the files are {draft.fields['type']}: {draft.rules[0]}"
+        message = note("finding.other_type", type=draft.fields["type"], rule=draft.rules[0])
         findings.error("task.toml", TOML, message, column="type", value=declared_type)
         return None
     return draft
 
 
 def _refuse_chunks_alone(files: Files, findings: Findings) -> None:
-    message = (
-        "chunks without questions: add questions.csv with the columns question and gold_ids (ids "
-        "of the right chunks, several as c1;c7), or let `kemb draft` write questions"
-    )
+    message = note("finding.chunks_alone")
     findings.error("missing file", ", ".join(files), message)
 
 
@@ -88,8 +86,8 @@ def _note_absent_columns(files: Files, settings: Settings, findings: Findings) -
     tables = [table for table in files.values() if table is not None]
     for ours, name in settings.get("columns", {}).items():
         if all(column_values(table, name) is None for table in tables):
-            columns = ", ".join(dict.fromkeys(one for table in tables for one in table.columns))
-            message = f"no file has this column; found {columns}"
+            columns = list(dict.fromkeys(one for table in tables for one in table.columns))
+            message = note("finding.absent_column", columns=columns)
             findings.error("task.toml", TOML, message, column=ours, value=name)
 
 
@@ -99,10 +97,7 @@ def _note_absent_columns(files: Files, settings: Settings, findings: Findings) -
 def _rows(files: Files, settings: Settings, findings: Findings) -> Draft | None:
     file_of_split = by_split(files, "test" if len(files) == 1 else "", findings)
     if not file_of_split:
-        message = (
-            "the names say nothing: expected corpus, queries and qrels, or train and test, "
-            "or one file alone"
-        )
+        message = note("finding.unknown_files")
         findings.error("unknown files", ", ".join(files), message)
         return None
     splits, split_rule = choose_splits(file_of_split, settings, findings)
@@ -147,7 +142,7 @@ class _Shape(NamedTuple):
     aliases: Aliases
     columns: dict[str, str]
     labels: dict[str, str | int]
-    rules: list[str]
+    rules: list[Text]
 
 
 def _are_pairs(table: Table, settings: Settings) -> bool:
@@ -184,13 +179,13 @@ def _pairs(tables: list[Table], settings: Settings, findings: Findings) -> _Shap
 
 def _pair_type(
     values: list[object], file: str, column: str, settings: Settings, findings: Findings
-) -> tuple[TaskType, dict[str, str | int], str] | None:
+) -> tuple[TaskType, dict[str, str | int], Note] | None:
     """The type of pairs with these gold values, the labels to map, and the rule; None if the values
     do not say.
     """
     if "type" in settings or "labels" in settings:
         labels = settings.get("labels") or _entailment(values)
-        return settings.get("type", "pair_classification"), labels, "The type is task.toml's."
+        return settings.get("type", "pair_classification"), labels, note("rule.toml_type")
     numbers = [number for value in values if (number := to_number(value)) is not None]
     if 2 * len(numbers) >= len(values):
         kinds = set(numbers)
@@ -198,27 +193,18 @@ def _pair_type(
             return (
                 "pair_classification",
                 {},
-                f"Pair classification, because {column!r} holds only 0 and 1.",
+                note("rule.zero_and_one", column=repr(column)),
             )
         if kinds <= {0.0, 1.0, 2.0} and plain_name(column) in PAIRS["label"]:
-            message = (
-                "0, 1 and 2: say in task.toml which are 1 and 0 (others are dropped): labels "
-                "= { 0 = 1, 2 = 0 }"
-            )
+            message = note("finding.labels_of_three")
             findings.error("unclear labels", file, message, column=column)
             return None
-        return "sts", {}, f"STS, because {column!r} holds numbers other than 0 and 1."
+        return "sts", {}, note("rule.sts", column=repr(column))
     labels = _entailment(values)
     if set(labels.values()) == {0, 1}:
-        rule = (
-            f"Pair classification, because {column!r} holds entailment words: {labels}; other "
-            "rows are dropped."
-        )
+        rule = note("rule.entailment", column=repr(column), labels=str(labels))
         return "pair_classification", labels, rule
-    message = (
-        "expected numbers, or 0 and 1, or entailment and contradiction; other words are mapped in "
-        "task.toml, for example: labels = { same = 1, different = 0 }"
-    )
+    message = note("finding.unclear_labels")
     words = sorted({str(value) for value in values})
     findings.error("unclear labels", file, message, column=column, value=", ".join(words[:4]))
     return None
@@ -241,44 +227,30 @@ def _labelled(
     """
     type_: TaskType
     if len(file_of_split) > 1 and "train" in file_of_split:
-        type_, why = "classification", "a train file and another one."
+        type_, why = "classification", note("rule.train_beside")
     else:
-        type_, why = "clustering", "but no train file beside another one."
+        type_, why = "clustering", note("rule.no_train_beside")
     if "type" in settings:
-        type_, why = settings["type"], "and task.toml says so."
+        type_, why = settings["type"], note("rule.toml_says_so")
     protocol: ClassificationProtocol = settings.get("classification", ClassificationProtocol())
     if type_ == "classification" and protocol.train_split not in file_of_split:
-        message = (
-            f"classification learns from the split {protocol.train_split}; add a file "
-            f"{protocol.train_split}.*"
-        )
+        message = note("finding.no_train_file", split=protocol.train_split)
         findings.error("missing file", table.file, message)
         return None
     names = match_columns(table, LABELS, settings.get("columns", {}))
     if not names:
-        message = (
-            f"found the columns {', '.join(table.columns)}; pairs need sentence1, sentence2 and "
-            "score or label, classification and clustering need text and label: rename them, or "
-            "name them in task.toml"
-        )
+        message = note("finding.no_usual_column", columns=list(table.columns))
         findings.error("missing column", table.file, message)
         return None
     if "label" not in names:
-        message = (
-            f"found the columns {', '.join(table.columns)}: texts, but no label. If these are "
-            "chunks of documents, they need a file of questions beside them; `kemb draft` writes "
-            'one. Else say in task.toml which column is the label: columns = { label = "..." }'
-        )
+        message = note("finding.no_label_column", columns=list(table.columns))
         findings.error("missing column", table.file, message, column="label")
         return None
     if "type" not in settings and _are_no_labels(table, names["label"]):
-        message = (
-            "nearly every text has a value of its own here, so it hardly is a label; if it is, "
-            f'say in task.toml: type = "{type_}"'
-        )
+        message = note("finding.unlikely_labels", type=type_)
         findings.error("unlikely labels", table.file, message, column=names["label"])
         return None
-    rule = f"{type_.capitalize()}, because there are text and label, {why}"
+    rule = note("rule.labelled", type=type_.capitalize(), why=why)
     return _Shape(type_, LABELS, names, settings.get("labels", {}), [rule])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kemb.errors import UsageError
 from kemb.files import disk
+from kemb.messages import note
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.hangul import hangul_to_markdown
@@ -21,25 +22,29 @@ from kemb.tasks.own.pdf import pdf_to_markdown
 
 MAX_BYTES = 256 << 20
 """Of one file; larger files are refused."""
+_SAVE_AS_DOCX = note("finding.save_as", suffix=".docx")
+_SAVE_AS_PPTX = note("finding.save_as", suffix=".pptx")
+_TABLE = note("finding.table_of_texts")
+_IMAGE = note("finding.image")
 _WAY_OUT = {
-    ".doc": "save it as .docx",
-    ".ppt": "save it as .pptx",
-    ".rtf": "save it as .docx",
-    ".odt": "save it as .docx",
-    ".odp": "save it as .pptx",
-    ".xls": "tables of texts are read by kemb check; save it as .csv",
-    ".xlsx": "tables of texts are read by kemb check",
-    ".csv": "tables of texts are read by kemb check",
-    ".tsv": "tables of texts are read by kemb check",
-    ".jsonl": "tables of texts are read by kemb check",
-    ".json": "tables of texts are read by kemb check",
-    ".parquet": "tables of texts are read by kemb check",
-    ".png": "an image; its text needs OCR",
-    ".jpg": "an image; its text needs OCR",
-    ".jpeg": "an image; its text needs OCR",
-    ".tif": "an image; its text needs OCR",
-    ".tiff": "an image; its text needs OCR",
-    ".zip": "unpack it into the folder",
+    ".doc": _SAVE_AS_DOCX,
+    ".ppt": _SAVE_AS_PPTX,
+    ".rtf": _SAVE_AS_DOCX,
+    ".odt": _SAVE_AS_DOCX,
+    ".odp": _SAVE_AS_PPTX,
+    ".xls": note("finding.table_to_save"),
+    ".xlsx": _TABLE,
+    ".csv": _TABLE,
+    ".tsv": _TABLE,
+    ".jsonl": _TABLE,
+    ".json": _TABLE,
+    ".parquet": _TABLE,
+    ".png": _IMAGE,
+    ".jpg": _IMAGE,
+    ".jpeg": _IMAGE,
+    ".tif": _IMAGE,
+    ".tiff": _IMAGE,
+    ".zip": note("finding.unpack_it"),
 }
 
 
@@ -86,7 +91,7 @@ def read_documents(path: Path, findings: Findings) -> list[Document]:
             findings.warn(
                 "same document twice",
                 _name(file),
-                f"has the text of {first} and was left out: of two copies only one could be right",
+                note("finding.same_document_twice", file=first),
             )
             continue
         documents.append(Document(_name(file), title_of(text, Path(_name(file)).stem), text))
@@ -94,7 +99,7 @@ def read_documents(path: Path, findings: Findings) -> list[Document]:
         findings.error(
             "no document",
             path.name,
-            f"no document could be read; expected {', '.join(DOCUMENT_SUFFIXES)}",
+            note("finding.no_document", suffixes=DOCUMENT_SUFFIXES),
         )
     return documents
 
@@ -107,16 +112,18 @@ def _files(path: Path, findings: Findings) -> Iterator[str]:
         if suffix in _READERS:
             yield name
             continue
-        way_out = _WAY_OUT.get(suffix, f"expected {', '.join(DOCUMENT_SUFFIXES)}")
+        way_out = _WAY_OUT.get(
+            suffix, note("finding.expected_document", suffixes=DOCUMENT_SUFFIXES)
+        )
         kind = f"other file ({_name(suffix) or 'no ending'})"
-        findings.warn(kind, _name(name), f"is no document that is read: {way_out}")
+        findings.warn(kind, _name(name), note("finding.no_document_file", way_out=way_out))
 
 
 def _walk(root: Path, findings: Findings) -> Iterator[str]:
     for folder, folders, files in os.walk(root, onerror=lambda error: _unreadable(error, findings)):
         for name in folders:
             if (Path(folder) / name).is_symlink():
-                findings.warn("linked folder", name, "is a link to a folder and was not followed")
+                findings.warn("linked folder", name, note("finding.linked_folder"))
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         for name in files:
             if not name.startswith((".", "~$")):
@@ -124,7 +131,11 @@ def _walk(root: Path, findings: Findings) -> Iterator[str]:
 
 
 def _unreadable(error: OSError, findings: Findings) -> None:
-    findings.error("unreadable folder", str(error.filename), f"cannot be read: {error.strerror}")
+    findings.error(
+        "unreadable folder",
+        str(error.filename),
+        note("finding.cannot_be_read", reason=disk.reason_of(error)),
+    )
 
 
 def _name(file: str) -> str:
@@ -137,17 +148,19 @@ def _read(path: Path, file: str, findings: Findings) -> str | None:
     try:
         raw = disk.read_bytes(path, MAX_BYTES)
     except OSError as error:
-        findings.error("unreadable file", file, f"cannot be read: {disk.reason_of(error)}")
+        findings.error(
+            "unreadable file", file, note("finding.cannot_be_read", reason=disk.reason_of(error))
+        )
         return None
     except ValueError as error:
-        findings.error("unreadable file", file, f"cannot be read: {error}")
+        findings.error("unreadable file", file, note("finding.cannot_be_read", reason=str(error)))
         return None
     if not raw.strip():
-        findings.error("empty file", file, "the file is empty")
+        findings.error("empty file", file, note("finding.empty_file"))
         return None
     text = _READERS[path.suffix.lower()](raw, file, findings)
     if text is not None and not text.strip():
-        findings.error("no text", file, "there is no text in the file")
+        findings.error("no text", file, note("finding.no_text"))
         return None
     return text
 

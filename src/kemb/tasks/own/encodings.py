@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from kemb.messages import Note, note
 from kemb.tasks.own.findings import Findings
 
 _LEAST_SYLLABLES = 4
@@ -49,7 +50,7 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
     findings.error(
         "encoding",
         file,
-        f"not UTF-8 at byte offset {offset}; {_advice(raw, file)}",
+        note("finding.encoding", offset=offset, advice=_advice(raw, file)),
         row=raw.count(b"\n", 0, offset) + 1,
         value=raw[offset : offset + 4],
     )
@@ -57,18 +58,15 @@ def decode(raw: bytes, file: str, findings: Findings) -> str | None:
 
 
 def _note(encoding: str, file: str, findings: Findings) -> None:
-    message = f"not UTF-8, and read as {encoding}; look at its texts, or save it as UTF-8"
+    message = note("finding.encoding_decided", encoding=encoding)
     findings.warn("encoding decided", file, message)
 
 
-def _advice(raw: bytes, file: str) -> str:
+def _advice(raw: bytes, file: str) -> Note:
     guess = _guess(raw)
     if guess is None:
-        return "its encoding is unknown, or changes inside the file. Save it as UTF-8"
-    return (
-        f"it looks like {guess.upper()}, which is not certain. Convert it: "
-        f"iconv -f {guess} -t utf-8 {file} > new"
-    )
+        return note("finding.encoding_unknown")
+    return note("finding.encoding_likely", encoding=guess.upper(), name=guess, file=file)
 
 
 def _guess(raw: bytes) -> str | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+from kemb.messages import note
 from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.headers import table_of_rows
 
 EXCEL_SUFFIXES = (".xlsx", ".xls")
 
@@ -21,7 +23,7 @@ def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]
     try:
         import python_calamine
     except ImportError:
-        message = 'reading Excel needs an extra: pip install "kemb[excel]", or save it as CSV'
+        message = note("finding.excel_extra")
         findings.error("Excel", file, message)
         return {}
     try:
@@ -31,7 +33,7 @@ def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]
             for name in workbook.sheet_names
         }
     except (python_calamine.CalamineError, OSError, ValueError) as error:
-        message = f"cannot be read as an Excel file: {error}; a password must be taken off first"
+        message = note("finding.broken_excel", reason=str(error))
         findings.error("broken Excel", file, message)
         return {}
     rows_by_sheet = {
@@ -44,34 +46,14 @@ def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]
     }
     filled = {name: rows for name, rows in rows_by_sheet.items() if rows}
     if not filled:
-        findings.error("empty file", file, "no sheet holds anything")
+        findings.error("empty file", file, note("finding.no_filled_sheet"))
     tables = {}
     for sheet, rows in filled.items():
         name = file if len(filled) == 1 else f"{file}#{sheet}"
-        table = _table(name, rows, findings)
+        table = table_of_rows(name, rows, findings)
         if table is not None:
             tables[name] = table
     return tables
-
-
-def _table(file: str, rows: list[tuple[int, list[str]]], findings: Findings) -> Table | None:
-    """The first filled row is the header; columns without a name must be empty."""
-    header_row, header = rows[0]
-    columns: dict[str, list[object]] = {}
-    for place, name in enumerate(cell.strip() for cell in header):
-        values: list[object] = [cells[place] for _, cells in rows[1:]]
-        if not name and not any(values):
-            continue
-        if not name or name in columns:
-            message = (
-                "the header names this column twice"
-                if name
-                else "a column that holds values has no name"
-            )
-            findings.error("repeated column", file, message, row=header_row, column=name)
-            return None
-        columns[name] = values
-    return Table(file, columns, [number for number, _ in rows[1:]])
 
 
 def _text(cell: object) -> str:

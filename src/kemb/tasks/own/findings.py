@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from kemb.messages import Lang, Note, Text, note, say
 
 MAX_EXAMPLES = 5
 
@@ -25,12 +28,34 @@ class Finding:
     """
     column: str
     value: str
-    message: str
+    what: Text
+    """What is wrong, in both languages."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in English, as records have it."""
+        return say(self.what, "en")
+
+    @property
+    def en(self) -> str:
+        return self._said("en")
+
+    @property
+    def ko(self) -> str:
+        return self._said("ko")
+
+    def _said(self, lang: Lang) -> str:
+        row = "" if self.row is None else say(note("check.row", row=self.row), lang)
+        place = ", ".join(part for part in (self.file, row, self.column) if part)
+        return f"{place}: {self.value and self.value + ' - '}{say(self.what, lang)}"
 
     def __str__(self) -> str:
-        row = "" if self.row is None else f"row {self.row}"
-        place = ", ".join(part for part in (self.file, row, self.column) if part)
-        return f"{place}: {self.value and self.value + ' - '}{self.message}"
+        return self.en
+
+    def as_json(self) -> dict[str, object]:
+        """The finding for programs, in English."""
+        fields = ("level", "kind", "file", "row", "column", "value", "message")
+        return {name: getattr(self, name) for name in fields}
 
 
 class Findings:
@@ -44,7 +69,7 @@ class Findings:
         self,
         kind: str,
         file: str,
-        message: str,
+        message: Text,
         *,
         row: int | None = None,
         column: str = "",
@@ -57,7 +82,7 @@ class Findings:
         self,
         kind: str,
         file: str,
-        message: str,
+        message: Text,
         *,
         row: int | None = None,
         column: str = "",
@@ -72,14 +97,14 @@ class Findings:
         if self.counts[key] <= MAX_EXAMPLES:
             self.kept.append(finding)
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Text]:
         """Of each kind the first few findings, and how many more there are."""
         rest = [
-            f"{n - MAX_EXAMPLES} more: {kind}"
+            note("check.more_of_kind", n=n - MAX_EXAMPLES, kind=title_of(kind))
             for (_, kind), n in self.counts.items()
             if n > MAX_EXAMPLES
         ]
-        return [*map(str, self.kept), *rest]
+        return [*self.kept, *rest]
 
     @property
     def n_errors(self) -> int:
@@ -89,6 +114,13 @@ class Findings:
     def warnings(self) -> dict[str, int]:
         """How many warnings there are, by kind."""
         return {kind: n for (level, kind), n in self.counts.items() if level == "warning"}
+
+
+def title_of(kind: str) -> Note:
+    """The name of a kind of findings for people; kinds themselves are English, for programs."""
+    name, _, which = kind.partition(" (")
+    title = note(f"kind.{re.sub(r'[^a-z0-9]+', '_', name.lower())}")
+    return note("check.kind_of", kind=title, which=which.removesuffix(")")) if which else title
 
 
 def shorten(value: object) -> str:

@@ -14,6 +14,7 @@ import sys
 import zipfile
 
 from kemb.errors import MissingExtra
+from kemb.messages import note
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.markup import tidy
 from kemb.tasks.own.office import is_sound
@@ -40,7 +41,7 @@ json.dump(answer, sys.stdout)
 """
 _ESCAPED = re.compile(r"(?!^\\#)\\([!-/:-@\[-`{-~])", re.MULTILINE)
 """Marks behind Markdown's backslash; not a `#` that begins a line and makes no heading of it."""
-_WAY_OUT = "open it in Hangul and save it as .hwpx or PDF"
+_WAY_OUT = note("finding.hangul_way_out")
 
 
 def hangul_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
@@ -66,19 +67,23 @@ def hangul_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        message = f"was not read within {_MOST_SECONDS} seconds; {_WAY_OUT}"
+        message = note("finding.hangul_time", seconds=_MOST_SECONDS, way_out=_WAY_OUT)
         findings.error("too large", file, message)
         return None
     if reader.returncode:
-        message = f"needs more than {_MOST_MEMORY >> 20} MiB to be read, or is broken; {_WAY_OUT}"
+        message = note("finding.hangul_memory", megabytes=_MOST_MEMORY >> 20, way_out=_WAY_OUT)
         findings.error("too large", file, message)
         return None
     answer = json.loads(reader.stdout)
     if "markdown" in answer:
         return tidy(_ESCAPED.sub(r"\1", answer["markdown"]))
     if answer["is_locked"]:
-        message = "is encrypted or made for distribution only; save a copy without a password"
+        message = note("finding.hangul_locked")
         findings.error("encrypted file", file, message)
     else:
-        findings.error("broken file", file, f"cannot be read ({answer['error']}); {_WAY_OUT}")
+        findings.error(
+            "broken file",
+            file,
+            note("finding.hangul_broken", reason=str(answer["error"]), way_out=_WAY_OUT),
+        )
     return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kemb.messages import note
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.gold import normal_form
@@ -40,7 +41,7 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
             findings.warn(
                 "empty document",
                 corpus.file,
-                "neither title nor text",
+                note("finding.empty_document"),
                 row=row,
                 column=corpus.names["text"],
             )
@@ -63,14 +64,14 @@ def check_retrieval(spec: TaskSpec, tables: dict[str, Mapped], findings: Finding
             relevant |= {query_id for query_id, grade in scored if grade > 0}
     for row, query_id in zip(queries.rows, questions["id"], strict=True):
         if query_id not in relevant:
-            message = "no document is relevant to this query"
+            message = note("finding.no_relevant_document")
             findings.warn(
                 "no relevant document", queries.file, message, row=row, column="id", value=query_id
             )
     for split in spec.splits:
         if not any(grade > 0 for grade in clean[f"qrels/{split}"]["score"]):
             file = tables[f"qrels/{split}"].file
-            findings.error("nothing to score", file, "no judgment is above 0")
+            findings.error("nothing to score", file, note("finding.nothing_to_score"))
     return clean
 
 
@@ -83,9 +84,13 @@ def _note_long(corpus: Mapped, texts: list[str], findings: Findings) -> None:
     findings.warn(
         "long documents",
         corpus.file,
-        f"{n_long:,} of {len(texts):,} documents have more than {MOST_READ:,} characters, this one "
-        f"{longest:,}: models that read 512 tokens see only their beginning; shorter passages, "
-        "of some 800 characters, are read whole",
+        note(
+            "finding.long_documents",
+            n_long=n_long,
+            n=len(texts),
+            most_read=MOST_READ,
+            longest=longest,
+        ),
         row=row,
         column=corpus.names["text"],
     )
@@ -107,15 +112,10 @@ def _note_queries_in_corpus(
         if doc_ids is None:
             continue
         if query_id in doc_ids:
-            advice = "if it is not an answer, type in task.toml: ignore_identical_ids = true"
+            advice = note("finding.ignore_identical")
         else:
-            advice = (
-                "if it is not an answer, give document and query the same id and type in "
-                "task.toml: ignore_identical_ids = true"
-            )
-        message = (
-            f"the text of the document {doc_ids[0]!r}, which every model finds first; {advice}"
-        )
+            advice = note("finding.give_the_same_id")
+        message = note("finding.query_in_corpus", document=repr(doc_ids[0]), advice=advice)
         findings.warn("query in corpus", queries.file, message, row=row, column="text", value=text)
 
 
@@ -129,7 +129,9 @@ def _judgments(
         for row, value in zip(table.rows, columns[ours], strict=True):
             if value in unknown:
                 near = alike.get(_loose(value))
-                message = f"{file} has no such id" + (f"; did you mean {near!r}?" if near else "")
+                message = note("finding.unknown_id", file=file)
+                if near:
+                    message = note("finding.unknown_id_near", file=file, near=repr(near))
                 findings.error(
                     "unknown id",
                     table.file,
@@ -144,11 +146,11 @@ def _judgments(
         earlier, earlier_grade = first.setdefault((pair[0], pair[1]), (row, grade))
         if earlier != row:
             # The same judgment twice is harmless, two different ones are not.
-            note = findings.warn if grade == earlier_grade else findings.error
-            message = (
-                f"judged in row {earlier} already, with {earlier_grade} there and {grade} here"
+            tell = findings.warn if grade == earlier_grade else findings.error
+            message = note(
+                "finding.repeated_judgment", earlier=earlier, there=earlier_grade, here=grade
             )
-            note("repeated judgment", table.file, message, row=row, value=" ".join(pair))
+            tell("repeated judgment", table.file, message, row=row, value=" ".join(pair))
     return columns | {"score": grades}
 
 
@@ -157,9 +159,7 @@ def _grades(table: Mapped, findings: Findings) -> list[int]:
     for row, value in zip(table.rows, table.columns["score"], strict=True):
         number = number_of(value, table, row, "score", findings)
         if number != int(number) or abs(number) > _MAX_GRADE:
-            message = (
-                "a relevance is a small whole number: 0 for not relevant, 1 or more for relevant"
-            )
+            message = note("finding.grade")
             findings.error(
                 "wrong type", table.file, message, row=row, column=table.names["score"], value=value
             )

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from kemb.errors import MissingExtra
+from kemb.messages import note
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings
 
@@ -43,13 +44,13 @@ def html_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
         soup = BeautifulSoup(text, "lxml")  # it closes what a page leaves open
         markdown = _markdown(soup, file)
     except RecursionError:
-        findings.error("broken HTML", file, "elements are nested too deeply to be read")
+        findings.error("broken HTML", file, note("finding.broken_html"))
         return None
     if not markdown:
         findings.error(
             "no text",
             file,
-            "the page holds no text; where a script draws it, save the page from a browser",
+            note("finding.page_without_text"),
         )
         return None
     return markdown

@@ -10,6 +10,7 @@ import zipfile
 from typing import Any
 
 from kemb.errors import MissingExtra
+from kemb.messages import Note, note
 from kemb.tasks.own.findings import Findings
 from kemb.tasks.own.markup import tidy
 from kemb.tasks.own.pdf import ranges
@@ -55,7 +56,7 @@ def pptx_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
     texts = [tidy(_IMAGE.sub(r"\1", text)) for text in slides[2::2]]
     empty = [int(n) for n, text in zip(slides[1::2], texts, strict=True) if not text]
     if empty and len(empty) < len(texts):
-        message = f"no text on slide {ranges(empty)} of {len(texts)}; text in images needs OCR"
+        message = note("finding.empty_slides", slides=ranges(empty), n=len(texts))
         findings.warn("pages without text", file, message)
     return "\n\n".join(text for text in texts if text)
 
@@ -73,44 +74,46 @@ def _convert(name: str, raw: bytes, file: str, findings: Findings) -> str | None
     try:
         markdown: str = converter.convert(io.BytesIO(raw), StreamInfo(), **_PLAIN).markdown
     except Exception as error:  # whatever a broken file makes the libraries raise
-        message = f"cannot be read: {error or type(error).__name__}"
-        findings.error("broken file", file, message)
+        reason = str(error) or type(error).__name__
+        findings.error("broken file", file, note("finding.cannot_be_read", reason=reason))
         return None
     return tidy(markdown)
 
 
 def is_sound(raw: bytes, file: str, findings: Findings) -> bool:
     """Whether a file is an archive that can be unpacked with reasonable means; else a finding."""
-    problem: tuple[str, str] | None
+    problem: tuple[str, Note] | None
     if raw.startswith(_COMPOUND):
-        message = "is encrypted, or of an old format; save it anew, without a password"
-        problem = "encrypted file", message
+        problem = "encrypted file", note("finding.encrypted_or_old")
     else:
         try:
             with zipfile.ZipFile(io.BytesIO(raw)) as archive:
                 problem = _problem_of(archive)
         except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
-            problem = "broken file", f"cannot be read: {error or type(error).__name__}"
+            reason = str(error) or type(error).__name__
+            problem = "broken file", note("finding.cannot_be_read", reason=reason)
     if problem:
         findings.error(problem[0], file, problem[1])
     return problem is None
 
 
-def _problem_of(archive: zipfile.ZipFile) -> tuple[str, str] | None:
+def _problem_of(archive: zipfile.ZipFile) -> tuple[str, Note] | None:
     members = archive.infolist()
     if any(member.flag_bits & 1 for member in members):
-        return "encrypted file", "needs a password; save a copy without one"
+        return "encrypted file", note("finding.needs_password")
     xml = [member for member in members if member.filename.lower().endswith(_XML)]
     if (
         len(members) > _MOST_MEMBERS
         or sum(member.file_size for member in members) > _MOST_UNPACKED
         or sum(member.file_size for member in xml) > _MOST_XML
     ):
-        return "too large", (
-            f"unpacks to more than {_MOST_MEMBERS:,} files, {_MOST_UNPACKED >> 20} MiB or "
-            f"{_MOST_XML >> 20} MiB of XML, and was not read"
+        return "too large", note(
+            "finding.unpacks_to_too_much",
+            n_files=_MOST_MEMBERS,
+            megabytes=_MOST_UNPACKED >> 20,
+            of_xml=_MOST_XML >> 20,
         )
     for member in xml:  # read no further than the size it names
         if b"<!DOCTYPE" in archive.read(member).replace(b"\0", b""):
-            return "broken file", f"{member.filename} declares a document type, as no Office does"
+            return "broken file", note("finding.document_type", member=member.filename)
     return None

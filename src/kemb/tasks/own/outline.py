@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kemb.messages import Note, Text, note
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.readers import DATA_SUFFIXES
@@ -77,7 +78,7 @@ class Draft:
     fields: dict[str, Any]
     """Fields of the TaskSpec."""
     layout: str
-    rules: list[str]
+    rules: list[Text]
     tables: dict[str, Mapped]
     other_splits: tuple[str, ...] = ()
     """Files of splits that are not scored and not needed."""
@@ -116,12 +117,10 @@ def only(files: list[str], what: str, findings: Findings) -> str | None:
         findings.error(
             "several files",
             ", ".join(files),
-            f"expected one file for {what}. If these are parts of one table, name them "
-            f"{what}-00000-of-{len(files):05}.* and so on; if they are versions of it, make a "
-            "folder with one of them and the other files of the task",
+            note("finding.several_files_of_a_role", role=what, last=f"{len(files):05}"),
         )
     else:
-        message = f"retrieval needs a file of this name ({', '.join(DATA_SUFFIXES)})"
+        message = note("finding.missing_role", suffixes=DATA_SUFFIXES)
         findings.error("missing file", what, message)
     return None
 
@@ -135,7 +134,7 @@ def by_split(files: Iterable[str], fallback: str, findings: Findings) -> dict[st
             findings.error(
                 "several files",
                 file,
-                f"{file_of_split[split]} is the file of split {split} already",
+                note("finding.split_twice", other=file_of_split[split], split=split),
             )
         elif split:
             file_of_split[split] = file
@@ -144,18 +143,18 @@ def by_split(files: Iterable[str], fallback: str, findings: Findings) -> dict[st
 
 def choose_splits(
     splits: Iterable[str], settings: Settings, findings: Findings
-) -> tuple[list[str], str]:
+) -> tuple[list[str], Note]:
     """The splits to score, and the rule that chose them."""
     splits = list(splits)
     declared_splits: list[str] = settings.get("splits", [])
     for split in declared_splits:
         if split not in splits:
-            message = f"there is no file for it; found {', '.join(splits)}"
+            message = note("finding.no_file_of_split", splits=splits)
             findings.error("task.toml", TOML, message, column="splits", value=split)
     if declared_splits:
         scored = [split for split in declared_splits if split in splits]
-        return scored, "task.toml names the splits."
+        return scored, note("rule.toml_splits")
     if "test" in splits:
-        return ["test"], "The split test is scored."
+        return ["test"], note("rule.split_test")
     rest = [split for split in splits if split != "train"] or splits
-    return rest, f"There is no test file, so {', '.join(rest)} is scored."
+    return rest, note("rule.no_test", splits=rest)

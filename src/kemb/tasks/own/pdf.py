@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kemb.errors import MissingExtra
+from kemb.messages import Note, note
 from kemb.tasks.own.findings import Findings
 
 _MOST_UNPACKED = 512 << 20
@@ -57,7 +58,7 @@ def pdf_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
         raise MissingExtra(f"Reading {file}", "docs") from error
     if _is_bomb(raw):
         findings.error(
-            "too large", file, f"unpacks to more than {_MOST_UNPACKED >> 20} MiB and was not read"
+            "too large", file, note("finding.pdf_too_large", megabytes=_MOST_UNPACKED >> 20)
         )
         return None
     try:
@@ -67,12 +68,12 @@ def pdf_to_markdown(raw: bytes, file: str, findings: Findings) -> str | None:
         findings.error(
             "encrypted file",
             file,
-            "needs a password; save a copy without one, for example: "
-            f"qpdf --decrypt --password=... {file} new.pdf",
+            note("finding.pdf_password", file=file),
         )
         return None
     except Exception as error:  # whatever a broken file makes pdfminer raise
-        findings.error("broken PDF", file, f"cannot be read: {error or type(error).__name__}")
+        reason = str(error) or type(error).__name__
+        findings.error("broken PDF", file, note("finding.cannot_be_read", reason=reason))
         return None
     return _markdown(pages, file, findings)
 
@@ -104,8 +105,10 @@ def _pages(raw: bytes, file: str, findings: Findings) -> Iterator[_Page]:
             interpreter.process_page(page)
             yield list(_paragraphs(device.get_result()))
         except Exception as error:  # as above; the other pages may be whole
-            reason = error or type(error).__name__
-            findings.warn("broken page", file, f"page {number} cannot be read: {reason}")
+            reason = str(error) or type(error).__name__
+            findings.warn(
+                "broken page", file, note("finding.broken_page", page=number, reason=reason)
+            )
             yield []
 
 
@@ -136,33 +139,30 @@ def _markdown(pages: Sequence[_Page], file: str, findings: Findings) -> str | No
         findings.error(
             "scanned",
             file,
-            f"no text on {'its page' if len(pages) == 1 else f'any of its {len(pages)} pages'}: "
-            f"a scan, or letters that cannot be told apart; {_ocr('--force-ocr', file)}",
+            note("finding.scanned", n=len(pages), ocr=_ocr("--force-ocr", file)),
         )
         return None
     if empty:
-        message = f"no text on page {ranges(empty)} of {len(pages)}: blank or scanned; " + _ocr(
-            "--skip-text", file
-        )
+        ocr = _ocr("--skip-text", file)
+        message = note("finding.pages_without_text", pages=ranges(empty), n=len(pages), ocr=ocr)
         findings.warn("pages without text", file, message)
     partly = [i + 1 for i, n in enumerate(unknown) if n and readable[i]]
     if partly:
-        message = f"letters on page {ranges(partly)} cannot be told apart ((cid:...)); " + _ocr(
-            "--force-ocr", file
-        )
+        ocr = _ocr("--force-ocr", file)
+        message = note("finding.unknown_letters", pages=ranges(partly), ocr=ocr)
         findings.warn("unknown letters", file, message)
     whole = [page for page, is_readable in zip(pages, readable, strict=True) if is_readable]
     levels = _levels(line for page in whole for lines in page for line in lines)
     blocks = [block for page in whole for lines in page for block in _blocks(lines, levels)]
     n_headings = sum(block.startswith("#") for block in blocks)
     if n_headings:
-        message = f"{n_headings} short lines in larger type were taken for headings"
+        message = note("finding.headings_by_size", n_headings=n_headings)
         findings.warn("headings by size", file, message)
     return "\n\n".join(blocks)
 
 
-def _ocr(option: str, file: str) -> str:
-    return f"run OCR over it, for example: ocrmypdf -l kor+eng {option} {file} new.pdf"
+def _ocr(option: str, file: str) -> Note:
+    return note("finding.ocr", option=option, file=file)
 
 
 def _levels(lines: Iterable[_Line]) -> dict[float, int]:

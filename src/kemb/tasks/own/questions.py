@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import median
 from typing import Literal, NamedTuple
 
+from kemb.messages import Text, note
 from kemb.tasks.own.columns import (
     CORPUS,
     GOLD_ANSWERS,
@@ -222,31 +223,28 @@ def _spec_columns(source: _Questions, gold: _Gold, chunks: Mapped | None) -> Nam
     return columns | {"queries.gold": gold.column}
 
 
-def _rules(source: _Questions, gold: _Gold, corpus: Mapped, has_chunks: bool) -> list[str]:
+def _rules(source: _Questions, gold: _Gold, corpus: Mapped, has_chunks: bool) -> list[Text]:
     file, question = source.table.file, source.names["text"]
     if not has_chunks:
-        meaning = f"there is no file of chunks: the passages in {gold.column!r} are the documents"
+        meaning = note("rule.gold_passages", column=repr(gold.column))
     elif gold.kind == "ids":
-        meaning = f"{gold.column!r} holds ids of {corpus.file}"
+        meaning = note("rule.gold_ids", column=repr(gold.column), file=corpus.file)
     else:
-        meaning = (
-            f"{gold.column!r} holds passages of {corpus.file}: equal ones, else chunks that hold "
-            "them, else chunks inside them"
-        )
-    rules = [f"Retrieval, because {file} has questions in {question!r} and {meaning}."]
+        meaning = note("rule.gold_texts", column=repr(gold.column), file=corpus.file)
+    rules: list[Text] = [
+        note("rule.questions", file=file, question=repr(question), meaning=meaning)
+    ]
     grade = _grade_column(source.table, (gold.column, *source.names.values()))
     if grade:
-        rules.append(f"{grade!r} says how right each passage is; 0 is not right.")
+        rules.append(note("rule.grade", column=repr(grade)))
     taken_up = {gold.column, grade, "is_impossible", *source.names.values()}
     unused = [name for name in source.table.columns if name not in taken_up]
     if unused:
-        rules.append(f"Columns of {file} that are not used: {', '.join(unused)}.")
+        rules.append(note("rule.unused", file=file, columns=unused))
     if corpus.names["id"] == NUMBERED:
-        rules.append(f"{corpus.file} has no ids, so its documents are numbered.")
+        rules.append(note("rule.numbered_documents", file=corpus.file))
     if "id" not in source.names:
-        rules.append(
-            "The questions have no ids, so they are numbered; equal ones are one question."
-        )
+        rules.append(note("rule.numbered_questions"))
     return rules
 
 
@@ -312,10 +310,7 @@ def _passage_table(sources: list[_Questions], column: str, findings: Findings) -
                 titles.setdefault(key, set()).add(title if isinstance(title, str) else "")
     has_titles = all(len(of_passage) == 1 for of_passage in titles.values())
     file = sources[0].table.file
-    message = (
-        "every document is the right one of some question, so scores are higher than among all "
-        "your chunks; put a file of all chunks beside it"
-    )
+    message = note("finding.no_other_chunks")
     findings.warn("no other chunks", file, message, column=column)
     columns: dict[str, list[object]] = {
         "id": [str(number) for number in range(1, len(texts) + 1)],
@@ -362,19 +357,14 @@ def _choose_gold(
 def _note_no_gold(
     source: _Questions, corpus: _Chunks, names: list[str], findings: Findings
 ) -> None:
-    ids = f"ids such as {corpus.ids[0]!r}" if corpus.has_ids else "no ids"
-    file = corpus.table.file
+    ids = note("finding.no_ids")
+    if corpus.has_ids:
+        ids = note("finding.ids_such_as", example=repr(corpus.ids[0]))
+    file, columns = corpus.table.file, list(source.table.columns)
     if names:
-        message = (
-            f"no cell of {' or '.join(map(repr, names))} names a chunk of {file}, which has {ids}: "
-            "write ids of chunks into it, several as c1;c7, or their very texts"
-        )
+        message = note("finding.no_right_chunks", names=list(map(repr, names)), file=file, ids=ids)
     else:
-        message = (
-            f"found the columns {', '.join(source.table.columns)}, but none that names the right "
-            f"chunks of {file}, which has {ids}; say in task.toml which one it is: "
-            'columns = { "queries.gold" = "..." }'
-        )
+        message = note("finding.no_gold_column", columns=columns, file=file, ids=ids)
     example = _sample(source.table, names[0])[0] if names else None
     column = names[0] if names else "queries.gold"
     findings.error("no right chunks", source.table.file, message, column=column, value=example)
@@ -390,11 +380,10 @@ def _passage_column(source: _Questions, declared: Names, findings: Findings) -> 
     for name in names:
         if plain_name(name) in GOLD_ANSWERS and _are_passages(_sample(source.table, name)):
             return _Gold(name, "texts")
-    looked_at = f"{names[0]!r} is no passage" if names else "no column holds right passages"
-    message = (
-        f"{looked_at}, and there is no file with the chunks: add one, chunks.csv with the columns "
-        "id and text"
+    looked_at = (
+        note("finding.no_passage", column=repr(names[0])) if names else note("finding.no_passages")
     )
+    message = note("finding.no_chunk_file", looked_at=looked_at)
     column = names[0] if names else "queries.gold"
     findings.error("missing file", source.table.file, message, column=column)
     return None
@@ -500,12 +489,12 @@ def _right_chunks(
     file, row = place
     if gold.kind == "ids":
         if is_ambiguous(cell, corpus.known_ids):
-            message = "is one id and, by its separators, several; write several as a JSON list"
+            message = note("finding.ambiguous_ids")
             findings.error("ambiguous ids", file, message, row=row, column=gold.column, value=cell)
         return ids_in(cell, corpus.known_ids)
     chunk_ids, unmatched = corpus.passages.find_all(cell)
     for passage in unmatched:
-        message = f"is no chunk of {corpus.table.file}, stands in none, and holds none"
+        message = note("finding.passage_not_found", file=corpus.table.file)
         findings.warn(
             "passage not found", file, message, row=row, column=gold.column, value=passage
         )

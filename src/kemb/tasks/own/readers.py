@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kemb.files.disk import what_is
+from kemb.files import disk
+from kemb.messages import Note, note
 from kemb.tasks.own.delimited import read_delimited
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.excel import EXCEL_SUFFIXES, read_workbook
@@ -34,11 +35,11 @@ def read_table(path: Path, file: str, findings: Findings) -> Table | None:
     """
     tables = read_tables(path, file, findings)
     if len(tables) > 1:
-        message = f"expected one table, but it holds {', '.join(tables)}: make a file of each"
+        message = note("finding.several_tables", names=list(tables))
         findings.error("several tables", file, message)
         return None
     if not tables and not findings.n_errors:
-        findings.error("no records", file, "expected a list of records")
+        findings.error("no records", file, note("finding.no_list_of_records"))
     return next(iter(tables.values()), None)
 
 
@@ -57,7 +58,9 @@ def read_tables(path: Path, file: str, findings: Findings, role: str = "") -> di
     :param role: `corpus`, `queries` or `qrels` where the name says it: these may lack a header.
     """
     if not path.is_file():
-        findings.error("unreadable file", file, f"cannot be read: {what_is(path)}")
+        findings.error(
+            "unreadable file", file, note("finding.cannot_be_read", reason=disk.what_is(path))
+        )
         return {}
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -70,7 +73,7 @@ def read_tables(path: Path, file: str, findings: Findings, role: str = "") -> di
         tables = {} if text is None else _tables_of_text(text, suffix, file, findings, role)
     for name, table in tables.items():
         if not len(table):
-            findings.error("empty file", name, "there is no row of data")
+            findings.error("empty file", name, note("finding.no_row"))
     return {name: table for name, table in tables.items() if len(table)}
 
 
@@ -108,10 +111,12 @@ def _read_text(path: Path, file: str, findings: Findings) -> str | None:
     try:
         text = decode(path.read_bytes(), file, findings)
     except OSError as error:
-        findings.error("unreadable file", file, f"cannot be read: {error.strerror}")
+        findings.error(
+            "unreadable file", file, note("finding.cannot_be_read", reason=disk.reason_of(error))
+        )
         return None
     if text is not None and not text.strip():
-        findings.error("empty file", file, "the file is empty")
+        findings.error("empty file", file, note("finding.empty_file"))
         return None
     return text
 
@@ -133,7 +138,7 @@ def _read_jsonl(text: str, file: str, findings: Findings) -> Table:
             findings.error(
                 "broken JSON",
                 file,
-                "expected an object {...} per line",
+                note("finding.object_per_line"),
                 row=row,
                 value=line.strip(),
             )
@@ -143,9 +148,10 @@ def _read_jsonl(text: str, file: str, findings: Findings) -> Table:
     return table_of_records(file, [unwrap(record) for record in records], rows)
 
 
-def _json_error(error: Exception) -> str:
-    where = f" at character {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-    return f"{getattr(error, 'msg', error)}{where}"
+def _json_error(error: Exception) -> Note:
+    if isinstance(error, json.JSONDecodeError):
+        return note("finding.broken_json_at", reason=error.msg, character=error.colno)
+    return note("finding.broken_json", reason=str(error))
 
 
 def _read_parquet(path: Path, file: str, findings: Findings) -> Table | None:
@@ -155,7 +161,11 @@ def _read_parquet(path: Path, file: str, findings: Findings) -> Table | None:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        findings.error("broken Parquet", file, f"cannot be read: {str(error).splitlines()[0]}")
+        findings.error(
+            "broken Parquet",
+            file,
+            note("finding.cannot_be_read", reason=str(error).splitlines()[0]),
+        )
         return None
     columns: dict[str, list[object]] = {}
     for name in table.column_names:
@@ -163,7 +173,7 @@ def _read_parquet(path: Path, file: str, findings: Findings) -> Table | None:
             columns[name] = table.column(name).to_pylist()
         except (pa.ArrowException, ValueError, OverflowError):
             row = _first_bad_row(table.column(name))
-            message = "the value cannot be read: broken UTF-8, or a number or date out of range"
+            message = note("finding.broken_parquet_value")
             findings.error("broken Parquet", file, message, row=row, column=name)
     return Table(file, columns, range(1, table.num_rows + 1)) if len(columns) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kemb.messages import Text, note
 from kemb.tasks.own.columns import (
     AUTORAG_QA,
     CORPUS,
@@ -40,9 +41,8 @@ def autorag(files: Files, qa: list[str], settings: Settings, findings: Findings)
     questions = [table for table in mapped if table is not None]
     if corpus is None or not questions or len(questions) < len(mapped):
         return None
-    rules = [
-        f"AutoRAG, because {questions[0].file} has a column retrieval_gt: every document named "
-        "there is relevant (1), and recall, F1, MRR and MAP count its groups, as AutoRAG does.",
+    rules: list[Text] = [
+        note("rule.autorag", file=questions[0].file),
         *([split_rule] if len(qa) > 1 else []),
     ]
     tables = {"corpus": corpus, "queries": one_after_the_other(questions)}
@@ -62,10 +62,7 @@ def qa_by_split(qa: list[str], findings: Findings) -> dict[str, str]:
         return {split_of(qa[0]) or "test": qa[0]}
     by_split = {split: file for file in qa if (split := split_of(file))}
     if len(by_split) < len(qa):
-        message = (
-            "several files of questions: put another split into each name, the one that is to be "
-            "scored as in qa_test.parquet, the others as in qa_train.parquet"
-        )
+        message = note("finding.several_question_files")
         findings.error("several files", ", ".join(qa), message)
         return {}
     return by_split
@@ -93,7 +90,7 @@ def _flatten_gt(
     for row, query_id, cell in zip(questions.rows, questions.columns["id"], gold, strict=True):
         groups = parse_list(cell) if isinstance(cell, str) else cell
         if not isinstance(groups, list):
-            message = "expected a list of lists of document ids"
+            message = note("finding.autorag_lists")
             findings.error(
                 "wrong type", questions.file, message, row=row, column="retrieval_gt", value=cell
             )
@@ -131,7 +128,7 @@ def beir(
         findings.error(
             "several files",
             ", ".join(by_role["qrels"]),
-            "two of these files are for the same split",
+            note("finding.two_of_one_split"),
         )
     if corpus_file is None or queries_file is None or not judged:
         return None
@@ -150,10 +147,7 @@ def beir(
         return None
     columns = renamed(whole["corpus"], "corpus.") | renamed(whole["queries"], "queries.")
     columns |= renamed(whole[f"qrels/{splits[0]}"], "qrels.")
-    rules = [
-        "Retrieval in BEIR's layout, because there are files for corpus, queries and qrels.",
-        split_rule,
-    ]
+    rules: list[Text] = [note("rule.beir"), split_rule]
     return Draft(retrieval_fields(splits, columns), "BEIR", rules, whole)
 
 

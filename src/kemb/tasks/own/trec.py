@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from kemb.messages import note
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.records import table_of_records
 
@@ -43,7 +44,7 @@ def read_trec(text: str, file: str, findings: Findings) -> Table:
         rows.append(row)
     n_opened = len(re.findall(r"<(?:top|doc)>", text, re.IGNORECASE))
     if n_opened > len(records):
-        message = f"{n_opened - len(records)} of {n_opened} <top> or <DOC> are not closed"
+        message = note("finding.broken_trec", n=n_opened - len(records), n_opened=n_opened)
         findings.error("broken TREC", file, message)
     return table_of_records(file, records, rows)
 

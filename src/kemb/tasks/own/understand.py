@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from kemb.errors import UsageError, nearest
 from kemb.files.disk import what_is
+from kemb.messages import Text, note
 from kemb.tasks import names as known_tasks
 from kemb.tasks.kinds import KINDS
 from kemb.tasks.own.decisions import review_files
@@ -22,6 +23,7 @@ from kemb.tasks.own.detect import detect
 from kemb.tasks.own.documents import DOCUMENT_SUFFIXES
 from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.judges import judge_files
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
 from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables
 from kemb.tasks.spec import TaskSpec
@@ -74,19 +76,22 @@ def read_folder(path: Path, findings: Findings) -> Folder | None:
     settings = _read_toml(path / TOML, findings)
     if not paths:
         others = sorted(item.name for item in path.iterdir())
-        examples = ", ".join(others[:_N_NAMED]) or "nothing"
-        more = f" and {len(others) - _N_NAMED} more" if len(others) > _N_NAMED else ""
-        message = f"no data file: expected {', '.join(DATA_SUFFIXES)}, found {examples}{more}"
+        examples: Text = ", ".join(others[:_N_NAMED]) or note("finding.nothing")
+        if len(others) > _N_NAMED:
+            examples = note("finding.and_more", examples=examples, n=len(others) - _N_NAMED)
+        message = note("finding.no_data", suffixes=DATA_SUFFIXES, examples=examples)
         if any(item.suffix.lower() in DOCUMENT_SUFFIXES for item in path.iterdir()):
-            message += (
-                f". These are documents without questions: `kemb draft {path} -o DIR` writes "
-                "questions"
+            message = note(
+                "finding.documents_alone",
+                suffixes=DATA_SUFFIXES,
+                examples=examples,
+                path=str(path),
             )
         findings.error("no data", path.name, message)
         return None
     files, roles = _read_files(path, paths, settings, findings)
     if not files:
-        message = "JSON without records: expected a list of objects {...}, or one of the layouts"
+        message = note("finding.no_records")
         findings.error("no records", ", ".join(paths), message)
         return None
     return Folder(path, paths, files, roles, settings)
@@ -100,17 +105,17 @@ def understand(folder: Folder, findings: Findings) -> Understood | None:
         return None
     without_records = [file for file in paths if file not in {one.split("#")[0] for one in files}]
     if without_records:
-        draft.rules.append(f"JSON without records is not read: {', '.join(without_records)}.")
+        draft.rules.append(note("rule.json_without_records", files=without_records))
     spec = _to_spec(path, draft, settings, findings)
     tables_in_task = {file for table in draft.tables.values() for file in table.file.split(", ")}
     if ("error", "several files") not in findings.counts:
         for file in sorted(files.keys() - tables_in_task - set(draft.other_splits)):
-            message = "no part of the task: its name says nothing that goes with the other files"
+            message = note("finding.file_not_used")
             findings.warn("file not used", file, message)
     _warn_of_unread(path, findings)
     names_in_task = sorted({file.partition("#")[0] for file in tables_in_task})
     parts_in_task = [part for name in names_in_task for part in paths[name]]
-    revision = _content_hash(path, [*parts_in_task, *review_files(path)])
+    revision = _content_hash(path, [*parts_in_task, *review_files(path), *judge_files(path)])
     return Understood(spec, draft, revision)
 
 
@@ -119,8 +124,7 @@ def _warn_of_unread(path: Path, findings: Findings) -> None:
     for item in sorted(path.iterdir()) if path.is_dir() else []:
         speaks_of_data = role_of(item.name) or split_of(item.name)
         if item.suffix.lower() in UNREAD and speaks_of_data and item.is_file():
-            expected = ", ".join(DATA_SUFFIXES)
-            message = f"not read, by its ending: unpack it, or write it as {expected}"
+            message = note("finding.file_not_read", suffixes=DATA_SUFFIXES)
             findings.warn("file not used", item.name, message)
 
 
@@ -197,7 +201,7 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, role: str) -> 
     ]
     missing = sorted(set(names) - {part.name for part in parts})
     if missing:
-        message = f"a part of the table is missing: there is no {', '.join(missing[:3])}"
+        message = note("finding.missing_part", names=missing[:3])
         findings.error("missing part", file, message)
         return {}
     tables = [read_tables(part, part.name, findings, role).get(part.name) for part in parts]
@@ -206,9 +210,11 @@ def _read_parts(parts: list[Path], file: str, findings: Findings, role: str) -> 
         return {}
     for table in whole:
         if set(table.columns) != set(whole[0].columns):
-            message = (
-                f"its columns are {', '.join(table.columns)}, those of {whole[0].file} "
-                f"{', '.join(whole[0].columns)}; parts of one table have the same"
+            message = note(
+                "finding.other_columns",
+                columns=list(table.columns),
+                file=whole[0].file,
+                others=list(whole[0].columns),
             )
             findings.error("other columns", table.file, message)
             return {}
@@ -223,7 +229,9 @@ def _read_toml(path: Path, findings: Findings) -> Settings:
     if not os.path.lexists(path):
         return {}
     if not path.is_file():
-        findings.error("unreadable file", TOML, f"cannot be read: {what_is(path)}")
+        findings.error(
+            "unreadable file", TOML, note("finding.cannot_be_read", reason=what_is(path))
+        )
         return {}
     text = decode(path.read_bytes(), TOML, findings)
     try:
@@ -233,7 +241,7 @@ def _read_toml(path: Path, findings: Findings) -> Settings:
             {"name": "task", "type": "sts", "splits": ["test"], "source": {}, **raw}
         )
     except tomllib.TOMLDecodeError as error:
-        findings.error("broken TOML", TOML, str(error))
+        findings.error("broken TOML", TOML, note("finding.broken_toml", reason=str(error)))
         return {}
     except ValidationError as error:
         for problem in error.errors():
@@ -241,22 +249,22 @@ def _read_toml(path: Path, findings: Findings) -> Settings:
             near = (
                 nearest(key, TaskSpec.model_fields) if problem["type"] == "extra_forbidden" else []
             )
-            offer = f"; did you mean {' or '.join(near)}?" if near else ""
-            findings.error(
-                "task.toml", TOML, problem["msg"] + offer, column=key, value=problem["input"]
-            )
+            message = note("finding.wrong_setting", reason=problem["msg"])
+            if near:
+                message = note("finding.unknown_setting", near=near)
+            findings.error("task.toml", TOML, message, column=key, value=problem["input"])
         return {}
     settings = {key: getattr(spec, key) for key in raw}
     if spec.source.hub or spec.source.revision:
         findings.error(
             "task.toml",
             TOML,
-            "data in a folder has no hub or revision; leave them out",
+            note("finding.no_hub_in_folder"),
             column="source",
         )
     if not KINDS[spec.type].from_folder:
         types = [name for name, kind in KINDS.items() if kind.from_folder]
-        message = f"a folder can be {', '.join(types)}"
+        message = note("finding.folder_types", types=types)
         findings.error("task.toml", TOML, message, column="type", value=spec.type)
         del settings["type"]
     return settings
@@ -271,24 +279,18 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
         "name", unicodedata.normalize("NFC", folder.stem if path.is_file() else folder.name)
     )
     if name.lower() in map(str.lower, known_tasks()):
-        message = (
-            f'kemb has a task of this name; the results would mix. Set in {TOML}: name = "my-task"'
-        )
+        message = note("finding.name_of_kemb", file=TOML)
         findings.error("unsafe name", folder.name, message, column="name", value=name)
     elif not SAFE_NAME.fullmatch(name):
-        message = (
-            "results are filed under the task's name: letters, digits, . _ + and - only, at most "
-            "60. "
-            f'Rename it, or set in {TOML}: name = "my-task"'
-        )
+        message = note("finding.unsafe_name", file=TOML)
         findings.error("unsafe name", folder.name, message, column="name", value=name)
     subsets, source = settings.get("subsets", ["default"]), settings.get("source")
     if len(subsets) != 1:
         findings.error(
-            "task.toml", TOML, "a folder holds one subset", column="subsets", value=subsets
+            "task.toml", TOML, note("finding.one_subset"), column="subsets", value=subsets
         )
     if source and source.layout != draft.fields["source"].layout:
-        message = f"the files have the layout {draft.fields['source'].layout!r}"
+        message = note("finding.other_layout", layout=repr(draft.fields["source"].layout))
         findings.error("task.toml", TOML, message, column="source.layout", value=source.layout)
     decided = (
         draft.fields
@@ -297,7 +299,12 @@ def _to_spec(path: Path, draft: Draft, settings: Settings, findings: Findings) -
     )
     spec = TaskSpec.model_validate({**settings, "name": name, **decided})
     if spec.unknown_metric:
-        findings.error("task.toml", TOML, spec.unknown_metric, column="main_score")
+        findings.error(
+            "task.toml",
+            TOML,
+            note("finding.unknown_metric", reason=spec.unknown_metric),
+            column="main_score",
+        )
     return spec
 
 

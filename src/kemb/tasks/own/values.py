@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from kemb.messages import note
 from kemb.tasks.own.columns import Mapped, to_number
 from kemb.tasks.own.findings import Findings
 
@@ -14,6 +15,11 @@ LONG_TEXT = 100_000
 """Characters; the longest contexts of embedding models (32 thousand tokens) hold less."""
 MOST_READ = 2_000
 """Characters; a model of 512 tokens reads about so many of English, and half of it in Korean."""
+
+NO_VALUE = frozenset(("nan", "na", "n/a", "#n/a", "null", "none", "<na>", "nat"))
+"""Words that data frames and spreadsheets write where there is no value, in small letters. pandas
+reads most of them back as no value; here a text is what the file says.
+"""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _JAMO = re.compile(r"[\u1100-\u11ff]")
@@ -32,13 +38,25 @@ def texts_of(table: Mapped, ours: str, findings: Findings, may_be_empty: bool = 
         text = value if isinstance(value, str) else ""
         texts.append(text)
         if value is None and not may_be_empty:
-            findings.error("missing value", table.file, "expected text", row=row, column=column)
+            findings.error(
+                "missing value", table.file, note("finding.expected_text"), row=row, column=column
+            )
         elif value is not None and not isinstance(value, str):
             findings.error(
-                "wrong type", table.file, "expected text", row=row, column=column, value=value
+                "wrong type",
+                table.file,
+                note("finding.expected_text"),
+                row=row,
+                column=column,
+                value=value,
             )
         elif not text.strip() and not may_be_empty:
-            findings.error("empty text", table.file, "the text is empty", row=row, column=column)
+            findings.error(
+                "empty text", table.file, note("finding.empty_text"), row=row, column=column
+            )
+        elif text.strip().lower() in NO_VALUE:
+            message = note("finding.no_value_word")
+            findings.warn("no value", table.file, message, row=row, column=column, value=text)
         elif len(text) > LONG_TEXT or _ODD.search(text):
             _note_oddities(text, table.file, row, column, findings)
     return texts
@@ -51,35 +69,32 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
         return text[max(0, position - 10) : position + 20]
 
     if len(text) > LONG_TEXT:
-        size = f"{len(text):,} characters ({len(text.encode('utf-8', 'replace')) / 1e6:.1f} MB)"
+        megabytes = len(text.encode("utf-8", "replace")) / 1e6
         findings.warn(
             "very long text",
             file,
-            f"{size}: models read only the beginning; cut it into passages of some 800 characters",
+            note("finding.very_long_text", n=len(text), megabytes=megabytes),
             row=row,
             column=column,
         )
     note_broken(text, file, row, column, findings)
     if (position := text.find("\ufffd")) >= 0:
-        message = "U+FFFD stands where a character was lost in an earlier conversion"
+        message = note("finding.lost_character")
         findings.warn(
             "lost character", file, message, row=row, column=column, value=around(position)
         )
     if match := _MOJIBAKE.search(text):
-        message = "looks like Hangul read in the wrong encoding; convert the original again"
+        message = note("finding.wrong_encoding")
         findings.warn(
             "wrong encoding", file, message, row=row, column=column, value=around(match.start())
         )
     elif match := _CONTROL.search(text):
-        message = f"control character U+{ord(match[0]):04X}"
+        message = note("finding.control_character", code=f"{ord(match[0]):04X}")
         findings.warn(
             "control character", file, message, row=row, column=column, value=around(match.start())
         )
     if (match := _JAMO.search(text)) and not unicodedata.is_normalized("NFC", text):
-        message = (
-            "Hangul is decomposed into jamo (NFD); models expect NFC: "
-            "unicodedata.normalize('NFC', text)"
-        )
+        message = note("finding.nfd_hangul")
         findings.warn(
             "NFD Hangul", file, message, row=row, column=column, value=around(match.start())
         )
@@ -88,7 +103,7 @@ def _note_oddities(text: str, file: str, row: int, column: str, findings: Findin
 def note_broken(text: str, file: str, row: int, column: str, findings: Findings) -> None:
     """JSON can spell half of a surrogate pair, which no UTF-8 file and no tokenizer can hold."""
     if match := _SURROGATE.search(text):
-        message = f"half of a surrogate pair (\\u{ord(match[0]):04x}) is no character"
+        message = note("finding.broken_character", code=f"{ord(match[0]):04x}")
         findings.error("broken character", file, message, row=row, column=column)
 
 
@@ -99,13 +114,15 @@ def ids_of(table: Mapped, ours: str, findings: Findings, unique: bool = False) -
     first: dict[str, int] = {}
     for row, value in zip(table.rows, table.columns[ours], strict=True):
         if value is None or value == "":
-            findings.error("missing value", table.file, "expected an id", row=row, column=column)
+            findings.error(
+                "missing value", table.file, note("finding.expected_id"), row=row, column=column
+            )
             value = ""
         elif isinstance(value, bool) or not isinstance(value, str | int):
-            message = "an id is text or a whole number"
+            message = note("finding.id_type")
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
         elif unique and first.setdefault(str(value), row) != row:
-            message = f"this id is in row {first[str(value)]} already"
+            message = note("finding.repeated_id", row=first[str(value)])
             findings.error(
                 "repeated id", table.file, message, row=row, column=column, value=str(value)
             )
@@ -118,16 +135,23 @@ def number_of(value: object, table: Mapped, row: int, ours: str, findings: Findi
     """A finite number; 0 after its error is noted."""
     number, column = to_number(value), table.names[ours]
     if value is None or value == "":
-        findings.error("missing value", table.file, "expected a number", row=row, column=column)
+        findings.error(
+            "missing value", table.file, note("finding.expected_number"), row=row, column=column
+        )
     elif number is None:
         findings.error(
-            "wrong type", table.file, "expected a number", row=row, column=column, value=value
+            "wrong type",
+            table.file,
+            note("finding.expected_number"),
+            row=row,
+            column=column,
+            value=value,
         )
     elif not math.isfinite(number):
         findings.error(
             "not finite",
             table.file,
-            "expected a finite number",
+            note("finding.not_finite"),
             row=row,
             column=column,
             value=value,
@@ -143,4 +167,10 @@ def note_repeated(
     first: dict[tuple[str, ...], int] = {}
     for row, key in zip(table.rows, keys, strict=True):
         if any(key) and first.setdefault(key, row) != row:
-            findings.warn(kind, table.file, f"the same as row {first[key]}", row=row, value=key[-1])
+            findings.warn(
+                kind,
+                table.file,
+                note("finding.same_as_row", row=first[key]),
+                row=row,
+                value=key[-1],
+            )
