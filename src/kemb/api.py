@@ -522,7 +522,7 @@ def _data(value: PathLike | None) -> Path | None:
 def _store(value: PathLike | Store | None) -> Store:
     if isinstance(value, Store):
         return value
-    return Store(default_root() if value is None else _path(value, "store"))
+    return Store(default_root() if value is None else _text_of(value, "store"))
 
 
 def _refuse_twins(models: Sequence[Model]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemb.encoding import leases, store
+from kemb.encoding import leases, places
 from kemb.encoding.clean import compact, forget, freeable
 from kemb.encoding.store import Space, Store, input_keys
 from kemb.errors import DiskError, StoreError
@@ -116,7 +116,7 @@ def test_a_shard_that_cannot_be_read_is_refused_and_left(
     def failing(path: Path) -> None:
         raise OSError(reason, os.strerror(reason))
 
-    monkeypatch.setattr(store, "read_shard" if at == "map" else "checksum", failing)
+    monkeypatch.setattr(places, "read_shard" if at == "map" else "checksum", failing)
     with pytest.raises(StoreError) as caught:
         open_space(tmp_path).stored(keys)
     assert str(shard) in str(caught.value)

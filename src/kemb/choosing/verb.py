@@ -141,8 +141,7 @@ def choose_chunks(
 
 
 def _run(results: PathLike, store: PathLike | None) -> RunOptions:
-    vectors = Store(Path(store) if store else default_root())
-    return RunOptions(Path(results), vectors, command="kemb choose")
+    return RunOptions(Path(results), Store(store or default_root()), command="kemb choose")
 
 
 def candidates_of(

@@ -82,7 +82,7 @@ def choose(
     limits: dict[str, Any],
     how: dict[str, Any],
     results_dir: Path,
-    store_dir: Path | None,
+    store_dir: Path | str | None,
     data: Path | None,
     out: Path | None,
     as_json: bool,

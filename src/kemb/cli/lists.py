@@ -216,14 +216,14 @@ def store() -> None:
 @store.command()
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def stats(store_dir: Path | None, as_json: bool) -> None:
+def stats(store_dir: Path | str | None, as_json: bool) -> None:
     """Vectors, shards and bytes of every model in the store."""
     from kemb.encoding.store import Store, default_root
     from kemb.publishing.terminal import print_table
 
     root = store_dir or default_root()
     spaces = Store(root).spaces()
-    rows = [(space.folder.name, space.n_vectors(), *space.size()) for space in spaces]
+    rows = [(space.name, space.n_vectors(), *space.size()) for space in spaces]
     if as_json:
         import json
 
@@ -236,7 +236,7 @@ def stats(store_dir: Path | None, as_json: bool) -> None:
     )
     for space in spaces:
         for name in space.damaged:
-            click.echo(f"{space.folder / name} is damaged.", err=True)
+            click.echo(f"{space.place}/{name} is damaged.", err=True)
     click.echo(f"{_mb(sum(row[3] for row in rows))} MB in {root}")
 
 
@@ -244,7 +244,7 @@ def stats(store_dir: Path | None, as_json: bool) -> None:
 @store_option
 @click.option("--model", help="Remove every vector of the models whose folder begins so.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
+def gc(store_dir: Path | str | None, model: str | None, yes: bool) -> None:
     """Drop damaged and repeated rows and leftovers of killed runs, and merge small shards.
 
     What would be freed is shown first. Models that a command uses at the moment are left as they
@@ -255,7 +255,7 @@ def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
       kemb store gc
       kemb store gc --model BAAI-bge-m3 --yes
     """
-    from kemb.encoding import clean, leases
+    from kemb.encoding import clean
     from kemb.encoding.store import Store, default_root
 
     if model is not None and not model.strip("./ "):
@@ -264,8 +264,9 @@ def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
             "folder that `kemb store stats` shows, or leave --model out to clean up."
         )
     root = store_dir or default_root()
-    leases.sweep(root)
-    spaces = [space for space in Store(root).spaces() if space.folder.name.startswith(model or "")]
+    store = Store(root)
+    store.sweep()
+    spaces = [space for space in store.spaces() if space.name.startswith(model or "")]
     if model is not None and not spaces:
         raise UsageError(
             f"There is no model {model} in {root}. `kemb store stats` shows its folders."
@@ -279,19 +280,19 @@ def gc(store_dir: Path | None, model: str | None, yes: bool) -> None:
         cleaned = work(space)
         freed_bytes += cleaned.n_bytes
         for user in cleaned.users:
-            click.echo(f"{space.folder.name} is in use by {user}; left as it is.", err=True)
+            click.echo(f"{space.name} is in use by {user}; left as it is.", err=True)
         for path in cleaned.strangers:
             click.echo(f"{path} is none of kemb's files; left as it is.", err=True)
     click.echo(f"{_mb(freed_bytes)} MB freed.")
 
 
-def _say_freeable(spaces: list[Space], root: Path, is_forgotten: bool) -> None:
+def _say_freeable(spaces: list[Space], root: Path | str, is_forgotten: bool) -> None:
     from kemb.encoding import clean
 
     for space in spaces:
         n_bytes = space.size()[1] if is_forgotten else clean.freeable(space)
         what = "all vectors" if is_forgotten else "leftovers, damaged and repeated rows"
-        click.echo(f"{space.folder.name}: {_mb(n_bytes)} MB ({what})", err=True)
+        click.echo(f"{space.name}: {_mb(n_bytes)} MB ({what})", err=True)
     if not spaces:
         click.echo(f"There are no vectors in {root}.", err=True)
 

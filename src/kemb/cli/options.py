@@ -53,8 +53,29 @@ results_option = click.option(
     show_default=True,
     help="Folder of result files.",
 )
+
+
+class StoreRoot(click.Path):
+    """A folder, or the address of an object store."""
+
+    name = "DIR|URL"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  as click has it
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401  as click has it
+        from kemb.encoding.objects import is_address
+
+        return value if is_address(value) else super().convert(value, param, ctx)
+
+
 store_option = click.option(
-    "--store", "store_dir", type=FOLDER, help="Folder of the vector store.  [$KEMB_STORE]"
+    "--store",
+    "store_dir",
+    type=StoreRoot(path_type=Path, file_okay=False),
+    help="Folder of the vector store, or s3://BUCKET/PREFIX, gs://...  [$KEMB_STORE]",
 )
 
 

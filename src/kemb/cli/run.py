@@ -257,7 +257,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     help="Folder for the results.",
 )
 @store_option
-def demo(out: Path, store_dir: Path | None) -> None:
+def demo(out: Path, store_dir: Path | str | None) -> None:
     """Run the shipped models on the shipped Korean mini benchmark; needs no network.
 
     \b

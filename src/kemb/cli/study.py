@@ -80,7 +80,7 @@ def study_prompts(
     targets: tuple[str, ...],
     data: Path | None,
     results_dir: Path,
-    store_dir: Path | None,
+    store_dir: Path | str | None,
     as_json: bool,
     **model_settings: Any,  # noqa: ANN401  the options of `model_options`
 ) -> None:
@@ -116,7 +116,7 @@ def robustness(
     perturb: str,
     data: Path | None,
     results_dir: Path,
-    store_dir: Path | None,
+    store_dir: Path | str | None,
     as_json: bool,
     **model_settings: Any,  # noqa: ANN401  the options of `model_options`
 ) -> None:
@@ -148,7 +148,7 @@ def _reporter() -> TerminalReporter:
     return TerminalReporter()
 
 
-def _run(results_dir: Path, store_dir: Path | None) -> RunOptions:
+def _run(results_dir: Path, store_dir: Path | str | None) -> RunOptions:
     from kemb.encoding.store import Store, default_root
     from kemb.evaluation.evaluate import RunOptions
 

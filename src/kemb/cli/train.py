@@ -62,7 +62,7 @@ def train(
     out: Path | None,
     data: Path | None,
     results_dir: Path | None,
-    store_dir: Path | None,
+    store_dir: Path | str | None,
     how: dict[str, Any],
 ) -> None:
     """Carry out a recipe: read, filter, mine, train, prove against the base, export, write card and
@@ -130,7 +130,7 @@ def mine(
     recipe: str,
     out: Path | None,
     data: Path | None,
-    store_dir: Path | None,
+    store_dir: Path | str | None,
     probe: Path | None,
     as_json: bool,
 ) -> None:

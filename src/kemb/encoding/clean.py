@@ -6,28 +6,17 @@ wrote are removed: shards and leftovers by their names, which are hashes and mar
 
 from __future__ import annotations
 
-import contextlib
-import re
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from kemb.arrays import Ragged, stack
-from kemb.encoding import leases
 from kemb.encoding.shards import Shard
-from kemb.encoding.store import ABOUT, DAMAGED, FINGERPRINT, SHARD_NAME, Space, sizes
-from kemb.errors import DiskError
-from kemb.files import disk, owners
+from kemb.encoding.store import ABOUT, FINGERPRINT, Space
 
-STALE_SECONDS = 3600.0
-"""After that long a leftover of another host, or of an older kemb, is nobody's."""
 MERGED_SHARD_BYTES = 256 << 20
-_UNFINISHED = re.compile(
-    rf"\.(?:[0-9a-f]{{32}}|{owners.PATTERN}-[0-9a-f]{{12}}){re.escape(disk.TEMPORARY)}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,7 @@ def freeable(space: Space) -> int:
 
     :raises StoreError: a shard cannot be read.
     """
-    n_bytes = sum(sizes([*_leftovers(space.folder), *_damaged(space.folder)]))
+    n_bytes = sum(_rubbish(space).values())
     n_distinct = space.n_vectors()
     n_rows = sum(len(shard.keys) for shard in space.shards())
     of_shards = space.size()[1]
@@ -61,27 +50,26 @@ def compact(space: Space) -> Cleaned:
     :raises StoreError: a shard cannot be read.
     :raises DiskError: the folder cannot be written.
     """
-    with _alone(space) as users:
+    with space.place.cleaning() as users:
         if users:
             return Cleaned(users=users)
-        before = _n_bytes(space.folder)
-        for path in _leftovers(space.folder):
-            path.unlink(missing_ok=True)
+        before = _n_bytes(space)
         space.refresh()
         for shard in space.shards():
             space.verify(shard)
         space.set_aside_damaged()
-        for path in _damaged(space.folder):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not there, or with a file of somebody's
-            (space.folder / DAMAGED).rmdir()
+        for name in _rubbish(space):
+            space.place.remove_file(name)
         space.refresh()
+        n_bytes = space.place.sizes()
         small = [
-            shard for shard in space.shards() if shard.path.stat().st_size < MERGED_SHARD_BYTES // 2
+            shard
+            for shard in space.shards()
+            if n_bytes.get(shard.name, 0) < MERGED_SHARD_BYTES // 2
         ]
-        for group in _groups(small, MERGED_SHARD_BYTES):
+        for group in _groups(small, n_bytes, MERGED_SHARD_BYTES):
             _merge(space, group)
-        return Cleaned(before - _n_bytes(space.folder))
+        return Cleaned(before - _n_bytes(space))
 
 
 def forget(space: Space) -> Cleaned:
@@ -89,64 +77,22 @@ def forget(space: Space) -> Cleaned:
 
     :raises DiskError: the folder cannot be written.
     """
-    with _alone(space) as users:
+    with space.place.cleaning() as users:
         if users:
             return Cleaned(users=users)
-        paths = [*space.paths(), *_leftovers(space.folder), *_damaged(space.folder)]
-        n_bytes = sum(sizes(paths))
-        for path in [*paths, space.folder / ABOUT, space.folder / FINGERPRINT]:
-            path.unlink(missing_ok=True)
-        for lease in space.folder.glob(f".{owners.mark()}-*{leases.SUFFIX}"):
-            lease.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (space.folder / DAMAGED).rmdir()
-    try:
-        space.folder.rmdir()
-    except OSError:  # a stranger's file, or a command that has begun to use it
-        return Cleaned(n_bytes, strangers=_strangers(space.folder))
-    return Cleaned(n_bytes)
+        names = space.place.sizes() | _rubbish(space)
+        for name in [*names, ABOUT, FINGERPRINT]:
+            space.place.remove_file(name)
+    return Cleaned(sum(names.values()), strangers=space.place.vanish())
 
 
-@contextlib.contextmanager
-def _alone(space: Space) -> Iterator[list[str]]:
-    try:
-        with leases.cleaning(space.folder) as users:
-            yield users
-    except OSError as error:
-        raise DiskError(
-            f"The store's folder {space.folder} cannot be cleaned ({disk.reason_of(error)}). Ask "
-            "its owner to run `kemb store gc`."
-        ) from error
+def _rubbish(space: Space) -> dict[str, int]:
+    """Bytes of what nobody reads, by name: leftovers of killed runs, damaged shards."""
+    return space.place.leftovers() | space.place.damaged()
 
 
-def _leftovers(folder: Path) -> list[Path]:
-    """Unfinished files of killed runs."""
-    stale = []
-    for path in sorted(folder.glob(f".*{disk.TEMPORARY}")):
-        if not _UNFINISHED.fullmatch(path.name):
-            continue
-        with contextlib.suppress(FileNotFoundError):  # finished meanwhile
-            owner = path.name[1:].rpartition("-")[0]
-            age = time.time() - path.stat().st_mtime
-            if owners.is_gone(owner) or age > STALE_SECONDS:
-                stale.append(path)
-    return stale
-
-
-def _damaged(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in sorted((folder / DAMAGED).glob("*"))
-        if SHARD_NAME.fullmatch(re.sub(r"-\d+$", "", path.name)) and path.is_file()
-    ]
-
-
-def _strangers(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if not path.name.startswith(".")]
-
-
-def _n_bytes(folder: Path) -> int:
-    return sum(sizes(path for path in folder.rglob("*") if path.is_file()))
+def _n_bytes(space: Space) -> int:
+    return sum(space.place.sizes().values()) + sum(_rubbish(space).values())
 
 
 def _merge(space: Space, group: list[Shard]) -> None:
@@ -166,16 +112,15 @@ def _merge(space: Space, group: list[Shard]) -> None:
     merged = space.add(distinct, rows, counts)
     for shard in group:
         # one shard held all the others already, as after a merge that was killed
-        if shard.path.name != merged:
-            shard.path.unlink(missing_ok=True)
-    space.refresh()
+        if shard.name != merged:
+            space.remove(shard.name)
 
 
-def _groups(shards: list[Shard], limit: int) -> Iterator[list[Shard]]:
+def _groups(shards: list[Shard], n_bytes: Mapping[str, int], limit: int) -> Iterator[list[Shard]]:
     group: list[Shard] = []
     size = 0
     for shard in shards:
-        size += shard.path.stat().st_size
+        size += n_bytes[shard.name]
         group.append(shard)
         if size >= limit:
             yield group

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from kemb.encoding import joining
 from kemb.encoding.batches import Batched, Budget, Failed, Finished, Written
 from kemb.encoding.collection import Collection
 from kemb.encoding.executors import Executor
@@ -83,6 +84,8 @@ def encode_missing(
     progress = Progress(collection.n_texts, len(collection), n_stored=int(stored.sum()))
     on_progress(progress)
     if stored.all():
+        if joining.is_due(space, collection.keys):
+            Job(collection, space, budget).join()
         return progress
     started = time.perf_counter()
     encoder = open_encoder()
@@ -100,10 +103,14 @@ def encode_missing(
                     progress.add(event, time.perf_counter() - started)
                     progress.calls, progress.machines = executor.calls, executor.machines
                     on_progress(progress)
+                    if isinstance(event, Written):
+                        job.join(number)
                 case Finished():
                     job.write(number, event)
+                    job.join(number)
                     progress.n_shards += 1
                 case Failed(row, before, after):
                     raise ModelError(f"{before}{job.where(number, row)}{after}")
+    job.join()
     progress.seconds = time.perf_counter() - started
     return progress

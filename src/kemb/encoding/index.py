@@ -87,13 +87,16 @@ class Index:
         Of several copies the one in the shard whose name sorts first is taken, so that the same
         files give the same rows to every process.
         """
-        matches = self.matches(keys)
+        return self.first(self.matches(keys), len(keys))
+
+    def first(self, matches: Matches, n_keys: int) -> tuple[IntArray, IntArray]:
+        """As `find`, out of these copies."""
         order: IntArray | slice = slice(None)
         if len(matches.query) > np.count_nonzero(np.bincount(matches.query, minlength=1)):
             rank = np.empty(len(self._names), dtype=np.int64)
             rank[np.argsort(np.array(self._names), kind="stable")] = np.arange(len(rank))
             order = np.argsort(-rank[matches.shard], kind="stable")  # the last one stays
-        shard_of, row_of = np.full((2, len(keys)), -1, dtype=np.int64)
+        shard_of, row_of = np.full((2, n_keys), -1, dtype=np.int64)
         shard_of[matches.query[order]] = matches.shard[order]
         row_of[matches.query[order]] = matches.row[order]
         return shard_of, row_of

@@ -4,6 +4,7 @@ and how the rows of a group are looked at and stored, wherever they were compute
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from kemb.arrays import IntArray, Ragged, Rows, kinds_of
 from kemb.encoding.batches import Budget, Finished
 from kemb.encoding.collection import Collection
+from kemb.encoding.joining import Joining
 from kemb.encoding.shards import Keys
 from kemb.encoding.store import Space, fingerprint_id
 from kemb.errors import ModelError
@@ -59,6 +61,17 @@ class Job:
         self._drawn: dict[int, IntArray] = {}
         """Of the groups at work, the inputs that the store lacked."""
 
+    @functools.cached_property
+    def _joinings(self) -> list[Joining]:
+        """One for each kind of rows; made when the groups are final."""
+        keys, chars = self.collection.keys, self.budget.group_chars
+        joinings = [Joining(self.space, keys, self.groups, chars)]
+        for place in self.beside:
+            is_wanted = np.isin(keys, place.keys)
+            groups = [group[is_wanted[group]] for group in self.groups]
+            joinings.append(Joining(place.space, keys, groups, chars))
+        return joinings
+
     def plan(self) -> dict[str, object]:
         """What the groups follow from, with a hash of all their keys in order: equal wherever the
         command is the same, whatever is stored.
@@ -76,7 +89,7 @@ class Job:
 
     def pending(self) -> list[int]:
         """The groups of which the store lacks something, in order."""
-        stored = self.space.stored(self.collection.keys)
+        stored = self.space.stored(self.collection.keys, fresh=False)
         return [number for number, group in enumerate(self.groups) if not stored[group].all()]
 
     def draw(self, number: int) -> list[Input] | None:
@@ -116,6 +129,18 @@ class Job:
         self.space.describe(finished.facts)
         self.space.add(self.collection.keys[inputs], rows, finished.counts)
 
+    def join(self, number: int | None = None) -> None:
+        """Join groups into shards of the plan where all of a shard are stored.
+
+        :param number: the group that was stored last; None: look at all of them.
+        :raises DiskError: when the store cannot be written.
+        """
+        for joining in self._joinings:
+            if number is None:
+                joining.rest()
+            else:
+                joining.done(number)
+
     def _write_beside(
         self, inputs: IntArray, rows: Rows, counts: IntArray | None, beside: Beside
     ) -> None:
@@ -149,7 +174,7 @@ class Job:
         if expected is not None and expected != vectors.shape[1]:
             raise ModelError(
                 f"The model {space.fingerprint['model']} gave vectors of {vectors.shape[1]} "
-                f"dimensions, but the store {space.folder} holds {expected} for the same model and "
+                f"dimensions, but the store {space.place} holds {expected} for the same model and "
                 "revision. If the model changed under its "
                 "revision, remove that folder and run again."
             )

@@ -309,7 +309,7 @@ class JobOfPairs:
         """Of pairs that are to be scored."""
         part, numbers = (pairs.part.split, pairs.part.subset), (pairs.of_query, pairs.of_document)
         budget = Budget.for_device(model.device)
-        return cls(model, anywhere(store), spec, load, part, *numbers, budget)
+        return cls(model, store.absolute(), spec, load, part, *numbers, budget)
 
     def __call__(self) -> Job:
         parts = self.load().parts
@@ -324,11 +324,6 @@ def _job(
 ) -> Job:
     collection = Collection(list(columns.values()))
     return Job(collection, store.space(model.fingerprint()), budget, beside)
-
-
-def anywhere(store: Store) -> Store:
-    """The store by a path that does not depend on the folder that a process is in."""
-    return Store(store.root.absolute(), store.scratch)
 
 
 def of_other_devices(store: Store, fingerprint: Mapping[str, str]) -> list[Space]:

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from kemb.encoding.store import Space
-from kemb.errors import DiskError
 from kemb.files import disk
 
 FOLDER = "plans"
@@ -25,7 +24,7 @@ MIXED = ".mixed.json"
 def read(space: Space, name: str) -> dict[str, Any] | None:
     """A table; None where it is not there."""
     with contextlib.suppress(OSError, ValueError):
-        table: dict[str, Any] = disk.read_json(space.folder / FOLDER / name)
+        table: dict[str, Any] = disk.parse_json(space.place.read(f"{FOLDER}/{name}"))
         return table
     return None
 
@@ -39,15 +38,8 @@ def write_absent(space: Space, name: str, table: Mapping[str, object]) -> dict[s
     """
     if (earlier := read(space, name)) is not None:
         return earlier
-    path = space.folder / FOLDER / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with disk.replacing(path) as unfinished:
-            text = json.dumps(dict(table), indent=1, sort_keys=True, ensure_ascii=False)
-            unfinished.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        reason = disk.reason_of(error)
-        raise DiskError(f"The store {space.folder} cannot be written ({reason}).") from error
+    text = json.dumps(dict(table), indent=1, sort_keys=True, ensure_ascii=False)
+    space.place.write(f"{FOLDER}/{name}", text + "\n")
     return read(space, name) or dict(table)
 
 
@@ -58,6 +50,6 @@ def digest(table: Mapping[str, object]) -> str:
 
 def mixed_devices(space: Space) -> list[str]:
     """Devices, beside that of the plan, that vectors of a space were computed on."""
-    names = sorted(path.name for path in (space.folder / FOLDER).glob(f"*{MIXED}"))
+    names = [name for name in space.place.names(FOLDER) if name.endswith(MIXED)]
     tables = [read(space, name) or {} for name in names]
     return sorted({str(table.get("device", "unknown")) for table in tables})

@@ -5,9 +5,11 @@ files.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,17 +27,40 @@ _DIM = b"dim"
 """Key of the table's metadata: the dimension of sparse vectors, which their entries do not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One immutable file: keys [n] and the memory-mapped vectors [n, dim]."""
+SUFFIX = ".arrow"
+SHARD_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")
 
-    path: Path
+
+class Shard(Protocol):
+    """One immutable file: keys [n] and the vectors [n, dim], which may be read when they are
+    wanted.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def vectors(self) -> Rows: ...
+
+    @property
+    def counts(self) -> IntArray | None:
+        """Of each input its tokens before truncation, and those that its text adds to the prompt
+        [n, 2]; None: unknown.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MappedShard:
+    """A shard whose file is mapped into memory."""
+
+    name: str
     keys: Keys
     vectors: Rows
     counts: IntArray | None
-    """Of each input its tokens before truncation, and those that its text adds to the prompt [n,
-    2]; None: unknown.
-    """
 
 
 def to_table(keys: Keys, vectors: Rows, counts: IntArray | None = None) -> pa.Table:
@@ -68,7 +93,7 @@ def _keys_and_vectors(keys: Keys, vectors: Rows) -> pa.Table:
     )
 
 
-def read_shard(path: Path) -> Shard:
+def read_shard(path: Path) -> MappedShard:
     """Map a shard.
 
     :raises OSError, ValueError, AttributeError, TypeError, KeyError, pa.ArrowException: for a file
@@ -84,15 +109,21 @@ def read_shard(path: Path) -> Shard:
             [table.column(name).to_numpy().astype(np.int64) for name in _COUNTS], axis=1
         )
     if not pa.types.is_large_list(vector.type):
-        return Shard(path, keys, _matrix(vector), counts)
+        return MappedShard(path.name, keys, _matrix(vector), counts)
     dim = int(table.schema.metadata[_DIM])
     offsets = vector.offsets.to_numpy()
     if pa.types.is_struct(vector.values.type):
         index, value = (
             vector.values.field(name).to_numpy(zero_copy_only=True) for name in ("index", "value")
         )
-        return Shard(path, keys, Ragged(offsets, value[:, None], dim, index), counts)
-    return Shard(path, keys, Ragged(offsets, _matrix(vector.values), dim), counts)
+        return MappedShard(path.name, keys, Ragged(offsets, value[:, None], dim, index), counts)
+    return MappedShard(path.name, keys, Ragged(offsets, _matrix(vector.values), dim), counts)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a shard's table as one batch, which can be mapped as it is."""
+    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
 
 
 def checksum(path: Path) -> str:
@@ -117,12 +148,7 @@ class StoredVectors:
     def block(self, start: int, stop: int) -> FloatArray:
         """Rows start..stop as a new float32 array."""
         shard_of, row_of = self._shard_of[start:stop], self._row_of[start:stop]
-        out = np.empty((len(shard_of), self.shape[1]), dtype=np.float32)
-        for number, rows in by_shard(shard_of):
-            vectors = self._shards[number].vectors
-            assert not isinstance(vectors, Ragged)
-            out[rows] = vectors[row_of[rows]]
-        return out
+        return _gather_dense(self._shards, shard_of, row_of, np.dtype(np.float32))
 
 
 class StoredRagged:
@@ -142,24 +168,62 @@ class StoredRagged:
         """Tokens, or entries, of each row [n]."""
         out = np.zeros(len(self._shard_of), dtype=np.int64)
         for number, rows in by_shard(self._shard_of):
-            out[rows] = np.diff(self._ragged(number).offsets)[self._row_of[rows]]
+            out[rows] = _ragged(self._shards[number]).lengths()[self._row_of[rows]]
         return out
 
     def take(self, rows: IntArray) -> Ragged:
         """The rows of these numbers, in their order."""
-        shard_of, row_of = self._shard_of[rows], self._row_of[rows]
-        places, parts = [], []
-        for number, of_shard in by_shard(shard_of):
-            places.append(of_shard)
-            parts.append(self._ragged(number).take(row_of[of_shard]))
-        joined = stack(parts)
-        assert isinstance(joined, Ragged)
-        return joined.take(np.argsort(np.concatenate(places), kind="stable"))
+        return _gather_ragged(self._shards, self._shard_of[rows], self._row_of[rows])
 
-    def _ragged(self, number: int) -> Ragged:
-        vectors = self._shards[number].vectors
-        assert isinstance(vectors, Ragged)
-        return vectors
+
+def gather(shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray) -> Rows:
+    """Rows as they are stored, in the order of `shard_of` and `row_of`; at least one."""
+    vectors = shards[int(shard_of[0])].vectors
+    if isinstance(vectors, Ragged):
+        return _gather_ragged(shards, shard_of, row_of)
+    return _gather_dense(shards, shard_of, row_of, vectors.dtype)
+
+
+def gather_counts(
+    shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray
+) -> IntArray | None:
+    """Counts of tokens of such rows [n, 2], -1 where nobody counted; None where nobody did."""
+    token_counts = None
+    for number, rows in by_shard(shard_of):
+        counts = shards[number].counts
+        if counts is None:
+            continue
+        if token_counts is None:
+            token_counts = np.full((len(shard_of), 2), -1, dtype=np.int64)
+        token_counts[rows] = counts[row_of[rows]]
+    return token_counts
+
+
+def _gather_dense(
+    shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray, dtype: np.dtype[np.floating]
+) -> NDArray[np.floating]:
+    dim = shards[int(shard_of[0])].vectors.shape[1] if len(shard_of) else 0
+    out = np.empty((len(shard_of), dim), dtype=dtype)
+    for number, rows in by_shard(shard_of):
+        vectors = shards[number].vectors
+        assert not isinstance(vectors, Ragged)
+        out[rows] = vectors[row_of[rows]]
+    return out
+
+
+def _gather_ragged(shards: Mapping[int, Shard], shard_of: IntArray, row_of: IntArray) -> Ragged:
+    places, parts = [], []
+    for number, of_shard in by_shard(shard_of):
+        places.append(of_shard)
+        parts.append(_ragged(shards[number]).take(row_of[of_shard]))
+    joined = stack(parts)
+    assert isinstance(joined, Ragged)
+    return joined.take(np.argsort(np.concatenate(places), kind="stable"))
+
+
+def _ragged(shard: Shard) -> Ragged:
+    assert isinstance(shard.vectors, Ragged)
+    return shard.vectors
 
 
 def by_shard(shard_of: IntArray) -> Iterator[tuple[int, IntArray]]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from kemb.adapters import mteb_results
-from kemb.encoding import leases
 from kemb.encoding.batches import Budget
 from kemb.encoding.encode import Progress
 from kemb.encoding.executors.opened import Opened
@@ -28,7 +27,6 @@ from kemb.encoding.plan import (
     JobOfTasks,
     Load,
     Sources,
-    anywhere,
     columns_of,
     encode,
     of_other_devices,
@@ -234,7 +232,7 @@ def evaluate(
     :raises StoreError: when the store lacks the vectors that --rescore asks for.
     """
     reporter = reporter or Silent()
-    leases.sweep(options.store.root)
+    options.store.sweep()
     loaded: list[_Loaded] = []
     broken: dict[str, str] = {}
     for task in tasks:
@@ -438,7 +436,7 @@ class _OfModel:
         if len(tasks) < len(todo):
             return None
         budget = Budget.for_device(encoder.device)
-        return JobOfTasks(encoder, heads, anywhere(self.options.store), tasks, budget)
+        return JobOfTasks(encoder, heads, self.options.store.absolute(), tasks, budget)
 
     def _recorded_space(self, todo: Sequence[_Loaded]) -> Space | None:
         """The space that an earlier result was scored from; its libraries may not be the ones

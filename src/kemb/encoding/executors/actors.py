@@ -116,7 +116,7 @@ class Encoding:
             return Refused(f"it cannot read the data of the command: {text}")
         if records.read(job.space, f"{plan['plan']}.json") is None:
             return Refused(
-                f"it does not see in {job.space.folder} what the command wrote there. The store "
+                f"it does not see in {job.space.place} what the command wrote there. The store "
                 "must lie where all nodes see it: name a folder of a shared file system, or an "
                 "object store, with --store."
             )
