@@ -129,7 +129,7 @@ def test_what_cannot_be_is_one_sentence(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--json"], "type it with --merge"),
+        (["--json"], "add --merge or --judge"),
         (["--merge", "--as", "kim", "--no-open"], "--as and no --no-open"),
     ],
 )

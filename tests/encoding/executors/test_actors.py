@@ -103,6 +103,7 @@ def test_groups_in_any_order_are_the_shards_of_one_process(
     assert len(numbers) > 4
     answers = [alive.encode((number,)) for number in reversed(numbers)]
     counts = [answer.work for answer in answers if isinstance(answer, Answer)]
+    job.join()  # as the driver does
     assert shards(tmp_path / "several") == shards(tmp_path / "one")
     assert sum(count.n_texts for count in counts) == progress.n_encoded == 200
     assert sum(count.n_tokens for count in counts) == progress.n_tokens
