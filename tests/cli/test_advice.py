@@ -134,7 +134,7 @@ def test_quoted_commands_have_a_verb() -> None:
 
 def test_options_in_messages_are_options_of_some_verb() -> None:
     known = options_of(cli) | {"--debug", "--version"}
-    others = re.compile(r"`?\b(?:pip|qpdf|hf|iconv|docker|curl|git|mteb|npm)\b[^`.;]*")
+    others = re.compile(r"`?\b(?:pip|qpdf|hf|iconv|docker|curl|git|mteb|npm|ray)\b[^`.;]*")
     wrong = [
         (place, name)
         for place, text in sentences()

@@ -76,8 +76,12 @@ class Joining:
 
     def _cut(self) -> bool:
         """Whether the shards of the plan are known: they follow from the size of a row."""
+        if self._shards:
+            return True
+        if self._space.any_rows() is None:  # of a driver, whose actors write
+            self._space.refresh()
         rows = self._space.any_rows()
-        if not self._shards and rows is not None:
+        if rows is not None:
             self._shards = list(plan_shards(self._groups, self._group_chars, rows))
             stored = self._space.stored(self._keys, fresh=False)
             self._missing = [

@@ -39,6 +39,7 @@ _WHOLE_BYTES = 8 << 20
 """A shard up to this size is fetched whole where its keys are wanted."""
 _ONE_PUT = 5 << 30
 _FINAL = (PermissionError, IsADirectoryError, NotADirectoryError)
+_EXISTS = re.compile("PreconditionFailed|412")
 _FINAL_WORDS = re.compile(
     r"NoCredentials|Unable to locate credentials|RequestTimeTooSkewed|SignatureDoesNotMatch|"
     r"InvalidAccessKeyId|ExpiredToken|InvalidBucketName|NoSuchBucket|QuotaExceeded|"
@@ -223,11 +224,11 @@ class Bucket:
 
     def _write_if_absent(self, name: str, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
-            there = self.read(name)
-            if there == content:
+            before = self.read(name)
+            if before == content:
                 return
             with contextlib.suppress(ValueError):
-                disk.parse_json(there)
+                disk.parse_json(before)
                 return
             self._patiently(name, lambda: _pipe(self._fs, content, self._object(name)))
             return
@@ -242,7 +243,7 @@ class Bucket:
         except FileExistsError:
             pass  # ours, or another's who says the same of the same fingerprint
         except OSError as error:
-            if not re.search("PreconditionFailed|412", str(error)):
+            if not _says(error, _EXISTS):
                 raise
 
     def _object(self, name: str) -> str:
@@ -317,7 +318,7 @@ def patiently(call: Callable[[], _T], address: str) -> _T:
         try:
             return call()
         except (KembError, Damaged, FileNotFoundError) as error:
-            if _FINAL_WORDS.search(str(error)) and not isinstance(error, KembError | Damaged):
+            if not isinstance(error, KembError | Damaged) and _says(error, _FINAL_WORDS):
                 raise _explained(error, address, n_tries) from error
             raise
         except Exception as error:  # each package has its own
@@ -338,8 +339,12 @@ def _writing() -> Iterator[None]:
 
 
 def _is_final(error: Exception) -> bool:
-    text = f"{type(error).__name__} {error}"
-    return isinstance(error, _FINAL) or _FINAL_WORDS.search(text) is not None
+    return isinstance(error, _FINAL) or _says(error, _FINAL_WORDS)
+
+
+def _says(error: Exception, words: re.Pattern[str]) -> bool:
+    """Whether a server said one of some words: fsspec's packages make plain errors of its codes."""
+    return words.search(f"{type(error).__name__} {error}") is not None
 
 
 def _explained(error: Exception, address: str, n_tries: int) -> StoreError:

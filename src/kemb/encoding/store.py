@@ -278,17 +278,17 @@ class Space:
         numbers = [self._numbers[part.name] for part in parts]
         in_parts = np.isin(copies.shard, numbers)
         shard_of, row_of = self._index.first(Matches(*(c[in_parts] for c in copies)), len(keys))
-        there = shard_of >= 0
-        places = self._by_number, shard_of[there], row_of[there]
+        is_inside = shard_of >= 0
+        places = self._by_number, shard_of[is_inside], row_of[is_inside]
         rows, counts = gather(*places), gather_counts(*places)
-        joined = self.add(keys[there], rows, counts)
+        joined = self.add(keys[is_inside], rows, counts)
         for part in parts:
             if part.name != joined:
                 self.remove(part.name)
         if not self.place.has(joined):
             # another process has joined the same keys in another order, and removed ours while we
             # removed its
-            self.add(keys[there], rows, counts)
+            self.add(keys[is_inside], rows, counts)
         return joined
 
     def vectors(self, keys: Keys) -> StoredVectors:

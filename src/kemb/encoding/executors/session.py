@@ -172,7 +172,8 @@ def pool_of(nodes: Sequence[Node], options: ClusterOptions) -> Pool:
             f"cluster has {n_gpus:g}. Type fewer --actors, --gpus-per-actor 0 for its CPUs, or add "
             "nodes with `ray start --address=HOST:6379`."
             if share
-            else "The cluster has no CPU to run an actor on: start its nodes without --num-cpus=0."
+            else "The cluster has no CPU to run an actor on. Its nodes were started by `ray start "
+            "--num-cpus=0`; start them without that option."
         )
     if share:
         per_node = [node.n_cpus / max(1, int(node.n_gpus / share + 1e-6)) for node in hosts]
