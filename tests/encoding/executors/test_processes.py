@@ -128,7 +128,7 @@ def no_process_is_left() -> Iterator[None]:
 def test_shards_are_those_of_one_process(fake: Fake, tmp_path: Path) -> None:
     texts = collection()
     one, expected = encode(fake, tmp_path / "one", 1, texts)
-    assert len(expected) > 10
+    assert one.n_shards > 10
     several, found = encode(fake, tmp_path / "several", 3, texts)
     assert found == expected
     one.seconds = several.seconds = 0
@@ -358,10 +358,10 @@ def test_models_of_two_workers_are_bit_equal_to_one(tiny_st: Path, tmp_path: Pat
     for model in (alone, two):
         space = Store(tmp_path / str(len(model.devices))).space(model.fingerprint())
         with opened(model) as encoder:
-            encode_missing(collection(), space, lambda encoder=encoder: encoder, budget)  # type: ignore[misc]
+            progress = encode_missing(collection(), space, lambda encoder=encoder: encoder, budget)  # type: ignore[misc]
+        assert progress.n_shards > 5
         names.append(shards(space))
     assert names[0] == names[1]
-    assert len(names[0]) > 5
 
 
 FEW_ROWS = """
@@ -416,7 +416,8 @@ def test_minilm_with_two_workers_gives_the_vectors_of_one(
         scores.append(outcome.result.main_score)
         space = options.store.space(model.fingerprint())
         keys = Texts.of("", "", lines, str).keys
-        assert space.size()[0] > 3
+        assert sum(len(line) for line in lines) > 2 * 1500  # in several groups
+        assert space.size()[0] == 1
         vectors.append(space.vectors(keys).block(0, len(lines)))
         assert outcome.result.record.hardware.devices == (None if n == 1 else ["cpu", "cpu"])
     assert scores[0] == scores[1]
