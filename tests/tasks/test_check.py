@@ -529,8 +529,8 @@ WARNINGS: dict[str, tuple[Files, str, str, int | None, str, str, str]] = {
         *("file not used", "notes.csv", None, "", "", "no part of the task"),
     ),
     "packed file": (
-        {"train.csv": TOPICS, "test.csv.gz": "x", "notes.gz": "x"},
-        *("file not used", "test.csv.gz", None, "", "", "not read, by its ending: unpack it"),
+        {"train.csv": TOPICS, "test.csv.zst": "x", "notes.gz": "x"},
+        *("file not used", "test.csv.zst", None, "", "", "not read, by its ending: unpack it"),
     ),
     "CP949": (
         {"test.csv": STS.encode("cp949")},

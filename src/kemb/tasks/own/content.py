@@ -264,7 +264,7 @@ def _labels(table: Mapped, findings: Findings) -> list[Label]:
             findings.error("wrong type", table.file, message, row=row, column=column, value=value)
             value = None
         labels.append(int(value) if isinstance(value, int | float) else value or "")
-    is_untyped = table.file.lower().endswith((".csv", ".tsv"))
+    is_untyped = table.file.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
     if is_untyped and all(
         re.fullmatch("0|-?[1-9][0-9]{0,17}", str(label or 0)) for label in labels
     ):

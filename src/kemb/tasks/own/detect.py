@@ -17,6 +17,7 @@ from kemb.tasks.own.columns import (
     to_number,
 )
 from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.marks import numbers_spelled, with_numbers, yes_and_no
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, by_split, choose_splits
 from kemb.tasks.own.questions import chunk_files, question_files, questions_with_gold
 from kemb.tasks.own.retrieval import autorag, beir, map_file, renamed
@@ -117,7 +118,11 @@ def _rows(files: Files, settings: Settings, findings: Findings) -> Draft | None:
         split: map_file(files, file, shaped.aliases, first_columns, findings)
         for split, file in file_of_split.items()
     }
-    whole = {split: table for split, table in mapped.items() if table is not None}
+    whole = {
+        split: with_numbers(table, GOLD[shaped.type], findings) if shaped.type in GOLD else table
+        for split, table in mapped.items()
+        if table is not None
+    }
     if len(whole) < len(mapped):
         return None
     columns = renamed(whole[splits[0]])
@@ -186,7 +191,8 @@ def _pair_type(
     if "type" in settings or "labels" in settings:
         labels = settings.get("labels") or _entailment(values)
         return settings.get("type", "pair_classification"), labels, note("rule.toml_type")
-    numbers = [number for value in values if (number := to_number(value)) is not None]
+    spelled = numbers_spelled(values) or values
+    numbers = [number for value in spelled if (number := to_number(value)) is not None]
     if 2 * len(numbers) >= len(values):
         kinds = set(numbers)
         if kinds <= {0.0, 1.0}:
@@ -203,6 +209,12 @@ def _pair_type(
     labels = _entailment(values)
     if set(labels.values()) == {0, 1}:
         rule = note("rule.entailment", column=repr(column), labels=str(labels))
+        return "pair_classification", labels, rule
+    labels = yes_and_no(values)
+    if labels:
+        message = note("finding.yes_and_no", labels=str(labels))
+        findings.warn("labels decided", file, message, column=column)
+        rule = note("rule.yes_and_no", column=repr(column), labels=str(labels))
         return "pair_classification", labels, rule
     message = note("finding.unclear_labels")
     words = sorted({str(value) for value in values})

@@ -10,6 +10,23 @@ from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.headers import table_of_rows
 
 EXCEL_SUFFIXES = (".xlsx", ".xls")
+_ZIP, _OLE = b"PK", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""What the files of Excel begin with, since 2007 and before; an encrypted one is as before."""
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether a file begins as one of Excel's, whatever its name; True where it cannot be read."""
+    try:
+        with path.open("rb") as raw:
+            return raw.read(len(_OLE)).startswith((_ZIP, _OLE))
+    except OSError:
+        return True
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a workbook of Excel's newer kind is wrapped in an older file, as passwords do."""
+    with path.open("rb") as raw:
+        return path.suffix.lower() == ".xlsx" and raw.read(len(_OLE)) == _OLE
 
 
 def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]:
@@ -34,6 +51,8 @@ def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]
         }
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         message = note("finding.broken_excel", reason=str(error))
+        if path.is_file() and _is_locked(path):
+            message = note("finding.locked_excel")
         findings.error("broken Excel", file, message)
         return {}
     rows_by_sheet = {

@@ -91,6 +91,11 @@ class Findings:
         """Note something worth a look."""
         self._add(Finding("warning", kind, file, row, column, shorten(value), message))
 
+    def take(self, others: Findings) -> None:
+        """Add what others noted."""
+        self.kept += others.kept
+        self.counts += others.counts
+
     def _add(self, finding: Finding) -> None:
         key = (finding.level, finding.kind)
         self.counts[key] += 1

@@ -18,14 +18,17 @@ an equal text matches it.
 MOST_CHUNKS = 10
 """A passage that stands in more chunks than this is boilerplate and says nothing."""
 
-_SEPARATORS = (r"[;；]", r"\|", r"[,，、]", r"\n", r"[;；|,，、\n]", r"\s+")
+_SEPARATORS = (
+    *(r"[;；]", r"\|", r"[,，、]", r"\n|\\n", r"[/／]", r"[&＆]"),
+    *(r"[;；|,，、\n&＆/／]", r"\s+"),
+)
 """What may stand between ids, tried in this order."""
 _PASSAGE_SEPARATORS = (r"\n\s*\n", r"\|", r"\n", r"[;；]")
 """What may stand between passages in one cell."""
 _TOKEN = re.compile(
-    r"\s*(?:(?P<open>[\[(])|(?P<close>[\])])|(?P<comma>,)"
+    r"\s*(?:(?P<open>[\[({])|(?P<close>[\])}])|(?P<comma>,)"
     r"|(?P<string>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
-    r"|(?P<word>[^\s,\[\]()'\"]+))",
+    r"|(?P<word>[^\s,\[\](){}'\"]+))",
     re.DOTALL,
 )
 _NOISE = re.compile(r"array|dtype=\w+|nan|None|null", re.IGNORECASE)
@@ -53,8 +56,8 @@ def _parse_printed(text: str, bare_words: bool) -> list[Any] | None:
     stripped = text.strip()
     while position < len(stripped):
         match = _TOKEN.match(stripped, position)
-        if match is None or match["word"] == "...":
-            return None
+        if match is None or match["word"] == "..." or (match["word"] or "").startswith(":"):
+            return None  # cut short, or a dictionary
         position = match.end()
         if match["open"]:
             stack.append([])
@@ -112,8 +115,8 @@ def is_empty(value: object) -> bool:
 
 
 def ids_in(value: object, known_ids: Collection[str]) -> list[str]:
-    """The ids in a cell, in order: a list, a list as text, one id, or several between `;`, `|`,
-    `,` or blanks; where some of them are unknown they are there, too.
+    """The ids in a cell, in order: a list or set, also as text, one id, or several between `;`,
+    `|`, `,`, `/`, `&` or blanks; where some of them are unknown they are there, too.
 
     :param value: the cell.
     :param known_ids: of the chunks; an id with a comma in it is one id.
@@ -123,7 +126,7 @@ def ids_in(value: object, known_ids: Collection[str]) -> list[str]:
     text = value.strip()
     if text in known_ids:
         return [text]
-    if text[:1] in "[(" and (items := parse_list(text)) is not None:
+    if text[:1] in "[({" and (items := parse_list(text)) is not None:
         return list(dict.fromkeys(flat_texts(items)))
     best = [text]
     n_best = 0
@@ -151,7 +154,7 @@ def is_ambiguous(value: object, known_ids: Collection[str]) -> bool:
 
 def passages_in(value: object) -> list[str]:
     """The passages in a cell: a list, a list as text, or the whole cell as one."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "("):
+    if isinstance(value, str) and value.strip()[:1] in ("[", "(", "{"):
         items = parse_list(value, bare_words=False)
         if items is not None:
             return flat_texts(items)

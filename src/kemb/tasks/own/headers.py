@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from kemb.messages import note
 from kemb.tasks.own.columns import (
     CORPUS,
+    GOLD_ANSWERS,
+    GOLD_IDS,
     GOLD_NAMES,
+    GOLD_TEXTS,
     GRADES,
     LABELS,
     PAIRS,
@@ -25,6 +28,12 @@ USUAL_NAMES = frozenset((*GOLD_NAMES, *GRADES)).union(
 )
 """What columns are called in the layouts that kemb knows, as `plain_name` writes it."""
 
+_MEANINGS = (
+    *(GOLD_IDS, GOLD_TEXTS, GOLD_ANSWERS, GRADES),
+    *(names for aliases in (CORPUS, LABELS, PAIRS, QRELS, QUERIES) for names in aliases.values()),
+)
+"""Names that mean the same column, whatever their language."""
+
 _MOST_ABOVE = 5
 """Rows of titles and notes that people write above a table."""
 _LEAST_NAMES = 2
@@ -37,8 +46,8 @@ Rows = list[tuple[int, list[str]]]
 def table_of_rows(file: str, rows: Rows, findings: Findings) -> Table | None:
     """A table whose header is the first row, or what stands below titles and merged cells.
 
-    Trailing columns without a name and a value are left out, and so are copies of the header, and a
-    first column that alone has no name.
+    Trailing columns without a name and a value are left out, and so are copies of the header, the
+    same names in another language below it, and a first column that alone has no name.
     None, and a finding, where columns share a name, or hold values without one.
 
     :param file: its name in messages.
@@ -69,12 +78,28 @@ def table_of_rows(file: str, rows: Rows, findings: Findings) -> Table | None:
             findings.error("ragged row", file, message, row=row, value=",".join(values))
         elif [value.strip() for value in values] == names:
             findings.warn("header", file, note("finding.header_again"), row=row)
+        elif not whole and row == rows[1][0] and _says_the_same(names, values):
+            message = note("finding.header_translated")
+            findings.warn("header", file, message, row=row, value=" ".join(values))
         else:
             whole.append((row, values))
     columns: dict[str, list[object]] = {
         names[place]: [values[place] for _, values in whole] for place in places
     }
     return Table(file, columns, [row for row, _ in whole])
+
+
+def _says_the_same(header: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether a row names the columns once more, as a second header in another language does."""
+    pairs = [
+        (plain_name(name), plain_name(value))
+        for name, value in zip(header, values, strict=True)
+        if value.strip()
+    ]
+    n_same = sum(
+        any(name in meaning and value in meaning for meaning in _MEANINGS) for name, value in pairs
+    )
+    return n_same >= _LEAST_NAMES and 2 * n_same >= len(pairs)
 
 
 def _has_values(rows: Rows, place: int) -> bool:

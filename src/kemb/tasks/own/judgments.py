@@ -14,7 +14,7 @@ from kemb.messages import note
 from kemb.tasks.own.columns import Mapped
 from kemb.tasks.own.decisions import Clean
 from kemb.tasks.own.findings import Findings
-from kemb.tasks.own.gold import normal_form
+from kemb.tasks.own.forms import loose_form
 from kemb.tasks.own.values import MOST_READ, ids_of, note_repeated, number_of, texts_of
 from kemb.tasks.spec import TaskSpec
 
@@ -131,11 +131,11 @@ def _judgments(
     for ours, (ids, file) in known_ids.items():
         values = {value for value in columns[ours] if value}
         unknown = values - rows_of(ids, values).keys()
-        loose = set(map(_loose, unknown))
-        alike = {form: one for one in ids if (form := _loose(one)) in loose} if unknown else {}
+        loose = set(map(loose_form, unknown))
+        alike = {form: one for one in ids if (form := loose_form(one)) in loose} if unknown else {}
         for row, value in zip(table.rows, columns[ours], strict=True):
             if value in unknown:
-                near = alike.get(_loose(value))
+                near = alike.get(loose_form(value))
                 message = note("finding.unknown_id", file=file)
                 if near:
                     message = note("finding.unknown_id_near", file=file, near=repr(near))
@@ -172,8 +172,3 @@ def _grades(table: Mapped, findings: Findings) -> list[int]:
             )
         grades.append(int(number))
     return grades
-
-
-def _loose(one: str) -> str:
-    """An id without what spreadsheets and people change: leading zeros, blanks, case."""
-    return normal_form(one).lstrip("0")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from kemb.tasks.own.columns import (
     CORPUS,
+    PAIRS,
     QRELS,
     QUERIES,
     Aliases,
@@ -41,6 +42,12 @@ _MOST_TABLES = 6
 _LEAST_SHARE = 0.5
 """Of its cells, that a column must name chunks in, or ask in."""
 _QUESTION = re.compile(r"[?？]\s*$|(?:까|나|가|지|요|니|는지)\s*[.?]?\s*$")
+_COUNTED = re.compile(
+    r"page|쪽|페이지|번호|연도|날짜|(?:^|[\W_])(?:no|nr|num|number|id|idx|index|year|row|line)(?:[\W_]|$)",
+    re.IGNORECASE,
+)
+"""Names of columns whose numbers say where something stands, not how much."""
+_SENTENCES: Aliases = {ours: PAIRS[ours] for ours in ("sentence1", "sentence2")}
 _SENSELESS = ("one value", "nothing to score", "no relevant document", "unknown id", "wrong type")
 """Findings that show a wrong guess where they are many."""
 
@@ -119,6 +126,8 @@ def _guesses(folder: Folder, tables: dict[str, Table]) -> Iterator[Settings]:
         yield from ({"columns": guess} for guess in _pair_of_texts(table))
         yield from ({"columns": guess} for guess in _sentence_pairs(table))
     first = next(iter(tables.values()))
+    if len(match_columns(first, _SENTENCES, {})) == len(_SENTENCES):
+        return  # pairs, whose marks are no classes of their first texts
     for guess in _label_columns(first):
         yield {"columns": guess}
         yield {"columns": guess, "type": "clustering"}
@@ -165,6 +174,11 @@ class _Column:
     @property
     def question_share(self) -> float:
         return sum(bool(_QUESTION.search(text)) for text in self.texts) / max(1, len(self.texts))
+
+    @property
+    def is_various(self) -> bool:
+        """Whether most texts stand once or twice."""
+        return 2 * len(set(self.texts)) > len(self.texts)
 
     @property
     def is_label(self) -> bool:
@@ -278,8 +292,13 @@ def _beir_columns(corpus: Table, queries: Table, qrels: Table) -> Columns:
 
 
 def _sentence_pairs(table: Table) -> Iterator[Columns]:
-    texts = [column for column in _columns(table) if column.is_text]
-    numbers = [column for column in _columns(table) if column.is_number and not column.is_unique]
+    """Two columns of texts that are no names of a few kinds, and a number that counts no pages."""
+    texts = [column for column in _columns(table) if column.is_text and column.is_various]
+    numbers = [
+        column
+        for column in _columns(table)
+        if column.is_number and not column.is_unique and not _COUNTED.search(column.name)
+    ]
     if len(texts) >= 2 and numbers:
         gold = set(numbers[-1].texts)
         ours = "label" if gold <= {"0", "1"} else "score"
@@ -290,5 +309,6 @@ def _sentence_pairs(table: Table) -> Iterator[Columns]:
 def _label_columns(table: Table) -> Iterator[Columns]:
     for text in _texts(table):
         for label in _columns(table):
-            if label.name != text.name and label.is_label:
+            is_place = label.is_number and _COUNTED.search(label.name)
+            if label.name != text.name and label.is_label and not is_place:
                 yield {"text": text.name, "label": label.name}

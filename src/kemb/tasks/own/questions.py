@@ -27,6 +27,7 @@ from kemb.tasks.own.columns import (
     to_number,
 )
 from kemb.tasks.own.findings import Findings, Table
+from kemb.tasks.own.forms import KnownIds, form_of, form_said, nearest_id
 from kemb.tasks.own.gold import (
     LEAST_CHARS,
     Passages,
@@ -39,6 +40,7 @@ from kemb.tasks.own.gold import (
 )
 from kemb.tasks.own.outline import Draft, Files, Settings, choose_splits, only
 from kemb.tasks.own.retrieval import one_after_the_other, qa_by_split, retrieval_fields
+from kemb.tasks.own.values import NO_VALUE
 
 NUMBERED = "(numbered)"
 """Stands for the name of an id column where the rows are numbered instead."""
@@ -46,6 +48,9 @@ _N_SAMPLED = 300
 """Rows that decide which column names the right chunks, and how."""
 _LEAST_SHARE = 0.5
 """Of these rows, that a column must name chunks in, to be taken before the ones behind it."""
+
+_NO_CHUNK = NO_VALUE | {"-", "없음", "해당없음", "해당 없음"}
+"""Words in a column of right chunks that say that there is none, in small letters."""
 
 Names = dict[str, str]
 """Our column -> the table's own."""
@@ -56,6 +61,8 @@ class _Gold(NamedTuple):
 
     column: str
     kind: Literal["ids", "texts"]
+    form: str = ""
+    """What ids are to be freed of to be those of the chunks, a key of `forms.FORMS`."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,7 @@ def questions_with_gold(
         return None
     if chunk_file is not None:
         corpus = _chunk_table(files[chunk_file], settings, findings)
-        gold = None if corpus is None else _choose_gold(sources[0], corpus, declared, findings)
+        gold = None if corpus is None else _choose_gold(sources, corpus, declared, findings)
     else:
         gold = _passage_column(sources[0], declared, findings)
         corpus = None if gold is None else _passage_table(sources, gold.column, findings)
@@ -303,7 +310,7 @@ def _passage_table(sources: list[_Questions], column: str, findings: Findings) -
         title_values = column_values(table, title_name) or [""] * len(table)
         cells = column_values(table, column) or []
         for row, cell, title in zip(table.rows, cells, title_values, strict=True):
-            for passage in passages_in(cell):
+            for passage in () if _says_none(cell) else passages_in(cell):
                 key = normal_form(passage)
                 rows.setdefault(key, row)
                 texts.setdefault(key, passage)
@@ -327,11 +334,12 @@ def _passage_table(sources: list[_Questions], column: str, findings: Findings) -
 
 
 def _choose_gold(
-    source: _Questions, corpus: _Chunks, declared: Names, findings: Findings
+    sources: list[_Questions], corpus: _Chunks, declared: Names, findings: Findings
 ) -> _Gold | None:
-    """The first column whose cells are ids of chunks, else the first whose cells are passages; the
-    best one where none is so in half of its rows.
+    """The first column whose cells are ids of chunks, else the first whose cells are passages, else
+    the first that is all ids but for their form; the best one where none is so in half of its rows.
     """
+    source = sources[0]
     names = _usable(source, _gold_names(source.table, declared))
     known_ids = corpus.known_ids if corpus.has_ids else set()
     shares: list[tuple[float, _Gold]] = []
@@ -346,12 +354,32 @@ def _choose_gold(
             shares.append((n_texts / len(cells), _Gold(name, "texts")))
     for share, gold in shares:
         if share >= _LEAST_SHARE:
-            return gold
+            return _in_form(gold, sources, corpus, findings) or gold
+    for name in names if corpus.has_ids else ():
+        if gold_in_form := _in_form(_Gold(name, "ids"), sources, corpus, findings):
+            return gold_in_form
     best_share, best = max(shares, key=lambda entry: entry[0], default=(0.0, None))
     if best is None or best_share == 0:
         _note_no_gold(source, corpus, names, findings)
         return None
     return best
+
+
+def _in_form(
+    gold: _Gold, sources: list[_Questions], corpus: _Chunks, findings: Findings
+) -> _Gold | None:
+    """A column of ids that one change of form makes ids of chunks, all of them, which is said."""
+    if gold.kind != "ids":
+        return None
+    cells = [cell for one in sources for cell in _filled(one.table, gold.column)]
+    change = form_of(cells, corpus.known_ids)
+    if change is None:
+        return None
+    form, example, near = change
+    message = note("finding.id_form", form=form_said(form), file=corpus.table.file, near=repr(near))
+    file = sources[0].table.file
+    findings.warn("id form", file, message, column=gold.column, value=example)
+    return gold._replace(form=form)
 
 
 def _note_no_gold(
@@ -361,11 +389,16 @@ def _note_no_gold(
     if corpus.has_ids:
         ids = note("finding.ids_such_as", example=repr(corpus.ids[0]))
     file, columns = corpus.table.file, list(source.table.columns)
+    example = _sample(source.table, names[0])[0] if names else None
+    if corpus.has_ids and names:
+        for cell in _sample(source.table, names[0]):
+            one = next(iter(ids_in(cell, corpus.known_ids)), "")
+            if near := nearest_id(one, corpus.known_ids):
+                example, ids = cell, note("finding.ids_near", one=repr(one), near=repr(near))
+                break
+    message = note("finding.no_gold_column", columns=columns, file=file, ids=ids)
     if names:
         message = note("finding.no_right_chunks", names=list(map(repr, names)), file=file, ids=ids)
-    else:
-        message = note("finding.no_gold_column", columns=columns, file=file, ids=ids)
-    example = _sample(source.table, names[0])[0] if names else None
     column = names[0] if names else "queries.gold"
     findings.error("no right chunks", source.table.file, message, column=column, value=example)
 
@@ -404,8 +437,19 @@ def _usable(source: _Questions, names: list[str]) -> list[str]:
 
 
 def _sample(table: Table, name: str) -> list[object]:
-    values = [value for value in column_values(table, name) or [] if not is_empty(value)]
+    values = _filled(table, name)
     return values[:: max(1, len(values) // _N_SAMPLED)]
+
+
+def _filled(table: Table, name: str) -> list[object]:
+    """The cells of a column that name something."""
+    cells = column_values(table, name) or []
+    return [cell for cell in cells if not is_empty(cell) and not _says_none(cell)]
+
+
+def _says_none(cell: object) -> bool:
+    """Whether a cell says in a word that no chunk is right."""
+    return isinstance(cell, str) and cell.strip().lower() in _NO_CHUNK
 
 
 # ---- questions and judgments
@@ -458,12 +502,17 @@ def _judgments(
     is_impossible = table.columns.get("is_impossible", [False] * len(table))
     grade_name = _grade_column(table, (gold.column, *source.names.values()))
     grades = table.columns[grade_name] if grade_name else [1] * len(table)
+    id_names = KnownIds(corpus.known_ids, gold.form)
     judged: dict[tuple[str, str, str], tuple[int, object, str, object]] = {}
     rows = zip(_ids_and_texts(source, numbering), cells, grades, is_impossible, strict=True)
     for (row, query_id, _), cell, grade, has_no_answer in rows:
         if has_no_answer is True or is_empty(cell):
             continue
-        for chunk_id in _right_chunks(cell, gold, corpus, (table.file, row), findings):
+        if _says_none(cell) and str(cell).strip() not in corpus.known_ids:
+            message = note("finding.no_chunk_word")
+            findings.warn("no value", table.file, message, row=row, column=gold.column, value=cell)
+            continue
+        for chunk_id in _right_chunks(cell, gold, (corpus, id_names), (table.file, row), findings):
             key = (str(query_id), chunk_id, str(grade))
             judged.setdefault(key, (row, query_id, chunk_id, grade))
     columns: dict[str, list[object]] = {
@@ -480,18 +529,23 @@ def _judgments(
 
 
 def _right_chunks(
-    cell: object, gold: _Gold, corpus: _Chunks, place: tuple[str, int], findings: Findings
+    cell: object,
+    gold: _Gold,
+    chunks: tuple[_Chunks, KnownIds],
+    place: tuple[str, int],
+    findings: Findings,
 ) -> list[str]:
     """Ids of the chunks that a cell names; passages that are no chunk are noted.
 
+    :param chunks: the chunks, and what their ids are called in the column.
     :param place: file and row, for messages.
     """
-    file, row = place
+    (corpus, id_names), (file, row) = chunks, place
     if gold.kind == "ids":
-        if is_ambiguous(cell, corpus.known_ids):
+        if is_ambiguous(cell, id_names):
             message = note("finding.ambiguous_ids")
             findings.error("ambiguous ids", file, message, row=row, column=gold.column, value=cell)
-        return ids_in(cell, corpus.known_ids)
+        return id_names.in_cell(cell)
     chunk_ids, unmatched = corpus.passages.find_all(cell)
     for passage in unmatched:
         message = note("finding.passage_not_found", file=corpus.table.file)

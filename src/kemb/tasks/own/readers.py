@@ -7,7 +7,11 @@ of it.
 
 from __future__ import annotations
 
+import errno
+import gzip
 import json
+import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +19,7 @@ from kemb.files import disk
 from kemb.messages import note
 from kemb.tasks.own.delimited import read_delimited
 from kemb.tasks.own.encodings import decode
-from kemb.tasks.own.excel import EXCEL_SUFFIXES, read_workbook
+from kemb.tasks.own.excel import EXCEL_SUFFIXES, is_workbook, read_workbook
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.large import is_large, is_utf8, json_error, read_jsonl, read_parquet, records_of
 from kemb.tasks.own.records import table_of_records, tables_of_json
@@ -25,6 +29,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet", *EXCEL_SUFFIXES)
+PACKED_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".json")
+"""Of files that are also read with .gz behind their names."""
+_GZIP = ".gz"
+_MOST_UNPACKED = 4 << 30
+"""Bytes; a packed file is read whole."""
+_HTML = ("<!doctype html", "<html", "<table", "<meta", "<?xml")
+
+
+def suffix_of(path: Path) -> str:
+    """The ending that says how a file is read, in small letters; a `.gz` behind it left out."""
+    suffix = path.suffix.lower()
+    inner = Path(path.stem).suffix.lower()
+    return inner if suffix == _GZIP and inner in PACKED_SUFFIXES else suffix
 
 
 def read_table(path: Path, file: str, findings: Findings) -> Table | None:
@@ -63,13 +80,15 @@ def read_tables(path: Path, file: str, findings: Findings, role: str = "") -> di
             "unreadable file", file, note("finding.cannot_be_read", reason=disk.what_is(path))
         )
         return {}
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
+    is_packed = path.suffix.lower() == _GZIP
     if suffix == ".parquet":
         table = read_parquet(path, file) or _read_parquet(path, file, findings)
         tables = {} if table is None else {file: table}
     elif suffix in EXCEL_SUFFIXES:
-        tables = read_workbook(path, file, findings)
-    elif suffix == ".jsonl" and is_large(path) and is_utf8(path):
+        is_excel = is_workbook(path)
+        tables = (read_workbook if is_excel else _read_misnamed)(path, file, findings)
+    elif suffix == ".jsonl" and not is_packed and is_large(path) and is_utf8(path):
         tables = {file: read_jsonl(path, file, findings)}
     else:
         text = _read_text(path, file, findings)
@@ -92,13 +111,31 @@ def _tables_of_text(
                 findings.error("broken JSON", file, json_error(error), row=row)
                 return {}
         else:
-            return tables_of_json(value, file)
+            return tables_of_json(value, file, role)
     if suffix in (".json", ".jsonl"):
         return {file: _read_jsonl(text, file, findings)}
     if suffix == ".txt" and is_trec(text):
         return {file: read_trec(text, file, findings)}
     has_tabs = suffix == ".tsv" or (suffix == ".txt" and "\t" in text.split("\n", 1)[0])
     table = read_delimited(text, "\t" if has_tabs else ",", file, findings, role)
+    return {} if table is None else {file: table}
+
+
+def _read_misnamed(path: Path, file: str, findings: Findings) -> dict[str, Table]:
+    """Text that is called a workbook, as many programs export it; a page of HTML is refused, and
+    what is no table is a broken workbook.
+    """
+    decoded = Findings()
+    text = _read_text(path, file, decoded)
+    first_line = (text or "").lstrip().partition("\n")[0]
+    if text is None or not any(mark in first_line for mark in "<,;|\t"):
+        return read_workbook(path, file, findings)
+    findings.take(decoded)
+    if text.lstrip().lower().startswith(_HTML):
+        findings.error("broken Excel", file, note("finding.html_as_excel"))
+        return {}
+    findings.warn("no Excel", file, note("finding.csv_as_excel"))
+    table = read_delimited(text, "\t" if "\t" in first_line else ",", file, findings)
     return {} if table is None else {file: table}
 
 
@@ -110,9 +147,29 @@ def _is_jsonl(text: str) -> bool:
         return False
 
 
+def _content_of(path: Path) -> bytes:
+    """The bytes of a file, unpacked.
+
+    :raises OSError: it cannot be read, is not what its name says, or is too large.
+    """
+    if path.suffix.lower() != _GZIP:
+        return path.read_bytes()
+    with gzip.open(path) as packed:
+        try:
+            content = packed.read(_MOST_UNPACKED + 1)
+        except zlib.error as error:
+            raise OSError(str(error)) from error
+    if len(content) > _MOST_UNPACKED:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return content
+
+
 def _read_text(path: Path, file: str, findings: Findings) -> str | None:
     try:
-        text = decode(path.read_bytes(), file, findings)
+        text = decode(_content_of(path), file, findings)
+    except EOFError:
+        findings.error("broken file", file, note("finding.cut_short"))
+        return None
     except OSError as error:
         findings.error(
             "unreadable file", file, note("finding.cannot_be_read", reason=disk.reason_of(error))

@@ -11,6 +11,7 @@ from typing import Any
 
 from kemb.errors import DataError
 from kemb.files import disk
+from kemb.tasks.own import dumps
 from kemb.tasks.own.findings import Table
 
 _DOCSTORE = "docstore/data"
@@ -59,12 +60,13 @@ def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def tables_of_json(value: object, file: str) -> dict[str, Table]:
+def tables_of_json(value: object, file: str, role: str = "") -> dict[str, Table]:
     """The tables in a parsed JSON file, by name; empty if it holds no records, as a program's
     settings do.
 
     :param value: the parsed file.
     :param file: its name in messages.
+    :param role: `corpus`, `queries` or `qrels` where the name says it: texts may stand by id.
     """
     if isinstance(value, list):
         return _one_table(file, _records_of_list(value))
@@ -74,8 +76,11 @@ def tables_of_json(value: object, file: str) -> dict[str, Table]:
         return _one_table(file, list(_squad_questions(value["data"])))
     if isinstance(nodes := value.get(_DOCSTORE), dict):
         return _one_table(file, _nodes(nodes))
-    if all(isinstance(value.get(key), dict) for key in ("queries", "corpus", "relevant_docs")):
-        return _finetune_dataset(value, file)
+    if whole := dumps.evaluator_tables(value):
+        tables = {f"{file}#{name}": records for name, records in whole.items() if records}
+        return {name: table_of_records(name, records) for name, records in tables.items()}
+    if other := dumps.database_records(value) or dumps.records_by_key(value, role):
+        return _one_table(file, [unwrap(record) for record in other])
     by_column = _columns(value)
     if by_column is not None:
         return _one_table(file, by_column)
@@ -85,9 +90,13 @@ def tables_of_json(value: object, file: str) -> dict[str, Table]:
 
 
 def unwrap(record: dict[str, Any]) -> dict[str, Any]:
-    """The record itself, of one that LangChain's or LlamaIndex's own JSON puts into an envelope."""
+    """The record itself, of one that LangChain's or LlamaIndex's own JSON, or a search engine, puts
+    into an envelope.
+    """
     if record.get("type") == "constructor" and isinstance(record.get("kwargs"), dict):
         return dict(record["kwargs"])
+    if (fields := dumps.hit_fields(record)) is not None:
+        return fields
     data = record.get("__data__")
     if isinstance(data, str):
         try:
@@ -116,19 +125,6 @@ def _nodes(nodes: dict[str, Any]) -> list[dict[str, object]]:
         {"id_": node_id} | unwrap(node) for node_id, node in nodes.items() if isinstance(node, dict)
     ]
     return [record for record in records if record.get("text")]
-
-
-def _finetune_dataset(value: dict[str, Any], file: str) -> dict[str, Table]:
-    """LlamaIndex's EmbeddingQAFinetuneDataset: texts by id, and the right ids of every query."""
-    documents: list[dict[str, object]] = [
-        {"id": doc_id, "text": text} for doc_id, text in value["corpus"].items()
-    ]
-    queries: list[dict[str, object]] = [
-        {"id": query_id, "question": text, "relevant_docs": value["relevant_docs"].get(query_id)}
-        for query_id, text in value["queries"].items()
-    ]
-    tables = {f"{file}#corpus": documents, f"{file}#queries": queries}
-    return {name: table_of_records(name, records) for name, records in tables.items() if records}
 
 
 def _columns(value: dict[str, Any]) -> list[dict[str, object]] | None:

@@ -26,7 +26,8 @@ from kemb.tasks.own.encodings import decode
 from kemb.tasks.own.findings import Findings, Table
 from kemb.tasks.own.judges import judge_files
 from kemb.tasks.own.outline import TOML, Draft, Files, Settings, role_of, split_of
-from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables
+from kemb.tasks.own.readers import DATA_SUFFIXES, read_tables, suffix_of
+from kemb.tasks.own.texts import text_chunks
 from kemb.tasks.spec import TaskSpec
 
 SUBFOLDERS = ("qrels", "corpus", "queries", "default", "data")
@@ -98,6 +99,11 @@ def read_folder(path: Path, findings: Findings) -> Folder | None:
         message = note("finding.no_records")
         findings.error("no records", ", ".join(paths), message)
         return None
+    if path.is_dir() and "corpus" not in roles.values():
+        tables = [table for table in files.values() if table is not None]
+        if chunks := text_chunks(path, tables, findings):
+            name = chunks.table.file
+            paths[name], files[name], roles[name] = chunks.paths, chunks.table, "corpus"
     return Folder(path, paths, files, roles, settings)
 
 
@@ -131,7 +137,7 @@ def _warn_of_unread(path: Path, findings: Findings) -> None:
     """Name the files of a folder that speak of data by their name and are not read."""
     for item in sorted(path.iterdir()) if path.is_dir() else []:
         speaks_of_data = role_of(item.name) or split_of(item.name)
-        if item.suffix.lower() in UNREAD and speaks_of_data and item.is_file():
+        if suffix_of(item) in UNREAD and speaks_of_data and item.is_file():
             message = note("finding.file_not_read", suffixes=DATA_SUFFIXES)
             findings.warn("file not used", item.name, message)
 
@@ -164,7 +170,7 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
     the hub have.
     """
     if path.is_file():
-        if path.suffix.lower() not in DATA_SUFFIXES:
+        if suffix_of(path) not in DATA_SUFFIXES:
             raise UsageError(
                 f"{path} is no data file kemb reads: expected {', '.join(DATA_SUFFIXES)}, or a "
                 "folder."
@@ -185,13 +191,13 @@ def _data_files(path: Path) -> dict[str, list[Path]]:
         if is_drafted and item.parent == path and item.name in DRAFTED:
             continue
         if (
-            item.suffix.lower() not in DATA_SUFFIXES
+            suffix_of(item) not in DATA_SUFFIXES
             or item.name.startswith((".", "~$"))
             or item.is_dir()
         ):
             continue
         name = item.relative_to(path).as_posix()
-        if item.suffix.lower() == ".txt" and not (role_of(name) or split_of(name)):
+        if suffix_of(item) == ".txt" and not (role_of(name) or split_of(name)):
             continue  # a readme, a licence
         shard = SHARD.fullmatch(name)
         if shard and int(shard["n"]) > 1:
