@@ -89,6 +89,15 @@ def test_three_json_of_dictionaries_are_a_task(tmp_path: Path, right: object) ->
     assert_whole(tmp_path)
 
 
+def test_judgments_in_columns_are_no_dictionary_by_query(tmp_path: Path) -> None:
+    write_json(tmp_path / "corpus.json", CHUNKS)
+    write_json(tmp_path / "queries.json", QUESTION_TEXTS)
+    pairs = [(query, one) for query, right in LISTS.items() for one in right]
+    queries, documents = map(list, zip(*pairs, strict=True))
+    write_json(tmp_path / "qrels.json", {"query-id": queries, "corpus-id": documents})
+    assert_whole(tmp_path)
+
+
 def test_grades_of_a_dictionary_are_grades(tmp_path: Path) -> None:
     right = {"q1": {"c2": 2, "c3": 0}, "q2": {"c4": 1}, "q3": {"c3": 1}}
     value = {"corpus": CHUNKS, "queries": QUESTION_TEXTS, "qrels": right}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kemb.tasks.own.columns import CORPUS, QUERIES, plain_name
+from kemb.tasks.own.columns import CORPUS, QRELS, QUERIES, plain_name
 
 _RIGHT = ("relevant_docs", "qrels", "relevance_judgments")
 """Keys of the right documents of every query beside `corpus` and `queries`."""
@@ -35,12 +35,12 @@ def evaluator_tables(value: Mapping[str, Any]) -> dict[str, Records]:
         record = {"id": query_id, "question": _text_of(query, "queries")}
         right = value[key].get(query_id)
         if isinstance(right, dict) and right:
-            graded = ({key: doc_id, "relevance": grade} for doc_id, grade in right.items())
-            queries += [record | one for one in graded]
+            queries += [
+                record | {"relevant_docs": doc_id, "relevance": grade}
+                for doc_id, grade in right.items()
+            ]
         else:
-            queries.append(record | {key: right})
-    columns = {"qrels": "relevant_docs", "relevance_judgments": "relevant_docs"}
-    queries = [{columns.get(name, name): one for name, one in row.items()} for row in queries]
+            queries.append(record | {"relevant_docs": right})
     return {"corpus": records_by_key(value["corpus"], "corpus"), "queries": queries}
 
 
@@ -65,8 +65,11 @@ def records_by_key(value: Mapping[str, Any], role: str) -> Records:
 def _judgments(value: Mapping[str, Any]) -> Records:
     """Judgments of a dictionary: the right ids, or grades by id, of every query."""
     records: Records = []
+    if {*map(plain_name, value)} & {name for names in QRELS.values() for name in names}:
+        return []  # columns
     for query_id, right in value.items():
-        if not isinstance(right, dict | list):
+        is_list = isinstance(right, list) and all(isinstance(one, str | int) for one in right)
+        if not is_list and not isinstance(right, dict):
             return []
         grades = right if isinstance(right, dict) else dict.fromkeys(map(str, right), 1)
         if not all(isinstance(grade, int) for grade in grades.values()):

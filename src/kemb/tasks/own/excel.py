@@ -16,17 +16,22 @@ _ZIP, _OLE = b"PK", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 def is_workbook(path: Path) -> bool:
     """Whether a file begins as one of Excel's, whatever its name; True where it cannot be read."""
-    try:
-        with path.open("rb") as raw:
-            return raw.read(len(_OLE)).startswith((_ZIP, _OLE))
-    except OSError:
-        return True
+    start = _start(path)
+    return start is None or start.startswith((_ZIP, _OLE))
 
 
 def _is_locked(path: Path) -> bool:
     """Whether a workbook of Excel's newer kind is wrapped in an older file, as passwords do."""
-    with path.open("rb") as raw:
-        return path.suffix.lower() == ".xlsx" and raw.read(len(_OLE)) == _OLE
+    return path.suffix.lower() == ".xlsx" and _start(path) == _OLE
+
+
+def _start(path: Path) -> bytes | None:
+    """The first bytes of a file, None where it cannot be read."""
+    try:
+        with path.open("rb") as raw:
+            return raw.read(len(_OLE))
+    except OSError:
+        return None
 
 
 def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]:
@@ -51,7 +56,7 @@ def read_workbook(path: Path, file: str, findings: Findings) -> dict[str, Table]
         }
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         message = note("finding.broken_excel", reason=str(error))
-        if path.is_file() and _is_locked(path):
+        if _is_locked(path):
             message = note("finding.locked_excel")
         findings.error("broken Excel", file, message)
         return {}

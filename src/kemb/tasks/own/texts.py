@@ -38,13 +38,20 @@ def text_chunks(root: Path, tables: list[Table], findings: Findings) -> TextFile
     for folder in [root, *sorted(item for item in root.iterdir() if item.is_dir())]:
         if folder.name.startswith(".") or folder.name in _NO_CHUNKS:
             continue
-        paths = sorted(
-            item for item in folder.iterdir() if item.suffix.lower() in _SUFFIXES and item.is_file()
-        )
+        paths = _text_files(folder)
         names = KnownIds([path.name for path in paths], "ending")
         if paths and any(_names_files(table, names) for table in tables):
             return _read(root, folder, paths, findings)
     return None
+
+
+def _text_files(folder: Path) -> list[Path]:
+    """The text files in a folder, sorted; none of a folder that cannot be looked into."""
+    try:
+        items = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [item for item in items if item.suffix.lower() in _SUFFIXES and item.is_file()]
 
 
 def _names_files(table: Table, names: KnownIds) -> bool:
