@@ -24,6 +24,7 @@ from kemb.encoding.clean import compact, forget, freeable
 from kemb.encoding.objects import Prefix
 from kemb.encoding.store import Space, Store, input_keys
 from kemb.errors import DiskError, StoreError, UsageError
+from kemb.files import disk, owners
 
 KEY, SECRET = "kemb", "a-secret-of-the-test"
 KEYS_OF_30 = input_keys("", "", [str(i) for i in range(30)])
@@ -218,7 +219,11 @@ def test_records_of_plans_are_no_models_and_go_with_theirs(
     assert Store(root).space(PRINT).size()[0] == 3
     compact(Store(root).space(PRINT))
     assert len(records.paths(space)) == 3, "a driver that is started again looks for them"
-    forget(Store(root).space(PRINT))
+    if is_local:  # what a killed command left there
+        gone = f"{owners.mark().partition('-')[0]}-999999999-1"
+        (space.folder / records.FOLDER / f".{gone}-0123456789ab{disk.TEMPORARY}").touch()
+        disk.remove_leftovers.cache_clear()  # as of another process
+    assert forget(Store(root).space(PRINT)).strangers == []
     assert [each.name for each in Store(root).spaces()] == [other.name]
     if is_local:
         assert not space.folder.exists()
