@@ -11,19 +11,22 @@ from contextlib import closing
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
 from test_joining import PRINT, ROWS, collection, encode, same
 
-from kemb.encoding import objects
+from kemb.encoding import objects, records
 from kemb.encoding.cache import KEYS, Cache, Damaged
 from kemb.encoding.clean import compact, forget, freeable
 from kemb.encoding.objects import Prefix
 from kemb.encoding.store import Space, Store, input_keys
 from kemb.errors import DiskError, StoreError, UsageError
+from kemb.files import disk, owners
 
+KEY, SECRET = "kemb", "a-secret-of-the-test"
 KEYS_OF_30 = input_keys("", "", [str(i) for i in range(30)])
 
 
@@ -98,8 +101,8 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, Faults]]:
-    """An S3 server, and before it a proxy with faults."""
+def server() -> Iterator[tuple[str, Faults, Any]]:
+    """An S3 server with a bucket `kemb`, a proxy with faults before it, and its file system."""
     from moto.server import ThreadedMotoServer
 
     moto = ThreadedMotoServer(port=0, verbose=False)
@@ -108,30 +111,37 @@ def server() -> Iterator[tuple[str, Faults]]:
     handler = type("Handler", (Proxy,), {"upstream": moto.get_host_and_port(), "faults": faults})
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{proxy.server_port}", faults
+    endpoint = f"http://127.0.0.1:{proxy.server_port}"
+    fs = fsspec.filesystem(
+        "s3",
+        endpoint_url=endpoint,
+        key=KEY,
+        secret=SECRET,
+        skip_instance_cache=True,
+        use_listings_cache=False,
+    )
+    if not fs.exists("kemb"):  # all servers of a process have the same buckets
+        fs.mkdir("kemb")
+    yield endpoint, faults, fs
     proxy.shutdown()
     proxy.server_close()
     moto.stop()
 
 
 @pytest.fixture
-def s3(server: tuple[str, Faults], monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """A bucket `kemb` behind faults."""
-    endpoint, faults = server
+def s3(server: tuple[str, Faults, Any], monkeypatch: pytest.MonkeyPatch) -> Faults:
+    """An empty bucket `kemb` behind faults."""
+    endpoint, faults, fs = server
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "kemb",
-        "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-test",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
     faults.next.clear()
-    fs = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-    if fs.exists("kemb"):
-        for path in fs.find("kemb"):
-            fs.rm_file(path)
-    else:
-        fs.mkdir("kemb")
+    for path in fs.find("kemb"):
+        fs.rm_file(path)
     faults.requests.clear()
     return faults
 
@@ -193,6 +203,34 @@ def test_groups_are_joined_and_gc_merges_and_forgets(address: str) -> None:
     assert objects_of(space) == []
 
 
+@pytest.mark.parametrize("is_local", [True, False])
+def test_records_of_plans_are_no_models_and_go_with_theirs(
+    address: str, tmp_path: Path, is_local: bool
+) -> None:
+    root = str(tmp_path / "store") if is_local else address
+    space, other = filled(root), Store(root).space({"model": "other"})
+    other.add(KEYS_OF_30, ROWS["dense"](0, 30))
+    plan = "0123456789abcdef" * 2
+    for each in (space, other):
+        for ending in (".json", ".device.json", f".89abcdef{records.MIXED}"):
+            records.write_absent(each, f"{plan}{ending}", {"device": "A"})
+    names = [each.name for each in Store(root).spaces()]
+    assert names == sorted([space.name, other.name])
+    assert Store(root).space(PRINT).size()[0] == 3
+    compact(Store(root).space(PRINT))
+    assert len(records.paths(space)) == 3, "a driver that is started again looks for them"
+    if is_local:  # what a killed command left there
+        gone = f"{owners.mark().partition('-')[0]}-999999999-1"
+        (space.folder / records.FOLDER / f".{gone}-0123456789ab{disk.TEMPORARY}").touch()
+        disk.remove_leftovers.cache_clear()  # as of another process
+    assert forget(Store(root).space(PRINT)).strangers == []
+    assert [each.name for each in Store(root).spaces()] == [other.name]
+    if is_local:
+        assert not space.folder.exists()
+    assert records.paths(space) == []
+    assert len(records.paths(other)) == 3
+
+
 def test_keys_of_large_shards_are_read_by_range_and_vectors_when_they_are_wanted(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -205,6 +243,21 @@ def test_keys_of_large_shards_are_read_by_range_and_vectors_when_they_are_wanted
     assert {path.suffix for path in folder.iterdir()} == {KEYS}
     assert same(reader, KEYS_OF_30[:10], ROWS["dense"](0, 10))
     assert sum(path.suffix == ".arrow" for path in folder.iterdir()) == 1
+
+
+def test_a_shard_that_another_process_joined_is_not_asked_for_the_dimension(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As an actor does before it writes, while the driver joins what all have written."""
+    driver = filled(address)
+    monkeypatch.setattr(objects, "_WHOLE_BYTES", 100)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    actor = Store(address).space(PRINT)
+    assert actor.stored(KEYS_OF_30).all()
+    driver.join([KEYS_OF_30])
+    assert actor.dim() is None
+    actor.refresh()
+    assert actor.dim() == 4
 
 
 def test_a_damaged_object_is_noticed_when_it_is_read_and_made_again(
@@ -285,6 +338,25 @@ def test_more_vectors_than_the_cache_holds_are_read_through_it(
     assert sum(path.stat().st_size for path in folder.iterdir()) < 4500
 
 
+def test_a_copy_that_goes_before_it_is_mapped_is_fetched_again_and_its_object_is_not_gone(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another thread or process may need its room just then."""
+    filled(address)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    pin, gone = Cache.pin, set()
+
+    def late_pin(self: Cache, path: Path) -> list[str]:
+        if path not in gone:
+            gone.add(path)
+            path.unlink()
+        return pin(self, path)
+
+    monkeypatch.setattr(Cache, "pin", late_pin)
+    assert same(Store(address).space(PRINT), KEYS_OF_30, ROWS["dense"](0, 30))
+    assert len(gone) == 3
+
+
 @pytest.mark.parametrize("size", ["-1", "much", "nan"])
 def test_a_size_that_is_none_is_refused(
     address: str, monkeypatch: pytest.MonkeyPatch, size: str
@@ -337,7 +409,7 @@ def test_a_bucket_that_is_not_there_and_a_server_that_is_not(
     with pytest.raises(StoreError, match="cannot be reached") as caught:
         Store("s3://kemb/store").space(PRINT).stored(KEYS_OF_30)
     assert "\n" not in str(caught.value)
-    assert "a-secret-of-the-test" not in str(caught.value)
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,9 @@ class Cache:
 
     def remove(self, name: str) -> None:
         """Remove a copy, if it is there, and its keys."""
-        if name in self._locks:
-            self.unpin(name)
+        with self._lock:
+            if name in self._locks:
+                self.unpin(name)
         for path in (self.folder / name, self.folder / f"{name}{KEYS}"):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kemb.arrays import Ragged, stack
+from kemb.encoding import records
 from kemb.encoding.shards import Shard
 from kemb.encoding.store import ABOUT, FINGERPRINT, Space
 
@@ -73,7 +74,8 @@ def compact(space: Space) -> Cleaned:
 
 
 def forget(space: Space) -> Cleaned:
-    """Remove every vector of a space, and its folder if nothing else lies in it.
+    """Remove every vector of a space, the records of its plans, and its folder if nothing else lies
+    in it.
 
     :raises DiskError: the folder cannot be written.
     """
@@ -81,7 +83,7 @@ def forget(space: Space) -> Cleaned:
         if users:
             return Cleaned(users=users)
         names = space.place.sizes() | _rubbish(space)
-        for name in [*names, ABOUT, FINGERPRINT]:
+        for name in [*names, *records.paths(space), ABOUT, FINGERPRINT]:
             space.place.remove_file(name)
     return Cleaned(sum(names.values()), strangers=space.place.vanish())
 

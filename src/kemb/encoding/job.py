@@ -103,6 +103,14 @@ class Job:
         self._drawn[number] = missing
         return [self.collection.input(place) for place in missing.tolist()]
 
+    def look(self) -> None:
+        """Look now for what others have stored; between, a look of a while ago will do.
+
+        :raises StoreError: a shard cannot be read.
+        """
+        for space in (self.space, *(place.space for place in self.beside)):
+            space.refresh()
+
     def missing(self, number: int) -> IntArray:
         """The inputs of a group that the store lacks."""
         group = self.groups[number]

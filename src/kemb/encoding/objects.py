@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,6 +103,7 @@ class Bucket:
         self._gone: set[str] = set()
         """That were removed, by whomever; a listing may show them for a while."""
         self._mapped: dict[str, MappedShard] = {}
+        self._mapping = threading.Lock()
         self._texts: dict[str, str] = {}
         """Of the small files that are known to be there."""
 
@@ -129,13 +131,7 @@ class Bucket:
             with contextlib.suppress(Damaged):
                 return RemoteShard(self, name, self.mapped(name).keys)
             raise ValueError(f"{name} is damaged")
-        path = self._cache.path(f"{name}{KEYS}")
-        if path is None:
-            keys = self._patiently(name, lambda: self._fetched_keys(name))
-            path = self._cache.fetch(
-                f"{name}{KEYS}", len(keys), lambda unfinished: unfinished.write_bytes(keys)
-            )
-        return RemoteShard(self, name, np.frombuffer(path.read_bytes(), dtype="S32"))
+        return RemoteShard(self, name, np.frombuffer(self._keys(name), dtype="S32"))
 
     def mapped(self, name: str) -> MappedShard:
         """A shard in a copy on this machine.
@@ -143,15 +139,17 @@ class Bucket:
         :raises Damaged: it is not what its name says.
         :raises FileNotFoundError: it is gone.
         """
-        if name in self._mapped:
-            return self._mapped[name]
-        path = self._cache.fetch(
-            name, self._sizes.get(name, 0), lambda unfinished: self._download(name, unfinished)
-        )
-        for other in self._cache.pin(path):
-            self._mapped.pop(other, None)
-        self._mapped[name] = read_shard(path)
-        return self._mapped[name]
+        while (shard := self._mapped.get(name)) is None:
+            path = self._cache.fetch(
+                name, self._sizes.get(name, 0), lambda unfinished: self._download(name, unfinished)
+            )
+            # Another thread or process may have needed its room before it was pinned: the copy is
+            # gone then, not the object.
+            with self._mapping, contextlib.suppress(FileNotFoundError):
+                for other in self._cache.pin(path):
+                    self._mapped.pop(other, None)
+                self._mapped[name] = read_shard(path)
+        return shard
 
     def is_intact(self, name: str) -> bool:
         """What is fetched is compared with its hash."""
@@ -164,7 +162,6 @@ class Bucket:
     def put(self, write: Callable[[Path], object]) -> str:
         """One PUT under the final name."""
         name = self._cache.keep(write, self._upload)
-        self._sizes[name] = (self._cache.folder / name).stat().st_size
         self._gone.discard(name)
         return name
 
@@ -264,6 +261,17 @@ class Bucket:
             return False
         return True
 
+    def _keys(self, name: str) -> bytes:
+        """The keys of a shard, of the copy where there is one."""
+        if (path := self._cache.path(f"{name}{KEYS}")) is not None:
+            with contextlib.suppress(FileNotFoundError):  # its room was needed meanwhile
+                return path.read_bytes()
+        keys = self._patiently(name, lambda: self._fetched_keys(name))
+        self._cache.fetch(
+            f"{name}{KEYS}", len(keys), lambda unfinished: unfinished.write_bytes(keys)
+        )
+        return keys
+
     def _fetched_keys(self, name: str) -> bytes:
         """The keys of a shard, by ranges."""
         with self._fs.open(self._object(name), "rb", cache_type="none") as file:
@@ -278,6 +286,7 @@ class Bucket:
     def _upload(self, path: Path, name: str) -> None:
         with _writing():
             self._patiently(name, lambda: _put(self._fs, path, self._object(name)))
+        self._sizes[name] = path.stat().st_size
 
     def _patiently(self, name: str, call: Callable[[], _T]) -> _T:
         try:
@@ -397,7 +406,7 @@ def _file_system(address: str) -> tuple[Any, str]:
         options["config_kwargs"] = {
             "connect_timeout": 10,
             "read_timeout": 60,
-            "retries": {"max_attempts": 1},
+            "retries": {"total_max_attempts": 1},
         }
     try:
         fs, path = fsspec.core.url_to_fs(address, **options)
@@ -412,6 +421,8 @@ def _file_system(address: str) -> tuple[Any, str]:
             f"{address} begins with {scheme}://, which is no kind of store that is known. Give a "
             f"folder, or an address with {', '.join(f'{name}://' for name in _SCHEMES)}."
         ) from error
+    if scheme in ("s3", "s3a"):
+        fs.retries = 1  # `patiently` tries again; pauses within pauses would be minutes
     return fs, path.rstrip("/")
 
 

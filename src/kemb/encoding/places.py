@@ -232,6 +232,7 @@ class Folder:
                 "to run `kemb store gc`."
             ) from error
         if path.parent != self.path:
+            disk.remove_leftovers(path.parent.absolute())
             with contextlib.suppress(OSError):  # with a file of somebody's, or more to remove
                 path.parent.rmdir()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from kemb.encoding.store import Space
 from kemb.files import disk
 
 FOLDER = "plans"
+_NAME = re.compile(r"[0-9a-f]{32}(\.device|\.[0-9a-f]{8}\.mixed)?\.json")
 MIXED = ".mixed.json"
 """Ends the name of the record of a second device that took part in a plan."""
 
@@ -41,6 +43,11 @@ def write_absent(space: Space, name: str, table: Mapping[str, object]) -> dict[s
     text = json.dumps(dict(table), indent=1, sort_keys=True, ensure_ascii=False)
     space.place.write(f"{FOLDER}/{name}", text + "\n")
     return read(space, name) or dict(table)
+
+
+def paths(space: Space) -> list[str]:
+    """Of all tables of a space, from its folder."""
+    return [f"{FOLDER}/{name}" for name in space.place.names(FOLDER) if _NAME.fullmatch(name)]
 
 
 def digest(table: Mapping[str, object]) -> str:

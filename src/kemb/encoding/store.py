@@ -271,7 +271,12 @@ class Space:
 
     def any_rows(self) -> Rows | None:
         """Some rows of the space; None while there are none."""
-        return next((shard.vectors for shard in self._shards.values()), None)
+        for name, shard in list(self._shards.items()):
+            try:
+                return shard.vectors
+            except FileNotFoundError:
+                self._close(name)  # of an object store, merged by another process meanwhile
+        return None
 
     def _replace(self, keys: Keys, copies: Matches, parts: Sequence[Shard]) -> str:
         """Write those of the keys that lie in `parts` as one shard, and remove these."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kemb.arrays import FloatArray, IntArray
+from kemb.arrays import FloatArray, IntArray, Ragged
 from kemb.encoding import records
 from kemb.encoding.batches import Budget
 from kemb.encoding.collection import Collection, Texts
@@ -45,6 +46,26 @@ class Plain:
         if self.error is None:
             vectors[[item.text == self.ruin for item in inputs]] = np.nan
         return vectors
+
+
+class Tokens(Plain):
+    """A row of vectors for each character, as of late interaction; they depend on the batch."""
+
+    is_sparse = False
+
+    def encode(self, inputs: Sequence[Input]) -> Ragged:  # type: ignore[override]
+        lengths = [len(item.text) for item in inputs]
+        codes = np.array([ord(character) for item in inputs for character in item.text])
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        if not self.is_sparse:
+            values = np.stack([codes, codes % 7, np.full(len(codes), len(inputs))], axis=1)
+            return Ragged(offsets, values.astype(np.float16), 3)
+        index = np.concatenate([np.arange(n) for n in lengths]).astype(np.int32)
+        return Ragged(offsets, (codes / len(inputs)).astype(np.float32)[:, None], 1000, index)
+
+
+class Sparse(Tokens):
+    is_sparse = True
 
 
 class Endpoint(Plain):
@@ -93,7 +114,7 @@ def shards(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*.arrow"))
 
 
-@pytest.mark.parametrize("kind", [Plain, Endpoint])
+@pytest.mark.parametrize("kind", [Plain, Tokens, Sparse, Endpoint])
 def test_groups_in_any_order_are_the_shards_of_one_process(
     kind: type[Plain], tmp_path: Path
 ) -> None:
@@ -115,11 +136,30 @@ def test_groups_in_any_order_are_the_shards_of_one_process(
         assert again.calls == {"n_requests": len(numbers)} == progress.calls
 
 
+def test_a_group_that_another_actor_had_is_looked_for_before_it_is_done_again(
+    tmp_path: Path,
+) -> None:
+    lost, job = actor(Plain(), tmp_path)
+    other, _ = actor(Plain(), tmp_path)
+    first, second, *_ = job.pending()
+    space = other._job.space if other._job else job.space
+    space.refresh()
+    space._next_look = math.inf  # as long after a look as may be
+    for number in (first, second):
+        lost.encode((number,))
+    unaware, aware = other.encode((first,)), other.encode((second,), True)
+    assert isinstance(unaware, Answer)
+    assert isinstance(aware, Answer)
+    assert (unaware.work.n_texts, unaware.n_found) == (len(job.groups[first]), 0)
+    assert (aware.work.n_texts, aware.n_found) == (0, len(job.groups[second]))
+
+
 def test_several_batches_of_an_endpoint_go_together(tmp_path: Path) -> None:
     alive, job = actor(Endpoint(), tmp_path)
     answer = alive.encode(tuple(job.pending()))
     assert isinstance(answer, Answer)
     assert answer.work.n_texts == 200
+    job.look()
     assert job.pending() == []
 
 

@@ -21,6 +21,7 @@ import pytest
 from two_nodes import OBJECT_STORE, SRC, TwoNodes, meanwhile
 
 from endpoint_server import serving
+from kemb.encoding import joining
 from kemb.encoding.batches import Budget
 from kemb.encoding.executors.cluster import IN_HAND, Cluster
 from kemb.encoding.executors.session import ClusterOptions, Session, connect
@@ -41,8 +42,26 @@ N_DOCUMENTS = 1500
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    two = TwoNodes(tmp_path_factory.mktemp("nodes"))
+def s3() -> Iterator[dict[str, str]]:
+    """An S3 server, as variables of the environment say it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "kemb",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, s3: dict[str, str]) -> Iterator[TwoNodes]:
+    two = TwoNodes(tmp_path_factory.mktemp("nodes"), s3)
     yield two
     import ray
 
@@ -79,9 +98,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    """Groups of 2,500 characters, and shards of about six groups of `toy`."""
+    cut, n_bytes = joining.plan_shards, 300_000
+    patch.setattr(Budget, "for_device", lambda device: Budget(2500, 1024, 64))
+    patch.setattr(
+        joining, "plan_shards", lambda groups, chars, rows: cut(groups, chars, rows, n_bytes)
+    )
+
+
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Budget, "for_device", lambda device: Budget(2500, 1024, 64))
+    make_small(monkeypatch)
 
 
 def run(
@@ -98,6 +126,12 @@ def shards(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "store").rglob("*.arrow"))
 
 
+def n_groups(folder: Path) -> int:
+    """As the driver of a cluster wrote it."""
+    (path,) = (path for path in (folder / "store").glob("*/plans/*.json") if len(path.name) == 37)
+    return int(json.loads(path.read_text("utf-8"))["n_groups"])
+
+
 def items(folder: Path, name: str = "out") -> bytes:
     (path,) = (folder / name).rglob("*.items.parquet")
     return path.read_bytes()
@@ -108,7 +142,7 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process makes."""
     folder = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Budget, "for_device", lambda device: Budget(2500, 1024, 64))
+        make_small(patch)
         run(folder, data, resolve("toy"))
     return folder
 
@@ -116,12 +150,14 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_bytes_are_those_of_one_process_and_both_nodes_did_some(
     nodes: TwoNodes, session: Session, data: Path, alone: Path, tmp_path: Path, heard: list[str]
 ) -> None:
-    outcome = run(tmp_path, data, resolve("toy"), session)
+    with nodes.shut(nodes.have_both_begun):
+        outcome = run(tmp_path, data, resolve("toy"), session)
     assert shards(tmp_path) == shards(alone)
-    assert len(shards(alone)) > 30
+    assert n_groups(tmp_path) > 30
+    assert 3 <= len(shards(alone)) < 10
     assert items(tmp_path) == items(alone)
     writes = nodes.writes()
-    assert sorted(int(number) for number, *_ in writes) == list(range(len(shards(alone))))
+    assert sorted(int(number) for number, *_ in writes) == list(range(n_groups(tmp_path)))
     assert {node for *_, node in writes} == {"a", "b"}
     assert heard == []
     assert outcome.result is not None
@@ -145,7 +181,7 @@ def test_killed_actors_are_replaced_and_what_they_had_is_done_again(
     assert shards(tmp_path) == shards(alone)
     assert items(tmp_path) == items(alone)
     n_writes = len(nodes.writes())
-    assert len(shards(alone)) <= n_writes <= len(shards(alone)) + n_kills * IN_HAND
+    assert n_groups(tmp_path) <= n_writes <= n_groups(tmp_path) + n_kills * IN_HAND
     assert len(heard) == n_kills
     assert all("another takes its place" in sentence for sentence in heard), heard
 
@@ -153,18 +189,19 @@ def test_killed_actors_are_replaced_and_what_they_had_is_done_again(
 def test_a_node_that_is_gone_is_no_failure_of_its_group(
     nodes: TwoNodes, session: Session, data: Path, alone: Path, tmp_path: Path, heard: list[str]
 ) -> None:
-    with meanwhile(lambda: nodes.kill(1), lambda: len(nodes.writes()) > 6):
+    with nodes.shut(nodes.have_both_begun, lambda: nodes.kill(1)):
         run(tmp_path, data, resolve("toy"), session)
     nodes.replace(1)
     assert shards(tmp_path) == shards(alone)
-    assert len(nodes.writes()) <= len(shards(alone)) + IN_HAND
+    assert len(nodes.writes()) <= n_groups(tmp_path) + IN_HAND
     assert any("is gone" in sentence for sentence in heard), heard
 
 
-def command(folder: Path, data: Path, address: str) -> list[str]:
-    paths = ["--store", str(folder / "store"), "--results", str(folder / "out")]
-    words = ["run", str(data), "-m", "toy", *paths, "--cluster", address, "--actors", "2"]
-    return [sys.executable, "-m", "kemb", *words, "--json"]
+def command(folder: Path, data: Path, address: str = "", store: str = "") -> list[str]:
+    """One of one process, if no address is given."""
+    paths = ["--store", store or str(folder / "store"), "--results", str(folder / "out")]
+    cluster = ["--cluster", address, "--actors", "2"] if address else []
+    return [sys.executable, "-m", "kemb", "run", str(data), "-m", "toy", *paths, *cluster, "--json"]
 
 
 def environment() -> dict[str, str]:
@@ -195,7 +232,52 @@ def test_the_driver_is_killed_and_the_same_command_goes_on_and_ray_says_nothing(
     assert all("An actor on the node" in line for line in lines), err
     assert n_before > 0
     # The command has groups of the size of a CPU, three in all.
-    assert len(nodes.writes()) <= len(shards(tmp_path)) + 2 * IN_HAND + IN_HAND
+    assert len(nodes.writes()) <= n_groups(tmp_path) + 2 * IN_HAND + IN_HAND
+
+
+def test_objects_on_s3_are_the_shards_of_one_process_after_an_actor_was_killed(
+    nodes: TwoNodes, s3: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    """The actor is killed between its first group's vectors and their object."""
+    fs = s3fs_of(s3)
+    fs.mkdir("cluster")
+    local = command(tmp_path / "one", data)
+    alone = subprocess.run(local, env=environment(), capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stderr
+    nodes.forget()
+    words = command(tmp_path / "several", data, nodes.address, "s3://cluster/store")
+    variables = environment() | s3 | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def kill() -> None:
+        os.kill(int(nodes.writes()[0][1]), signal.SIGKILL)
+
+    with nodes.shut(lambda: bool(nodes.writes()), kill):
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "another takes its place" in done.stderr
+    assert "a-secret-of-the-test" not in done.stdout + done.stderr
+    (cell,) = json.loads(done.stdout)
+    assert cell["status"] == "scored"
+    paths = [path for path in fs.find("cluster/store") if path.endswith(".arrow")]
+    objects = {path.rpartition("/")[2]: fs.cat_file(path) for path in paths}
+    files = (tmp_path / "one" / "store").rglob("*.arrow")
+    assert objects == {path.name: path.read_bytes() for path in files}
+    assert items(tmp_path / "several") == items(tmp_path / "one")
+    numbers = [number for number, *_ in nodes.writes()]
+    assert len(numbers) > len(set(numbers)), "the group of the actor was done again"
+    assert not (tmp_path / "several" / "store").exists()
+
+
+def s3fs_of(variables: dict[str, str]) -> Any:  # noqa: ANN401  s3fs has no types
+    import s3fs
+
+    return s3fs.S3FileSystem(
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        key=variables["AWS_ACCESS_KEY_ID"],
+        secret=variables["AWS_SECRET_ACCESS_KEY"],
+        skip_instance_cache=True,
+        use_listings_cache=False,
+    )
 
 
 def test_two_drivers_on_one_store(
@@ -256,7 +338,8 @@ def test_a_node_with_other_libraries_is_refused_by_name(
     (pretended / "METADATA").write_text("Metadata-Version: 2.1\nName: tokenizers\nVersion: 0.0.1\n")
     nodes.replace(1, packages=str(pretended.parent))
     try:
-        run(tmp_path, data, resolve("toy"), session)
+        with nodes.shut(lambda: bool(heard)):
+            run(tmp_path, data, resolve("toy"), session)
         assert shards(tmp_path) == shards(alone)
         assert {node for *_, node in nodes.writes()} == {"a"}
         assert any("tokenizers 0.0.1 (here " in sentence for sentence in heard), heard
@@ -289,7 +372,7 @@ def test_a_slow_node_changes_nothing(
     nodes.replace(1, slow=0.3)
     try:
         run(tmp_path, data, resolve("toy"), session)
-        assert len(nodes.writes()) == len(shards(alone))
+        assert len(nodes.writes()) == n_groups(tmp_path)
         assert shards(tmp_path) == shards(alone)
     finally:
         nodes.replace(1)
@@ -317,7 +400,7 @@ def test_pairs_of_a_reranker_are_scored_on_the_cluster(
     model = resolve(f"bm25:bigram+reranker:{folder}@3", ModelOptions(device="cpu"))
     for name, cluster in (("one", None), ("several", session)):
         run(tmp_path / name, data, model, cluster)
-    assert len(shards(tmp_path / "one")) > 3
+    assert n_groups(tmp_path / "several") > 3
     assert shards(tmp_path / "one") == shards(tmp_path / "several")
     assert items(tmp_path / "one") == items(tmp_path / "several")
 
@@ -327,7 +410,7 @@ def test_actors_share_the_limits_of_an_endpoint_and_every_text_is_paid_once(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = tmp_path / "own.toml"
+    path, n_requests = tmp_path / "own.toml", []
     for name, cluster in (("one", None), ("several", session)):
         with serving() as endpoint:
             lines = ['name = "me/own"', 'loader = "api"', "prompts = {}", "[api]", 'model = "m"']
@@ -341,9 +424,10 @@ def test_actors_share_the_limits_of_an_endpoint_and_every_text_is_paid_once(
             assert set(paid.values()) == {1}
             assert outcome.result is not None
             assert outcome.result.record.api is not None
-            assert outcome.result.record.api.n_requests == len(shards(tmp_path / name))
+            n_requests.append(outcome.result.record.api.n_requests)
         space = Store(tmp_path / name / "store").space(model.fingerprint())
         assert space.n_vectors() == len(paid)
+    assert n_requests == [n_groups(tmp_path / "several")] * 2
     assert items(tmp_path / "one") == items(tmp_path / "several")
     api = Cluster(session, model)._shared(2).spec.api
     assert api is not None

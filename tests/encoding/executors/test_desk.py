@@ -37,8 +37,10 @@ def test_failures_are_counted_by_parcel_and_losses_are_not_failures() -> None:
     books = desk(2)
     for expected in (1, 2, 3):
         books.take("a")
+        assert books.is_again((0,)) == (expected > 1)
         books.put_back("a")
         assert books.take("b") == (0,)
+        assert books.is_again((0,))
         assert books.fail((0,), "b") == expected
     books.take("a"), books.take("a")
     assert books.fail((1,), "a") == 1

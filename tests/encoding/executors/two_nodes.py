@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,19 @@ OBJECT_STORE = 78 << 20
 class TwoNodes:
     """A head without CPUs, and two nodes with one each."""
 
-    def __init__(self, folder: Path) -> None:
-        """:param folder: for the log of what the nodes write, and their pretended packages."""
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+        """
+        :param folder: for the log of what the nodes write, and their pretended packages.
+        :param variables: of the nodes' environment.
+        """
         from ray.cluster_utils import Cluster
 
         self.folder = folder
         self.log = folder / "writes.log"
         self.log.touch()
+        self.gate = folder / "gate"
+        """While it is there, groups wait before they are written."""
+        self.variables = dict(variables or {})
         self.cluster: Any = Cluster(
             initialize_head=True,
             head_node_args={
@@ -57,10 +63,12 @@ class TwoNodes:
         environment = {
             "PYTHONPATH": path,
             "KEMB_TEST_LOG": str(self.log),
+            "KEMB_TEST_GATE": str(self.gate),
             "KEMB_TEST_SLOW": str(slow),
             "KEMB_TEST_NODE": name,
             "NO_PROXY": "127.0.0.1",
             "XDG_CACHE_HOME": str(self.folder / "cache"),
+            **self.variables,
         }
         before = {name: os.environ.get(name) for name in environment}
         os.environ |= environment
@@ -111,6 +119,26 @@ class TwoNodes:
     def writes(self) -> list[list[str]]:
         """Number, process and node of every group that was about to be written."""
         return [line.split() for line in self.log.read_text("utf-8").splitlines()]
+
+    def have_both_begun(self) -> bool:
+        """Whether both nodes have a group that was about to be written."""
+        return {name for *_, name in self.writes()} == {"a", "b"}
+
+    @contextlib.contextmanager
+    def shut(
+        self, until: Callable[[], bool], act: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
+        """Shut the gate until something holds; then do something, and open it."""
+
+        def act_and_open() -> None:
+            try:
+                act()
+            finally:
+                self.gate.unlink()
+
+        self.gate.touch()
+        with meanwhile(act_and_open, until):
+            yield
 
     def forget(self) -> None:
         """Begin the log anew."""

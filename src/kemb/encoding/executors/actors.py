@@ -131,9 +131,16 @@ class Encoding:
         self._job = job
         return None
 
-    def encode(self, parcel: Parcel) -> Answer | Broken:
-        """Encode groups and write them."""
+    def encode(self, parcel: Parcel, is_again: bool = False) -> Answer | Broken:
+        """Encode groups and write them.
+
+        :param is_again: another actor had them, and may have stored them.
+        """
         try:
+            if is_again:
+                assert self._job is not None
+                with self._store:
+                    self._job.look()
             if isinstance(self._encoder, StreamEncoder):
                 return self._streamed(self._encoder, parcel)
             tasks = [_Task(number) for number in parcel]

@@ -204,7 +204,8 @@ class Cluster:
                     if parcel is None and not actor.calls:
                         parcel = work.desk.take_again(actor)
                     if parcel is not None:
-                        actor.calls[actor.handle.encode.remote(parcel)] = parcel
+                        ref = actor.handle.encode.remote(parcel, work.desk.is_again(parcel))
+                        actor.calls[ref] = parcel
 
     def _answers(self) -> list[tuple[_Actor, Any]]:
         """Calls that were answered, or will never be."""

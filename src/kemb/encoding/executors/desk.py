@@ -38,6 +38,7 @@ class Desk:
         self._waiting = deque(parcels)
         self._holds: dict[Parcel, _Hold] = {}
         self._failures: Counter[Parcel] = Counter()
+        self._given: Counter[Parcel] = Counter()
         self._longest = 0.0
         self._clock = clock
 
@@ -51,6 +52,7 @@ class Desk:
         if self._waiting:
             parcel = self._waiting.popleft()
             self._holds[parcel] = _Hold(self._clock(), [member])
+            self._given[parcel] += 1
             return parcel
         return None
 
@@ -61,8 +63,13 @@ class Desk:
             is_late = self._clock() - hold.since > limit
             if is_late and len(hold.members) == 1 and member not in hold.members:
                 hold.members.append(member)
+                self._given[parcel] += 1
                 return parcel
         return None
+
+    def is_again(self, parcel: Parcel) -> bool:
+        """Whether it was given out more than once: some of it may be stored."""
+        return self._given[parcel] > 1
 
     def in_hand(self, member: Hashable) -> list[Parcel]:
         """What a member has, the oldest first."""

@@ -216,29 +216,31 @@ def _serve(connection: Connection, opener: Opener) -> None:
     try:
         work = GroupEncoder(opener())
     except KembError as error:
-        connection.send(_Unopened(str(error), isinstance(error, UsageError)))
+        _tell(connection, _Unopened(str(error), isinstance(error, UsageError)))
         return
     except Exception as error:  # whatever a model's own code raises
-        connection.send(
-            _Unopened(f"A worker process could not load the model: {_reason(error)}.", False)
-        )
+        text = f"A worker process could not load the model: {_reason(error)}."
+        _tell(connection, _Unopened(text, False))
         return
-    connection.send(_Opened())
+    _tell(connection, _Opened())
     with ThreadPoolExecutor(max_workers=1) as pool:
         for batches in pulled(inbox, lambda task: work.batches(*task), pool):
             try:
                 for event in work.events(batches.result()):
-                    connection.send(event)
+                    _tell(connection, event)
             except KembError as error:
-                connection.send(Failed(0, f"{error} The texts began with ", "."))
+                _tell(connection, Failed(0, f"{error} The texts began with ", "."))
             except Exception as error:  # as above; here the parent says where
-                connection.send(
-                    Failed(
-                        0,
-                        f"A worker process failed ({_reason(error)}) at the texts that begin with ",
-                        ".",
-                    )
-                )
+                before = f"A worker process failed ({_reason(error)}) at the texts that begin with "
+                _tell(connection, Failed(0, before, "."))
+
+
+def _tell(connection: Connection, answer: Event | _Opened | _Unopened) -> None:
+    """Send an answer; where the parent is gone, end as silently as by `_listen`."""
+    try:
+        connection.send(answer)
+    except OSError:
+        os._exit(0)
 
 
 def _listen(connection: Connection, inbox: SimpleQueue[_Task]) -> None:
