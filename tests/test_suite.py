@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.shared, pytest.mark.torch]
 def test_a_quick_run_leaves_out_marked_tests_and_fails_unmarked_imports_of_torch(
     tmp_path: Path,
 ) -> None:
-    for name in ("conftest.py", "browser.py"):
+    for name in ("conftest.py", "browser.py", "sentences.py"):
         shutil.copy(HERE / name, tmp_path)
     (tmp_path / "test_a.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "test_whole.py").write_text(WHOLE, encoding="utf-8")
@@ -53,7 +53,7 @@ def test_a_quick_run_leaves_out_marked_tests_and_fails_unmarked_imports_of_torch
 def test_tests_of_a_module_share_a_worker_and_so_do_modules_that_read_the_shared_store(
     tmp_path: Path,
 ) -> None:
-    for name in ("conftest.py", "browser.py"):
+    for name in ("conftest.py", "browser.py", "sentences.py"):
         shutil.copy(HERE / name, tmp_path)
     tests = "".join(f"def test_{number}(): ...\n" for number in range(6))
     for name in "abcd":
