@@ -24,7 +24,8 @@ import numpy as np
 
 from kemb.arrays import ArrayVectors, FloatArray
 from kemb.scoring.ranking import query_metrics
-from kemb.scoring.search.search import BLOCK, top_k
+from kemb.scoring.search.blocks import BLOCK
+from kemb.scoring.search.search import top_k
 from kemb.tasks.kinds import CUTOFFS
 from kemb.types import RetrievalData, Run
 
