@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kemb.cli.options import FILE, in_one
+from kemb.cli.options import in_one, llm_address, llm_consent
 from kemb.messages import language, note, printable, say
 
 if TYPE_CHECKING:
@@ -41,19 +41,7 @@ if TYPE_CHECKING:
 @in_one(
     "llm",
     click.option("--llm", "name", default="", help="A language model that writes questions."),
-    click.option(
-        "--llm-base",
-        "base_url",
-        default="",
-        help="Address of its endpoint, of OpenAI's dialect; the key is in KEMB_LLM_KEY.",
-    ),
-    click.option(
-        "--llm-price",
-        "price",
-        default="",
-        metavar="IN,OUT",
-        help="US dollars for a million tokens that it reads, and that it writes.",
-    ),
+    *llm_address,
     click.option(
         "--styles", default="", help="Of the prompts: keyword, colloquial, formal, typos."
     ),
@@ -63,8 +51,7 @@ if TYPE_CHECKING:
         type=click.IntRange(1),
         help="At most so many passages are asked about.  [100]",
     ),
-    click.option("--prompts", type=FILE, help="A file of prompts in place of kemb's own."),
-    click.option("--yes", "is_agreed", is_flag=True, help="Text may go to another machine."),
+    *llm_consent,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 def draft(

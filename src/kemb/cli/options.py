@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -15,10 +16,13 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-class OwnData(click.Path):
-    """A folder or a file that is here, or `ORG/NAME` of the hub."""
+class PathOr(click.Path):
+    """A path, or an address that is none: what a test says is one is taken as it was typed."""
 
-    name = "DIR|ORG/NAME"
+    def __init__(self, name: str, is_address: str, **options: Any) -> None:  # noqa: ANN401  click's
+        """:param is_address: dotted name of the test; imported when a value is there."""
+        super().__init__(path_type=Path, **options)
+        self.name, self._is_address = name, is_address
 
     def convert(
         self,
@@ -26,12 +30,12 @@ class OwnData(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:  # noqa: ANN401  as click has it
-        from kemb.tasks.own.hub_sets import parse
+        is_address = resolve_name(self._is_address)(value)
+        return value if is_address else super().convert(value, param, ctx)
 
-        return value if parse(value) else super().convert(value, param, ctx)
 
-
-OWN_DATA = OwnData(path_type=Path, exists=True)
+OWN_DATA = PathOr("DIR|ORG/NAME", "kemb.tasks.own.hub_sets:parse", exists=True)
+"""A folder or a file that is here, or a data set of the hub."""
 
 
 def hear(text: Text) -> None:
@@ -53,28 +57,10 @@ results_option = click.option(
     show_default=True,
     help="Folder of result files.",
 )
-
-
-class StoreRoot(click.Path):
-    """A folder, or the address of an object store."""
-
-    name = "DIR|URL"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401  as click has it
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:  # noqa: ANN401  as click has it
-        from kemb.encoding.objects import is_address
-
-        return value if is_address(value) else super().convert(value, param, ctx)
-
-
 store_option = click.option(
     "--store",
     "store_dir",
-    type=StoreRoot(path_type=Path, file_okay=False),
+    type=PathOr("DIR|URL", "kemb.encoding.objects:is_address", file_okay=False),
     help="Folder of the vector store, or s3://BUCKET/PREFIX, gs://...  [$KEMB_STORE]",
 )
 
@@ -173,6 +159,28 @@ def in_one(
 
     return decorate
 
+
+llm_address = (
+    click.option(
+        "--llm-base",
+        "base_url",
+        default="",
+        help="Address of its endpoint, of OpenAI's dialect; the key is in KEMB_LLM_KEY.",
+    ),
+    click.option(
+        "--llm-price",
+        "price",
+        default="",
+        metavar="IN,OUT",
+        help="US dollars for a million tokens that it reads, and that it writes.",
+    ),
+)
+"""Where a language model is, and what it costs; after the option that names it."""
+llm_consent = (
+    click.option("--prompts", type=FILE, help="A file of prompts in place of kemb's own."),
+    click.option("--yes", "is_agreed", is_flag=True, help="Text may go to another machine."),
+)
+"""What it is told, and whether it may be told at all."""
 
 view_options = in_one(
     "views",

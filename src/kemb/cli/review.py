@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kemb.cli.draft import llm_of
-from kemb.cli.options import FILE, in_one
+from kemb.cli.options import in_one, llm_address, llm_consent
 from kemb.errors import UsageError
 from kemb.messages import Note, language, printable, say
 
@@ -42,27 +42,14 @@ from kemb.messages import Note, language, printable, say
     click.option(
         "--judge", "name", default="", help="A language model that judges unjudged passages."
     ),
-    click.option(
-        "--llm-base",
-        "base_url",
-        default="",
-        help="Address of its endpoint, of OpenAI's dialect; the key is in KEMB_LLM_KEY.",
-    ),
-    click.option(
-        "--llm-price",
-        "price",
-        default="",
-        metavar="IN,OUT",
-        help="US dollars for a million tokens that it reads, and that it writes.",
-    ),
+    *llm_address,
     click.option(
         "--pairs",
         "n_pairs",
         type=click.IntRange(1),
         help="At most so many pairs are asked about now.  [all]",
     ),
-    click.option("--prompts", type=FILE, help="A file of prompts in place of kemb's own."),
-    click.option("--yes", "is_agreed", is_flag=True, help="Text may go to another machine."),
+    *llm_consent,
 )
 @click.option("--json", "as_json", is_flag=True, help="With --merge or --judge: print as JSON.")
 def review(

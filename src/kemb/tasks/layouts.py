@@ -93,23 +93,17 @@ def ids(rows: Rows, name: str) -> Sequence[str]:
     """A column of ids as text; whole numbers become their digits, as in mteb."""
     import pyarrow as pa
 
-    array = column(rows, name)
-    if not (
-        pa.types.is_string(array.type)
-        or pa.types.is_large_string(array.type)
-        or pa.types.is_integer(array.type)
-    ):
-        raise DataError(
-            f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole "
-            "numbers."
-        )
-    _refuse_nulls(rows, name, array, "an id")
+    array = _text_or_whole(rows, name, "an id")
     is_text = pa.types.is_large_string(array.type)
     return _values(rows, array if is_text else array.cast(pa.string()))
 
 
 def labels(rows: Rows, name: str) -> list[Label]:
     """A column of class labels: text or whole numbers, not both."""
+    return list(_text_or_whole(rows, name, "a label").to_pylist())
+
+
+def _text_or_whole(rows: Rows, name: str, what: str) -> pa.ChunkedArray:
     import pyarrow as pa
 
     array = column(rows, name)
@@ -122,8 +116,8 @@ def labels(rows: Rows, name: str) -> list[Label]:
             f"{rows.origin}: column {name!r} holds {_example(array)}; expected text or whole "
             "numbers."
         )
-    _refuse_nulls(rows, name, array, "a label")
-    return list(array.to_pylist())
+    _refuse_nulls(rows, name, array, what)
+    return array
 
 
 def numbers(rows: Rows, name: str) -> DoubleArray:
