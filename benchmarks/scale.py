@@ -1,6 +1,6 @@
 """What 100 million documents cost, and which group, shard and number of actors waste least.
 
-    python benchmarks/scale.py                        # the tables of docs/scale.md, half a minute
+    python benchmarks/scale.py                        # the tables of docs/scale.md, 3 seconds
     python benchmarks/scale.py --page docs/scale.md   # writes them there
     python benchmarks/scale.py --gpu-dollars 2.15 --tokens 400 --documents 10e6
 

@@ -121,6 +121,13 @@ def test_joint_intervals_are_those_of_tukey() -> None:
     assert (high[1, 3] - (point[1] - point[3])) / error == pytest.approx(quantile, rel=0.05)
     assert low[3, 1] == pytest.approx(-high[1, 3])
     assert (np.diag(low) == 0).all()
+    # Rows of unequal spread: every pair has the same multiple of its own error.
+    point, replicates = replicates_of(values * np.array([[1], [2], [1], [0.5]]))
+    _, high = statistics.joint_intervals(point, replicates, 0.9)
+    widths = high - (point[:, None] - point)
+    errors = (replicates[:, :, None] - replicates[:, None]).std(axis=0, ddof=1)
+    apart = ~np.eye(4, dtype=bool)
+    assert np.ptp(widths[apart] / errors[apart]) < 1e-9
 
 
 def test_only_rows_that_are_certainly_more_than_a_point_worse_are_dropped() -> None:

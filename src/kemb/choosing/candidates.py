@@ -14,6 +14,7 @@ from typing import Literal
 
 from kemb.encoding.views import with_views
 from kemb.errors import KembError, UsageError
+from kemb.files import disk
 from kemb.messages import Note, Text, Title, note
 from kemb.models import catalogue
 from kemb.models.device import find_device
@@ -25,8 +26,10 @@ from kemb.models.resolve import resolve, typed
 Role = Literal["lexical", "static", "dense", "api"]
 _FILE = Path(__file__).parent / "candidates.toml"
 _BYTES_PER_PARAMETER = 4
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Of float32 weights, as they lie in memory on a CPU."""
+_WHOLE = ("model.safetensors", "pytorch_model.bin")
+_INDEX = "model.safetensors.index.json"
+"""Of weights in several files: which tensor is where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +311,18 @@ def _has_weights(name: str) -> bool:
     spec = catalogue.load_spec(name)
     repo = (spec.hub if spec else None) or name
     revision = spec.revision if spec else None
-    return any(
-        isinstance(try_to_load_from_cache(repo, name, revision=revision), str) for name in _WEIGHTS
-    )
+
+    def in_cache(file: str) -> str | None:
+        path = try_to_load_from_cache(repo, file, revision=revision)
+        return path if isinstance(path, str) else None
+
+    if any(map(in_cache, _WHOLE)):
+        return True
+    index = in_cache(_INDEX)
+    if index is None:
+        return False
+    shards = set(disk.read_json(Path(index)).get("weight_map", {}).values())
+    return bool(shards) and all(map(in_cache, shards))
 
 
 @cache

@@ -122,7 +122,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--dtype",
-            help="float32, float16 (fp16) or bfloat16 (bf16).  [by device and model size]",
+            help="float32, float16 (fp16) or bfloat16 (bf16).  [on a CPU float32, else as "
+            "published]",
         ),
         click.option(
             "--workers",

@@ -247,7 +247,7 @@ def _to_carry(folder: Path, corpus: str) -> list[Path]:
     if are_same:
         return calls + of_passages
     kinds = {_REVIEW: "decisions of reviewers", _JUDGE: "labels of a judge"}
-    lost = [what for name, what in kinds.items() if any((folder / name).glob("*.jsonl"))]
+    lost = [what for name, what in kinds.items() if any((folder / name).glob("*.json*"))]
     if lost:
         raise UsageError(
             f"{folder} holds {' and '.join(lost)} about other passages than those that would be "

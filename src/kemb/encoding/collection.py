@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemb.arrays import IntArray
-from kemb.encoding.shards import Keys
+from kemb.encoding.shards import Keys, prefixes_of
 from kemb.encoding.store import input_keys
 from kemb.files import scratch
 from kemb.files.columns import lengths_of
@@ -163,12 +163,6 @@ def _cut(order: IntArray, ends: IntArray, group_chars: int) -> list[IntArray]:
         groups.append(order[start:stop])
         start, chars = stop, int(ends[stop - 1])
     return groups
-
-
-def prefixes_of(keys: Keys) -> NDArray[np.uint64]:
-    """The first eight bytes of each key as a number; numbers order as the keys do."""
-    words = np.ascontiguousarray(keys).view(">u8").reshape(-1, 4)
-    return words[:, 0].astype(np.uint64)
 
 
 def _spans(n: int, start: int = 0) -> Iterator[slice]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemb.arrays import IntArray
-from kemb.encoding.shards import Keys, by_shard
+from kemb.encoding.shards import Keys, by_shard, prefixes_of
 
 PrefixArray = NDArray[np.uint64]
 
@@ -66,7 +66,7 @@ class Index:
             self._keys.append(keys)
             parts.append(np.arange(len(keys), dtype=np.int64) | (number << _ROW_BITS))
         if parts:
-            prefixes = [_prefixes(keys) for _, keys in shards]
+            prefixes = [prefixes_of(keys) for _, keys in shards]
             self._append(_Run(np.concatenate(prefixes), np.concatenate(parts)))
         return list(range(first, len(self._keys)))
 
@@ -130,7 +130,7 @@ class Index:
         return int((~alike).sum()) + len(np.unique(keys))
 
     def _matches(self, keys: Keys, start: int) -> Matches:
-        prefixes = _prefixes(keys)
+        prefixes = prefixes_of(keys)
         order = np.argsort(prefixes)  # neighbours are looked up in one cache line
         prefixes = prefixes[order]
         queries, places = [_EMPTY], [_EMPTY]
@@ -173,12 +173,6 @@ class Index:
         keys = self._keys[number]
         assert keys is not None
         return keys
-
-
-def _prefixes(keys: Keys) -> PrefixArray:
-    """The first eight bytes of each key, as numbers that sort as the keys do."""
-    words = np.ascontiguousarray(keys).view(">u8").reshape(-1, 4)
-    return words[:, 0].astype(np.uint64)
 
 
 def _sorted(runs: Sequence[_Run]) -> _Run:

@@ -414,15 +414,20 @@ class _OfModel:
         """Where the vectors of an encoder lie, or will: on the device of this command, else, where
         nothing else is asked for, on another one that has them all.
         """
+
+        def is_complete(space: Space) -> bool:
+            return all(space.stored(column.keys).all() for column in columns.values())
+
         store, fingerprint = self.options.store, encoder.fingerprint()
         spaces = [store.space(fingerprint)]
         if self.options.rescore and (recorded := self._recorded_space(todo)):
             spaces.insert(0, recorded)
-        if self.options.rescore or encoder.is_any_device:
-            spaces += of_other_devices(store, fingerprint)
-        keys = [column.keys for column in columns.values()]
-        complete = (space for space in spaces if all(space.stored(some).all() for some in keys))
-        space = next(complete, spaces[0])
+        space = spaces[0]
+        if (self.options.rescore or encoder.is_any_device) and not is_complete(space):
+            # Other spaces are looked for only here: each is a file, or a request, to read.
+            others = next(filter(is_complete, spaces[1:]), None)
+            elsewhere = filter(is_complete, of_other_devices(store, fingerprint))
+            space = others or next(elsewhere, space)
         device = space.fingerprint.get("device", encoder.device)
         if fingerprint.get("device", device) != device:
             self.reporter.noted(note("terminal.other_device", row=encoder.row, device=device))

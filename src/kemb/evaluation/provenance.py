@@ -10,11 +10,11 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from kemb.encoding import lengths, records
 from kemb.encoding.encode import Progress
+from kemb.encoding.executors.machines import cpu_name
 from kemb.encoding.plan import Encoded, Sources, prompts_of
 from kemb.encoding.store import Space, fingerprint_id
 from kemb.models import secrets
@@ -278,15 +278,6 @@ def hardware(device: str, *others: str) -> Hardware:
     """Processor, cores, the accelerator if the model ran on one, and the devices where several
     processes did.
     """
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.partition(":")[2].strip()
-            for line in info.read_text().splitlines()
-            if "model name" in line
-        ]
-        cpu = names[0] if names else cpu
     gpu = None
     if device.startswith("cuda"):
         import torch
@@ -295,4 +286,4 @@ def hardware(device: str, *others: str) -> Hardware:
         gpu = torch.cuda.get_device_name(device) if torch.cuda.is_available() else None
     devices = [device, *others] if others else None
     accelerators = known(gpu=gpu, devices=devices)
-    return Hardware(device=device, cpu=cpu, n_cores=os.cpu_count(), **accelerators)
+    return Hardware(device=device, cpu=cpu_name(), n_cores=os.cpu_count(), **accelerators)

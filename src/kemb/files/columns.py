@@ -226,7 +226,7 @@ def joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     for part in parts:
         pieces += (part if isinstance(part, ArrowColumn) else _written(part)).pieces()
     if len({piece.type for piece, _ in pieces}) > 1:
-        return _written([value for part in parts for value in part])
+        return _written(value for part in parts for value in part)
     is_json = frozenset(number for number, (_, json_) in enumerate(pieces) if json_)
     return ArrowColumn(pa.chunked_array([piece for piece, _ in pieces]), is_json)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kemb.arrays import DoubleArray, IntArray
 from kemb.errors import DataError
+from kemb.files import scratch
 from kemb.files.columns import rows_of
 from kemb.scoring.dependence import question_clusters
 from kemb.scoring.groups import grouped_metrics
@@ -148,19 +149,18 @@ def relevance_matrix(run: Run, data: RetrievalData) -> NDArray[np.int32]:
     judged_ids = {doc_id for grades in data.qrels.values() for doc_id in grades}
     code_of = {doc_id: code for code, doc_id in enumerate(judged_ids)}
     row_of = rows_of(data.doc_ids, judged_ids)
-    # One more row, that of no document, so that there is one.
-    judged_rows = np.array([-2, *sorted(row_of.values())], dtype=np.int64)
-    codes = np.full(len(judged_rows), -1, dtype=np.int64)
-    for doc_id, row in row_of.items():
-        codes[np.searchsorted(judged_rows, row)] = code_of[doc_id]
+    # One more place at the end, for index -1: nothing retrieved.
+    codes = scratch.array(len(data.doc_ids) + 1, np.int64)
+    codes[:] = -1
+    judged_rows = np.fromiter(row_of.values(), dtype=np.int64, count=len(row_of))
+    codes[judged_rows] = [code_of[doc_id] for doc_id in row_of]
     judgments = [
         (row * len(judged_ids) + code_of[doc_id], grade)
         for row, query_id in enumerate(data.query_ids)
         for doc_id, grade in data.qrels.get(query_id, {}).items()
     ]
     keys, grades = np.array(sorted(judgments), dtype=np.int64).reshape(-1, 2).T
-    place = np.searchsorted(judged_rows, run.indices, side="right") - 1
-    retrieved_codes = np.where(judged_rows[place] == run.indices, codes[place], -1)
+    retrieved_codes = codes[run.indices]
     rows, ranks = np.nonzero(retrieved_codes >= 0)
     wanted_keys = rows * len(judged_ids) + retrieved_codes[rows, ranks]
     places = np.minimum(np.searchsorted(keys, wanted_keys), len(keys) - 1)

@@ -117,8 +117,10 @@ def worth(
     if n_rows >= _FEWEST:
         tau = float(kendall_tau(full.mean(axis=1), outside.mean(axis=1)))
         counts = statistics.draw_counts(full.shape[1], n_replicates, key, clusters)
-        weights = counts / counts.sum(axis=1, keepdims=True)
-        replicates = kendall_tau(weights @ full.T, weights @ outside.T)
+        replicates = kendall_tau(
+            statistics.MeanMeasure(full).replicates(counts),
+            statistics.MeanMeasure(outside).replicates(counts),
+        )
         bounds = statistics.interval(replicates[np.isfinite(replicates)])
         low, high = map(float, bounds)
     apart = _apart(references, full, clusters, key, n_flips)

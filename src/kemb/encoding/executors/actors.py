@@ -21,6 +21,7 @@ from kemb.encoding.executors.machines import Machine, machine
 from kemb.encoding.job import Job
 from kemb.errors import KembError, UsageError
 from kemb.models.encoders import Encoder, StreamEncoder
+from kemb.models.encoders.failures import reason
 
 
 class Opened(NamedTuple):
@@ -78,7 +79,6 @@ class Encoding:
         self._encoder: Encoder | None = None
         self._work: GroupEncoder | None = None
         self._job: Job | None = None
-        self._found: dict[int, int] = {}
         self._inbox: SimpleQueue[_Task] = SimpleQueue()
         self._store = threading.Lock()
         """Only one thread at a time reads or writes the space."""
@@ -96,7 +96,7 @@ class Encoding:
         except KembError as error:
             return Unopened(str(error), isinstance(error, UsageError))
         except Exception as error:  # whatever a model's own code raises
-            return Unopened(f"An actor could not load the model: {_reason(error)}.", False)
+            return Unopened(f"An actor could not load the model: {reason(error)}.", False)
         if not isinstance(self._encoder, StreamEncoder):
             self._work = GroupEncoder(self._encoder)
             threading.Thread(target=self._serve, daemon=True).start()
@@ -112,7 +112,7 @@ class Encoding:
             if isinstance(self._encoder, StreamEncoder):
                 job.groups = batches_of(self._encoder, job.collection)
         except Exception as error:  # of the data's readers, or a failure to unpickle
-            text = str(error) if isinstance(error, KembError) else _reason(error)
+            text = str(error) if isinstance(error, KembError) else reason(error)
             return Refused(f"it cannot read the data of the command: {text}")
         if records.read(job.space, f"{plan['plan']}.json") is None:
             return Refused(
@@ -155,8 +155,9 @@ class Encoding:
         except Exception as error:  # whatever a model's own code raises
             assert self._job is not None
             where = self._job.where(parcel[0], 0)
-            reason = _reason(error)
-            return Broken(f"An actor failed ({reason}) at the texts that begin with {where}.")
+            return Broken(
+                f"An actor failed ({reason(error)}) at the texts that begin with {where}."
+            )
 
     def end(self) -> None:
         """Give the spaces back that this process holds; it will be killed then."""
@@ -259,7 +260,3 @@ def _sum(parts: Sequence[Written]) -> Written:
         sum(part.n_batches for part in parts),
         min(limits, default=None),
     )
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -66,7 +66,8 @@ class Cluster:
         self._n_dead_openings = 0
         self._alone_since, self._is_told, self._n_bytes = time.monotonic(), False, 0
         """Since when no actor has a place, whether the user knows, and what each reserves."""
-        self._refusals: list[str] = []
+        self._refused: set[str] = set()
+        """Ids of nodes that cannot take part."""
         self._requests: dict[str, int] = {}
         """Of actors that are gone."""
         self.machines: list[dict[str, str]] = []
@@ -96,8 +97,11 @@ class Cluster:
         plan = job.plan()
         records.write_absent(job.space, f"{plan['plan']}.json", plan)
         work = _Work(job, plan, Desk(parcels))
-        for actor in self._actors:
-            actor.stage = "open"
+        for actor in list(self._actors):
+            if actor.stage == "at work" and not actor.calls:
+                actor.stage = "open"
+            elif actor.stage in ("beginning", "at work"):  # still with the job before
+                self._dismiss(actor)
         try:
             while not work.desk.is_clear:
                 self._hire(job)
@@ -147,7 +151,7 @@ class Cluster:
                     memory=self._n_bytes,
                     max_restarts=0,
                     max_concurrency=IN_HAND + 1,
-                    scheduling_strategy="SPREAD",
+                    scheduling_strategy=self._strategy(),
                     runtime_env={"env_vars": {**threads, "MKL_CBWR": "AUTO,STRICT"}},
                 )
                 .remote(pool.n_cpus)
@@ -162,6 +166,25 @@ class Cluster:
                 actor.stage = "opening"
                 opener = _Open(self._shared(n_wanted), self._beside, pool.n_cpus)
                 actor.calls[actor.handle.open.remote(opener, self._session.device)] = ()
+
+    def _strategy(self) -> Any:  # noqa: ANN401  Ray's
+        """Where a new actor may go: never to a node that was refused."""
+        from ray.util.scheduling_strategies import NodeLabelSchedulingStrategy, NotIn
+
+        if not self._refused:
+            return "SPREAD"
+        others = NotIn(*sorted(self._refused))  # type: ignore[no-untyped-call]
+        return NodeLabelSchedulingStrategy({"ray.io/node-id": others})
+
+    def _has_other_nodes(self) -> bool:
+        """Whether a node that was not refused is large enough for an actor."""
+        pool = self._session.pool
+        return any(
+            entry["NodeID"] not in self._refused
+            and entry["Resources"].get("CPU", 0) >= pool.n_cpus
+            and entry["Resources"].get("GPU", 0) >= pool.n_gpus
+            for entry in living_nodes()
+        )
 
     def _most_actors(self) -> int:
         api = self._model.spec.api
@@ -298,14 +321,16 @@ class Cluster:
         )
 
     def _refuse(self, actor: _Actor, why: str) -> None:
-        """Do without an actor, and say so.
+        """Do without an actor and its node, and say so.
 
         :raises UsageError: there is no other.
         """
         name = actor.machine.name if actor.machine else actor.node
         self._dismiss(actor)
-        self._n_wanted -= 1
-        if not self._n_wanted:
+        self._refused.add(actor.node)
+        self._n_wanted = max(1, self._n_wanted - 1)
+        is_alone = all(other.stage == "placing" for other in self._actors)
+        if is_alone and not self._has_other_nodes():
             raise UsageError(f"No node of the cluster can take part. The node {name}: {why}")
         self._session.hear(note("cluster.refused", node=name, why=why))
 
@@ -316,6 +341,8 @@ class Cluster:
         """
         if not parcel:  # it could not even begin
             raise ModelError(text)
+        if parcel not in work.desk.in_hand(actor):  # another's answer came first
+            return
         n_failures = work.desk.fail(parcel, actor)
         if n_failures >= MOST_FAILURES or self._model.spec.api is not None:
             times = f" (tried {n_failures} times)" if n_failures > 1 else ""

@@ -5,7 +5,6 @@ libraries, and their versions.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,8 +112,3 @@ def _installed() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             packages[package] = "not installed"
     return packages
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

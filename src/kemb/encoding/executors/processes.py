@@ -28,6 +28,7 @@ from kemb.encoding.executors.here import pulled
 from kemb.encoding.job import Job
 from kemb.errors import KembError, ModelError, UsageError
 from kemb.models.encoders import Encoder
+from kemb.models.encoders.failures import reason
 from kemb.types import Input
 
 Opener = Callable[[], Encoder]
@@ -219,7 +220,7 @@ def _serve(connection: Connection, opener: Opener) -> None:
         _tell(connection, _Unopened(str(error), isinstance(error, UsageError)))
         return
     except Exception as error:  # whatever a model's own code raises
-        text = f"A worker process could not load the model: {_reason(error)}."
+        text = f"A worker process could not load the model: {reason(error)}."
         _tell(connection, _Unopened(text, False))
         return
     _tell(connection, _Opened())
@@ -231,7 +232,7 @@ def _serve(connection: Connection, opener: Opener) -> None:
             except KembError as error:
                 _tell(connection, Failed(0, f"{error} The texts began with ", "."))
             except Exception as error:  # as above; here the parent says where
-                before = f"A worker process failed ({_reason(error)}) at the texts that begin with "
+                before = f"A worker process failed ({reason(error)}) at the texts that begin with "
                 _tell(connection, Failed(0, before, "."))
 
 
@@ -252,7 +253,3 @@ def _listen(connection: Connection, inbox: SimpleQueue[_Task]) -> None:
             inbox.put(connection.recv())
     except (EOFError, OSError):
         os._exit(0)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

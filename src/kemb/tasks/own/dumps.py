@@ -31,8 +31,9 @@ def evaluator_tables(value: Mapping[str, Any]) -> dict[str, Records]:
     if not key or not all(isinstance(part, dict) for part in parts):
         return {}
     queries: Records = []
-    for query_id, query in value["queries"].items():
-        record = {"id": query_id, "question": _text_of(query, "queries")}
+    # A question that is judged and has no text is a missing value, and is told as one.
+    for query_id in dict.fromkeys((*value["queries"], *value[key])):
+        record = {"id": query_id, "question": _text_of(value["queries"].get(query_id), "queries")}
         right = value[key].get(query_id)
         if isinstance(right, dict) and right:
             queries += [
@@ -109,6 +110,16 @@ def database_records(value: Mapping[str, Any]) -> Records:
         if isinstance(inner, list) and inner and all(map(_is_hit, inner)):
             return list(inner)
     return []
+
+
+def has_more(value: Mapping[str, Any], n_records: int) -> bool:
+    """Whether the answer of a search engine says that it holds a part of the records only."""
+    hits, result = value.get("hits"), value.get("result")
+    total = hits.get("total") if isinstance(hits, dict) else None
+    total = total.get("value") if isinstance(total, dict) else total
+    if isinstance(total, int) and total > n_records:
+        return True
+    return isinstance(result, dict) and result.get("next_page_offset") is not None
 
 
 def _is_hit(record: object) -> bool:

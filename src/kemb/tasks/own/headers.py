@@ -59,7 +59,13 @@ def table_of_rows(file: str, rows: Rows, findings: Findings) -> Table | None:
     names = [name.strip() for name in header]
     places = [place for place, name in enumerate(names) if name or _has_values(rows[1:], place)]
     if places and not names[places[0]] and all(names[place] for place in places[1:]):
-        places = places[1:]  # the numbers of the rows, as data frames write them
+        first = [values[places[0]] for _, values in rows[1:] if len(values) > places[0]]
+        if "id" in names or all(not value.strip() or value.strip().isdigit() for value in first):
+            places = places[1:]  # the numbers of the rows, as data frames write them
+        else:
+            names[places[0]] = "id"
+            message = note("finding.unnamed_ids", value=first[0])
+            findings.warn("header", file, message, row=header_row)
     column_names = [names[place] for place in places]
     if fault := next(
         (name for name, n in Counter(column_names).items() if n > 1 or not name), None

@@ -7,10 +7,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kemb.tasks.own.outline import TOML, role_of, split_of
+from kemb.tasks.own.readers import suffix_of
 from kemb.tasks.own.understand import SUBFOLDERS
 
 TABLES = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".txt")
@@ -64,7 +65,7 @@ def configs_of(names: Sequence[str], readme: str) -> dict[str, Files]:
 
 def _is_table(path: PurePosixPath) -> bool:
     """Whether a file stands where tables stand, and may be one: a readme as .txt is none."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(Path(path))
     has_place = len(path.parts) == 1 or (len(path.parts) == 2 and path.parts[0] in SUBFOLDERS)
     if not has_place or suffix not in TABLES or path.name.startswith("."):
         return False
@@ -98,7 +99,7 @@ def _of_retrieval(names: Sequence[str]) -> dict[str, Files]:
     folders: dict[str, dict[str, list[str]]] = {}
     for name in names:
         path = PurePosixPath(name)
-        if len(path.parts) != 2 or path.suffix.lower() not in TABLES:
+        if len(path.parts) != 2 or suffix_of(Path(path)) not in TABLES:
             continue
         config, _, word = path.parts[0].rpartition("-")
         place = _RETRIEVAL.get(word) if config else None
@@ -135,18 +136,31 @@ def _of_entry(entry: Mapping[str, Any], names: Sequence[str]) -> Files:
     by_split: dict[str, list[str]] = {}
     for split, pattern in patterns:
         fitting = [
-            name
-            for name in names
-            if fnmatchcase(name, pattern) and PurePosixPath(name).suffix.lower() in TABLES
+            name for name in names if _fits(name, pattern) and suffix_of(Path(name)) in TABLES
         ]
         by_split.setdefault(split, []).extend(fitting)
     files: Files = {}
     for split, of_split in by_split.items():
-        for number, name in enumerate(dict.fromkeys(of_split)):
-            path = PurePosixPath(name)
-            shard = f"-{number:05}-of-{len(of_split):05}" if len(of_split) > 1 else ""
-            files[name] = f"{split}{shard}{path.suffix}" if split else path.name
+        shards = list(dict.fromkeys(of_split))
+        for number, name in enumerate(shards):
+            shard = f"-{number:05}-of-{len(shards):05}" if len(shards) > 1 else ""
+            place = f"{split}{shard}{_ending(name)}" if split else PurePosixPath(name).name
+            # Without splits two folders may hold files of one name.
+            files[name] = name.replace("/", "-") if place in files.values() else place
     return files
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """As the hub's patterns: only `**` goes into folders."""
+    is_deep = "**" in pattern or name.count("/") == pattern.count("/")
+    return is_deep and fnmatchcase(name, pattern)
+
+
+def _ending(name: str) -> str:
+    """`.csv`, or `.csv.gz` of a packed file."""
+    path = PurePosixPath(name)
+    is_packed = suffix_of(Path(path)) != path.suffix.lower()
+    return "".join(path.suffixes[-2:]) if is_packed else path.suffix
 
 
 def _patterns(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -156,7 +170,7 @@ def _patterns(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     patterns = entry.get("data_files")
     folder = entry.get("data_dir")
     if patterns is None:
-        return [("", f"{folder}/*")] if isinstance(folder, str) and folder else []
+        return [("", f"{folder}/**")] if isinstance(folder, str) and folder else []
     if isinstance(patterns, Mapping):
         patterns = [{"split": split, "path": path} for split, path in patterns.items()]
     pairs: list[tuple[str, object]] = []
@@ -166,7 +180,7 @@ def _patterns(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
         pairs += [(split, path) for path in (paths if isinstance(paths, list) else [paths])]
     prefix = f"{folder}/" if isinstance(folder, str) and folder else ""
     return [
-        (split, f"{prefix}{path}".replace("**/", "*"))
+        (split, f"{prefix}{path}".replace("**/", "**"))
         for split, path in pairs
         if isinstance(path, str) and re.fullmatch(r"[\w.-]*", split)
     ]

@@ -143,7 +143,7 @@ def apply(
     :param findings: takes checks that are out of date.
     :return: who labelled how much, and counts for the notes of the part.
     """
-    uses: list[JudgeUse] = []
+    usable: list[tuple[Judge, bool, dict[Pair, int]]] = []
     labels: dict[Pair, int] = {}
     unsettled: set[Pair] = set()
     present = _judged(clean)
@@ -164,7 +164,10 @@ def apply(
         for pair, grade in grades.items() if is_used else ():
             if labels.setdefault(pair, grade) != grade:
                 unsettled.add(pair)
-        n_used = len(grades) if is_used else 0
+        usable.append((judge, is_used, grades))
+    uses = []
+    for judge, is_used, grades in usable:
+        n_used = len(grades.keys() - unsettled) if is_used else 0
         uses.append(_use(judge, is_used, n_used, len(grades) - n_used))
     settled = {pair: grade for pair, grade in labels.items() if pair not in unsettled}
     _add(clean, settled)

@@ -111,7 +111,7 @@ def _tables_of_text(
                 findings.error("broken JSON", file, json_error(error), row=row)
                 return {}
         else:
-            return tables_of_json(value, file, role)
+            return tables_of_json(value, file, findings, role)
     if suffix in (".json", ".jsonl"):
         return {file: _read_jsonl(text, file, findings)}
     if suffix == ".txt" and is_trec(text):

@@ -11,8 +11,9 @@ from typing import Any
 
 from kemb.errors import DataError
 from kemb.files import disk
+from kemb.messages import note
 from kemb.tasks.own import dumps
-from kemb.tasks.own.findings import Table
+from kemb.tasks.own.findings import Findings, Table
 
 _DOCSTORE = "docstore/data"
 """Key of the nodes in the docstore.json of LlamaIndex's `storage_context.persist()`."""
@@ -60,12 +61,15 @@ def records_by_id(path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def tables_of_json(value: object, file: str, role: str = "") -> dict[str, Table]:
+def tables_of_json(
+    value: object, file: str, findings: Findings, role: str = ""
+) -> dict[str, Table]:
     """The tables in a parsed JSON file, by name; empty if it holds no records, as a program's
     settings do.
 
     :param value: the parsed file.
     :param file: its name in messages.
+    :param findings: takes that a search engine answered with a part of its records.
     :param role: `corpus`, `queries` or `qrels` where the name says it: texts may stand by id.
     """
     if isinstance(value, list):
@@ -80,6 +84,8 @@ def tables_of_json(value: object, file: str, role: str = "") -> dict[str, Table]
         tables = {f"{file}#{name}": records for name, records in whole.items() if records}
         return {name: table_of_records(name, records) for name, records in tables.items()}
     if other := dumps.database_records(value) or dumps.records_by_key(value, role):
+        if dumps.has_more(value, len(other)):
+            findings.error("part of an answer", file, note("finding.one_page", n=len(other)))
         return _one_table(file, [unwrap(record) for record in other])
     by_column = _columns(value)
     if by_column is not None:

@@ -16,6 +16,7 @@ from kemb.tasks.own.gold import ids_in, is_empty
 _SUFFIXES = (".txt", ".md")
 _NO_CHUNKS = ("review", "judge")
 """Folders of what people and models said."""
+_NO_CHUNK_STEMS = ("readme", "license", "licence", "changelog")
 _LEAST_SHARE = 0.5
 """Of a column's cells, that must name files, for the files to be chunks."""
 
@@ -51,7 +52,14 @@ def _text_files(folder: Path) -> list[Path]:
         items = sorted(folder.iterdir())
     except OSError:
         return []
-    return [item for item in items if item.suffix.lower() in _SUFFIXES and item.is_file()]
+    return [
+        item
+        for item in items
+        if item.suffix.lower() in _SUFFIXES
+        and item.is_file()
+        and not item.name.startswith(".")
+        and item.stem.lower() not in _NO_CHUNK_STEMS
+    ]
 
 
 def _names_files(table: Table, names: KnownIds) -> bool:

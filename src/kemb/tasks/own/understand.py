@@ -38,7 +38,7 @@ KEPT_BESIDE = ("pool.jsonl", "deciding.jsonl", "lite-report.json")
 """What kemb keeps beside a corpus and is no part of the data: pools, the pairs that decide, and
 what a lite version is worth.
 """
-SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
+SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+(?:\.gz)?)")
 """The name of a part of a table, as the hub's tools write it."""
 DRAFTED = frozenset(("drafted.json", "sources.jsonl", "pool.jsonl", "deciding.jsonl"))
 """What `kemb draft` and `kemb review` write beside the corpus, the queries and the judgments."""
