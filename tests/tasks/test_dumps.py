@@ -194,3 +194,51 @@ def test_a_first_row_that_only_sounds_like_names_is_a_row(tmp_path: Path) -> Non
     data = load_folder(tmp_path)[1].parts[0].data
     assert isinstance(data, PairData)
     assert data.gold.tolist() == [1.5, 4, 0.5]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"hits": {"total": {"value": 5000}, "hits": HITS}},
+        {"hits": {"total": 5000, "hits": HITS}},
+        {"result": {"points": POINTS, "next_page_offset": 7}},
+    ],
+    ids=["elasticsearch", "of old", "qdrant"],
+)
+def test_one_page_of_an_answer_is_no_corpus(tmp_path: Path, answer: dict[str, Any]) -> None:
+    """What is not there would count as nothing that could mislead: scores would be too high."""
+    write_json(tmp_path / "chunks.json", answer)
+    questions(tmp_path)
+    assert check_folder(tmp_path).n_findings.get("part of an answer") == 1
+
+
+def test_a_judged_question_without_a_text_is_told(tmp_path: Path) -> None:
+    right = {**LISTS, "q99": ["c1"]}
+    value = {"corpus": CHUNKS, "queries": QUESTION_TEXTS, "relevant_docs": right}
+    write_json(tmp_path / "eval.json", value)
+    assert check_folder(tmp_path).has_errors
+
+
+def test_files_that_people_do_not_mean_are_no_chunks(tmp_path: Path) -> None:
+    for one, text in CHUNKS.items():
+        (tmp_path / f"p-{one}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "README.md").write_text("읽어 보세요", encoding="utf-8")
+    (tmp_path / "._p-c1.txt").write_bytes(b"\0\5\26\7")
+    rows = [[text, ";".join(f"p-{one}.txt" for one in ids)] for text, ids in QUESTIONS.values()]
+    write_csv(tmp_path / "questions.csv", ["질문", "정답"], rows)
+    assert_whole(tmp_path, {"files as chunks": 1})
+
+
+def test_packed_shards_are_one_table(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": one, "text": text}) for one, text in CHUNKS.items()]
+    for number, part in enumerate((lines[:2], lines[2:])):
+        content = gzip.compress("\n".join(part).encode(), mtime=0)
+        (tmp_path / f"corpus-{number:05}-of-00002.jsonl.gz").write_bytes(content)
+    questions(tmp_path)
+    assert_whole(tmp_path)
+
+
+def test_a_first_column_without_a_name_is_an_id_where_it_is_no_number(tmp_path: Path) -> None:
+    write_csv(tmp_path / "chunks.csv", ["", "text"], [[*item] for item in CHUNKS.items()])
+    questions(tmp_path)
+    assert_whole(tmp_path, {"header": 1})

@@ -302,6 +302,15 @@ def test_configs_of_readmes_that_say_it_in_other_forms_or_lie() -> None:
         "b/deep/z.jsonl": "test-00001-of-00002.jsonl",
     }
     assert "c" not in of("  data_files: nowhere/*\n")
+    names = ["a.csv", "d/x.csv", "en/test.csv", "ko/test.csv", "p/q.jsonl.gz"]
+    assert of("  data_files: '*.csv'\n")["c"] == {"a.csv": "a.csv"}
+    assert of("  data_files: '*/test.csv'\n")["c"] == {
+        "en/test.csv": "test.csv",
+        "ko/test.csv": "ko-test.csv",
+    }
+    assert of("  data_files:\n    test: ['d/*.csv', 'd/x.csv']\n")["c"] == {"d/x.csv": "test.csv"}
+    assert of("  data_files:\n    test: p/*\n")["c"] == {"p/q.jsonl.gz": "test.jsonl.gz"}
+    names = ["a/x.csv", "b/deep/y.jsonl", "b/deep/z.jsonl", "data/w.csv"]
     escaping = "---\nconfigs:\n- config_name: ../up\n  data_files: a/*\n---\n"
     odd = ("- [\n", "configs: 3\n", "configs:\n- 1\n")
     for readme in ["", escaping, *(f"---\n{head}---\n" for head in odd)]:
