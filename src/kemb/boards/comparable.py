@@ -231,7 +231,7 @@ def refusal_notes(rows: Sequence[ResultRow], refusals: Sequence[Refused]) -> lis
     """
     by_reason: dict[tuple[str, Note], list[str]] = {}
     for refusal in refusals:
-        by_reason.setdefault((refusal.task, refusal.reason), []).append(_name(rows[refusal.row]))
+        by_reason.setdefault((refusal.task, refusal.reason), []).append(rows[refusal.row].name)
     of_data: dict[tuple[str, ...], list[str]] = {}
     in_order = sorted(by_reason.items(), key=lambda item: (item[0][0], say(item[0][1], "en")))
     for (task, reason), names in in_order:
@@ -277,7 +277,7 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
         if any(record.unpinned for record in records):
             notes.append(note("comparable.unpinned", task=task))
         notes += [
-            note("comparable.mixed_devices", task=task, row=_name(rows[n]), devices=devices)
+            note("comparable.mixed_devices", task=task, row=rows[n].name, devices=devices)
             for n, result in results_by_row.items()
             if (devices := _mixed_devices(result))
         ]
@@ -292,7 +292,7 @@ def data_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
                 for revision, n in counts.most_common()
             ]
         unstated |= {
-            _name(rows[n])
+            rows[n].name
             for n, result in results_by_row.items()
             if result.dataset_revision in UNSTATED
         }
@@ -315,10 +315,6 @@ def _mixed_devices(result: TaskResult) -> list[str]:
     return (hardware.mixed_devices or []) if hardware is not None else []
 
 
-def _name(row: ResultRow) -> str:
-    return f"{row.model} [{row.variant}]" if row.variant else row.model
-
-
 def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
     """Of reranked rows the share of relevant documents that their first stage found."""
     notes = []
@@ -335,7 +331,7 @@ def candidate_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Not
                 recall = fmean(shares) * 100
                 recalls.append(note("comparable.recall_of_task", task=task, recall=recall))
         if recalls:
-            notes.append(note("comparable.candidates", row=_name(row), recalls=recalls))
+            notes.append(note("comparable.candidates", row=row.name, recalls=recalls))
     return notes
 
 
@@ -347,7 +343,7 @@ def door_notes(rows: Sequence[ResultRow]) -> list[Note]:
             task: result.kemb for task, result in row.results.items() if result.kemb is not None
         }
         if any(door.identity == "none" for record in records.values() for door in record.doors):
-            notes.append(note("board.object_without_revision", row=_name(row)))
+            notes.append(note("board.object_without_revision", row=row.name))
         short = {
             task: sum(counts.get(_SHORT, 0) for counts in record.score_notes.values())
             for task, record in records.items()
@@ -356,5 +352,5 @@ def door_notes(rows: Sequence[ResultRow]) -> list[Note]:
             note("board.short_queries_of_task", task=task, n=n) for task, n in short.items() if n
         ]
         if tasks:
-            notes.append(note("board.short_queries", row=_name(row), tasks=tasks))
+            notes.append(note("board.short_queries", row=row.name, tasks=tasks))
     return notes

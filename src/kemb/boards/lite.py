@@ -68,7 +68,7 @@ def lite_notes(rows: Sequence[ResultRow], tasks: Sequence[str]) -> list[Note]:
     notes = []
     for task in tasks:
         records = {
-            f"{row.model} [{row.variant}]" if row.variant else row.model: lite
+            row.name: lite
             for row in rows
             if task in row.results and (lite := lite_record(row.results[task])) is not None
         }

@@ -163,9 +163,7 @@ def choose(
         if work.is_over:
             break
     if last is None:
-        reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in work.left_out[:3])
-        go_on = f" {say(went_on(options.again), 'en')}" if work.is_over else ""
-        raise UsageError(f"No model could be measured on {task.spec.name}. {reasons}.{go_on}")
+        raise none_measured(task.spec.name, work.left_out, options.again if work.is_over else None)
     return _choice(work, data, last, looks)
 
 
@@ -266,6 +264,16 @@ def why_not(outcome: Outcome, reporter: Punctual) -> Text:
 def went_on(command: str) -> Note:
     """That the time was over, and how to go on."""
     return note("choose.go_on", command=command) if command else note("choose.go_on_in_python")
+
+
+def none_measured(what: str, left_out: Sequence[LeftOut], again: str | None) -> UsageError:
+    """That no row has a score, and why.
+
+    :param again: the command that goes on, where the time was over ('' in Python).
+    """
+    reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in left_out[:3])
+    go_on = "" if again is None else f" {say(went_on(again), 'en')}"
+    return UsageError(f"No model could be measured on {what}. {reasons.rstrip('.')}.{go_on}")
 
 
 def drop_note(drop: Drop, names: Sequence[str], share: float) -> Note:

@@ -16,7 +16,7 @@ from kemb import statistics
 from kemb.arrays import DoubleArray
 from kemb.boards.items import PartMeasures
 from kemb.choosing.candidates import Candidate, LeftOut, n_parameters
-from kemb.choosing.choose import ChooseOptions, Hear, Size, same, went_on, why_not
+from kemb.choosing.choose import ChooseOptions, Hear, Size, none_measured, same, went_on, why_not
 from kemb.choosing.decide import Decision, decide
 from kemb.choosing.power import Plan, plan_among
 from kemb.choosing.questions import Questions, refuse_one_cluster
@@ -25,7 +25,7 @@ from kemb.drafting.chunked import MAIN_METRIC, ChunkedTask, chunked_tasks
 from kemb.errors import UsageError
 from kemb.evaluation.deadline import Deadline, Punctual
 from kemb.evaluation.evaluate import Reporter, Task, evaluate
-from kemb.messages import Text, note, say
+from kemb.messages import Text, note
 from kemb.models.model import Model
 from kemb.publishing.notes import judge_notes
 from kemb.results.files import TaskResult, read_items
@@ -124,9 +124,7 @@ def choose_cuts(
     failed = [*left_out, *unmeasured]
     is_short = deadline.is_over and bool(unmeasured)
     if not rows:
-        reasons = "; ".join(f"{entry.name}: {say(entry.why, 'en')}" for entry in failed[:3])
-        go_on = f" {say(went_on(options.again), 'en')}" if is_short else ""
-        raise UsageError(f"No model could be measured on {folder}. {reasons}.{go_on}")
+        raise none_measured(str(folder), failed, options.again if is_short else None)
     questions = _questions(folder, cuts[0].data, rows)
     refuse_one_cluster(questions, folder.name)
     places = _places(rows, options.smallest)

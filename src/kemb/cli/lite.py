@@ -76,7 +76,7 @@ def lite_command(
     references: tuple[str, ...],
     with_stored: bool,
     results_dir: Path,
-    store_dir: Path | None,
+    store_dir: Path | str | None,
     data: Path | None,
     as_json: bool,
     **model_settings: Any,  # noqa: ANN401  the options of `model_options`

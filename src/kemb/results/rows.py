@@ -31,6 +31,11 @@ class ResultRow:
     """By task."""
 
     @property
+    def name(self) -> str:
+        """Model and variant, as boards print it."""
+        return f"{self.model} [{self.variant}]" if self.variant else self.model
+
+    @property
     def label(self) -> str:
         """The name that tells the row from every other one, and that finds it again."""
         claimed, source = ("claimed:", f" ({self.source})") if self.source else ("", "")
@@ -72,7 +77,7 @@ def find_row(row_name: str, rows: Sequence[ResultRow]) -> ResultRow:
         row for row in rows if row_name.strip() == row.label
     ]:  # names of fusions hold parentheses and @
         return exact[0]
-    whole = [row for row in rows if row_name.strip() in (row.model, f"{row.model} [{row.variant}]")]
+    whole = [row for row in rows if row_name.strip() in (row.model, row.name)]
     if len(whole) == 1:
         return whole[0]
     match = _WRITTEN.fullmatch(row_name.strip())
