@@ -56,7 +56,7 @@ def says(words: str, pattern: str, last: bool = False) -> Check:
         calls = outcome.call(*words.split())
         for call in calls[-1:] if last else calls:
             if not re.search(pattern, call.out + call.err, re.MULTILINE):
-                yield f"kemb {call.verb} does not say {pattern}"
+                yield f"kemb {call.verb} does not say {pattern}, but {call.err[-200:]!r}"
 
     return check
 
